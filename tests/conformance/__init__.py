@@ -1,0 +1,1 @@
+"""What each seam promises, run over every implementation of it."""

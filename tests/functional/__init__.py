@@ -1,0 +1,1 @@
+"""Whole parts together: the HTTP face, the command line, the built package."""

@@ -1,0 +1,1 @@
+"""What a user wants to get done, one test a line of the checklists."""

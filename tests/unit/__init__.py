@@ -1,0 +1,1 @@
+"""One module at a time, without network, process or disk where possible."""
