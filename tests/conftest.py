@@ -1,0 +1,56 @@
+"""Guards and mends that hold for every test."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import aiohttp
+import aioresponses.core
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+# Where code of ours may block a running loop, each with its reason: (end of the path, functions).
+MAY_BLOCK: list[tuple[str, set[str]]] = [
+    # asyncio starts a child through a pipe that it reads without waiting for anything of ours.
+    ("asyncio/base_events.py", {"subprocess_exec"}),
+    # A module that is imported for the first time is read from disk, once in a process.
+    ("<frozen importlib._bootstrap>", {"_find_and_load"}),
+]
+
+
+class _ResponseWithoutWriter(aiohttp.ClientResponse):
+    """A client's response that brings the stream writer which aioresponses leaves out."""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        # aiohttp 3.14 asks for `stream_writer`, and reads from it only how much was sent.
+        options.setdefault("stream_writer", SimpleNamespace(output_size=0))
+        super().__init__(*arguments, **options)  # type: ignore[arg-type] # passed through untouched
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _canned_answers_of_current_aiohttp() -> Iterator[None]:
+    """Let aioresponses make its answers with aiohttp 3.14 and newer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aioresponses.core, "ClientResponse", _ResponseWithoutWriter)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_blocks_the_loop() -> Iterator[BlockBuster]:
+    """Raise BlockingError where code of cidx_jobs blocks a running loop.
+
+    Only calls with cidx_jobs on the stack count: a test may prepare its files as it likes.
+    What may block is listed in MAY_BLOCK. A test that has to block asks for `may_block`.
+    """
+    with blockbuster_ctx("cidx_jobs") as guard:
+        for call in guard.functions.values():
+            for file, functions in MAY_BLOCK:
+                call.can_block_in(file, functions)
+        yield guard
+
+
+@pytest.fixture
+def may_block(_nothing_blocks_the_loop: BlockBuster) -> Iterator[None]:
+    """Switch the guard against blocking calls off for one test, which says why it needs that."""
+    _nothing_blocks_the_loop.deactivate()
+    yield
+    _nothing_blocks_the_loop.activate()

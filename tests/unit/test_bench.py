@@ -1,0 +1,91 @@
+"""The measuring itself: turns, medians, ratios and goals."""
+
+import json
+
+import pytest
+
+from bench.harness import Bench, Figure, Goal, rounds_wanted, table
+
+
+def test_sides_run_in_turn_and_the_warm_up_is_dropped() -> None:
+    """Two sides of two rounds run A B A B after one unmeasured A B."""
+    order: list[str] = []
+
+    def side(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    taken = Bench("turns", rounds=2).paired(
+        {"a": lambda: side("a"), "b": lambda: side("b")}, unit="s"
+    )
+
+    assert order == ["a", "b"] * 3
+    assert taken["a"].values == (3.0, 5.0)
+
+
+async def test_sides_of_one_loop_run_in_turn() -> None:
+    """What holds for `paired` holds for `paired_async`."""
+    order: list[str] = []
+
+    async def side(name: str) -> float:
+        order.append(name)
+        return 1.0
+
+    await Bench("turns", rounds=1).paired_async(
+        {"a": lambda: side("a"), "b": lambda: side("b")}, unit="s", warm_up=0
+    )
+
+    assert order == ["a", "b"]
+
+
+def test_a_ratio_is_taken_round_by_round() -> None:
+    """A round that was slow for both sides does not move the ratio."""
+    bench = Bench("ratios", rounds=3)
+    ours = bench.figure("ours", [2.0, 20.0, 4.0], unit="s")
+    probe = bench.figure("probe", [1.0, 10.0, 2.0], unit="s")
+
+    assert bench.ratio("ours / probe", ours, probe).values == (2.0, 2.0, 2.0)
+
+
+def test_a_figure_prints_one_json_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The line holds median, spread, goal and whether it is met."""
+    Bench("lines", settings={"files": 3}).figure(
+        "rate", [10.0, 40.0, 20.0], unit="1/s", at_least=30
+    )
+
+    (line,) = capsys.readouterr().out.splitlines()
+    document = json.loads(line)
+    assert (document["median"], document["spread"]) == (20.0, 1.5)
+    assert (document["goal"], document["met"]) == (">= 30", False)
+    assert document["settings"] == {"files": 3}
+
+
+@pytest.mark.parametrize(
+    ("goal", "value", "met"),
+    [
+        (Goal(at_least=2), 2, True),
+        (Goal(at_least=2), 1.9, False),
+        (Goal(at_most=2), 2, True),
+        (Goal(at_most=2), 2.1, False),
+        (Goal(at_least=1, at_most=2), 1.5, True),
+    ],
+    ids=str,
+)
+def test_a_goal_holds_at_its_bounds(goal: Goal, value: float, met: bool) -> None:
+    """Bounds are inclusive."""
+    assert goal.is_met_by(value) is met
+
+
+def test_the_table_names_a_missed_goal() -> None:
+    """A missed goal is called MISSED in the line of its figure."""
+    figure = Figure(topic="t", name="slow", unit="s", values=(3.0,), goal=Goal(at_most=1))
+
+    assert "slow" in table([figure.document()]).splitlines()[-1]
+    assert table([figure.document()]).endswith("MISSED")
+
+
+def test_rounds_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BENCH_ROUNDS sets how often each side runs."""
+    monkeypatch.setenv("BENCH_ROUNDS", "7")
+
+    assert rounds_wanted() == 7

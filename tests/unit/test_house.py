@@ -1,0 +1,177 @@
+"""Rules of the house that no linter knows."""
+
+import ast
+import io
+import re
+import subprocess
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "cidx_jobs"
+MAX_CODE_LINES = 250
+
+# The one place that starts processes, and the calls that do.
+PROCESS_STARTER = PACKAGE / "handlers" / "process.py"
+STARTS_A_PROCESS = re.compile(
+    r"(subprocess|multiprocessing|pty)(\..*)?"
+    r"|asyncio(\..*)?\.create_subprocess_\w+|asyncio\.subprocess"
+    r"|os\.(fork|forkpty|popen|system|exec\w+|spawn\w+|posix_spawnp?)"
+    r"|.*\.(subprocess_exec|subprocess_shell)"
+)
+# What a file that somebody made on their own machine gives away.
+TRACES_OF_A_MACHINE = re.compile(r"/(?:home|Users)/\w+|[A-Z]:\\Users\\\w+")
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def names(paths: list[Path]) -> list[str]:
+    """Name each file by its path in the repository."""
+    return [path.relative_to(ROOT).as_posix() for path in paths]
+
+
+@pytest.fixture(params=MODULES, ids=names(MODULES))
+def module(request: pytest.FixtureRequest) -> Path:
+    """Give each module of the package in turn."""
+    path: Path = request.param
+    return path
+
+
+def used_names(tree: ast.AST) -> Iterator[str]:
+    """Yield every imported and every dotted name, aliases of modules resolved."""
+    origin: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                origin[alias.asname or alias.name.partition(".")[0]] = (
+                    alias.name if alias.asname else alias.name.partition(".")[0]
+                )
+                yield alias.name
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                origin[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                yield f"{node.module}.{alias.name}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            first, dot, rest = ast.unparse(node).partition(".")
+            yield f"{origin.get(first, first)}{dot}{rest}"
+
+
+def process_starts(source: str) -> list[str]:
+    """List the names in *source* that can start a process."""
+    return [name for name in used_names(ast.parse(source)) if STARTS_A_PROCESS.fullmatch(name)]
+
+
+def code_lines(source: str) -> int:
+    """Count the lines that hold code: no blanks, no comments, no docstrings."""
+    silent = {
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    }
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    lines = {
+        line
+        for token in tokens
+        if token.type not in silent
+        for line in range(token.start[0], token.end[0] + 1)
+    }
+    return len(lines - docstring_lines(ast.parse(source)))
+
+
+def docstring_lines(tree: ast.Module) -> set[int]:
+    """Give the numbers of the lines that belong to docstrings."""
+    lines: set[int] = set()
+    for node in ast.walk(tree):
+        documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            first = node.body[0]
+            lines.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+    return lines
+
+
+def tracked_files() -> list[Path]:
+    """List the files that git keeps or would keep here."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout: what belongs to the project is unknown")
+    found = (ROOT / name for name in listing.stdout.split("\0") if name)
+    return [path for path in found if path.is_file()]
+
+
+def test_a_module_stays_under_250_code_lines(module: Path) -> None:
+    """A longer module holds two things: part them."""
+    assert code_lines(module.read_text(encoding="utf-8")) <= MAX_CODE_LINES
+
+
+def test_imports_name_the_whole_way(module: Path) -> None:
+    """No import is relative."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+
+    relative = [
+        node.lineno for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level
+    ]
+
+    assert relative == []
+
+
+def test_one_module_starts_processes(module: Path) -> None:
+    """Only handlers/process.py, which supervises and ends what it starts, starts processes."""
+    if module == PROCESS_STARTER:
+        return
+
+    assert process_starts(module.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import subprocess",
+        "from subprocess import run",
+        "import os\nos.system('true')",
+        "import os as system\nsystem.execv('/bin/true', [])",
+        "from os import posix_spawn",
+        "import asyncio\nasyncio.create_subprocess_exec('true')",
+        "from asyncio import create_subprocess_shell as shell",
+        "import asyncio.subprocess",
+        "loop.subprocess_exec(protocol)",
+        "import multiprocessing.pool",
+    ],
+)
+def test_every_way_to_start_a_process_is_seen(source: str) -> None:
+    """The rule above finds each planted start."""
+    assert process_starts(source) != []
+
+
+def test_only_code_lines_are_counted() -> None:
+    """Blanks, comments and docstrings are free; each line of a long expression counts."""
+    head = '"""Doc.\n\nMore.\n"""\n\n# why\nx = [\n    1,\n]\n'
+    source = head + '\n\ndef f():\n    """Doc."""\n    return x\n'
+
+    assert code_lines(source) == 5
+
+
+def test_no_file_shows_whose_machine_it_was_made_on() -> None:
+    """No file of the project holds a path into somebody's home."""
+    own = Path(__file__)
+    texts = (
+        (path, path.read_text(encoding="utf-8", errors="replace"))
+        for path in tracked_files()
+        if path != own
+    )
+
+    found = [(path.name, hit) for path, text in texts for hit in TRACES_OF_A_MACHINE.findall(text)]
+
+    assert found == []
