@@ -10,8 +10,6 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 # Where code of ours may block a running loop, each with its reason: (end of the path, functions).
 MAY_BLOCK: list[tuple[str, set[str]]] = [
-    # asyncio starts a child through a pipe that it reads without waiting for anything of ours.
-    ("asyncio/base_events.py", {"subprocess_exec"}),
     # A module that is imported for the first time is read from disk, once in a process.
     ("<frozen importlib._bootstrap>", {"_find_and_load"}),
 ]
