@@ -50,7 +50,7 @@ def versions() -> dict[str, str]:
     found = {
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {platform.machine()}",
     }
     for package in MEASURED_WITH:
         try:
