@@ -1,5 +1,6 @@
 """The built package, installed where nothing else is."""
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -26,10 +27,13 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from this checkout."""
-    out = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", out, ROOT, cwd=out)
-    (built,) = out.glob("*.whl")
+    """Build the wheel, from a copy: setuptools would leave and later reuse a `build/` here."""
+    source = tmp_path_factory.mktemp("source")
+    shutil.copytree(PACKAGE, source / "cidx_jobs", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", source / "dist", cwd=source)
+    (built,) = (source / "dist").glob("*.whl")
     return built
 
 
