@@ -1,0 +1,81 @@
+"""The embedded job server for asyncio: durable jobs, slots, fair turns, live progress.
+
+The names below are resolved when they are first used (PEP 562), so that the command line does
+not pay for what it does not need.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AdminRequiredError": "cidx_jobs.model.errors",
+    "AlreadyFinishedError": "cidx_jobs.model.errors",
+    "AlreadyOwnedError": "cidx_jobs.model.errors",
+    "AuthenticationRequiredError": "cidx_jobs.model.errors",
+    "CidxJobsError": "cidx_jobs.model.errors",
+    "DatabaseDamagedError": "cidx_jobs.model.errors",
+    "DrainingError": "cidx_jobs.model.errors",
+    "ExtraMissingError": "cidx_jobs.model.errors",
+    "Fatal": "cidx_jobs.model.errors",
+    "ForbiddenError": "cidx_jobs.model.errors",
+    "HistoryExpiredError": "cidx_jobs.model.errors",
+    "IdempotencyKeyReusedError": "cidx_jobs.model.errors",
+    "Identity": "cidx_jobs.interfaces",
+    "InvalidCursorError": "cidx_jobs.model.errors",
+    "InvalidParameterError": "cidx_jobs.model.errors",
+    "InvalidTransitionError": "cidx_jobs.model.errors",
+    "Job": "cidx_jobs.model.job",
+    "JobContext": "cidx_jobs.interfaces",
+    "JobFailure": "cidx_jobs.model.errors",
+    "JobNotFoundError": "cidx_jobs.model.errors",
+    "JobStatus": "cidx_jobs.model.job",
+    "JobSystem": "cidx_jobs.system",
+    "JobType": "cidx_jobs.job_types",
+    "NotIndexedError": "cidx_jobs.model.errors",
+    "OwnerLostError": "cidx_jobs.model.errors",
+    "ProjectBusyError": "cidx_jobs.model.errors",
+    "ProjectNotFoundError": "cidx_jobs.model.errors",
+    "QueueFullError": "cidx_jobs.model.errors",
+    "RequestError": "cidx_jobs.model.errors",
+    "RetryPolicy": "cidx_jobs.model.retries",
+    "Retryable": "cidx_jobs.model.errors",
+    "SchemaTooNewError": "cidx_jobs.model.errors",
+    "Settings": "cidx_jobs.settings",
+    "SettingsError": "cidx_jobs.model.errors",
+    "StaleRunError": "cidx_jobs.model.errors",
+    "StaleVersionError": "cidx_jobs.model.errors",
+    "StartRefusedError": "cidx_jobs.model.errors",
+    "StoppingError": "cidx_jobs.model.errors",
+    "StorageFullError": "cidx_jobs.model.errors",
+    "StorageUnavailableError": "cidx_jobs.model.errors",
+    "StoreError": "cidx_jobs.model.errors",
+    "TokenNotFoundError": "cidx_jobs.model.errors",
+    "UnavailableError": "cidx_jobs.model.errors",
+    "UnknownJobTypeError": "cidx_jobs.model.errors",
+    "UserQueueFullError": "cidx_jobs.model.errors",
+    "ValidationError": "cidx_jobs.model.errors",
+    "VersionMismatchError": "cidx_jobs.model.errors",
+    "create_app": "cidx_jobs.web.app",
+    "serve": "cidx_jobs.web.server",
+    "setup": "cidx_jobs.web.app",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - the one table is the list
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from where it lives, once."""
+    home = _HOMES.get(name)
+    if home is None:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*globals(), *_HOMES])

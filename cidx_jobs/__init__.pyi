@@ -1,0 +1,143 @@
+# The public names for type checkers; the same table as in __init__.py, compared by a test.
+from cidx_jobs.interfaces import (
+    Identity as Identity,
+)
+from cidx_jobs.interfaces import (
+    JobContext as JobContext,
+)
+from cidx_jobs.job_types import JobType as JobType
+from cidx_jobs.model.errors import (
+    AdminRequiredError as AdminRequiredError,
+)
+from cidx_jobs.model.errors import (
+    AlreadyFinishedError as AlreadyFinishedError,
+)
+from cidx_jobs.model.errors import (
+    AlreadyOwnedError as AlreadyOwnedError,
+)
+from cidx_jobs.model.errors import (
+    AuthenticationRequiredError as AuthenticationRequiredError,
+)
+from cidx_jobs.model.errors import (
+    CidxJobsError as CidxJobsError,
+)
+from cidx_jobs.model.errors import (
+    DatabaseDamagedError as DatabaseDamagedError,
+)
+from cidx_jobs.model.errors import (
+    DrainingError as DrainingError,
+)
+from cidx_jobs.model.errors import (
+    ExtraMissingError as ExtraMissingError,
+)
+from cidx_jobs.model.errors import (
+    Fatal as Fatal,
+)
+from cidx_jobs.model.errors import (
+    ForbiddenError as ForbiddenError,
+)
+from cidx_jobs.model.errors import (
+    HistoryExpiredError as HistoryExpiredError,
+)
+from cidx_jobs.model.errors import (
+    IdempotencyKeyReusedError as IdempotencyKeyReusedError,
+)
+from cidx_jobs.model.errors import (
+    InvalidCursorError as InvalidCursorError,
+)
+from cidx_jobs.model.errors import (
+    InvalidParameterError as InvalidParameterError,
+)
+from cidx_jobs.model.errors import (
+    InvalidTransitionError as InvalidTransitionError,
+)
+from cidx_jobs.model.errors import (
+    JobFailure as JobFailure,
+)
+from cidx_jobs.model.errors import (
+    JobNotFoundError as JobNotFoundError,
+)
+from cidx_jobs.model.errors import (
+    NotIndexedError as NotIndexedError,
+)
+from cidx_jobs.model.errors import (
+    OwnerLostError as OwnerLostError,
+)
+from cidx_jobs.model.errors import (
+    ProjectBusyError as ProjectBusyError,
+)
+from cidx_jobs.model.errors import (
+    ProjectNotFoundError as ProjectNotFoundError,
+)
+from cidx_jobs.model.errors import (
+    QueueFullError as QueueFullError,
+)
+from cidx_jobs.model.errors import (
+    RequestError as RequestError,
+)
+from cidx_jobs.model.errors import (
+    Retryable as Retryable,
+)
+from cidx_jobs.model.errors import (
+    SchemaTooNewError as SchemaTooNewError,
+)
+from cidx_jobs.model.errors import (
+    SettingsError as SettingsError,
+)
+from cidx_jobs.model.errors import (
+    StaleRunError as StaleRunError,
+)
+from cidx_jobs.model.errors import (
+    StaleVersionError as StaleVersionError,
+)
+from cidx_jobs.model.errors import (
+    StartRefusedError as StartRefusedError,
+)
+from cidx_jobs.model.errors import (
+    StoppingError as StoppingError,
+)
+from cidx_jobs.model.errors import (
+    StorageFullError as StorageFullError,
+)
+from cidx_jobs.model.errors import (
+    StorageUnavailableError as StorageUnavailableError,
+)
+from cidx_jobs.model.errors import (
+    StoreError as StoreError,
+)
+from cidx_jobs.model.errors import (
+    TokenNotFoundError as TokenNotFoundError,
+)
+from cidx_jobs.model.errors import (
+    UnavailableError as UnavailableError,
+)
+from cidx_jobs.model.errors import (
+    UnknownJobTypeError as UnknownJobTypeError,
+)
+from cidx_jobs.model.errors import (
+    UserQueueFullError as UserQueueFullError,
+)
+from cidx_jobs.model.errors import (
+    ValidationError as ValidationError,
+)
+from cidx_jobs.model.errors import (
+    VersionMismatchError as VersionMismatchError,
+)
+from cidx_jobs.model.job import (
+    Job as Job,
+)
+from cidx_jobs.model.job import (
+    JobStatus as JobStatus,
+)
+from cidx_jobs.model.retries import RetryPolicy as RetryPolicy
+from cidx_jobs.settings import Settings as Settings
+from cidx_jobs.system import JobSystem as JobSystem
+from cidx_jobs.web.app import (
+    create_app as create_app,
+)
+from cidx_jobs.web.app import (
+    setup as setup,
+)
+from cidx_jobs.web.server import serve as serve
+
+__version__: str

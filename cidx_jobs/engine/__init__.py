@@ -1,0 +1,1 @@
+"""What moves jobs: the manager, slots, the queue, the scheduler and the runs."""

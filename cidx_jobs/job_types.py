@@ -1,0 +1,149 @@
+"""What a job type is: its handler, and the rules that the engine keeps for it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+import attrs
+import msgspec
+
+from cidx_jobs.interfaces import JobHandler
+from cidx_jobs.model.errors import Fault, UnknownJobTypeError, ValidationError
+from cidx_jobs.model.job import JsonObject
+from cidx_jobs.model.queries import Project
+from cidx_jobs.model.retries import RetryPolicy
+
+
+class OnInterrupt(StrEnum):
+    """What becomes of a run that the server's stop or death interrupted."""
+
+    RESUME = "resume"
+    """Run again from the checkpoint."""
+    RESTART = "restart"
+    """Run again without it."""
+    FAIL = "fail"
+    """End as failed with code INTERRUPTED: at most once."""
+
+
+@attrs.frozen(kw_only=True)
+class Admission:
+    """What an accepted submit becomes: its options made whole, and what it says of the project."""
+
+    options: JsonObject
+    project: Project | None = None
+
+
+Admit = Callable[[JsonObject, Project], Admission]
+"""Checks the options of a submit against what is known of the project; raises
+`ValidationError` with pointers below ``/options``."""
+
+
+@attrs.frozen(init=False)
+class JobType:
+    """One kind of job: a name, an ``async def``, and how the engine treats it."""
+
+    name: str
+    run: JobHandler
+    exclusive: bool
+    """Two runs of exclusive types in one project never overlap."""
+    max_attempts: int | None
+    timeout_seconds: float | None
+    on_interrupt: OnInterrupt
+    retry: RetryPolicy | None
+    resources: tuple[str, ...]
+    """Named resources held from start to end; they gate the start."""
+    options_schema: Any
+    """A class (attrs, msgspec, dataclass or TypedDict) that the options must fit; None takes
+    any JSON object."""
+    admit: Admit | None
+
+    def __init__(
+        self,
+        name: str,
+        run: JobHandler,
+        *,
+        exclusive: bool = False,
+        max_attempts: int | None = None,
+        timeout_seconds: float | None = None,
+        on_interrupt: OnInterrupt | str = OnInterrupt.RESUME,
+        retry: RetryPolicy | None = None,
+        resources: Iterable[str] = (),
+        options_schema: Any = None,
+        admit: Admit | None = None,
+    ) -> None:
+        """Take the rules; None leaves a rule to the server's settings.
+
+        With ``max_attempts=1`` an interrupted run fails instead of running again.
+        """
+        at_most_once = max_attempts == 1 and on_interrupt == OnInterrupt.RESUME
+        self.__attrs_init__(  # type: ignore[attr-defined]  # attrs adds it for init=False
+            name=name,
+            run=run,
+            exclusive=exclusive,
+            max_attempts=max_attempts,
+            timeout_seconds=timeout_seconds,
+            on_interrupt=OnInterrupt.FAIL if at_most_once else OnInterrupt(on_interrupt),
+            retry=retry,
+            resources=tuple(resources),
+            options_schema=options_schema,
+            admit=admit,
+        )
+
+    def check_options(self, options: JsonObject) -> JsonObject:
+        """Give the options as the schema makes them whole.
+
+        Raises:
+            ValidationError: they do not fit; the fault's pointer begins with ``/options``.
+        """
+        if self.options_schema is None:
+            return options
+        try:
+            fitted = msgspec.convert(options, self.options_schema)
+        except msgspec.ValidationError as error:
+            raise ValidationError([_fault(str(error))]) from error
+        whole: JsonObject = msgspec.to_builtins(fitted)
+        return whole
+
+    def describe_options(self) -> JsonObject:
+        """Give the JSON Schema of the options."""
+        if self.options_schema is None:
+            return {"type": "object"}
+        return msgspec.json.schema(self.options_schema)
+
+
+class JobTypes(Mapping[str, JobType]):
+    """The registered job types, by name."""
+
+    def __init__(self, job_types: Iterable[JobType] = ()) -> None:
+        """Take the types; a later one replaces an earlier one of the same name."""
+        self._by_name = {job_type.name: job_type for job_type in job_types}
+
+    def __getitem__(self, name: str) -> JobType:
+        """Give the type of that name; `UnknownJobTypeError` when there is none."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise UnknownJobTypeError(name) from None
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether there is a type of that name."""
+        return name in self._by_name
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Give the type of that name, or *default*."""
+        return self._by_name.get(name, default)
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names."""
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        """Count the types."""
+        return len(self._by_name)
+
+
+def _fault(text: str) -> Fault:
+    # msgspec says where in the form "... - at `$.names[0]`".
+    message, _, place = text.partition(" - at `$")
+    pointer = place.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
+    return Fault(f"/options{pointer}", message)

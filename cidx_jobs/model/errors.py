@@ -1,0 +1,464 @@
+"""Every error of cidx_jobs that a caller may want to tell apart, in one tree.
+
+::
+
+    CidxJobsError
+    |-- RequestError                       the caller asked for something that cannot be
+    |   |-- ValidationError                a member is wrong; names it by a JSON pointer
+    |   |   |-- UnknownJobTypeError
+    |   |   `-- InvalidParameterError      a fault in a query
+    |   |       `-- InvalidCursorError
+    |   |-- IdempotencyKeyReusedError
+    |   |-- JobNotFoundError
+    |   |-- ProjectNotFoundError
+    |   |-- TokenNotFoundError
+    |   |-- NotIndexedError
+    |   |-- InvalidTransitionError         the status has no such edge
+    |   |   `-- AlreadyFinishedError       a cancel of what is completed or failed
+    |   |-- ProjectBusyError
+    |   |-- VersionMismatchError           If-Match names another version
+    |   |-- HistoryExpiredError
+    |   |-- AuthenticationRequiredError
+    |   |-- ForbiddenError
+    |   |   `-- AdminRequiredError
+    |   `-- ExtraMissingError
+    |-- UnavailableError                   not now; `retry_after_seconds` says when to ask again
+    |   |-- UserQueueFullError
+    |   |-- QueueFullError
+    |   |-- DrainingError
+    |   |-- StoppingError
+    |   |-- StorageFullError
+    |   `-- StorageUnavailableError
+    |-- StoreError                         the store refuses; nothing is changed
+    |   |-- StaleVersionError              somebody else was first
+    |   |-- StaleRunError                  the write of a run that is over
+    |   |-- OwnerLostError                 another server owns the database now
+    |   `-- StartRefusedError              the data directory cannot be served
+    |       |-- AlreadyOwnedError
+    |       |-- SchemaTooNewError
+    |       `-- DatabaseDamagedError
+    |-- SettingsError
+    `-- JobFailure                         what a run raises to end with a code of its own
+        |-- Retryable
+        `-- Fatal
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from cidx_jobs.model.ids import JobId, ProjectId
+
+
+class CidxJobsError(Exception):
+    """The root: an error with a stable `code`, a text for a user, and the data behind it."""
+
+    code: str = "internal_error"
+
+    def __init__(self, message: str, **members: Any) -> None:
+        """Keep the text and the *members*: every value that the text names."""
+        super().__init__(message)
+        self.message = message
+        self.members = members
+
+
+class RequestError(CidxJobsError):
+    """The caller asked for something that cannot be; asking again changes nothing."""
+
+    code = "bad_request"
+
+
+@attrs.frozen
+class Fault:
+    """One wrong member of a document: where (a JSON pointer, RFC 6901) and what is wrong."""
+
+    pointer: str
+    message: str
+
+
+class ValidationError(RequestError):
+    """A document can be read but is wrong; `faults` names each member."""
+
+    code = "validation_failed"
+
+    def __init__(self, faults: Sequence[Fault], message: str | None = None) -> None:
+        """Take the faults, at least one; the text defaults to the first of them."""
+        first = faults[0]
+        super().__init__(message or f"{first.pointer or 'the document'}: {first.message}")
+        self.faults = tuple(faults)
+
+    @classmethod
+    def at(cls, pointer: str, message: str) -> "ValidationError":
+        """Build the error of one wrong member."""
+        return cls([Fault(pointer, message)])
+
+
+class UnknownJobTypeError(ValidationError):
+    """No such job type is registered."""
+
+    code = "unknown_job_type"
+
+    def __init__(self, job_type: str) -> None:
+        """Name the type."""
+        super().__init__([Fault("/job_type", f"there is no job type {job_type!r}")])
+        self.members = {"job_type": job_type}
+
+
+class InvalidParameterError(RequestError):
+    """A query parameter is unknown, doubled or out of its range."""
+
+    code = "invalid_parameter"
+
+    def __init__(self, parameter: str, message: str) -> None:
+        """Name the parameter and what is wrong with it."""
+        super().__init__(f"{parameter}: {message}", parameter=parameter)
+
+
+class InvalidCursorError(InvalidParameterError):
+    """A cursor was not made by this server, or for another list."""
+
+    code = "invalid_cursor"
+
+    def __init__(self) -> None:
+        """Build the one text there is."""
+        super().__init__("cursor", "it is not a cursor of this list")
+
+
+class IdempotencyKeyReusedError(RequestError):
+    """An idempotency key came again with another request."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        """Build the one text there is (the key itself is not repeated)."""
+        super().__init__("this Idempotency-Key was used for another request")
+
+
+class JobNotFoundError(RequestError):
+    """There is no such job, or it is not the caller's: the two read the same."""
+
+    code = "job_not_found"
+
+    def __init__(self, job_id: str) -> None:
+        """Name the id that was asked for."""
+        super().__init__(f"Job not found: {job_id}", job_id=job_id)
+
+
+class ProjectNotFoundError(RequestError):
+    """The caller has no such project."""
+
+    code = "project_not_found"
+
+    def __init__(self, project_id: str) -> None:
+        """Name the id that was asked for."""
+        super().__init__(f"Project not found: {project_id}", project_id=project_id)
+
+
+class TokenNotFoundError(RequestError):
+    """There is no such access token."""
+
+    code = "token_not_found"
+
+    def __init__(self, token_id: str) -> None:
+        """Name the id that was asked for."""
+        super().__init__(f"Token not found: {token_id}", token_id=token_id)
+
+
+class NotIndexedError(RequestError):
+    """The project has no index to search yet."""
+
+    code = "not_indexed"
+
+    def __init__(self, project_id: ProjectId) -> None:
+        """Name the project."""
+        super().__init__(
+            f"project {project_id} has no index yet: sync it first", project_id=project_id
+        )
+
+
+class InvalidTransitionError(RequestError):
+    """The job's status has no such edge; nothing was changed."""
+
+    code = "invalid_transition"
+
+    def __init__(self, *, job_id: JobId, status: str, event: str) -> None:
+        """Name the job, where it stands and what was asked of it."""
+        super().__init__(
+            f"job {job_id} is {status}: it cannot take {event}",
+            job_id=job_id,
+            current_status=str(status),
+            event=event,
+        )
+
+
+class AlreadyFinishedError(InvalidTransitionError):
+    """A cancel of a job that is completed or failed."""
+
+    code = "already_finished"
+
+    def __init__(self, *, job_id: JobId, status: str) -> None:
+        """Name the job and how it ended."""
+        super().__init__(job_id=job_id, status=status, event="cancel")
+        self.message = f"cannot cancel job {job_id}: it is {status}"
+        self.args = (self.message,)
+
+
+class ProjectBusyError(RequestError):
+    """Another exclusive job of the project is active."""
+
+    code = "project_busy"
+
+    def __init__(self, project_id: ProjectId, active_job_id: JobId) -> None:
+        """Name the project and the job that is in the way."""
+        super().__init__(
+            f"project {project_id} is busy with job {active_job_id}",
+            project_id=project_id,
+            active_job_id=active_job_id,
+        )
+
+
+class VersionMismatchError(RequestError):
+    """The job is at another version than the caller's precondition names."""
+
+    code = "precondition_failed"
+
+    def __init__(self, job_id: JobId, version: int) -> None:
+        """Name the job and the version it is at."""
+        super().__init__(f"job {job_id} is at version {version}", job_id=job_id, version=version)
+
+
+class HistoryExpiredError(RequestError):
+    """The transition log no longer holds what was asked for."""
+
+    code = "history_expired"
+
+    def __init__(self, oldest_sequence: int) -> None:
+        """Name the oldest row that is left."""
+        super().__init__(
+            f"the log begins at {oldest_sequence}: read the jobs anew",
+            oldest_seq=oldest_sequence,
+        )
+
+
+class AuthenticationRequiredError(RequestError):
+    """No valid credentials came with the request."""
+
+    code = "authentication_required"
+
+    def __init__(self) -> None:
+        """Build the one text there is: it never says what was wrong with a token."""
+        super().__init__("a valid bearer token is required")
+
+
+class ForbiddenError(RequestError):
+    """The caller may not do that."""
+
+    code = "forbidden"
+
+
+class AdminRequiredError(ForbiddenError):
+    """The caller's token has not the scope ``admin``."""
+
+    code = "admin_required"
+
+    def __init__(self) -> None:
+        """Build the one text there is."""
+        super().__init__("this needs a token with the scope admin")
+
+
+class ExtraMissingError(RequestError):
+    """An optional package is not installed."""
+
+    code = "extra_missing"
+
+    def __init__(self, extra: str) -> None:
+        """Name the extra and the command that installs it."""
+        super().__init__(
+            f"this needs an extra: pip install 'cidx_jobs[{extra}]'",
+            extra=extra,
+        )
+
+
+class UnavailableError(CidxJobsError):
+    """Not now: the same request may succeed after `retry_after_seconds`."""
+
+    code = "unavailable"
+
+    def __init__(self, message: str, retry_after_seconds: int = 5, **members: Any) -> None:
+        """Say why, and when to ask again."""
+        super().__init__(message, **members)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UserQueueFullError(UnavailableError):
+    """The user has as many waiting jobs as a user may have."""
+
+    code = "user_queue_full"
+
+    def __init__(self, limit: int) -> None:
+        """Name the limit."""
+        super().__init__(f"you have {limit} waiting jobs, the most there may be", limit=limit)
+
+
+class QueueFullError(UnavailableError):
+    """The server has as many waiting jobs as it takes."""
+
+    code = "queue_full"
+
+    def __init__(self, limit: int) -> None:
+        """Name the limit."""
+        super().__init__(f"{limit} jobs are waiting, the most this server takes", limit=limit)
+
+
+class DrainingError(UnavailableError):
+    """The operator lets the server finish what it has, and nothing new."""
+
+    code = "draining"
+
+    def __init__(self) -> None:
+        """Build the one text there is."""
+        super().__init__("the server is draining and takes no new jobs", retry_after_seconds=30)
+
+
+class StoppingError(UnavailableError):
+    """The server is on its way down."""
+
+    code = "stopping"
+
+    def __init__(self) -> None:
+        """Build the one text there is."""
+        super().__init__("the server is stopping", retry_after_seconds=2)
+
+
+class StorageFullError(UnavailableError):
+    """The disk is full: nothing was stored, nothing acknowledged is lost."""
+
+    code = "storage_full"
+
+    def __init__(self) -> None:
+        """Build the one text there is."""
+        super().__init__("the server's disk is full; nothing was stored")
+
+
+class StorageUnavailableError(UnavailableError):
+    """The store cannot write now: nothing was stored, nothing acknowledged is lost."""
+
+    code = "storage_unavailable"
+
+    def __init__(self) -> None:
+        """Build the one text there is."""
+        super().__init__("the server cannot write its database now; nothing was stored")
+
+
+class StoreError(CidxJobsError):
+    """The store refuses a write or a start; nothing is changed."""
+
+    code = "store_error"
+
+
+class StaleVersionError(StoreError):
+    """The row is not at the version that the write was made from: reload and decide again."""
+
+    code = "stale_version"
+
+    def __init__(self, job_id: JobId, version: int) -> None:
+        """Name the job and the version that the write expected."""
+        super().__init__(
+            f"job {job_id} is no longer at version {version}", job_id=job_id, version=version
+        )
+
+
+class StaleRunError(StoreError):
+    """The write names a run that is over; it is the only fence a zombie meets."""
+
+    code = "stale_run"
+
+    def __init__(self, job_id: JobId, run: int) -> None:
+        """Name the job and the run."""
+        super().__init__(f"run {run} of job {job_id} is over", job_id=job_id, run=run)
+
+
+class OwnerLostError(StoreError):
+    """Another server has taken the database: this one must not write any more."""
+
+    code = "owner_lost"
+
+
+class StartRefusedError(StoreError):
+    """The data directory cannot be served as it is; it was left untouched."""
+
+    code = "start_refused"
+
+
+class AlreadyOwnedError(StartRefusedError):
+    """Another server owns the data directory."""
+
+    code = "already_owned"
+
+
+class SchemaTooNewError(StartRefusedError):
+    """A newer cidx_jobs wrote the database."""
+
+    code = "schema_too_new"
+
+
+class DatabaseDamagedError(StartRefusedError):
+    """The database is cut, damaged, rolled back or has lost its write-ahead log."""
+
+    code = "database_damaged"
+
+
+class SettingsError(CidxJobsError):
+    """A setting is unknown or wrong; the text names it."""
+
+    code = "settings"
+
+
+class JobFailure(CidxJobsError):  # noqa: N818 - it is raised by handlers and names what happened
+    """A run fails with a code of its own (see `cidx_jobs.model.guidance`).
+
+    Whether it is worth retrying is said by the code's entry there; for a code that has none, by
+    *retryable*.
+    """
+
+    code = "HANDLER_ERROR"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        retryable: bool | None = None,
+        after: float | None = None,
+    ) -> None:
+        """Say what happened, for the user who reads the job.
+
+        Args:
+            message: one sentence, without secrets and paths of the server.
+            code: a code of `cidx_jobs.model.guidance` or one of the job type's own.
+            retryable: overrides what the code's entry says.
+            after: seconds to wait before the next attempt; the back-off's choice if None.
+        """
+        super().__init__(message)
+        self.failure_code = code or self.code
+        self.retryable = retryable
+        self.after = after
+
+
+class Retryable(JobFailure):
+    """The attempt failed, and the next one may succeed."""
+
+    def __init__(
+        self, message: str = "", *, after: float | None = None, code: str | None = None
+    ) -> None:
+        """Say what happened and, if known, after how many seconds to try again."""
+        super().__init__(message or "try again", code=code, retryable=True, after=after)
+
+
+class Fatal(JobFailure):
+    """The job failed, and no further attempt can change that."""
+
+    def __init__(self, message: str = "", *, code: str | None = None) -> None:
+        """Say what happened."""
+        super().__init__(message or "it cannot succeed", code=code, retryable=False)

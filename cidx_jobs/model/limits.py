@@ -1,0 +1,32 @@
+"""How much may run and wait, and what is paused: the values that change while running."""
+
+from collections.abc import Mapping
+
+import attrs
+
+from cidx_jobs.model.ids import UserId
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """The limits of a running server; lowering one never ends a job (api.md, section 3)."""
+
+    max_running_per_user: int = 10
+    max_running_total: int = 50
+    max_queued_per_user: int = 1_000
+    max_queued_total: int = 100_000
+    resources: Mapping[str, int] = attrs.field(factory=lambda: {"git": 5, "indexing": 10})
+    max_priority: int = 9
+    user_max_priorities: Mapping[str, int] = attrs.field(factory=dict)
+    """The highest priority that a user may ask for, where it is not *max_priority*."""
+
+
+@attrs.frozen(kw_only=True)
+class Pauses:
+    """What the operator stopped from starting; what runs goes on."""
+
+    everything: bool = False
+    users: frozenset[UserId] = frozenset()
+    job_types: frozenset[str] = frozenset()
+    draining: bool = False
+    """New jobs are refused and none is started; what runs is finished."""

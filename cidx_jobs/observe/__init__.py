@@ -1,0 +1,1 @@
+"""What is seen: log lines, metrics and health."""

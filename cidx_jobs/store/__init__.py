@@ -1,0 +1,1 @@
+"""What keeps jobs: SQLite behind `JobStore`, and the same promises in memory."""

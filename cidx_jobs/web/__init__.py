@@ -1,0 +1,1 @@
+"""The HTTP face: routes, problems, authentication, long-polls and streams."""

@@ -1,0 +1,187 @@
+"""The other rules of the model: ids, phases, back-off, guidance, redaction, settings."""
+
+import re
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cidx_jobs
+from cidx_jobs.model import errors
+from cidx_jobs.model.errors import CidxJobsError, Fatal, Retryable, SettingsError
+from cidx_jobs.model.guidance import GUIDANCE, make_error
+from cidx_jobs.model.ids import is_job_id, is_project_id, make_job_id
+from cidx_jobs.model.job import PhaseState, PhaseStatus
+from cidx_jobs.model.phases import ALMOST_DONE, overall_progress, percent
+from cidx_jobs.model.redaction import redact
+from cidx_jobs.model.retries import RetryPolicy
+from cidx_jobs.settings import Settings, load_settings
+
+
+@given(st.integers(0, 2**48 - 1), st.integers(0, 2**12 - 1), st.integers(0, 2**62 - 1))
+def test_a_job_id_is_a_uuid_of_version_7(milliseconds: int, counter: int, bits: int) -> None:
+    """It has RFC 9562's version and variant, lower case, and the time in front."""
+    job_id = make_job_id(milliseconds, counter, bits)
+
+    assert is_job_id(job_id)
+    parsed = uuid.UUID(job_id)
+    assert (parsed.variant, str(parsed)) == (uuid.RFC_4122, job_id)
+    assert parsed.int >> 80 == milliseconds
+
+
+def test_later_ids_sort_behind() -> None:
+    """Time first, then the counter: inserts go to the end of the index."""
+    ids = [make_job_id(5, 1, 99), make_job_id(5, 2, 0), make_job_id(6, 0, 0)]
+
+    assert ids == sorted(ids)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("a", True), ("a" * 64, True), ("a" * 65, False), (".git", False), ("-rf", False),
+     ("a/b", False), ("a\n", False), ("", False), ("A.b_c-9", True)],
+)  # fmt: skip
+def test_project_ids_keep_their_form(text: str, is_one: bool) -> None:
+    """api.md 1.1: 1 to 64 characters, the first a letter or digit."""
+    assert is_project_id(text) is is_one
+
+
+@given(
+    st.lists(
+        st.builds(
+            PhaseState,
+            name=st.just("x"),
+            status=st.sampled_from(PhaseStatus),
+            weight=st.floats(0, 1),
+            progress=st.integers(0, 100),
+        )
+    )
+)
+def test_the_progress_of_phases_is_a_whole_number_under_100(phases: list[PhaseState]) -> None:
+    """100 is for completed jobs only."""
+    assert 0 <= overall_progress(phases) <= ALMOST_DONE
+
+
+def test_progress_is_the_weighted_sum_of_the_phases() -> None:
+    """A finished phase counts whole, a running one by its part."""
+    phases = [
+        PhaseState(name="a", status=PhaseStatus.COMPLETED, weight=0.4, progress=100),
+        PhaseState(name="b", status=PhaseStatus.RUNNING, weight=0.5, progress=50),
+    ]
+
+    assert overall_progress(phases) == 65
+
+
+@pytest.mark.parametrize(("done", "total", "expected"), [(1, 3, 33), (0, 0, 0), (9, 3, 100)])
+def test_percent_is_whole_and_bounded(done: int, total: int, expected: int) -> None:
+    """An unknown total is 0, and more than all is all."""
+    assert percent(done, total) == expected
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1))
+def test_the_back_off_is_within_its_cap(failures: int, fraction: float) -> None:
+    """Full jitter: from nothing to the bound, which doubles up to the cap."""
+    policy = RetryPolicy(base_seconds=1, cap_seconds=30)
+
+    wait = policy.backoff_seconds(failures, fraction)
+
+    assert 0 <= wait <= min(30, 2.0 ** min(failures - 1, 10))
+
+
+def test_codes_of_the_error_tree_are_its_own() -> None:
+    """Each class that a caller may tell apart has a code of its own."""
+    classes = [c for c in vars(errors).values() if isinstance(c, type) and c.__doc__]
+    tree = [c for c in classes if issubclass(c, CidxJobsError) and c not in {Fatal, Retryable}]
+    codes = [c.code for c in tree]
+
+    assert len(codes) == len(set(codes))
+    assert {c.__name__ for c in tree} <= set(re.findall(r"\w+", errors.__doc__ or ""))
+
+
+def test_every_code_of_a_job_says_what_to_do() -> None:
+    """A failed job never leaves its reader alone."""
+    for code in GUIDANCE:
+        error = make_error(code, "x", at=datetime.now(UTC))
+        assert error.actions
+        assert all(action.endswith(".") for action in error.actions)
+
+
+def test_a_code_of_a_job_types_own_is_kept() -> None:
+    """It comes without guidance, as an error of the system."""
+    error = make_error("MINE-1", "x", at=datetime.now(UTC))
+
+    assert (error.code, error.category, error.actions) == ("MINE-1", "system", ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["https://bob:hunter2@example.com/x", "token=hunter2", "Authorization: Bearer hunter2hunter2",
+     "cidxj_hunter2", "password: 'hunter2'", "cannot open /srv/hunter2/jobs.db"],
+)  # fmt: skip
+def test_secrets_and_paths_are_taken_out_of_texts(text: str) -> None:
+    """What is stored or logged holds none of them."""
+    assert "hunter2" not in redact(text)
+
+
+def test_a_harmless_text_is_left_alone() -> None:
+    """Redaction changes nothing else."""
+    text = "cannot find branch main of https://example.com/a/b.git (3/4)"
+
+    assert redact(text) == text
+
+
+def test_every_public_name_resolves_to_the_stub() -> None:
+    """The lazy table and the `.pyi` beside it name the same things."""
+    stub = Path(cidx_jobs.__file__).with_suffix(".pyi").read_text("utf-8")
+    named = set(re.findall(r"^    (\w+) as|import (\w+) as", stub, re.MULTILINE))
+
+    assert {a or b for a, b in named} == set(cidx_jobs.__all__)
+
+
+class TestSettings:
+    """Settings come from a file, the environment and the caller, in this order."""
+
+    def test_the_environment_speaks_after_the_file(self, tmp_path: Path) -> None:
+        """Lists, maps, booleans and durations are read from text."""
+        config = tmp_path / "c.toml"
+        config.write_text('port = 1\ngit_ssh = true\nallowed_hosts = ["a"]\n', "utf-8")
+        environ = {
+            "CIDX_JOBS_PORT": "2",
+            "CIDX_JOBS_RESOURCES": "git=1, gpu=2",
+            "CIDX_JOBS_GIT_LOCAL_ROOTS": "/a,/b",
+            "CIDX_JOBS_RETENTION_SECONDS": "3.5",
+            "CIDX_JOBS_SERVER": "http://x",
+            "HOME": "/root",
+        }
+
+        settings = load_settings(config, environ, {"host": "::1"})
+
+        assert (settings.port, settings.git_ssh, settings.host) == (2, True, "::1")
+        assert settings.resources == {"git": 1, "gpu": 2}
+        assert settings.git_local_roots == (Path("/a"), Path("/b"))
+        assert settings.retention_seconds == 3.5
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("NO_SUCH", "1"), ("PORT", "x"), ("PORT", "70000"), ("GIT_SSH", "yes"),
+         ("RESOURCES", "git"), ("AUTH", "maybe"), ("POISON_AFTER", "-1")],
+    )  # fmt: skip
+    def test_a_wrong_setting_is_named(self, name: str, value: str) -> None:
+        """The error says which it was."""
+        with pytest.raises(SettingsError, match=name.lower()):
+            load_settings(None, {f"CIDX_JOBS_{name}": value})
+
+    def test_none_is_refused_where_others_can_reach(self) -> None:
+        """Without authentication a server is for its own machine only."""
+        assert Settings().auth_mode == "none"
+        assert Settings(host="0.0.0.0").auth_mode == "tokens"
+        with pytest.raises(SettingsError, match="auth"):
+            Settings(host="0.0.0.0", auth="none")
+
+    def test_a_local_root_may_not_hold_the_data(self, tmp_path: Path) -> None:
+        """Or a user could sync the database."""
+        with pytest.raises(SettingsError, match="git_local_roots"):
+            Settings(data_dir=tmp_path / "data", git_local_roots=(tmp_path,))
