@@ -1,0 +1,62 @@
+"""Documents to bytes and back, and the digest by which two requests are the same."""
+
+import hashlib
+from typing import Any, TypeVar
+
+import msgspec
+
+D = TypeVar("D")
+
+_encoder = msgspec.json.Encoder()
+_canonical = msgspec.json.Encoder(order="deterministic")
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of all documents: values whose members are written in their order.
+
+    Not attrs: msgspec would write the members of slotted attrs classes in alphabetical order,
+    and making and writing these is the better part of what an answer costs.
+    """
+
+
+def encode(document: Any) -> bytes:
+    """Give a document as JSON.
+
+    Text that no UTF-8 can hold (a lone surrogate, as in a file name that is no text) is written
+    with question marks in its place.
+    """
+    try:
+        return _encoder.encode(document)
+    except UnicodeEncodeError:
+        return _encoder.encode(_encodable(msgspec.to_builtins(document)))
+
+
+def decode(body: bytes, kind: type[D]) -> D:
+    """Give the document of the *kind* that the JSON text holds; unknown members are ignored.
+
+    Raises:
+        msgspec.DecodeError: it is no JSON, or not of that kind.
+    """
+    return msgspec.json.decode(body, type=kind)
+
+
+def fingerprint(method: str, path: str, body: Any) -> str:
+    """Give the digest of a request: the same for the same method, path and JSON value.
+
+    Members may stand in any order (RFC 8785 is the model); 1 and 1.0 are two values.
+    """
+    digest = hashlib.sha256(f"{method} {path}\n".encode())
+    digest.update(_canonical.encode(body))
+    return digest.hexdigest()
+
+
+def _encodable(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode("utf-8")
+        case dict():
+            return {_encodable(name): _encodable(member) for name, member in value.items()}
+        case list() | tuple():
+            return [_encodable(member) for member in value]
+        case _:
+            return value

@@ -1,0 +1,48 @@
+"""Errors on the wire: problem documents (RFC 9457)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from cidx_jobs.model.errors import Fault
+from cidx_jobs.wire.coding import Document, encode
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class FaultDocument(Document, frozen=True, kw_only=True):
+    """One wrong member of a request."""
+
+    pointer: str
+    """A JSON pointer (RFC 6901); empty for the whole document."""
+    message: str
+
+
+class ProblemDocument(Document, frozen=True, kw_only=True):
+    """The members that every error has; others hold the values that `detail` names."""
+
+    type: str
+    """A URI that names the kind of problem; it need not lead anywhere."""
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str
+    """The path that was asked for."""
+    request_id: str
+    """Finds the request in the server's log."""
+    errors: tuple[FaultDocument, ...] = ()
+    """Each wrong member, when the request's document is wrong."""
+
+
+def encode_problem(
+    problem: ProblemDocument, faults: Sequence[Fault], members: Mapping[str, Any]
+) -> bytes:
+    """Give the problem as JSON, with *members* beside its own (which win)."""
+    known = msgspec.to_builtins(problem)
+    del known["errors"]
+    if faults:
+        known["errors"] = [{"pointer": one.pointer, "message": one.message} for one in faults]
+    extra = {name: value for name, value in members.items() if name not in known}
+    return encode(known | extra)
