@@ -1,0 +1,115 @@
+"""Who may start next: the first startable job, found without looking at those that may not.
+
+A lane holds the startable jobs of one user and job type in their order. A gate stands before each
+user and each job type: limits, pauses and resources close it. Each job type keeps the heads of
+its open users' lanes in order, so the next job is the first of a few heads, however many jobs of
+closed users and types stand before it.
+"""
+
+from collections.abc import Iterator
+
+from sortedcontainers import SortedList
+
+from cidx_jobs.model.ids import JobId, UserId
+
+Rank = tuple[float, int, int, JobId]
+"""A job's place in the dispatch order: its `DispatchKey` and, so that no two are equal, its id.
+
+A plain tuple, which the garbage collector need not visit, for there may be a million.
+"""
+
+
+class _Kind:
+    """The lanes of one job type, and the heads of those whose users are open."""
+
+    __slots__ = ("heads", "lanes")
+
+    def __init__(self) -> None:
+        self.lanes: dict[UserId, SortedList[Rank]] = {}
+        self.heads: SortedList[Rank] = SortedList()
+
+
+class Lanes:
+    """The startable jobs, by user and job type."""
+
+    def __init__(self) -> None:
+        """Begin with no job and every gate open."""
+        self._kinds: dict[str, _Kind] = {}
+        self._closed_users: set[UserId] = set()
+        self._closed_types: set[str] = set()
+
+    @property
+    def closed_types(self) -> frozenset[str] | set[str]:
+        """The job types whose gate is closed; to be read at once."""
+        return self._closed_types
+
+    def add(self, rank: Rank, user_id: UserId, job_type: str) -> None:
+        """Let a job take part."""
+        kind = self._kinds.get(job_type)
+        if kind is None:
+            kind = self._kinds[job_type] = _Kind()
+        lane = kind.lanes.get(user_id)
+        if lane is None:
+            lane = kind.lanes[user_id] = SortedList()
+        head = lane[0] if lane else None
+        lane.add(rank)
+        if user_id not in self._closed_users and lane[0] is rank:
+            if head is not None:
+                kind.heads.remove(head)
+            kind.heads.add(rank)
+
+    def discard(self, rank: Rank, user_id: UserId, job_type: str) -> None:
+        """Take a job out."""
+        kind = self._kinds[job_type]
+        lane = kind.lanes[user_id]
+        was_head = lane[0] == rank
+        lane.remove(rank)
+        if was_head and user_id not in self._closed_users:
+            kind.heads.remove(rank)
+            if lane:
+                kind.heads.add(lane[0])
+        if not lane:
+            del kind.lanes[user_id]
+            if not kind.lanes:
+                del self._kinds[job_type]
+
+    def set_user_open(self, user_id: UserId, *, is_open: bool) -> None:
+        """Open or close the gate of a user."""
+        if is_open != (user_id in self._closed_users):
+            return
+        heads = [
+            (kind.heads, lane[0])
+            for kind in self._kinds.values()
+            if (lane := kind.lanes.get(user_id))
+        ]
+        if is_open:
+            self._closed_users.discard(user_id)
+            for all_heads, head in heads:
+                all_heads.add(head)
+        else:
+            self._closed_users.add(user_id)
+            for all_heads, head in heads:
+                all_heads.remove(head)
+
+    def set_type_open(self, job_type: str, *, is_open: bool) -> None:
+        """Open or close the gate of a job type."""
+        if is_open:
+            self._closed_types.discard(job_type)
+        else:
+            self._closed_types.add(job_type)
+
+    def first(self) -> JobId | None:
+        """Give the first job in order whose user and job type are open."""
+        heads = (
+            kind.heads[0]
+            for job_type, kind in self._kinds.items()
+            if kind.heads and job_type not in self._closed_types
+        )
+        first = min(heads, default=None)
+        return None if first is None else first[3]
+
+    def of_user(self, user_id: UserId) -> Iterator["SortedList[Rank]"]:
+        """Go through the user's lanes."""
+        for kind in self._kinds.values():
+            if (lane := kind.lanes.get(user_id)) is not None:
+                yield lane
