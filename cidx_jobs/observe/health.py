@@ -1,0 +1,18 @@
+"""Whether the server is ready for work, and if not, why: codes for machines."""
+
+STARTING = "starting"
+STOPPING = "stopping"
+DRAINING = "draining"
+STORAGE = "storage_unavailable"
+
+
+def find_reasons(
+    *, is_open: bool, is_stopping: bool, is_draining: bool = False, can_write: bool = True
+) -> tuple[str, ...]:
+    """Give the reason codes of not being ready; none means ready."""
+    if is_stopping:
+        return (STOPPING,)
+    if not is_open:
+        return (STARTING,)
+    codes = ((is_draining, DRAINING), (not can_write, STORAGE))
+    return tuple(code for holds, code in codes if holds)
