@@ -1,10 +1,10 @@
 """What the parts promise each other; every seam has one conformance suite."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import attrs
 import structlog
@@ -307,6 +307,165 @@ class Executor(Protocol):
 
     def lost(self, held: Sequence[Job]) -> Sequence[ActiveRun]:
         """Say which runs of these running jobs will never end (at start: all older epochs')."""
+
+
+class TreeEntry(NamedTuple):
+    """One path of a commit's tree, as git lists it."""
+
+    path: str
+    mode: str
+    """Six octal digits: 100644 and 100755 are files, 120000 a symlink, 160000 a submodule."""
+    blob: str
+    """The object's name, in hex."""
+    size: int | None
+    """Bytes; None for a submodule."""
+
+
+class Document(NamedTuple):
+    """The bytes of one file, as git gave them."""
+
+    blob: str
+    data: bytes
+
+
+class WantedFile(NamedTuple):
+    """A file whose bytes an index lacks."""
+
+    path: str
+    blob: str
+    size: int
+
+
+@attrs.frozen(kw_only=True)
+class SearchHit:
+    """One line that holds the text searched for."""
+
+    path: str
+    line_number: int
+    """From 1."""
+    line: str
+    """Without its end; of a very long line the part around the text."""
+
+
+@attrs.frozen(kw_only=True)
+class IndexState:
+    """What a project's index holds, as searches see it."""
+
+    commit: str
+    files_total: int
+    """Paths of the commit, the skipped ones too."""
+    files_indexed: int
+    """Files that can be found by their text."""
+    bytes: int
+    """What the index takes on the disk."""
+
+
+@attrs.frozen(kw_only=True)
+class TreeChanges:
+    """How a commit's tree differs from what the index shows."""
+
+    added: int
+    modified: int
+    """Content, mode or kind differs."""
+    renamed: int
+    """The same content under another path; counted neither as added nor as deleted."""
+    deleted: int
+    total: int
+    """Paths of the new tree."""
+    total_bytes: int
+    wanted: int
+    """Files to be read and added before the draft is whole."""
+    staged: int
+    """Files that an interrupted run of the same work had added already."""
+
+
+@attrs.frozen(kw_only=True)
+class SkippedFiles:
+    """Changed files that cannot be found by their text, and why."""
+
+    reason: str
+    """binary, large, symlink or submodule."""
+    count: int
+    examples: tuple[str, ...]
+    """The first few paths, unescaped."""
+
+
+@attrs.frozen(kw_only=True)
+class Publication:
+    """What became visible at once when a draft was published."""
+
+    state: IndexState
+    files_indexed: int
+    """Files whose text is new in the index."""
+    skipped: tuple[SkippedFiles, ...]
+
+
+class IndexDraft(Protocol):
+    """The next state of one project's index; searches see nothing of it until it is published.
+
+    What was added is durable when `add` returns, and a later draft for the same job finds it.
+    Every method raises `JobFailure` (IDX-001, IDX-002 or RES-001) when the index cannot be
+    written or is damaged.
+    """
+
+    @property
+    def is_full(self) -> bool:
+        """True when the index is made anew, not changed."""
+
+    async def compare(self, tree: Iterable[TreeEntry], max_file_bytes: int) -> TreeChanges:
+        """Take the tree that the index shall show; *tree* is iterated in another thread."""
+
+    async def take_wanted(self, max_files: int, max_bytes: int) -> Sequence[WantedFile]:
+        """Give the next files to add, by path, at least one while there are any."""
+
+    async def add(self, documents: Iterable[Document]) -> None:
+        """Add contents, in one transaction; *documents* is iterated in another thread."""
+
+    async def publish(self, commit: str) -> Publication:
+        """Check that the draft is whole and sound, and make it what searches see, at once.
+
+        Raises:
+            JobFailure: it is not (IDX-002); searches go on seeing the index as it was.
+        """
+
+
+class Indexer(Protocol):
+    """Keeps one searchable index for each project."""
+
+    async def load_state(self, user_id: UserId, project_id: ProjectId) -> IndexState | None:
+        """Give what the index holds; None when there is none or it cannot be read."""
+
+    def draft(
+        self, user_id: UserId, project_id: ProjectId, *, job_id: JobId, run: int, full: bool
+    ) -> AbstractAsyncContextManager[IndexDraft]:
+        """Begin the index's next state, or go on with what an earlier run of the job left.
+
+        One at a time for a project. *full* makes the index anew; so does an index that is
+        damaged or of another format.
+        """
+
+    async def search(
+        self,
+        user_id: UserId,
+        project_id: ProjectId,
+        text: str,
+        *,
+        limit: int,
+        path_prefix: str = "",
+    ) -> Sequence[SearchHit]:
+        """Give the lines that hold *text*, letter case aside, by path and then line.
+
+        Raises:
+            NotIndexedError: there is nothing to search yet.
+            ValidationError: the text is shorter than three characters (pointer ``/q``).
+            InvalidParameterError: the search would take too long.
+        """
+
+    async def delete(self, user_id: UserId, project_id: ProjectId) -> None:
+        """Remove the index of a project; no error when there is none."""
+
+    async def close(self) -> None:
+        """Let go of threads and files; closing twice is fine, and it can be used again."""
 
 
 @attrs.frozen(kw_only=True)

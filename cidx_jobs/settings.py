@@ -1,5 +1,6 @@
 """Every setting, validated; the only reader of the environment and of configuration files."""
 
+import hashlib
 import ipaddress
 import os
 import tomllib
@@ -39,7 +40,8 @@ _DAY = 86_400.0
 _MIB = 1024 * 1024
 
 
-_text = optional(str)
+def _text(value: str | None) -> str | None:
+    return None if value is None or value == "" else str(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -178,6 +180,12 @@ class Settings:
             resources=self.resources,
             max_priority=self.max_priority,
         )
+
+
+def project_directory(projects: Path, user_id: str, project_id: str) -> Path:
+    """Give the directory of one user's project: a hash, never their words."""
+    digest = hashlib.sha256(f"{user_id}\0{project_id}".encode()).hexdigest()
+    return projects / digest[:32]
 
 
 def load_settings(

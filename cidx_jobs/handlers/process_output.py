@@ -1,0 +1,107 @@
+"""What a child says: its last words, its lines, and that it has ended."""
+
+import asyncio
+import codecs
+import re
+from collections.abc import Callable
+
+from cidx_jobs.interfaces import ChildResult
+
+CAPTURED_BYTES = 64 * 1024
+MAX_LINE_CHARACTERS = 8_192
+
+_STDOUT, _STDERR = 1, 2
+_UNKNOWN_CODE = -255
+
+OnLine = Callable[[str], None]
+
+
+class ChildOutput(asyncio.SubprocessProtocol):
+    """Collects what a child says, and tells of its end."""
+
+    def __init__(self, on_line: OnLine | None, on_error_line: OnLine | None) -> None:
+        self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done at the child's exit; fails at once where a line's callback raised."""
+        self.closed = asyncio.Event()
+        """Set when the child has exited and its pipes are read to their ends."""
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._tails = {_STDOUT: bytearray(), _STDERR: bytearray()}
+        self._takes_stdout = on_line is not None
+        self._lines = {
+            fd: _Lines(callback)
+            for fd, callback in ((_STDOUT, on_line), (_STDERR, on_error_line))
+            if callback
+        }
+
+    @property
+    def is_well(self) -> bool:
+        """True once the child has exited by itself and nothing else went wrong."""
+        exited = self.exited
+        return exited.done() and not exited.cancelled() and exited.exception() is None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what the code is asked of."""
+        assert isinstance(transport, asyncio.SubprocessTransport)  # noqa: S101 - asyncio's promise
+        self._transport = transport
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Keep the last of it, and give its lines away."""
+        if not (fd == _STDOUT and self._takes_stdout):
+            tail = self._tails[fd]
+            tail += data
+            del tail[:-CAPTURED_BYTES]
+        if fd in self._lines:
+            self._tell(self._lines[fd].feed, data)
+
+    def pipe_connection_lost(self, fd: int, _exc: Exception | None) -> None:
+        """Give the last line away, which may have no end."""
+        if fd in self._lines:
+            self._tell(self._lines[fd].finish)
+
+    def process_exited(self) -> None:
+        """Tell of the exit; pipes may still hold words."""
+        if not self.exited.done():
+            self.exited.set_result(None)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Tell that there is no more to come."""
+        self.closed.set()
+
+    def result(self) -> ChildResult:
+        """Give the child's code and what was kept of its words."""
+        code = self._transport.get_returncode() if self._transport else None
+        return ChildResult(
+            returncode=_UNKNOWN_CODE if code is None else code,
+            stdout=self._tails[_STDOUT].decode("utf-8", "replace"),
+            stderr=self._tails[_STDERR].decode("utf-8", "replace"),
+        )
+
+    def _tell(self, feed: Callable[..., None], *data: bytes) -> None:
+        # An error of the callback is the caller's: it ends the wait, and with it the child.
+        try:
+            feed(*data)
+        except Exception as error:  # noqa: BLE001 - whatever it is goes to the caller of the child
+            if not self.exited.done():
+                self.exited.set_exception(error)
+
+
+class _Lines:
+    """Cuts bytes into lines at every CR and LF; the empty ones between them are left out."""
+
+    def __init__(self, callback: OnLine) -> None:
+        self._callback = callback
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._rest = ""
+
+    def feed(self, data: bytes) -> None:
+        """Take more bytes and give the lines that end in them."""
+        *lines, rest = re.split(r"[\r\n]", self._rest + self._decoder.decode(data))
+        self._rest = rest[:MAX_LINE_CHARACTERS]
+        for line in filter(None, lines):
+            self._callback(line[:MAX_LINE_CHARACTERS])
+
+    def finish(self) -> None:
+        """Give the last line if it has no end."""
+        rest, self._rest = self._rest + self._decoder.decode(b"", final=True), ""
+        if rest:
+            self._callback(rest)
