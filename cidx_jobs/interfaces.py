@@ -358,6 +358,8 @@ class IndexState:
     """Files that can be found by their text."""
     bytes: int
     """What the index takes on the disk."""
+    published_by: JobId
+    """The job that made it what it is."""
 
 
 @attrs.frozen(kw_only=True)
@@ -427,6 +429,9 @@ class IndexDraft(Protocol):
         Raises:
             JobFailure: it is not (IDX-002); searches go on seeing the index as it was.
         """
+
+    async def discard(self) -> None:
+        """Throw the draft away: nobody will go on with it."""
 
 
 class Indexer(Protocol):

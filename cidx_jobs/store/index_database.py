@@ -1,0 +1,264 @@
+"""The database of an index, as a draft changes it; all of it blocks and runs in one thread."""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cidx_jobs.interfaces import (
+    Document,
+    IndexState,
+    Publication,
+    SkippedFiles,
+    TreeChanges,
+    TreeEntry,
+    WantedFile,
+)
+from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.store import index_sql
+from cidx_jobs.store.index_text import MIN_CHARACTERS, decode_text, match_expression
+
+_CACHE_KIBIBYTES = 16_000
+_EXAMPLES = 3
+_CHEAP_TO_CHECK_BYTES = 16 * 1024 * 1024
+_MANY_DOCUMENTS = 1_000
+
+
+class Stopped(Exception):  # noqa: N818 - it ends a thread's work and is no error
+    """The work was told to stop; what it had begun is undone."""
+
+
+class DraftDatabase:
+    """One connection that changes one index, and the temporary tables of its draft."""
+
+    def __init__(self, path: Path, *, is_new: bool, base: Path | None) -> None:
+        """Open the index at *path*.
+
+        Args:
+            path: the file; it is made if it is not there.
+            is_new: it is not what searches see yet.
+            base: what searches see, if that is another file that can be read.
+
+        Raises:
+            sqlite3.DatabaseError: it is damaged.
+        """
+        self.path = path
+        self._is_new = is_new
+        self._stop = threading.Event()
+        exists = path.is_file() and path.stat().st_size > 0
+        self._db = sqlite3.connect(
+            path.absolute().as_uri(), uri=True, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._prepare(base, exists=exists)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self, base: Path | None, *, exists: bool) -> None:
+        path = self.path
+        path.chmod(0o600)
+        # A new index is worth nothing before it is synced and named: a power cut may have it.
+        synchronous = "OFF" if self._is_new else "NORMAL"
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}"):
+            self._db.execute(f"PRAGMA {pragma}")
+        self._db.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
+        with self._transaction():
+            if not exists:
+                for statement in index_sql.CREATE:
+                    self._db.execute(statement)
+                self._db.execute(index_sql.WRITE_META, ("format", index_sql.FORMAT))
+        if read_meta(self._db).get("format") != index_sql.FORMAT:
+            message = "another format"
+            raise sqlite3.DatabaseError(message)
+        for statement in (
+            index_sql.CREATE_INCOMING,
+            index_sql.CREATE_WANTED,
+            index_sql.CREATE_STAGED,
+        ):
+            self._db.execute(statement)
+        if base is not None:
+            self._db.execute("ATTACH ? AS old", (_read_only(base),))
+        self._db.execute(index_sql.VIEW_OLD_BASE if base else index_sql.VIEW_OWN_BASE)
+
+    def stop(self) -> None:
+        """Make the thread's work end soon, by `Stopped`; called from another thread."""
+        self._stop.set()
+        self._db.interrupt()
+
+    def close(self) -> None:
+        """Undo what is not committed, and let go of the file."""
+        self._db.close()
+
+    def compare(self, tree: Iterable[TreeEntry], max_file_bytes: int) -> TreeChanges:
+        """Take the tree and find out what is different and what is lacking."""
+        with self._transaction():
+            self._db.executemany(
+                index_sql.ADD_INCOMING,
+                (
+                    (entry.path, entry.mode, bytes.fromhex(entry.blob), entry.size)
+                    for entry in self._until_stopped(tree)
+                ),
+            )
+            bound = {"max_file_bytes": max_file_bytes}
+            self._db.execute(index_sql.DETACH_ONCE_TOO_LARGE, bound)
+            self._db.execute(index_sql.FORGET_ONCE_TOO_LARGE, bound)
+            staged = self._number(index_sql.COUNT_STAGED)
+            self._db.execute(index_sql.ADD_TOO_LARGE, bound)
+            self._db.execute(index_sql.ADD_WANTED)
+        renamed = self._number(index_sql.COUNT_RENAMED)
+        total, total_bytes = self._db.execute(index_sql.COUNT_INCOMING).fetchone()
+        return TreeChanges(
+            added=self._number(index_sql.COUNT_ADDED) - renamed,
+            modified=self._number(index_sql.COUNT_MODIFIED),
+            renamed=renamed,
+            deleted=self._number(index_sql.COUNT_DELETED) - renamed,
+            total=total,
+            total_bytes=total_bytes,
+            wanted=self._number(index_sql.COUNT_WANTED),
+            staged=staged,
+        )
+
+    def list_wanted(self, after: int, max_files: int) -> list[tuple[int, WantedFile]]:
+        """Give the next wanted files with their numbers."""
+        rows = self._db.execute(index_sql.TAKE_WANTED, (after, max_files))
+        return [(number, WantedFile(path, blob.hex(), size)) for number, path, blob, size in rows]
+
+    def add(self, documents: Iterable[Document]) -> None:
+        """Add contents in one transaction."""
+        with self._transaction():
+            for blob, data in self._until_stopped(documents):
+                text = decode_text(data)
+                skipped = "binary" if text is None else None
+                row = self._db.execute(index_sql.ADD_CONTENT, (bytes.fromhex(blob), skipped, text))
+                if row.rowcount == 1 and text is not None:
+                    self._db.execute(index_sql.ADD_WORDS, (row.lastrowid, text))
+
+    def publish(self, commit: str, job_id: JobId, *, all_files: bool) -> Publication:
+        """Show the incoming tree and drop what nobody needs any more, if all of it is sound.
+
+        Raises:
+            JobFailure: it is not (IDX-002); nothing is changed.
+        """
+        with self._transaction():
+            self._db.execute(index_sql.ADD_STAGED)
+            documents = self._number("SELECT count(*) FROM staged")
+            indexed = self._number(index_sql.COUNT_NEWLY_INDEXED)
+            skipped = self._list_skipped(all_files=all_files)
+            self._db.execute(index_sql.DROP_GONE_FILES)
+            self._db.execute(index_sql.TAKE_OVER_FILES)
+            self._db.execute(index_sql.DROP_UNUSED_WORDS)
+            self._db.execute(index_sql.DROP_UNUSED_CONTENTS)
+            self._check(documents)
+            self._write_meta(commit, job_id)
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        state = make_state(self._db, self.path)
+        if state is None:
+            _refuse("it does not say what it holds")
+        return Publication(state=state, files_indexed=indexed, skipped=skipped)
+
+    def _write_meta(self, commit: str, job_id: JobId) -> None:
+        values = {
+            "commit": commit,
+            "published_by": job_id,
+            "files_total": str(self._number(index_sql.COUNT_FILES)),
+            "files_indexed": str(self._number(index_sql.COUNT_FINDABLE)),
+        }
+        self._db.executemany(index_sql.WRITE_META, values.items())
+
+    def _list_skipped(self, *, all_files: bool) -> tuple[SkippedFiles, ...]:
+        rows = self._db.execute(index_sql.LIST_SKIPPED, {"all": all_files})
+        found = []
+        for reason, group in groupby(rows, key=lambda row: row[0]):
+            examples: list[str] = []
+            count = 0
+            for count, (_, path) in enumerate(group, start=1):  # noqa: B007 - the last one counts
+                if len(examples) < _EXAMPLES:
+                    examples.append(path)
+            found.append(SkippedFiles(reason=reason, count=count, examples=tuple(examples)))
+        return tuple(found)
+
+    def _check(self, documents: int) -> None:
+        files = self._number(index_sql.COUNT_FILES)
+        if files != self._db.execute(index_sql.COUNT_INCOMING).fetchone()[0]:
+            _refuse("it holds other files than the commit")
+        if lacking := self._number(index_sql.COUNT_LACKING):
+            _refuse(f"{lacking} files have no content")
+        for rowid, text in self._db.execute(index_sql.SAMPLE_STAGED).fetchall():
+            middle = (len(text) - MIN_CHARACTERS) // 2
+            expression = match_expression(text[middle : middle + MIN_CHARACTERS])
+            if (
+                expression
+                and not self._db.execute(index_sql.IS_FOUND, (expression, rowid)).fetchone()
+            ):
+                _refuse("what was added is not found")
+        # The whole check reads all of the index, a second for each hundred megabytes. Of a large
+        # one that changed a little only the change is checked.
+        is_cheap = self.path.stat().st_size <= _CHEAP_TO_CHECK_BYTES
+        if self._is_new or is_cheap or documents > _MANY_DOCUMENTS:
+            try:
+                self._db.execute(index_sql.CHECK_WORDS)
+            except sqlite3.DatabaseError as error:
+                _refuse("the words fail SQLite's integrity check", error)
+
+    def _number(self, statement: str) -> int:
+        number: int = self._db.execute(statement).fetchone()[0]
+        return number
+
+    def _until_stopped(self, things: Iterable[Any]) -> Iterator[Any]:
+        for thing in things:
+            if self._stop.is_set():
+                raise Stopped
+            yield thing
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if self._stop.is_set():
+            raise Stopped
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.rollback()
+            raise
+        self._db.execute("COMMIT")
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open an index for reading only; usable from any one thread at a time."""
+    return sqlite3.connect(
+        _read_only(path), uri=True, isolation_level=None, check_same_thread=False
+    )
+
+
+def read_meta(db: sqlite3.Connection) -> dict[str, str]:
+    """Give what an index says of itself."""
+    return dict(db.execute(index_sql.READ_META).fetchall())
+
+
+def make_state(db: sqlite3.Connection, path: Path) -> IndexState | None:
+    """Give what an index shows; None for one of another format or with nothing published."""
+    meta = read_meta(db)
+    if meta.get("format") != index_sql.FORMAT or "commit" not in meta:
+        return None
+    return IndexState(
+        commit=meta["commit"],
+        files_total=int(meta["files_total"]),
+        files_indexed=int(meta["files_indexed"]),
+        bytes=path.stat().st_size,
+        published_by=JobId(meta["published_by"]),
+    )
+
+
+def _read_only(path: Path) -> str:
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+def _refuse(what: str, cause: Exception | None = None) -> NoReturn:
+    message = f"the index did not pass its check: {what}"
+    raise JobFailure(message, code="IDX-002") from cause

@@ -1,0 +1,100 @@
+"""Where the index of a project lies: files with names of their own, and a pointer to one of them.
+
+A draft is a file under the name of its run. A pointer, replaced by one rename, makes it the index.
+A database is never renamed onto another's name: what is left of the other's write-ahead log would
+be taken for its own.
+"""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+_PREFIX = "index-"
+_SUFFIX = ".db"
+_COMPANIONS = ("", "-wal", "-shm")
+_PRIVATE = 0o700
+
+
+class IndexFiles:
+    """The index files in the directory of one project; everything here blocks."""
+
+    def __init__(self, directory: Path) -> None:
+        """Take the project's directory, which need not be there."""
+        self._directory = directory
+        self._pointer = directory / "index.current"
+
+    def current(self) -> Path | None:
+        """Give the index that searches see."""
+        try:
+            name = self._pointer.read_text("utf-8").strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        path = self._directory / name
+        is_ours = Path(name).name == name and name.startswith(_PREFIX)
+        return path if is_ours and path.is_file() else None
+
+    def take_draft(self, job_id: str, run: int) -> Path:
+        """Give the file for the draft of a run: its job's last one, renamed, if there is one."""
+        self._directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        own = self._directory / f"{_PREFIX}{job_id}.{run}{_SUFFIX}"
+        for earlier in self._drafts(job_id):
+            if earlier != own:
+                _move(earlier, own)
+        return own
+
+    def make_current(self, path: Path) -> None:
+        """Let searches see *path* from now on, durably, and remove what they saw before."""
+        before = self.current()
+        _sync(path)
+        fresh = self._pointer.with_suffix(".next")
+        fresh.write_text(path.name, "utf-8")
+        _sync(fresh)
+        fresh.replace(self._pointer)
+        _sync(self._directory)
+        if before not in {None, path}:
+            remove(before)
+
+    def sweep(self, job_id: str) -> None:
+        """Remove the drafts that jobs other than *job_id* left."""
+        kept = {self.current(), *self._drafts(job_id)}
+        for path in self._directory.glob(f"{_PREFIX}*{_SUFFIX}"):
+            if path not in kept:
+                remove(path)
+
+    def remove_all(self) -> None:
+        """Remove every index of the project."""
+        self._pointer.unlink(missing_ok=True)
+        for path in self._directory.glob(f"{_PREFIX}*"):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._directory.rmdir()
+
+    def _drafts(self, job_id: str) -> list[Path]:
+        current = self.current()
+        found = self._directory.glob(f"{_PREFIX}{job_id}.*{_SUFFIX}")
+        return sorted(path for path in found if path != current)
+
+
+def remove(path: Path | None) -> None:
+    """Remove a database with its companions; no error when it is not there."""
+    if path is not None:
+        for companion in _COMPANIONS:
+            Path(f"{path}{companion}").unlink(missing_ok=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    remove(target)
+    # The shared memory file is made anew from the log by whoever opens the database.
+    Path(f"{source}-shm").unlink(missing_ok=True)
+    if Path(f"{source}-wal").exists():
+        shutil.move(f"{source}-wal", f"{target}-wal")
+    source.rename(target)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
