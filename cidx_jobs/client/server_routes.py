@@ -1,0 +1,134 @@
+"""The routes of everything but jobs: events, the queue, projects, access, the server itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cidx_jobs.client.routes import Routes, quoted
+from cidx_jobs.client.transport import Call
+from cidx_jobs.wire.access import NewTokenDocument, TokenListDocument
+from cidx_jobs.wire.bodies import TokenBody
+from cidx_jobs.wire.events import EventListDocument
+from cidx_jobs.wire.projects import ProjectDocument, ProjectListDocument, SearchDocument
+from cidx_jobs.wire.service import (
+    AliveDocument,
+    JobTypeListDocument,
+    QueueOverviewDocument,
+    ReadyDocument,
+)
+
+
+class ServerRoutes(Routes):
+    """One method for each of these routes."""
+
+    async def list_events(
+        self, job_id: str | None = None, *, cursor: str | None = None, limit: int | None = None
+    ) -> EventListDocument:
+        """Give a page of the transition log, oldest first: of one job, or of all one may see.
+
+        Raises:
+            NotFoundError: there is no such job, or the log no longer holds what comes next.
+        """
+        path = "/api/events" if job_id is None else f"/api/jobs/{quoted(job_id)}/events"
+        answer = await self._get(path, {"cursor": cursor, "limit": limit})
+        return answer.decode(EventListDocument)
+
+    async def get_queue(self) -> QueueOverviewDocument:
+        """Give limits, slots in use, and the caller's waiting jobs with their positions."""
+        return (await self._get("/api/queue")).decode(QueueOverviewDocument)
+
+    async def list_job_types(self) -> JobTypeListDocument:
+        """Give the registered job types with the JSON Schema of their options."""
+        return (await self._get("/api/job-types")).decode(JobTypeListDocument)
+
+    async def list_projects(self) -> ProjectListDocument:
+        """Give what is known of the caller's projects."""
+        return (await self._get("/api/projects")).decode(ProjectListDocument)
+
+    async def get_project(self, project_id: str) -> ProjectDocument:
+        """Give what is known of one of the caller's projects.
+
+        Raises:
+            NotFoundError: the caller has no such project.
+        """
+        return (await self._get(f"/api/projects/{quoted(project_id)}")).decode(ProjectDocument)
+
+    async def search(
+        self, project_id: str, text: str, *, limit: int | None = None, path: str | None = None
+    ) -> SearchDocument:
+        """Give the lines of the project's index that hold *text*, by path, then line.
+
+        Args:
+            project_id: which project of the caller.
+            text: at least three characters; letter case does not count.
+            limit: how many lines at most; the server's choice if None.
+            path: only below this path.
+
+        Raises:
+            NotFoundError: the caller has no such project.
+            ConflictError: it has no index yet.
+            RequestRefusedError: the text is too short.
+        """
+        answer = await self._get(
+            f"/api/projects/{quoted(project_id)}/search",
+            {"q": text, "limit": limit, "path": path},
+        )
+        return answer.decode(SearchDocument)
+
+    async def create_token(
+        self,
+        user_id: str,
+        scope: str = "write",
+        *,
+        lifetime_seconds: float | None = None,
+        label: str | None = None,
+    ) -> NewTokenDocument:
+        """Make an access token; its text is shown this once.
+
+        Raises:
+            PermissionDeniedError: the caller is no admin.
+        """
+        body = TokenBody(
+            user_id=user_id, scope=scope, lifetime_seconds=lifetime_seconds, label=label
+        )
+        # A repeat after an unknown outcome would leave a second token that nobody knows.
+        call = Call(method="POST", path="/api/admin/tokens", body=body, is_safe=False)
+        return (await self._ask(call)).decode(NewTokenDocument)
+
+    async def list_tokens(self) -> TokenListDocument:
+        """Give all access tokens, without their texts.
+
+        Raises:
+            PermissionDeniedError: the caller is no admin.
+        """
+        return (await self._get("/api/admin/tokens")).decode(TokenListDocument)
+
+    async def revoke_token(self, token_id: str) -> None:
+        """Revoke an access token at once.
+
+        Raises:
+            NotFoundError: there is no such token.
+            PermissionDeniedError: the caller is no admin.
+        """
+        await self._ask(Call(method="DELETE", path=f"/api/admin/tokens/{quoted(token_id)}"))
+
+    async def get_stats(self) -> Mapping[str, Any]:
+        """Give the counts of the whole server.
+
+        Raises:
+            PermissionDeniedError: the caller is no admin.
+        """
+        return (await self._get("/api/admin/stats")).decode(dict[str, Any])
+
+    async def get_livez(self) -> AliveDocument:
+        """Tell that the server's loop turns."""
+        return (await self._get("/livez")).decode(AliveDocument)
+
+    async def get_readyz(self) -> ReadyDocument:
+        """Tell that the server takes work; asked once.
+
+        Raises:
+            ServerBusyError: it does not; `members` has the reasons.
+        """
+        return (await self._ask(Call(method="GET", path="/readyz", is_safe=False))).decode(
+            ReadyDocument
+        )
