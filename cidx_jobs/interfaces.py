@@ -238,6 +238,9 @@ class JobContext(Protocol):
     ) -> None:
         """Tell how far the job is; inside a phase, how far that phase is."""
 
+    def plan(self, weights: Sequence[tuple[str, float]]) -> None:
+        """Show the phases that are to come, with their shares (0 to 1) of the job."""
+
     def phase(self, name: str, weight: float = 0.0) -> AbstractAsyncContextManager[PhaseReporter]:
         """Enter a phase that makes up *weight* (0 to 1) of the job; one at a time."""
 
@@ -360,6 +363,8 @@ class IndexState:
     """What the index takes on the disk."""
     published_by: JobId
     """The job that made it what it is."""
+    note: JsonObject
+    """What that job said of it when it published."""
 
 
 @attrs.frozen(kw_only=True)
@@ -397,8 +402,6 @@ class Publication:
     """What became visible at once when a draft was published."""
 
     state: IndexState
-    files_indexed: int
-    """Files whose text is new in the index."""
     skipped: tuple[SkippedFiles, ...]
 
 
@@ -423,8 +426,10 @@ class IndexDraft(Protocol):
     async def add(self, documents: Iterable[Document]) -> None:
         """Add contents, in one transaction; *documents* is iterated in another thread."""
 
-    async def publish(self, commit: str) -> Publication:
+    async def publish(self, commit: str, note: JsonObject) -> Publication:
         """Check that the draft is whole and sound, and make it what searches see, at once.
+
+        *note* is kept with it, with ``files_indexed`` and ``files_skipped`` added.
 
         Raises:
             JobFailure: it is not (IDX-002); searches go on seeing the index as it was.

@@ -76,7 +76,7 @@ class JobType:
         With ``max_attempts=1`` an interrupted run fails instead of running again.
         """
         at_most_once = max_attempts == 1 and on_interrupt == OnInterrupt.RESUME
-        self.__attrs_init__(  # type: ignore[attr-defined]  # attrs adds it for init=False
+        self.__attrs_init__(
             name=name,
             run=run,
             exclusive=exclusive,

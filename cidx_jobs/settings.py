@@ -286,3 +286,8 @@ class DataDirectory:
     def backups(self) -> Path:
         """Where online backups go."""
         return self.root / "backups"
+
+    @property
+    def git_credentials(self) -> Path:
+        """The operator's credentials for git over https; it need not be there."""
+        return self.root / "git-credentials"

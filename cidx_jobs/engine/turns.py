@@ -15,7 +15,7 @@ other user before them. The current round is
   a pause or a back-off stays behind, and who comes next must not collect the turns that those did
   not use: they would pass everybody who went on meanwhile. Up to *drift* users differ only by the
   slots that they hold at a time, so it is the number of slots of a user;
-- the newest dispatched turn when nothing waits.
+- the one after the newest dispatched turn when nothing waits: then all users are equal again.
 
 A closed job type (its resource is taken) competes only with itself, so where a job of such a type
 is to wait behind others of the type, all of this is counted within the type.
@@ -48,6 +48,7 @@ PENDING_SECONDS = 60.0
 """How long a key that was given may be on its way; a round without a waiting job lives as long."""
 
 _NEVER = -1
+_LOWEST = float("-inf")
 _MANY_USERS = 1_024
 
 
@@ -67,6 +68,12 @@ class _Line:
 
     tail: int = _NEVER
     """The last turn that a waiting job has, or that was given to one on its way."""
+    entered: int = _NEVER
+    """The last turn at which a job came to wait."""
+    level: float = _LOWEST
+    """The highest level of those jobs: a user's later job never goes before an earlier one."""
+    touched: float = 0.0
+    """The engine second at which the last key was given."""
     served: int = _NEVER
     """The highest turn that was dispatched."""
     waiting: int = 0
@@ -145,7 +152,7 @@ class Turns:
         self._ageing = ageing_seconds_per_level
         self._rows: dict[int, _Row] = {}
         self._arrivals = 0
-        self._seconds = float("-inf")
+        self._seconds = _LOWEST
 
     def make_key(
         self,
@@ -165,9 +172,11 @@ class Turns:
         row = self._row(priority)
         turn = self._choose_turn(row, user_id, job_type, closed_types)
         turn, round_ = self._join_round(row, turn, priority)
-        row.line(user_id).tail = turn
+        line = row.line(user_id)
+        line.tail, line.touched = turn, self._seconds
+        line.level = max(line.level, round_.level)
         self._arrivals += 1
-        return DispatchKey(round_.level, turn, self._arrivals)
+        return DispatchKey(line.level, turn, self._arrivals)
 
     def enter(self, key: DispatchKey, user_id: UserId, priority: int, job_type: str) -> None:
         """Learn that a job waits at *key*, which may be of an earlier life of the server."""
@@ -180,7 +189,9 @@ class Turns:
         round_.joined = max(round_.joined, round_.waiting)
         line = row.line(user_id)
         line.waiting += 1
+        line.entered = max(line.entered, turn)
         line.tail = max(line.tail, turn)
+        line.level = max(line.level, level)
         row.frame(job_type).add(turn)
         self._arrivals = max(self._arrivals, arrival)
         self._seconds = max(self._seconds, (level + priority) * self._ageing)
@@ -195,8 +206,11 @@ class Turns:
         line = row.lines[user_id]
         line.waiting -= 1
         if not line.waiting:
-            # Turns that were given back by a cancel are the user's again.
-            line.tail = _NEVER
+            # The turns of cancelled jobs are the user's again, unless more are on their way:
+            # those were given first and must come first.
+            if line.tail == line.entered:
+                line.tail, line.level = _NEVER, _LOWEST
+            line.entered = _NEVER
         row.frames[job_type].discard(key.turn)
 
     def serve(
@@ -224,13 +238,15 @@ class Turns:
         self, row: _Row, user_id: UserId, job_type: str | None, closed_types: Collection[str]
     ) -> int:
         line = row.line(user_id)
+        if line.tail > line.entered and self._is_long_ago(line.touched):
+            line.tail = line.entered
         frame = row.frames.get(job_type or "") if job_type in closed_types else None
         first = None if frame is None else frame.first()
         if frame is not None and first is not None:
             newest, served = frame.newest, frame.served.get(user_id, _NEVER)
         else:
             first, newest, served = row.first(closed_types), row.newest, line.served
-        current = newest if first is None else max(first, newest - self.drift)
+        current = newest + 1 if first is None else max(first, newest - self.drift)
         return max(current, line.tail + 1, served + 1, 0)
 
     def _join_round(self, row: _Row, turn: int, priority: int) -> tuple[int, _Round]:
@@ -261,12 +277,15 @@ class Turns:
         return None
 
     def _is_stale(self, round_: _Round) -> bool:
-        # Its keys never came: their submits were refused or their commits failed.
-        return not round_.waiting and self._seconds - round_.touched > PENDING_SECONDS
+        return not round_.waiting and self._is_long_ago(round_.touched)
+
+    def _is_long_ago(self, touched: float) -> bool:
+        # What was given then and has not come never will: its submit was refused or its commit
+        # failed.
+        return self._seconds - touched > PENDING_SECONDS
 
     def _forget_idle_users(self, row: _Row) -> None:
-        # Whose last turn has gone by is as good as new. Every user is looked at once in as many
-        # dispatches as there are users.
+        # Whose last turn has gone by is as good as new.
         if len(row.lines) < row.forget_at:
             return
         oldest = row.newest - self.drift

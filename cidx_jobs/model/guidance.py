@@ -139,6 +139,13 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             "The host redirects to another place; redirects are not followed.",
             ("Use the URL that the host redirects to.",),
         ),
+        "NET-007": Guidance(
+            Category.NETWORK,
+            _RECOVERABLE,
+            retryable=True,
+            meaning="The host answers with an error of its own, or asks to be left alone.",
+            actions=("Retry later.", "Check that the host is well."),
+        ),
         "IDX-001": Guidance(
             Category.INDEXING,
             _RECOVERABLE,

@@ -77,13 +77,11 @@ def advance(job: Job, event: Event, now: datetime) -> tuple[Job, Transition]:
     after = TRANSITIONS.get((before, name))
     if after is None:
         raise InvalidTransitionError(job_id=job.job_id, status=job.status, event=name)
-    changed = attrs.evolve(
-        job,
-        status=after,
-        version=job.version + (before is not None),
-        updated_at=max(now, job.updated_at),
-        **_changes(job, event, now),
-    )
+    changes = _changes(job, event, now)
+    changes["status"] = after
+    changes["version"] = job.version + (before is not None)
+    changes["updated_at"] = max(now, job.updated_at)
+    changed = job.changed(changes)
     return changed, _log_row(changed, name, before, event)
 
 
@@ -95,9 +93,18 @@ def record_progress(job: Job, now: datetime, **changes: Any) -> Job:
     """
     if job.status is not JobStatus.RUNNING:
         raise InvalidTransitionError(job_id=job.job_id, status=job.status, event="report")
-    return attrs.evolve(
-        job, version=job.version + 1, updated_at=max(now, job.updated_at), **changes
-    )
+    changes["version"] = job.version + 1
+    changes["updated_at"] = max(now, job.updated_at)
+    return job.changed(changes)
+
+
+def has_progressed(job: Job) -> bool:
+    """Tell whether a running job stored progress or a checkpoint in this life of the server."""
+    if job.progress > 0:
+        return True
+    if job.checkpoint is None or job.started_at is None:
+        return False
+    return job.checkpoint.saved_at >= job.started_at
 
 
 def _log_row(job: Job, name: str, before: JobStatus | None, event: Event) -> Transition:
@@ -160,7 +167,7 @@ def _revised(event: Revise) -> dict[str, Any]:
         "place": event.place,
         "dispatch_key": event.key,
     }
-    changes = {name: value for name, value in wanted.items() if value is not None}
+    changes: dict[str, Any] = {name: new for name, new in wanted.items() if new is not None}
     if event.release:
         changes |= {"hold": False, "start_at": None}
     return changes
@@ -232,19 +239,10 @@ def _given_back(job: Job, event: Interrupt) -> dict[str, Any]:
     changes = {
         "attempt": job.attempt - 1,
         "started_at": None,
-        "losses": 0 if event.is_clean or _has_progressed(job) else job.losses + 1,
+        "losses": 0 if event.is_clean or has_progressed(job) else job.losses + 1,
         "attempts": (*job.attempts, record),
     }
     return changes | ({"checkpoint": None} if event.drop_checkpoint else {})
-
-
-def _has_progressed(job: Job) -> bool:
-    # What counts is what was stored in this life of the job (guarantees.md, fact 13).
-    if job.progress > 0:
-        return True
-    if job.checkpoint is None or job.started_at is None:
-        return False
-    return job.checkpoint.saved_at >= job.started_at
 
 
 def _retried(job: Job, event: Retry, now: datetime) -> dict[str, Any]:

@@ -1,0 +1,169 @@
+"""P1, P4: durable no-op jobs end to end in one process, against the raw loop and plain commits.
+
+The raw loop does what durability costs at the least: insert, start and finish as three shared
+commits, 100 jobs a batch, no asyncio. "One transaction each" commits every transition by itself.
+"""
+
+import asyncio
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from bench.harness import Bench
+from cidx_jobs import JobContext, JobSystem, JobType, Settings
+
+USERS = 100
+JOBS = 2_000
+BATCH = 100
+ALONE_JOBS = 300
+
+_SCHEMA = """
+CREATE TABLE jobs (row INTEGER PRIMARY KEY, job_id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL,
+ status TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE INDEX by_user ON jobs (user_id, status);
+"""
+
+
+def main() -> None:
+    """Measure in turn, in one run."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    with Bench("engine", settings={"jobs": JOBS, "users": USERS, "synchronous": "FULL"}) as bench:
+        taken = bench.paired(
+            {"engine": engine_rate, "raw loop": raw_rate, "one commit each": plain_rate},
+            unit="jobs/s",
+        )
+        bench.ratio("P1 engine / raw loop", taken["engine"], taken["raw loop"], at_least=0.5)
+        bench.ratio(
+            "P1 engine / one commit each", taken["engine"], taken["one commit each"], at_least=10
+        )
+        bench.figure(
+            "P1 CPU of a job",
+            [engine_cpu_microseconds() for _ in range(bench.rounds)],
+            unit="us",
+            at_most=130,
+        )
+        idle = bench.paired({"idle job": idle_seconds, "3 raw commits": raw_seconds}, unit="ms")
+        bench.figure(
+            "P4 idle job less 3 raw commits",
+            [
+                job - raw
+                for job, raw in zip(
+                    idle["idle job"].values, idle["3 raw commits"].values, strict=True
+                )
+            ],
+            unit="ms",
+            at_most=1.5,
+        )
+
+
+def engine_rate() -> float:
+    """Give jobs a second through the whole engine, 100 users at a time."""
+    return JOBS / _run_engine()[0]
+
+
+def engine_cpu_microseconds() -> float:
+    """Give the CPU of the whole process for a job, in microseconds."""
+    return _run_engine()[1] / JOBS * 1e6
+
+
+def raw_rate() -> float:
+    """Give jobs a second of the raw loop."""
+    return JOBS / _with_database(lambda db: _raw(db, BATCH))
+
+
+def plain_rate() -> float:
+    """Give jobs a second where each of the three transitions is a transaction of its own."""
+    count = JOBS // 10
+    return count / _with_database(lambda db: _raw(db, 1, count))
+
+
+def idle_seconds() -> float:
+    """Give the median of submit to finished of one job on an idle engine, in milliseconds."""
+    return asyncio.run(_one_by_one()) * 1e3
+
+
+def raw_seconds() -> float:
+    """Give the time of three commits, in milliseconds."""
+    return _with_database(lambda db: _raw(db, 1, ALONE_JOBS)) / ALONE_JOBS * 1e3
+
+
+def _run_engine() -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    spent: list[float] = []
+
+    async def run() -> None:
+        nonlocal wall, cpu
+        with tempfile.TemporaryDirectory() as folder:
+            async with JobSystem.open(_settings(folder), [JobType("noop", _noop)]) as jobs:
+                wall, cpu = time.perf_counter(), time.process_time()
+                await asyncio.gather(*[_user(jobs, f"u{n}") for n in range(USERS)])
+                spent[:] = [time.perf_counter() - wall, time.process_time() - cpu]
+
+    asyncio.run(run())
+    return spent[0], spent[1]
+
+
+async def _user(jobs: JobSystem, user: str) -> None:
+    for _ in range(JOBS // USERS):
+        job = await jobs.submit(user, "p", job_type="noop")
+        await jobs.wait(job.job_id)
+
+
+async def _one_by_one() -> float:
+    taken = []
+    with tempfile.TemporaryDirectory() as folder:
+        async with JobSystem.open(_settings(folder), [JobType("noop", _noop)]) as jobs:
+            for _ in range(ALONE_JOBS):
+                began = time.perf_counter()
+                job = await jobs.submit("u", "p", job_type="noop")
+                await jobs.wait(job.job_id)
+                taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def _settings(folder: str) -> Settings:
+    return Settings(data_dir=folder, max_running_total=BATCH, max_queued_per_user=10_000)
+
+
+async def _noop(_: JobContext) -> None:
+    return None
+
+
+def _with_database(work: Callable[[sqlite3.Connection], float]) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        db = sqlite3.connect(Path(folder) / "raw.db", isolation_level=None)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.executescript(_SCHEMA)
+            return work(db)
+        finally:
+            db.close()
+
+
+def _raw(db: sqlite3.Connection, batch: int, count: int = JOBS) -> float:
+    began = time.perf_counter()
+    for first in range(0, count, batch):
+        names = [f"{number:032x}" for number in range(first, min(first + batch, count))]
+        with_body = [(name, f"u{number % USERS}", "{}") for number, name in enumerate(names)]
+        _commit(db, "INSERT INTO jobs VALUES (NULL, ?, ?, 'queued', 2, ?)", with_body)
+        for status in ("running", "completed"):
+            rows = [(status, name) for name in names]
+            _commit(db, "UPDATE jobs SET status = ?, version = version + 1 WHERE job_id = ?", rows)
+    return time.perf_counter() - began
+
+
+def _commit(db: sqlite3.Connection, statement: str, rows: list[tuple[str, ...]]) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    for row in rows:
+        db.execute(statement, row)
+    db.execute("COMMIT")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""How a submit becomes a job: checks, defaults, idempotency, and the line of its project."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import attrs
+
+from cidx_jobs.engine.board import Board
+from cidx_jobs.engine.ledger import JobLedger
+from cidx_jobs.engine.requests import check_request
+from cidx_jobs.interfaces import JobStore
+from cidx_jobs.job_types import JobType, JobTypes
+from cidx_jobs.model.errors import (
+    IdempotencyKeyReusedError,
+    ProjectBusyError,
+    QueueFullError,
+    StaleVersionError,
+    UserQueueFullError,
+)
+from cidx_jobs.model.events import Cancel, Enqueue, Event, RequestCancel, Revise, Submit
+from cidx_jobs.model.guidance import make_error
+from cidx_jobs.model.ids import JobId, UserId, make_job_id
+from cidx_jobs.model.job import Job, JobStatus, JsonObject, Place
+from cidx_jobs.model.queries import Change, IdempotencyRecord, Project
+from cidx_jobs.model.submission import OnConflict, RequestKey, Submission, SubmitRequest
+from cidx_jobs.settings import Settings
+
+IDEMPOTENCY_SECONDS = 86_400.0
+"""How long a key is kept (api.md 1.3)."""
+
+
+class Admission:
+    """Takes submits: each is answered with a stored job, or refused with nothing stored."""
+
+    def __init__(
+        self, settings: Settings, store: JobStore, board: Board, ledger: JobLedger,
+        job_types: JobTypes,
+    ) -> None:  # fmt: skip
+        """Take the parts."""
+        self._settings = settings
+        self._store = store
+        self._board = board
+        self._ledger = ledger
+        self._job_types = job_types
+        self._admitting: Counter[UserId] = Counter()
+        self._ids = 0
+
+    async def admit(self, request: SubmitRequest) -> Submission:
+        """Store the job that the request asks for, or find the one that serves it already."""
+        job_type = self._job_types[request.job_type]
+        check_request(request, self._board.controller.limits)
+        if request.request_key is not None:
+            replay = await self._find_replay(request.user_id, request.request_key)
+            if replay is not None:
+                return replay
+        options, project = await self._admit_options(request, job_type)
+        request = attrs.evolve(request, options=options)
+        while True:
+            try:
+                return await self._store_once(request, job_type, project)
+            except StaleVersionError:
+                # Somebody else moved the line of the project, or took the key, first.
+                continue
+            except IdempotencyKeyReusedError:
+                if request.request_key is None:
+                    raise
+                replay = await self._find_replay(request.user_id, request.request_key)
+                if replay is None:
+                    raise
+                return replay
+
+    async def _find_replay(self, user_id: UserId, key: RequestKey) -> Submission | None:
+        not_before = self._board.clock.now() - timedelta(seconds=IDEMPOTENCY_SECONDS)
+        record = await self._store.find_idempotency_record(user_id, key.key, not_before)
+        if record is None:
+            return None
+        if record.fingerprint != key.fingerprint:
+            raise IdempotencyKeyReusedError
+        return Submission(job=await self._ledger.load(record.job_id), is_replayed=True)
+
+    async def _admit_options(
+        self, request: SubmitRequest, job_type: JobType
+    ) -> tuple[JsonObject, Project | None]:
+        options = job_type.check_options(request.options)
+        if job_type.admit is None:
+            return options, None
+        known = await self._store.load_project(request.user_id, request.project_id)
+        admitted = job_type.admit(
+            options,
+            known or Project(user_id=request.user_id, project_id=request.project_id),
+        )
+        return admitted.options, admitted.project
+
+    async def _store_once(
+        self, request: SubmitRequest, job_type: JobType, project: Project | None
+    ) -> Submission:
+        head, follower = self._line(request, job_type)
+        joined = self._choose_joined(request, head, follower)
+        if joined is not None:
+            change = self._join(joined, request)
+            await self._commit(request, [change], joined.job_id, project)
+            return Submission(job=change.job, is_joined=True)
+        changes: list[Change] = []
+        place = Place.HEAD if job_type.exclusive else None
+        if head is not None and request.on_conflict is OnConflict.REPLACE:
+            changes = self._make_way(head, follower)
+            place = Place.FOLLOWER if head.status is JobStatus.RUNNING else Place.HEAD
+        elif head is not None:
+            place = Place.FOLLOWER
+        with self._room_for(request.user_id):
+            change = self._new_job(request, job_type, place)
+            await self._commit(request, [*changes, change], change.job.job_id, project)
+        return Submission(job=change.job)
+
+    def _line(self, request: SubmitRequest, job_type: JobType) -> tuple[Job | None, Job | None]:
+        if not job_type.exclusive:
+            return None, None
+        key = (request.user_id, request.project_id)
+        live = self._board.live
+        return live.in_place(*key, Place.HEAD), live.in_place(*key, Place.FOLLOWER)
+
+    def _choose_joined(
+        self, request: SubmitRequest, head: Job | None, follower: Job | None
+    ) -> Job | None:
+        if head is None or request.on_conflict is OnConflict.REPLACE:
+            return None
+        if request.on_conflict is OnConflict.REJECT:
+            raise ProjectBusyError(request.project_id, head.job_id)
+        if head.job_type == request.job_type and head.has_never_started:
+            return head
+        if follower is not None and follower.job_type != request.job_type:
+            raise ProjectBusyError(request.project_id, follower.job_id)
+        return follower
+
+    def _join(self, job: Job, request: SubmitRequest) -> Change:
+        """Give the change by which a waiting job serves the request, too (api.md 1.3)."""
+        priority = max(job.priority, self._priority(request))
+        needs_key = job.status is JobStatus.QUEUED and priority != job.priority
+        events: list[Event] = [
+            Revise(
+                priority=priority,
+                labels={**job.labels, **request.labels},
+                options=_merged_options(job.options, request.options),
+                key=self._board.make_key(job, priority) if needs_key else None,
+                release=True,
+                reason="joined",
+            )
+        ]
+        if job.status is JobStatus.CREATED and job.place is Place.HEAD:
+            events.append(Enqueue(key=self._board.make_key(job, priority)))
+        return self._ledger.advance(job, job, events)
+
+    def _make_way(self, head: Job, follower: Job | None) -> list[Change]:
+        reason = "replaced by a newer request"
+        changes = []
+        if head.status is not JobStatus.RUNNING:
+            changes.append(self._cancel_waiting(head, reason))
+        elif head.cancel_requested_at is None:
+            event = RequestCancel(reason=reason)
+            changes.append(self._ledger.advance(head, head, [event]))
+        if follower is not None:
+            changes.append(self._cancel_waiting(follower, reason))
+        return changes
+
+    def _cancel_waiting(self, job: Job, reason: str) -> Change:
+        error = make_error("CANCELLED", reason, at=self._board.clock.now())
+        return self._ledger.advance(job, job, [Cancel(error=error, reason=reason)])
+
+    @contextmanager
+    def _room_for(self, user_id: UserId) -> Iterator[None]:
+        # What is being stored counts already: many submits at once cannot overfill the queue.
+        limits = self._board.controller.limits
+        live = self._board.live
+        if live.count_waiting(user_id) + self._admitting[user_id] >= limits.max_queued_per_user:
+            raise UserQueueFullError(limits.max_queued_per_user)
+        if live.waiting_total + self._admitting.total() >= limits.max_queued_total:
+            raise QueueFullError(limits.max_queued_total)
+        self._admitting[user_id] += 1
+        try:
+            yield
+        finally:
+            self._admitting[user_id] -= 1
+            if not self._admitting[user_id]:
+                del self._admitting[user_id]
+
+    def _new_job(self, request: SubmitRequest, job_type: JobType, place: Place | None) -> Change:
+        now = self._board.clock.now()
+        settings = self._settings
+        attempts = request.max_attempts or job_type.max_attempts or settings.default_max_attempts
+        job = Job(
+            job_id=self._make_id(),
+            job_type=job_type.name,
+            user_id=request.user_id,
+            project_id=request.project_id,
+            status=JobStatus.CREATED,
+            version=1,
+            priority=self._priority(request),
+            labels=request.labels,
+            options=request.options,
+            max_attempts=attempts,
+            attempts_granted=attempts,
+            timeout_seconds=request.timeout_seconds
+            or job_type.timeout_seconds
+            or settings.default_timeout_seconds,
+            place=place,
+            hold=request.hold,
+            start_at=request.start_at,
+            created_at=now,
+            updated_at=now,
+        )
+        events: list[Event] = [Submit()]
+        waits = request.hold or (request.start_at is not None and request.start_at > now)
+        if not waits and place is not Place.FOLLOWER:
+            events.append(Enqueue(key=self._board.make_key(job)))
+        change = self._ledger.advance(job, job, events)
+        return attrs.evolve(change, base_version=0)
+
+    def _priority(self, request: SubmitRequest) -> int:
+        if request.priority is not None:
+            return request.priority
+        own = self._settings.user_priorities.get(request.user_id)
+        return self._settings.default_priority if own is None else own
+
+    def _make_id(self) -> JobId:
+        self._ids += 1
+        milliseconds = int(self._board.clock.now().timestamp() * 1000)
+        return make_job_id(milliseconds, self._ids, int.from_bytes(os.urandom(8)))
+
+    async def _commit(
+        self, request: SubmitRequest, changes: list[Change], job_id: JobId, project: Project | None
+    ) -> None:
+        record = None
+        if request.request_key is not None:
+            record = IdempotencyRecord(
+                user_id=request.user_id,
+                key=request.request_key.key,
+                fingerprint=request.request_key.fingerprint,
+                job_id=job_id,
+                created_at=self._board.clock.now(),
+            )
+        await self._ledger.commit(changes, idempotency=record, project=project)
+
+
+def _merged_options(old: Mapping[str, Any], new: Mapping[str, Any]) -> JsonObject:
+    if old.get("full_reindex") and "full_reindex" in new:
+        return {**new, "full_reindex": True}
+    return dict(new)

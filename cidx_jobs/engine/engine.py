@@ -1,0 +1,181 @@
+"""The engine as one part: built from a store, started and stopped in order."""
+
+import asyncio
+import random
+
+import structlog
+
+from cidx_jobs.engine.admission import Admission
+from cidx_jobs.engine.board import Board
+from cidx_jobs.engine.clock import EngineClock
+from cidx_jobs.engine.concurrency import ConcurrencyController
+from cidx_jobs.engine.context import ChildRunner
+from cidx_jobs.engine.executor import LocalExecutor
+from cidx_jobs.engine.janitor import Janitor
+from cidx_jobs.engine.ledger import Decision, JobLedger
+from cidx_jobs.engine.manager import SyncJobManager
+from cidx_jobs.engine.notifier import Notifier
+from cidx_jobs.engine.progress import ProgressBook
+from cidx_jobs.engine.queue import JobQueue
+from cidx_jobs.engine.runner import Runner
+from cidx_jobs.engine.runs import RunRecorder
+from cidx_jobs.engine.scheduler import Scheduler
+from cidx_jobs.engine.suspects import Suspects
+from cidx_jobs.engine.waiting import WaitingRoom
+from cidx_jobs.interfaces import ActiveRun, Clock, JobStore
+from cidx_jobs.job_types import JobTypes
+from cidx_jobs.model.errors import CidxJobsError
+from cidx_jobs.model.events import Enqueue
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job import Job, JobStatus
+from cidx_jobs.model.queries import StoreIdentity
+from cidx_jobs.model.retries import RetryPolicy
+from cidx_jobs.settings import Settings
+
+_log = structlog.get_logger("cidx_jobs.engine")
+
+
+class Engine:
+    """Everything that moves jobs, between a store that is open and the handlers."""
+
+    def __init__(
+        self, *, settings: Settings, store: JobStore, identity: StoreIdentity,
+        job_types: JobTypes, children: ChildRunner, clock: Clock,
+    ) -> None:  # fmt: skip
+        """Build the parts; nothing runs yet."""
+        self._settings = settings
+        self._store = store
+        self.controller = ConcurrencyController(settings.limits)
+        self.board = Board(
+            clock=clock,
+            engine_clock=EngineClock(clock, identity.clock_seconds),
+            job_types=job_types,
+            queue=JobQueue(settings.ageing_seconds_per_level, drift=settings.max_running_per_user),
+            controller=self.controller,
+            notifier=Notifier(),
+        )
+        self._ledger = JobLedger(store, self.board)
+        recorder = RunRecorder(store, self.board, self._ledger, identity.epoch)
+        self._book = ProgressBook(recorder.save_progress, settings.progress_interval_seconds)
+        self._executor = LocalExecutor(
+            Runner(
+                job_types=job_types,
+                recorder=recorder,
+                book=self._book,
+                controller=self.controller,
+                children=children,
+                clock=clock,
+                retry_policy=RetryPolicy(
+                    base_seconds=settings.retry_base_seconds,
+                    cap_seconds=settings.retry_cap_seconds,
+                ),
+                random=random.SystemRandom(),
+                load=self._load_running,
+                on_seconds=_ignore_seconds,
+            )
+        )
+        suspects = Suspects(clock, settings.poison_after)
+        self._scheduler = Scheduler(self.board, recorder, self._executor, suspects)
+        self._waiting_room = WaitingRoom(self.board, self._ledger)
+        self._janitor = Janitor(
+            store=store,
+            board=self.board,
+            recorder=recorder,
+            executor=self._executor,
+            job_types=job_types,
+            retention_seconds=retention_by_status(settings),
+            suspects=suspects,
+            poison_after=settings.poison_after,
+        )
+        self.manager = SyncJobManager(
+            store=store,
+            board=self.board,
+            ledger=self._ledger,
+            admission=Admission(settings, store, self.board, self._ledger, job_types),
+            waiting_room=self._waiting_room,
+            job_types=job_types,
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Recover what an older server left, then begin to start jobs."""
+        limits, pauses = await self._store.load_controls()
+        if limits is not None:
+            self.board.set_limits(limits)
+        self.board.set_pauses(pauses)
+        self._wire()
+        await self._executor.start()
+        await self._janitor.recover()
+        self.board.on_room = self._scheduler.wake
+        self._book.start()
+        await self._scheduler.start()
+        await self._waiting_room.start()
+        await self._janitor.start()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Start nothing new, let runs end within the grace time, interrupt the rest."""
+        self.manager.begin_stop()
+        await self._scheduler.stop()
+        await self._janitor.stop()
+        await self._executor.stop(grace_seconds)
+        await self._book.stop()
+        await self._waiting_room.stop()
+        self.board.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def hurry(self) -> None:
+        """Interrupt what still runs at once."""
+        self._executor.hurry()
+
+    def _wire(self) -> None:
+        self.board.on_cancel = self._cancel_run
+        self.board.on_due = self._enqueue_due
+        self.controller.promote = self._scheduler.promote
+        self.controller.find_position = self.board.find_position
+        self.controller.on_user_change = self.board.refresh_user
+        self.controller.on_resource_change = self.board.refresh_after_resource
+
+    def _load_running(self, run: ActiveRun) -> Job:
+        job = self.board.live.find(run.job_id)
+        if job is None:
+            message = f"job {run.job_id} was dispatched and is not in memory"
+            raise RuntimeError(message)
+        return job
+
+    def _cancel_run(self, job: Job) -> None:
+        self._executor.cancel(ActiveRun(job_id=job.job_id, run=job.run))
+
+    def _enqueue_due(self, job_id: JobId) -> None:
+        task = asyncio.create_task(self._enqueue(job_id), name=f"due-{job_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _enqueue(self, job_id: JobId) -> None:
+        def decide(job: Job) -> Decision | None:
+            if job.status is not JobStatus.CREATED or job.hold:
+                return None
+            key = self.board.make_key(job)
+            return job, [Enqueue(key=key, reason="its time has come")]
+
+        try:
+            await self._ledger.record(job_id, decide)
+        except CidxJobsError as error:
+            # The next restart finds the job due; until then the alarm is gone.
+            _log.warning("due_job_not_queued", job_id=job_id, code=error.code)
+
+
+def retention_by_status(settings: Settings) -> dict[JobStatus, float]:
+    """Give how long jobs of each final status are kept, in seconds."""
+    own = settings.retention_seconds_by_status
+    return {
+        status: own.get(status, settings.retention_seconds)
+        for status in JobStatus
+        if status.is_final
+    }
+
+
+def _ignore_seconds(_: Job, __: float) -> None:
+    return None

@@ -1,0 +1,80 @@
+"""Where runs happen by default: asyncio tasks of this process."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from cidx_jobs.engine.runner import Runner, RunningJob
+from cidx_jobs.interfaces import ActiveRun
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job import Job
+
+LAST_WORDS_SECONDS = 6.0
+"""How long a cancelled handler may take at a stop: its children get TERM, then KILL after 5 s."""
+
+
+class LocalExecutor:
+    """Runs jobs as tasks of the loop that it was started on; decides nothing about them."""
+
+    def __init__(self, runner: Runner) -> None:
+        """Take the runner, which knows how a job is run."""
+        self._runner = runner
+        self._running: dict[JobId, RunningJob] = {}
+        self._is_stopping = False
+
+    async def start(self) -> None:
+        """Get ready to take runs."""
+        self._is_stopping = False
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Let the runs end for *grace_seconds*, then interrupt them; stopping twice is fine.
+
+        A handler that ignores its cancellation for `LAST_WORDS_SECONDS` is left behind: its row
+        stays running, and the next start gives it back.
+        """
+        self._is_stopping = True
+        await self._wait(grace_seconds)
+        for running in tuple(self._running.values()):
+            running.interrupt()
+        await self._wait(LAST_WORDS_SECONDS)
+
+    def dispatch(self, runs: Sequence[ActiveRun]) -> None:
+        """Begin the runs, whose jobs are stored as running."""
+        for run in runs:
+            running = self._runner.begin(run)
+            self._running[run.job_id] = running
+            running.task.add_done_callback(partial(self._forget, running))
+
+    def cancel(self, run: ActiveRun) -> None:
+        """Ask the run's task to end; its end is reported as every end is."""
+        running = self._running.get(run.job_id)
+        if running is not None and running.run == run:
+            running.cancel()
+
+    def lost(self, held: Sequence[Job]) -> Sequence[ActiveRun]:
+        """Give the runs of these running jobs that this process does not hold."""
+        return [
+            ActiveRun(job_id=job.job_id, run=job.run)
+            for job in held
+            if job.job_id not in self._running or self._running[job.job_id].run.run != job.run
+        ]
+
+    def hurry(self) -> None:
+        """Interrupt what still runs, whatever grace was given."""
+        for running in tuple(self._running.values()):
+            running.interrupt()
+
+    async def _wait(self, seconds: float) -> None:
+        tasks = [running.task for running in self._running.values()]
+        if tasks:
+            # asyncio.wait, since wait_for waits for a handler that ignores its cancellation.
+            await asyncio.wait(tasks, timeout=seconds)
+
+    def _forget(self, running: RunningJob, _: asyncio.Task[None]) -> None:
+        if self._running.get(running.run.job_id) is running:
+            del self._running[running.run.job_id]
+        if not running.task.cancelled() and running.task.exception() is not None:
+            error = running.task.exception()
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a run's task failed", "exception": error, "task": running.task}
+            )

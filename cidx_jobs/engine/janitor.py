@@ -1,0 +1,124 @@
+"""Puts things right at the start, and clears away what is old while the server runs."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import structlog
+
+from cidx_jobs.engine.board import Board
+from cidx_jobs.engine.runs import Broke, Ending, Interrupted, RunRecorder
+from cidx_jobs.engine.suspects import Suspects, is_suspect
+from cidx_jobs.interfaces import Executor, JobStore
+from cidx_jobs.job_types import JobTypes, OnInterrupt
+from cidx_jobs.model.errors import StoreError, UnavailableError
+from cidx_jobs.model.guidance import make_error
+from cidx_jobs.model.job import Job, JobStatus
+from cidx_jobs.model.lifecycle import has_progressed
+
+CLEANUP_BATCH = 300
+"""Deleted in one transaction, so that no submit waits long for it (performance.md, P13)."""
+
+_CLEANUP_PAUSE_SECONDS = 60.0
+
+_log = structlog.get_logger("cidx_jobs.engine")
+
+
+class Janitor:
+    """Recovery at start and retention ever after."""
+
+    def __init__(
+        self, *, store: JobStore, board: Board, recorder: RunRecorder, executor: Executor,
+        job_types: JobTypes, retention_seconds: Mapping[JobStatus, float], suspects: Suspects,
+        poison_after: int,
+    ) -> None:  # fmt: skip
+        """Take the parts, and how long jobs of each final status are kept."""
+        self._store = store
+        self._board = board
+        self._recorder = recorder
+        self._executor = executor
+        self._job_types = job_types
+        self._retention_seconds = retention_seconds
+        self._suspects = suspects
+        self._poison_after = poison_after
+        self._task: asyncio.Task[None] | None = None
+
+    async def recover(self) -> None:
+        """Load what is unfinished, and resolve every run that died with an older server.
+
+        Done before the first new job starts. A running row whose run this process does not hold
+        is an orphan by definition: there is no lease to wait for (architecture.md).
+        """
+        jobs = await self._store.load_unfinished_jobs()
+        self._board.restore(jobs)
+        running = [job for job in jobs if job.status is JobStatus.RUNNING]
+        await self._resolve(running)
+        self._suspects.line_up(self._board.live)
+        _log.info(
+            "recovery_finished",
+            unfinished=len(jobs),
+            interrupted=len(running),
+            waiting=len(jobs) - len(running),
+        )
+
+    async def start(self) -> None:
+        """Begin to delete expired jobs."""
+        self._task = asyncio.create_task(self._clear_forever(), name="janitor")
+
+    async def stop(self) -> None:
+        """End it; stopping twice is fine."""
+        if self._task is not None:
+            task, self._task = self._task, None
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def delete_expired(self) -> int:
+        """Delete the finished jobs whose time is over; give how many there were."""
+        deleted = 0
+        for status, seconds in self._retention_seconds.items():
+            before = self._board.clock.now() - timedelta(seconds=seconds)
+            while True:
+                gone = await self._store.delete_expired_jobs(
+                    before, frozenset({status}), CLEANUP_BATCH
+                )
+                for job_id in gone:
+                    self._board.live.forget(job_id)
+                deleted += len(gone)
+                if len(gone) < CLEANUP_BATCH:
+                    break
+        return deleted
+
+    async def _resolve(self, running: Sequence[Job]) -> None:
+        by_id = {job.job_id: job for job in running}
+        for run in self._executor.lost(running):
+            job = by_id[run.job_id]
+            ending = self._ending(job, was_alone=len(running) == 1)
+            await self._recorder.end(run, ending, None, _last_seen_seconds(job))
+
+    def _ending(self, job: Job, *, was_alone: bool) -> Ending:
+        if was_alone and is_suspect(job, self._poison_after) and not has_progressed(job):
+            text = f"the server died {job.losses + 1} times while this job ran, alone at the last"
+            error = make_error("POISONED", text, at=self._board.clock.now(), phase=job.phase)
+            return Broke(error, retry_after=None)
+        known = self._job_types.get(job.job_type)
+        on_interrupt = known.on_interrupt if known else OnInterrupt.RESUME
+        return Interrupted(on_interrupt, is_clean=False)
+
+    async def _clear_forever(self) -> None:
+        while True:
+            try:
+                deleted = await self.delete_expired()
+            except (StoreError, UnavailableError) as error:
+                _log.warning("expired_jobs_not_deleted", code=error.code)
+                deleted = 0
+            if deleted:
+                _log.info("jobs_expired", deleted=deleted)
+            await asyncio.sleep(_CLEANUP_PAUSE_SECONDS)
+
+
+def _last_seen_seconds(job: Job) -> float:
+    # The monotonic clock of the server that died is gone; the last stored change is the last
+    # moment at which the run is known to have lived.
+    if job.started_at is None:
+        return 0.0
+    return max(0.0, (job.updated_at - job.started_at).total_seconds())

@@ -1,0 +1,283 @@
+"""`SyncJobManager`: the one door for everything that anybody asks of jobs."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from cidx_jobs.engine.admission import Admission
+from cidx_jobs.engine.board import Board
+from cidx_jobs.engine.ledger import Decision, JobLedger
+from cidx_jobs.engine.notifier import Subscription
+from cidx_jobs.engine.requests import check_labels, check_priority
+from cidx_jobs.engine.waiting import WaitingRoom
+from cidx_jobs.interfaces import JobStore
+from cidx_jobs.job_types import JobTypes
+from cidx_jobs.model.errors import (
+    AlreadyFinishedError,
+    DrainingError,
+    InvalidTransitionError,
+    ProjectBusyError,
+    StoppingError,
+    ValidationError,
+    VersionMismatchError,
+)
+from cidx_jobs.model.events import (
+    Cancel,
+    Complete,
+    Enqueue,
+    Event,
+    Fail,
+    RequestCancel,
+    Retry,
+    Revise,
+)
+from cidx_jobs.model.guidance import make_error
+from cidx_jobs.model.ids import JobId, UserId
+from cidx_jobs.model.job import Job, JobStatus, Place, Transition
+from cidx_jobs.model.limits import Limits, Pauses
+from cidx_jobs.model.queries import EventQuery, JobPage, JobQuery
+from cidx_jobs.model.submission import Submission, SubmitRequest
+from cidx_jobs.model.waiting import QueueStatus
+
+
+class SyncJobManager:
+    """Creates jobs, reads them, steers them, and lets callers wait for what becomes of them.
+
+    Every change is stored in one transaction before it is told to anybody.
+    """
+
+    def __init__(
+        self, *, store: JobStore, board: Board, ledger: JobLedger, admission: Admission,
+        waiting_room: WaitingRoom, job_types: JobTypes,
+    ) -> None:  # fmt: skip
+        """Take the parts of the engine."""
+        self._store = store
+        self._board = board
+        self._ledger = ledger
+        self._admission = admission
+        self._waiting_room = waiting_room
+        self._job_types = job_types
+        self._is_stopping = False
+
+    async def create_job(self, request: SubmitRequest) -> Submission:
+        """Store the job that is asked for, or find the one that serves the request already.
+
+        Raises:
+            StoppingError, DrainingError: nothing new is taken now.
+            ValidationError: a member is wrong (`UnknownJobTypeError` for the type).
+            ProjectBusyError: another exclusive job is in the way.
+            IdempotencyKeyReusedError: the key was used for another request.
+            UserQueueFullError, QueueFullError: too many wait.
+        """
+        if self._is_stopping:
+            raise StoppingError
+        if self._board.pauses.draining:
+            raise DrainingError
+        return await self._admission.admit(request)
+
+    async def get_job(self, job_id: JobId) -> Job:
+        """Give the job as it was last committed.
+
+        Raises:
+            JobNotFoundError: there is none.
+        """
+        return await self._ledger.load(job_id)
+
+    async def list_user_jobs(self, user_id: UserId, limit: int = 50) -> Sequence[Job]:
+        """Give the user's newest jobs, newest first."""
+        return (await self.query_jobs(JobQuery(user_id=user_id, limit=limit))).jobs
+
+    async def query_jobs(self, query: JobQuery) -> JobPage:
+        """Give one page of the jobs that fit."""
+        return await self._store.query_jobs(query)
+
+    async def query_events(self, query: EventQuery) -> Sequence[Transition]:
+        """Give rows of the transition log, oldest first."""
+        return await self._store.query_events(query)
+
+    async def cancel_job(self, job_id: JobId, reason: str | None = None) -> Job:
+        """Cancel a job that waits, at once; tell one that runs to stop. Idempotent.
+
+        When this returns a waiting job will never start, and the request to a running one is
+        durable (guarantees.md, G6).
+
+        Raises:
+            JobNotFoundError: there is none.
+            AlreadyFinishedError: it is completed or failed.
+        """
+
+        def decide(job: Job) -> Decision | None:
+            if job.status is JobStatus.CANCELLED or job.cancel_requested_at is not None:
+                return None
+            if job.done:
+                raise AlreadyFinishedError(job_id=job_id, status=job.status)
+            if job.status is JobStatus.RUNNING:
+                return job, [RequestCancel(reason=reason)]
+            text = reason or "cancelled on request"
+            error = make_error("CANCELLED", text, at=self._board.clock.now())
+            return job, [Cancel(error=error, reason=reason)]
+
+        return await self._ledger.record(job_id, decide)
+
+    async def retry_job(self, job_id: JobId, *, from_start: bool = False) -> Job:
+        """Queue a failed or cancelled job again, from its checkpoint unless *from_start*.
+
+        Raises:
+            JobNotFoundError: there is none.
+            InvalidTransitionError: it is neither failed nor cancelled.
+            ProjectBusyError: another exclusive job of its project is active.
+        """
+        self._refuse_when_stopping()
+
+        def decide(job: Job) -> Decision:
+            known = self._job_types.get(job.job_type)
+            place = Place.HEAD if known is not None and known.exclusive else None
+            head = self._board.live.in_place(job.user_id, job.project_id, Place.HEAD)
+            if place is not None and head is not None and job.done:
+                raise ProjectBusyError(job.project_id, head.job_id)
+            key = self._board.make_key(job)
+            return job, [Retry(key=key, from_start=from_start, place=place)]
+
+        return await self._ledger.record(job_id, decide)
+
+    async def start_job(self, job_id: JobId) -> Job:
+        """Release a held job, or one whose start time has not come, into the queue now.
+
+        Raises:
+            JobNotFoundError: there is none.
+            InvalidTransitionError: it is not created, or follows a running job of its project.
+        """
+        return await self._ledger.record(job_id, self._released)
+
+    async def revise_job(
+        self,
+        job_id: JobId,
+        *,
+        priority: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        if_version: int | None = None,
+    ) -> Job:
+        """Change the priority or the labels (replaced whole) of a job that waits.
+
+        Raises:
+            JobNotFoundError: there is none.
+            VersionMismatchError: it is not at *if_version*.
+            InvalidTransitionError: it does not wait.
+            ValidationError: the new value is wrong.
+        """
+
+        def decide(job: Job) -> Decision:
+            if if_version is not None and job.version != if_version:
+                raise VersionMismatchError(job_id, job.version)
+            faults = list(check_labels(labels or {}))
+            if priority is not None:
+                faults += check_priority(job.user_id, priority, self._board.controller.limits)
+            if faults:
+                raise ValidationError(faults)
+            moves = priority is not None and job.status is JobStatus.QUEUED
+            key = self._board.make_key(job, priority) if moves else None
+            return job, [Revise(priority=priority, labels=labels, key=key)]
+
+        return await self._ledger.record(job_id, decide)
+
+    async def update_job_status(self, job_id: JobId, status: JobStatus) -> Job:
+        """Take the one edge that leads from the job's status to *status*.
+
+        Running is refused: only the scheduler starts jobs, since every run has to win a slot.
+
+        Raises:
+            JobNotFoundError: there is none.
+            InvalidTransitionError: there is no such edge, or it is not the caller's to take.
+        """
+
+        def decide(job: Job) -> Decision:
+            event = self._edge_to(job, JobStatus(status))
+            if event is None:
+                raise InvalidTransitionError(
+                    job_id=job_id, status=job.status, event=f"a change to {status}"
+                )
+            return job, [event]
+
+        return await self._ledger.record(job_id, decide)
+
+    async def wait(self, job_id: JobId, until: Callable[[Job], bool], timeout: float) -> Job:  # noqa: ASYNC109 - bare futures
+        """Give the job once *until* holds for it, or it is done, or the time is up.
+
+        Returns at once when that is so already, and when the server is stopping.
+
+        Raises:
+            JobNotFoundError: there is none.
+        """
+        return await self._waiting_room.wait(job_id, until, timeout)
+
+    def queue_status(self, job: Job) -> QueueStatus | None:
+        """Say where a waiting job stands and why it waits; None for one that does not wait."""
+        return self._waiting_room.status(job)
+
+    def tag(self, job: Job) -> str:
+        """Give what identifies the job's document: its version, and the queue's revision.
+
+        The second part is there while the job waits: its place and reasons change without it.
+        """
+        return self._waiting_room.tag(job)
+
+    def subscribe(self, wants: Callable[[Job], bool]) -> Subscription:
+        """Open a stream of the committed changes of the jobs that *wants* accepts."""
+        return self._board.notifier.subscribe(wants)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force."""
+        return self._board.controller.limits
+
+    @property
+    def pauses(self) -> Pauses:
+        """What is paused, and whether the server drains."""
+        return self._board.pauses
+
+    async def set_controls(
+        self, *, limits: Limits | None = None, pauses: Pauses | None = None
+    ) -> None:
+        """Put other limits or pauses in force, and keep them over restarts."""
+        kept, _ = await self._store.load_controls()
+        await self._store.save_controls(limits or kept, pauses or self._board.pauses)
+        if limits is not None:
+            self._board.set_limits(limits)
+        if pauses is not None:
+            self._board.set_pauses(pauses)
+
+    def begin_stop(self) -> None:
+        """Refuse new work and wake everybody who waits."""
+        self._is_stopping = True
+        self._board.notifier.close()
+
+    def _refuse_when_stopping(self) -> None:
+        if self._is_stopping:
+            raise StoppingError
+
+    def _released(self, job: Job) -> Decision:
+        if job.status is JobStatus.CREATED and job.place is Place.FOLLOWER:
+            raise InvalidTransitionError(
+                job_id=job.job_id, status="waiting for the running job", event="start"
+            )
+        key = self._board.make_key(job)
+        return job, [Enqueue(key=key, reason="started on request")]
+
+    def _edge_to(self, job: Job, status: JobStatus) -> Event | None:
+        now = self._board.clock.now()
+        key = self._board.make_key(job)
+        elapsed = 0.0 if job.started_at is None else (now - job.started_at).total_seconds()
+        match job.status, status:
+            case JobStatus.CREATED, JobStatus.QUEUED:
+                return self._released(job)[1][0]
+            case JobStatus.CREATED | JobStatus.QUEUED, JobStatus.CANCELLED:
+                return Cancel(error=make_error("CANCELLED", "cancelled on request", at=now))
+            case JobStatus.RUNNING, JobStatus.CANCELLED:
+                return RequestCancel()
+            case JobStatus.RUNNING, JobStatus.COMPLETED:
+                return Complete(result={}, elapsed_seconds=elapsed)
+            case JobStatus.RUNNING, JobStatus.FAILED:
+                error = make_error("HANDLER_ERROR", "failed on request", at=now)
+                return Fail(error=error, elapsed_seconds=elapsed)
+            case JobStatus.FAILED | JobStatus.CANCELLED, JobStatus.QUEUED:
+                return Retry(key=key, place=None)
+            case _:
+                return None

@@ -1,0 +1,226 @@
+"""One run of one job: its handler under its time-out, and exactly one end that is stored."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import structlog
+
+from cidx_jobs.engine.concurrency import ConcurrencyController
+from cidx_jobs.engine.context import ChildRunner, RunContext, to_json_object
+from cidx_jobs.engine.progress import ProgressBook, ProgressTracker
+from cidx_jobs.engine.runs import Broke, Ending, Interrupted, RunRecorder, Succeeded
+from cidx_jobs.interfaces import ActiveRun, Clock
+from cidx_jobs.job_types import JobType, JobTypes
+from cidx_jobs.model.errors import JobFailure, UnavailableError, ValidationError
+from cidx_jobs.model.guidance import GUIDANCE, make_error
+from cidx_jobs.model.job import Job
+from cidx_jobs.model.redaction import redact
+from cidx_jobs.model.retries import RetryPolicy
+
+ABANDONED_SECONDS = 10.0
+"""A run that was told to stop and has not ended in this time is marked as abandoned."""
+
+_STORE_AGAIN_SECONDS = 0.5
+_MAX_MESSAGE = 1_000
+
+_log = structlog.get_logger("cidx_jobs.engine")
+
+
+class Runner:
+    """Runs jobs whose start is stored; what every run needs, and nothing of a single one."""
+
+    def __init__(
+        self, *, job_types: JobTypes, recorder: RunRecorder, book: ProgressBook,
+        controller: ConcurrencyController, children: ChildRunner, clock: Clock,
+        retry_policy: RetryPolicy, random: Random, load: Callable[[ActiveRun], Job],
+        on_seconds: Callable[[Job, float], None],
+    ) -> None:  # fmt: skip
+        """Take the parts; *on_seconds* is told how long each ended run took."""
+        self.job_types = job_types
+        self.recorder = recorder
+        self.book = book
+        self.controller = controller
+        self.children = children
+        self.clock = clock
+        self.retry_policy = retry_policy
+        self.random = random
+        self.load = load
+        self.on_seconds = on_seconds
+
+    def begin(self, run: ActiveRun) -> "RunningJob":
+        """Start the task of a run whose job is stored as running."""
+        return RunningJob(self, run)
+
+
+class RunningJob:
+    """The task of one run, and what was asked of it from outside."""
+
+    def __init__(self, runner: Runner, run: ActiveRun) -> None:
+        """Start at once."""
+        self.run = run
+        self._runner = runner
+        self._job = runner.load(run)
+        self._tracker = ProgressTracker(runner.clock, lambda: runner.book.mark(run, self._tracker))
+        self._context: RunContext | None = None
+        self._is_cancelled = False
+        self._is_interrupted = False
+        self._patience: asyncio.TimerHandle | None = None
+        self._handler: asyncio.Task[Any] | None = None
+        self.task = asyncio.create_task(self._live(), name=f"job-{run.job_id}")
+
+    def cancel(self) -> None:
+        """Ask the handler to stop because somebody asked for the job's cancel."""
+        if self._is_cancelled:
+            return
+        self._is_cancelled = True
+        if self._context is not None:
+            self._context.request_cancel()
+        self._stop_handler()
+
+    def interrupt(self) -> None:
+        """Ask the handler to stop because the server stops: no blame, the job goes on later."""
+        self._is_interrupted = True
+        self._stop_handler()
+
+    def _stop_handler(self) -> None:
+        if self._handler is not None:
+            self._handler.cancel()
+        if self._patience is None:
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(ABANDONED_SECONDS, self._remind)
+
+    async def _live(self) -> None:
+        began = self._runner.clock.monotonic()
+        try:
+            ending = await self._reach_end()
+        finally:
+            if self._patience is not None:
+                self._patience.cancel()
+        elapsed = self._runner.clock.monotonic() - began
+        # From here the end itself brings the progress: a report of its own would come late.
+        self._runner.book.drop(self.run)
+        await self._store_end(ending, elapsed)
+        self._runner.on_seconds(self._job, elapsed)
+
+    async def _reach_end(self) -> Ending:
+        job_type = self._runner.job_types.get(self._job.job_type)
+        if job_type is None:
+            text = f"job type {self._job.job_type} is not registered in this server"
+            return self._broken("CFG-002", text, retry_after=None)
+        self._handler = asyncio.create_task(
+            self._handle(job_type), name=f"handler-{self.run.job_id}"
+        )
+        if self._is_cancelled or self._is_interrupted:
+            self._handler.cancel()
+        done, _ = await asyncio.wait([self._handler], timeout=self._job.timeout_seconds)
+        if not done:
+            return await self._time_out(self._handler)
+        return self._ending(self._handler, job_type)
+
+    async def _handle(self, job_type: JobType) -> Any:
+        runner = self._runner
+        saved = await runner.recorder.load_checkpoint(self._job)
+        self._context = RunContext(
+            job=self._job,
+            checkpoint=None if saved is None else saved.data,
+            run=self.run,
+            tracker=self._tracker,
+            recorder=runner.recorder,
+            controller=runner.controller,
+            children=runner.children,
+            log=_log.bind(job_id=self.run.job_id, job_type=self._job.job_type),
+        )
+        return to_json_object(await job_type.run(self._context))
+
+    async def _time_out(self, handler: asyncio.Task[Any]) -> Ending:
+        # A handler that ignores its cancellation keeps the slot: two attempts of a job may
+        # never overlap (guarantees.md, G4).
+        self._stop_handler()
+        await asyncio.wait([handler])
+        if not handler.cancelled():
+            handler.exception()
+        if self._is_interrupted:
+            return self._interruption()
+        seconds = self._job.timeout_seconds
+        text = f"the run took longer than its time-out of {seconds:g} seconds"
+        return self._broken("TIMEOUT", text, retry_after=self._backoff(None))
+
+    def _ending(self, handler: asyncio.Task[Any], job_type: JobType) -> Ending:
+        if handler.cancelled():
+            if self._is_interrupted or self._is_cancelled:
+                return self._interruption()
+            text = "the job's code cancelled itself"
+            return self._broken("HANDLER_ERROR", text, retry_after=self._backoff(job_type))
+        error = handler.exception()
+        if error is None:
+            return Succeeded(handler.result())
+        if self._is_interrupted and not isinstance(error, JobFailure):
+            # What a handler raises while it is torn down is not its own failure.
+            return self._interruption()
+        return self._failure(error, job_type)
+
+    def _interruption(self) -> Interrupted:
+        return Interrupted(self._runner.job_types[self._job.job_type].on_interrupt)
+
+    def _failure(self, error: BaseException, job_type: JobType) -> Ending:
+        backoff = self._backoff(job_type)
+        if isinstance(error, JobFailure):
+            known = GUIDANCE.get(error.failure_code)
+            retryable = error.retryable
+            if retryable is None:
+                retryable = known.retryable if known else True
+            after = backoff if error.after is None else max(0.0, error.after)
+            return self._broken(
+                error.failure_code, error.message, retry_after=after if retryable else None
+            )
+        if isinstance(error, ValidationError):
+            return self._broken("VAL-001", error.message, retry_after=None)
+        self._log_failure(error)
+        text = f"the job's code raised {type(error).__name__}: {error}".rstrip(": ")
+        return self._broken("HANDLER_ERROR", text, retry_after=backoff)
+
+    def _log_failure(self, error: BaseException) -> None:
+        # A log that cannot be written must not keep a run from its end.
+        with contextlib.suppress(Exception):
+            _log.error(
+                "handler_raised",
+                job_id=self.run.job_id,
+                attempt=self._job.attempt,
+                exc_info=(type(error), error, error.__traceback__),
+            )
+
+    def _broken(self, code: str, message: str, *, retry_after: float | None) -> Broke:
+        error = make_error(
+            code,
+            redact(message)[:_MAX_MESSAGE],
+            at=self._runner.clock.now(),
+            phase=self._tracker.snapshot().phase,
+            retryable=retry_after is not None,
+        )
+        return Broke(error, retry_after)
+
+    def _backoff(self, job_type: JobType | None) -> float:
+        policy = (job_type.retry if job_type else None) or self._runner.retry_policy
+        failures = sum(1 for record in self._job.attempts if record.error is not None) + 1
+        return policy.backoff_seconds(failures, self._runner.random.random())
+
+    async def _store_end(self, ending: Ending, elapsed: float) -> None:
+        """Store the end however long the store cannot write: the slot waits for it."""
+        while True:
+            try:
+                await self._runner.recorder.end(
+                    self.run, ending, self._tracker.snapshot(), elapsed
+                )
+            except UnavailableError:
+                await asyncio.sleep(_STORE_AGAIN_SECONDS)
+                continue
+            return
+
+    def _remind(self) -> None:
+        # The progress book stores it; the slot stays held until the task ends.
+        self._tracker.warn(
+            "abandoned", "the job was told to stop and goes on; its slot is held until it ends"
+        )

@@ -1,0 +1,147 @@
+"""Waiting explained and watched: positions, reasons, tags, and those who wait for a change."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import attrs
+
+from cidx_jobs.engine.board import Board
+from cidx_jobs.engine.ledger import JobLedger
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job import Job, JobStatus, Place
+from cidx_jobs.model.waiting import (
+    DRAINING,
+    HELD,
+    PAUSED,
+    PROJECT_BUSY,
+    RETRY_BACKOFF,
+    START_AT,
+    QueueStatus,
+)
+
+REVISION_SECONDS = 1.0
+"""A change of a job's place in the queue is told at most so often (api.md 1.4)."""
+
+
+@attrs.define
+class _Seen:
+    """What was last told of a waiting job's place, under which revision and when."""
+
+    place: tuple[int | None, tuple[str, ...]]
+    revision: int
+    at: float
+
+
+class WaitingRoom:
+    """Who waits for which job, and what a waiting job is told of itself."""
+
+    def __init__(self, board: Board, ledger: JobLedger) -> None:
+        """Take the parts."""
+        self._board = board
+        self._ledger = ledger
+        self._seen: dict[JobId, _Seen] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to look, once a second, for places that changed while somebody waits."""
+        self._task = asyncio.create_task(self._tell_places(), name="waiting-room")
+
+    async def stop(self) -> None:
+        """End it; stopping twice is fine."""
+        if self._task is not None:
+            task, self._task = self._task, None
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def wait(self, job_id: JobId, until: Callable[[Job], bool], timeout: float) -> Job:  # noqa: ASYNC109 - bare futures
+        """Give the job once *until* holds, it is done, the time is up, or the server stops."""
+        monotonic = self._board.clock.monotonic
+        deadline = monotonic() + timeout
+        notifier = self._board.notifier
+        while True:
+            job = await self._ledger.load(job_id)
+            left = deadline - monotonic()
+            if job.done or until(job) or left <= 0 or notifier.is_closed:
+                return job
+            # For an unfinished job nothing has awaited since it was looked at: it came from
+            # memory. So no change can fall between the look and the wait.
+            await notifier.wait(job_id, left)
+
+    def status(self, job: Job) -> QueueStatus | None:
+        """Say where a waiting job stands and why it waits; None for one that does not wait."""
+        if not job.status.is_waiting:
+            return None
+        return QueueStatus(
+            position=self._board.find_position(job.job_id),
+            length=len(self._board.queue),
+            blocked_by=tuple(self._reasons(job)),
+            estimated_wait_seconds=None,
+        )
+
+    def tag(self, job: Job) -> str:
+        """Give the inside of the job's ETag."""
+        if not job.status.is_waiting:
+            self._seen.pop(job.job_id, None)
+            return str(job.version)
+        return f"{job.version}.{self._look(job).revision}"
+
+    def _look(self, job: Job) -> _Seen:
+        now = self._board.clock.monotonic()
+        seen = self._seen.get(job.job_id)
+        if seen is not None and now - seen.at < REVISION_SECONDS:
+            return seen
+        place = (self._board.find_position(job.job_id), tuple(self._reasons(job)))
+        if seen is None:
+            # Beginning with the time of day, no tag of an earlier server can come again.
+            seen = _Seen(place, int(self._board.clock.now().timestamp()), now)
+            self._seen[job.job_id] = seen
+        elif place != seen.place:
+            seen.place, seen.revision, seen.at = place, seen.revision + 1, now
+        return seen
+
+    async def _tell_places(self) -> None:
+        while True:
+            await asyncio.sleep(REVISION_SECONDS)
+            for job_id in self._board.notifier.awaited_jobs:
+                seen = self._seen.get(job_id)
+                job = self._board.live.find(job_id)
+                if seen is None or job is None or not job.status.is_waiting:
+                    continue
+                revision = seen.revision
+                if self._look(job).revision != revision:
+                    self._board.notifier.wake(job_id)
+            self._forget_finished()
+
+    def _forget_finished(self) -> None:
+        live = self._board.live
+        for job_id in tuple(self._seen):
+            job = live.find(job_id)
+            if job is None or not job.status.is_waiting:
+                del self._seen[job_id]
+
+    def _reasons(self, job: Job) -> Iterator[str]:
+        if job.status is JobStatus.CREATED:
+            yield from self._reasons_of_created(job, self._board.clock.now())
+            return
+        yield from self._reasons_of_pauses(job)
+        if job.retry_at is not None and job.retry_at > self._board.clock.now():
+            yield RETRY_BACKOFF
+        resources = self._board.resources_of(job.job_type)
+        yield from self._board.controller.reasons(job.user_id, resources)
+
+    def _reasons_of_created(self, job: Job, now: datetime) -> Iterator[str]:
+        if job.hold:
+            yield HELD
+        if job.start_at is not None and job.start_at > now:
+            yield START_AT
+        if job.place is Place.FOLLOWER:
+            yield PROJECT_BUSY
+
+    def _reasons_of_pauses(self, job: Job) -> Iterator[str]:
+        pauses = self._board.pauses
+        if pauses.draining:
+            yield DRAINING
+        is_paused = job.user_id in pauses.users or job.job_type in pauses.job_types
+        if pauses.everything or is_paused:
+            yield PAUSED

@@ -1,0 +1,353 @@
+"""`JobSystem`: the one place where the parts are put together; what an application embeds."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.engine.concurrency import ConcurrencyController
+from cidx_jobs.engine.engine import Engine
+from cidx_jobs.engine.manager import SyncJobManager
+from cidx_jobs.handlers.process import Children
+from cidx_jobs.handlers.repository_sync import make_repository_sync
+from cidx_jobs.interfaces import Clock, Indexer, JobStore
+from cidx_jobs.job_types import JobType, JobTypes
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.job import Job, Transition
+from cidx_jobs.model.queries import EventQuery, JobQuery, StoreIdentity
+from cidx_jobs.model.submission import OnConflict, SubmitRequest
+from cidx_jobs.settings import DataDirectory, Settings
+from cidx_jobs.store.index import FtsIndexer
+from cidx_jobs.store.persistence import JobPersistence
+
+_log = structlog.get_logger("cidx_jobs.system")
+
+_LONG_SECONDS = 10 * 365 * 86_400.0
+_EVENTS_PAGE = 200
+
+
+class JobSystem:
+    """A job server without HTTP: opens the parts in order, closes them in reverse.
+
+    Made without a loop; belongs to the loop that opens it (``async with jobs``), and everything
+    but `from_thread` may be used on that loop only. It installs no signal handlers.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        job_types: Iterable[JobType] = (),
+        *,
+        persistence: JobStore | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Take what it shall run; nothing is opened yet.
+
+        Args:
+            settings: the defaults if None.
+            job_types: besides ``repository_sync``, which is always registered.
+            persistence: where jobs are kept; the database in `data_dir` if None.
+            clock: the machine's if None.
+        """
+        self.settings = settings or Settings()
+        self.clock: Clock = clock or SystemClock()
+        directory = DataDirectory(self.settings.data_dir)
+        self.persistence: JobStore = persistence or JobPersistence(
+            directory, synchronous=self.settings.synchronous, clock=self.clock
+        )
+        self.indexer: Indexer = FtsIndexer(directory.projects)
+        self.job_types = JobTypes(job_types)
+        self.from_thread = FromThread(self)
+        self._own_types = tuple(job_types)
+        self._identity: StoreIdentity | None = None
+        self._engine: Engine | None = None
+        self._closing: Engine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: int | None = None
+        self._is_stopping = False
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls, settings: Settings | None = None, job_types: Iterable[JobType] = (), **parts: Any
+    ) -> AsyncIterator[Self]:
+        """Build and open a system; it is closed at the end of the block."""
+        async with cls(settings, job_types, **parts) as jobs:
+            yield jobs
+
+    async def __aenter__(self) -> Self:
+        """Open the store, recover what an older server left, and begin to start jobs.
+
+        Raises:
+            StartRefusedError: the data directory cannot be served.
+            RuntimeError: it is open already.
+        """
+        if self._engine is not None:
+            message = "the job system is open already"
+            raise RuntimeError(message)
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._is_stopping = False
+        identity = await self.persistence.open()
+        try:
+            engine = self._build_engine(identity)
+            await engine.start()
+        except BaseException:
+            # aiosqlite's threads are no daemons: what was opened must be closed (fact 5).
+            await self.persistence.close()
+            raise
+        self._identity, self._engine = identity, engine
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it, as `close` does."""
+        await self.close()
+
+    async def begin_stop(self) -> None:
+        """Refuse new work and wake everybody who waits; `close` does the rest."""
+        self._is_stopping = True
+        if self._engine is not None:
+            self._engine.manager.begin_stop()
+
+    async def close(self) -> None:
+        """Stop the jobs within the grace time, then the store; closing twice is fine.
+
+        Jobs that are interrupted are queued again with their attempt given back.
+        """
+        engine, self._engine = self._engine, None
+        if engine is None:
+            return
+        self._closing = engine
+        self._is_stopping = True
+        try:
+            await engine.stop(self.settings.shutdown_grace_seconds)
+        finally:
+            self._closing = None
+            await self.indexer.close()
+            await self.persistence.close()
+
+    def hurry(self) -> None:
+        """Let a close that is under way wait for no job any longer."""
+        engine = self._engine or self._closing
+        if engine is not None:
+            engine.hurry()
+
+    @property
+    def is_open(self) -> bool:
+        """True between opening and closing."""
+        return self._engine is not None
+
+    @property
+    def is_stopping(self) -> bool:
+        """True once the stop has begun."""
+        return self._is_stopping
+
+    @property
+    def identity(self) -> StoreIdentity:
+        """The database's uuid and this start's epoch."""
+        if self._identity is None:
+            raise _not_open()
+        return self._identity
+
+    @property
+    def manager(self) -> SyncJobManager:
+        """The one door for everything that is asked of jobs."""
+        return self._opened().manager
+
+    @property
+    def concurrency(self) -> ConcurrencyController:
+        """The slots."""
+        return self._opened().controller
+
+    async def submit(
+        self,
+        user_id: str,
+        project_id: str,
+        *,
+        job_type: str = "repository_sync",
+        options: Mapping[str, Any] | None = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        timeout_seconds: float | None = None,
+        start_at: datetime | None = None,
+        hold: bool = False,
+        on_conflict: OnConflict | str = OnConflict.COALESCE,
+        labels: Mapping[str, str] | None = None,
+    ) -> Job:
+        """Store a job, or join the one that serves it already; durable when this returns.
+
+        Raises: what `SyncJobManager.create_job` raises.
+        """
+        request = SubmitRequest(
+            user_id=UserId(user_id),
+            project_id=ProjectId(project_id),
+            job_type=job_type,
+            options=dict(options or {}),
+            priority=priority,
+            max_attempts=max_attempts,
+            timeout_seconds=timeout_seconds,
+            start_at=start_at,
+            hold=hold,
+            on_conflict=OnConflict(on_conflict),
+            labels=dict(labels or {}),
+        )
+        return (await self.manager.create_job(request)).job
+
+    async def get(self, job_id: str) -> Job:
+        """Give the job; `JobNotFoundError` when there is none."""
+        return await self.manager.get_job(JobId(job_id))
+
+    async def list(self, user_id: str | None = None, *, limit: int = 50) -> Sequence[Job]:
+        """Give the newest jobs, of one user or of all, newest first."""
+        user = None if user_id is None else UserId(user_id)
+        return (await self.manager.query_jobs(JobQuery(user_id=user, limit=limit))).jobs
+
+    async def cancel(self, job_id: str, reason: str | None = None) -> Job:
+        """Cancel a waiting job, or tell a running one to stop."""
+        return await self.manager.cancel_job(JobId(job_id), reason)
+
+    async def retry(self, job_id: str, *, from_start: bool = False) -> Job:
+        """Queue a failed or cancelled job again."""
+        return await self.manager.retry_job(JobId(job_id), from_start=from_start)
+
+    async def wait(
+        self,
+        job_id: str,
+        until: str = "done",
+        timeout: float | None = None,  # noqa: ASYNC109 - the contract's name
+    ) -> Job:
+        """Wait for the job's end, its next status, or its next change.
+
+        Args:
+            job_id: which job.
+            until: ``done``, ``status`` or ``change``, counted from the call.
+            timeout: in seconds; without limit if None.
+
+        Raises:
+            TimeoutError: the time is up.
+            JobNotFoundError: there is none.
+        """
+        now = await self.manager.get_job(JobId(job_id))
+        condition = _condition(until, now)
+        seconds = _LONG_SECONDS if timeout is None else timeout
+        job = await self.manager.wait(JobId(job_id), condition, seconds)
+        if job.done or condition(job) or self._is_stopping:
+            return job
+        message = f"job {job_id} is {job.status} after {timeout} seconds"
+        raise TimeoutError(message)
+
+    async def events(self, job_id: str) -> AsyncIterator[Transition]:
+        """Go through the job's transitions, those that were and those to come, to its end."""
+        subscription = self.manager.subscribe(lambda job: job.job_id == job_id)
+        try:
+            last = 0
+            while True:
+                async for row in self._rows_after(job_id, last):
+                    last = row.sequence
+                    yield row
+                    if row.to_status.is_final and await self._has_ended(job_id, row):
+                        return
+                if subscription.was_dropped or self._is_stopping:
+                    return
+                await anext(subscription, None)
+        finally:
+            subscription.close()
+
+    async def _rows_after(self, job_id: str, sequence: int) -> AsyncIterator[Transition]:
+        while True:
+            query = EventQuery(job_id=JobId(job_id), after_sequence=sequence, limit=_EVENTS_PAGE)
+            rows = await self.manager.query_events(query)
+            for row in rows:
+                sequence = row.sequence
+                yield row
+            if len(rows) < _EVENTS_PAGE:
+                return
+
+    async def _has_ended(self, job_id: str, row: Transition) -> bool:
+        # A retry on request goes on after an end: the log is read to its last row.
+        return (await self.manager.get_job(JobId(job_id))).version <= row.version
+
+    def _build_engine(self, identity: StoreIdentity) -> Engine:
+        children = Children(f"{identity.uuid}:{identity.epoch}")
+        sync = make_repository_sync(
+            self.settings, self.persistence, self.indexer, children, self.clock
+        )
+        self.job_types = JobTypes([sync, *self._own_types])
+        return Engine(
+            settings=self.settings,
+            store=self.persistence,
+            identity=identity,
+            job_types=self.job_types,
+            children=children,
+            clock=self.clock,
+        )
+
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            raise _not_open()
+        if threading.get_ident() != self._thread:
+            message = "a job system belongs to its loop's thread; use jobs.from_thread"
+            raise RuntimeError(message)
+        return self._engine
+
+
+class FromThread:
+    """The calls that other threads may make; each waits for its answer."""
+
+    def __init__(self, jobs: JobSystem) -> None:
+        """Belong to *jobs*."""
+        self._jobs = jobs
+
+    def submit(self, user_id: str, project_id: str, **request: Any) -> Job:
+        """Store a job, as `JobSystem.submit`."""
+        return self._run(lambda: self._jobs.submit(user_id, project_id, **request))
+
+    def get(self, job_id: str) -> Job:
+        """Give the job, as `JobSystem.get`."""
+        return self._run(lambda: self._jobs.get(job_id))
+
+    def cancel(self, job_id: str, reason: str | None = None) -> Job:
+        """Cancel the job, as `JobSystem.cancel`."""
+        return self._run(lambda: self._jobs.cancel(job_id, reason))
+
+    def wait(self, job_id: str, until: str = "done", timeout: float | None = None) -> Job:
+        """Wait for the job, as `JobSystem.wait`."""
+        return self._run(lambda: self._jobs.wait(job_id, until, timeout))
+
+    def _run(self, call: Callable[[], Any]) -> Job:
+        loop = self._jobs._loop  # noqa: SLF001 - the two are one part
+        if loop is None or not self._jobs.is_open:
+            raise _not_open()
+        if threading.get_ident() == self._jobs._thread:  # noqa: SLF001 - the two are one part
+            message = "from_thread is for other threads; await the system's own methods here"
+            raise RuntimeError(message)
+        job: Job = asyncio.run_coroutine_threadsafe(call(), loop).result()
+        return job
+
+
+def _condition(until: str, now: Job) -> Callable[[Job], bool]:
+    match until:
+        case "done":
+            return lambda job: job.done
+        case "status":
+            return lambda job: job.status is not now.status
+        case "change":
+            return lambda job: job.version != now.version
+        case _:
+            message = f"until is done, status or change, not {until!r}"
+            raise ValueError(message)
+
+
+def _not_open() -> RuntimeError:
+    return RuntimeError("the job system is not open: use `async with`")

@@ -1,0 +1,614 @@
+"""The engine, over the memory store and over the database: slots, order, control, ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cidx_jobs import (
+    AlreadyFinishedError,
+    Fatal,
+    InvalidTransitionError,
+    Job,
+    JobContext,
+    JobNotFoundError,
+    JobStatus,
+    JobSystem,
+    JobType,
+    ProjectBusyError,
+    Retryable,
+    Settings,
+    StaleRunError,
+    UnknownJobTypeError,
+    UserQueueFullError,
+    ValidationError,
+    VersionMismatchError,
+)
+from cidx_jobs.interfaces import JobStore
+from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.submission import RequestKey, SubmitRequest
+from cidx_jobs.store.memory import MemoryPersistence
+from tests.fakes import WAIT_SECONDS, Gate
+
+Open = Callable[..., AbstractAsyncContextManager[JobSystem]]
+
+
+@pytest.fixture(params=["memory", "database"])
+def open_jobs(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Give an opener of job systems; opened again, the same store is found again."""
+    memory = MemoryPersistence()
+
+    @asynccontextmanager
+    async def opener(*job_types: JobType, **values: Any) -> AsyncIterator[JobSystem]:
+        quick = {"retry_base_seconds": 0.01, "progress_interval_seconds": 0.01}
+        rules = {"data_dir": tmp_path / "data", "shutdown_grace_seconds": 0} | quick | values
+        store: JobStore | None = memory if request.param == "memory" else None
+        async with JobSystem(Settings(**rules), job_types, persistence=store) as jobs:
+            yield jobs
+
+    return opener
+
+
+async def until(jobs: JobSystem, job: Job, *statuses: JobStatus) -> Job:
+    """Wait until the job has one of the statuses."""
+    return await jobs.manager.wait(
+        job.job_id, lambda now: now.status in statuses, timeout=WAIT_SECONDS
+    )
+
+
+async def submit(jobs: JobSystem, user: str = "u", project: str = "p", **request: Any) -> Job:
+    """Submit a gated job."""
+    return await jobs.submit(user, project, job_type="gated", **request)
+
+
+async def test_a_job_runs_to_its_result(open_jobs: Open) -> None:
+    """What the handler returns is the job's result; its log tells the whole way."""
+
+    async def add(context: JobContext) -> dict[str, object]:
+        return {"sum": sum(context.options["numbers"])}
+
+    async with open_jobs(JobType("add", add)) as jobs:
+        job = await jobs.submit("u", "p", job_type="add", options={"numbers": [1, 2]})
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+        events = [row async for row in jobs.events(job.job_id)]
+
+    assert (job.version, job.status) == (2, JobStatus.QUEUED)
+    assert (done.status, done.result, done.progress) == (JobStatus.COMPLETED, {"sum": 3}, 100)
+    assert [row.event for row in events] == ["submit", "enqueue", "start", "complete"]
+    assert [row.version for row in events] == sorted({row.version for row in events})
+    assert done.attempts[0].outcome == "completed"
+
+
+async def test_ten_run_and_three_wait_in_line(open_jobs: Open) -> None:
+    """The seed's limit: ten jobs of a user at a time, the others at positions 1, 2, 3."""
+    gate = Gate()
+    async with open_jobs(gate.job_type) as jobs:
+        submitted = [await submit(jobs) for _ in range(13)]
+        await gate.arrived(10)
+        now = [await jobs.get(job.job_id) for job in submitted]
+        places = [jobs.manager.queue_status(job) for job in now[10:]]
+        gate.open()
+        ended = [await jobs.wait(job.job_id, timeout=WAIT_SECONDS) for job in submitted]
+
+    assert [job.status for job in now[:10]] == [JobStatus.RUNNING] * 10
+    assert [place.position for place in places if place] == [1, 2, 3]
+    assert all(place.blocked_by == ("user_limit",) for place in places if place)
+    assert gate.most_running == 10
+    assert all(job.status is JobStatus.COMPLETED for job in ended)
+
+
+async def test_one_users_limit_does_not_hold_up_another(open_jobs: Open) -> None:
+    """No head-of-line blocking: a free slot goes to whoever may run."""
+    gate = Gate()
+    async with open_jobs(gate.job_type, max_running_per_user=1) as jobs:
+        for _ in range(5):
+            await submit(jobs, "a")
+        other = await submit(jobs, "b")
+
+        running = await until(jobs, other, JobStatus.RUNNING)
+
+    assert running.status is JobStatus.RUNNING
+
+
+async def test_a_higher_priority_goes_first(open_jobs: Open) -> None:
+    """Of two that wait, the one with the higher priority starts when a slot comes free."""
+    gate = Gate()
+    async with open_jobs(gate.job_type, max_running_total=1) as jobs:
+        await submit(jobs)
+        await gate.arrived(1)
+        low = await submit(jobs, priority=1)
+        high = await submit(jobs, priority=8)
+        position = jobs.manager.queue_status(high)
+        gate.open()
+        await jobs.wait(low.job_id, timeout=WAIT_SECONDS)
+
+    assert position is not None
+    assert position.position == 1
+    assert [c.job.job_id for c in gate.contexts[1:]] == [high.job_id, low.job_id]
+
+
+async def test_a_waiting_job_is_cancelled_at_once_and_never_starts(open_jobs: Open) -> None:
+    """When the cancel returns, it is final (guarantees.md, G6)."""
+    gate = Gate()
+    async with open_jobs(gate.job_type, max_running_total=1) as jobs:
+        first = await submit(jobs)
+        await gate.arrived(1)
+        waiting = await submit(jobs)
+
+        cancelled = await jobs.cancel(waiting.job_id, "not needed")
+        gate.open()
+        await jobs.wait(first.job_id, timeout=WAIT_SECONDS)
+        again = await jobs.cancel(waiting.job_id)
+
+    assert cancelled.status is JobStatus.CANCELLED
+    assert cancelled.error is not None
+    assert cancelled.cancel_reason == "not needed"
+    assert again == cancelled
+    assert len(gate.contexts) == 1
+
+
+async def test_a_running_job_is_told_to_stop_and_then_cancelled(open_jobs: Open) -> None:
+    """The handler gets CancelledError; the job is running until its task has ended."""
+    gate = Gate()
+    async with open_jobs(gate.job_type) as jobs:
+        job = await submit(jobs)
+        await gate.arrived(1)
+
+        asked = await jobs.cancel(job.job_id)
+        ended = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert (asked.status, asked.cancel_requested_at is not None) == (JobStatus.RUNNING, True)
+    assert (ended.status, gate.cancelled) == (JobStatus.CANCELLED, 1)
+    assert ended.attempts[-1].outcome == "cancelled"
+
+
+async def test_a_finished_job_cannot_be_cancelled(open_jobs: Open) -> None:
+    """Completed and failed jobs say so; nothing is changed."""
+    gate = Gate()
+    gate.open()
+    async with open_jobs(gate.job_type) as jobs:
+        job = await submit(jobs)
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+        with pytest.raises(AlreadyFinishedError, match="cancel"):
+            await jobs.cancel(job.job_id)
+        after = await jobs.get(job.job_id)
+
+    assert after == done
+
+
+async def test_a_failed_attempt_is_tried_again(open_jobs: Open) -> None:
+    """Up to max_attempts, each recorded with its error."""
+    seen = []
+
+    async def fail_twice(context: JobContext) -> None:
+        seen.append(context.job.attempt)
+        if context.job.attempt < 3:
+            message = "boom"
+            raise ValueError(message)
+
+    async with open_jobs(JobType("flaky", fail_twice)) as jobs:
+        job = await jobs.submit("u", "p", job_type="flaky")
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert (done.status, done.result, seen) == (JobStatus.COMPLETED, {}, [1, 2, 3])
+    errors = [record.error for record in done.attempts]
+    assert [error.message if error else None for error in errors] == [
+        "the job's code raised ValueError: boom",
+        "the job's code raised ValueError: boom",
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts", "code"),
+    [
+        (Fatal("no"), 1, "HANDLER_ERROR"),
+        (Fatal("no", code="GIT-001"), 1, "GIT-001"),
+        (Retryable("later", after=0), 3, "HANDLER_ERROR"),
+        (ValidationError.at("/options/x", "wrong"), 1, "VAL-001"),
+        (RuntimeError("boom"), 3, "HANDLER_ERROR"),
+    ],
+)
+async def test_what_cannot_succeed_is_not_tried_again(
+    open_jobs: Open, error: Exception, attempts: int, code: str
+) -> None:
+    """Fatal errors, wrong options and codes that are not retryable end the job at once."""
+
+    async def fail(_: JobContext) -> None:
+        raise error
+
+    async with open_jobs(JobType("failing", fail)) as jobs:
+        job = await jobs.submit("u", "p", job_type="failing")
+        failed = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert (failed.status, failed.attempt) == (JobStatus.FAILED, attempts)
+    assert failed.error is not None
+    assert failed.error.code == code
+
+
+async def test_a_result_that_is_not_json_fails_the_job(open_jobs: Open) -> None:
+    """It says so, and is not tried again."""
+
+    async def give_an_object(_: JobContext) -> Any:
+        return {"what": object()}
+
+    async with open_jobs(JobType("odd", give_an_object)) as jobs:
+        job = await jobs.submit("u", "p", job_type="odd")
+        failed = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert failed.error is not None
+    assert (failed.error.code, failed.attempt) == ("VAL-002", 1)
+
+
+async def test_a_run_that_takes_too_long_is_a_failed_attempt(open_jobs: Open) -> None:
+    """Its handler is cancelled, and its code is TIMEOUT."""
+    gate = Gate(max_attempts=2)
+    async with open_jobs(gate.job_type) as jobs:
+        job = await submit(jobs, timeout_seconds=0.05)
+        failed = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert failed.error is not None
+    assert (failed.status, failed.error.code, failed.attempt) == (JobStatus.FAILED, "TIMEOUT", 2)
+    assert gate.cancelled == 2
+
+
+async def test_progress_and_phases_are_stored_and_never_go_back(open_jobs: Open) -> None:
+    """Phases weigh as they say; 100 comes with the completion only."""
+    gate = asyncio.Event()
+
+    async def work(context: JobContext) -> None:
+        async with context.phase("reading", weight=0.4) as phase:
+            await phase.report(done=1, total=2, unit="files", current_item="a.py", message="half")
+            await phase.report(done=2, total=2)
+            phase.finish({"files": 2})
+        async with context.phase("writing", weight=0.6) as phase:
+            await phase.report(percent=50)
+            await gate.wait()
+
+    async with open_jobs(JobType("work", work)) as jobs:
+        job = await jobs.submit("u", "p", job_type="work")
+        half = await jobs.manager.wait(job.job_id, lambda now: now.progress >= 70, WAIT_SECONDS)
+        gate.set()
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert (half.progress, half.phase) == (70, "writing")
+    assert [(p.name, p.status, p.progress) for p in half.phases] == [
+        ("reading", "completed", 100),
+        ("writing", "running", 50),
+    ]
+    assert half.phases[0].result == {"files": 2}
+    assert done.progress == 100
+    assert [p.status for p in done.phases] == ["completed", "completed"]
+
+
+async def test_warnings_are_counted(open_jobs: Open) -> None:
+    """Equal ones once, with how often they came."""
+
+    async def warn(context: JobContext) -> None:
+        for _ in range(3):
+            context.warn("skipped", "too large")
+
+    async with open_jobs(JobType("warning", warn)) as jobs:
+        job = await jobs.submit("u", "p", job_type="warning")
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert [(w.code, w.message, w.count) for w in done.warnings] == [("skipped", "too large", 3)]
+
+
+async def test_a_stop_interrupts_without_blame(open_jobs: Open) -> None:
+    """A job that the server's stop interrupts waits again, and goes on from its checkpoint."""
+    gate = Gate()
+    async with open_jobs(gate.job_type) as jobs:
+        job = await submit(jobs)
+        await gate.arrived(1)
+        await gate.contexts[0].save_checkpoint({"at": 7})
+    async with open_jobs(gate.job_type, max_running_total=1) as jobs:
+        waiting = await jobs.get(job.job_id)
+        await gate.arrived(2)
+        gate.open()
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert (waiting.attempt, waiting.run) in {(0, 1), (1, 2)}
+    assert done.result == {"attempt": 1, "checkpoint": {"at": 7}}
+    assert [record.outcome for record in done.attempts] == ["interrupted", "completed"]
+
+
+async def test_a_job_that_must_not_run_twice_fails_when_interrupted(open_jobs: Open) -> None:
+    """max_attempts=1 is at most once: code INTERRUPTED."""
+    gate = Gate(max_attempts=1)
+    async with open_jobs(gate.job_type) as jobs:
+        job = await submit(jobs)
+        await gate.arrived(1)
+    async with open_jobs(gate.job_type) as jobs:
+        failed = await jobs.get(job.job_id)
+
+    assert failed.error is not None
+    assert (failed.status, failed.error.code) == (JobStatus.FAILED, "INTERRUPTED")
+    assert len(gate.contexts) == 1
+
+
+async def test_a_retry_goes_on_from_the_checkpoint_unless_told_otherwise(open_jobs: Open) -> None:
+    """A failed job that is retried on request finds what it saved."""
+    found = []
+
+    async def save_and_fail(context: JobContext) -> None:
+        found.append(context.checkpoint)
+        await context.save_checkpoint([len(found)])
+        message = "no"
+        raise Fatal(message)
+
+    async with open_jobs(JobType("saving", save_and_fail)) as jobs:
+        job = await jobs.submit("u", "p", job_type="saving")
+        await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+        await jobs.retry(job.job_id)
+        await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+        again = await jobs.retry(job.job_id, from_start=True)
+        last = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert found == [None, [1], None]
+    assert again.status is JobStatus.QUEUED
+    assert (last.attempt, len(last.attempts)) == (3, 3)
+
+
+async def test_a_run_that_is_over_can_save_nothing(open_jobs: Open) -> None:
+    """A zombie's checkpoint is refused (guarantees.md, G4)."""
+    gate = Gate()
+    gate.open()
+    async with open_jobs(gate.job_type) as jobs:
+        job = await submit(jobs)
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+        with pytest.raises(StaleRunError):
+            await gate.contexts[0].save_checkpoint("late")
+        await gate.contexts[0].report(percent=3)
+        after = await jobs.get(job.job_id)
+
+    assert after == done
+
+
+async def test_a_held_job_starts_when_it_is_released(open_jobs: Open) -> None:
+    """Until then it is created, has no position, and says why."""
+    gate = Gate()
+    gate.open()
+    async with open_jobs(gate.job_type) as jobs:
+        job = await submit(jobs, hold=True)
+        place = jobs.manager.queue_status(job)
+        await jobs.manager.start_job(job.job_id)
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+        with pytest.raises(InvalidTransitionError):
+            await jobs.manager.start_job(job.job_id)
+
+    assert place is not None
+    assert (job.status, place.position, place.blocked_by) == ("created", None, ("held",))
+    assert done.status is JobStatus.COMPLETED
+
+
+async def test_a_job_with_a_start_time_starts_then(open_jobs: Open) -> None:
+    """Not before; until then it is created with the reason start_at."""
+    gate = Gate()
+    gate.open()
+    async with open_jobs(gate.job_type) as jobs:
+        start_at = jobs.clock.now() + timedelta(seconds=0.1)
+        job = await submit(jobs, start_at=start_at)
+        place = jobs.manager.queue_status(job)
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert place is not None
+    assert (job.status, place.blocked_by) == (JobStatus.CREATED, ("start_at",))
+    assert done.started_at is not None
+    assert done.started_at >= start_at
+
+
+class TestExclusiveJobs:
+    """One project, one run (api.md 1.3)."""
+
+    async def test_a_second_request_joins_the_one_that_waits(self, open_jobs: Open) -> None:
+        """It takes the higher priority and both labels, and the newest options."""
+        gate = Gate(exclusive=True)
+        async with open_jobs(gate.job_type) as jobs:
+            first = await submit(jobs, hold=True, labels={"a": "1"}, options={"n": 1})
+            second = await submit(jobs, priority=7, labels={"b": "2"}, options={"n": 2})
+            await gate.arrived(1)
+
+        assert second.job_id == first.job_id
+        assert (second.priority, dict(second.labels)) == (7, {"a": "1", "b": "2"})
+        assert second.options == {"n": 2}
+        assert second.status is JobStatus.QUEUED
+
+    async def test_one_run_always_starts_after_the_last_request(self, open_jobs: Open) -> None:
+        """While one runs, exactly one follow-up waits, and later requests join that."""
+        gate = Gate(exclusive=True)
+        async with open_jobs(gate.job_type) as jobs:
+            running = await submit(jobs)
+            await gate.arrived(1)
+            follower = await submit(jobs)
+            place = jobs.manager.queue_status(follower)
+            joined = await submit(jobs)
+            gate.open()
+            done = await jobs.wait(follower.job_id, timeout=WAIT_SECONDS)
+
+        assert len({running.job_id, follower.job_id, joined.job_id}) == 2
+        assert place is not None
+        assert (follower.status, place.blocked_by) == (JobStatus.CREATED, ("project_busy",))
+        assert done.status is JobStatus.COMPLETED
+        assert gate.most_running == 1
+
+    async def test_reject_names_the_active_job(self, open_jobs: Open) -> None:
+        """409 over HTTP, with active_job_id."""
+        gate = Gate(exclusive=True)
+        async with open_jobs(gate.job_type) as jobs:
+            active = await submit(jobs)
+
+            with pytest.raises(ProjectBusyError) as caught:
+                await submit(jobs, on_conflict="reject")
+
+        assert caught.value.members["active_job_id"] == active.job_id
+
+    async def test_replace_cancels_all_and_runs_after_they_stopped(self, open_jobs: Open) -> None:
+        """The running one is told to stop, the waiting one is cancelled, the new one follows."""
+        gate = Gate(exclusive=True)
+        async with open_jobs(gate.job_type) as jobs:
+            running = await submit(jobs)
+            await gate.arrived(1)
+            waiting = await submit(jobs)
+            new = await submit(jobs, on_conflict="replace")
+            await gate.arrived(2)
+            gate.open()
+            ends = [
+                (await jobs.wait(job.job_id, timeout=WAIT_SECONDS)).status
+                for job in (running, waiting, new)
+            ]
+
+        assert ends == [JobStatus.CANCELLED, JobStatus.CANCELLED, JobStatus.COMPLETED]
+        assert gate.most_running == 1
+
+    async def test_replace_of_a_waiting_job_takes_its_place(self, open_jobs: Open) -> None:
+        """Nothing runs yet, so the new one is first in line at once."""
+        gate = Gate(exclusive=True)
+        async with open_jobs(gate.job_type) as jobs:
+            old = await submit(jobs, hold=True)
+            new = await submit(jobs, on_conflict="replace")
+            gone = await jobs.get(old.job_id)
+
+        assert (gone.status, new.status) == (JobStatus.CANCELLED, JobStatus.QUEUED)
+
+    async def test_a_retry_is_refused_while_another_is_active(self, open_jobs: Open) -> None:
+        """project_busy."""
+        gate = Gate(exclusive=True)
+        async with open_jobs(gate.job_type) as jobs:
+            old = await submit(jobs, hold=True)
+            await jobs.cancel(old.job_id)
+            await submit(jobs)
+
+            with pytest.raises(ProjectBusyError):
+                await jobs.retry(old.job_id)
+
+    async def test_other_projects_run_side_by_side(self, open_jobs: Open) -> None:
+        """Exclusive is for one project of one user."""
+        gate = Gate(exclusive=True)
+        async with open_jobs(gate.job_type) as jobs:
+            await submit(jobs, "u", "p")
+            await submit(jobs, "u", "q")
+            await submit(jobs, "v", "p")
+
+            await gate.arrived(3)
+
+        assert gate.most_running == 3
+
+
+async def test_equal_keys_in_parallel_make_one_job(open_jobs: Open) -> None:
+    """Fifty at once: one job, fifty equal answers; another request with the key is refused."""
+    gate = Gate()
+    async with open_jobs(gate.job_type) as jobs:
+        request = SubmitRequest(
+            user_id=UserId("u"),
+            project_id=ProjectId("p"),
+            job_type="gated",
+            request_key=RequestKey(key="k", fingerprint="f"),
+        )
+        answers = await asyncio.gather(*[jobs.manager.create_job(request) for _ in range(50)])
+
+    assert len({answer.job.job_id for answer in answers}) == 1
+    assert sum(not answer.is_replayed for answer in answers) == 1
+
+
+async def test_too_many_waiting_jobs_are_refused_and_not_stored(open_jobs: Open) -> None:
+    """Also when they come all at once."""
+    gate = Gate()
+    async with open_jobs(gate.job_type, max_queued_per_user=3) as jobs:
+        submits = [submit(jobs, hold=True) for _ in range(10)]
+        answers = await asyncio.gather(*submits, return_exceptions=True)
+        stored = await jobs.list("u")
+
+    assert sum(isinstance(answer, UserQueueFullError) for answer in answers) == 7
+    assert len(stored) == 3
+
+
+async def test_a_waiting_job_can_be_revised(open_jobs: Open) -> None:
+    """Priority and labels; guarded by the version where one is given."""
+    gate = Gate()
+    async with open_jobs(gate.job_type) as jobs:
+        job = await submit(jobs, hold=True, labels={"a": "1"})
+        with pytest.raises(VersionMismatchError):
+            await jobs.manager.revise_job(job.job_id, priority=9, if_version=99)
+        revised = await jobs.manager.revise_job(
+            job.job_id, priority=9, labels={"b": "2"}, if_version=job.version
+        )
+
+    assert (revised.priority, revised.labels) == (9, {"b": "2"})
+    assert revised.version == job.version + 1
+
+
+async def test_unknown_things_are_named(open_jobs: Open) -> None:
+    """A job and a type that are not there."""
+    async with open_jobs() as jobs:
+        with pytest.raises(JobNotFoundError, match="019a"):
+            await jobs.get("019a0000-0000-7000-8000-000000000000")
+        with pytest.raises(UnknownJobTypeError, match="nope"):
+            await jobs.submit("u", "p", job_type="nope")
+
+
+@pytest.mark.parametrize(
+    ("request_values", "pointer"),
+    [
+        ({"priority": 10}, "/priority"),
+        ({"max_attempts": 0}, "/max_attempts"),
+        ({"timeout_seconds": -1}, "/timeout_seconds"),
+        ({"labels": {"Bad Key": "x"}}, "/labels/Bad Key"),
+        ({"labels": {"a": "\x00"}}, "/labels/a"),
+        ({"project_id": "../x"}, "/project_id"),
+    ],
+)
+async def test_a_wrong_member_is_named_by_its_pointer(
+    open_jobs: Open, request_values: dict[str, Any], pointer: str
+) -> None:
+    """Nothing is stored."""
+    gate = Gate()
+    async with open_jobs(gate.job_type) as jobs:
+        values = {"project_id": "p"} | request_values
+        with pytest.raises(ValidationError) as caught:
+            await jobs.submit("u", job_type="gated", **values)
+        assert not await jobs.list()
+
+    assert [fault.pointer for fault in caught.value.faults] == [pointer]
+
+
+async def test_named_resources_gate_the_start(open_jobs: Open) -> None:
+    """A type that holds one unit from start to end runs as often as there are units."""
+    gate = Gate(resources=("gpu",))
+    async with open_jobs(gate.job_type, resources={"gpu": 2}) as jobs:
+        submitted = [await submit(jobs) for _ in range(3)]
+        await gate.arrived(2)
+        place = jobs.manager.queue_status(await jobs.get(submitted[2].job_id))
+        gate.open()
+        for job in submitted:
+            await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert place is not None
+    assert place.blocked_by == ("resource:gpu",)
+    assert gate.most_running == 2
+
+
+async def test_other_threads_have_their_own_way_in(open_jobs: Open) -> None:
+    """`from_thread` waits for the answer; anything else from a foreign thread raises."""
+    gate = Gate()
+    gate.open()
+    async with open_jobs(gate.job_type) as jobs:
+
+        def in_thread() -> tuple[Job, bool]:
+            job = jobs.from_thread.submit("u", "p", job_type="gated")
+            done = jobs.from_thread.wait(job.job_id, timeout=WAIT_SECONDS)
+            try:
+                jobs.manager  # noqa: B018 - reading it is what must raise
+            except RuntimeError:
+                return done, True
+            return done, False
+
+        done, was_refused = await asyncio.to_thread(in_thread)
+
+    assert (done.status, was_refused) == (JobStatus.COMPLETED, True)
