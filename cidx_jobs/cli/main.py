@@ -1,0 +1,77 @@
+"""The command ``cidx-jobs``.
+
+Nothing but signals may be imported before `main` has taken them over, and nothing heavy before
+its command runs: ``--help`` answers in under 0.2 seconds.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cidx_jobs.cli.exits import Exit
+from cidx_jobs.cli.signals import end_at_once_on_signals
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that the arguments (those of the process) name, and exit with its code."""
+    is_server = "serve" in (sys.argv[1:] if arguments is None else arguments)
+    end_at_once_on_signals(code_of_term=Exit.DONE if is_server else Exit.TERMINATED)
+    _accept_any_text()
+    code = run(arguments)
+    # A server's loop had the signals and has let go of them.
+    end_at_once_on_signals(code_of_term=code if is_server else Exit.TERMINATED)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _leave_broken_pipe()
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and give its exit code; every error is told on stderr."""
+    import click
+
+    from cidx_jobs.cli.commands import cidx_jobs
+
+    try:
+        done = cidx_jobs.main(arguments, prog_name="cidx-jobs", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return Exit.USAGE
+    except click.ClickException as error:
+        error.show()
+        return Exit.FAILED
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        return _leave_broken_pipe()
+    except Exception as error:  # noqa: BLE001 - the one place where an error becomes an exit code
+        return _fail(error, as_json="--json" in (sys.argv if arguments is None else arguments))
+    return done if isinstance(done, int) else Exit.DONE
+
+
+def _fail(error: Exception, *, as_json: bool) -> int:
+    if sys.flags.dev_mode:
+        raise error
+    from cidx_jobs.cli.failures import tell, tell_of_bug
+    from cidx_jobs.cli.running import TerminatedError
+    from cidx_jobs.model.errors import CidxJobsError
+
+    if isinstance(error, TerminatedError):
+        return Exit.TERMINATED
+    if isinstance(error, CidxJobsError):
+        return tell(error, as_json=as_json)
+    return tell_of_bug(error)
+
+
+def _accept_any_text() -> None:
+    # What a terminal cannot show is shown as an escape; it must never end a command.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _leave_broken_pipe() -> int:
+    # Whoever read our output has gone; the interpreter's last flush goes nowhere, quietly.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.FAILED

@@ -1,0 +1,41 @@
+"""What ``serve`` does: settings read, log set up, and the server run until it is told to stop."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+from cidx_jobs.cli.configuration import read_settings
+from cidx_jobs.cli.exits import Exit
+from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
+from cidx_jobs.observe.logs import configure_logging
+from cidx_jobs.settings import Settings
+from cidx_jobs.web.server import run_server
+
+
+def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
+    """Run the server until SIGTERM or Ctrl-C.
+
+    Raises:
+        SettingsError: a setting is unknown or wrong; the text names it.
+        StartRefusedError: the data directory cannot be served, or the address not be taken.
+    """
+    settings = read_settings(config, **flags)
+    configure_logging(settings.log_level, settings.log_format)
+    if settings.handlers:
+        # As `python -m` has it: modules beside the place where the server is started are found.
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        asyncio.run(run_server(settings))
+    except CidxJobsError:
+        raise
+    except OSError as error:
+        message = f"cannot serve at {_address(settings)}: {error.strerror or error}"
+        raise StartRefusedError(message) from error
+    return Exit.DONE
+
+
+def _address(settings: Settings) -> str:
+    if settings.unix_socket is not None:
+        return f"unix:{settings.unix_socket}"
+    return f"http://{settings.host}:{settings.port}"

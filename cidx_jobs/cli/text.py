@@ -1,0 +1,103 @@
+"""Text for terminals: what is hostile made visible, and what is long made to fit.
+
+Every string that came from a server passes through `escape` before it is shown: a file name or
+a message of git may hold anything (security.md).
+"""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+_MINUTE = 60
+_HOUR = 60 * _MINUTE
+_DAY = 24 * _HOUR
+
+# Controls, formats (bidi overrides and isolates, zero-width marks), surrogates, private and
+# unassigned characters, and the two separators that some terminals take for a new line.
+_HOSTILE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_WIDE = frozenset({"W", "F"})
+_WITHOUT_WIDTH = frozenset({"Mn", "Me"})
+_BYTE = 0x100
+_BASIC_PLANE = 0x10000
+
+
+def escape(text: object) -> str:
+    """Give *text* with every character that could act on a terminal written as an escape."""
+    shown = str(text)
+    if shown.isascii() and shown.isprintable():
+        return shown
+    return "".join(_escaped(character) for character in shown)
+
+
+def _escaped(character: str) -> str:
+    if unicodedata.category(character) not in _HOSTILE:
+        return character
+    number = ord(character)
+    if number < _BYTE:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < _BASIC_PLANE else f"\\U{number:08x}"
+
+
+def cells(text: str) -> int:
+    """Count the columns that *text* takes on a terminal."""
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def _cells_of(character: str) -> int:
+    if unicodedata.category(character) in _WITHOUT_WIDTH:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in _WIDE else 1
+
+
+def fit(text: str, width: int) -> str:
+    """Cut *text* to at most *width* columns; what is cut off at its end shows as ``~``."""
+    if cells(text) <= width:
+        return text
+    return _head(text, width - 1) + "~" if width > 0 else ""
+
+
+def fit_path(path: str, width: int) -> str:
+    """Cut a *path* to at most *width* columns; its end says most, so its beginning goes."""
+    if cells(path) <= width:
+        return path
+    return "~" + _head(path[::-1], width - 1)[::-1] if width > 0 else ""
+
+
+def pad(text: str, width: int) -> str:
+    """Fill *text* with blanks to *width* columns."""
+    return text + " " * (width - cells(text))
+
+
+def _head(text: str, width: int) -> str:
+    return "".join(_while_it_fits(text, width))
+
+
+def _while_it_fits(text: str, width: int) -> Iterator[str]:
+    for character in text:
+        width -= _cells_of(character)
+        if width < 0:
+            return
+        yield character
+
+
+def duration(seconds: float) -> str:
+    """Give *seconds* as people say them: ``0.4s``, ``12s``, ``3m05s``, ``2h10m``, ``4d02h``."""
+    if seconds < 10:  # noqa: PLR2004 - under ten seconds tenths are worth showing
+        return f"{max(0.0, seconds):.1f}s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole}s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m{whole % _MINUTE:02}s"
+    if whole < _DAY:
+        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
+    return f"{whole // _DAY}d{whole % _DAY // _HOUR:02}h"
+
+
+def table(
+    head: tuple[str, ...], rows: Sequence[tuple[str, ...]], width: int | None
+) -> Iterator[str]:
+    """Yield the lines of a table; the last column gets what is left of *width*, if that is set."""
+    widths = [max(cells(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    for row in [head, *rows]:
+        line = "  ".join(pad(cell, room) for cell, room in zip(row, widths, strict=True)).rstrip()
+        yield line if width is None else fit(line, width)

@@ -1,0 +1,481 @@
+"""The commands against canned answers: output, exit codes, what is said when it goes wrong."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import pytest
+from aiohttp import web
+from click.testing import CliRunner
+
+from cidx_jobs import __version__
+from cidx_jobs.cli.commands import cidx_jobs
+from cidx_jobs.cli.main import run
+from tests.canned_server import (
+    JOB_ID,
+    CannedServer,
+    Fault,
+    answer_with,
+    cut,
+    error_document,
+    job_document,
+)
+
+
+class ServedInThread:
+    """A canned server with a loop and a thread of its own, as a command needs it."""
+
+    def __init__(self) -> None:
+        """Start it and wait until it listens."""
+        self.canned = CannedServer()
+        self.url = ""
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        assert self._ready.wait(5)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._runner = web.AppRunner(self.canned.make_app(), shutdown_timeout=0)
+        self._loop.run_until_complete(self._start())
+        self._ready.set()
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._runner.cleanup())
+        self._loop.close()
+
+    async def _start(self) -> None:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+
+    def after(self, seconds: float, change: Callable[[], None]) -> None:
+        """Do something with the canned server in its own thread, a little later."""
+        self._loop.call_soon_threadsafe(self._loop.call_later, seconds, change)
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+
+
+@attrs.frozen
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What stdout holds, which must be one JSON document."""
+        return json.loads(self.out)
+
+
+RunCli = Callable[..., Done]
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[ServedInThread]:
+    """Give one server for all tests here."""
+    served = ServedInThread()
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def canned(served: ServedInThread) -> CannedServer:
+    """Give the server's inside, with a running job and no faults."""
+    served.canned.job = job_document()
+    served.canned.faults.clear()
+    served.canned.requests.clear()
+    served.canned.bodies.clear()
+    return served.canned
+
+
+@pytest.fixture
+def cli(
+    canned: CannedServer,
+    served: ServedInThread,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> RunCli:
+    """Give what runs a command against the server."""
+    monkeypatch.setenv("CIDX_JOBS_SERVER", served.url)
+    monkeypatch.delenv("CIDX_JOBS_TOKEN", raising=False)
+    monkeypatch.setattr("cidx_jobs.cli.running.RETRIES", 0)
+
+    def run_command(*arguments: str) -> Done:
+        capsys.readouterr()
+        code = run(arguments)
+        captured = capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    return run_command
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status"],
+        ["nonsense"],
+        ["list", "--limit", "0"],
+        ["list", "--nonsense"],
+        ["submit", "x"],
+        ["submit", "x", "-p", "p", "-o", "novalue"],
+        ["submit", "x", "-p", "p", "--start-at", "soon"],
+        ["sync", "p", "--timeout", "0"],
+        ["status", "x", "--server", "localhost:1"],
+        ["--server", "localhost:1", "status", "x"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_exits_with_64(cli: RunCli, arguments: list[str]) -> None:
+    """What is wrong is said on stderr, with no traceback, and nothing is asked of the server."""
+    done = cli(*arguments)
+
+    assert done.code == 64
+    assert done.out == ""
+    assert "Error: " in done.err
+    assert "Traceback" not in done.err
+
+
+def test_no_command_shows_the_help_and_exits_with_64(cli: RunCli) -> None:
+    """Nothing was asked for."""
+    done = cli()
+
+    assert done.code == 64
+    assert "Commands:" in done.err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["status", "--help"]], ids=" ".join)
+def test_help_is_no_error(cli: RunCli, arguments: list[str]) -> None:
+    """It goes to stdout, with exit code 0."""
+    done = cli(*arguments)
+
+    assert done.code == 0
+    assert done.out.startswith("Usage: cidx-jobs")
+
+
+def test_every_command_has_json_and_help() -> None:
+    """``--json`` stands on each command, and each says in one line what it does."""
+    leaves = dict(cidx_jobs.commands)
+    token = leaves.pop("token")
+    leaves |= getattr(token, "commands")  # noqa: B009 - a group has them, a command has not
+
+    assert {
+        name
+        for name, command in leaves.items()
+        if not any("--json" in parameter.opts for parameter in command.params)
+    } == set()
+    assert [name for name, command in leaves.items() if not command.help] == []
+    listing = CliRunner().invoke(cidx_jobs, ["--help"]).output
+    assert "..." not in listing.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "text"),
+    [
+        (answer_with(401, "authentication_required"), 2, "CIDX_JOBS_TOKEN"),
+        (answer_with(403, "admin_required"), 2, "token of an admin"),
+        (answer_with(404, "job_not_found"), 7, "cidx-jobs list"),
+        (answer_with(409, "project_busy"), 8, "canned project_busy"),
+        (answer_with(422, "validation_failed"), 1, "canned validation_failed"),
+        (answer_with(429, "slow_down"), 1, "canned slow_down"),
+        (answer_with(500, "internal_error"), 1, "request r-1"),
+        (cut, 3, "cidx-jobs serve"),
+    ],
+    ids=["401", "403", "404", "409", "422", "429", "500", "cut"],
+)
+def test_what_the_server_says_becomes_an_exit_code(
+    canned: CannedServer, cli: RunCli, fault: Fault, code: int, text: str
+) -> None:
+    """One line on what happened, one on what to do, no traceback; with --json a document too."""
+    # aiohttp itself sends a GET again that was cut.
+    canned.faults = [fault] * 2
+    plain = cli("status", JOB_ID)
+    canned.faults = [fault] * 2
+    as_json = cli("status", JOB_ID, "--json")
+
+    assert (plain.code, plain.out) == (code, "")
+    assert text in plain.err
+    assert "Traceback" not in plain.err
+    assert as_json.code == code
+    assert as_json.json["error"]["code"]
+
+
+def test_a_server_that_is_not_there_exits_with_3(
+    cli: RunCli, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address is named, and what may be done."""
+    monkeypatch.setenv("CIDX_JOBS_SERVER", f"http://127.0.0.1:{unused_tcp_port}")
+
+    done = cli("list")
+
+    assert done.code == 3
+    assert str(unused_tcp_port) in done.err
+    assert "--server" in done.err
+
+
+def test_wrong_members_are_named(canned: CannedServer, cli: RunCli) -> None:
+    """Each fault of a refused document has a line."""
+    errors = [{"pointer": "/options/branch", "message": "it begins with a dash"}]
+    canned.faults = [answer_with(422, "validation_failed", errors=errors)]
+
+    done = cli("sync", "p", "--branch", "x")
+
+    assert done.code == 1
+    assert "/options/branch: it begins with a dash" in done.err
+
+
+def test_hostile_text_of_a_server_is_escaped(canned: CannedServer, cli: RunCli) -> None:
+    """Neither a job's strings nor an error's can act on the terminal."""
+    canned.job |= {"message": "\x1b[2J", "phase": "a\u202eb", "project_id": "\x07"}
+    shown = cli("status", JOB_ID)
+    canned.faults = [answer_with(404, "\x1b[31m")]
+    refused = cli("status", JOB_ID)
+
+    assert "\x1b" not in shown.out + refused.err
+    assert "\u202e" not in shown.out
+    assert "\\x1b[2J" in shown.out
+
+
+def test_the_token_comes_from_the_environment(
+    canned: CannedServer, cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And from nowhere else: an argument could be seen by everybody on the machine."""
+    monkeypatch.setenv("CIDX_JOBS_TOKEN", "cidxj_x")
+
+    cli("list")
+
+    assert canned.requests[0].headers["Authorization"] == "Bearer cidxj_x"
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_the_server_may_be_named_before_or_after_the_command(
+    served: ServedInThread, cli: RunCli, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Both places work, and both win over the environment."""
+    monkeypatch.setenv("CIDX_JOBS_SERVER", "http://127.0.0.1:1")
+    option = ["--server", served.url]
+
+    done = cli(*option, "list") if where == "before" else cli("list", *option)
+
+    assert done.code == 0
+
+
+def test_status_shows_a_job(cli: RunCli) -> None:
+    """In words, or as the document."""
+    assert f"job {JOB_ID} running" in cli("status", JOB_ID).out
+    assert cli("status", JOB_ID, "--json").json["job_id"] == JOB_ID
+
+
+@pytest.mark.parametrize("name", ["@latest", JOB_ID[:13], JOB_ID.upper(), JOB_ID[:8]])
+def test_a_job_has_shorter_names(cli: RunCli, name: str) -> None:
+    """The newest one, and the beginning of an id when it is the only one so."""
+    assert cli("status", name, "--json").json["job_id"] == JOB_ID
+
+
+def test_a_beginning_that_fits_nothing_is_not_found(cli: RunCli) -> None:
+    """As with a whole id that does not exist."""
+    assert cli("status", "ffff0000").code == 7
+    assert cli("status", "019a0000-0000-7000-8000-000000000009").code == 7
+    assert cli("status", "nonsense").code == 7
+
+
+def test_a_beginning_is_looked_for_in_its_time_only(canned: CannedServer, cli: RunCli) -> None:
+    """An id begins with its time, so that the server has few jobs to list."""
+    cli("status", "019a00000000")
+
+    query = canned.requests[0].query
+    assert query["created_after"] == "2025-10-20T05:03:06.360000Z"
+    assert query["created_before"] == "2025-10-20T05:03:16.360000Z"
+
+
+def test_list_is_a_table_or_the_document(cli: RunCli) -> None:
+    """Filters go to the server; the document is the server's."""
+    table = cli("list", "--status", "running", "--status", "queued", "--label", "a=b")
+    document = cli("list", "--json").json
+
+    assert table.out.splitlines()[0].split() == ["JOB", "STATUS", "DONE", "AGE", "PROJECT", "TYPE"]
+    assert JOB_ID in table.out
+    assert document["jobs"][0]["job_id"] == JOB_ID
+
+
+def test_filters_are_sent(canned: CannedServer, cli: RunCli) -> None:
+    """As the API names them."""
+    cli("list", "--status", "running", "--status", "queued", "-l", "a=b", "--type", "t", "-p", "p")
+
+    assert dict(canned.requests[0].query) == {
+        "status": "running,queued",
+        "label": "a:b",
+        "job_type": "t",
+        "project_id": "p",
+        "limit": "50",
+    }
+
+
+def test_submit_sends_what_was_wanted(canned: CannedServer, cli: RunCli) -> None:
+    """Options that are JSON are sent as JSON, others as text."""
+    done = cli(
+        *("submit", "reindex", "-p", "project", "-o", "names=[1,2]", "-o", "text=hello world"),
+        *("-o", "flag=true", "-l", "origin=ci", "--priority", "7", "--run-timeout", "60"),
+        *("--start-at", "2030-01-31T18:00:00+01:00", "--hold", "--on-conflict", "reject"),
+        *("--idempotency-key", "k"),
+    )
+
+    assert done.code == 0
+    assert done.out.startswith(JOB_ID)
+    assert canned.requests[0].headers["Idempotency-Key"] == "k"
+    assert canned.bodies[0] == {
+        "job_type": "reindex",
+        "project_id": "project",
+        "options": {"names": [1, 2], "text": "hello world", "flag": True},
+        "priority": 7,
+        "max_attempts": None,
+        "timeout_seconds": 60.0,
+        "start_at": "2030-01-31T17:00:00Z",
+        "hold": True,
+        "on_conflict": "reject",
+        "labels": {"origin": "ci"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "members", "code"),
+    [
+        ("completed", {}, 0),
+        ("failed", {"error": error_document()}, 5),
+        ("failed", {"error": error_document("IDX-001", "indexing")}, 1),
+        ("cancelled", {"error": error_document("CANCELLED", "system")}, 6),
+    ],
+    ids=["completed", "failed in git", "failed", "cancelled"],
+)
+@pytest.mark.parametrize("command", [["sync", "p"], ["watch", JOB_ID], ["wait", JOB_ID]])
+def test_the_end_of_a_job_is_the_exit_code(
+    canned: CannedServer,
+    cli: RunCli,
+    *,
+    command: list[str],
+    status: str,
+    members: dict[str, Any],
+    code: int,
+) -> None:
+    """Whoever follows a job to its end exits as it ended; stdout has the one document."""
+    canned.job = job_document(status=status, **members)
+
+    done = cli(*command, "--json")
+
+    assert done.code == code
+    assert done.json["status"] == status
+
+
+def test_progress_goes_to_stderr_a_line_a_change(served: ServedInThread, cli: RunCli) -> None:
+    """Where stderr is no terminal each change has its line, and stdout only the result."""
+    served.after(0.1, lambda: served.canned.change(progress=42, phase="indexing"))
+    served.after(0.2, served.canned.end)
+
+    done = cli("sync", "p", "--url", "https://example.org/r.git")
+
+    assert done.code == 0
+    assert done.err.splitlines()[0] == "  0% running"
+    assert done.out.startswith(f"job {JOB_ID} completed")
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+def test_a_timeout_ends_the_watching(canned: CannedServer, cli: RunCli, *, cancels: bool) -> None:
+    """Exit code 4; the job goes on, and it is said how to come back, unless it is cancelled."""
+    option = ["--cancel-on-timeout"] if cancels else []
+
+    done = cli("watch", JOB_ID, "--timeout", "0.1", "--json", *option)
+
+    assert done.code == 4
+    assert done.json["status"] == ("cancelled" if cancels else "running")
+    assert (f"cidx-jobs watch {JOB_ID}" in done.err) is not cancels
+
+
+def test_several_jobs_exit_with_the_largest_code(canned: CannedServer, cli: RunCli) -> None:
+    """What becomes of one changes nothing for the others."""
+    canned.end()
+    missing = "019a0000-0000-7000-8000-000000000009"
+
+    waited = cli("wait", JOB_ID, missing, "--json")
+    cancelled = cli("cancel", missing, JOB_ID)
+
+    assert waited.code == 7
+    assert [job["job_id"] for job in waited.json["jobs"]] == [JOB_ID]
+    assert waited.json["errors"][0]["code"] == "job_not_found"
+    assert cancelled.code == 7
+    assert JOB_ID in cancelled.out
+
+
+def test_cancel_gives_the_reason(canned: CannedServer, cli: RunCli) -> None:
+    """It is for who reads the job."""
+    done = cli("cancel", JOB_ID, "--reason", "enough", "--json")
+
+    assert done.code == 0
+    assert done.json["status"] == "cancelled"
+    assert canned.bodies == [{"reason": "enough"}]
+
+
+def test_version_says_which(cli: RunCli) -> None:
+    """For people and for programs."""
+    assert cli("version").out == f"cidx-jobs {__version__}\n"
+    assert cli("version", "--json").json["version"] == __version__
+    assert __version__ in cli("--version").out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script(cli: RunCli, shell: str) -> None:
+    """For each shell that click knows."""
+    assert "_CIDX_JOBS_COMPLETE" in cli("completion", shell).out
+
+
+def test_check_shows_the_settings(cli: RunCli, tmp_path: Any) -> None:
+    """As they would be in force, from file and environment; secrets are hidden."""
+    config = tmp_path / "c.toml"
+    config.write_text('max_running_per_user = 3\njwt_key = "secret"\n', encoding="utf-8")
+
+    done = cli("check", "--config", str(config), "--json")
+
+    assert done.code == 0
+    assert done.json["settings"]["max_running_per_user"] == 3
+    assert done.json["settings"]["resources"] == {"git": 5, "indexing": 10}
+    assert "secret" not in done.out
+    assert "max_running_per_user" in cli("check").out
+
+
+def test_check_names_what_is_wrong(cli: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown or wrong setting is an error that names it."""
+    monkeypatch.setenv("CIDX_JOBS_MAX_RUNNING_TOTAL", "0")
+    wrong = cli("check")
+    monkeypatch.delenv("CIDX_JOBS_MAX_RUNNING_TOTAL")
+    monkeypatch.setenv("CIDX_JOBS_NO_SUCH", "1")
+    unknown = cli("check")
+
+    assert wrong.code == unknown.code == 1
+    assert "max_running_total" in wrong.err
+    assert "no_such" in unknown.err
+
+
+def test_what_nobody_foresaw_has_no_traceback(
+    cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug is said to be one, with the way to see more."""
+
+    def broken(*_: object, **__: object) -> None:
+        message = "planted"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("cidx_jobs.cli.showing.find_job", broken)
+
+    done = cli("status", JOB_ID)
+
+    assert done.code == 1
+    assert "planted" in done.err
+    assert "Traceback" not in done.err

@@ -1,0 +1,399 @@
+"""What the command line shows: text made safe, lines made to fit, codes made of ends."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cidx_jobs.cli.display import ChangeLines, LiveLine, make_display
+from cidx_jobs.cli.exits import Exit
+from cidx_jobs.cli.failures import advise, exit_code_of_error, exit_code_of_job
+from cidx_jobs.cli.lines import change_line, live_line, report, resumption
+from cidx_jobs.cli.text import cells, duration, escape, fit, fit_path, pad, table
+from cidx_jobs.client import (
+    AuthenticationError,
+    ConflictError,
+    JobsClientError,
+    JobTimeoutError,
+    NetworkConnectionError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionFailedError,
+    RequestRefusedError,
+    ServerBusyError,
+)
+from cidx_jobs.model.errors import CidxJobsError, SettingsError
+from cidx_jobs.wire.jobs import JobDocument
+from tests.canned_server import JOB_ID, error_document, job_document
+
+NOW = datetime(2030, 1, 1, 0, 0, 11, tzinfo=UTC)
+
+
+def make_job(*, detail: dict[str, Any] | None = None, **members: Any) -> JobDocument:
+    """Give a job as the client reads it."""
+    document = job_document(**members)
+    document["progress_detail"] |= detail or {}
+    return msgspec.convert(document, JobDocument)
+
+
+INDEXING = make_job(
+    progress=42,
+    phase="indexing",
+    message="150 of 500 files",
+    detail={
+        "done": 150,
+        "total": 500,
+        "unit": "files",
+        "current_item": "src/cidx_jobs/client/api.py",
+        "rate_per_second": 45.2,
+        "eta_seconds": 8,
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain.py", "plain.py"),
+        ("日本語.py", "日本語.py"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("a\r\nb\tc", "a\\x0d\\x0ab\\x09c"),
+        ("gpj.\u202efdp", "gpj.\\u202efdp"),
+        ("\u2066x\u2069\u200b", "\\u2066x\\u2069\\u200b"),
+        ("\x9b31m", "\\x9b31m"),
+        ("half \udcff", "half \\udcff"),
+        ("\u2028next", "\\u2028next"),
+        ("\U000e0041", "\\U000e0041"),
+    ],
+)
+def test_what_could_act_on_a_terminal_is_shown(text: str, shown: str) -> None:
+    """Controls, bidi overrides, zero-width marks and lone surrogates become escapes."""
+    assert escape(text) == shown
+
+
+@given(st.text())
+def test_escaped_text_is_always_printable(text: str) -> None:
+    """Whatever a server sends, nothing that comes out can move the cursor or reorder text."""
+    assert all(character.isprintable() or character.isspace() for character in escape(text))
+    assert not set(escape(text)) & set("\x1b\x9b\r\n\t\x07\x08\u202e\u2066\u200f")
+
+
+@given(st.text(), st.integers(0, 60))
+def test_fitted_text_fits(text: str, width: int) -> None:
+    """Neither end of a text that was cut ever takes more columns than there are."""
+    assert cells(fit(escape(text), width)) <= width
+    assert cells(fit_path(escape(text), width)) <= width
+
+
+def test_a_text_is_cut_at_its_end_and_a_path_at_its_beginning() -> None:
+    """Of a path the end says most."""
+    assert fit("a long message", 7) == "a long~"
+    assert fit_path("src/cidx/api.py", 7) == "~api.py"
+    assert fit("short", 5) == "short"
+
+
+def test_wide_characters_count_twice() -> None:
+    """A terminal gives two columns to most of East Asia's characters."""
+    assert cells("日本") == 4
+    assert cells("e\u0301") == 1
+    assert pad("日本", 6) == "日本  "
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0.0s"),
+        (0.44, "0.4s"),
+        (12.3, "12s"),
+        (185, "3m05s"),
+        (7_800, "2h10m"),
+        (360_000, "4d04h"),
+    ],
+)
+def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
+    """Two units at most."""
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("width", range(20, 201, 9))
+def test_the_live_line_fits_every_width(width: int) -> None:
+    """It never takes more columns than there are, and always has bar and percent."""
+    line = live_line(INDEXING, width)
+
+    assert cells(line) <= width
+    assert line.startswith("[")
+    assert " 42%" in line
+
+
+def test_the_live_line_at_40_columns_has_it_all() -> None:
+    """Even a narrow terminal shows bar, percent, phase, rate, estimate and the file's end."""
+    assert live_line(INDEXING, 40) == "[##----]  42% indexing 45/s 8s ~t/api.py"
+
+
+def test_the_live_line_at_80_columns_has_more() -> None:
+    """More room goes to the bar, the unit and the path."""
+    assert live_line(INDEXING, 80) == (
+        "[######----------]  42% indexing 45.2 files/s eta 8s src/cidx_jobs/client/api.py"
+    )
+
+
+def test_the_estimate_counts_down() -> None:
+    """Between two reports the time that has passed is taken off, down to nothing."""
+    assert "eta 5s" in live_line(INDEXING, 80, age_seconds=3.2)
+    assert "eta 0s" in live_line(INDEXING, 80, age_seconds=99)
+
+
+@pytest.mark.parametrize(
+    ("members", "line"),
+    [
+        (
+            {
+                "status": "queued",
+                "queue": {
+                    "position": 3,
+                    "length": 10,
+                    "blocked_by": ["user_limit"],
+                    "estimated_wait_seconds": [20, 90],
+                },
+            },
+            "queued (position 3 of 10, user limit, starts in 20s to 1m30s)",
+        ),
+        (
+            {
+                "status": "created",
+                "queue": {
+                    "position": None,
+                    "length": 1,
+                    "blocked_by": ["project_busy"],
+                    "estimated_wait_seconds": None,
+                },
+            },
+            "created (project busy)",
+        ),
+        ({"cancel_requested_at": "2030-01-01T00:00:03Z", "progress": 7}, "  7% stopping"),
+        ({"detail": {"waiting_for": "git"}, "progress": 5}, "  5% waiting for git"),
+        ({"progress": 5, "phase": "x", "message": "a\x1b[2Jb"}, "  5% x a\\x1b[2Jb"),
+        ({"status": "completed"}, "completed"),
+        (
+            {"progress": 1, "detail": {"rate_per_second": 2_500_000, "unit": "bytes"}},
+            "  1% running 2.5 MB/s",
+        ),
+    ],
+)
+def test_a_line_says_how_the_job_stands(members: dict[str, Any], line: str) -> None:
+    """Waiting says where and why, stopping says so, hostile text is escaped."""
+    assert change_line(make_job(**members)) == line
+
+
+def test_the_report_of_a_sync_has_phases_files_and_warnings() -> None:
+    """The end of a sync in a few lines."""
+    phase = {
+        "name": "git_sync",
+        "status": "completed",
+        "weight": 0.35,
+        "progress": 100,
+        "started_at": "2030-01-01T00:00:01Z",
+        "finished_at": "2030-01-01T00:00:03.5Z",
+        "message": None,
+        "result": None,
+    }
+    result = {
+        "commit_before": "a" * 40,
+        "commit_after": "b" * 40,
+        "files_added": 12,
+        "files_modified": 3,
+        "files_deleted": 1,
+        "files_indexed": 15,
+        "files_skipped": 2,
+        "files_total": 500,
+        "resumed_from": "indexing",
+    }
+    job = make_job(
+        status="completed",
+        phases=[phase],
+        result=result,
+        warnings=[{"code": "FILE_SKIPPED", "message": "big.bin is too large", "count": 2}],
+    )
+
+    assert list(report(job, NOW)) == [
+        f"job {JOB_ID} completed in 4.0s",
+        "  project     project (repository_sync)",
+        "  commit      aaaaaaaaaaaa -> bbbbbbbbbbbb",
+        (
+            "  files       12 added, 3 modified, 0 renamed, 1 deleted; 15 indexed, 2 skipped, "
+            "500 in all"
+        ),
+        "  resumed     indexing",
+        "  phases      git_sync 2.5s",
+        "  warning     big.bin is too large (2 times) [FILE_SKIPPED]",
+    ]
+
+
+def test_the_report_of_a_failure_says_what_to_do() -> None:
+    """The error with its code, and each action."""
+    job = make_job(status="failed", error=error_document() | {"retryable": True})
+
+    assert list(report(job, NOW))[-3:] == [
+        "  error       the repository has no branch nope [GIT-002]",
+        "  to do       Check the branch name.",
+        f"  to do       cidx-jobs retry {JOB_ID}",
+    ]
+
+
+def test_the_report_of_a_running_job_says_since_when() -> None:
+    """How long, and which attempt."""
+    assert "  runs since  10s, attempt 1 of 3" in list(report(INDEXING, NOW))
+
+
+def test_a_job_that_was_interrupted_says_what_it_goes_on_from() -> None:
+    """The checkpoint's phase, where there is one."""
+    checkpoint = {"phase": "indexing", "saved_at": "2030-01-01T00:00:03Z"}
+
+    assert resumption(INDEXING) is None
+    assert "goes on from phase indexing" in (resumption(make_job(checkpoint=checkpoint)) or "")
+
+
+def test_a_table_keeps_its_columns() -> None:
+    """Columns line up, and a line is cut to the width that there is."""
+    rows = [("a", "bb"), ("ccc", "d")]
+
+    assert list(table(("X", "LONG"), rows, None)) == ["X    LONG", "a    bb", "ccc  d"]
+    assert next(table(("X", "LONG"), rows, 6)) == "X    ~"
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ({"status": "completed"}, 0),
+        ({"status": "failed", "error": error_document()}, 5),
+        ({"status": "failed", "error": error_document("IDX-001", "indexing")}, 1),
+        ({"status": "failed", "error": error_document("AUTH-001", "authentication")}, 1),
+        ({"status": "cancelled"}, 6),
+        ({"status": "running"}, 4),
+    ],
+)
+def test_each_end_of_a_job_has_its_exit_code(members: dict[str, Any], code: int) -> None:
+    """0 done, 5 failed in git, 1 failed otherwise, 6 cancelled, 4 not done in time."""
+    assert exit_code_of_job(make_job(**members)) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RequestRefusedError("x", status=422), 1),
+        (ServerBusyError("x"), 1),
+        (JobsClientError("x"), 1),
+        (PreconditionFailedError("x"), 1),
+        (SettingsError("x"), 1),
+        (AuthenticationError("x"), 2),
+        (PermissionDeniedError("x"), 2),
+        (NetworkConnectionError("x"), 3),
+        (JobTimeoutError("x"), 4),
+        (NotFoundError("x"), 7),
+        (ConflictError("x"), 8),
+    ],
+    ids=lambda value: value if isinstance(value, int) else type(value).__name__,
+)
+def test_each_error_has_its_exit_code(error: CidxJobsError, code: int) -> None:
+    """The table of api.md, section 4."""
+    assert exit_code_of_error(error) == code
+
+
+def test_the_exit_codes_are_those_of_the_contract() -> None:
+    """They are written into other people's scripts."""
+    assert {code.name: code.value for code in Exit} == {
+        "DONE": 0,
+        "FAILED": 1,
+        "AUTHENTICATION": 2,
+        "NETWORK": 3,
+        "TIMEOUT": 4,
+        "GIT_FAILED": 5,
+        "CANCELLED": 6,
+        "NOT_FOUND": 7,
+        "CONFLICT": 8,
+        "USAGE": 64,
+        "INTERRUPTED": 130,
+        "TERMINATED": 143,
+    }
+
+
+def test_errors_say_what_to_do() -> None:
+    """A pause that the server asks for, a request to look for, or a command to run."""
+    busy = ServerBusyError("full", retry_after_seconds=5)
+
+    assert advise(busy) == "Try again in 5 seconds."
+    assert "r-9" in (advise(ServerBusyError("x", members={"request_id": "r-9"})) or "")
+    assert "cidx-jobs serve" in (advise(NetworkConnectionError("x")) or "")
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        """Say yes."""
+        return True
+
+
+def test_a_live_line_is_drawn_over_itself_in_the_width_of_the_moment() -> None:
+    """Each drawing begins with a carriage return, and a resized terminal gets its own width."""
+    stream, width = Terminal(), [81]
+    live = LiveLine(stream, width=lambda: width[0])
+
+    live.show(INDEXING)
+    width[0] = 41
+    live.tick()
+    live.close()
+
+    drawn = stream.getvalue().split("\r\x1b[K")
+    assert [cells(line) for line in drawn] == [0, 80, 40, 0]
+    assert "\u2588" in drawn[1]
+
+
+def test_a_notice_stands_above_the_live_line() -> None:
+    """What is to be read stays, and the line is drawn again under it."""
+    stream = Terminal()
+    live = LiveLine(stream, width=lambda: 41)
+
+    live.show(INDEXING)
+    live.notice("the server\x1b is away")
+
+    assert "the server\\x1b is away\n\r\x1b[K[" in stream.getvalue()
+
+
+def test_elsewhere_each_change_is_a_line() -> None:
+    """No control codes, and no line twice."""
+    stream = io.StringIO()
+    lines = ChangeLines(stream)
+
+    lines.show(INDEXING)
+    lines.show(INDEXING)
+    lines.tick()
+    lines.notice("the server is away")
+    lines.close()
+
+    assert stream.getvalue() == (
+        " 42% indexing 150 of 500 files 45.2 files/s\nthe server is away\n"
+    )
+
+
+def test_a_terminal_that_cannot_move_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TERM=dumb is no terminal for a live line; a pipe is none either."""
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(make_display(Terminal()), LiveLine)
+    assert isinstance(make_display(io.StringIO()), ChangeLines)
+
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(make_display(Terminal()), ChangeLines)
+
+
+def test_ages_are_counted_from_the_creation_of_a_waiting_job() -> None:
+    """A job that has not started waits since it was made."""
+    job = make_job(status="queued", started_at=None, attempt=0)
+
+    assert "  waits since 1m00s" in list(report(job, NOW + timedelta(seconds=49)))
