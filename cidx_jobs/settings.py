@@ -188,6 +188,12 @@ def project_directory(projects: Path, user_id: str, project_id: str) -> Path:
     return projects / digest[:32]
 
 
+def make_private_directory(directory: Path) -> None:
+    """Make a directory, and those above it that are lacking, for this user alone."""
+    for lacking in reversed([directory, *directory.parents]):
+        lacking.mkdir(mode=0o700, exist_ok=True)
+
+
 def load_settings(
     config: Path | None = None,
     environ: Mapping[str, str] | None = None,

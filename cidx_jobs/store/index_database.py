@@ -1,6 +1,7 @@
 """The database of an index, as a draft changes it; all of it blocks and runs in one thread."""
 
 import contextlib
+import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from cidx_jobs.interfaces import (
 )
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job import JsonObject
 from cidx_jobs.store import index_sql
 from cidx_jobs.store.index_text import MIN_CHARACTERS, decode_text, match_expression
 
@@ -138,7 +140,9 @@ class DraftDatabase:
                 if row.rowcount == 1 and text is not None:
                     self._db.execute(index_sql.ADD_WORDS, (row.lastrowid, text))
 
-    def publish(self, commit: str, job_id: JobId, *, all_files: bool) -> Publication:
+    def publish(
+        self, commit: str, job_id: JobId, note: JsonObject, *, all_files: bool
+    ) -> Publication:
         """Show the incoming tree and drop what nobody needs any more, if all of it is sound.
 
         Raises:
@@ -147,24 +151,28 @@ class DraftDatabase:
         with self._transaction():
             self._db.execute(index_sql.ADD_STAGED)
             documents = self._number("SELECT count(*) FROM staged")
-            indexed = self._number(index_sql.COUNT_NEWLY_INDEXED)
             skipped = self._list_skipped(all_files=all_files)
+            counts = {
+                "files_indexed": self._number(index_sql.COUNT_NEWLY_INDEXED),
+                "files_skipped": sum(some.count for some in skipped),
+            }
             self._db.execute(index_sql.DROP_GONE_FILES)
             self._db.execute(index_sql.TAKE_OVER_FILES)
             self._db.execute(index_sql.DROP_UNUSED_WORDS)
             self._db.execute(index_sql.DROP_UNUSED_CONTENTS)
             self._check(documents)
-            self._write_meta(commit, job_id)
+            self._write_meta(commit, job_id, {**note, **counts})
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         state = make_state(self._db, self.path)
         if state is None:
             _refuse("it does not say what it holds")
-        return Publication(state=state, files_indexed=indexed, skipped=skipped)
+        return Publication(state=state, skipped=skipped)
 
-    def _write_meta(self, commit: str, job_id: JobId) -> None:
+    def _write_meta(self, commit: str, job_id: JobId, note: JsonObject) -> None:
         values = {
             "commit": commit,
             "published_by": job_id,
+            "note": json.dumps(note),
             "files_total": str(self._number(index_sql.COUNT_FILES)),
             "files_indexed": str(self._number(index_sql.COUNT_FINDABLE)),
         }
@@ -252,6 +260,7 @@ def make_state(db: sqlite3.Connection, path: Path) -> IndexState | None:
         files_indexed=int(meta["files_indexed"]),
         bytes=path.stat().st_size,
         published_by=JobId(meta["published_by"]),
+        note=json.loads(meta["note"]),
     )
 
 

@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 from cidx_jobs.interfaces import Document, Publication, TreeChanges, TreeEntry, WantedFile
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job import JsonObject
 from cidx_jobs.store.index_database import DraftDatabase, make_state, open_reader
 from cidx_jobs.store.index_files import IndexFiles, remove
 
@@ -73,9 +74,9 @@ class FtsDraft:
         """Add contents, in one transaction."""
         await self._call(self._opened().add, documents)
 
-    async def publish(self, commit: str) -> Publication:
+    async def publish(self, commit: str, note: JsonObject) -> Publication:
         """Check the draft and make it what searches see."""
-        return await self._call(self._publish, commit)
+        return await self._call(self._publish, commit, note)
 
     async def discard(self) -> None:
         """Throw the draft away."""
@@ -100,9 +101,9 @@ class FtsDraft:
             remove(path)
             self._database = DraftDatabase(path, is_new=True, base=base)
 
-    def _publish(self, commit: str) -> Publication:
+    def _publish(self, commit: str, note: JsonObject) -> Publication:
         database = self._opened()
-        publication = database.publish(commit, self._job_id, all_files=self._is_new)
+        publication = database.publish(commit, self._job_id, note, all_files=self._is_new)
         if self._is_new:
             self._close()
             self._files.make_current(database.path)

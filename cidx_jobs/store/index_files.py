@@ -10,10 +10,12 @@ import os
 import shutil
 from pathlib import Path
 
+from cidx_jobs.settings import make_private_directory
+
 _PREFIX = "index-"
 _SUFFIX = ".db"
 _COMPANIONS = ("", "-wal", "-shm")
-_PRIVATE = 0o700
+_PRIVATE_FILE = 0o600
 
 
 class IndexFiles:
@@ -36,7 +38,7 @@ class IndexFiles:
 
     def take_draft(self, job_id: str, run: int) -> Path:
         """Give the file for the draft of a run: its job's last one, renamed, if there is one."""
-        self._directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        make_private_directory(self._directory)
         own = self._directory / f"{_PREFIX}{job_id}.{run}{_SUFFIX}"
         for earlier in self._drafts(job_id):
             if earlier != own:
@@ -48,6 +50,7 @@ class IndexFiles:
         before = self.current()
         _sync(path)
         fresh = self._pointer.with_suffix(".next")
+        fresh.touch(mode=_PRIVATE_FILE)
         fresh.write_text(path.name, "utf-8")
         _sync(fresh)
         fresh.replace(self._pointer)

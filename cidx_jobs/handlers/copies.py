@@ -1,0 +1,170 @@
+"""A project's copy of its repository: bare, of one branch, shallow, and its own alone."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+from cidx_jobs.handlers.git import Access, FetchBounds, Git, RemoteHead
+from cidx_jobs.handlers.git_errors import DAMAGED
+from cidx_jobs.handlers.process_output import OnLine
+from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.settings import make_private_directory
+
+HEAD_REF = "refs/cidx/head"
+"""The commit that was fetched last."""
+INDEXED_REF = "refs/cidx/indexed"
+"""The commit that was indexed last; it keeps what a comparison with it needs."""
+
+_SOURCE_FILE = "cidx-source.json"
+_PRIVATE_FILE = 0o600
+_MAX_PACKS = 20
+_PACK_UP_SECONDS = 120.0
+_NOT_GIT = "GIT-003"
+_HEX_OF_SHA1 = 40
+
+
+@attrs.frozen(kw_only=True)
+class Fetched:
+    """What a fetch brought."""
+
+    commit: str
+    bytes_received: int
+
+
+class ProjectCopy:
+    """The copy in the directory of one project, as one run sees it."""
+
+    def __init__(self, directory: Path, git: Git, run_name: str) -> None:
+        """Take the project's directory, and a name that no other run has."""
+        self._directory = directory
+        self._git = git
+        self._work = directory / f"run-{run_name}"
+        self.repository = directory / "repo.git"
+
+    async def prepare(self) -> None:
+        """Make the directory, and remove what a run that was killed left in it.
+
+        Two runs of one project never overlap, so whatever is left is nobody's.
+        """
+        await asyncio.to_thread(self._prepare)
+
+    async def fetch(
+        self, access: Access, head: RemoteHead, bounds: FetchBounds, on_line: OnLine
+    ) -> Fetched:
+        """Bring the copy to *head*; one that is damaged or of another repository is made anew.
+
+        Raises:
+            JobFailure: as of `Git.fetch`; the copy is as it was.
+        """
+        source = _source(access, head)
+        if await asyncio.to_thread(self._holds, source):
+            if await self._git.find_commit(self.repository, HEAD_REF) == head.commit:
+                return Fetched(commit=head.commit, bytes_received=0)
+            try:
+                return await self._fetch(self.repository, access, head, bounds, on_line)
+            except JobFailure as failure:
+                if failure.failure_code not in {DAMAGED, _NOT_GIT}:
+                    raise
+        return await self._clone(source, access, head, bounds, on_line)
+
+    async def remember_indexed(self, commit: str) -> None:
+        """Keep *commit* for the next comparison, and pack up what has gathered."""
+        await self._git.point(self.repository, INDEXED_REF, commit)
+        if await asyncio.to_thread(self._count_packs) > _MAX_PACKS:
+            with contextlib.suppress(JobFailure):
+                await self._git.pack_up(self.repository, _PACK_UP_SECONDS)
+
+    async def remove(self) -> None:
+        """Remove the copy, so that the next run clones anew."""
+        await asyncio.to_thread(shutil.rmtree, self.repository, ignore_errors=True)
+
+    async def measure(self) -> int:
+        """Give the bytes that the copy takes."""
+        return await asyncio.to_thread(_count_bytes, self.repository)
+
+    async def clean_up(self) -> None:
+        """Remove what this run had in work."""
+        await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
+
+    async def _clone(
+        self,
+        source: str,
+        access: Access,
+        head: RemoteHead,
+        bounds: FetchBounds,
+        on_line: OnLine,
+    ) -> Fetched:
+        try:
+            object_format = "sha1" if len(head.commit) == _HEX_OF_SHA1 else "sha256"
+            await self._git.init(self._work, object_format)
+            fetched = await self._fetch(self._work, access, head, bounds, on_line)
+            await asyncio.to_thread(self._take_over, source)
+        finally:
+            await self.clean_up()
+        return fetched
+
+    async def _fetch(
+        self,
+        repository: Path,
+        access: Access,
+        head: RemoteHead,
+        bounds: FetchBounds,
+        on_line: OnLine,
+    ) -> Fetched:
+        before = await asyncio.to_thread(_count_pack_bytes, repository)
+        await self._git.fetch(access, repository, f"+{head.ref}:{HEAD_REF}", bounds, on_line)
+        commit = await self._git.find_commit(repository, HEAD_REF)
+        if commit is None:
+            message = "what was fetched is no commit that can be read"
+            raise JobFailure(message, code=DAMAGED)
+        after = await asyncio.to_thread(_count_pack_bytes, repository)
+        return Fetched(commit=commit, bytes_received=max(0, after - before))
+
+    def _prepare(self) -> None:
+        make_private_directory(self._directory)
+        for left in self._directory.glob("run-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        for left in _locks_and_leftovers(self.repository):
+            left.unlink(missing_ok=True)
+
+    def _holds(self, source: str) -> bool:
+        try:
+            return (self.repository / _SOURCE_FILE).read_text("utf-8") == source
+        except OSError:
+            return False
+
+    def _take_over(self, source: str) -> None:
+        note = self._work / _SOURCE_FILE
+        note.touch(mode=_PRIVATE_FILE)
+        note.write_text(source, "utf-8")
+        if self.repository.exists():
+            self.repository.rename(self._work.with_suffix(".old"))
+        self._work.rename(self.repository)
+        shutil.rmtree(self._work.with_suffix(".old"), ignore_errors=True)
+
+    def _count_packs(self) -> int:
+        return sum(1 for _ in self.repository.glob("objects/pack/*.pack"))
+
+
+def _source(access: Access, head: RemoteHead) -> str:
+    return json.dumps({"url": access.remote.url, "hex_digits": len(head.commit)})
+
+
+def _locks_and_leftovers(repository: Path) -> Iterator[Path]:
+    # A git that was killed leaves its locks, and the next one would respect them.
+    yield from repository.glob("*.lock")
+    yield from repository.glob("refs/**/*.lock")
+    yield from repository.glob("objects/**/tmp_*")
+
+
+def _count_pack_bytes(repository: Path) -> int:
+    return sum(pack.stat().st_size for pack in repository.glob("objects/pack/*.pack"))
+
+
+def _count_bytes(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())

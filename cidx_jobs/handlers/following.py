@@ -1,0 +1,37 @@
+"""Work that is followed: while it goes on, its progress is told again and again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+REPORT_SECONDS = 0.25
+"""Between two reports of work that does not report by itself."""
+
+
+async def follow(work: Coroutine[Any, Any, T], report: Callable[[], Awaitable[None]]) -> T:
+    """Give what *work* gives, and call *report* every `REPORT_SECONDS` until then.
+
+    The work has ended when this does, also by an error of the report or a cancellation.
+    """
+    task = asyncio.create_task(work, name="followed-work")
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=REPORT_SECONDS)
+            await report()
+    finally:
+        await _end(task)
+    return task.result()
+
+
+async def _end(task: "asyncio.Task[Any]") -> None:
+    cancelled = False
+    while not task.done():
+        task.cancel()
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError

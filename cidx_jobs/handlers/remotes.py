@@ -1,0 +1,201 @@
+"""Which repository URLs and branch names are taken (security.md); pure rules, no look-ups.
+
+Refused here is whatever git, curl, the resolver and a reader could understand differently from
+us. What a name leads to is checked when the run starts.
+"""
+
+import os.path
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import unquote
+
+import attrs
+
+from cidx_jobs.model.errors import ValidationError
+from cidx_jobs.settings import Settings
+
+URL_POINTER = "/options/repository_url"
+BRANCH_POINTER = "/options/branch"
+MAX_URL_CHARACTERS = 1_024
+MAX_BRANCH_CHARACTERS = 200
+
+_HOST = r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+_PATH = r"(?P<path>(?:/[A-Za-z0-9_~][A-Za-z0-9._~-]*)+)/?"
+_WEB_URL = re.compile(rf"(?P<scheme>https?)://{_HOST}{_PATH}")
+_SSH_URL = re.compile(rf"ssh://(?:(?P<user>[a-z_][a-z0-9_-]*)@)?{_HOST}{_PATH}")
+_SCP_FORM = re.compile(
+    r"(?P<user>[a-z_][a-z0-9_-]*)@(?P<host>[A-Za-z0-9.-]+):(?!/)"
+    r"(?P<path>[A-Za-z0-9_~][A-Za-z0-9._~-]*(?:/[A-Za-z0-9_~][A-Za-z0-9._~-]*)*)"
+)
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_MAX_HOST_CHARACTERS = 253
+_MAX_PORT = 65_535
+_MIN_LABELS = 2
+
+_WRONG_IN_BRANCHES = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
+_CLEAR_TEXT = "http"
+
+
+class Scheme(StrEnum):
+    """How a repository is reached; the value is git's name for the transport."""
+
+    HTTPS = "https"
+    HTTP = "http"
+    SSH = "ssh"
+    LOCAL = "file"
+
+
+_DEFAULT_PORTS = {Scheme.HTTPS: 443, Scheme.HTTP: 80, Scheme.SSH: 22, Scheme.LOCAL: 0}
+
+
+@attrs.frozen(kw_only=True)
+class Remote:
+    """A repository URL that keeps the rules."""
+
+    scheme: Scheme
+    url: str
+    """As git is given it."""
+    host: str = ""
+    """In lower case; empty for a local path."""
+    port: int = 0
+    is_allowed_inside: bool = False
+    """The operator lists this host: it may lead to any address."""
+
+
+@attrs.frozen(kw_only=True)
+class RemoteRules:
+    """What the operator allows beyond public https hosts."""
+
+    allowed_hosts: frozenset[str] = frozenset()
+    """``host[:port]`` in lower case; if there are any, no other host is taken."""
+    local_roots: tuple[Path, ...] = ()
+    allows_ssh: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> "RemoteRules":
+        """Take the rules from the settings."""
+        return cls(
+            allowed_hosts=frozenset(host.lower() for host in settings.git_allowed_hosts),
+            local_roots=settings.git_local_roots,
+            allows_ssh=settings.git_ssh,
+        )
+
+    def read(self, url: str) -> Remote:
+        """Give the remote that *url* names.
+
+        Raises:
+            ValidationError: it is not a URL that is taken here; the pointer is `URL_POINTER`.
+        """
+        if len(url) > MAX_URL_CHARACTERS:
+            _refuse_url(f"it has more than {MAX_URL_CHARACTERS} characters")
+        if url.startswith(("/", "file://")):
+            return self._read_local(url)
+        if match := _WEB_URL.fullmatch(url):
+            return self._read_web(match)
+        if match := _SSH_URL.fullmatch(url) or _SCP_FORM.fullmatch(url):
+            return self._read_ssh(match)
+        message = "it must be https://host/path, without user, port, query and fragment"
+        raise ValidationError.at(URL_POINTER, message)
+
+    def _read_web(self, match: re.Match[str]) -> Remote:
+        scheme = Scheme(match["scheme"])
+        host, port = match["host"].lower(), _port(match, scheme)
+        is_listed = self._is_listed(host, port, scheme)
+        if not is_listed:
+            self._check_public(host, port, scheme)
+        place = host if port == _DEFAULT_PORTS[scheme] else f"{host}:{port}"
+        return Remote(
+            scheme=scheme,
+            url=f"{scheme}://{place}{match['path']}",
+            host=host.strip("[]"),
+            port=port,
+            is_allowed_inside=is_listed,
+        )
+
+    def _read_ssh(self, match: re.Match[str]) -> Remote:
+        if not self.allows_ssh:
+            _refuse_url("ssh is not enabled on this server; use https")
+        host, port = match["host"].lower(), _port(match, Scheme.SSH)
+        is_listed = self._is_listed(host, port, Scheme.SSH)
+        if not is_listed:
+            self._check_public(host, port, Scheme.SSH)
+        user = f"{match['user']}@" if match["user"] else ""
+        place = host if port == _DEFAULT_PORTS[Scheme.SSH] else f"{host}:{port}"
+        return Remote(
+            scheme=Scheme.SSH,
+            url=f"ssh://{user}{place}/{match['path'].removeprefix('/')}",
+            host=host,
+            port=port,
+            is_allowed_inside=is_listed,
+        )
+
+    def _read_local(self, url: str) -> Remote:
+        path = unquote(url.removeprefix("file://")) if url.startswith("file://") else url
+        path = path.removesuffix("/") or "/"
+        is_plain = path.startswith("/") and path.isprintable() and os.path.normpath(path) == path
+        roots = [Path(os.path.abspath(root)) for root in self.local_roots]  # noqa: PTH100 - no look-up
+        if not is_plain or not any(Path(path).is_relative_to(root) for root in roots):
+            _refuse_url("local paths are taken only where the operator allows it; use https")
+        return Remote(scheme=Scheme.LOCAL, url=path, is_allowed_inside=True)
+
+    def _is_listed(self, host: str, port: int, scheme: Scheme) -> bool:
+        names = {f"{host}:{port}"}
+        if port == _DEFAULT_PORTS[scheme]:
+            names.add(host)
+        return not names.isdisjoint(self.allowed_hosts)
+
+    def _check_public(self, host: str, port: int, scheme: Scheme) -> None:
+        if self.allowed_hosts:
+            _refuse_url("the operator does not allow this host")
+        if scheme is Scheme.HTTP:
+            _refuse_url("http sends everything in clear text; use https")
+        if port != _DEFAULT_PORTS[scheme]:
+            _refuse_url("only the scheme's own port is taken")
+        labels = host.split(".")
+        if (
+            len(host) > _MAX_HOST_CHARACTERS
+            or len(labels) < _MIN_LABELS
+            or not all(_LABEL.fullmatch(label) for label in labels)
+            or not labels[-1][0].isalpha()
+        ):
+            _refuse_url("the host must be a full public name, not an address or a short name")
+
+
+def check_branch(branch: str) -> None:
+    """Check a branch name by git's own rules (git-check-ref-format) and some of ours.
+
+    Ours: nothing that reads as an option, a refspec or HEAD, and only printable characters.
+
+    Raises:
+        ValidationError: it is not taken; the pointer is `BRANCH_POINTER`.
+    """
+    if not 0 < len(branch) <= MAX_BRANCH_CHARACTERS:
+        _refuse_branch(f"it must have 1 to {MAX_BRANCH_CHARACTERS} characters")
+    parts = branch.split("/")
+    if (
+        _WRONG_IN_BRANCHES.search(branch)
+        or not branch.isprintable()
+        or branch[0] in "-+/"
+        or branch[-1] in "/."
+        or branch in {"HEAD", "@"}
+        or any(part.startswith(".") or part.endswith(".lock") for part in parts)
+    ):
+        _refuse_branch("it is not a branch name")
+
+
+def _port(match: re.Match[str], scheme: Scheme) -> int:
+    text = match.groupdict().get("port")
+    port = int(text) if text else _DEFAULT_PORTS[scheme]
+    if not 0 < port <= _MAX_PORT:
+        _refuse_url("there is no such port")
+    return port
+
+
+def _refuse_url(message: str) -> NoReturn:
+    raise ValidationError.at(URL_POINTER, message)
+
+
+def _refuse_branch(message: str) -> NoReturn:
+    raise ValidationError.at(BRANCH_POINTER, message)

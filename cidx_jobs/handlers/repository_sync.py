@@ -1,0 +1,300 @@
+"""The job type ``repository_sync``: one repository fetched, compared, indexed and checked."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import attrs
+import msgspec
+
+from cidx_jobs.handlers.addresses import Resolve
+from cidx_jobs.handlers.addresses import resolve as resolve_host
+from cidx_jobs.handlers.changes import detect_changes, find_renames
+from cidx_jobs.handlers.copies import ProjectCopy
+from cidx_jobs.handlers.fetching import Fetching, Target
+from cidx_jobs.handlers.git import Git
+from cidx_jobs.handlers.git_errors import DAMAGED
+from cidx_jobs.handlers.indexing import FileIndexing
+from cidx_jobs.handlers.phases import (
+    CHANGE_DETECTION,
+    GIT_SYNC,
+    INDEXING,
+    PREPARING,
+    VALIDATION,
+    SyncPhases,
+    weigh_phases,
+)
+from cidx_jobs.handlers.process import Children
+from cidx_jobs.handlers.remotes import Remote, RemoteRules
+from cidx_jobs.handlers.sync_options import SyncOptions, make_admit
+from cidx_jobs.handlers.validation import validate_and_publish
+from cidx_jobs.interfaces import (
+    Clock,
+    IndexDraft,
+    Indexer,
+    IndexState,
+    JobContext,
+    JobStore,
+    TreeChanges,
+)
+from cidx_jobs.job_types import JobType
+from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.job import JsonObject
+from cidx_jobs.model.queries import Project, RunGuard
+from cidx_jobs.settings import DataDirectory, Settings, project_directory
+
+NAME = "repository_sync"
+
+_ALL_PHASES = (PREPARING, GIT_SYNC, CHANGE_DETECTION, INDEXING, VALIDATION)
+_WITHOUT_INDEXING = (PREPARING, GIT_SYNC, CHANGE_DETECTION)
+_UNSOUND = "IDX-002"
+_SHOWN_DIGITS = 10
+
+
+@attrs.frozen(kw_only=True)
+class SyncParts:
+    """What all runs share."""
+
+    settings: Settings
+    store: JobStore
+    indexer: Indexer
+    git: Git
+    clock: Clock
+    rules: RemoteRules
+    resolve: Resolve
+
+
+def make_repository_sync(
+    settings: Settings,
+    store: JobStore,
+    indexer: Indexer,
+    children: Children,
+    clock: Clock,
+    *,
+    resolve: Resolve = resolve_host,
+) -> JobType:
+    """Give the job type; its runs use the parts given here.
+
+    Args:
+        settings: where things lie, what is allowed, and how much.
+        store: keeps what is known of projects.
+        indexer: keeps the index.
+        children: starts git.
+        clock: for the times of the phases.
+        resolve: gives the addresses of a host name.
+    """
+    parts = SyncParts(
+        settings=settings,
+        store=store,
+        indexer=indexer,
+        git=Git(children, credentials=DataDirectory(settings.data_dir).git_credentials),
+        clock=clock,
+        rules=RemoteRules.of(settings),
+        resolve=resolve,
+    )
+    return JobType(
+        NAME,
+        lambda context: _SyncRun(parts, context).run(),
+        exclusive=True,
+        options_schema=SyncOptions,
+        admit=make_admit(parts.rules),
+    )
+
+
+class _SyncRun:
+    """One run of a sync, phase by phase."""
+
+    def __init__(self, parts: SyncParts, context: JobContext) -> None:
+        self._parts = parts
+        self._context = context
+        self._job = job = context.job
+        self._options = msgspec.convert(context.options, SyncOptions)
+        projects = DataDirectory(parts.settings.data_dir).projects
+        directory = project_directory(projects, job.user_id, job.project_id)
+        self._copy = ProjectCopy(directory, parts.git, f"{job.job_id}.{job.run}")
+        self._phases = SyncPhases(context, parts.clock)
+
+    async def run(self) -> JsonObject:
+        """Go through the phases and give the job's result.
+
+        Raises:
+            JobFailure: with the code of what went wrong; searches see the index as it was.
+            ValidationError: the url is not allowed any more.
+        """
+        project = await self._load_project()
+        names = _WITHOUT_INDEXING if self._options.skip_indexing else _ALL_PHASES
+        self._phases.plan(weigh_phases(names, project.phase_seconds))
+        async with self._phases.enter(PREPARING):
+            remote = self._parts.rules.read(self._options.repository_url or "")
+            await self._copy.prepare()
+            before = await self._load_index_state()
+        target = await self._sync_git(remote, before)
+        if before is not None and self._shows(before, target.commit):
+            note = await self._pass_over(before, target)
+        else:
+            note = await self._index(before, target)
+        result = {**note, "bytes_received": target.bytes_received}
+        result["phase_seconds"] = dict(self._phases.seconds)
+        await self._save_project(target, is_telling=note["files_indexed"] > 0)
+        return result
+
+    async def _sync_git(self, remote: Remote, before: IndexState | None) -> Target:
+        parts = self._parts
+        fetching = Fetching(parts.git, self._copy, self._context, parts.settings, parts.resolve)
+        async with self._phases.enter(GIT_SYNC) as phase:
+            target = await fetching.take_up()
+            if target is None:
+                shown = before.commit if before and self._shows(before, before.commit) else None
+                async with self._context.resource("git"):
+                    target = await fetching.fetch(remote, self._options.branch, phase, shown)
+                await self._context.save_checkpoint(target.checkpoint())
+            phase.finish({"commit": target.commit, "bytes_received": target.bytes_received})
+        return target
+
+    def _shows(self, state: IndexState, commit: str) -> bool:
+        # A full reindex that was published before its job could end is not made twice.
+        is_wanted_anew = self._options.full_reindex and state.published_by != self._job.job_id
+        return state.commit == commit and not is_wanted_anew
+
+    async def _pass_over(self, state: IndexState, target: Target) -> JsonObject:
+        message = f"nothing new: {target.commit[:_SHOWN_DIGITS]} is indexed already"
+        for name in (CHANGE_DETECTION, INDEXING, VALIDATION):
+            if name in self._phases.planned:
+                async with self._phases.enter(name) as phase:
+                    await phase.report(percent=100, message=message)
+        if state.published_by == self._job.job_id:
+            return {
+                **state.note,
+                "resumed_from": {"phase": VALIDATION, "files": state.files_total},
+            }
+        return _note(target, state, None)
+
+    async def _index(self, before: IndexState | None, target: Target) -> JsonObject:
+        """Index the target's tree; where the index proves unsound, make it anew, once."""
+        is_full = self._options.full_reindex
+        try:
+            return await self._index_once(before, target, full=is_full)
+        except JobFailure as failure:
+            if failure.failure_code == DAMAGED:
+                await self._copy.remove()
+            if failure.failure_code != _UNSOUND or is_full:
+                raise
+        self._context.warn("INDEX_MADE_ANEW", "the index was damaged: it was made anew")
+        return await self._index_once(before, target, full=True)
+
+    async def _index_once(
+        self, before: IndexState | None, target: Target, *, full: bool
+    ) -> JsonObject:
+        async with self._drafting(full=full) as draft:
+            changes = await self._detect_changes(draft, before, target)
+            note = _note(target, before, changes)
+            note["resumed_from"] = self._resumed_from(target, changes)
+            if self._options.skip_indexing:
+                await draft.discard()
+                return note
+            async with (
+                self._phases.enter(INDEXING) as phase,
+                self._context.resource("indexing"),
+            ):
+                indexing = FileIndexing(self._context, draft, changes)
+                await indexing.run(self._parts.git, self._copy, phase, target.checkpoint())
+            async with self._phases.enter(VALIDATION) as phase:
+                published = await validate_and_publish(self._context, draft, target.commit, note)
+                await self._copy.remember_indexed(target.commit)
+                searchable = published.state.files_indexed
+                await phase.report(percent=100, message=f"{searchable} files can be searched")
+            return dict(published.state.note)
+
+    async def _detect_changes(
+        self, draft: IndexDraft, before: IndexState | None, target: Target
+    ) -> TreeChanges:
+        git, commit = self._parts.git, target.commit
+        async with self._phases.enter(CHANGE_DETECTION) as phase:
+            changes = await detect_changes(git, self._copy, commit, draft, self._parts.settings)
+            old = before.commit if before else None
+            changes = await find_renames(git, self._copy, changes, old, commit)
+            await phase.report(percent=100, message=_sentence(changes))
+        return changes
+
+    def _resumed_from(self, target: Target, changes: TreeChanges) -> JsonObject | None:
+        if self._context.checkpoint is None or not (target.is_taken_up or changes.staged):
+            return None
+        phase = INDEXING if changes.staged else CHANGE_DETECTION
+        return {"phase": phase, "files": changes.staged}
+
+    @contextlib.asynccontextmanager
+    async def _drafting(self, *, full: bool) -> AsyncIterator[IndexDraft]:
+        """Give a draft; it stays only for a run that will go on with it."""
+        job = self._job
+        async with self._parts.indexer.draft(
+            job.user_id, job.project_id, job_id=job.job_id, run=job.run, full=full
+        ) as draft:
+            try:
+                yield draft
+            except JobFailure:
+                await draft.discard()
+                raise
+            except asyncio.CancelledError:
+                if self._context.cancel_requested:
+                    await draft.discard()
+                raise
+
+    async def _load_index_state(self) -> IndexState | None:
+        return await self._parts.indexer.load_state(self._job.user_id, self._job.project_id)
+
+    async def _load_project(self) -> Project:
+        job = self._job
+        known = await self._parts.store.load_project(job.user_id, job.project_id)
+        return known or Project(
+            user_id=job.user_id,
+            project_id=job.project_id,
+            repository_url=self._options.repository_url,
+            branch=self._options.branch,
+        )
+
+    async def _save_project(self, target: Target, *, is_telling: bool) -> None:
+        state = await self._load_index_state()
+        size = await self._copy.measure()
+        # Loaded again: a submit may have given the project another url while this run went on.
+        known = await self._load_project()
+        seconds = dict(self._phases.seconds)
+        project = attrs.evolve(
+            known,
+            default_branch=target.default_branch,
+            last_commit=target.commit,
+            last_synced_at=self._parts.clock.now(),
+            last_job_id=self._job.job_id,
+            files_indexed=state.files_indexed if state else None,
+            repository_bytes=size,
+            index_bytes=state.bytes if state else None,
+            phase_seconds=seconds if is_telling else known.phase_seconds,
+        )
+        guard = RunGuard(job_id=self._job.job_id, run=self._job.run)
+        await self._parts.store.save_project(project, guard)
+
+
+def _note(
+    target: Target, before: IndexState | None, changes: TreeChanges | None
+) -> dict[str, object]:
+    """Give the members of the result that are known before anything is published."""
+    return {
+        "commit_before": before.commit if before else None,
+        "commit_after": target.commit,
+        "files_added": changes.added if changes else 0,
+        "files_modified": changes.modified if changes else 0,
+        "files_renamed": changes.renamed if changes else 0,
+        "files_deleted": changes.deleted if changes else 0,
+        "files_indexed": 0,
+        "files_skipped": 0,
+        "files_total": changes.total if changes else before.files_total if before else 0,
+        "bytes_received": target.bytes_received,
+        "phase_seconds": {},
+        "resumed_from": None,
+    }
+
+
+def _sentence(changes: TreeChanges) -> str:
+    return (
+        f"{changes.added} added, {changes.modified} modified, {changes.renamed} renamed, "
+        f"{changes.deleted} deleted, {changes.total} in all"
+    )
