@@ -13,7 +13,6 @@ import msgspec
 
 from cidx_jobs.model.errors import (
     IdempotencyKeyReusedError,
-    ProjectBusyError,
     StaleRunError,
     StaleVersionError,
     StorageUnavailableError,
@@ -91,6 +90,7 @@ class MemoryPersistence:
         *,
         idempotency: IdempotencyRecord | None = None,
         project: Project | None = None,
+        on_commit: Callable[[Sequence[Transition]], None] | None = None,
     ) -> Sequence[Transition]:
         """Store the changes of one or more jobs, all or nothing; give the numbered log rows."""
         self._check_open()
@@ -111,18 +111,26 @@ class MemoryPersistence:
             self._keys[idempotency.user_id, idempotency.key] = idempotency
         if project is not None:
             self._save_request_of_project(project)
-        return self._append(changes)
+        logged = self._append(changes)
+        if on_commit is not None:
+            on_commit(logged)
+        return logged
 
-    async def save_progress(self, jobs: Sequence[Job]) -> Sequence[JobId]:
+    async def save_progress(
+        self, jobs: Sequence[Job], on_commit: Callable[[Sequence[Job]], None] | None = None
+    ) -> Sequence[JobId]:
         """Store progress reports, each for itself; give the ids that were refused as stale."""
         self._check_open()
-        refused = []
+        stored, refused = [], []
         for job in jobs:
             known = self._jobs.get(job.job_id)
             if known is None or known.version != job.version - 1 or not _is_run(known, job.run):
                 refused.append(job.job_id)
             else:
                 self._replace(job, known.version, [])
+                stored.append(job)
+        if on_commit is not None and stored:
+            on_commit(tuple(stored))
         return tuple(refused)
 
     async def load_job(self, job_id: JobId) -> Job | None:
@@ -153,7 +161,9 @@ class MemoryPersistence:
         record = self._keys.get((user_id, key))
         return None if record is None or record.created_at < not_before else record
 
-    async def save_checkpoint(self, change: Change, data: Any) -> None:
+    async def save_checkpoint(
+        self, change: Change, data: Any, on_commit: Callable[[], None] | None = None
+    ) -> None:
         """Store what a run needs to go on, with the job's new version."""
         self._check_open()
         job = change.job
@@ -171,6 +181,10 @@ class MemoryPersistence:
         )
         self._checkpoints[job.job_id] = (checkpoint, content)
         self._append([change])
+        if on_commit is not None:
+            on_commit()
+        if on_commit is not None:
+            on_commit()
 
     async def load_checkpoint(self, job_id: JobId) -> Checkpoint | None:
         """Give the job's last checkpoint."""
@@ -279,7 +293,7 @@ class MemoryPersistence:
         if (known.version if known else 0) != base_version:
             raise StaleVersionError(job.job_id, base_version)
         check_job(job)
-        self._move_place(known, job, undo)
+        self._move_place(known, job, base_version, undo)
         if known is None:
             self._last_row += 1
             self._rows[job.job_id] = self._last_row
@@ -288,12 +302,14 @@ class MemoryPersistence:
             undo.append(lambda: self._jobs.__setitem__(job.job_id, known))
         self._jobs[job.job_id] = job
 
-    def _move_place(self, before: Job | None, after: Job, undo: list[_Undo]) -> None:
+    def _move_place(
+        self, before: Job | None, after: Job, base_version: int, undo: list[_Undo]
+    ) -> None:
         old, new = _place_of(before), _place_of(after)
         if old == new:
             return
         if new is not None and new in self._places:
-            raise ProjectBusyError(after.project_id, self._places[new])
+            raise StaleVersionError(after.job_id, base_version)
         if old is not None:
             self._places.pop(old)
             undo.append(lambda: self._places.__setitem__(old, after.job_id))

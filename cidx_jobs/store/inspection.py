@@ -1,0 +1,162 @@
+"""What a data directory holds, looked at before anything in it is touched.
+
+SQLite itself accepts a database that lost its write-ahead log or its end (guarantees.md, fact 6),
+so the files are compared with each other and with the high-water mark first.
+"""
+
+import sqlite3
+import struct
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from cidx_jobs.model.errors import DatabaseDamagedError
+from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.connection import read_only_uri
+from cidx_jobs.store.mark import Position, read_mark
+from cidx_jobs.store.migrations import Migration, check_migrations, has_schema
+
+# The layout of both files: sqlite.org/fileformat2.html
+_MAGIC = b"SQLite format 3\x00"
+_HEADER_BYTES = 100
+_WAL_MAGIC = frozenset({0x377F0682, 0x377F0683})
+_WAL_HEADER = struct.Struct(">IIIIIIII")
+_FRAME_HEADER = struct.Struct(">IIIIII")
+_LARGEST_PAGE = 65_536
+_SMALLEST_PAGE = 512
+
+_READ_POSITION = "SELECT sequence, batch FROM owner WHERE id = 1"
+_READ_LAST_EVENT = "SELECT coalesce(max(seq), 0) FROM events"
+_TABLES = ("jobs", "events", "checkpoints", "idempotency", "projects", "tokens", "finals")
+
+
+class _Header(NamedTuple):
+    page_size: int
+    page_count: int
+    is_count_valid: bool
+
+
+def wal_of(database: Path) -> Path:
+    """Give the path of the database's write-ahead log."""
+    return Path(f"{database}-wal")
+
+
+def inspect_files(directory: DataDirectory, migrations: tuple[Migration, ...]) -> bool:
+    """Tell whether there is a database to go on with; reads only, and holds nothing open.
+
+    Raises:
+        DatabaseDamagedError: a file is missing, cut, older than its mark, or not ours.
+        SchemaTooNewError: a newer version wrote it.
+    """
+    database = directory.database
+    mark = read_mark(directory.high_water_mark)
+    wal_bytes = _size(wal_of(database)) or 0
+    if not _size(database):
+        if mark is not None or wal_bytes:
+            message = f"{database} is missing or empty, but was in use before"
+            raise DatabaseDamagedError(message)
+        return False
+    try:
+        _check_length(database)
+        _inspect_database(database, mark, migrations, has_wal=wal_bytes > 0)
+    except (sqlite3.Error, struct.error) as error:
+        message = f"{database} cannot be read: {error}"
+        raise DatabaseDamagedError(message) from error
+    return True
+
+
+def _inspect_database(
+    database: Path, mark: Position | None, migrations: tuple[Migration, ...], *, has_wal: bool
+) -> None:
+    # Without a log even the helper files of a reader would be a trace; with one they are needed.
+    options = "mode=ro" if has_wal else "immutable=1"
+    shared = Path(f"{database}-shm")
+    was_there = shared.exists()
+    try:
+        uri = read_only_uri(database, options)
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            _check_contents(connection, mark, migrations)
+    except BaseException:
+        # Nobody else can use it: the directory is ours.
+        if not was_there:
+            shared.unlink(missing_ok=True)
+        raise
+
+
+def _check_contents(
+    connection: sqlite3.Connection, mark: Position | None, migrations: tuple[Migration, ...]
+) -> None:
+    if mark is None and not has_schema(connection):
+        # A start was cut off before it made anything.
+        return
+    check_migrations(connection, migrations)
+    row = connection.execute(_READ_POSITION).fetchone()
+    (last_event,) = connection.execute(_READ_LAST_EVENT).fetchone()
+    if row is None or last_event > row[0]:
+        message = "the database's own counters are wrong"
+        raise DatabaseDamagedError(message)
+    if mark is not None and (row[0] < mark.sequence or row[1] < mark.batch):
+        message = (
+            f"the database ends at event {row[0]} (transaction {row[1]}), but event "
+            f"{mark.sequence} (transaction {mark.batch}) was stored: it was rolled back, or lost "
+            "its write-ahead log"
+        )
+        raise DatabaseDamagedError(message)
+    for table in _TABLES:
+        connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()  # noqa: S608 - constants
+
+
+def _check_length(database: Path) -> None:
+    with database.open("rb") as file:
+        header = _read_header(file.read(_HEADER_BYTES), database)
+    wal = wal_of(database)
+    pages_in_wal, count_in_wal = _read_wal(wal, header.page_size) if _size(wal) else (set(), None)
+    if count_in_wal is None and not header.is_count_valid:
+        return
+    stored = (_size(database) or 0) // header.page_size
+    needed = count_in_wal or header.page_count
+    if any(page not in pages_in_wal for page in range(stored + 1, needed + 1)):
+        message = f"{database} is cut: {stored} of {needed} pages are there"
+        raise DatabaseDamagedError(message)
+
+
+def _read_header(content: bytes, database: Path) -> _Header:
+    if len(content) < _HEADER_BYTES or not content.startswith(_MAGIC):
+        message = f"{database} is no SQLite database"
+        raise DatabaseDamagedError(message)
+    (size,) = struct.unpack_from(">H", content, 16)
+    page_size = _LARGEST_PAGE if size == 1 else size
+    if page_size < _SMALLEST_PAGE or page_size & (page_size - 1):
+        message = f"{database} has a damaged header"
+        raise DatabaseDamagedError(message)
+    changes, page_count = struct.unpack_from(">II", content, 24)
+    (valid_for,) = struct.unpack_from(">I", content, 92)
+    return _Header(page_size, page_count, page_count > 0 and changes == valid_for)
+
+
+def _read_wal(wal: Path, page_size: int) -> tuple[set[int], int | None]:
+    """Give the pages in the log, and how many pages the database has after its last commit."""
+    pages: set[int] = set()
+    count = None
+    with wal.open("rb") as file:
+        header = file.read(_WAL_HEADER.size)
+        if len(header) < _WAL_HEADER.size:
+            return pages, count
+        magic, _, size, _, salt_1, salt_2, _, _ = _WAL_HEADER.unpack(header)
+        if magic not in _WAL_MAGIC or size != page_size:
+            return pages, count
+        while len(frame := file.read(_FRAME_HEADER.size)) == _FRAME_HEADER.size:
+            page, commit_size, own_1, own_2, _, _ = _FRAME_HEADER.unpack(frame)
+            if (own_1, own_2) != (salt_1, salt_2):
+                break
+            pages.add(page)
+            count = commit_size or count
+            file.seek(page_size, 1)
+    return pages, count
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,98 @@
+"""The start: a data directory is taken into possession, checked, brought up to date, and owned.
+
+Everything here blocks, and runs on a thread of its own; nothing of aiosqlite is involved, so that
+a refused start leaves no thread behind.
+"""
+
+import os
+import sqlite3
+from contextlib import ExitStack
+
+import attrs
+
+from cidx_jobs.interfaces import Clock
+from cidx_jobs.model.errors import StartRefusedError
+from cidx_jobs.model.queries import StoreIdentity
+from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.connection import connect_for_start
+from cidx_jobs.store.inspection import inspect_files
+from cidx_jobs.store.mark import HighWaterMark, Position, open_mark
+from cidx_jobs.store.migrations import Migration, apply_migrations
+from cidx_jobs.store.owner import FILE_MODE, Ownership, protect, take_ownership
+from cidx_jobs.store.rows import to_microseconds
+from cidx_jobs.store.transaction import Ledger
+
+_BEGIN_EPOCH = "UPDATE owner SET epoch = epoch + 1, batch = batch + 1 WHERE id = 1"
+_READ_OWNER = "SELECT uuid, epoch, batch, sequence, clock_seconds FROM owner WHERE id = 1"
+
+
+@attrs.define
+class Possession:
+    """An owned directory with a database that is ready; `release` gives it back."""
+
+    identity: StoreIdentity
+    ledger: Ledger
+    mark: HighWaterMark
+    _ownership: Ownership
+    _connection: sqlite3.Connection | None
+
+    def disconnect(self) -> None:
+        """Close the connection of the start; done once others are open.
+
+        Were it the last one it would move the whole write-ahead log into the database.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def release(self) -> None:
+        """Let go of everything; twice is fine."""
+        self.disconnect()
+        self.mark.close()
+        self._ownership.release()
+
+
+def take_possession(
+    directory: DataDirectory,
+    synchronous: str,
+    clock: Clock,
+    migrations: tuple[Migration, ...],
+) -> Possession:
+    """Become the owner of the directory and begin a new epoch in its database.
+
+    Raises:
+        StartRefusedError: it is owned, damaged, of a newer schema or cannot be written; what it
+            holds was left untouched.
+    """
+    with ExitStack() as undo:
+        ownership = take_ownership(directory)
+        undo.callback(ownership.release)
+        try:
+            if not inspect_files(directory, migrations):
+                _create_private(directory)
+            connection = connect_for_start(directory.database, synchronous)
+            undo.callback(connection.close)
+            apply_migrations(connection, migrations, to_microseconds(clock.now()))
+            identity, ledger = _begin_epoch(connection)
+            protect(directory)
+            mark = open_mark(directory.high_water_mark, Position(ledger.sequence, ledger.batch))
+        except (OSError, sqlite3.Error) as error:
+            message = f"the data directory {directory.root} cannot be used: {error}"
+            raise StartRefusedError(message) from error
+        undo.pop_all()
+    return Possession(identity, ledger, mark, ownership, connection)
+
+
+def _begin_epoch(connection: sqlite3.Connection) -> tuple[StoreIdentity, Ledger]:
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(_BEGIN_EPOCH)
+    uuid, epoch, batch, sequence, seconds = connection.execute(_READ_OWNER).fetchone()
+    connection.execute("COMMIT")
+    identity = StoreIdentity(uuid=uuid, epoch=epoch, clock_seconds=seconds)
+    return identity, Ledger(epoch, batch, sequence)
+
+
+def _create_private(directory: DataDirectory) -> None:
+    # SQLite would make it readable by others; its log files take over the rights.
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    os.close(os.open(directory.database, flags, FILE_MODE))
