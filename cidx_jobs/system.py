@@ -13,6 +13,7 @@ import structlog
 from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.engine import Engine
+from cidx_jobs.engine.hooks import Hook
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.handlers.process import Children
 from cidx_jobs.handlers.repository_sync import make_repository_sync
@@ -22,6 +23,7 @@ from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job import Job, Transition
 from cidx_jobs.model.queries import EventQuery, JobQuery, StoreIdentity
 from cidx_jobs.model.submission import OnConflict, SubmitRequest
+from cidx_jobs.observe.transitions import log_transition
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.index import FtsIndexer
 from cidx_jobs.store.persistence import JobPersistence
@@ -65,6 +67,7 @@ class JobSystem:
         self.job_types = JobTypes(job_types)
         self.from_thread = FromThread(self)
         self._own_types = tuple(job_types)
+        self._hooks: list[Hook] = []
         self._identity: StoreIdentity | None = None
         self._engine: Engine | None = None
         self._closing: Engine | None = None
@@ -169,6 +172,17 @@ class JobSystem:
     def concurrency(self) -> ConcurrencyController:
         """The slots."""
         return self._opened().controller
+
+    def on_transition(self, hook: Hook) -> Hook:
+        """Await *hook* with the job and the log row after each committed transition.
+
+        Hooks are told in the order of the commits, one at a time; one that fails is logged and
+        harms nothing. Can be used as a decorator.
+        """
+        self._hooks.append(hook)
+        if self._engine is not None:
+            self._engine.board.hooks.add_hook(hook)
+        return hook
 
     async def submit(
         self,
@@ -284,7 +298,7 @@ class JobSystem:
             self.settings, self.persistence, self.indexer, children, self.clock
         )
         self.job_types = JobTypes([sync, *self._own_types])
-        return Engine(
+        engine = Engine(
             settings=self.settings,
             store=self.persistence,
             identity=identity,
@@ -292,6 +306,10 @@ class JobSystem:
             children=children,
             clock=self.clock,
         )
+        engine.board.hooks.add_observer(log_transition)
+        for hook in self._hooks:
+            engine.board.hooks.add_hook(hook)
+        return engine
 
     def _opened(self) -> Engine:
         if self._engine is None:

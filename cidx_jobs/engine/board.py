@@ -11,6 +11,7 @@ from datetime import datetime
 
 from cidx_jobs.engine.clock import EngineClock
 from cidx_jobs.engine.concurrency import ConcurrencyController
+from cidx_jobs.engine.hooks import Hooks
 from cidx_jobs.engine.live import LiveJobs
 from cidx_jobs.engine.notifier import Notifier
 from cidx_jobs.engine.queue import JobQueue
@@ -36,6 +37,7 @@ class Board:
         self.queue = queue
         self.controller = controller
         self.notifier = notifier
+        self.hooks = Hooks()
         self.pauses = Pauses()
         self.clock = clock
         self.on_room: Callable[[], None] = _nobody
@@ -85,7 +87,10 @@ class Board:
             if before is None or before.version < job.version:
                 self._move(before, job)
         for job in jobs:
-            self.notifier.publish(job, [row for row in rows if row.job_id == job.job_id])
+            own = [row for row in rows if row.job_id == job.job_id]
+            self.notifier.publish(job, own)
+            for row in own:
+                self.hooks.tell(job, row)
         self.on_room()
 
     def restore(self, jobs: Sequence[Job]) -> None:

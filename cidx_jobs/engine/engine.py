@@ -104,6 +104,7 @@ class Engine:
             self.board.set_limits(limits)
         self.board.set_pauses(pauses)
         self._wire()
+        await self.board.hooks.start()
         await self._executor.start()
         await self._janitor.recover()
         self.board.on_room = self._scheduler.wake
@@ -120,6 +121,7 @@ class Engine:
         await self._executor.stop(grace_seconds)
         await self._book.stop()
         await self._waiting_room.stop()
+        await self.board.hooks.stop()
         self.board.close()
         for task in tuple(self._tasks):
             task.cancel()

@@ -30,6 +30,7 @@ from cidx_jobs import (
 )
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.job import Transition
 from cidx_jobs.model.submission import RequestKey, SubmitRequest
 from cidx_jobs.store.memory import MemoryPersistence
 from tests.fakes import WAIT_SECONDS, Gate
@@ -612,3 +613,33 @@ async def test_other_threads_have_their_own_way_in(open_jobs: Open) -> None:
         done, was_refused = await asyncio.to_thread(in_thread)
 
     assert (done.status, was_refused) == (JobStatus.COMPLETED, True)
+
+
+async def test_hooks_hear_of_each_transition_and_a_failing_one_harms_nothing(
+    open_jobs: Open,
+) -> None:
+    """In the order of the commits, after them."""
+    gate = Gate()
+    gate.open()
+    heard: list[str] = []
+    has_ended = asyncio.Event()
+    async with open_jobs(gate.job_type) as jobs:
+
+        @jobs.on_transition
+        async def fail(_: Job, __: Transition) -> None:
+            message = "boom"
+            raise RuntimeError(message)
+
+        @jobs.on_transition
+        async def listen(_: Job, transition: Transition) -> None:
+            heard.append(transition.event)
+            if transition.to_status.is_final:
+                has_ended.set()
+
+        job = await submit(jobs)
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await has_ended.wait()
+
+    assert done.status is JobStatus.COMPLETED
+    assert heard == ["submit", "enqueue", "start", "complete"]
