@@ -1,0 +1,123 @@
+"""What the routes work with: the parts that all share, and one call."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from aiohttp import web
+
+from cidx_jobs.engine.manager import SyncJobManager
+from cidx_jobs.interfaces import Authenticator, Identity
+from cidx_jobs.model.errors import (
+    AdminRequiredError,
+    AuthenticationRequiredError,
+    ForbiddenError,
+    JobNotFoundError,
+    StoppingError,
+)
+from cidx_jobs.model.ids import JobId, UserId, is_job_id
+from cidx_jobs.model.job import Job
+from cidx_jobs.system import JobSystem
+from cidx_jobs.web.answers import answer_document, answer_nothing
+from cidx_jobs.web.auth import Authenticate, TokenAuthenticator
+from cidx_jobs.web.documents import Documents
+from cidx_jobs.web.doorkeeper import Doorkeeper
+from cidx_jobs.web.waiters import Waiters
+
+
+@attrs.define(eq=False, kw_only=True)
+class Api:
+    """The parts that all routes of one application share."""
+
+    jobs: JobSystem
+    authenticate: Authenticate
+    authenticator: Authenticator | None
+    """None when the host application tells who makes a request."""
+    doorkeeper: Doorkeeper
+    waiters: Waiters
+    documents: Documents = attrs.field(factory=Documents)
+    prefix: str = "/api"
+    """The path that the routes stand under, as clients see it; known once the server starts."""
+    _manager: SyncJobManager | None = None
+
+    @property
+    def manager(self) -> SyncJobManager:
+        """The one door to the jobs; also while the system is closing, for what is read.
+
+        Raises:
+            StoppingError: the system was never open.
+        """
+        if self.jobs.is_open:
+            self._manager = self.jobs.manager
+        if self._manager is None:
+            raise StoppingError
+        return self._manager
+
+    @property
+    def tokens(self) -> TokenAuthenticator | None:
+        """What knows the tokens, if tokens are the way in."""
+        known = self.authenticator
+        return known if isinstance(known, TokenAuthenticator) else None
+
+
+@attrs.define(eq=False, kw_only=True)
+class Call:
+    """One request to one route, by somebody who may make it."""
+
+    request: web.Request
+    request_id: str
+    caller: Identity
+    api: Api
+
+    @property
+    def manager(self) -> SyncJobManager:
+        """The one door to the jobs."""
+        return self.api.manager
+
+    @property
+    def user_id(self) -> UserId:
+        """Who calls."""
+        return UserId(self.caller.user_id)
+
+    async def load_job(self) -> Job:
+        """Give the job that the path names.
+
+        Raises:
+            JobNotFoundError: there is none, or it is not the caller's: the two read the same.
+        """
+        text = self.request.match_info["job_id"]
+        if not is_job_id(text):
+            raise JobNotFoundError(text)
+        job = await self.manager.get_job(JobId(text))
+        if job.user_id != self.caller.user_id and not self.caller.is_admin:
+            raise JobNotFoundError(text)
+        return job
+
+    def answer(
+        self, document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
+        """Give the answer with a document."""
+        return answer_document(document, self.request_id, status=status, headers=headers)
+
+    def answer_nothing(
+        self, *, status: int = 204, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
+        """Give an answer without a body."""
+        return answer_nothing(self.request_id, status=status, headers=headers)
+
+
+def check_scope(caller: Identity | None, scope: str) -> Identity:
+    """Give the caller if they may do what needs this scope.
+
+    Raises:
+        AuthenticationRequiredError: nobody knows who they are.
+        AdminRequiredError, ForbiddenError: they may not.
+    """
+    if caller is None:
+        raise AuthenticationRequiredError
+    if caller.allows(scope):
+        return caller
+    if scope == "admin":
+        raise AdminRequiredError
+    message = f"this needs a token with the scope {scope}"
+    raise ForbiddenError(message, scope=scope)

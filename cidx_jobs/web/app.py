@@ -1,0 +1,113 @@
+"""The API as an aiohttp application, or as routes in somebody else's."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import attrs
+from aiohttp import web
+
+from cidx_jobs.system import JobSystem
+from cidx_jobs.web.api import Api
+from cidx_jobs.web.auth import Authenticate, adapt, make_authenticator
+from cidx_jobs.web.doorkeeper import Doorkeeper
+from cidx_jobs.web.keys import API, JOBS
+from cidx_jobs.web.requests import MAX_BODY_BYTES
+from cidx_jobs.web.routes import add_routes
+from cidx_jobs.web.waiters import Waiters
+
+PREFIX = "/api"
+
+
+def create_app(jobs: JobSystem, *, authenticate: Authenticate | None = None) -> web.Application:
+    """Build an application with all routes; it can be served, or mounted as a sub-application.
+
+    Args:
+        jobs: opened at startup and closed again if it is not open by then; else it stays the
+            caller's to close.
+        authenticate: who makes a request, in place of the way that the settings choose; None
+            from it is a 401.
+
+    Raises:
+        SettingsError: the settings choose a way in that is not available.
+    """
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    _install(app, jobs, PREFIX, authenticate, is_own=True)
+    return app
+
+
+def setup(
+    app: web.Application,
+    jobs: JobSystem,
+    prefix: str = PREFIX,
+    authenticate: Authenticate | None = None,
+) -> None:
+    """Add the routes below *prefix* to an application that has not started.
+
+    Nothing outside the prefix is touched. The rest is as in `create_app`.
+
+    Raises:
+        SettingsError: the settings choose a way in that is not available.
+        ValueError: the prefix is not of the form ``/path``.
+    """
+    if not prefix.startswith("/") or prefix.endswith("/"):
+        message = f"a prefix begins with a slash and does not end in one: {prefix!r}"
+        raise ValueError(message)
+    _install(app, jobs, prefix, authenticate, is_own=False)
+
+
+def _install(
+    app: web.Application,
+    jobs: JobSystem,
+    prefix: str,
+    authenticate: Authenticate | None,
+    *,
+    is_own: bool,
+) -> None:
+    settings = jobs.settings
+    authenticator = None
+    if authenticate is None:
+        authenticator = make_authenticator(settings, jobs.persistence, jobs.clock)
+        authenticate = adapt(authenticator)
+    is_open_house = authenticator is not None and settings.auth_mode == "none"
+    api = Api(
+        jobs=jobs,
+        authenticate=authenticate,
+        authenticator=authenticator,
+        doorkeeper=Doorkeeper(settings, is_open_house=is_open_house),
+        waiters=Waiters(settings.max_waiters_per_user, settings.max_waiters_total),
+        prefix=prefix,
+    )
+    app[JOBS] = jobs
+    app[API] = api
+    life = _Life(api, add_routes(app, api, prefix, is_own=is_own))
+    app.cleanup_ctx.append(life.run)
+    app.on_shutdown.append(life.wake)
+
+
+@attrs.define(eq=False)
+class _Life:
+    """The API's part in the life of its application."""
+
+    _api: Api
+    _jobs_resource: web.Resource
+    _is_owner: bool = False
+
+    async def run(self, _: web.Application) -> AsyncIterator[None]:
+        """Open the system if nobody did; at the end close what was opened here."""
+        api = self._api
+        # Mounted in another application, the routes stand deeper than they were added.
+        api.prefix = self._jobs_resource.canonical.removesuffix("/jobs")
+        self._is_owner = not api.jobs.is_open
+        async with contextlib.AsyncExitStack() as stack:
+            if self._is_owner:
+                await stack.enter_async_context(api.jobs)
+            if api.tokens is not None:
+                stack.push_async_callback(api.tokens.close)
+            stack.push_async_callback(api.waiters.close)
+            yield
+
+    async def wake(self, _: web.Application) -> None:
+        """Answer all who wait: nothing may delay the end (aiohttp cancels handlers late)."""
+        if self._is_owner:
+            await self._api.jobs.begin_stop()
+        self._api.waiters.stop()

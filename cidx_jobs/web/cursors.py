@@ -1,0 +1,32 @@
+"""Opaque cursors: where a page of a list ended, bound to the list that it was made for."""
+
+import re
+import zlib
+from typing import Any
+
+from cidx_jobs.model.errors import InvalidCursorError
+
+_FORM = re.compile(r"c([0-9a-f]{1,16})-([0-9a-f]{8})")
+
+
+def make_cursor(position: int, *listing: Any) -> str:
+    """Give the cursor behind *position* of the listing that these values name."""
+    return f"c{position:x}-{_mark(position, listing)}"
+
+
+def read_cursor(text: str, *listing: Any) -> int:
+    """Give the position of a cursor.
+
+    Raises:
+        InvalidCursorError: it was not made here, or for another listing.
+    """
+    parts = _FORM.fullmatch(text)
+    position = int(parts[1], 16) if parts else 0
+    # What a cursor has to be: short of the largest number that the store can hold.
+    if parts is None or position >= 2**63 or parts[2] != _mark(position, listing):
+        raise InvalidCursorError
+    return position
+
+
+def _mark(position: int, listing: tuple[Any, ...]) -> str:
+    return f"{zlib.crc32(repr((position, listing)).encode('utf-8', 'replace')):08x}"

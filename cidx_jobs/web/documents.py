@@ -1,0 +1,32 @@
+"""Encoded documents, made once for each state of a job however many ask."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from cidx_jobs.model.job import Job
+
+MANY = 4_096
+MAX_BYTES = 16_384
+"""Larger documents are not kept: few ask for them, and they would take the others' room."""
+
+
+class Documents:
+    """The bytes of the newest documents by job, tag and form; the least asked for go first."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._encoded: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
+
+    def get(self, job: Job, tag: str, form: str, make: Callable[[], bytes]) -> bytes:
+        """Give the job's document in this form, made by *make* if it is not here."""
+        key = (job.job_id, tag, form)
+        body = self._encoded.get(key)
+        if body is not None:
+            self._encoded.move_to_end(key)
+            return body
+        body = make()
+        if len(body) <= MAX_BYTES:
+            self._encoded[key] = body
+            if len(self._encoded) > MANY:
+                self._encoded.popitem(last=False)
+        return body

@@ -1,0 +1,86 @@
+"""From where a request may come: shields against rebound names and other sites' pages."""
+
+import ipaddress
+import re
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from cidx_jobs.model.errors import ForbiddenError
+from cidx_jobs.settings import Settings
+
+_LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost", "ip6-loopback"})
+_HOST_FORM = re.compile(r"[a-z0-9._-]+(:[0-9]+)?|\[[0-9a-f:.]+\](:[0-9]+)?")
+_MANY = 1_000
+
+
+class Doorkeeper:
+    """Refuses foreign origins always; foreign hosts and callers where nobody has to log in."""
+
+    def __init__(self, settings: Settings, *, is_open_house: bool) -> None:
+        """Take who is allowed in.
+
+        Args:
+            settings: `allowed_hosts` and `allowed_origins`, and the bound host.
+            is_open_house: nobody has to show who they are, so that only this machine may call,
+                and only by a name of its own (DNS rebinding).
+        """
+        self._is_open_house = is_open_house
+        self._hosts = {host.lower() for host in (*settings.allowed_hosts, settings.host)}
+        self._origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
+        self._is_known_host = lru_cache(_MANY)(self._is_own_host)
+        self._is_loopback = lru_cache(_MANY)(_is_loopback)
+
+    def check(self, request: web.Request) -> None:
+        """Let the request pass.
+
+        Raises:
+            ForbiddenError: it comes from where nothing may come from.
+        """
+        headers = request.headers
+        host = headers.get("Host", "")
+        origin = headers.get("Origin")
+        if origin is not None and not self._is_own_origin(origin.lower(), host.lower()):
+            message = "requests of this Origin are not allowed"
+            raise ForbiddenError(message)
+        if self._is_open_house:
+            self._check_open_house(request, host)
+
+    def _check_open_house(self, request: web.Request, host: str) -> None:
+        transport = request.transport
+        here = transport.get_extra_info("sockname") if transport is not None else None
+        if not isinstance(here, tuple):
+            return  # a unix socket: its file's mode says who may come, and no browser can
+        if not self._is_loopback(here[0]):
+            message = "without authentication only this machine may call"
+            raise ForbiddenError(message)
+        if not self._is_known_host(host.lower()):
+            message = "requests to this Host are not allowed"
+            raise ForbiddenError(message)
+
+    def _is_own_origin(self, origin: str, host: str) -> bool:
+        if origin in self._origins:
+            return True
+        scheme, mark, place = origin.partition("://")
+        return bool(mark) and scheme in {"http", "https"} and place == host
+
+    def _is_own_host(self, host: str) -> bool:
+        if host in self._hosts:
+            return True
+        if not _HOST_FORM.fullmatch(host):
+            return False
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return name in self._hosts or name in _LOOPBACK_NAMES or _is_loopback(name)
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

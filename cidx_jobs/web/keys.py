@@ -1,0 +1,12 @@
+"""What an application keeps for those who come after us in it."""
+
+from aiohttp import web
+
+from cidx_jobs.system import JobSystem
+from cidx_jobs.web.api import Api
+
+JOBS: web.AppKey[JobSystem] = web.AppKey("cidx_jobs", JobSystem)
+"""The job system behind the routes."""
+
+API: web.AppKey[Api] = web.AppKey("cidx_jobs_api", Api)
+"""The parts that the routes share."""

@@ -1,0 +1,91 @@
+"""Every route there is, in one table."""
+
+from collections.abc import Sequence
+
+import attrs
+from aiohttp import web
+
+from cidx_jobs.web import admin, events, jobs, lists, projects, service
+from cidx_jobs.web.api import Api
+from cidx_jobs.web.middlewares import Answer, Endpoint, Fallback, expect_body
+
+_REST = "/{rest:.*}"
+
+
+@attrs.frozen
+class Route:
+    """One method of one path, and who may use it."""
+
+    method: str
+    path: str
+    """Below the prefix."""
+    scope: str | None
+    """``read``, ``write``, ``admin``, or None for everybody."""
+    answer: Answer
+
+
+API_ROUTES: Sequence[Route] = (
+    Route("POST", "/jobs", "write", jobs.submit),
+    Route("POST", "/sync", "write", jobs.sync),
+    Route("GET", "/jobs", "read", lists.list_jobs),
+    Route("GET", "/jobs/{job_id}", "read", jobs.get_job),
+    Route("GET", "/jobs/{job_id}/status", "read", jobs.get_status),
+    Route("POST", "/jobs/{job_id}/cancel", "write", jobs.cancel),
+    Route("DELETE", "/jobs/{job_id}", "write", jobs.delete),
+    Route("POST", "/jobs/{job_id}/retry", "write", jobs.retry),
+    Route("POST", "/jobs/{job_id}/start", "write", jobs.start),
+    Route("PATCH", "/jobs/{job_id}", "write", jobs.revise),
+    Route("GET", "/jobs/{job_id}/events", "read", events.list_job_events),
+    Route("GET", "/events", "read", events.list_events),
+    Route("GET", "/queue", "read", service.get_queue),
+    Route("GET", "/job-types", "read", service.list_job_types),
+    Route("GET", "/projects", "read", projects.list_projects),
+    Route("GET", "/projects/{project_id}", "read", projects.get_project),
+    Route("GET", "/projects/{project_id}/search", "read", projects.search),
+    Route("GET", "/admin/stats", "admin", admin.get_stats),
+    Route("GET", "/admin/limits", "admin", admin.get_limits),
+    Route("PATCH", "/admin/limits", "admin", admin.change_limits),
+    Route("POST", "/admin/pause", "admin", admin.pause),
+    Route("POST", "/admin/resume", "admin", admin.resume),
+    Route("POST", "/admin/drain", "admin", admin.drain),
+    Route("DELETE", "/admin/drain", "admin", admin.end_drain),
+    Route("GET", "/admin/tokens", "admin", admin.list_tokens),
+    Route("POST", "/admin/tokens", "admin", admin.create_token),
+    Route("DELETE", "/admin/tokens/{token_id}", "admin", admin.revoke_token),
+)
+"""Below the prefix ``/api``."""
+
+SERVER_ROUTES: Sequence[Route] = (
+    Route("GET", "/livez", None, service.get_livez),
+    Route("GET", "/readyz", None, service.get_readyz),
+)
+"""At the root of an application of our own."""
+
+
+def add_routes(app: web.Application, api: Api, prefix: str, *, is_own: bool) -> web.Resource:
+    """Add the routes to the application; give the resource by which the prefix is known later.
+
+    Args:
+        app: not started yet.
+        api: what the routes work with.
+        prefix: what the API's paths begin with.
+        is_own: the application is ours alone: it gets the server's routes too, and whatever no
+            route takes, in all of it, is ours to answer.
+    """
+    resources: dict[str, web.Resource] = {}
+    table = [(prefix + route.path, route) for route in API_ROUTES]
+    table += [(route.path, route) for route in SERVER_ROUTES if is_own]
+    for path, route in table:
+        resource = resources.get(path) or app.router.add_resource(path)
+        resources[path] = resource
+        _add(resource, route.method, Endpoint(api, route.answer, route.scope))
+        if route.method == "GET":
+            _add(resource, "HEAD", Endpoint(api, route.answer, route.scope))
+    fallback = Fallback(tuple(resources.values()))
+    rest = app.router.add_resource(_REST if is_own else prefix + _REST)
+    _add(rest, "*", Endpoint(api, fallback.answer, None))
+    return resources[f"{prefix}/jobs"]
+
+
+def _add(resource: web.Resource, method: str, endpoint: Endpoint) -> None:
+    resource.add_route(method, endpoint.serve, expect_handler=expect_body)

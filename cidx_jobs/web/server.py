@@ -1,0 +1,205 @@
+"""Serving: as a program of its own, or beside others on a loop that somebody else runs.
+
+Never `web.run_app`: a start that fails with the database open would hang for ever. What is set
+up is torn down in ``finally``, in the reverse order.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from cidx_jobs.job_types import JobType
+from cidx_jobs.model.errors import SettingsError
+from cidx_jobs.settings import DataDirectory, Settings
+from cidx_jobs.system import JobSystem
+from cidx_jobs.web.app import create_app
+from cidx_jobs.web.files import ensure_admin_token, remove_server_file, write_server_file
+from cidx_jobs.web.protocol import ProblemRunner
+
+KEEPALIVE_SECONDS = 30.0
+"""A connection that is idle, or has not brought a whole header, is closed after this time."""
+SHUTDOWN_SECONDS = 2.0
+"""How long open requests may take to end; those that wait are woken before."""
+
+_BACKLOG = 1_024
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - looked up
+
+_log = structlog.get_logger("cidx_jobs.server")
+
+
+async def serve(
+    app: web.Application,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8095,
+    unix_socket: Path | None = None,
+    handle_signals: bool = False,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve an application until the caller cancels this.
+
+    Args:
+        app: as `create_app` builds it, or any other.
+        host: the address to listen on.
+        port: the port; 0 takes a free one.
+        unix_socket: a socket file in place of host and port.
+        handle_signals: also end at SIGTERM or SIGINT; off, since beside others on a loop the
+            signals are not ours.
+        on_ready: called with the url once connections are taken.
+
+    Raises:
+        OSError: it cannot listen there.
+        StartRefusedError: the data directory cannot be served.
+    """
+    stop = asyncio.Event()
+    async with listening(app, host=host, port=port, unix_socket=unix_socket) as url:
+        with _signals(stop.set) if handle_signals else contextlib.nullcontext():
+            if on_ready is not None:
+                on_ready(url)
+            await stop.wait()
+
+
+async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> None:
+    """Be the standalone server until SIGTERM or SIGINT; a second signal hurries.
+
+    New work is refused from the first signal on. Jobs that run get the grace time to end, what
+    does not is queued again, and all the while the server still answers who asks.
+
+    Raises:
+        SettingsError: the settings choose what is not there.
+        StartRefusedError: the data directory cannot be served.
+        OSError: it cannot listen there.
+    """
+    jobs = JobSystem(settings, [*job_types, *load_job_types(settings.handlers)])
+    stop = _Stop(jobs)
+    with _signals(stop.ask):
+        app = create_app(jobs)
+        async with jobs, _announced(jobs, app) as url:
+            _log.info("server_ready", url=url, auth=settings.auth_mode)
+            await stop.asked.wait()
+            _log.info("server_stopping")
+            await jobs.begin_stop()
+            await jobs.close()
+    _log.info("server_stopped")
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    app: web.Application, *, host: str, port: int, unix_socket: Path | None = None
+) -> AsyncIterator[str]:
+    """Take connections for the application; give the url.
+
+    Raises:
+        OSError: it cannot listen there.
+    """
+    runner = ProblemRunner(
+        app,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        # An encoded body is refused, and not unpacked before that is known.
+        auto_decompress=False,
+    )
+    try:
+        await runner.setup()
+        site = _site(runner, host, port, unix_socket)
+        await site.start()
+        if unix_socket is not None:
+            # Who may call is said by the file's mode: the owner.
+            await asyncio.to_thread(unix_socket.chmod, 0o600)
+        yield _url(runner, host, unix_socket)
+    finally:
+        await runner.cleanup()
+        if unix_socket is not None:
+            await asyncio.to_thread(unix_socket.unlink, missing_ok=True)
+
+
+def load_job_types(place: str | None) -> list[JobType]:
+    """Give the job types that ``package.module:NAME`` names; none for None.
+
+    Raises:
+        SettingsError: there is no such module or name, or it is no list of job types.
+    """
+    if place is None:
+        return []
+    module_name, mark, name = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), name) if mark else None
+    except (ImportError, AttributeError) as error:
+        message = f"handlers: {place} cannot be loaded: {error}"
+        raise SettingsError(message) from error
+    types = [found] if isinstance(found, JobType) else found
+    if not isinstance(types, Iterable):
+        message = f"handlers: it must be package.module:JOB_TYPES, not {place!r}"
+        raise SettingsError(message)
+    known = list(types)
+    if not all(isinstance(one, JobType) for one in known):
+        message = f"handlers: {place} holds something that is no JobType"
+        raise SettingsError(message)
+    return known
+
+
+class _Stop:
+    """What signals do: the first asks for the stop, the next ones hurry it."""
+
+    def __init__(self, jobs: JobSystem) -> None:
+        """Belong to the server of *jobs*."""
+        self.asked = asyncio.Event()
+        self._jobs = jobs
+
+    def ask(self) -> None:
+        """Take a signal."""
+        if self.asked.is_set():
+            _log.warning("stop_hurried")
+            self._jobs.hurry()
+        self.asked.set()
+
+
+@contextlib.contextmanager
+def _signals(react: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, react)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.asynccontextmanager
+async def _announced(jobs: JobSystem, app: web.Application) -> AsyncIterator[str]:
+    """Listen where the settings say, and tell local commands where that is."""
+    settings = jobs.settings
+    directory = DataDirectory(settings.data_dir)
+    await ensure_admin_token(directory, jobs.persistence, jobs.clock)
+    async with listening(
+        app, host=settings.host, port=settings.port, unix_socket=settings.unix_socket
+    ) as url:
+        await write_server_file(directory, url)
+        try:
+            yield url
+        finally:
+            await remove_server_file(directory)
+
+
+def _site(runner: web.AppRunner, host: str, port: int, unix_socket: Path | None) -> web.BaseSite:
+    if unix_socket is not None:
+        return web.UnixSite(runner, str(unix_socket), backlog=_BACKLOG)
+    return web.TCPSite(runner, host, port, backlog=_BACKLOG)
+
+
+def _url(runner: web.AppRunner, host: str, unix_socket: Path | None) -> str:
+    """Give the address under which a client on this machine reaches the server."""
+    if unix_socket is not None:
+        return f"unix:{unix_socket.absolute()}"
+    port = runner.addresses[0][1]
+    name = _ANY_ADDRESS.get(host, host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
