@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from cidx_jobs.handlers.git import Access, FetchBounds, Git, RemoteHead
-from cidx_jobs.handlers.git_errors import DAMAGED
+from cidx_jobs.handlers.git_errors import DAMAGED, NOT_GIT, UNRECOGNISED
 from cidx_jobs.handlers.process_output import OnLine
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.settings import make_private_directory
@@ -24,7 +24,8 @@ _SOURCE_FILE = "cidx-source.json"
 _PRIVATE_FILE = 0o600
 _MAX_PACKS = 20
 _PACK_UP_SECONDS = 120.0
-_NOT_GIT = "GIT-003"
+# What may be the copy's own fault: then the remote gets a second chance with a new one.
+_MAY_BE_THE_COPY = {DAMAGED, NOT_GIT, UNRECOGNISED}
 _HEX_OF_SHA1 = 40
 
 
@@ -68,7 +69,7 @@ class ProjectCopy:
             try:
                 return await self._fetch(self.repository, access, head, bounds, on_line)
             except JobFailure as failure:
-                if failure.failure_code not in {DAMAGED, _NOT_GIT}:
+                if failure.failure_code not in _MAY_BE_THE_COPY:
                     raise
         return await self._clone(source, access, head, bounds, on_line)
 

@@ -10,6 +10,7 @@ from cidx_jobs.handlers.printable import printable
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.redaction import redact
 
+NOT_GIT = "GIT-003"
 DAMAGED = "GIT-005"
 UNRECOGNISED = "GIT-006"
 
@@ -98,7 +99,7 @@ _SENTENCES = (
             r"is this a git repository|does not appear to be a git repository"
             r"|not a git repository|invalid server response|protocol error|bad line length"
         ),
-        "GIT-003",
+        NOT_GIT,
         "there is no git repository at {url}",
     ),
     (

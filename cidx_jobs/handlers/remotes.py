@@ -135,7 +135,7 @@ class RemoteRules:
         path = unquote(url.removeprefix("file://")) if url.startswith("file://") else url
         path = path.removesuffix("/") or "/"
         is_plain = path.startswith("/") and path.isprintable() and os.path.normpath(path) == path
-        roots = [Path(os.path.abspath(root)) for root in self.local_roots]  # noqa: PTH100 - no look-up
+        roots = [Path(os.path.normpath(root.absolute())) for root in self.local_roots]
         if not is_plain or not any(Path(path).is_relative_to(root) for root in roots):
             _refuse_url("local paths are taken only where the operator allows it; use https")
         return Remote(scheme=Scheme.LOCAL, url=path, is_allowed_inside=True)
