@@ -39,7 +39,7 @@ class Auditor:
     limits: Limits
     waiting: dict[JobId, Job] = attrs.field(factory=dict)
     chosen: dict[JobId, Job] = attrs.field(factory=dict)
-    """Taken from the queue to be started, without a slot yet; empty unless slots are taken late."""
+    """Taken from the queue without a slot; none are unless slots are taken late."""
     holding: dict[JobId, Job] = attrs.field(factory=dict)
     users: Counter[UserId] = attrs.field(factory=Counter)
     units: Counter[str] = attrs.field(factory=Counter)
@@ -122,9 +122,9 @@ class World:
         Args:
             seed: from which all of it follows.
             make_controller: makes the slots, which may be some with a planted fault.
-            takes_late: plants a race: room is looked for first, and taken once the start is stored.
+            takes_late: plants a race: looks for room first, takes it once the start is stored.
         """
-        self.random = Random(seed)
+        self.random = Random(seed)  # noqa: S311 - chance that has to replay
         self.now = 1_000.0
         self.outcomes: Counter[str] = Counter()
         self._make_controller = make_controller
