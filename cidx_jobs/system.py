@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -23,14 +24,13 @@ from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job import Job, Transition
 from cidx_jobs.model.queries import EventQuery, JobQuery, StoreIdentity
 from cidx_jobs.model.submission import OnConflict, SubmitRequest
-from cidx_jobs.observe.transitions import log_transition
+from cidx_jobs.observe.transitions import TransitionLog
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.index import FtsIndexer
 from cidx_jobs.store.persistence import JobPersistence
 
 _log = structlog.get_logger("cidx_jobs.system")
 
-_LONG_SECONDS = 10 * 365 * 86_400.0
 _EVENTS_PAGE = 200
 
 
@@ -254,7 +254,7 @@ class JobSystem:
         """
         now = await self.manager.get_job(JobId(job_id))
         condition = _condition(until, now)
-        seconds = _LONG_SECONDS if timeout is None else timeout
+        seconds = math.inf if timeout is None else timeout
         job = await self.manager.wait(JobId(job_id), condition, seconds)
         if job.done or condition(job) or self._is_stopping:
             return job
@@ -306,7 +306,7 @@ class JobSystem:
             children=children,
             clock=self.clock,
         )
-        engine.board.hooks.add_observer(log_transition)
+        engine.board.hooks.add_observer(TransitionLog())
         for hook in self._hooks:
             engine.board.hooks.add_hook(hook)
         return engine

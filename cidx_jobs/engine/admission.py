@@ -58,7 +58,8 @@ class Admission:
             if replay is not None:
                 return replay
         options, project = await self._admit_options(request, job_type)
-        request = attrs.evolve(request, options=options)
+        if options is not request.options:
+            request = attrs.evolve(request, options=options)
         while True:
             try:
                 return await self._store_once(request, job_type, project)
@@ -216,8 +217,7 @@ class Admission:
         waits = request.hold or (request.start_at is not None and request.start_at > now)
         if not waits and place is not Place.FOLLOWER:
             events.append(Enqueue(key=self._board.make_key(job)))
-        change = self._ledger.advance(job, job, events)
-        return attrs.evolve(change, base_version=0)
+        return self._ledger.advance(None, job, events)
 
     def _priority(self, request: SubmitRequest) -> int:
         if request.priority is not None:

@@ -71,7 +71,6 @@ class RunContext:
     def __init__(
         self, *, job: Job, checkpoint: Any, run: ActiveRun, tracker: ProgressTracker,
         recorder: RunRecorder, controller: ConcurrencyController, children: ChildRunner,
-        log: structlog.typing.FilteringBoundLogger,
     ) -> None:  # fmt: skip
         """Take the parts of this one run."""
         self._job = job
@@ -81,7 +80,6 @@ class RunContext:
         self._recorder = recorder
         self._controller = controller
         self._children = children
-        self._log = log
         self._cancel_requested = False
 
     @property
@@ -107,7 +105,8 @@ class RunContext:
     @property
     def log(self) -> structlog.typing.FilteringBoundLogger:
         """A logger that names the job in each line."""
-        return self._log
+        log: structlog.typing.FilteringBoundLogger = structlog.get_logger("cidx_jobs.handlers")
+        return log.bind(job_id=self._job.job_id, job_type=self._job.job_type)
 
     def request_cancel(self) -> None:
         """Let `cancel_requested` and `raise_if_cancelled` tell of the request."""

@@ -63,18 +63,22 @@ class JobLedger:
                 continue
             return change.job
 
-    def advance(self, job: Job, prepared: Job, events: Sequence[Event]) -> Change:
-        """Give the change that takes *job*, with the members of *prepared*, along the events."""
+    def advance(self, before: Job | None, job: Job, events: Sequence[Event]) -> Change:
+        """Give the change that takes *job* along the events.
+
+        *before* is what the row holds now (*job* may have other members set already); None for
+        a job that is not stored yet.
+        """
         now = self._board.clock.now()
         rows: list[Transition] = []
         for event in events:
-            prepared, row = advance(prepared, event, now)
+            job, row = advance(job, event, now)
             rows.append(row)
         return Change(
-            job=prepared,
-            base_version=job.version,
+            job=job,
+            base_version=0 if before is None else before.version,
             transitions=tuple(rows),
-            drops_checkpoint=job.checkpoint is not None and prepared.checkpoint is None,
+            drops_checkpoint=bool(before and before.checkpoint and not job.checkpoint),
         )
 
     def with_promotion(self, changes: list[Change], head: Job) -> list[Change]:

@@ -1,6 +1,7 @@
 """Tells waiters and streams what was committed; tells last, and never anything else."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -97,7 +98,7 @@ class Notifier:
         return self._is_closed
 
     async def wait(self, job_id: JobId, timeout: float) -> None:  # noqa: ASYNC109 - bare futures
-        """Wait for the next change of the job, for at most *timeout* seconds, or for the stop.
+        """Wait for the next change of the job, or for the stop; *timeout* seconds at most.
 
         The waiter is registered before the first suspension: a caller that has looked at the
         job without awaiting in between cannot sleep through a change.
@@ -108,11 +109,12 @@ class Notifier:
         future: asyncio.Future[None] = loop.create_future()
         waiters = self._waiters.setdefault(job_id, set())
         waiters.add(future)
-        timer = loop.call_later(timeout, _resolve, future)
+        timer = None if timeout == math.inf else loop.call_later(timeout, _resolve, future)
         try:
             await future
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             waiters.discard(future)
             if not waiters and self._waiters.get(job_id) is waiters:
                 del self._waiters[job_id]

@@ -62,6 +62,11 @@ class ProgressTracker:
         self._warnings: dict[tuple[str, str], int] = {}
         self._samples: deque[tuple[float, int]] = deque()
 
+    @property
+    def has_news(self) -> bool:
+        """True once anything was reported, entered or warned of."""
+        return bool(self._phases or self._warnings or self._detail is not NO_DETAIL)
+
     def snapshot(self) -> ProgressSnapshot:
         """Give the progress as it is now."""
         return ProgressSnapshot(

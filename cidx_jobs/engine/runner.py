@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
 import structlog
 
@@ -16,7 +15,7 @@ from cidx_jobs.interfaces import ActiveRun, Clock
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import JobFailure, UnavailableError, ValidationError
 from cidx_jobs.model.guidance import GUIDANCE, make_error
-from cidx_jobs.model.job import Job
+from cidx_jobs.model.job import Job, JsonObject
 from cidx_jobs.model.redaction import redact
 from cidx_jobs.model.retries import RetryPolicy
 
@@ -56,7 +55,11 @@ class Runner:
 
 
 class RunningJob:
-    """The task of one run, and what was asked of it from outside."""
+    """The task of one run, and what was asked of it from outside.
+
+    The handler runs in this very task: one task a run is what a run costs at the least. So the
+    task may be cancelled only while the handler runs (`_is_handling`); its end is stored after.
+    """
 
     def __init__(self, runner: Runner, run: ActiveRun) -> None:
         """Start at once."""
@@ -65,10 +68,11 @@ class RunningJob:
         self._job = runner.load(run)
         self._tracker = ProgressTracker(runner.clock, lambda: runner.book.mark(run, self._tracker))
         self._context: RunContext | None = None
+        self._is_handling = False
         self._is_cancelled = False
         self._is_interrupted = False
+        self._is_timed_out = False
         self._patience: asyncio.TimerHandle | None = None
-        self._handler: asyncio.Task[Any] | None = None
         self.task = asyncio.create_task(self._live(), name=f"job-{run.job_id}")
 
     def cancel(self) -> None:
@@ -85,20 +89,25 @@ class RunningJob:
         self._is_interrupted = True
         self._stop_handler()
 
+    def _time_out(self) -> None:
+        self._is_timed_out = True
+        self._stop_handler()
+
     def _stop_handler(self) -> None:
-        if self._handler is not None:
-            self._handler.cancel()
+        if not self._is_handling:
+            return
+        self.task.cancel()
         if self._patience is None:
             loop = asyncio.get_running_loop()
             self._patience = loop.call_later(ABANDONED_SECONDS, self._remind)
 
+    @property
+    def _was_stopped(self) -> bool:
+        return self._is_cancelled or self._is_interrupted or self._is_timed_out
+
     async def _live(self) -> None:
         began = self._runner.clock.monotonic()
-        try:
-            ending = await self._reach_end()
-        finally:
-            if self._patience is not None:
-                self._patience.cancel()
+        ending = await self._reach_end()
         elapsed = self._runner.clock.monotonic() - began
         # From here the end itself brings the progress: a report of its own would come late.
         self._runner.book.drop(self.run)
@@ -110,17 +119,36 @@ class RunningJob:
         if job_type is None:
             text = f"job type {self._job.job_type} is not registered in this server"
             return self._broken("CFG-002", text, retry_after=None)
-        self._handler = asyncio.create_task(
-            self._handle(job_type), name=f"handler-{self.run.job_id}"
-        )
-        if self._is_cancelled or self._is_interrupted:
-            self._handler.cancel()
-        done, _ = await asyncio.wait([self._handler], timeout=self._job.timeout_seconds)
-        if not done:
-            return await self._time_out(self._handler)
-        return self._ending(self._handler, job_type)
+        timer = asyncio.get_running_loop().call_later(self._job.timeout_seconds, self._time_out)
+        self._is_handling = True
+        try:
+            if self._was_stopped:
+                # Asked before the task's first step, when a cancellation would have left no
+                # code to store the end.
+                raise asyncio.CancelledError
+            # A handler that ignores its cancellation keeps the slot: two attempts of a job may
+            # never overlap (guarantees.md, G4).
+            result = await self._handle(job_type)
+        except asyncio.CancelledError:
+            return self._stopped(job_type)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is an end
+            return self._failed(error, job_type)
+        finally:
+            timer.cancel()
+            await self._end_handling()
+        return self._timed_out(job_type) if self._is_timed_out else Succeeded(result)
 
-    async def _handle(self, job_type: JobType) -> Any:
+    async def _end_handling(self) -> None:
+        self._is_handling = False
+        if self._patience is not None:
+            self._patience.cancel()
+        if self._was_stopped:
+            # A cancellation that the handler's own last step asked for is still on its way; it
+            # was meant for the handler, not for what stores the end.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+
+    async def _handle(self, job_type: JobType) -> JsonObject:
         runner = self._runner
         saved = await runner.recorder.load_checkpoint(self._job)
         self._context = RunContext(
@@ -131,41 +159,34 @@ class RunningJob:
             recorder=runner.recorder,
             controller=runner.controller,
             children=runner.children,
-            log=_log.bind(job_id=self.run.job_id, job_type=self._job.job_type),
         )
         return to_json_object(await job_type.run(self._context))
 
-    async def _time_out(self, handler: asyncio.Task[Any]) -> Ending:
-        # A handler that ignores its cancellation keeps the slot: two attempts of a job may
-        # never overlap (guarantees.md, G4).
-        self._stop_handler()
-        await asyncio.wait([handler])
-        if not handler.cancelled():
-            handler.exception()
-        if self._is_interrupted:
+    def _stopped(self, job_type: JobType) -> Ending:
+        if self._is_cancelled or self._is_interrupted:
             return self._interruption()
+        if self._is_timed_out:
+            return self._timed_out(job_type)
+        text = "the job's code cancelled itself"
+        return self._broken("HANDLER_ERROR", text, retry_after=self._backoff(job_type))
+
+    def _failed(self, error: Exception, job_type: JobType) -> Ending:
+        if isinstance(error, JobFailure):
+            return self._failure(error, job_type)
+        if self._was_stopped:
+            # What a handler raises while it is torn down is not its own failure.
+            return self._stopped(job_type)
+        return self._failure(error, job_type)
+
+    def _timed_out(self, job_type: JobType) -> Ending:
         seconds = self._job.timeout_seconds
         text = f"the run took longer than its time-out of {seconds:g} seconds"
-        return self._broken("TIMEOUT", text, retry_after=self._backoff(None))
-
-    def _ending(self, handler: asyncio.Task[Any], job_type: JobType) -> Ending:
-        if handler.cancelled():
-            if self._is_interrupted or self._is_cancelled:
-                return self._interruption()
-            text = "the job's code cancelled itself"
-            return self._broken("HANDLER_ERROR", text, retry_after=self._backoff(job_type))
-        error = handler.exception()
-        if error is None:
-            return Succeeded(handler.result())
-        if self._is_interrupted and not isinstance(error, JobFailure):
-            # What a handler raises while it is torn down is not its own failure.
-            return self._interruption()
-        return self._failure(error, job_type)
+        return self._broken("TIMEOUT", text, retry_after=self._backoff(job_type))
 
     def _interruption(self) -> Interrupted:
         return Interrupted(self._runner.job_types[self._job.job_type].on_interrupt)
 
-    def _failure(self, error: BaseException, job_type: JobType) -> Ending:
+    def _failure(self, error: Exception, job_type: JobType) -> Ending:
         backoff = self._backoff(job_type)
         if isinstance(error, JobFailure):
             known = GUIDANCE.get(error.failure_code)
@@ -182,7 +203,7 @@ class RunningJob:
         text = f"the job's code raised {type(error).__name__}: {error}".rstrip(": ")
         return self._broken("HANDLER_ERROR", text, retry_after=backoff)
 
-    def _log_failure(self, error: BaseException) -> None:
+    def _log_failure(self, error: Exception) -> None:
         # A log that cannot be written must not keep a run from its end.
         with contextlib.suppress(Exception):
             _log.error(
@@ -202,8 +223,8 @@ class RunningJob:
         )
         return Broke(error, retry_after)
 
-    def _backoff(self, job_type: JobType | None) -> float:
-        policy = (job_type.retry if job_type else None) or self._runner.retry_policy
+    def _backoff(self, job_type: JobType) -> float:
+        policy = job_type.retry or self._runner.retry_policy
         failures = sum(1 for record in self._job.attempts if record.error is not None) + 1
         return policy.backoff_seconds(failures, self._runner.random.random())
 
@@ -211,9 +232,8 @@ class RunningJob:
         """Store the end however long the store cannot write: the slot waits for it."""
         while True:
             try:
-                await self._runner.recorder.end(
-                    self.run, ending, self._tracker.snapshot(), elapsed
-                )
+                progress = self._tracker.snapshot() if self._tracker.has_news else None
+                await self._runner.recorder.end(self.run, ending, progress, elapsed)
             except UnavailableError:
                 await asyncio.sleep(_STORE_AGAIN_SECONDS)
                 continue

@@ -72,9 +72,10 @@ class WaitingRoom:
         """Say where a waiting job stands and why it waits; None for one that does not wait."""
         if not job.status.is_waiting:
             return None
+        position = self._board.find_position(job.job_id)
         return QueueStatus(
-            position=self._board.find_position(job.job_id),
-            length=len(self._board.queue),
+            position=position,
+            length=max(len(self._board.queue), position or 0),
             blocked_by=tuple(self._reasons(job)),
             estimated_wait_seconds=None,
         )

@@ -36,6 +36,7 @@ from cidx_jobs.model.job import (
     Outcome,
     PhaseState,
     PhaseStatus,
+    ProgressDetail,
     Transition,
 )
 
@@ -77,9 +78,11 @@ def advance(job: Job, event: Event, now: datetime) -> tuple[Job, Transition]:
     after = TRANSITIONS.get((before, name))
     if after is None:
         raise InvalidTransitionError(job_id=job.job_id, status=job.status, event=name)
+    if is_new:
+        return job, _log_row(job, name, None, event)
     changes = _changes(job, event, now)
     changes["status"] = after
-    changes["version"] = job.version + (before is not None)
+    changes["version"] = job.version + 1
     changes["updated_at"] = max(now, job.updated_at)
     changed = job.changed(changes)
     return changed, _log_row(changed, name, before, event)
@@ -218,8 +221,14 @@ def _ended(
         "losses": 0,
         "attempts": (*job.attempts, record),
         "phases": _closed_phases(job.phases, outcome, record.finished_at),
-        "progress_detail": attrs.evolve(job.progress_detail, eta_seconds=None, waiting_for=None),
+        "progress_detail": _without_future(job.progress_detail),
     }
+
+
+def _without_future(detail: ProgressDetail) -> ProgressDetail:
+    if detail is NO_DETAIL:
+        return detail
+    return attrs.evolve(detail, eta_seconds=None, waiting_for=None)
 
 
 def _put_back(job: Job, event: RetryLater) -> dict[str, Any]:

@@ -4,22 +4,25 @@ import structlog
 
 from cidx_jobs.model.job import Job, Transition
 
-_log = structlog.get_logger("cidx_jobs.jobs")
 
+class TransitionLog:
+    """Logs transitions; its logger is bound once, since each line would pay for it anew."""
 
-def log_transition(job: Job, transition: Transition) -> None:
-    """Log that the job changed: ids and codes, never its options or results."""
-    more = {}
-    if job.error is not None and transition.to_status.is_final:
-        more = {"code": job.error.code}
-    _log.info(
-        "job_changed",
-        job_id=job.job_id,
-        job_type=job.job_type,
-        user_id=job.user_id,
-        event_name=transition.event,
-        status=str(transition.to_status),
-        version=transition.version,
-        attempt=transition.attempt,
-        **more,
-    )
+    def __init__(self) -> None:
+        """Log as logging is configured now."""
+        self._log = structlog.get_logger("cidx_jobs.jobs").bind()
+
+    def __call__(self, job: Job, transition: Transition) -> None:
+        """Log that the job changed: ids and codes, never its options or results."""
+        code = job.error.code if job.error is not None and job.done else None
+        self._log.info(
+            "job_changed",
+            job_id=job.job_id,
+            job_type=job.job_type,
+            user_id=job.user_id,
+            transition=transition.event,
+            status=transition.to_status.value,
+            version=transition.version,
+            attempt=transition.attempt,
+            code=code,
+        )

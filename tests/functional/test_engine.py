@@ -643,3 +643,57 @@ async def test_hooks_hear_of_each_transition_and_a_failing_one_harms_nothing(
 
     assert done.status is JobStatus.COMPLETED
     assert heard == ["submit", "enqueue", "start", "complete"]
+
+
+async def test_a_job_cancelled_by_its_own_handler_ends_as_cancelled(open_jobs: Open) -> None:
+    """Also where the request is stored before the handler's last step."""
+    systems: list[JobSystem] = []
+
+    async def cancel_itself(context: JobContext) -> None:
+        await systems[0].cancel(context.job.job_id)
+
+    async with open_jobs(JobType("self", cancel_itself)) as jobs:
+        systems.append(jobs)
+        job = await jobs.submit("u", "p", job_type="self")
+        ended = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert ended.status is JobStatus.CANCELLED
+
+
+async def test_a_handler_that_ignores_its_cancellation_keeps_its_slot(open_jobs: Open) -> None:
+    """The job is running until its task ends; then it is cancelled, and the slot comes back."""
+    has_begun, is_told, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def ignore(_: JobContext) -> None:
+        has_begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            is_told.set()
+        await may_end.wait()
+
+    async with open_jobs(JobType("stubborn", ignore)) as jobs:
+        job = await jobs.submit("u", "p", job_type="stubborn")
+        async with asyncio.timeout(WAIT_SECONDS):
+            await has_begun.wait()
+            await jobs.cancel(job.job_id)
+            await is_told.wait()
+        held = (await jobs.get(job.job_id)).status, jobs.concurrency.count_running()
+        may_end.set()
+        ended = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+        left = jobs.concurrency.count_running()
+
+    assert held == (JobStatus.RUNNING, 1)
+    assert (ended.status, left) == (JobStatus.CANCELLED, 0)
+
+
+async def test_a_cancel_in_the_moment_of_the_start_is_not_lost(open_jobs: Open) -> None:
+    """Whatever the order of the two commits, the job ends as cancelled and never completes."""
+    gate = Gate()
+    async with open_jobs(gate.job_type) as jobs:
+        submitted = await asyncio.gather(*[submit(jobs, project=f"p{n}") for n in range(50)])
+        await asyncio.gather(*[jobs.cancel(job.job_id) for job in submitted])
+        ends = [await jobs.wait(job.job_id, timeout=WAIT_SECONDS) for job in submitted]
+
+    assert {job.status for job in ends} == {JobStatus.CANCELLED}
+    assert gate.running == 0
