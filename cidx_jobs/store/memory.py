@@ -13,12 +13,11 @@ import msgspec
 
 from cidx_jobs.model.errors import (
     IdempotencyKeyReusedError,
-    StaleRunError,
     StaleVersionError,
     StorageUnavailableError,
 )
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job import Job, JobStatus, Place, Transition
+from cidx_jobs.model.job import Job, JobStatus, Transition
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.queries import (
     Change,
@@ -33,12 +32,10 @@ from cidx_jobs.model.queries import (
     StoreStats,
     Token,
 )
-from cidx_jobs.store.memory_queries import check_job, count_stats, is_wanted_event, page_of
+from cidx_jobs.store.memory_queries import count_stats, is_wanted_event, page_of
+from cidx_jobs.store.memory_table import JobTable
 
 IDEMPOTENCY_LIFETIME = timedelta(hours=24)
-
-_Undo = Callable[[], object]
-_PlaceKey = tuple[UserId, ProjectId, Place]
 
 
 class MemoryPersistence:
@@ -49,10 +46,7 @@ class MemoryPersistence:
         self._uuid = str(uuid.uuid4())
         self._epoch = 0
         self._is_open = False
-        self._jobs: dict[JobId, Job] = {}
-        self._rows: dict[JobId, int] = {}
-        self._last_row = 0
-        self._places: dict[_PlaceKey, JobId] = {}
+        self._table = JobTable()
         self._events: list[Transition] = []
         self._sequence = 0
         self._pruned_sequence = 0
@@ -96,14 +90,7 @@ class MemoryPersistence:
         self._check_open()
         if idempotency is not None:
             self._check_key(idempotency)
-        undo: list[_Undo] = []
-        try:
-            for change in changes:
-                self._replace(change.job, change.base_version, undo)
-        except BaseException:
-            for step in reversed(undo):
-                step()
-            raise
+        self._table.apply(changes)
         for change in changes:
             if change.drops_checkpoint:
                 self._checkpoints.pop(change.job.job_id, None)
@@ -123,11 +110,11 @@ class MemoryPersistence:
         self._check_open()
         stored, refused = [], []
         for job in jobs:
-            known = self._jobs.get(job.job_id)
-            if known is None or known.version != job.version - 1 or not _is_run(known, job.run):
+            try:
+                self._report(job)
+            except StaleVersionError:
                 refused.append(job.job_id)
             else:
-                self._replace(job, known.version, [])
                 stored.append(job)
         if on_commit is not None and stored:
             on_commit(tuple(stored))
@@ -135,15 +122,15 @@ class MemoryPersistence:
 
     async def load_job(self, job_id: JobId) -> Job | None:
         """Give the job as it was last stored."""
-        return self._jobs.get(job_id)
+        return self._table.jobs.get(job_id)
 
     async def load_unfinished_jobs(self) -> Sequence[Job]:
         """Give every job that is not final, in the order of their submits."""
-        return tuple(job for job in self._jobs.values() if not job.done)
+        return tuple(job for job in self._table.jobs.values() if not job.done)
 
     async def query_jobs(self, query: JobQuery) -> JobPage:
         """Give one page of the jobs that fit."""
-        return page_of(self._jobs.values(), self._rows, query)
+        return page_of(self._table.jobs.values(), self._table.rows, query)
 
     async def query_events(self, query: EventQuery) -> Sequence[Transition]:
         """Give rows of the transition log, oldest first."""
@@ -169,8 +156,8 @@ class MemoryPersistence:
         job = change.job
         # Encoded at once, so that what the handler does to its own copy later changes nothing.
         content = msgspec.json.encode(data)
-        self._check_run(RunGuard(job_id=job.job_id, run=job.run))
-        self._replace(job, change.base_version, [])
+        self._table.check_run(RunGuard(job_id=job.job_id, run=job.run))
+        self._table.apply([change])
         info = job.checkpoint
         checkpoint = Checkpoint(
             job_id=job.job_id,
@@ -181,8 +168,6 @@ class MemoryPersistence:
         )
         self._checkpoints[job.job_id] = (checkpoint, content)
         self._append([change])
-        if on_commit is not None:
-            on_commit()
         if on_commit is not None:
             on_commit()
 
@@ -200,13 +185,13 @@ class MemoryPersistence:
         """Delete at most *limit* final jobs with their log and checkpoints; give their ids."""
         self._check_open()
         expired = sorted(
-            (job.finished_at, self._rows[job.job_id], job.job_id)
-            for job in self._jobs.values()
+            (job.finished_at, self._table.rows[job.job_id], job.job_id)
+            for job in self._table.jobs.values()
             if job.finished_at and job.status in statuses and job.finished_at < finished_before
         )
         deleted = tuple(job_id for _, _, job_id in expired[:limit])
         for job_id in deleted:
-            del self._jobs[job_id], self._rows[job_id]
+            self._table.delete(job_id)
             self._checkpoints.pop(job_id, None)
         self._forget_events(frozenset(deleted))
         return deleted
@@ -216,7 +201,7 @@ class MemoryPersistence:
         self._check_open()
         known = self._projects.get((project.user_id, project.project_id))
         if guard is not None:
-            self._check_run(guard)
+            self._table.check_run(guard)
             if known is not None:
                 project = attrs.evolve(
                     project,
@@ -272,7 +257,7 @@ class MemoryPersistence:
 
     async def collect_stats(self) -> StoreStats:
         """Count what is stored."""
-        return count_stats(self._jobs.values(), self._sequence)
+        return count_stats(self._table.jobs.values(), self._sequence)
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -283,39 +268,11 @@ class MemoryPersistence:
         if known is not None and known.created_at >= record.created_at - IDEMPOTENCY_LIFETIME:
             raise IdempotencyKeyReusedError
 
-    def _check_run(self, guard: RunGuard) -> None:
-        job = self._jobs.get(guard.job_id)
-        if job is None or not _is_run(job, guard.run):
-            raise StaleRunError(guard.job_id, guard.run)
-
-    def _replace(self, job: Job, base_version: int, undo: list[_Undo]) -> None:
-        known = self._jobs.get(job.job_id)
-        if (known.version if known else 0) != base_version:
-            raise StaleVersionError(job.job_id, base_version)
-        check_job(job)
-        self._move_place(known, job, base_version, undo)
-        if known is None:
-            self._last_row += 1
-            self._rows[job.job_id] = self._last_row
-            undo.append(lambda: (self._rows.pop(job.job_id), self._jobs.pop(job.job_id)))
-        else:
-            undo.append(lambda: self._jobs.__setitem__(job.job_id, known))
-        self._jobs[job.job_id] = job
-
-    def _move_place(
-        self, before: Job | None, after: Job, base_version: int, undo: list[_Undo]
-    ) -> None:
-        old, new = _place_of(before), _place_of(after)
-        if old == new:
-            return
-        if new is not None and new in self._places:
-            raise StaleVersionError(after.job_id, base_version)
-        if old is not None:
-            self._places.pop(old)
-            undo.append(lambda: self._places.__setitem__(old, after.job_id))
-        if new is not None:
-            self._places[new] = after.job_id
-            undo.append(lambda: self._places.pop(new))
+    def _report(self, job: Job) -> None:
+        base = job.version - 1
+        if not self._table.holds_run(job.job_id, job.run):
+            raise StaleVersionError(job.job_id, base)
+        self._table.apply([Change(job=job, base_version=base)])
 
     def _append(self, changes: Sequence[Change]) -> Sequence[Transition]:
         logged = []
@@ -338,13 +295,3 @@ class MemoryPersistence:
                 known, repository_url=project.repository_url, branch=project.branch
             )
         self._projects[project.user_id, project.project_id] = project
-
-
-def _place_of(job: Job | None) -> _PlaceKey | None:
-    if job is None or job.place is None:
-        return None
-    return job.user_id, job.project_id, job.place
-
-
-def _is_run(job: Job, run: int) -> bool:
-    return job.run == run and job.status is JobStatus.RUNNING
