@@ -21,9 +21,12 @@ from cidx_jobs.model.errors import JobFailure
 
 LOCAL_SECONDS = 600.0
 """The longest that a command may take which asks no remote."""
+LOW_SPEED_SECONDS = 60.0
+"""How long a remote may send nearly nothing."""
 _ASK_SECONDS = 120.0
 _LOW_SPEED_BYTES = 100
 _NOWHERE = "/dev/null"
+_WEB = {Scheme.HTTPS, Scheme.HTTP}
 
 _SHIELDS = {
     "core.hooksPath": _NOWHERE,
@@ -104,7 +107,7 @@ class Git:
         self,
         children: Children,
         *,
-        low_speed_seconds: float = 60.0,
+        low_speed_seconds: float = LOW_SPEED_SECONDS,
         credentials: Path | None = None,
     ) -> None:
         """Take who starts processes, and how to meet remotes.
@@ -112,7 +115,7 @@ class Git:
         Args:
             children: starts and ends the processes.
             low_speed_seconds: a remote that sends nearly nothing for so long has failed.
-            credentials: the operator's file for https, in the form of git-credential-store; it
+            credentials: the operator's file for the web, in the form of git-credential-store; it
                 is only read, and need not be there.
         """
         self._children = children
@@ -272,7 +275,7 @@ class Git:
             remote = access.remote
             configured["http.curloptResolve"] = f"{remote.host}:{remote.port}:{pinned}"
         options = [f"{name}={value}" for name, value in configured.items()]
-        if access and access.remote.scheme is Scheme.HTTPS and self._credentials is not None:
+        if access and access.remote.scheme in _WEB and self._credentials is not None:
             options.append(f"credential.helper={_reading_helper(self._credentials)}")
         flags = [part for option in options for part in ("-c", option)]
         return ["git", *flags, f"--git-dir={git_dir}", *arguments]

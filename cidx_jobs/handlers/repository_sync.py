@@ -12,7 +12,7 @@ from cidx_jobs.handlers.addresses import resolve as resolve_host
 from cidx_jobs.handlers.changes import detect_changes, find_renames
 from cidx_jobs.handlers.copies import ProjectCopy
 from cidx_jobs.handlers.fetching import Fetching, Target
-from cidx_jobs.handlers.git import Git
+from cidx_jobs.handlers.git import LOW_SPEED_SECONDS, Git
 from cidx_jobs.handlers.git_errors import DAMAGED
 from cidx_jobs.handlers.indexing import FileIndexing
 from cidx_jobs.handlers.phases import (
@@ -72,6 +72,7 @@ def make_repository_sync(
     clock: Clock,
     *,
     resolve: Resolve = resolve_host,
+    low_speed_seconds: float = LOW_SPEED_SECONDS,
 ) -> JobType:
     """Give the job type; its runs use the parts given here.
 
@@ -82,12 +83,14 @@ def make_repository_sync(
         children: starts git.
         clock: for the times of the phases.
         resolve: gives the addresses of a host name.
+        low_speed_seconds: a remote that sends nearly nothing for so long has failed.
     """
+    credentials = DataDirectory(settings.data_dir).git_credentials
     parts = SyncParts(
         settings=settings,
         store=store,
         indexer=indexer,
-        git=Git(children, credentials=DataDirectory(settings.data_dir).git_credentials),
+        git=Git(children, credentials=credentials, low_speed_seconds=low_speed_seconds),
         clock=clock,
         rules=RemoteRules.of(settings),
         resolve=resolve,

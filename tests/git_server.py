@@ -1,0 +1,115 @@
+"""A real HTTP server for tests: git's own backend behind it, and every way to misbehave."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+from aiohttp import web
+
+BACKEND = "git"
+
+
+@attrs.define
+class GitServer:
+    """Serves the repositories below a directory at ``/git/``, and faults elsewhere."""
+
+    root: Path
+    password: str | None = None
+    """What it asks for, of any user, at ``/private/``."""
+    requests: list[str] = attrs.field(factory=list, init=False)
+    """The paths that were asked for."""
+    port: int = attrs.field(default=0, init=False)
+    _released: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer by the first part of the path."""
+        self.requests.append(request.path)
+        _, kind, rest = request.path.split("/", 2)
+        match kind:
+            case "git":
+                return await self._serve_git(request, f"/{rest}")
+            case "private":
+                return await self._serve_private(request, f"/{rest}")
+            case "status":
+                return web.Response(status=int(rest.split("/")[0]), text="no")
+            case "redirect":
+                target = f"{self.url}/git/{rest}?{request.query_string}"
+                return web.Response(status=302, headers={"Location": target})
+            case "page":
+                return web.Response(text="<html>\nhello\n</html>\n", content_type="text/html")
+            case _:
+                return await self._hold(request)
+
+    async def _hold(self, request: web.Request) -> web.StreamResponse:
+        """Begin an answer and then send next to nothing."""
+        response = web.StreamResponse()
+        response.content_type = "application/x-git-upload-pack-advertisement"
+        await response.prepare(request)
+        await response.write(b"0")
+        await self._released.wait()
+        return response
+
+    async def _serve_private(self, request: web.Request, path: str) -> web.StreamResponse:
+        given = request.headers.get("Authorization")
+        if given is None:
+            return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="git"'})
+        if self.password is None or not given.endswith(self.password):
+            return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="git"'})
+        return await self._serve_git(request, path)
+
+    async def _serve_git(self, request: web.Request, path: str) -> web.Response:
+        child = await asyncio.create_subprocess_exec(
+            BACKEND,
+            "http-backend",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={
+                "PATH": os.environ["PATH"],
+                "GIT_PROJECT_ROOT": str(self.root),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "GIT_CONFIG_NOSYSTEM": "1",
+                "GIT_CONFIG_GLOBAL": "/dev/null",
+                "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
+                "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
+                "REQUEST_METHOD": request.method,
+                "PATH_INFO": path,
+                "QUERY_STRING": request.query_string,
+                "CONTENT_TYPE": request.headers.get("Content-Type", ""),
+                "REMOTE_ADDR": "127.0.0.1",
+            },
+        )
+        output, _ = await child.communicate(await request.read())
+        head, _, body = output.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if line)
+        status = int(headers.pop("Status", "200").split()[0])
+        return web.Response(status=status, headers=headers, body=body)
+
+    def release(self) -> None:
+        """Let go of everything that is held back."""
+        self._released.set()
+
+
+@asynccontextmanager
+async def serving_git(root: Path, password: str | None = None) -> AsyncIterator[GitServer]:
+    """Serve the repositories below *root* on a free port of this machine."""
+    server = GitServer(root, password)
+    application = web.Application(client_max_size=64 * 1024 * 1024)
+    application.router.add_route("*", "/{path:.*}", server.answer)
+    runner = web.AppRunner(application, auto_decompress=False, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        server.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        yield server
+    finally:
+        server.release()
+        await runner.cleanup()
