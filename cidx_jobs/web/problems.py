@@ -61,6 +61,9 @@ STATUSES: Mapping[str, tuple[int, str]] = MappingProxyType(
 """The status and the title of every code that an answer can have."""
 
 
+_HIDDEN = 500
+
+
 class RouteNotFoundError(RequestError):
     """No route has this path."""
 
@@ -151,7 +154,7 @@ class NotReadyError(UnavailableError):
 
 def status_of(error: CidxJobsError) -> int:
     """Give the HTTP status of an error; 500 for one that no caller is meant to see."""
-    return STATUSES.get(error.code, STATUSES["internal_error"])[0]
+    return STATUSES.get(error.code, (_HIDDEN, ""))[0]
 
 
 def make_problem(error: CidxJobsError, path: str, request_id: str) -> web.Response:
@@ -159,7 +162,7 @@ def make_problem(error: CidxJobsError, path: str, request_id: str) -> web.Respon
 
     An error that no caller is meant to see becomes a 500 which says nothing of it.
     """
-    if error.code not in STATUSES:
+    if status_of(error) == _HIDDEN:
         error = CidxJobsError(f"the server failed; its log knows more under {request_id}")
     status, title = STATUSES[error.code]
     problem = ProblemDocument(

@@ -9,7 +9,7 @@ import pytest
 from cidx_jobs.model.ids import is_job_id
 from cidx_jobs.model.job import JobStatus
 from cidx_jobs.model.limits import Pauses
-from tests.functional.web import URL, AioClient, House, open_house, problem_of
+from tests.functional.web import REPOSITORY, AioClient, House, open_house, problem_of
 
 GATED = {"job_type": "gated", "project_id": "p"}
 
@@ -30,20 +30,20 @@ async def test_a_new_job_is_accepted(house: House) -> None:
 
 async def test_a_sync_takes_its_repository_at_the_top(house: House) -> None:
     """It becomes the option; a held job is created and does not run."""
-    body = {"project_id": "p", "repository_url": URL, "hold": True}
+    body = {"project_id": "p", "repository_url": REPOSITORY, "hold": True}
 
     answer = await house.ask("POST", "/api/sync", json=body)
 
     job = await answer.json()
     assert (answer.status, job["job_type"], job["status"]) == (202, "repository_sync", "created")
-    assert job["options"]["repository_url"] == URL
+    assert job["options"]["repository_url"] == REPOSITORY
     assert job["queue"]["position"] is None
     assert job["queue"]["blocked_by"] == ["held"]
 
 
 async def test_a_second_sync_joins_the_first(house: House) -> None:
     """200 with the job that waits already."""
-    body = {"project_id": "p", "repository_url": URL, "hold": True}
+    body = {"project_id": "p", "repository_url": REPOSITORY, "hold": True}
     first = await (await house.ask("POST", "/api/sync", json=body)).json()
 
     answer = await house.ask("POST", "/api/sync", json=body)
@@ -53,7 +53,7 @@ async def test_a_second_sync_joins_the_first(house: House) -> None:
 
 async def test_a_refused_conflict_names_the_active_job(house: House) -> None:
     """409 with the id of what is in the way."""
-    body = {"project_id": "p", "repository_url": URL, "hold": True}
+    body = {"project_id": "p", "repository_url": REPOSITORY, "hold": True}
     first = await (await house.ask("POST", "/api/sync", json=body)).json()
 
     answer = await house.ask("POST", "/api/sync", json=body | {"on_conflict": "reject"})
@@ -84,7 +84,7 @@ async def test_a_replay_gives_the_one_job_as_it_is_now(house: House) -> None:
     ("path", "body"),
     [
         ("/api/jobs", GATED | {"priority": 1}),
-        ("/api/sync", {"project_id": "p", "repository_url": URL, "hold": True}),
+        ("/api/sync", {"project_id": "p", "repository_url": REPOSITORY, "hold": True}),
     ],
 )
 async def test_a_key_is_for_one_request(house: House, path: str, body: dict[str, Any]) -> None:
@@ -222,12 +222,17 @@ async def test_who_drains_or_stops_takes_nothing_new(house: House, stops: bool) 
         ("/api/jobs", GATED | {"labels": {"A": "b"}}, "validation_failed", "/labels/A"),
         ("/api/jobs", GATED | {"options": []}, "validation_failed", "/options"),
         ("/api/jobs", GATED | {"user_id": "bob"}, "validation_failed", "/user_id"),
-        ("/api/jobs", GATED | {"repository_url": URL}, "validation_failed", "/repository_url"),
+        (
+            "/api/jobs",
+            GATED | {"repository_url": REPOSITORY},
+            "validation_failed",
+            "/repository_url",
+        ),
         ("/api/sync", {"project_id": "p", "job_type": "x"}, "validation_failed", "/job_type"),
         ("/api/sync", {"project_id": "p"}, "validation_failed", "/options/repository_url"),
         (
             "/api/sync",
-            {"project_id": "p", "options": {"repository_url": URL, "branch": "-b"}},
+            {"project_id": "p", "options": {"repository_url": REPOSITORY, "branch": "-b"}},
             "validation_failed",
             "/options/branch",
         ),

@@ -26,7 +26,7 @@ from tests.fakes import WAIT_SECONDS, Gate
 
 AioClient = Callable[[web.Application], Awaitable[TestClient[Any, Any]]]
 
-URL = "https://example.com/a/b.git"
+REPOSITORY = "https://example.com/a/b.git"
 NO_JOB = "019a0000-0000-7000-8000-000000000000"
 USERS = {"alice": "write", "bob": "write", "rita": "read", "root": "admin"}
 SECURITY_HEADERS = {
