@@ -154,6 +154,9 @@ class Children:
                 cwd=cwd,
                 env={**_inherited(), **(env or {}), RUN_MARK: self._tag, CHILD_MARK: mark},
                 start_new_session=True,
+                # A child with a bound on its files shall be told of it by an error, and say so,
+                # not die without a word: it keeps ignoring SIGXFSZ, as Python does.
+                restore_signals=bounds.file_bytes is None,
             )
         except (OSError, ValueError) as error:
             message = f"the program {Path(argv[0]).name} could not be started"

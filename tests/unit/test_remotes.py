@@ -1,0 +1,305 @@
+"""Which URLs, branches and host addresses are taken."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cidx_jobs.handlers.addresses import is_public
+from cidx_jobs.handlers.remotes import Remote, RemoteRules, Scheme, check_branch
+from cidx_jobs.handlers.sync_options import admit
+from cidx_jobs.model.errors import ValidationError
+from cidx_jobs.model.ids import ProjectId, UserId, is_project_id
+from cidx_jobs.model.job import JsonObject
+from cidx_jobs.model.queries import Project
+
+HOSTILE = Path(__file__).parents[1] / "data" / "bad_inputs.jsonl"
+PUBLIC = RemoteRules()
+URL = "https://github.com/someone/something.git"
+
+
+def hostile(group: str) -> list[object]:
+    """Give the inputs of one group of the hostile table, named by their ids."""
+    rows = map(json.loads, HOSTILE.read_text("utf-8").splitlines())
+    return [pytest.param(row["input"], id=row["id"]) for row in rows if row["group"] == group]
+
+
+def project(url: str | None = None, branch: str | None = None) -> Project:
+    """Give a project, as it is known before a submit."""
+    return Project(
+        user_id=UserId("u"), project_id=ProjectId("p"), repository_url=url, branch=branch
+    )
+
+
+def pointers(options: JsonObject, known: Project, rules: RemoteRules = PUBLIC) -> list[str]:
+    """Give the pointers of what is wrong with a submit."""
+    with pytest.raises(ValidationError) as refused:
+        admit(rules, options, known)
+    return [fault.pointer for fault in refused.value.faults]
+
+
+@pytest.mark.parametrize("url", hostile("U"))
+def test_a_hostile_url_is_refused(url: str | None) -> None:
+    """No URL of the hostile table comes past the submit; the error points at it."""
+    assert pointers({"repository_url": url}, project()) == ["/options/repository_url"]
+
+
+@pytest.mark.parametrize("branch", hostile("B"))
+def test_a_hostile_branch_is_refused(branch: str) -> None:
+    """No branch of the hostile table comes past the submit; the error points at it."""
+    assert pointers({"branch": branch}, project(URL)) == ["/options/branch"]
+
+
+@pytest.mark.parametrize("project_id", hostile("P"))
+def test_a_hostile_project_is_none(project_id: str) -> None:
+    """No project id of the hostile table is one."""
+    assert not is_project_id(project_id)
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        (URL, URL),
+        ("https://GitHub.COM/a/b/", "https://github.com/a/b"),
+        ("https://github.com:443/a/b", "https://github.com/a/b"),
+        ("https://git.sr.ht/~user/some_thing", "https://git.sr.ht/~user/some_thing"),
+        ("https://xn--bcher-kva.example/a", "https://xn--bcher-kva.example/a"),
+    ],
+)
+def test_a_public_https_url_is_taken(url: str, taken: str) -> None:
+    """Ordinary URLs are taken, in one spelling."""
+    assert PUBLIC.read(url).url == taken
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://github.com/.git",
+        "https://github.com/a/-rf",
+        "https://github.com//a",
+        "https://a..b/c",
+        "https://-a.example/c",
+        "https://a.example-/c",
+        "https://a.1e5/c",
+        "https://" + "a." * 130 + "example/c",
+        "HTTPS://github.com/a",
+        "https://github.com/a?b",
+        "https://github.com./a",
+        "\thttps://github.com/a",
+        "https://github.com/a\n",
+        "ssh://git@github.com/a/b",
+        "file://localhost/etc",
+    ],
+)
+def test_an_odd_url_is_refused(url: str) -> None:
+    """What two readers could understand differently is refused."""
+    with pytest.raises(ValidationError):
+        PUBLIC.read(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "remote"),
+    [
+        (
+            "http://127.0.0.1:8080/x.git",
+            Remote(
+                scheme=Scheme.HTTP,
+                url="http://127.0.0.1:8080/x.git",
+                host="127.0.0.1",
+                port=8080,
+                is_allowed_inside=True,
+            ),
+        ),
+        (
+            "https://[::1]:8443/x",
+            Remote(
+                scheme=Scheme.HTTPS,
+                url="https://[::1]:8443/x",
+                host="::1",
+                port=8443,
+                is_allowed_inside=True,
+            ),
+        ),
+        (
+            "http://corp/x",
+            Remote(
+                scheme=Scheme.HTTP,
+                url="http://corp/x",
+                host="corp",
+                port=80,
+                is_allowed_inside=True,
+            ),
+        ),
+    ],
+)
+def test_a_listed_host_is_taken_as_it_is_listed(url: str, remote: Remote) -> None:
+    """A host of git_allowed_hosts may be an inside one, also by plain http."""
+    rules = RemoteRules(allowed_hosts=frozenset({"127.0.0.1:8080", "[::1]:8443", "corp"}))
+
+    assert rules.read(url) == remote
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8081/x", "http://127.0.0.1/x", "https://corp:8443/x", URL]
+)
+def test_a_host_that_is_not_listed_is_refused(url: str) -> None:
+    """Where hosts are listed there are no others, nor other ports."""
+    rules = RemoteRules(allowed_hosts=frozenset({"127.0.0.1:8080", "corp"}))
+
+    with pytest.raises(ValidationError):
+        rules.read(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("/srv/git/a", "/srv/git/a"),
+        ("/srv/git/a/", "/srv/git/a"),
+        ("file:///srv/git/a%20b", "/srv/git/a b"),
+        ("/srv/git", "/srv/git"),
+    ],
+)
+def test_a_path_below_a_root_is_taken(url: str, path: str) -> None:
+    """A local repository may be named by its path or by a file URL."""
+    assert RemoteRules(local_roots=(Path("/srv/git"),)).read(url).url == path
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/srv/gitx",
+        "/srv/git/../other",
+        "/srv/git//a",
+        "/srv/git/./a",
+        "/srv/git/a\x1b",
+        "file:///srv/git/%2e%2e/x",
+        "file:///srv/git/%00",
+        "/",
+    ],
+)
+def test_a_path_outside_the_roots_is_refused(url: str) -> None:
+    """A path must lie below a root as it is written."""
+    with pytest.raises(ValidationError):
+        RemoteRules(local_roots=(Path("/srv/git"),)).read(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("git@github.com:a/b.git", "ssh://git@github.com/a/b.git"),
+        ("ssh://git@github.com/a/b.git", "ssh://git@github.com/a/b.git"),
+        ("ssh://github.com:22/a", "ssh://github.com/a"),
+    ],
+)
+def test_ssh_is_taken_where_it_is_enabled(url: str, taken: str) -> None:
+    """Both spellings of an ssh URL are taken, as one."""
+    assert RemoteRules(allows_ssh=True).read(url).url == taken
+    with pytest.raises(ValidationError):
+        PUBLIC.read(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["ssh://-oProxyCommand=id/x", "git@-oX:a", "ssh://git@127.0.0.1/x"]
+)
+def test_a_hostile_ssh_url_is_refused(url: str) -> None:
+    """Enabling ssh enables no options and no inside addresses."""
+    with pytest.raises(ValidationError):
+        RemoteRules(allows_ssh=True).read(url)
+
+
+@pytest.mark.parametrize(
+    "branch", ["main", "feature/x-1", "release/1.0", "a@b", "größe", "dependabot/npm/x", "HEAD2"]
+)
+def test_an_ordinary_branch_is_taken(branch: str) -> None:
+    """Names that people give their branches are taken."""
+    check_branch(branch)
+
+
+@pytest.mark.parametrize(
+    "branch",
+    [
+        *("", "@", "/a", "a/", "a//b", ".a", "a/.b", "a.", "a.lock/b", "a~1", "a^", "a*", "a?"),
+        *("a[b", "a\\b", "a\x7f", "a\u202eb", "a\u0085b", "x" * 201),
+    ],
+)
+def test_a_name_that_git_refuses_is_refused(branch: str) -> None:
+    """The rules of git-check-ref-format hold, and no invisible characters."""
+    with pytest.raises(ValidationError):
+        check_branch(branch)
+
+
+def test_a_submit_takes_url_and_branch_from_the_project() -> None:
+    """What a submit leaves out is what the last one said."""
+    admission = admit(PUBLIC, {}, project(URL, "main"))
+
+    assert admission.options == {
+        "repository_url": URL,
+        "branch": "main",
+        "full_reindex": False,
+        "skip_indexing": False,
+    }
+
+
+def test_the_same_url_keeps_the_branch() -> None:
+    """Naming the repository again is no reason to leave the branch."""
+    admission = admit(PUBLIC, {"repository_url": URL + "/"}, project(URL, "dev"))
+
+    assert admission.options["branch"] == "dev"
+
+
+def test_another_url_forgets_the_branch() -> None:
+    """A branch belongs to its repository; the project learns both."""
+    other = "https://github.com/someone/else"
+
+    admission = admit(PUBLIC, {"repository_url": other}, project(URL, "dev"))
+
+    assert admission.options["branch"] is None
+    assert admission.project == project(other, None)
+
+
+def test_a_first_submit_needs_a_url() -> None:
+    """Without a url there is nothing to sync."""
+    assert pointers({}, project()) == ["/options/repository_url"]
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "2002:808:808::"]
+)
+def test_an_outside_address_is_public(address: str) -> None:
+    """Addresses of the internet are public, also where one is wrapped in another."""
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "192.0.2.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fd00::1",
+        "ff02::1",
+        "2001:db8::1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b:1::1",
+        "2002:7f00:1::",
+        "::127.0.0.1",
+        "localhost",
+    ],
+)
+def test_an_inside_address_is_not_public(address: str) -> None:
+    """Addresses of this machine, of its network and of no network are not public."""
+    assert not is_public(address)
