@@ -166,7 +166,6 @@ async def _send(call: Call, chunks: AsyncGenerator[bytes, None]) -> web.StreamRe
             transport.abort()
     except ConnectionError:
         pass  # the reader has gone: nobody is left to tell
-    response.force_close()
     return response
 
 
