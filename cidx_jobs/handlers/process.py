@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import resource
 import secrets
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
@@ -31,6 +30,8 @@ KILL_AFTER_SECONDS = 5.0
 
 _LAST_WORDS_SECONDS = 2.0
 _PIPE_BYTES = 1024 * 1024
+_ULIMIT_BLOCK = 512
+_KIBIBYTE = 1024
 
 
 @attrs.frozen(kw_only=True)
@@ -147,7 +148,7 @@ class Children:
         try:
             transport, _ = await loop.subprocess_exec(
                 lambda: output,
-                *argv,
+                *_bounded(argv, bounds),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=asyncio.subprocess.PIPE,
@@ -165,7 +166,6 @@ class Children:
         tree = ProcessTree(pid, f"{CHILD_MARK}={mark}")
         self._active.add(pid)
         try:
-            _bound(pid, bounds)
             yield
         finally:
             await _finish(self._end(tree, output, transport))
@@ -236,16 +236,17 @@ def _inherited() -> dict[str, str]:
     return {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 
-def _bound(pid: int, bounds: Bounds) -> None:
-    # From outside: code between fork and exec is not safe in a process with threads.
-    if sys.platform == "linux":
-        for kind, most in (
-            (resource.RLIMIT_FSIZE, bounds.file_bytes),
-            (resource.RLIMIT_AS, bounds.memory_bytes),
-        ):
-            if most is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    resource.prlimit(pid, kind, (most, most))
+def _bounded(argv: Sequence[str], bounds: Bounds) -> Sequence[str]:
+    # A shell sets the bounds and becomes the program: code of ours between fork and exec is not
+    # safe in a process with threads, and from outside they would come too late.
+    limits = []
+    if bounds.file_bytes is not None:
+        limits.append(f"ulimit -f {-(-bounds.file_bytes // _ULIMIT_BLOCK)}")
+    if bounds.memory_bytes is not None:
+        limits.append(f"ulimit -v {-(-bounds.memory_bytes // _KIBIBYTE)}")
+    if not limits:
+        return argv
+    return ["sh", "-c", " && ".join([*limits, 'exec "$@"']), "sh", *argv]
 
 
 async def _finish(ending: Coroutine[None, None, None]) -> None:

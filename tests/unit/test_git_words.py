@@ -1,0 +1,177 @@
+"""What git's words mean: failures, progress, trees; and how foreign text is shown."""
+
+import io
+
+import pytest
+
+from cidx_jobs.handlers.git_errors import recognise
+from cidx_jobs.handlers.git_progress import FetchProgress
+from cidx_jobs.handlers.objects import read_files, read_tree
+from cidx_jobs.handlers.phases import WEIGHTS, weigh_phases
+from cidx_jobs.handlers.printable import printable
+from cidx_jobs.interfaces import TreeEntry, WantedFile
+from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.guidance import GUIDANCE
+
+URL = "https://github.com/a/b"
+BLOB = "78981922613b2afb6025042ff6bd878ac1994e85"
+SHA256_BLOB = BLOB + "0" * 24
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (f"fatal: repository '{URL}/' not found", "GIT-001"),
+        ("fatal: couldn't find remote ref refs/heads/x", "GIT-002"),
+        ("fatal: '/x' does not appear to be a git repository", "GIT-003"),
+        (f"fatal: {URL}/info/refs not valid: is this a git repository?", "GIT-003"),
+        ("error: object file objects/12/34 is empty\nfatal: loose object is corrupt", "GIT-005"),
+        ("fatal: bad object 1234", "GIT-005"),
+        ("error: Could not read 0123456789012345678901234567890123456789", "GIT-005"),
+        ("fatal: pack has 3 unresolved deltas\nfatal: fetch-pack: invalid index-pack", "GIT-005"),
+        ("fatal: transport 'ext' not allowed", "GIT-007"),
+        (f"fatal: could not read Username for '{URL}': terminal prompts disabled", "AUTH-001"),
+        (f"fatal: Authentication failed for '{URL}/'", "AUTH-002"),
+        ("fatal: unable to access '': The requested URL returned error: 403", "AUTH-002"),
+        ("git@x: Permission denied (publickey).\nfatal: Could not read from remote", "AUTH-002"),
+        ("fatal: unable to access '': Could not resolve host: x", "NET-001"),
+        ("Failed to connect to x port 443: Connection refused", "NET-002"),
+        ("Failed to connect to x port 443 after 1 ms: No route to host", "NET-002"),
+        ("Failed to connect to x port 443 after 1 ms: Connection timed out", "NET-004"),
+        ("fatal: unable to access '': SSL certificate problem: self signed", "NET-003"),
+        ("fatal: unable to access '': GnuTLS, handshake failed: TLS alert", "NET-003"),
+        ("error: RPC failed; curl 28 Operation too slow. Less than 1 bytes/sec", "NET-004"),
+        ("fatal: the remote end hung up unexpectedly\nfatal: early EOF", "NET-004"),
+        ("fatal: unable to access '': The requested URL returned error: 302", "NET-006"),
+        ("fatal: unable to access '': The requested URL returned error: 503", "NET-007"),
+        ("fatal: write error: No space left on device\nfatal: index-pack failed", "RES-001"),
+        ("fatal: write error: File too large\nfatal: index-pack failed", "RES-004"),
+        ("fatal: the moon is in the wrong phase", "GIT-006"),
+        ("", "GIT-006"),
+    ],
+)
+def test_each_failure_is_recognised(words: str, code: str) -> None:
+    """Git's words become a code that the table of guidance holds, and a sentence."""
+    failure = recognise(words, URL)
+
+    assert failure.failure_code == code
+    assert code in GUIDANCE
+    assert failure.message
+
+
+def test_an_unknown_failure_shows_the_last_words_without_secrets() -> None:
+    """What is not recognised is shown, less paths of the server and passwords."""
+    words = "fatal: first\nfatal: odd \x1b[31m thing in /srv/data/p/x at https://u:pw@host/a\n"
+
+    message = recognise(words, URL).message
+
+    assert "odd \\x1b[31m thing" in message
+    assert "/srv" not in message
+    assert "pw" not in message
+
+
+def test_progress_grows_over_the_stages() -> None:
+    """The stages of a fetch follow each other in one percentage, with git's own numbers."""
+    progress = FetchProgress()
+    seen = []
+    for line in (
+        "remote: Counting objects:  50% (5/10)        ",
+        "remote: Compressing objects: 100% (4/4), done.        ",
+        "Receiving objects:  50% (500/1000), 1.20 MiB | 2.30 MiB/s",
+        "warning: something else",
+        "Resolving deltas: 100% (7/7), done.",
+    ):
+        progress.feed(line)
+        seen.append(progress.report())
+
+    percents = [report["percent"] for report in seen]
+    assert percents == sorted(percents)
+    assert seen[2] == seen[3]
+    assert (seen[2]["done"], seen[2]["total"], seen[2]["unit"]) == (500, 1000, "objects")
+    assert seen[2]["message"] == "receiving objects: 500 of 1000, 1.20 MiB, 2.30 MiB/s"
+    assert percents[-1] < 100
+
+
+def test_a_tree_is_read_entry_by_entry() -> None:
+    """Files, links and submodules are told apart; names may hold everything but NUL."""
+    listed = (
+        f"100644 blob {BLOB}       2\ta\tb\n.txt\0"
+        f"120000 blob {BLOB}      17\tlink\0"
+        f"160000 commit {SHA256_BLOB}       -\tmodule\0"
+    ).encode()
+
+    assert list(read_tree(io.BytesIO(listed), 10)) == [
+        TreeEntry("a\tb\n.txt", "100644", BLOB, 2),
+        TreeEntry("link", "120000", BLOB, 17),
+        TreeEntry("module", "160000", SHA256_BLOB, None),
+    ]
+
+
+def test_a_tree_is_counted_while_it_is_read() -> None:
+    """One entry too many ends the reading."""
+    listed = f"100644 blob {BLOB}       2\ta\0".encode() * 3
+
+    with pytest.raises(JobFailure) as failed:
+        list(read_tree(io.BytesIO(listed), 2))
+
+    assert failed.value.failure_code == "RES-003"
+
+
+def test_what_is_no_tree_is_damage() -> None:
+    """Words that are not git's are not guessed at."""
+    with pytest.raises(JobFailure) as failed:
+        list(read_tree(io.BytesIO(b"hello\0"), 2))
+
+    assert failed.value.failure_code == "GIT-005"
+
+
+def test_files_are_read_by_name_in_order() -> None:
+    """Each file's bytes are what git says they are, line ends included."""
+    requests = io.BytesIO()
+    answers = io.BytesIO(f"{BLOB} blob 3\na\nb\n{SHA256_BLOB} blob 0\n\n".encode())
+    wanted = [WantedFile("a", BLOB, 3), WantedFile("b", SHA256_BLOB, 0)]
+
+    documents = list(read_files(requests, answers, wanted))
+
+    assert requests.getvalue() == f"{BLOB}\n{SHA256_BLOB}\n".encode()
+    assert [document.data for document in documents] == [b"a\nb", b""]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["", f"{BLOB} missing\n", f"{BLOB} blob 4\nabcd\n", f"{BLOB} blob 3\nab", f"{BLOB} tree 3\n"],
+)
+def test_a_file_that_is_not_as_listed_is_damage(answer: str) -> None:
+    """A missing, cut or different object is noticed."""
+    with pytest.raises(JobFailure) as failed:
+        list(read_files(io.BytesIO(), io.BytesIO(answer.encode()), [WantedFile("a", BLOB, 3)]))
+
+    assert failed.value.failure_code == "GIT-005"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("src/größe.py", "src/größe.py"),
+        ("a\x1b[2J\r\n\u202eb", "a\\x1b[2J\\r\\n\\u202eb"),
+        ("\ud800", "\\ud800"),
+        ("x" * 11, "xxxx…xxxx"),
+    ],
+)
+def test_foreign_text_is_made_printable(text: str, shown: str) -> None:
+    """Nothing that moves a cursor or turns a line round comes through, and nothing endless."""
+    assert printable(text, 10) == shown or printable(text, 100) == shown
+
+
+def test_first_weights_are_the_usual_ones() -> None:
+    """Without a sync before, the phases weigh what the table says."""
+    assert dict(weigh_phases(tuple(WEIGHTS), {})) == dict(WEIGHTS)
+
+
+def test_later_weights_lean_to_what_phases_took() -> None:
+    """Half of a weight is the table's, half is the share of the last sync's time."""
+    weights = dict(weigh_phases(tuple(WEIGHTS), {**dict.fromkeys(WEIGHTS, 0.0), "indexing": 8.0}))
+
+    assert weights["indexing"] == pytest.approx(0.725)
+    assert weights["git_sync"] == pytest.approx(0.175)
+    assert sum(weights.values()) == pytest.approx(1.0)
