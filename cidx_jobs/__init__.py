@@ -4,9 +4,6 @@ The names below are resolved when they are first used (PEP 562), so that the com
 not pay for what it does not need.
 """
 
-from importlib import import_module
-from typing import Any
-
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -65,8 +62,12 @@ _HOMES = {
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - the one table is the list
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a public name from where it lives, once."""
+    # Not at the top: until the command line has taken Ctrl-C over, each import is a moment in
+    # which it would show a traceback.
+    from importlib import import_module
+
     home = _HOMES.get(name)
     if home is None:
         message = f"module {__name__!r} has no attribute {name!r}"

@@ -116,6 +116,7 @@ class CannedServer:
         self.bodies: list[Any] = []
         self.can_wait = True
         self._changed = asyncio.Event()
+        self._arrived = asyncio.Event()
 
     def make_app(self) -> web.Application:
         """Give the application to serve."""
@@ -144,11 +145,19 @@ class CannedServer:
             **members,
         )
 
+    async def asked(self, count: int) -> None:
+        """Wait until *count* requests have come in all, for at most five seconds."""
+        async with asyncio.timeout(5):
+            while len(self.requests) < count:
+                self._arrived.clear()
+                await self._arrived.wait()
+
     @web.middleware
     async def _first_the_faults(
         self, request: web.Request, handler: Callable[..., Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         self.requests.append(request)
+        self._arrived.set()
         self.asked_at.append(asyncio.get_running_loop().time())
         if request.can_read_body:
             self.bodies.append(await request.json())
@@ -161,7 +170,8 @@ class CannedServer:
             return problem(404, "job_not_found", f"Job not found: {request.match_info['job_id']}")
         wait = float(request.query.get("wait", "0"))
         known = request.headers.get("If-None-Match")
-        if wait and self.can_wait and known == self._tag and not self.job["done"]:
+        is_known = known == self._tag or request.query.get("since") == str(self.job["version"])
+        if wait and self.can_wait and is_known and not self.job["done"]:
             await self._wait_for_change(wait)
         if known == self._tag:
             return web.Response(status=304, headers=self._headers)

@@ -16,7 +16,7 @@ from cidx_jobs.client import (
     ServerError,
 )
 from cidx_jobs.client.errors import JobTimeoutError
-from cidx_jobs.model.errors import CidxJobsError
+from cidx_jobs.model.errors import CidxJobsError, TokenNotFoundError
 from cidx_jobs.model.job import Category, JobStatus
 from cidx_jobs.wire.jobs import JobDocument
 
@@ -24,6 +24,7 @@ _CODES: tuple[tuple[type[CidxJobsError], Exit], ...] = (
     (AuthenticationError, Exit.AUTHENTICATION),
     (NetworkConnectionError, Exit.NETWORK),
     (NotFoundError, Exit.NOT_FOUND),
+    (TokenNotFoundError, Exit.NOT_FOUND),
     (PreconditionFailedError, Exit.FAILED),
     (ConflictError, Exit.CONFLICT),
     (JobTimeoutError, Exit.TIMEOUT),

@@ -131,7 +131,7 @@ def _resting_detail(job: JobDocument) -> str:
         return ""
     parts = []
     if queue.position is not None:
-        parts.append(f"position {queue.position} of {queue.length}")
+        parts.append(f"position {queue.position} of {max(queue.position, queue.length)}")
     parts += [reason.replace("_", " ") for reason in map(escape, queue.blocked_by)]
     if queue.estimated_wait_seconds is not None:
         low, high = queue.estimated_wait_seconds

@@ -6,13 +6,14 @@ its command runs: ``--help`` answers in under 0.2 seconds.
 
 import os
 import sys
-from collections.abc import Sequence
 
 from cidx_jobs.cli.exits import Exit
 from cidx_jobs.cli.signals import end_at_once_on_signals
 
+Arguments = list[str] | tuple[str, ...]
 
-def main(arguments: Sequence[str] | None = None) -> None:
+
+def main(arguments: Arguments | None = None) -> None:
     """Run the command that the arguments (those of the process) name, and exit with its code."""
     is_server = "serve" in (sys.argv[1:] if arguments is None else arguments)
     end_at_once_on_signals(code_of_term=Exit.DONE if is_server else Exit.TERMINATED)
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Arguments | None = None) -> int:
     """Run the command and give its exit code; every error is told on stderr."""
     import click
 

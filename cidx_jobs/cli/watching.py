@@ -15,8 +15,8 @@ from cidx_jobs.cli.exits import Exit
 from cidx_jobs.cli.failures import exit_code_of_job
 from cidx_jobs.cli.lines import report, resumption
 from cidx_jobs.cli.output import print_json, print_lines, say
+from cidx_jobs.cli.prompt import confirms
 from cidx_jobs.cli.running import ask
-from cidx_jobs.cli.signals import RaisingKeyboardInterrupt
 from cidx_jobs.cli.target import Target
 from cidx_jobs.client import (
     JobCancelledError,
@@ -24,6 +24,7 @@ from cidx_jobs.client import (
     JobPollingEngine,
     JobsClient,
     JobTimeoutError,
+    PolledJob,
     PollingConfig,
 )
 from cidx_jobs.wire.jobs import JobDocument
@@ -92,9 +93,12 @@ class _Watch:
         engine = JobPollingEngine(
             client, config=config, on_change=self._take, on_notice=self.display.notice
         )
+        known = PolledJob(job=self.job)
         async with _ticking(self.display):
             try:
-                return await engine.start_polling(self.job.job_id, self.options.timeout_seconds)
+                return await engine.start_polling(
+                    self.job.job_id, self.options.timeout_seconds, known=known
+                )
             except (JobFailedError, JobCancelledError) as error:
                 return error.job
 
@@ -106,8 +110,7 @@ class _Watch:
 
     def _take(self, job: JobDocument) -> None:
         self.job = job
-        if not job.done:
-            self.display.show(job)
+        self.display.show(job)
 
     def _ended(self, job: JobDocument) -> Exit:
         if self.target.as_json:
@@ -145,12 +148,8 @@ async def _cancel(job_id: str, client: JobsClient) -> JobDocument:
 def _wants_to_cancel() -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    try:
-        with RaisingKeyboardInterrupt():
-            click.echo(err=True)
-            return click.confirm("Cancel the job?", default=False, err=True)
-    except (click.Abort, KeyboardInterrupt):
-        return False
+    click.echo(err=True)
+    return confirms("Cancel the job?")
 
 
 @contextlib.asynccontextmanager

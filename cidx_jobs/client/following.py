@@ -58,7 +58,7 @@ async def follow_job(
     known: PolledJob | None = None,
     notice: Notice = lambda _: None,
 ) -> AsyncGenerator[JobDocument, None]:
-    """Yield the job as it is, then at each change, up to and with its end.
+    """Yield the job as it is, unless that is *known*, then at each change, up to and with its end.
 
     A server that is away is waited for, up to ``config.away_seconds``; *notice* hears of it.
 
@@ -66,6 +66,9 @@ async def follow_job(
         NetworkConnectionError: the server was away for too long.
         JobsClientError: the server refuses: no such job, no valid token, or busy for too long.
     """
+    if known is not None and known.job.done:
+        yield known.job
+        return
     follower = _Follower(client, job_id, config, known, notice)
     while True:
         newer = await follower.next_poll()
@@ -123,7 +126,7 @@ class _Follower:
             self._notice("the server is back")
         self._backoff.reset()
         known, self._known = self._known, newer
-        if known is None or newer.tag != known.tag:
+        if known is None or newer.job.done or _differ(known, newer):
             return newer
         has_parked = time.monotonic() - self._asked_at > wait / 2
         if not self._wait_seconds or (wait and not has_parked):
@@ -142,3 +145,9 @@ class _Follower:
             # Perhaps something in between cuts what is quiet for so long: ask for less.
             self._wait_seconds = (now - self._asked_at) / 2
         await asyncio.sleep(self._backoff.next_seconds(error.retry_after_seconds))
+
+
+def _differ(known: PolledJob, newer: PolledJob) -> bool:
+    if known.tag and newer.tag:
+        return known.tag != newer.tag
+    return known.job.version != newer.job.version

@@ -20,8 +20,9 @@ class PolledJob:
     """A job as it was read, with what the next reading needs."""
 
     job: JobDocument
-    tag: str
-    """The entity tag, as it stands in the header; changes with whatever there is to see."""
+    tag: str | None = None
+    """The entity tag, as it stands in the header; changes with whatever there is to see. None
+    where the job came without one: its version then stands for it."""
     retry_after_seconds: float | None = None
     """When a plain poller should ask again."""
 
@@ -132,8 +133,11 @@ class JobRoutes(Routes):
         call = Call(
             method="GET",
             path=f"/api/jobs/{quoted(job_id)}",
-            query={"wait": f"{wait_seconds:g}" if wait_seconds else None},
-            headers={"If-None-Match": known.tag} if known else {},
+            query={
+                "wait": f"{wait_seconds:g}" if wait_seconds else None,
+                "since": known.job.version if known and wait_seconds and not known.tag else None,
+            },
+            headers={"If-None-Match": known.tag} if known and known.tag else {},
             wait_seconds=wait_seconds,
             is_safe=False,
         )
@@ -261,6 +265,6 @@ def _polled(answer: Answer) -> PolledJob:
     job = answer.decode(JobDocument)
     return PolledJob(
         job=job,
-        tag=answer.headers.get("ETag") or f'W/"{job.version}"',
+        tag=answer.headers.get("ETag"),
         retry_after_seconds=answer.retry_after_seconds,
     )

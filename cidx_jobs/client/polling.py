@@ -94,6 +94,7 @@ class JobPollingEngine:
             raise JobPollingError(message)
         timeout = self._config.timeout_seconds if timeout_seconds is None else timeout_seconds
         self._watch = watch = _Watch(job_id=job_id, seconds_left=timeout)
+        watch.job = known.job if known else None
         reader = asyncio.create_task(self._read(watch, known), name=f"poll-{job_id}")
         reader.add_done_callback(lambda _: watch.stirred.set())
         try:

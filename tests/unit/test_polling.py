@@ -21,6 +21,7 @@ from cidx_jobs.client import (
     JobTimeoutError,
     NetworkConnectionError,
     NotFoundError,
+    PolledJob,
     PollingConfig,
     ServerBusyError,
 )
@@ -425,6 +426,23 @@ async def test_one_engine_watches_one_job_at_a_time(
     await polling
 
     assert (await engine.start_polling(JOB_ID)).done
+
+
+async def test_a_job_that_is_known_is_waited_for_at_once(
+    canned: CannedServer, client: JobsClient, watcher: Watcher
+) -> None:
+    """What was read before saves the first request: by version where no tag came with it."""
+    known = PolledJob(job=await client.get_job(JOB_ID))
+    polling = asyncio.create_task(make_engine(client, watcher).start_polling(JOB_ID, known=known))
+    await canned.asked(2)
+    canned.end()
+    job = await polling
+    asked = len(canned.requests)
+    again = await make_engine(client, watcher).start_polling(JOB_ID, known=PolledJob(job=job))
+
+    assert dict(canned.requests[1].query) == {"wait": "25", "since": "3"}
+    assert again == job
+    assert len(canned.requests) == asked
 
 
 async def test_cancelling_the_watching_leaves_nothing_behind(

@@ -1,0 +1,579 @@
+"""The command line, as a process, against a real server: every command, codes, terminals."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import attrs
+import pytest
+
+from cidx_jobs.cli.main import run
+from cidx_jobs.cli.text import cells
+from tests.terminal import Terminal
+
+ROOT = Path(__file__).parents[2]
+WAIT_SECONDS = 30.0
+CLI = (sys.executable, "-m", "cidx_jobs")
+
+# Each command is a process, which takes its half second to start.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@attrs.frozen
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What stdout holds, which must be one JSON document."""
+        return json.loads(self.out)
+
+
+@attrs.frozen
+class Server:
+    """A running server and the environment of its clients."""
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+    data_dir: Path
+    env: Mapping[str, str]
+
+    def cli(self, *arguments: str, **env: str) -> Done:
+        """Run a command to its end, in this process, which saves its start."""
+        return run_here(arguments, {**self.env, **env})
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a command whose end is awaited elsewhere."""
+        return subprocess.Popen(
+            [*CLI, *arguments],
+            cwd=ROOT,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def submit(self, job_type: str, *options: str) -> str:
+        """Submit a job and give its id."""
+        wanted = [part for option in options for part in ("-o", option)]
+        job_id: str = self.cli("submit", job_type, "-p", "p", *wanted, "--json").json["job_id"]
+        return job_id
+
+
+def clean_environment() -> dict[str, str]:
+    """Give an environment without anybody's settings of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CIDX_")}
+    return kept | {"TERM": "xterm", "PYTHONPATH": str(ROOT)}
+
+
+def run_here(arguments: tuple[str, ...], env: Mapping[str, str]) -> Done:
+    """Run a command in this process as if it had the environment to itself."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, env, clear=True),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        code = run(arguments)
+    assert "Traceback" not in err.getvalue()
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def run_process(*arguments: str, env: Mapping[str, str]) -> Done:
+    """Run a command to its end in a process of its own."""
+    done = subprocess.run(
+        [*CLI, *arguments],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def start_server(folder: Path, **settings: str) -> Server:
+    """Start a server on a free port and wait until it says where it is."""
+    env = clean_environment()
+    log = folder / "server.log"
+    data_dir = folder / "data"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [*CLI, "serve", "--port", "0", "--data-dir", str(data_dir), "--log-format", "json"],
+            cwd=ROOT,
+            env=env | settings,
+            stderr=stream,
+        )
+    file = data_dir / "server.json"
+    until = time.monotonic() + WAIT_SECONDS
+    while not file.exists():
+        assert process.poll() is None, log.read_text("utf-8")
+        assert time.monotonic() < until, log.read_text("utf-8")
+        time.sleep(0.02)
+    url = json.loads(file.read_text("utf-8"))["url"]
+    return Server(process, url, data_dir, env | {"CIDX_JOBS_SERVER": url})
+
+
+def stop_server(server: Server) -> int:
+    """Stop a server as an operator does, and give its exit code."""
+    server.process.terminate()
+    return server.process.wait(WAIT_SECONDS)
+
+
+def git(folder: Path, *arguments: str) -> None:
+    """Run git in a repository of a test."""
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    subprocess.run(
+        ["git", *identity, *arguments],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        env=os.environ | {"GIT_CONFIG_GLOBAL": os.devnull},
+    )
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a small repository, under a root of its own."""
+    folder = tmp_path_factory.mktemp("repositories") / "sample"
+    folder.mkdir()
+    for number in range(20):
+        (folder / f"file_{number:02}.py").write_text(f"NEEDLE = {number}\n", encoding="utf-8")
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "First")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Give a server for all tests here, which has to stop cleanly at the end."""
+    server = start_server(
+        tmp_path_factory.mktemp("server"),
+        CIDX_JOBS_GIT_LOCAL_ROOTS=str(repository.parent),
+        CIDX_JOBS_HANDLERS="tests.cli_job_types:JOB_TYPES",
+        CIDX_JOBS_SHUTDOWN_GRACE_SECONDS="0",
+    )
+    yield server
+    assert stop_server(server) == 0
+
+
+def test_a_repository_is_synced_and_searched(server: Server, repository: Path) -> None:
+    """Sync, list, status, events, search: the whole way, in words and as documents."""
+    synced = server.cli("sync", "sample", "--url", str(repository))
+    latest = server.cli("status", "@latest", "--json").json
+    again = server.cli("sync", "sample", "--json")
+    hits = server.cli("search", "sample", "needle = 1", "--json").json["hits"]
+    words = server.cli("search", "sample", "NEEDLE = 19")
+
+    assert synced.code == 0
+    assert "20 indexed, 0 skipped, 20 in all" in synced.out
+    assert synced.err.splitlines()[-1] == "completed"
+    assert latest["status"] == "completed"
+    assert again.json["result"]["files_indexed"] == 0
+    assert [hit["path"] for hit in hits] == ["file_01.py"] + [
+        f"file_{number}.py" for number in range(10, 20)
+    ]
+    assert words.out == "file_19.py:1: NEEDLE = 19\n"
+    assert server.cli("status", latest["job_id"][:18]).code == 0
+    assert latest["job_id"] in server.cli("list", "--project", "sample").out
+
+
+def test_the_log_of_a_job_is_shown_whole(server: Server) -> None:
+    """From the first row to the end."""
+    job_id = server.submit("steps", "count=1", "pause=0")
+    server.cli("wait", job_id)
+
+    events = server.cli("events", job_id, "--json").json["events"]
+
+    assert events[0]["from"] is None
+    assert events[-1]["to"] == "completed"
+    assert "running -> completed" in server.cli("events", job_id).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["sync", "sample", "--url", "{repository}", "--branch", "nope"], 5),
+        (["sync", "other", "--url", "/etc"], 1),
+        (["sync", "other"], 1),
+        (["submit", "no_such_type", "-p", "p"], 1),
+        (["submit", "fails", "-p", "p", "--watch"], 1),
+        (["status", "019a0000-0000-7000-8000-000000000001"], 7),
+        (["search", "no_such_project", "text"], 7),
+        (["search", "sample", "ab"], 1),
+        (["retry", "@latest"], 8),
+    ],
+    ids=lambda value: str(value) if isinstance(value, int) else " ".join(value),
+)
+def test_what_goes_wrong_has_its_code(
+    server: Server, repository: Path, arguments: list[str], code: int
+) -> None:
+    """With one line on what happened, and one JSON document when that is asked for."""
+    server.cli("sync", "sample", "--url", str(repository), "--branch", "main")
+    given = [argument.format(repository=repository) for argument in arguments]
+
+    done = server.cli(*given, "--json")
+
+    assert done.code == code
+    assert done.json
+    if arguments[0] != "submit" or "--watch" not in arguments:
+        assert done.err
+
+
+def test_a_failed_job_can_be_retried(server: Server) -> None:
+    """It is queued again, and its end is the code of who waits."""
+    job_id = server.submit("fails")
+    waited = server.cli("wait", job_id)
+    retried = server.cli("retry", job_id, "--json")
+    cancelled = server.cli("cancel", job_id)
+
+    assert waited.code == 1
+    assert retried.code == 0
+    assert retried.json["job_id"] == job_id
+    assert cancelled.code in {0, 8}  # whether it has failed again by then
+
+
+def test_a_job_is_cancelled(server: Server) -> None:
+    """Cancel asks, wait sees the end; a second cancel is no error, that of a done job is."""
+    job_id = server.submit("steps", "count=1000")
+    done_id = server.submit("steps", "count=0")
+
+    asked = server.cli("cancel", job_id, "--reason", "enough", "--json")
+    waited = server.cli("wait", job_id, done_id, "--json")
+    again = server.cli("cancel", job_id)
+    late = server.cli("cancel", done_id, "--json")
+
+    assert asked.code == 0
+    assert asked.json["cancel_reason"] == "enough"
+    assert waited.code == 6
+    assert {job["status"] for job in waited.json["jobs"]} == {"cancelled", "completed"}
+    assert again.code == 0
+    assert late.code == 8
+    assert late.json["error"]["code"] == "already_finished"
+
+
+def test_the_queue_is_shown(server: Server) -> None:
+    """A held job waits, and it is said why."""
+    held = server.cli("submit", "steps", "-p", "p", "--hold", "--json").json["job_id"]
+
+    document = server.cli("queue", "--json").json
+    words = server.cli("queue").out
+
+    assert held in [job["job_id"] for job in document["jobs"]]
+    assert f"{held}" in words
+    assert "held" in words
+    assert server.cli("wait", held, "--timeout", "0.2").code == 4
+    assert server.cli("cancel", held).code == 0
+
+
+def test_a_timeout_leaves_the_job_or_cancels_it(server: Server) -> None:
+    """Exit code 4 either way."""
+    left = server.submit("steps", "count=1000")
+    gone = server.submit("steps", "count=1000")
+
+    leaving = server.cli("watch", left, "--timeout", "0.3")
+    cancelling = server.cli("watch", gone, "--timeout", "0.3", "--cancel-on-timeout")
+
+    assert leaving.code == cancelling.code == 4
+    assert f"cidx-jobs watch {left}" in leaving.err
+    assert server.cli("wait", gone, "--timeout", "10").code == 6
+    assert server.cli("cancel", left).code == 0
+
+
+@pytest.mark.parametrize("command", ["watch", "wait"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_command_and_not_the_job(
+    server: Server, command: str, number: signal.Signals, code: int
+) -> None:
+    """Without a traceback; after Ctrl-C `watch` says how to come back."""
+    job_id = server.submit("steps", "count=1000")
+    process = server.start(command, job_id)
+    assert process.stderr is not None
+    if command == "watch":
+        process.stderr.readline()
+    else:
+        time.sleep(1)  # it says nothing by which one could tell that it waits
+    process.send_signal(number)
+    _, err = process.communicate(timeout=WAIT_SECONDS)
+
+    assert process.returncode == code
+    assert "Traceback" not in err
+    assert (f"cidx-jobs watch {job_id}" in err) is (command == "watch" and number is signal.SIGINT)
+    assert server.cli("status", job_id, "--json").json["status"] == "running"
+    server.cli("cancel", job_id)
+
+
+@pytest.mark.parametrize("milliseconds", [60, 120, 200, 350])
+def test_ctrl_c_while_starting_has_no_traceback(server: Server, milliseconds: int) -> None:
+    """Whatever is being imported just then."""
+    process = server.start("watch", "@latest")
+    time.sleep(milliseconds / 1000)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=WAIT_SECONDS)
+
+    assert process.returncode in {0, 1, 5, 6, 130}  # done before, or interrupted
+    # Before the first line of ours the interpreter's own start may say what it was doing.
+    assert "cidx_jobs/cli" not in err
+
+
+def test_a_reader_that_goes_away_is_no_catastrophe(server: Server) -> None:
+    """A broken pipe ends the command without a word."""
+    process = server.start("list")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    process.wait(WAIT_SECONDS)
+    process.stderr.close()
+
+    assert err == ""
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_the_live_line_fits_the_terminal(server: Server, columns: int) -> None:
+    """Bar, percent and phase in one line that is drawn over itself; a report at the end."""
+    job_id = server.submit("steps", "count=40")
+    terminal = Terminal([*CLI, "watch", job_id], server.env, columns=columns)
+    try:
+        code = terminal.finish()
+    finally:
+        terminal.close()
+
+    live = [line for line in terminal.drawn() if line.startswith("[")]
+    assert code == 0
+    assert len(live) >= 2
+    assert all(cells(line) < columns for line in live)
+    assert all("% walking" in line for line in live[1:])
+    assert any("file_0" in line or ".py" in line for line in live)
+    assert f"job {job_id} completed" in terminal.output
+
+
+def test_the_live_line_follows_a_resize(server: Server) -> None:
+    """What is drawn after a resize fits the new size."""
+    job_id = server.submit("steps", "count=1000")
+    terminal = Terminal([*CLI, "watch", job_id], server.env, columns=120)
+    try:
+        terminal.read_until(r"walking[^\r]*file_")
+        terminal.resize(40)
+        terminal.read_until("\r")
+        begin = len(terminal.drawn())
+        terminal.read_until(r"walking[^\r]*\r.*walking[^\r]*\r")
+        after = terminal.drawn()[begin:]
+    finally:
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.finish()
+        terminal.close()
+        server.cli("cancel", job_id)
+
+    assert after
+    assert all(cells(line) < 40 for line in after)
+
+
+def test_hostile_names_do_not_reach_the_terminal(server: Server) -> None:
+    """A file name with terminal codes and a bidi override is shown escaped."""
+    name = json.dumps("evil\x1b[2J\u202egpj.py")
+    job_id = server.submit("steps", "count=20", f"item={name}")
+    terminal = Terminal([*CLI, "watch", job_id], server.env, columns=120)
+    try:
+        terminal.finish()
+    finally:
+        terminal.close()
+
+    assert "evil\\x1b[2J\\u202egpj.py" in terminal.output
+    assert "\x1b[2J" not in terminal.output
+    assert "\u202e" not in terminal.output
+
+
+def watch_in_terminal(server: Server) -> Terminal:
+    """Submit a long job in a terminal and watch it, until its live line is there."""
+    terminal = Terminal(
+        [*CLI, "submit", "steps", "-p", "p", "-o", "count=1000", "--watch"],
+        server.env,
+        columns=80,
+    )
+    terminal.read_until("walking")
+    return terminal
+
+
+def test_ctrl_c_asks_and_yes_cancels(server: Server) -> None:
+    """The job's end is then awaited: exit code 6."""
+    terminal = watch_in_terminal(server)
+    try:
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.read_until("Cancel the job")
+        terminal.type("y\n")
+        code = terminal.finish()
+    finally:
+        terminal.close()
+
+    assert code == 6
+    assert "cancelled" in terminal.output
+    assert "Traceback" not in terminal.output
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", "ctrl-c"])
+def test_ctrl_c_asks_and_anything_else_detaches(server: Server, answer: str) -> None:
+    """No, nothing, or a second Ctrl-C: the job goes on, and it is said how to come back."""
+    terminal = watch_in_terminal(server)
+    try:
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.read_until("Cancel the job")
+        if answer == "ctrl-c":
+            terminal.process.send_signal(signal.SIGINT)
+        else:
+            terminal.type(answer)
+        code = terminal.finish()
+    finally:
+        terminal.close()
+    job = server.cli("status", "@latest", "--json").json
+
+    assert code == 130
+    assert f"cidx-jobs watch {job['job_id']}" in terminal.output
+    assert "Traceback" not in terminal.output
+    assert job["status"] == "running"
+    server.cli("cancel", job["job_id"])
+
+
+def test_a_server_that_restarts_is_sat_out(tmp_path: Path) -> None:
+    """A watcher survives the restart, says so, and sees the job's end."""
+    settings = {
+        "CIDX_JOBS_HANDLERS": "tests.cli_job_types:JOB_TYPES",
+        "CIDX_JOBS_SHUTDOWN_GRACE_SECONDS": "0",
+    }
+    first = start_server(tmp_path, **settings)
+    job_id = first.submit("steps", "count=40")
+    watcher = first.start("watch", job_id)
+    assert watcher.stderr is not None
+    watcher.stderr.readline()
+    port = first.url.rpartition(":")[2]
+    assert stop_server(first) == 0
+    while "trying again" not in watcher.stderr.readline():
+        assert watcher.poll() is None
+
+    second = subprocess.Popen(
+        [*CLI, "serve", "--port", port, "--data-dir", str(first.data_dir)],
+        cwd=ROOT,
+        env={**clean_environment(), **settings},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        out, err = watcher.communicate(timeout=WAIT_SECONDS)
+    finally:
+        second.terminate()
+        assert second.wait(WAIT_SECONDS) == 0
+
+    assert watcher.returncode == 0
+    assert "completed" in out
+    assert "the server is back" in err
+
+
+def test_tokens_are_made_at_the_server_or_in_the_directory(tmp_path: Path) -> None:
+    """Before the first start, while a server owns the directory, and after it has stopped."""
+    env = clean_environment() | {"CIDX_JOBS_DATA_DIR": str(tmp_path / "data")}
+
+    def cli(*arguments: str, **more: str) -> Done:
+        return run_here(arguments, env | more)
+
+    before = cli("token", "create", "alice").out
+    server = start_server(tmp_path, CIDX_JOBS_AUTH="tokens")
+    try:
+        during = cli("token", "create", "bob", "--scope", "read", "--label", "x", "--json").json
+        as_alice = server.cli("list", CIDX_JOBS_TOKEN=before.strip())
+        as_bob = server.cli("submit", "x", "-p", "p", CIDX_JOBS_TOKEN=during["token"])
+        as_nobody = server.cli("list")
+        listed = cli("token", "list", "--json").json["tokens"]
+        revoked = cli("token", "revoke", during["token_id"])
+        as_revoked = server.cli("list", CIDX_JOBS_TOKEN=during["token"])
+        at_server = server.cli("token", "list", CIDX_JOBS_TOKEN=before.strip())
+    finally:
+        assert stop_server(server) == 0
+    after = cli("token", "list")
+
+    assert before.startswith("cidxj_")
+    assert before.count("\n") == 1
+    assert as_alice.code == 0
+    assert as_bob.code == as_nobody.code == as_revoked.code == at_server.code == 2
+    assert {token["user_id"] for token in listed} == {"alice", "bob", "admin"}
+    assert revoked.code == 0
+    assert "alice" in after.out
+    assert "bob" not in after.out
+    assert cli("token", "revoke", "nonsense").code == 7
+
+
+def test_a_start_that_is_refused_says_why(server: Server, tmp_path: Path) -> None:
+    """One line and exit code 1: for a second owner, a port that is taken, a wrong setting."""
+    port = server.url.rpartition(":")[2]
+
+    def serve(*arguments: str, **settings: str) -> Done:
+        return run_process("serve", *arguments, env=clean_environment() | settings)
+
+    owned = serve("--data-dir", str(server.data_dir), "--port", "0")
+    taken = serve("--data-dir", str(tmp_path / "d"), "--port", port)
+    wrong = serve(CIDX_JOBS_MAX_RUNNING_TOTAL="-1")
+
+    assert owned.code == taken.code == wrong.code == 1
+    assert str(server.data_dir) in owned.err
+    assert port in taken.err
+    assert "max_running_total" in wrong.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["version"],
+        ["check"],
+        ["list"],
+        ["queue"],
+        ["completion", "bash"],
+        ["submit", "steps", "-p", "p", "-o", "count=1"],
+        ["submit", "steps", "-p", "p", "-o", "count=1", "--watch"],
+        ["status", "@latest"],
+        ["watch", "@latest"],
+        ["wait", "@latest"],
+        ["events", "@latest"],
+    ],
+    ids=" ".join,
+)
+def test_each_command_prints_one_document(server: Server, arguments: list[str]) -> None:
+    """As a process: exit code 0, one JSON document on stdout."""
+    server.cli("wait", server.submit("steps", "count=0"))
+
+    done = run_process(*arguments, "--json", env=server.env)
+
+    assert done.code == 0
+    assert isinstance(done.json, dict)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """What a command needs is imported when it runs."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "cidx_jobs", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=clean_environment(),
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+    assert "click" in imported
+    assert not imported & {"aiohttp", "aiosqlite", "asyncio", "attr", "attrs", "msgspec", "rich"}
+    assert "cidx_jobs.model.job" not in imported
