@@ -23,7 +23,9 @@ PROJECT = "cidx-jobs"
 BRANCH = "demo"
 START_SECONDS = 30.0
 STOP_SECONDS = 40.0
-CHANGE = "def greet_the_demo() -> str:\n    return 'hello from the second commit'\n"
+# Put together here, so that the search finds it in the second commit only.
+NEW_NAME = "_".join(("greeting", "of", "the", "demo"))  # noqa: FLY002 - see above
+CHANGE = f"def {NEW_NAME}() -> str:\n    return 'hello from the second commit'\n"
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "*.egg-info", "__pycache__", ".*_cache")
 
 
@@ -59,7 +61,7 @@ def show(server: dict[str, str], source: Path) -> None:
     say("A change is committed, and synced again: only what changed is indexed")
     commit_change(source)
     second = sync(server, source)
-    find(server, "greet_the_demo")
+    find(server, NEW_NAME)
 
     indexed = [job["result"]["files_indexed"] for job in (first, second)]
     if not indexed[0] > indexed[1] == 1:

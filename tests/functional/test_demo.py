@@ -53,7 +53,7 @@ def test_the_demo_syncs_twice_and_leaves_nothing_behind(
     assert re.search(r"indexing +\d+\.\d\d s", out)
     assert "class JobSystem" in out
     assert re.search(r"^  1 files indexed", out, re.MULTILINE)
-    assert "greet_the_demo() -> str" in out
+    assert "greeting.py:1: def greeting_of_the_demo() -> str:" in out
     assert re.search(r"^ *\d+%", err, re.MULTILINE)
     assert left_behind(tmp_path) == []
 
