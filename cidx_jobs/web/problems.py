@@ -177,9 +177,13 @@ def make_problem(error: CidxJobsError, path: str, request_id: str) -> web.Respon
     faults = error.faults if isinstance(error, ValidationError) else ()
     headers = answer_headers(CONTENT_TYPE, request_id)
     headers.update(_own_headers(error))
-    return web.Response(
+    answer = web.Response(
         body=encode_problem(problem, faults, error.members), status=status, headers=headers
     )
+    if isinstance(error, RequestTimeoutError | BodyTooLargeError):
+        # What is left of the body is not waited for.
+        answer.force_close()
+    return answer
 
 
 def _own_headers(error: CidxJobsError) -> Mapping[str, Any]:

@@ -26,6 +26,8 @@ KEEPALIVE_SECONDS = 30.0
 """A connection that is idle, or has not brought a whole header, is closed after this time."""
 SHUTDOWN_SECONDS = 2.0
 """How long open requests may take to end; those that wait are woken before."""
+LINGER_SECONDS = 5.0
+"""How long the rest of a body that nobody wants is still taken in."""
 
 _BACKLOG = 1_024
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - looked up
@@ -103,6 +105,7 @@ async def listening(
         access_log=None,
         keepalive_timeout=KEEPALIVE_SECONDS,
         shutdown_timeout=SHUTDOWN_SECONDS,
+        lingering_time=LINGER_SECONDS,
         # An encoded body is refused, and not unpacked before that is known.
         auto_decompress=False,
     )

@@ -1,0 +1,17 @@
+"""Job types for a server process of the tests (``handlers=tests.functional.slow_jobs:TYPES``)."""
+
+import asyncio
+
+from cidx_jobs.interfaces import JobContext
+from cidx_jobs.job_types import JobType
+
+
+async def linger(context: JobContext) -> dict[str, object]:
+    """Say that it has begun, and run until it is ended."""
+    await context.report(percent=1, message="begun")
+    await asyncio.Event().wait()
+    return {}
+
+
+TYPES = [JobType("linger", linger)]
+NO_TYPES = ["linger"]

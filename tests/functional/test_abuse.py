@@ -1,0 +1,189 @@
+"""Connections that do not behave: half sent, too slow, no HTTP at all."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from cidx_jobs.web import requests, server
+from cidx_jobs.web.app import create_app
+from cidx_jobs.web.server import listening
+from tests.fakes import WAIT_SECONDS
+from tests.functional.web import SECURITY_HEADERS, House
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def connected(house: House, count: int = 1) -> AsyncIterator[list[Connection]]:
+    """Serve as the program does, and open connections to it."""
+    async with listening(create_app(house.jobs), host="127.0.0.1", port=0) as url:
+        port = int(url.rpartition(":")[2])
+        made = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
+        try:
+            yield made
+        finally:
+            for _, writer in made:
+                writer.close()
+
+
+def head(house: House, length: int, more: str = "") -> bytes:
+    """Give the head of a submit whose body has so many bytes."""
+    return (
+        "POST /api/jobs HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {house.tokens['alice']}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {length}\r\n{more}\r\n"
+    ).encode()
+
+
+async def answer_of(connection: Connection) -> tuple[int, dict[str, str], bytes]:
+    """Read an answer to the end of its connection: status, headers, body."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        text = await connection[0].read()
+    begin, _, body = text.partition(b"\r\n\r\n")
+    first, *lines = begin.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    return int(first.split()[1]), headers, body
+
+
+async def test_half_a_header_is_waited_for_only_so_long(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A01: closed within the keep-alive time, while others are served."""
+    monkeypatch.setattr(server, "KEEPALIVE_SECONDS", 0.1)
+    async with connected(house, 50) as connections:
+        for _, writer in connections:
+            writer.write(b"GET /api/jobs HTTP/1.1\r\nHost: loc")
+
+        other = await house.ask("GET", "/api/jobs")
+        async with asyncio.timeout(WAIT_SECONDS):
+            ends = [await reader.read() for reader, _ in connections]
+
+    assert other.status == 200
+    assert ends == [b""] * 50
+
+
+async def test_a_slow_body_is_waited_for_only_so_long(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A02: 408 as a problem, and the connection is closed."""
+    monkeypatch.setattr(requests, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(server, "LINGER_SECONDS", 0.05)
+    async with connected(house, 20) as connections:
+        for _, writer in connections:
+            writer.write(head(house, 1_000) + b"{")
+
+        answers = [await answer_of(connection) for connection in connections]
+
+    assert {status for status, _, _ in answers} == {408}
+    assert json.loads(answers[0][2])["code"] == "request_timeout"
+    assert answers[0][1]["Connection"] == "close"
+
+
+async def test_a_body_that_breaks_off_is_no_failure(house: House) -> None:
+    """The client has gone: nothing is stored, nothing is logged as ours."""
+    async with connected(house) as ((_, writer),):
+        writer.write(head(house, 1_000) + b'{"job_type":')
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+        other = await house.ask("GET", "/api/jobs")
+
+    assert (await other.json())["total"] == 0
+
+
+async def test_a_large_body_is_refused_before_it_is_read(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """413 by its length alone."""
+    monkeypatch.setattr(server, "LINGER_SECONDS", 0.05)
+    async with connected(house) as (connection,):
+        connection[1].write(head(house, 2_000_000_000))
+
+        async with asyncio.timeout(WAIT_SECONDS):
+            status = await connection[0].readline()
+
+    assert status.startswith(b"HTTP/1.1 413")
+
+
+async def test_a_body_in_pieces_is_bounded_too(house: House) -> None:
+    """413 also where no length was named."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" " * 1_000
+
+    headers = {"Content-Type": "application/json"}
+    answer = await house.ask("POST", "/api/jobs", data=pieces(), headers=headers)
+
+    assert (answer.status, (await answer.json())["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nbroken header\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\x00b\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_gets_a_problem_too(
+    house: House, data: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """400 with the shields of every answer, the connection closed, no traceback in the log."""
+    async with connected(house) as (connection,):
+        connection[1].write(data)
+
+        status, headers, body = await answer_of(connection)
+
+    assert (status, json.loads(body)["code"]) == (400, "bad_request")
+    assert headers["Content-Type"] == "application/problem+json"
+    assert headers["X-Request-Id"] == json.loads(body)["request_id"]
+    assert SECURITY_HEADERS.items() <= headers.items()
+    assert "Traceback" not in "".join(capsys.readouterr())
+
+
+async def test_a_body_in_broken_pieces_is_malformed(house: House) -> None:
+    """400, not 500."""
+    begin = head(house, 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    async with connected(house) as (connection,):
+        connection[1].write(begin + b"zz\r\n{}\r\n0\r\n\r\n")
+
+        status, _, body = await answer_of(connection)
+
+    assert (status, json.loads(body)["status"]) == (400, 400)
+
+
+async def test_an_encoded_body_is_not_unpacked(house: House) -> None:
+    """H19: refused by its name, in no time (aiohttp alone would unpack it first)."""
+    async with connected(house) as (connection,):
+        connection[1].write(
+            head(house, 3, "Content-Encoding: gzip\r\nConnection: close\r\n") + b"\x1f\x8b\x08"
+        )
+
+        status, _, body = await answer_of(connection)
+
+    assert (status, json.loads(body)["code"]) == (415, "unsupported_media_type")
+
+
+async def test_requests_in_a_row_are_answered_in_a_row(house: House) -> None:
+    """Pipelined: a refused one does not take the next with it."""
+    token = house.tokens["alice"]
+    get = f"GET /livez HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
+    last = get + "Connection: close\r\n\r\n"
+    async with connected(house) as (connection,):
+        connection[1].write(head(house, 2) + b"[]" + last.encode())
+
+        async with asyncio.timeout(WAIT_SECONDS):
+            text = (await connection[0].read()).decode()
+
+    assert [text.count(f"HTTP/1.1 {status}") for status in (422, 200)] == [1, 1]
