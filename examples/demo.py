@@ -114,11 +114,12 @@ def run_cli(server: dict[str, str], *arguments: str) -> str:
 def make_source(source: Path) -> Path:
     """Put this repository where the server may sync it from, as it was last committed."""
     source.parent.mkdir()
-    if git(HERE, "rev-parse", "--git-dir", check=False) and git(HERE, "rev-parse", "HEAD"):
+    commit = git(HERE, "rev-parse", "--short", "HEAD", check=False)
+    if commit and Path(git(HERE, "rev-parse", "--show-toplevel")) == HERE:
         git(HERE, "clone", "--quiet", str(HERE), str(source))
         changed = git(HERE, "status", "--porcelain").splitlines()
         note = f", without {len(changed)} uncommitted changes" if changed else ""
-        print(f"Syncing commit {git(HERE, 'rev-parse', '--short', 'HEAD')} of {HERE}{note}")
+        print(f"Syncing commit {commit} of {HERE}{note}")
     else:
         shutil.copytree(HERE, source, ignore=NOT_COPIED)
         git(source, "init", "--quiet")
