@@ -14,6 +14,8 @@ import structlog
 from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.engine import Engine
+from cidx_jobs.engine.following import follow_transitions
+from cidx_jobs.engine.from_thread import FromThread
 from cidx_jobs.engine.hooks import Hook
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.handlers.process import Children
@@ -22,7 +24,7 @@ from cidx_jobs.interfaces import Clock, Indexer, JobStore
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job import Job, Transition
-from cidx_jobs.model.queries import EventQuery, JobQuery, StoreIdentity
+from cidx_jobs.model.queries import JobQuery, StoreIdentity
 from cidx_jobs.model.submission import OnConflict, SubmitRequest
 from cidx_jobs.observe.transitions import TransitionLog
 from cidx_jobs.settings import DataDirectory, Settings
@@ -30,8 +32,6 @@ from cidx_jobs.store.index import FtsIndexer
 from cidx_jobs.store.persistence import JobPersistence
 
 _log = structlog.get_logger("cidx_jobs.system")
-
-_EVENTS_PAGE = 200
 
 
 class JobSystem:
@@ -59,13 +59,13 @@ class JobSystem:
         """
         self.settings = settings or Settings()
         self.clock: Clock = clock or SystemClock()
-        directory = DataDirectory(self.settings.data_dir)
+        directory = DataDirectory(self.settings.data_dir.absolute())
         self.persistence: JobStore = persistence or JobPersistence(
             directory, synchronous=self.settings.synchronous, clock=self.clock
         )
         self.indexer: Indexer = FtsIndexer(directory.projects)
         self.job_types = JobTypes(job_types)
-        self.from_thread = FromThread(self)
+        self.from_thread = FromThread(self, self._loop_for_threads)
         self._own_types = tuple(job_types)
         self._hooks: list[Hook] = []
         self._identity: StoreIdentity | None = None
@@ -263,34 +263,8 @@ class JobSystem:
 
     async def events(self, job_id: str) -> AsyncIterator[Transition]:
         """Go through the job's transitions, those that were and those to come, to its end."""
-        subscription = self.manager.subscribe(lambda job: job.job_id == job_id)
-        try:
-            last = 0
-            while True:
-                async for row in self._rows_after(job_id, last):
-                    last = row.sequence
-                    yield row
-                    if row.to_status.is_final and await self._has_ended(job_id, row):
-                        return
-                if subscription.was_dropped or self._is_stopping:
-                    return
-                await anext(subscription, None)
-        finally:
-            subscription.close()
-
-    async def _rows_after(self, job_id: str, sequence: int) -> AsyncIterator[Transition]:
-        while True:
-            query = EventQuery(job_id=JobId(job_id), after_sequence=sequence, limit=_EVENTS_PAGE)
-            rows = await self.manager.query_events(query)
-            for row in rows:
-                sequence = row.sequence
-                yield row
-            if len(rows) < _EVENTS_PAGE:
-                return
-
-    async def _has_ended(self, job_id: str, row: Transition) -> bool:
-        # A retry on request goes on after an end: the log is read to its last row.
-        return (await self.manager.get_job(JobId(job_id))).version <= row.version
+        async for row in follow_transitions(self.manager, JobId(job_id)):
+            yield row
 
     def _build_engine(self, identity: StoreIdentity) -> Engine:
         children = Children(f"{identity.uuid}:{identity.epoch}")
@@ -311,6 +285,14 @@ class JobSystem:
             engine.board.hooks.add_hook(hook)
         return engine
 
+    def _loop_for_threads(self) -> asyncio.AbstractEventLoop:
+        if self._engine is None or self._loop is None:
+            raise _not_open()
+        if threading.get_ident() == self._thread:
+            message = "from_thread is for other threads; await the system's own methods here"
+            raise RuntimeError(message)
+        return self._loop
+
     def _opened(self) -> Engine:
         if self._engine is None:
             raise _not_open()
@@ -318,40 +300,6 @@ class JobSystem:
             message = "a job system belongs to its loop's thread; use jobs.from_thread"
             raise RuntimeError(message)
         return self._engine
-
-
-class FromThread:
-    """The calls that other threads may make; each waits for its answer."""
-
-    def __init__(self, jobs: JobSystem) -> None:
-        """Belong to *jobs*."""
-        self._jobs = jobs
-
-    def submit(self, user_id: str, project_id: str, **request: Any) -> Job:
-        """Store a job, as `JobSystem.submit`."""
-        return self._run(lambda: self._jobs.submit(user_id, project_id, **request))
-
-    def get(self, job_id: str) -> Job:
-        """Give the job, as `JobSystem.get`."""
-        return self._run(lambda: self._jobs.get(job_id))
-
-    def cancel(self, job_id: str, reason: str | None = None) -> Job:
-        """Cancel the job, as `JobSystem.cancel`."""
-        return self._run(lambda: self._jobs.cancel(job_id, reason))
-
-    def wait(self, job_id: str, until: str = "done", timeout: float | None = None) -> Job:
-        """Wait for the job, as `JobSystem.wait`."""
-        return self._run(lambda: self._jobs.wait(job_id, until, timeout))
-
-    def _run(self, call: Callable[[], Any]) -> Job:
-        loop = self._jobs._loop  # noqa: SLF001 - the two are one part
-        if loop is None or not self._jobs.is_open:
-            raise _not_open()
-        if threading.get_ident() == self._jobs._thread:  # noqa: SLF001 - the two are one part
-            message = "from_thread is for other threads; await the system's own methods here"
-            raise RuntimeError(message)
-        job: Job = asyncio.run_coroutine_threadsafe(call(), loop).result()
-        return job
 
 
 def _condition(until: str, now: Job) -> Callable[[Job], bool]:

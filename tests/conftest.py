@@ -13,6 +13,8 @@ from blockbuster import BlockBuster, blockbuster_ctx
 MAY_BLOCK: list[tuple[str, set[str]]] = [
     # A module that is imported for the first time is read from disk, once in a process.
     ("<frozen importlib._bootstrap>", {"_find_and_load"}),
+    # The working directory is known to the kernel without a look at the disk.
+    ("pathlib.py", {"absolute", "cwd"}),
     # A traceback that is logged shows source lines, read from disk once.
     ("linecache.py", {"checkcache", "updatecache"}),
 ]

@@ -108,6 +108,14 @@ class Lanes:
         first = min(heads, default=None)
         return None if first is None else first[3]
 
+    def count_closed_before(self, rank: Rank) -> dict[UserId, int]:
+        """Count the jobs of closed users before *rank*, by user."""
+        counts = {
+            user_id: sum(lane.bisect_left(rank) for lane in self.of_user(user_id))
+            for user_id in self._closed_users
+        }
+        return {user_id: count for user_id, count in counts.items() if count}
+
     def of_user(self, user_id: UserId) -> Iterator["SortedList[Rank]"]:
         """Go through the user's lanes."""
         for kind in self._kinds.values():

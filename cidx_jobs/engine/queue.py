@@ -158,6 +158,16 @@ class JobQueue:
         later = self._later.get(waiting.user_id, {})
         return 1 + ahead + sum(rank < waiting.rank for rank in later.values())
 
+    def count_passed_over(self, job_id: JobId) -> dict[UserId, int]:
+        """Count the jobs before this one that may not start because their user is closed.
+
+        Jobs that are not eligible yet are not counted. The users are those of whom there is one.
+
+        Raises:
+            KeyError: the job does not wait here.
+        """
+        return self._lanes.count_closed_before(self._waiting[job_id].rank)
+
     def set_user_open(self, user_id: UserId, *, is_open: bool) -> None:
         """Let the user's jobs start, or pass them over; every user is open at first."""
         self._lanes.set_user_open(user_id, is_open=is_open)

@@ -122,10 +122,6 @@ class RunningJob:
         timer = asyncio.get_running_loop().call_later(self._job.timeout_seconds, self._time_out)
         self._is_handling = True
         try:
-            if self._was_stopped:
-                # Asked before the task's first step, when a cancellation would have left no
-                # code to store the end.
-                raise asyncio.CancelledError
             # A handler that ignores its cancellation keeps the slot: two attempts of a job may
             # never overlap (guarantees.md, G4).
             result = await self._handle(job_type)
@@ -149,6 +145,10 @@ class RunningJob:
                 await asyncio.sleep(0)
 
     async def _handle(self, job_type: JobType) -> JsonObject:
+        if self._was_stopped:
+            # Asked before the task's first step, when a cancellation would have left no code
+            # to store the end.
+            raise asyncio.CancelledError
         runner = self._runner
         saved = await runner.recorder.load_checkpoint(self._job)
         self._context = RunContext(
