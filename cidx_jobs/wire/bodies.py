@@ -102,6 +102,27 @@ class TokenBody(Body, frozen=True, kw_only=True):
     label: str | None = None
 
 
+class PauseBody(Body, frozen=True, kw_only=True):
+    """``POST /api/admin/pause`` and ``/resume``: without members it is about everything."""
+
+    user_id: str | None = None
+    job_type: str | None = None
+
+
+class LimitsBody(Body, frozen=True, kw_only=True):
+    """``PATCH /api/admin/limits``: what is null stays as it is."""
+
+    max_running_per_user: int | None = None
+    max_running_total: int | None = None
+    max_queued_per_user: int | None = None
+    max_queued_total: int | None = None
+    resources: dict[str, int] | None = None
+    """Named ones are changed, others stay."""
+    max_priority: int | None = None
+    user_max_priorities: dict[str, int] | None = None
+    """Replaces all of them."""
+
+
 def make_submit(
     body: SubmitBody | SyncBody, user_id: str, key: RequestKey | None
 ) -> SubmitRequest:

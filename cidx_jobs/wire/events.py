@@ -1,4 +1,4 @@
-"""The transition log as the API shows it."""
+"""The transition log as the API shows it, and what live streams tell besides."""
 
 from datetime import datetime
 from typing import Self
@@ -6,8 +6,9 @@ from typing import Self
 import msgspec
 
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job import JobStatus, Transition
+from cidx_jobs.model.job import Job, JobStatus, Transition
 from cidx_jobs.wire.coding import Document
+from cidx_jobs.wire.parts import ProgressDocument
 
 
 class EventDocument(Document, frozen=True, kw_only=True):
@@ -48,3 +49,35 @@ class EventListDocument(Document, frozen=True, kw_only=True):
     events: tuple[EventDocument, ...]
     next_cursor: str | None
     """Brings the next page; null when there is none yet."""
+
+
+class ProgressEventDocument(Document, frozen=True, kw_only=True):
+    """A progress report, as the live streams tell it."""
+
+    job_id: JobId
+    version: int
+    status: JobStatus
+    progress: int
+    phase: str | None
+    message: str | None
+    progress_detail: ProgressDocument
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Give the document of what a job last reported."""
+        return cls(
+            job_id=job.job_id,
+            version=job.version,
+            status=job.status,
+            progress=job.progress,
+            phase=job.phase,
+            message=job.message,
+            progress_detail=ProgressDocument.of(job.progress_detail),
+        )
+
+
+class ResetDocument(Document, frozen=True, kw_only=True):
+    """The log no longer holds what comes after the id that the reader brought."""
+
+    oldest_seq: int
+    """Where the log begins now; 0 when it is empty."""
