@@ -18,7 +18,7 @@ from cidx_jobs.model.errors import InvalidParameterError, NotIndexedError, Valid
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.settings import project_directory
 from cidx_jobs.store import index_sql
-from cidx_jobs.store.index_database import make_state, open_reader
+from cidx_jobs.store.index_database import check_format, make_state, open_reader
 from cidx_jobs.store.index_draft import FtsDraft
 from cidx_jobs.store.index_files import IndexFiles
 from cidx_jobs.store.index_text import MIN_CHARACTERS, match_expression, matching_lines
@@ -127,24 +127,21 @@ class _Search:
     def run(self) -> Sequence[SearchHit]:
         """Search the index as it is now, in one snapshot."""
         self._deadline = time.monotonic() + self.seconds
-        path = self.files.current()
-        if path is None:
-            raise NotIndexedError(self.project_id)
-        try:
-            with contextlib.closing(open_reader(path)) as db:
-                return self._search(db, path)
-        except sqlite3.DatabaseError as error:
-            self._raise_if_over()
-            # Damaged, or replaced between the look at the pointer and the opening.
-            if self.files.current() not in {None, path}:
-                return self.run()
-            raise NotIndexedError(self.project_id) from error
+        while (path := self.files.current()) is not None:
+            try:
+                with contextlib.closing(open_reader(path)) as db:
+                    return self._search(db)
+            except sqlite3.DatabaseError:
+                self._raise_if_over()
+                # Damaged; or replaced between the look at the pointer and the opening.
+                if self.files.current() == path:
+                    break
+        raise NotIndexedError(self.project_id)
 
-    def _search(self, db: sqlite3.Connection, path: Path) -> Sequence[SearchHit]:
+    def _search(self, db: sqlite3.Connection) -> Sequence[SearchHit]:
         db.set_progress_handler(self._is_over, _CHECK_EVERY_STEPS)
         db.execute("BEGIN")
-        if make_state(db, path) is None:
-            raise NotIndexedError(self.project_id)
+        check_format(db)
         expression = match_expression(self.text)
         if expression is None:
             return []
@@ -181,5 +178,5 @@ def _load_state(files: IndexFiles) -> IndexState | None:
     try:
         with contextlib.closing(open_reader(path)) as db:
             return make_state(db, path)
-    except (sqlite3.Error, ValueError, KeyError):
+    except (sqlite3.Error, OSError, ValueError, KeyError):
         return None

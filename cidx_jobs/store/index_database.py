@@ -74,9 +74,7 @@ class DraftDatabase:
                 for statement in index_sql.CREATE:
                     self._db.execute(statement)
                 self._db.execute(index_sql.WRITE_META, ("format", index_sql.FORMAT))
-        if read_meta(self._db).get("format") != index_sql.FORMAT:
-            message = "another format"
-            raise sqlite3.DatabaseError(message)
+        check_format(self._db)
         for statement in (
             index_sql.CREATE_INCOMING,
             index_sql.CREATE_WANTED,
@@ -244,9 +242,32 @@ def open_reader(path: Path) -> sqlite3.Connection:
     )
 
 
+def complete(path: Path) -> None:
+    """Bring everything in an index's log into its file, as far as its readers let it.
+
+    Whoever opens the file after its log was removed then still sees its last publication.
+    """
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db,
+    ):
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def read_meta(db: sqlite3.Connection) -> dict[str, str]:
     """Give what an index says of itself."""
     return dict(db.execute(index_sql.READ_META).fetchall())
+
+
+def check_format(db: sqlite3.Connection) -> None:
+    """Check that the index is of the format that is written here.
+
+    Raises:
+        sqlite3.DatabaseError: it is not, or cannot be read.
+    """
+    if read_meta(db).get("format") != index_sql.FORMAT:
+        message = "it is an index of another format"
+        raise sqlite3.DatabaseError(message)
 
 
 def make_state(db: sqlite3.Connection, path: Path) -> IndexState | None:

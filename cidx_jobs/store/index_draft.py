@@ -13,7 +13,7 @@ from cidx_jobs.interfaces import Document, Publication, TreeChanges, TreeEntry, 
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import JsonObject
-from cidx_jobs.store.index_database import DraftDatabase, make_state, open_reader
+from cidx_jobs.store.index_database import DraftDatabase, complete, make_state, open_reader
 from cidx_jobs.store.index_files import IndexFiles, remove
 
 P = ParamSpec("P")
@@ -106,6 +106,8 @@ class FtsDraft:
         publication = database.publish(commit, self._job_id, note, all_files=self._is_new)
         if self._is_new:
             self._close()
+            if before := self._files.current():
+                complete(before)
             self._files.make_current(database.path)
         return publication
 

@@ -28,13 +28,16 @@ class IndexFiles:
 
     def current(self) -> Path | None:
         """Give the index that searches see."""
-        try:
-            name = self._pointer.read_text("utf-8").strip()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        path = self._directory / name
-        is_ours = Path(name).name == name and name.startswith(_PREFIX)
-        return path if is_ours and path.is_file() else None
+        name = self._read_pointer()
+        while name is not None:
+            path = self._directory / name
+            if path.is_file():
+                return path
+            # It was replaced since the pointer was read, or it is lost.
+            name, before = self._read_pointer(), name
+            if name == before:
+                return None
+        return None
 
     def take_draft(self, job_id: str, run: int) -> Path:
         """Give the file for the draft of a run: its job's last one, renamed, if there is one."""
@@ -46,7 +49,10 @@ class IndexFiles:
         return own
 
     def make_current(self, path: Path) -> None:
-        """Let searches see *path* from now on, durably, and remove what they saw before."""
+        """Let searches see *path* from now on, durably, and remove what they saw before.
+
+        A search that was about to open the one before finds it gone and looks again.
+        """
         before = self.current()
         _sync(path)
         fresh = self._pointer.with_suffix(".next")
@@ -59,11 +65,11 @@ class IndexFiles:
             remove(before)
 
     def sweep(self, job_id: str) -> None:
-        """Remove the drafts that jobs other than *job_id* left."""
-        kept = {self.current(), *self._drafts(job_id)}
-        for path in self._directory.glob(f"{_PREFIX}*{_SUFFIX}"):
-            if path not in kept:
-                remove(path)
+        """Remove what lies here of other indexes, but for the drafts of *job_id*."""
+        kept = {str(path) for path in (self.current(), *self._drafts(job_id)) if path}
+        for path in self._directory.glob(f"{_PREFIX}*"):
+            if str(path).removesuffix("-wal").removesuffix("-shm") not in kept:
+                path.unlink(missing_ok=True)
 
     def remove_all(self) -> None:
         """Remove every index of the project."""
@@ -72,6 +78,13 @@ class IndexFiles:
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._directory.rmdir()
+
+    def _read_pointer(self) -> str | None:
+        try:
+            name = self._pointer.read_text("utf-8").strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return name if Path(name).name == name and name.startswith(_PREFIX) else None
 
     def _drafts(self, job_id: str) -> list[Path]:
         current = self.current()

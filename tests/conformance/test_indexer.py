@@ -1,0 +1,488 @@
+"""What every `Indexer` promises; run over all implementations."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from cidx_jobs.interfaces import Document, IndexDraft, Indexer, TreeEntry
+from cidx_jobs.model.errors import (
+    InvalidParameterError,
+    JobFailure,
+    NotIndexedError,
+    ValidationError,
+)
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.store.index import FtsIndexer
+
+ALICE, BOB = UserId("alice"), UserId("bob")
+PROJECT = ProjectId("project")
+MAX_FILE_BYTES = 1_000
+WAIT_SECONDS = 10.0
+
+Files = dict[str, str | bytes]
+
+
+@pytest.fixture(params=["fts"])
+async def indexer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Indexer]:
+    """Give an indexer that has nothing yet."""
+    assert request.param == "fts"
+    made = FtsIndexer(tmp_path / "projects")
+    yield made
+    await made.close()
+
+
+def data_of(content: str | bytes) -> bytes:
+    """Give the bytes of a file."""
+    return content if isinstance(content, bytes) else content.encode()
+
+
+def name_of(content: str | bytes) -> str:
+    """Give a name for a content, as git does: the same for the same bytes."""
+    return data_of(content).hex()[:40].rjust(40, "0")
+
+
+def tree_of(files: Files, modes: dict[str, str] | None = None) -> list[TreeEntry]:
+    """Give the tree that holds the files."""
+    return [
+        TreeEntry(path, (modes or {}).get(path, "100644"), name_of(content), len(data_of(content)))
+        for path, content in sorted(files.items())
+    ]
+
+
+async def fill(draft: IndexDraft, files: Files) -> int:
+    """Add what the draft wants, in small batches, and count it."""
+    contents = {name_of(content): data_of(content) for content in files.values()}
+    added = 0
+    while wanted := await draft.take_wanted(2, MAX_FILE_BYTES):
+        await draft.add(Document(file.blob, contents[file.blob]) for file in wanted)
+        added += len(wanted)
+    return added
+
+
+async def index(
+    indexer: Indexer, files: Files, *, commit: str = "c1", job: str = "job-1", full: bool = False
+) -> int:
+    """Bring the index to the files, and give how many had to be read."""
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId(job), run=1, full=full) as draft:
+        await draft.compare(tree_of(files), MAX_FILE_BYTES)
+        added = await fill(draft, files)
+        await draft.publish(commit, {"by": job})
+    return added
+
+
+async def find(indexer: Indexer, text: str, **options: str) -> list[tuple[str, int, str]]:
+    """Search as alice, and give (path, line number, line)."""
+    hits = await indexer.search(ALICE, PROJECT, text, limit=50, **options)
+    return [(hit.path, hit.line_number, hit.line) for hit in hits]
+
+
+async def test_lines_are_found_by_path_and_then_line(indexer: Indexer) -> None:
+    """A search gives each line that holds the text, once, in order."""
+    await index(
+        indexer, {"b.py": "needle\n", "a/z.py": "x\nneedle needle\r\nneedles", "c.py": "none"}
+    )
+
+    assert await find(indexer, "needle") == [
+        ("a/z.py", 2, "needle needle"),
+        ("a/z.py", 3, "needles"),
+        ("b.py", 1, "needle"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("Straße NACH Köln", "köln"),
+        ("select * from t where a='x\"y'", "* from"),
+        ("a='x\"y'", "'x\"y'"),
+        ('say "OR" NEAR(x)', '"or" near('),
+        ("100%_done", "0%_d"),
+        ("C:\\path\\to", "\\PATH\\"),
+        ("日本語のテキスト", "本語の"),
+        ("emoji 🎉🎊🎈 here", "🎉🎊🎈"),
+        ("one   two", "e   t"),
+        ("first\nsecond", "t\ns"),
+    ],
+)
+async def test_a_text_is_only_a_text(indexer: Indexer, content: str, text: str) -> None:
+    """Nothing of the text searched for is a pattern or an operator; letter case does not count."""
+    await index(indexer, {"file": content, "other": "nothing of it"})
+
+    assert [path for path, _, _ in await find(indexer, text)] == ["file"]
+
+
+@pytest.mark.parametrize("text", ["abc\0", "\ud800xx", "xyz" * 2_000, '""" AND "', "^*():-"])
+async def test_no_text_breaks_a_search(indexer: Indexer, text: str) -> None:
+    """Texts that can be in no file, and very long ones, find nothing."""
+    await index(indexer, {"file": "content"})
+
+    assert await find(indexer, text) == []
+
+
+async def test_all_of_the_text_must_be_there_in_one_piece(indexer: Indexer) -> None:
+    """A file that holds all parts of the text, elsewhere, is not found."""
+    await index(indexer, {"file": "abcd\nbcde\ncdef\n"})
+
+    assert await find(indexer, "abcdef") == []
+
+
+async def test_a_path_narrows_a_search(indexer: Indexer) -> None:
+    """A path prefix is a plain prefix, and wildcards are letters in it."""
+    await index(
+        indexer, {"src/a.py": "word", "src/b.py": "word", "tests/a.py": "word", "s%": "word"}
+    )
+
+    assert [path for path, _, _ in await find(indexer, "word", path_prefix="src/")] == [
+        "src/a.py",
+        "src/b.py",
+    ]
+    assert await find(indexer, "word", path_prefix="s%") == [("s%", 1, "word")]
+    assert await find(indexer, "word", path_prefix="\ud800") == []
+
+
+async def test_a_limit_cuts_a_search_off(indexer: Indexer) -> None:
+    """At most so many lines are given, the first ones."""
+    await index(indexer, {"a": "hit hit\n" * 3, "b": "hit\n" * 3})
+
+    hits = await indexer.search(ALICE, PROJECT, "hit", limit=4)
+
+    assert [(hit.path, hit.line_number) for hit in hits] == [
+        ("a", 1),
+        ("a", 2),
+        ("a", 3),
+        ("b", 1),
+    ]
+
+
+async def test_of_a_long_line_the_part_around_the_text_is_given(indexer: Indexer) -> None:
+    """A line of a minified file is cut to what is of use."""
+    content = "x" * 400 + "needle" + "y" * 400
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=False) as draft:
+        await draft.compare([TreeEntry("f", "100644", "1" * 40, 9_000)], 10_000)
+        await draft.add([Document("1" * 40, (content * 10).encode())])
+        await draft.publish("c", {})
+
+    ((_, _, line),) = await find(indexer, "needle")
+
+    assert len(line) == 1_000
+    assert "needle" in line
+
+
+@pytest.mark.parametrize("text", ["", "a", "ab", "日本"])
+async def test_a_short_text_is_refused(indexer: Indexer, text: str) -> None:
+    """Less than three characters cannot be searched for; the error points at ``q``."""
+    with pytest.raises(ValidationError) as refused:
+        await find(indexer, text)
+
+    assert refused.value.faults[0].pointer == "/q"
+
+
+async def test_there_is_nothing_to_search_before_the_first_publication(indexer: Indexer) -> None:
+    """A project that was never indexed, or whose draft was not published, is not indexed."""
+    with pytest.raises(NotIndexedError):
+        await find(indexer, "word")
+
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=False) as draft:
+        await draft.compare(tree_of({"a": "word"}), MAX_FILE_BYTES)
+        await fill(draft, {"a": "word"})
+        with pytest.raises(NotIndexedError):
+            await find(indexer, "word")
+
+    assert await indexer.load_state(ALICE, PROJECT) is None
+
+
+async def test_users_do_not_see_each_others_projects(indexer: Indexer) -> None:
+    """A project of the same name of another user is another project."""
+    await index(indexer, {"a": "word"})
+
+    with pytest.raises(NotIndexedError):
+        await indexer.search(BOB, PROJECT, "word", limit=50)
+
+
+async def test_searches_see_all_of_a_publication_or_nothing(indexer: Indexer) -> None:
+    """While a draft is filled, searches see the index as it was, to the end."""
+    await index(indexer, {"a": "word one", "b": "word two"})
+    changed: Files = {"a": "word changed", "c": "word new"}
+
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=False) as draft:
+        await draft.compare(tree_of(changed), MAX_FILE_BYTES)
+        await fill(draft, changed)
+        before = await find(indexer, "word")
+        await draft.publish("c2", {})
+        after = await find(indexer, "word")
+
+    assert before == [("a", 1, "word one"), ("b", 1, "word two")]
+    assert after == [("a", 1, "word changed"), ("c", 1, "word new")]
+
+
+async def test_a_comparison_tells_what_changed(indexer: Indexer) -> None:
+    """Added, modified, renamed and deleted are counted apart, modes and kinds included."""
+    await index(indexer, {"same": "s", "text": "old", "mode": "m", "moved": "mv", "gone": "g"})
+    files: Files = {"same": "s", "text": "new", "mode": "m", "elsewhere": "mv", "added": "a"}
+
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=False) as draft:
+        changes = await draft.compare(tree_of(files, {"mode": "100755"}), MAX_FILE_BYTES)
+
+    counts = (changes.added, changes.modified, changes.renamed, changes.deleted)
+    assert counts == (1, 2, 1, 1)
+    assert (changes.total, changes.total_bytes, changes.wanted) == (5, 8, 2)
+
+
+async def test_only_contents_that_are_new_are_read(indexer: Indexer) -> None:
+    """What the index holds already, under whatever path, is not asked for again."""
+    await index(indexer, {"a": "one", "b": "two"})
+
+    read = await index(indexer, {"x": "one", "y": "one", "z": "three"}, commit="c2", job="j2")
+
+    assert read == 1
+    assert [path for path, _, _ in await find(indexer, "one")] == ["x", "y"]
+    assert await find(indexer, "two") == []
+
+
+async def test_a_full_draft_reads_everything(indexer: Indexer) -> None:
+    """A full draft makes the index anew and still tells what is different."""
+    await index(indexer, {"a": "one", "b": "two"})
+
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=True) as draft:
+        changes = await draft.compare(tree_of({"a": "one", "c": "three"}), MAX_FILE_BYTES)
+        assert draft.is_full
+        assert await fill(draft, {"a": "one", "c": "three"}) == 2
+        publication = await draft.publish("c2", {})
+
+    assert (changes.added, changes.deleted, changes.modified) == (1, 1, 0)
+    assert publication.state.note["files_indexed"] == 2
+
+
+async def test_what_is_left_out_is_told(indexer: Indexer) -> None:
+    """Binary and large files, links and submodules are named with their reasons."""
+    files: Files = {"bin": b"\0\1", "large": "l" * 2_000, "link": "target", "text": "text"}
+    tree = tree_of(files, {"link": "120000"})
+    tree.append(TreeEntry("module", "160000", "3" * 40, None))
+
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=False) as draft:
+        await draft.compare(tree, MAX_FILE_BYTES)
+        await fill(draft, files)
+        publication = await draft.publish("c", {})
+
+    assert [(some.reason, some.count, some.examples) for some in publication.skipped] == [
+        ("binary", 1, ("bin",)),
+        ("large", 1, ("large",)),
+        ("submodule", 1, ("module",)),
+        ("symlink", 1, ("link",)),
+    ]
+    assert (publication.state.files_total, publication.state.files_indexed) == (5, 1)
+    assert publication.state.note == {"files_indexed": 1, "files_skipped": 4}
+
+
+async def test_a_raised_bound_lets_large_files_in(indexer: Indexer) -> None:
+    """A file that was too large is read once the bound allows it."""
+    files: Files = {"large": "wide " * 400}
+    await index(indexer, files)
+
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=False) as draft:
+        changes = await draft.compare(tree_of(files), 10_000)
+        (wanted,) = await draft.take_wanted(10, 10_000)
+        await draft.add([Document(wanted.blob, data_of(files["large"]))])
+        await draft.publish("c2", {})
+
+    assert changes.wanted == 1
+    assert len(await find(indexer, "wide")) == 1
+
+
+async def test_the_state_is_what_was_published_last(indexer: Indexer) -> None:
+    """Commit, counts, size, job and note are kept with the index."""
+    await index(indexer, {"a": "one", "b": b"\0"}, commit="c9", job="job-9")
+
+    state = await indexer.load_state(ALICE, PROJECT)
+
+    assert state is not None
+    assert (state.commit, state.files_total, state.files_indexed) == ("c9", 2, 1)
+    assert (state.published_by, state.note["by"]) == ("job-9", "job-9")
+    assert state.bytes > 0
+
+
+async def test_a_later_run_goes_on_with_the_draft(indexer: Indexer) -> None:
+    """What an interrupted run added is found by the next run of the job, and not asked for."""
+    files: Files = {name: f"content of {name}" for name in "abcdef"}
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=True) as draft:
+        await draft.compare(tree_of(files), MAX_FILE_BYTES)
+        wanted = await draft.take_wanted(4, MAX_FILE_BYTES)
+        await draft.add(Document(f.blob, data_of(files[f.path])) for f in wanted)
+
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=2, full=True) as draft:
+        changes = await draft.compare(tree_of(files), MAX_FILE_BYTES)
+        added = await fill(draft, files)
+        publication = await draft.publish("c", {})
+
+    assert (changes.staged, changes.wanted, added) == (4, 2, 2)
+    assert publication.state.note["files_indexed"] == 6
+    assert len(await find(indexer, "content of")) == 6
+
+
+async def test_another_job_does_not_go_on_with_the_draft(indexer: Indexer) -> None:
+    """A draft belongs to its job: another one begins anew, and what was left is removed."""
+    files: Files = {"a": "one", "b": "two"}
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=True) as draft:
+        await draft.compare(tree_of(files), MAX_FILE_BYTES)
+        await fill(draft, files)
+
+    assert await index(indexer, files, job="other", full=True) == 2
+
+
+async def test_a_discarded_draft_leaves_nothing(indexer: Indexer, tmp_path: Path) -> None:
+    """A draft that is thrown away is gone, and the index stays as it was."""
+    await index(indexer, {"a": "one"})
+    before = {path.name for path in (tmp_path / "projects").rglob("*.db")}
+
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=True) as draft:
+        await draft.compare(tree_of({"b": "two"}), MAX_FILE_BYTES)
+        await fill(draft, {"b": "two"})
+        await draft.discard()
+
+    assert {path.name for path in (tmp_path / "projects").rglob("*.db")} == before
+    assert await find(indexer, "one") == [("a", 1, "one")]
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_a_draft_that_lacks_a_file_is_not_published(indexer: Indexer, *, full: bool) -> None:
+    """A draft must hold everything: else IDX-002, and searches see what they saw."""
+    await index(indexer, {"a": "one"})
+
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=full) as draft:
+        await draft.compare(tree_of({"a": "one", "b": "two"}), MAX_FILE_BYTES)
+        with pytest.raises(JobFailure) as failed:
+            await draft.publish("c2", {})
+
+    assert failed.value.failure_code == "IDX-002"
+    assert await find(indexer, "one") == [("a", 1, "one")]
+    state = await indexer.load_state(ALICE, PROJECT)
+    assert state is not None
+    assert state.commit == "c1"
+
+
+async def test_a_cancelled_draft_undoes_its_batch(indexer: Indexer) -> None:
+    """A cancel ends the work between two files, and the batch under way is not kept."""
+    reached, released = threading.Event(), threading.Event()
+
+    def stream() -> Iterator[Document]:
+        yield Document(name_of("one"), b"one")
+        reached.set()
+        released.wait(WAIT_SECONDS)
+        yield Document(name_of("two"), b"two")
+
+    async def work() -> None:
+        async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=True) as draft:
+            await draft.compare(tree_of({"a": "one", "b": "two"}), MAX_FILE_BYTES)
+            await draft.add(stream())
+
+    task = asyncio.create_task(work())
+    await asyncio.to_thread(reached.wait, WAIT_SECONDS)
+    task.cancel()
+    await asyncio.sleep(0)
+    released.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=2, full=True) as draft:
+        changes = await draft.compare(tree_of({"a": "one", "b": "two"}), MAX_FILE_BYTES)
+    assert changes.staged == 0
+
+
+async def test_an_error_of_the_source_comes_out(indexer: Indexer) -> None:
+    """What the tree or the documents raise is raised to the caller, and nothing is stored."""
+
+    def broken() -> Iterator[TreeEntry]:
+        yield TreeEntry("a", "100644", "1" * 40, 3)
+        message = "too many"
+        raise JobFailure(message, code="RES-003")
+
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=False) as draft:
+        with pytest.raises(JobFailure, match="too many"):
+            await draft.compare(broken(), MAX_FILE_BYTES)
+        assert (await draft.compare([], MAX_FILE_BYTES)).total == 0
+
+
+async def test_a_deleted_index_is_gone(indexer: Indexer, tmp_path: Path) -> None:
+    """Deleting removes all files; deleting again is fine."""
+    await index(indexer, {"a": "one"})
+
+    await indexer.delete(ALICE, PROJECT)
+    await indexer.delete(ALICE, PROJECT)
+
+    with pytest.raises(NotIndexedError):
+        await find(indexer, "one")
+    assert list((tmp_path / "projects").rglob("*.db")) == []
+
+
+async def test_an_indexer_can_be_used_after_its_close(indexer: Indexer) -> None:
+    """Closing lets go of threads; what comes later takes new ones."""
+    await index(indexer, {"a": "one"})
+    await indexer.close()
+    await indexer.close()
+
+    assert await find(indexer, "one") == [("a", 1, "one")]
+
+
+async def test_a_search_that_takes_too_long_is_refused(tmp_path: Path) -> None:
+    """The time of a search is bounded; the error says what to do."""
+    indexer = FtsIndexer(tmp_path / "projects", search_seconds=0.0)
+    await index(indexer, {"a": "one"})
+
+    with pytest.raises(InvalidParameterError, match="too long"):
+        await find(indexer, "one")
+    await indexer.close()
+
+
+async def test_an_index_of_another_format_is_made_anew(indexer: Indexer, tmp_path: Path) -> None:
+    """An index that another version wrote is no index to searches, and is replaced."""
+    await index(indexer, {"a": "one"})
+    (file,) = (tmp_path / "projects").rglob("*.db")
+    with sqlite3.connect(file) as db:
+        db.execute("UPDATE meta SET value = 'other' WHERE name = 'format'")
+    db.close()
+
+    with pytest.raises(NotIndexedError):
+        await find(indexer, "one")
+    assert await index(indexer, {"a": "one"}, job="j2") == 1
+    assert await find(indexer, "one") == [("a", 1, "one")]
+
+
+async def test_words_that_do_not_fit_the_texts_are_noticed(
+    indexer: Indexer, tmp_path: Path
+) -> None:
+    """The integrity check of the words is part of every publication of a small index."""
+    await index(indexer, {"a": "one", "b": "two"})
+    (file,) = (tmp_path / "projects").rglob("*.db")
+    with sqlite3.connect(file) as db:
+        db.execute("UPDATE words_data SET block = zeroblob(length(block)) WHERE id > 10")
+    db.close()
+
+    with pytest.raises(JobFailure) as failed:
+        await index(indexer, {"a": "one", "b": "two", "c": "three"}, job="j2", commit="c2")
+
+    assert failed.value.failure_code == "IDX-002"
+
+
+@pytest.mark.slow
+async def test_searches_go_on_while_the_index_is_replaced(indexer: Indexer) -> None:
+    """Concurrent searches see one whole publication each, also while files are replaced."""
+    await index(indexer, {"a": "word 0", "b": "word 0"})
+    seen: set[tuple[str, ...]] = set()
+    is_over = asyncio.Event()
+
+    async def search() -> None:
+        while not is_over.is_set():
+            seen.add(tuple(line for _, _, line in await find(indexer, "word")))
+
+    searching = [asyncio.create_task(search()) for _ in range(3)]
+    for number in range(1, 9):
+        text = f"word {number}"
+        await index(indexer, {"a": text, "b": text}, job=f"j{number}", full=number % 2 == 0)
+    is_over.set()
+    await asyncio.gather(*searching)
+
+    assert all(len(set(lines)) == 1 and len(lines) == 2 for lines in seen)
