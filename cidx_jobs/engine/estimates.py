@@ -34,7 +34,10 @@ KEPT_SHARES = 200
 """How many shares of guessed waits are kept for guesses over about as many ends."""
 
 FRESH_SECONDS = 0.5
-"""How long the times at which slots come free are used for all readers."""
+"""How long the times at which slots come free are used for all readers, if nothing changes."""
+
+BUSY_SECONDS = 0.02
+"""How long they are used while jobs start and end."""
 
 _ENOUGH_DURATIONS = 3
 _ENOUGH_SHARES = 10
@@ -122,9 +125,11 @@ class WaitEstimator:
         self._shares: dict[_Over | None, _Recent] = {}
         self._ends: dict[UserId | None, list[float]] = {}
         self._fresh_at = -math.inf
+        self._has_changed = False
 
     def began(self, job: Job, now: float) -> None:
         """Learn that the job runs since *now*."""
+        self._has_changed = True
         self._runs[job.job_id] = _Run(job.job_type, job.user_id, now)
         for guess in self._guesses.pop(job.job_id, {}).values():
             share = (now - guess.at + _SLACK_SECONDS) / (guess.seconds + _SLACK_SECONDS)
@@ -133,6 +138,7 @@ class WaitEstimator:
 
     def ended(self, job_id: JobId, now: float, *, is_typical: bool = True) -> None:
         """Learn that a run is over; one that was broken off is not typical of its kind."""
+        self._has_changed = True
         run = self._runs.pop(job_id, None)
         if run is None or not is_typical:
             return
@@ -257,10 +263,9 @@ class WaitEstimator:
         return self._kinds.get((run.job_type, None)) or self._kinds[None]
 
     def _refresh(self, now: float) -> None:
-        # Short jobs come and go faster.
-        fresh = min(FRESH_SECONDS, self._kinds[None].mean / 20)
+        fresh = BUSY_SECONDS if self._has_changed else FRESH_SECONDS
         if not 0 <= now - self._fresh_at < fresh:
-            self._fresh_at = now
+            self._fresh_at, self._has_changed = now, False
             self._ends.clear()
 
 
@@ -278,6 +283,7 @@ def _ends_beside(needed: float, rivals: Sequence[tuple[int, int]], busy: int) ->
         rivals: how many jobs each has before, and how many slots.
         busy: how many slots are taken in all.
     """
+    busy = max(1, busy)
     open_share = 1 - sum(slots for _, slots in rivals) / busy
     for ahead, slots in sorted(rivals, key=lambda rival: rival[0] / rival[1]):
         share = slots / busy
