@@ -156,10 +156,12 @@ class WaitEstimator:
         It is None, too, when nothing runs that could end.
 
         Args:
-            job: it waits in the queue.
+            job: a job that is queued; one that has left the queue is just being started.
             now: monotonic seconds.
             not_before: the job does not start in so many seconds, whoever else does.
         """
+        if job.job_id not in self._queue:
+            return not_before, not_before + _SLACK_SECONDS
         guess = self._guess(job, now)
         if guess is None:
             return None

@@ -101,6 +101,16 @@ def test_a_run_that_was_broken_off_teaches_nothing() -> None:
     assert shop.estimate("b1") is None
 
 
+def test_a_job_whose_start_is_being_stored_waits_no_more() -> None:
+    """A job that has left the queue and does not run yet starts at any moment."""
+    shop = make_shop(total=1, per_user=1)
+    shop.learn(60)
+    shop.line.add("a1")
+    shop.line.start()
+
+    assert shop.estimate("a1") == (0, pytest.approx(0, abs=0.5))
+
+
 def test_when_nothing_runs_no_end_is_made_up() -> None:
     """Jobs wait behind others and nothing runs, as when all is paused: there is no estimate."""
     shop = make_shop(total=1, per_user=1)
