@@ -1,0 +1,91 @@
+"""Children that outlived their server: found by their mark, and ended before anything new starts.
+
+A process is one of ours only if its environment names this very database and an older start of a
+server (guarantees.md, fact 12). Linux only: elsewhere nothing is found.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from cidx_jobs.handlers.process import RUN_MARK
+
+_PROC = Path("/proc")
+_POLL_SECONDS = 0.02
+_SECONDS = 5.0
+_START_TIME_FIELD = 19
+"""Where the start time stands in /proc/PID/stat, counted behind the name."""
+
+
+async def end_orphans(uuid: str, epoch: int, *, seconds: float = _SECONDS) -> int:
+    """Send KILL to every child of an older epoch of the database *uuid*; give their number.
+
+    Returns when they are gone, at the latest after *seconds* (a process may wait for a disk).
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    ended: set[tuple[int, str]] = set()
+    while found := await asyncio.to_thread(_kill_orphans, uuid, epoch):
+        ended |= found
+        if asyncio.get_running_loop().time() > deadline:
+            break
+        await asyncio.sleep(_POLL_SECONDS)
+    return len(ended)
+
+
+async def find_children(uuid: str) -> frozenset[int]:
+    """Give the process ids of all children, of whatever epoch, of the database *uuid*."""
+    found = await asyncio.to_thread(lambda: [pid for pid, *_ in _marked(uuid)])
+    return frozenset(found)
+
+
+def _kill_orphans(uuid: str, epoch: int) -> set[tuple[int, str]]:
+    found = set()
+    for pid, started, its_epoch in _marked(uuid):
+        if its_epoch < epoch:
+            found.add((pid, started))
+            _kill(pid, started)
+    return found
+
+
+def _kill(pid: int, started: str) -> None:
+    # The number may have become another process's since it was found: what is signalled is the
+    # one that was looked at again.
+    with contextlib.suppress(OSError):
+        handle = os.pidfd_open(pid)
+        try:
+            if _start_time(pid) == started:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
+
+
+def _marked(uuid: str) -> Iterator[tuple[int, str, int]]:
+    """Give (process id, start time, epoch) of every living process that carries our mark."""
+    if not _PROC.is_dir():
+        return
+    prefix = f"{RUN_MARK}={uuid}:".encode()
+    for entry in os.scandir(_PROC):
+        if not entry.name.isdigit():
+            continue
+        pid = int(entry.name)
+        try:
+            variables = (_PROC / entry.name / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        epochs = [part.removeprefix(prefix) for part in variables if part.startswith(prefix)]
+        started = _start_time(pid) if epochs else None
+        if started is not None and epochs[0].isdigit():
+            yield pid, started, int(epochs[0])
+
+
+def _start_time(pid: int) -> str | None:
+    """Give when the process started, in the system's ticks; None once it has ended."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else fields[_START_TIME_FIELD]

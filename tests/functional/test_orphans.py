@@ -1,0 +1,67 @@
+"""Children that outlived their server, with real processes."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cidx_jobs.handlers.orphans import end_orphans, find_children
+
+OURS = "0b7e7bb8-1d4c-4d62-9c05-4f1b7b2f4f10"
+OTHERS = "11111111-1d4c-4d62-9c05-4f1b7b2f4f10"
+
+Start = Callable[[str | None], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Give a starter of sleeping processes with a mark; what is left of them is ended."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def begin(mark: str | None) -> "subprocess.Popen[bytes]":
+        environment = {"PATH": os.environ["PATH"]} | ({"CIDXJ_RUN": mark} if mark else {})
+        child = subprocess.Popen(["sleep", "100"], env=environment, start_new_session=True)
+        started.append(child)
+        return child
+
+    yield begin
+    for child in started:
+        child.kill()
+        child.wait()
+
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+
+
+async def test_children_of_older_epochs_are_ended(start: Start) -> None:
+    """Every child of an older start of the same database is killed, at once."""
+    children = [start(f"{OURS}:{epoch}") for epoch in (1, 6)]
+    began = time.monotonic()
+
+    assert await end_orphans(OURS, 7) == 2
+
+    assert time.monotonic() - began < 2
+    assert [child.wait(5) for child in children] == [-9, -9]
+
+
+@pytest.mark.parametrize(
+    "mark", [None, f"{OURS}:7", f"{OURS}:8", f"{OTHERS}:1", f"{OURS}:x", f"{OURS}1:1", OURS]
+)
+async def test_nobody_else_is_ended(start: Start, mark: str | None) -> None:
+    """Children of this start, of other databases, and strangers live on."""
+    child = start(mark)
+
+    assert await end_orphans(OURS, 7) == 0
+
+    assert child.poll() is None
+
+
+async def test_all_children_of_a_database_are_found(start: Start) -> None:
+    """Children of any epoch of the database are found, and no others."""
+    ours = [start(f"{OURS}:{epoch}") for epoch in (1, 9)]
+    start(f"{OTHERS}:1")
+
+    assert await find_children(OURS) == {child.pid for child in ours}
