@@ -11,6 +11,7 @@ from datetime import datetime
 
 from cidx_jobs.engine.clock import EngineClock
 from cidx_jobs.engine.concurrency import ConcurrencyController
+from cidx_jobs.engine.estimates import WaitEstimator
 from cidx_jobs.engine.hooks import Hooks
 from cidx_jobs.engine.live import LiveJobs
 from cidx_jobs.engine.notifier import Notifier
@@ -38,6 +39,7 @@ class Board:
         self.controller = controller
         self.notifier = notifier
         self.hooks = Hooks()
+        self.estimator = WaitEstimator(queue, controller)
         self.pauses = Pauses()
         self.clock = clock
         self.on_room: Callable[[], None] = _nobody
@@ -158,6 +160,8 @@ class Board:
     def _move(self, before: Job | None, job: Job) -> None:
         if before is not None and before.status is JobStatus.RUNNING:
             self._leave_slot(job)
+        elif job.status is JobStatus.RUNNING:
+            self.estimator.began(job, self.clock.monotonic())
         if before is not None and before.dispatch_key != job.dispatch_key:
             self.queue.remove(job.job_id)
         if job.status is not JobStatus.QUEUED:
@@ -174,6 +178,8 @@ class Board:
         if job.status is JobStatus.RUNNING:
             return
         self.controller.give_back(job.job_id)
+        is_typical = job.status is JobStatus.COMPLETED
+        self.estimator.ended(job.job_id, self.clock.monotonic(), is_typical=is_typical)
         self.refresh_user(job.user_id)
         self.refresh_resources(job.job_type)
 

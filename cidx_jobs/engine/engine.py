@@ -71,7 +71,6 @@ class Engine:
                 ),
                 random=random.SystemRandom(),
                 load=self._load_running,
-                on_seconds=_ignore_seconds,
             )
         )
         suspects = Suspects(clock, settings.poison_after)
@@ -177,7 +176,3 @@ def retention_by_status(settings: Settings) -> dict[JobStatus, float]:
         for status in JobStatus
         if status.is_final
     }
-
-
-def _ignore_seconds(_: Job, __: float) -> None:
-    return None

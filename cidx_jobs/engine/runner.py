@@ -35,9 +35,8 @@ class Runner:
         self, *, job_types: JobTypes, recorder: RunRecorder, book: ProgressBook,
         controller: ConcurrencyController, children: ChildRunner, clock: Clock,
         retry_policy: RetryPolicy, random: Random, load: Callable[[ActiveRun], Job],
-        on_seconds: Callable[[Job, float], None],
     ) -> None:  # fmt: skip
-        """Take the parts; *on_seconds* is told how long each ended run took."""
+        """Take the parts."""
         self.job_types = job_types
         self.recorder = recorder
         self.book = book
@@ -47,7 +46,6 @@ class Runner:
         self.retry_policy = retry_policy
         self.random = random
         self.load = load
-        self.on_seconds = on_seconds
 
     def begin(self, run: ActiveRun) -> "RunningJob":
         """Start the task of a run whose job is stored as running."""
@@ -112,7 +110,6 @@ class RunningJob:
         # From here the end itself brings the progress: a report of its own would come late.
         self._runner.book.drop(self.run)
         await self._store_end(ending, elapsed)
-        self._runner.on_seconds(self._job, elapsed)
 
     async def _reach_end(self) -> Ending:
         job_type = self._runner.job_types.get(self._job.job_type)

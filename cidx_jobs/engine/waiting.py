@@ -77,7 +77,7 @@ class WaitingRoom:
             position=position,
             length=max(len(self._board.queue), position or 0),
             blocked_by=tuple(self._reasons(job)),
-            estimated_wait_seconds=None,
+            estimated_wait_seconds=self._estimate(job),
         )
 
     def tag(self, job: Job) -> str:
@@ -120,6 +120,18 @@ class WaitingRoom:
             job = live.find(job_id)
             if job is None or not job.status.is_waiting:
                 del self._seen[job_id]
+
+    def _estimate(self, job: Job) -> tuple[float, float] | None:
+        # Nobody knows when an operator goes on, or when a held job is released.
+        is_stopped = any(True for _ in self._reasons_of_pauses(job))
+        if job.status is not JobStatus.QUEUED or is_stopped:
+            return None
+        now = self._board.clock.now()
+        backoff = 0.0 if job.retry_at is None else (job.retry_at - now).total_seconds()
+        wait = self._board.estimator.estimate(
+            job, self._board.clock.monotonic(), not_before=max(0.0, backoff)
+        )
+        return None if wait is None else (round(wait[0], 1), round(wait[1], 1))
 
     def _reasons(self, job: Job) -> Iterator[str]:
         if job.status is JobStatus.CREATED:

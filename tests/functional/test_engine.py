@@ -697,3 +697,27 @@ async def test_a_cancel_in_the_moment_of_the_start_is_not_lost(open_jobs: Open) 
 
     assert {job.status for job in ends} == {JobStatus.CANCELLED}
     assert gate.running == 0
+
+
+async def test_a_waiting_job_is_told_how_long_it_may_take(open_jobs: Open) -> None:
+    """A range from recent durations; null while nothing is known."""
+    gate = Gate()
+    async with open_jobs(gate.job_type, max_running_total=1) as jobs:
+        first = await submit(jobs)
+        await gate.arrived(1)
+        unknown = jobs.manager.queue_status(await submit(jobs))
+        gate.open()
+        await jobs.wait(first.job_id, timeout=WAIT_SECONDS)
+        for _ in range(5):
+            await jobs.wait((await submit(jobs)).job_id, timeout=WAIT_SECONDS)
+        gate.close()
+        await submit(jobs)
+        await gate.arrived(8)
+        known = jobs.manager.queue_status(await submit(jobs))
+
+    assert unknown is not None
+    assert unknown.estimated_wait_seconds is None
+    assert known is not None
+    assert known.estimated_wait_seconds is not None
+    low, high = known.estimated_wait_seconds
+    assert 0 <= low <= high < 60
