@@ -108,7 +108,10 @@ def test_a_job_whose_start_is_being_stored_waits_no_more() -> None:
     shop.line.add("a1")
     shop.line.start()
 
-    assert shop.estimate("a1") == (0, pytest.approx(0, abs=0.5))
+    low, high = shop.estimate("a1") or (9, 9)
+
+    assert low == 0
+    assert high < 1
 
 
 def test_when_nothing_runs_no_end_is_made_up() -> None:
