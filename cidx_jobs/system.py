@@ -18,6 +18,7 @@ from cidx_jobs.engine.following import follow_transitions
 from cidx_jobs.engine.from_thread import FromThread
 from cidx_jobs.engine.hooks import Hook
 from cidx_jobs.engine.manager import SyncJobManager
+from cidx_jobs.handlers.orphans import end_orphans
 from cidx_jobs.handlers.process import Children
 from cidx_jobs.handlers.repository_sync import make_repository_sync
 from cidx_jobs.interfaces import Clock, Indexer, JobStore
@@ -99,6 +100,8 @@ class JobSystem:
         self._is_stopping = False
         identity = await self.persistence.open()
         try:
+            # Before anything starts: a git of a killed server may still write into a copy.
+            await end_orphans(identity.uuid, identity.epoch)
             engine = self._build_engine(identity)
             await engine.start()
         except BaseException:
