@@ -1,21 +1,20 @@
 """Tokens, at whoever owns the data directory: its server, or nobody and so this command."""
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from cidx_jobs.cli.configuration import read_settings
 from cidx_jobs.cli.exits import Exit
 from cidx_jobs.cli.output import print_json, print_lines
+from cidx_jobs.cli.ownership import find_directory, named_server, running_server
 from cidx_jobs.cli.running import ask, run_async
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.text import escape, table
-from cidx_jobs.client import JobsClient, ServerBusyError
+from cidx_jobs.client import JobsClient
 from cidx_jobs.engine.clock import SystemClock
-from cidx_jobs.model.errors import AlreadyOwnedError, TokenNotFoundError
-from cidx_jobs.model.ids import UserId
+from cidx_jobs.model.errors import AlreadyOwnedError, TokenNotFoundError, ValidationError
+from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, UserId
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.accounts import make_token
 from cidx_jobs.store.persistence import JobPersistence
@@ -42,6 +41,7 @@ def create(
         )
 
     async def in_directory(store: JobPersistence) -> NewTokenDocument:
+        _check_user(user)
         text, token = make_token(
             UserId(user),
             scope,
@@ -99,18 +99,16 @@ def _at_owner(
     at_server: Callable[[JobsClient], Awaitable[T]],
     in_directory: Callable[[JobPersistence], Awaitable[T]],
 ) -> T:
-    is_directory_named = data_dir is not None or config is not None
-    if target.named_server and target.token and not is_directory_named:
-        return ask(target, at_server)
-    directory = DataDirectory(read_settings(config, data_dir=data_dir).data_dir)
-    if target.named_server and not is_directory_named and not directory.root.exists():
-        return ask(target, at_server)
+    named = named_server(target, data_dir, config)
+    if named is not None:
+        return ask(named, at_server)
+    directory = find_directory(data_dir, config)
     # To own the directory is the only proof that no server does; what is written in
     # server.json may be old, and its port somebody else's by now.
     try:
         return run_async(_with_store(directory, in_directory))
     except AlreadyOwnedError:
-        return ask(_running_server(directory, as_json=target.as_json), at_server)
+        return ask(running_server(directory, as_json=target.as_json), at_server)
 
 
 async def _with_store(
@@ -124,14 +122,10 @@ async def _with_store(
         await store.close()
 
 
-def _running_server(directory: DataDirectory, *, as_json: bool) -> Target:
-    try:
-        url = json.loads(directory.server_file.read_text("utf-8"))["url"]
-        token = directory.admin_token.read_text("utf-8").strip()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"a server owns {directory.root} and does not say where it is: {error}"
-        raise ServerBusyError(message) from error
-    return Target(str(url), token, as_json=as_json)
+def _check_user(user_id: str) -> None:
+    if not 1 <= len(user_id) <= MAX_USER_ID_CHARACTERS or not user_id.isprintable():
+        rule = f"it has 1 to {MAX_USER_ID_CHARACTERS} printable characters"
+        raise ValidationError.at("/user_id", rule)
 
 
 def _rows(tokens: Sequence[TokenDocument]) -> list[tuple[str, ...]]:

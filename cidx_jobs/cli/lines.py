@@ -1,6 +1,6 @@
 """A job in words: one line while it moves, a few when it is at rest. Pure functions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from cidx_jobs.cli.text import cells, duration, escape, fit, fit_path
@@ -52,11 +52,16 @@ def change_line(job: JobDocument) -> str:
     return " ".join(part for part in parts if part)
 
 
-def report(job: JobDocument, now: datetime) -> Iterator[str]:
-    """Yield the lines that say how a job stands or ended, and what can be done about it."""
+def report(
+    job: JobDocument, now: datetime, tint: Callable[[JobStatus], str] = str
+) -> Iterator[str]:
+    """Yield the lines that say how a job stands or ended, and what can be done about it.
+
+    *tint* gives the status as it is shown.
+    """
     yield " ".join(
         part
-        for part in (f"job {job.job_id} {job.status}", _resting_detail(job), _took(job))
+        for part in (f"job {job.job_id} {tint(job.status)}", _resting_detail(job), _took(job))
         if part
     )
     yield _fact("project", f"{escape(job.project_id)} ({escape(job.job_type)})")

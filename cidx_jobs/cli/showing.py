@@ -10,7 +10,7 @@ from cidx_jobs.cli.display import terminal_width
 from cidx_jobs.cli.exits import Exit
 from cidx_jobs.cli.lines import report
 from cidx_jobs.cli.naming import find_job
-from cidx_jobs.cli.output import print_json, print_lines, say
+from cidx_jobs.cli.output import print_json, print_lines, say, tint
 from cidx_jobs.cli.running import ask
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.text import duration, escape, table
@@ -28,7 +28,7 @@ def show_job(target: Target, name: str) -> Exit:
     if target.as_json:
         print_json(job)
     else:
-        print_lines(report(job, datetime.now(UTC)))
+        print_lines(report(job, datetime.now(UTC), tint))
     return Exit.DONE
 
 

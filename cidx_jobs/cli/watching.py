@@ -14,7 +14,7 @@ from cidx_jobs.cli.display import REDRAW_SECONDS, Display, make_display
 from cidx_jobs.cli.exits import Exit
 from cidx_jobs.cli.failures import exit_code_of_job
 from cidx_jobs.cli.lines import report, resumption
-from cidx_jobs.cli.output import print_json, print_lines, say
+from cidx_jobs.cli.output import print_json, print_lines, say, tint
 from cidx_jobs.cli.prompt import confirms
 from cidx_jobs.cli.running import ask
 from cidx_jobs.cli.target import Target
@@ -116,7 +116,7 @@ class _Watch:
         if self.target.as_json:
             print_json(job)
         else:
-            print_lines(report(job, datetime.now(UTC)))
+            print_lines(report(job, datetime.now(UTC), tint))
         return exit_code_of_job(job)
 
     def _late(self, error: JobTimeoutError) -> Exit:

@@ -3,12 +3,13 @@
 from collections.abc import Awaitable, Callable
 from typing import Self
 
+from cidx_jobs.client.admin_routes import AdminRoutes
 from cidx_jobs.client.job_routes import JobRoutes
 from cidx_jobs.client.server_routes import ServerRoutes
 from cidx_jobs.client.transport import Transport
 
 
-class JobsClient(JobRoutes, ServerRoutes):
+class JobsClient(JobRoutes, ServerRoutes, AdminRoutes):
     """A client of one server; an async context manager.
 
     Every method raises `NetworkConnectionError` when no answer comes and another

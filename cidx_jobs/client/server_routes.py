@@ -1,12 +1,7 @@
-"""The routes of everything but jobs: events, the queue, projects, access, the server itself."""
-
-from collections.abc import Mapping
-from typing import Any
+"""The routes of the server and of projects: events, queue, job types, search, health."""
 
 from cidx_jobs.client.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
-from cidx_jobs.wire.access import NewTokenDocument, TokenListDocument
-from cidx_jobs.wire.bodies import TokenBody
 from cidx_jobs.wire.events import EventListDocument
 from cidx_jobs.wire.projects import ProjectDocument, ProjectListDocument, SearchDocument
 from cidx_jobs.wire.service import (
@@ -73,51 +68,6 @@ class ServerRoutes(Routes):
             {"q": text, "limit": limit, "path": path},
         )
         return answer.decode(SearchDocument)
-
-    async def create_token(
-        self,
-        user_id: str,
-        scope: str = "write",
-        *,
-        lifetime_seconds: float | None = None,
-        label: str | None = None,
-    ) -> NewTokenDocument:
-        """Make an access token; its text is shown this once.
-
-        Raises:
-            PermissionDeniedError: the caller is no admin.
-        """
-        body = TokenBody(
-            user_id=user_id, scope=scope, lifetime_seconds=lifetime_seconds, label=label
-        )
-        # A repeat after an unknown outcome would leave a second token that nobody knows.
-        call = Call(method="POST", path="/api/admin/tokens", body=body, is_safe=False)
-        return (await self._ask(call)).decode(NewTokenDocument)
-
-    async def list_tokens(self) -> TokenListDocument:
-        """Give all access tokens, without their texts.
-
-        Raises:
-            PermissionDeniedError: the caller is no admin.
-        """
-        return (await self._get("/api/admin/tokens")).decode(TokenListDocument)
-
-    async def revoke_token(self, token_id: str) -> None:
-        """Revoke an access token at once.
-
-        Raises:
-            NotFoundError: there is no such token.
-            PermissionDeniedError: the caller is no admin.
-        """
-        await self._ask(Call(method="DELETE", path=f"/api/admin/tokens/{quoted(token_id)}"))
-
-    async def get_stats(self) -> Mapping[str, Any]:
-        """Give the counts of the whole server.
-
-        Raises:
-            PermissionDeniedError: the caller is no admin.
-        """
-        return (await self._get("/api/admin/stats")).decode(dict[str, Any])
 
     async def get_livez(self) -> AliveDocument:
         """Tell that the server's loop turns."""

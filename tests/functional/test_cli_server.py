@@ -363,7 +363,8 @@ def test_the_live_line_fits_the_terminal(server: Server, columns: int) -> None:
     assert all(cells(line) < columns for line in live)
     assert all("% walking" in line for line in live[1:])
     assert any("file_0" in line or ".py" in line for line in live)
-    assert f"job {job_id} completed" in terminal.output
+    assert f"job {job_id} " in terminal.output
+    assert "  phases      walking" in terminal.output
 
 
 def test_the_live_line_follows_a_resize(server: Server) -> None:
@@ -400,6 +401,22 @@ def test_hostile_names_do_not_reach_the_terminal(server: Server) -> None:
     assert "evil\\x1b[2J\\u202egpj.py" in terminal.output
     assert "\x1b[2J" not in terminal.output
     assert "\u202e" not in terminal.output
+
+
+@pytest.mark.parametrize(("no_color", "is_plain"), [("", False), ("1", True)])
+def test_colours_can_be_switched_off(server: Server, no_color: str, *, is_plain: bool) -> None:
+    """A terminal gets the status in its colour, unless NO_COLOR is set."""
+    job_id = server.submit("steps", "count=0")
+    server.cli("wait", job_id)
+    env = {**server.env, "NO_COLOR": no_color}
+    terminal = Terminal([*CLI, "status", job_id], env, columns=80)
+    try:
+        terminal.finish()
+    finally:
+        terminal.close()
+
+    assert ("\x1b[32mcompleted" in terminal.output) is not is_plain
+    assert "\x1b" not in server.cli("status", job_id).out
 
 
 def watch_in_terminal(server: Server) -> Terminal:
@@ -516,6 +533,38 @@ def test_tokens_are_made_at_the_server_or_in_the_directory(tmp_path: Path) -> No
     assert "alice" in after.out
     assert "bob" not in after.out
     assert cli("token", "revoke", "nonsense").code == 7
+    assert cli("token", "create", "a\nb").code == 1
+
+
+def test_an_operator_changes_the_server(server: Server, tmp_path: Path) -> None:
+    """Limits, pauses and the drain, by the directory or by the name of the server."""
+    directory = ["--data-dir", str(server.data_dir)]
+
+    stats = server.cli("admin", "stats", "--json", *directory).json
+    limits = server.cli("admin", "limits", "--set", "resources.git=7", "--json", *directory).json
+    wrong = server.cli("admin", "limits", "--set", "max_running_total=0", *directory)
+    unknown = server.cli("admin", "limits", "--set", "colour=1")
+    paused = server.cli("admin", "pause", "--user", "eve", "--json").json
+    resumed = server.cli("admin", "resume", "--user", "eve", "--json").json
+    draining = server.cli("admin", "drain")
+    refused = server.cli("submit", "steps", "-p", "p", "--json")
+    ended = server.cli("admin", "drain", "--off", "--json").json
+    nowhere = server.cli("admin", "stats", "--data-dir", str(tmp_path))
+
+    assert stats["slots"]["max_running_total"] == 50
+    assert limits["resources"]["git"] == 7
+    assert wrong.code == 1
+    assert "max_running_total" in wrong.err
+    assert unknown.code == 64
+    assert paused["users"] == ["eve"]
+    assert resumed["users"] == []
+    assert "draining               yes" in draining.out
+    assert refused.code == 1
+    assert refused.json["error"]["code"] == "draining"
+    assert ended["draining"] is False
+    assert nowhere.code == 1
+    assert "--data-dir" in nowhere.err
+    assert "50" in server.cli("admin", "stats").out
 
 
 def test_a_start_that_is_refused_says_why(server: Server, tmp_path: Path) -> None:

@@ -1,0 +1,143 @@
+"""What the commands of an operator do."""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from cidx_jobs.cli.exits import Exit
+from cidx_jobs.cli.output import print_json, print_lines
+from cidx_jobs.cli.ownership import owning_server
+from cidx_jobs.cli.running import ask
+from cidx_jobs.cli.target import Target
+from cidx_jobs.cli.text import duration, escape
+from cidx_jobs.cli.wanting import read_pairs
+from cidx_jobs.client import JobsClient
+from cidx_jobs.wire.bodies import LimitsBody
+from cidx_jobs.wire.coding import Document
+from cidx_jobs.wire.service import PausesDocument, QuantilesDocument, StatsDocument
+
+D = TypeVar("D", bound=Document)
+
+_RESOURCE = "resources."
+
+
+def show_stats(target: Target, data_dir: Path | None, config: Path | None) -> Exit:
+    """Show the counts of the server."""
+    server = owning_server(target, data_dir, config)
+    return _show(target, ask(server, JobsClient.get_stats), _stats_lines)
+
+
+def show_limits(
+    target: Target, data_dir: Path | None, config: Path | None, changes: Iterable[str]
+) -> Exit:
+    """Show the limits, after putting the *changes* (``NAME=N``) in force.
+
+    Raises:
+        click.UsageError: a change is not understood.
+    """
+    wanted = _read_limits(changes)
+    server = owning_server(target, data_dir, config)
+
+    async def work(client: JobsClient) -> Document:
+        return await (client.change_limits(**wanted) if wanted else client.get_limits())
+
+    return _show(target, ask(server, work), _member_lines)
+
+
+def set_pause(
+    target: Target,
+    data_dir: Path | None,
+    config: Path | None,
+    *,
+    user: str | None,
+    job_type: str | None,
+    is_paused: bool,
+) -> Exit:
+    """Keep jobs from starting, or let them."""
+
+    async def work(client: JobsClient) -> PausesDocument:
+        change = client.pause if is_paused else client.resume
+        return await change(user_id=user, job_type=job_type)
+
+    return _show(target, _at_owner(target, data_dir, config, work), _member_lines)
+
+
+def set_drain(
+    target: Target, data_dir: Path | None, config: Path | None, *, is_draining: bool
+) -> Exit:
+    """Refuse new jobs, or take them."""
+    work = JobsClient.drain if is_draining else JobsClient.end_drain
+    return _show(target, _at_owner(target, data_dir, config, work), _member_lines)
+
+
+def _at_owner(
+    target: Target,
+    data_dir: Path | None,
+    config: Path | None,
+    work: Callable[[JobsClient], Awaitable[D]],
+) -> D:
+    return ask(owning_server(target, data_dir, config), work)
+
+
+def _show(target: Target, document: D, lines: Callable[[D], Iterator[str]]) -> Exit:
+    if target.as_json:
+        print_json(document)
+    else:
+        print_lines(lines(document))
+    return Exit.DONE
+
+
+def _read_limits(changes: Iterable[str]) -> dict[str, Any]:
+    limits: dict[str, Any] = {}
+    for name, value in read_pairs(changes, "--set").items():
+        if not value.isascii() or not value.isdigit():
+            message = f"--set {name}={value}: it must be a whole number"
+            raise click.UsageError(message)
+        if name.startswith(_RESOURCE):
+            limits.setdefault("resources", {})[name.removeprefix(_RESOURCE)] = int(value)
+        elif name in LimitsBody.__struct_fields__ and name.startswith("max_"):
+            limits[name] = int(value)
+        else:
+            message = f"--set {name}: there is no such limit"
+            raise click.UsageError(message)
+    return limits
+
+
+def _member_lines(document: Document) -> Iterator[str]:
+    for name, value in msgspec.to_builtins(document).items():
+        yield f"{name:<22} {_words(value)}"
+
+
+def _words(value: Any) -> str:
+    match value:
+        case dict():
+            return ", ".join(f"{escape(name)}={part}" for name, part in value.items()) or "-"
+        case list() | tuple():
+            return ", ".join(map(escape, value)) or "-"
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return escape(value)
+
+
+def _stats_lines(stats: StatsDocument) -> Iterator[str]:
+    slots = stats.slots
+    yield f"{'jobs':<12} {_words(stats.by_status)}"
+    yield f"{'types':<12} {_words(stats.by_type)}"
+    yield f"{'users':<12} {_words(stats.by_user)}"
+    yield f"{'waits':<12} {_quantiles(stats.wait_seconds)}"
+    yield f"{'runs':<12} {_quantiles(stats.run_seconds)}"
+    yield f"{'slots':<12} {slots.running} of {slots.max_running_total}"
+    for name, use in slots.resources.items():
+        yield f"{'':<12} {escape(name)} {use.used} of {use.limit}, {use.waiting} waiting"
+    yield f"{'waiters':<12} {stats.waiters}"
+    yield f"{'database':<12} {stats.database_bytes:,} bytes, log {stats.wal_bytes:,} bytes"
+
+
+def _quantiles(seconds: QuantilesDocument) -> str:
+    if seconds.p50 is None or seconds.p95 is None:
+        return "-"
+    return f"{duration(seconds.p50)} in the middle, {duration(seconds.p95)} at 95 %"

@@ -1,0 +1,79 @@
+"""Which server is administered, and with whose token: the one that is named, or the directory's.
+
+A server writes where it is and the token of its administrator into its data directory; whoever
+can read those files may administer it.
+"""
+
+import json
+from pathlib import Path
+
+from cidx_jobs.cli.configuration import read_settings
+from cidx_jobs.cli.target import Target
+from cidx_jobs.client import ServerBusyError
+from cidx_jobs.model.errors import AlreadyOwnedError, SettingsError, StartRefusedError
+from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.owner import take_ownership
+
+
+def named_server(target: Target, data_dir: Path | None, config: Path | None) -> Target | None:
+    """Give the server that was named, or None when it is the directory that counts.
+
+    A directory that is named counts more than a server that is. Without a token of the user's
+    own, a server that the directory belongs to is asked with the directory's.
+    """
+    if target.named_server is None or data_dir is not None or config is not None:
+        return None
+    if target.token is not None:
+        return target
+    try:
+        own = running_server(find_directory(None, None), as_json=target.as_json)
+    except (ServerBusyError, SettingsError):
+        return target
+    return own if own.server == target.server.rstrip("/") else target
+
+
+def find_directory(data_dir: Path | None, config: Path | None) -> DataDirectory:
+    """Give the data directory that flags, environment and file name.
+
+    Raises:
+        SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
+    """
+    return DataDirectory(read_settings(config, data_dir=data_dir).data_dir)
+
+
+def owning_server(target: Target, data_dir: Path | None, config: Path | None) -> Target:
+    """Give the server to administer, with a token for that.
+
+    Raises:
+        StartRefusedError: no server owns the directory.
+        ServerBusyError: one does, and does not say where it is.
+        SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
+    """
+    named = named_server(target, data_dir, config)
+    if named is not None:
+        return named
+    directory = find_directory(data_dir, config)
+    # To own the directory is the only proof that no server does; what is written in
+    # server.json may be old, and its port somebody else's by now.
+    try:
+        if directory.root.exists():
+            take_ownership(directory).release()
+    except AlreadyOwnedError:
+        return running_server(directory, as_json=target.as_json)
+    message = f"no server owns {directory.root}: name its directory with --data-dir"
+    raise StartRefusedError(message)
+
+
+def running_server(directory: DataDirectory, *, as_json: bool) -> Target:
+    """Give the server that owns the directory, as it says where it is.
+
+    Raises:
+        ServerBusyError: it does not say.
+    """
+    try:
+        url = json.loads(directory.server_file.read_text("utf-8"))["url"]
+        token = directory.admin_token.read_text("utf-8").strip()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"a server owns {directory.root} and does not say where it is: {error}"
+        raise ServerBusyError(message) from error
+    return Target(str(url), token, as_json=as_json)
