@@ -15,7 +15,7 @@ from cidx_jobs.model.errors import (
     StoreError,
 )
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job import Job, Transition
+from cidx_jobs.model.job import Job, JobStatus, Transition
 from cidx_jobs.model.queries import Change, RunGuard
 from cidx_jobs.store.rows import (
     CHANGING_COLUMNS,
@@ -25,6 +25,7 @@ from cidx_jobs.store.rows import (
     encode_changing,
     encode_fixed,
     encode_progress,
+    parameter,
 )
 from cidx_jobs.store.transaction import Transaction
 
@@ -34,15 +35,15 @@ IDEMPOTENCY_MICROSECONDS = 24 * 3_600 * 1_000_000
 # Constant text, put together from the columns of `rows` once.
 _INSERT_JOB = (
     f"INSERT INTO jobs ({', '.join(JOB_COLUMNS)}) "  # noqa: S608
-    f"VALUES ({', '.join('?' * len(JOB_COLUMNS))})"
+    f"VALUES ({', '.join(map(parameter, JOB_COLUMNS))})"
 )
 _UPDATE_JOB = (
-    f"UPDATE jobs SET {' = ?, '.join(CHANGING_COLUMNS)} = ? "  # noqa: S608
+    f"UPDATE jobs SET {', '.join(f'{name} = {parameter(name)}' for name in CHANGING_COLUMNS)} "  # noqa: S608
     "WHERE job_id = ? AND version = ?"
 )
 _UPDATE_RUN = f"{_UPDATE_JOB} AND run = ? AND status = 'running'"
 _UPDATE_PROGRESS = (
-    f"UPDATE jobs SET {' = ?, '.join(PROGRESS_COLUMNS)} = ? "  # noqa: S608
+    f"UPDATE jobs SET {', '.join(f'{name} = {parameter(name)}' for name in PROGRESS_COLUMNS)} "  # noqa: S608
     "WHERE job_id = ? AND version = ? AND run = ? AND status = 'running'"
 )
 _FIND_RUN = "SELECT 1 FROM jobs WHERE job_id = ? AND run = ? AND status = 'running'"
@@ -113,6 +114,7 @@ def save_changes(
             _insert_job(transaction, change, values)
         else:
             _update_job(transaction, change, values)
+        _count(transaction, change)
         if change.drops_checkpoint:
             transaction.execute(_DROP_CHECKPOINT, (change.job.job_id,))
         logged += map(transaction.log, change.transitions)
@@ -174,6 +176,22 @@ def _update_job(transaction: Transaction, change: Change, values: Row) -> None:
         raise _refusal(change, error) from error
     if transaction.row_count != 1:
         raise StaleVersionError(change.job.job_id, change.base_version)
+
+
+def _count(transaction: Transaction, change: Change) -> None:
+    job, before = change.job, _status_before(change)
+    if before is job.status:
+        return
+    if before is not None and before.is_final:
+        transaction.count_final(job, before, -1)
+    if job.finished_at is not None:
+        transaction.count_final(job, job.status, 1)
+
+
+def _status_before(change: Change) -> JobStatus | None:
+    if change.base_version == 0:
+        return None
+    return change.transitions[0].from_status if change.transitions else change.job.status
 
 
 def _refusal(change: Change, error: sqlite3.IntegrityError) -> Exception:

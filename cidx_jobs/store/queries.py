@@ -15,7 +15,13 @@ from cidx_jobs.model.job import Job, JobStatus, Transition
 from cidx_jobs.model.queries import EventQuery, JobPage, JobQuery
 from cidx_jobs.store import ranges
 from cidx_jobs.store.ranges import Range
-from cidx_jobs.store.rows import JOB_COLUMNS, decode_job, decode_transition, to_microseconds
+from cidx_jobs.store.rows import (
+    EVENT_COLUMNS,
+    JOB_COLUMNS,
+    decode_job,
+    decode_transition,
+    to_microseconds,
+)
 
 COUNTED = 10_000
 """The highest total with filters other than user, status and type (api.md, 1.6)."""
@@ -50,9 +56,7 @@ AND status IN (SELECT value FROM json_each(:statuses))
 """
 _COUNT_LIVE_OF_USER = f"{_COUNT_LIVE} AND user_id = :user_id"
 
-_EVENT_COLUMNS = (
-    "seq, job_id, version, user_id, event, from_status, to_status, at, attempt, run, reason"
-)
+_EVENT_COLUMNS = ", ".join(EVENT_COLUMNS)
 _ALL_EVENTS = f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq > :after ORDER BY seq LIMIT :limit"  # noqa: S608
 _EVENTS_OF_USER = f"""
 SELECT {_EVENT_COLUMNS} FROM events INDEXED BY events_of_user

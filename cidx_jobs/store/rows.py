@@ -2,6 +2,9 @@
 
 A time is stored as whole microseconds since 1970 in UTC; a value that is made of parts as JSON
 text. A JSON column that holds the model's default is NULL.
+
+None is not bound as a parameter: sqlite3 looks for an adapter of it each time, which takes ten
+times as long as the binding. `ABSENT` is bound in its place, and `parameter` makes NULL of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +31,9 @@ from cidx_jobs.model.job import (
 )
 
 Row = tuple[Any, ...]
+
+ABSENT = -(2**63)
+"""Stands for None in the rows of jobs and of the log on their way in; no member can be it."""
 
 FIXED_COLUMNS = (
     "job_id",
@@ -82,8 +88,52 @@ CHANGING_COLUMNS = (
 )
 """What a transition may change."""
 
+NULLABLE_COLUMNS = frozenset(
+    {
+        "phase",
+        "message",
+        "progress_detail",
+        "phases",
+        "warnings",
+        "place",
+        "start_at",
+        "retry_at",
+        "key_level",
+        "key_turn",
+        "key_arrival",
+        "queued_at",
+        "started_at",
+        "finished_at",
+        "cancel_requested_at",
+        "cancel_reason",
+        "labels",
+        "options",
+        "checkpoint",
+        "result",
+        "error",
+        "attempts",
+        "from_status",
+        "reason",
+    }
+)
+
+EVENT_COLUMNS = (
+    "seq",
+    "job_id",
+    "version",
+    "user_id",
+    "event",
+    "from_status",
+    "to_status",
+    "at",
+    "attempt",
+    "run",
+    "reason",
+)
+
 JOB_COLUMNS = (*FIXED_COLUMNS, *CHANGING_COLUMNS)
 
+_NO_KEY = (ABSENT, ABSENT, ABSENT)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _to_json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
@@ -93,6 +143,11 @@ _read_warnings = msgspec.json.Decoder(tuple[JobWarning, ...]).decode
 _read_attempts = msgspec.json.Decoder(tuple[AttemptRecord, ...]).decode
 _read_checkpoint = msgspec.json.Decoder(CheckpointInfo).decode
 _read_error = msgspec.json.Decoder(JobError).decode
+
+
+def parameter(column: str) -> str:
+    """Give the parameter mark of a column."""
+    return f"nullif(?, {ABSENT})" if column in NULLABLE_COLUMNS else "?"
 
 
 def to_microseconds(at: datetime) -> int:
@@ -134,9 +189,9 @@ def encode_progress(job: Job) -> Row:
         job.version,
         to_microseconds(job.updated_at),
         job.progress,
-        job.phase,
-        job.message,
-        None if job.progress_detail is NO_DETAIL else to_json(job.progress_detail),
+        ABSENT if job.phase is None else job.phase,
+        ABSENT if job.message is None else job.message,
+        ABSENT if job.progress_detail is NO_DETAIL else to_json(job.progress_detail),
         _filled(job.phases),
         _filled(job.warnings),
     )
@@ -145,7 +200,7 @@ def encode_progress(job: Job) -> Row:
 def encode_changing(job: Job) -> Row:
     """Give the values of `CHANGING_COLUMNS`."""
     key = job.dispatch_key
-    level, turn, arrival = (None, None, None) if key is None else key
+    level, turn, arrival = _NO_KEY if key is None else key
     return (
         *encode_progress(job),
         job.status.value,
@@ -156,8 +211,8 @@ def encode_changing(job: Job) -> Row:
         job.run,
         job.epoch,
         job.losses,
-        None if job.place is None else job.place.value,
-        job.hold,
+        ABSENT if job.place is None else job.place.value,
+        int(job.hold),
         _moment(job.start_at),
         _moment(job.retry_at),
         level,
@@ -167,7 +222,7 @@ def encode_changing(job: Job) -> Row:
         _moment(job.started_at),
         _moment(job.finished_at),
         _moment(job.cancel_requested_at),
-        job.cancel_reason,
+        ABSENT if job.cancel_reason is None else job.cancel_reason,
         _filled(job.labels),
         _filled(job.options),
         _present(job.checkpoint),
@@ -238,12 +293,12 @@ def encode_transition(transition: Transition, sequence: int) -> Row:
         transition.version,
         transition.user_id,
         transition.event,
-        None if before is None else before.value,
+        ABSENT if before is None else before.value,
         transition.to_status.value,
         to_microseconds(transition.at),
         transition.attempt,
         transition.run,
-        transition.reason,
+        ABSENT if transition.reason is None else transition.reason,
     )
 
 
@@ -282,17 +337,17 @@ def numbered(transition: Transition, sequence: int) -> Transition:
     )
 
 
-def _moment(at: datetime | None) -> int | None:
-    return None if at is None else to_microseconds(at)
+def _moment(at: datetime | None) -> int:
+    return ABSENT if at is None else to_microseconds(at)
 
 
 def _time(value: int | None) -> datetime | None:
     return None if value is None else from_microseconds(value)
 
 
-def _filled(value: Mapping[str, Any] | Sequence[Any]) -> str | None:
-    return to_json(value) if value else None
+def _filled(value: Mapping[str, Any] | Sequence[Any]) -> str | int:
+    return to_json(value) if value else ABSENT
 
 
-def _present(value: JsonObject | CheckpointInfo | JobError | None) -> str | None:
-    return None if value is None else to_json(value)
+def _present(value: JsonObject | CheckpointInfo | JobError | None) -> str | int:
+    return ABSENT if value is None else to_json(value)

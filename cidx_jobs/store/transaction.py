@@ -4,6 +4,7 @@ This module runs on the writing connection's thread; it knows no asyncio.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -11,13 +12,29 @@ from typing import Any, NamedTuple
 import attrs
 
 from cidx_jobs.model.errors import OwnerLostError
-from cidx_jobs.model.job import Transition
-from cidx_jobs.store.rows import Row, encode_transition, numbered
+from cidx_jobs.model.job import Job, JobStatus, Transition
+from cidx_jobs.store.rows import (
+    EVENT_COLUMNS,
+    Row,
+    encode_transition,
+    numbered,
+    parameter,
+)
 
 _OWN_THE_BATCH = """
 UPDATE owner SET batch = batch + 1, sequence = ?, clock_seconds = ? WHERE id = 1 AND epoch = ?
 """
-_INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_EVENT = (
+    f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 - constants of `rows`
+    f"VALUES ({', '.join(map(parameter, EVENT_COLUMNS))})"
+)
+_COUNT_IN = """
+INSERT INTO finals (user_id, job_type, status, jobs) VALUES (?, ?, ?, ?)
+ON CONFLICT (user_id, job_type, status) DO UPDATE SET jobs = jobs + excluded.jobs
+"""
+_COUNT_OUT = """
+UPDATE finals SET jobs = jobs + ?4 WHERE user_id = ?1 AND job_type = ?2 AND status = ?3
+"""
 
 # Errors that concern one statement; every other error of SQLite concerns the whole store.
 _OF_ONE_STATEMENT = frozenset(
@@ -60,12 +77,26 @@ class CommitUnknownError(Exception):
         self.ledger = ledger
 
 
+FinalsKey = tuple[str, str, str]
+"""User, job type and status, as in the table `finals`."""
+
+
+class Mark(NamedTuple):
+    """How far a transaction had come before an operation."""
+
+    sequence: int
+    counted: int
+
+
 class _IsolationNeededError(Exception):
     """An operation failed after it had written: its neighbours must be run again."""
 
 
 class Transaction:
-    """What an operation writes through; it lives as long as its batch."""
+    """What an operation writes through; it lives as long as its batch.
+
+    What every operation adds to (the log, the counts) is gathered and written once a batch.
+    """
 
     def __init__(self, connection: sqlite3.Connection, sequence: int) -> None:
         """Go on numbering the log after *sequence*."""
@@ -74,6 +105,7 @@ class Transaction:
         self._cursor = connection.cursor()
         self.execute = self._cursor.execute
         self._log: list[Row] = []
+        self._counted: list[tuple[FinalsKey, int]] = []
 
     @property
     def row_count(self) -> int:
@@ -86,17 +118,33 @@ class Transaction:
         self._log.append(encode_transition(transition, self.sequence))
         return numbered(transition, self.sequence)
 
+    def count_final(self, job: Job, status: JobStatus, change: int) -> None:
+        """Count a job in (1) or out (-1) of its user's and type's jobs of a final status."""
+        self._counted.append(((job.user_id, job.job_type, status.value), change))
+
     def flush(self) -> None:
-        """Write the rows of the log that are still to be written."""
+        """Write what was gathered and is still to be written."""
         if self._log:
             self._cursor.executemany(_INSERT_EVENT, self._log)
             self._log.clear()
+        if self._counted:
+            sums: Counter[FinalsKey] = Counter()
+            for key, change in self._counted:
+                sums[key] += change
+            self._cursor.executemany(_COUNT_OUT, [(*key, n) for key, n in sums.items() if n < 0])
+            self._cursor.executemany(_COUNT_IN, [(*key, n) for key, n in sums.items() if n > 0])
+            self._counted.clear()
 
-    def forget_after(self, sequence: int) -> None:
-        """Take back the numbers after *sequence*, and their rows that are not written yet."""
-        surplus = self.sequence - sequence
+    def mark(self) -> Mark:
+        """Give the point that `forget_after` goes back to."""
+        return Mark(self.sequence, len(self._counted))
+
+    def forget_after(self, mark: Mark) -> None:
+        """Take back what was gathered after *mark* and is not written."""
+        surplus = self.sequence - mark.sequence
         del self._log[max(0, len(self._log) - surplus) :]
-        self.sequence = sequence
+        del self._counted[mark.counted :]
+        self.sequence = mark.sequence
 
 
 Operation = Callable[[Transaction], Any]
@@ -176,7 +224,7 @@ def _run_plain(
     connection: sqlite3.Connection, transaction: Transaction, operation: Operation
 ) -> Outcome:
     before = connection.total_changes
-    sequence = transaction.sequence
+    mark = transaction.mark()
     try:
         return Outcome(value=operation(transaction))
     except Exception as error:
@@ -184,7 +232,7 @@ def _run_plain(
             raise
         # Nothing to undo: most refusals are a guard that met no row.
         if connection.in_transaction and connection.total_changes == before:
-            transaction.forget_after(sequence)
+            transaction.forget_after(mark)
             return Outcome(error=error)
         raise _IsolationNeededError from error
 
@@ -192,7 +240,7 @@ def _run_plain(
 def _run_in_savepoint(
     connection: sqlite3.Connection, transaction: Transaction, operation: Operation
 ) -> Outcome:
-    sequence = transaction.sequence
+    mark = transaction.mark()
     connection.execute("SAVEPOINT operation")
     try:
         value = operation(transaction)
@@ -202,7 +250,7 @@ def _run_in_savepoint(
             raise
         connection.execute("ROLLBACK TO operation")
         connection.execute("RELEASE operation")
-        transaction.forget_after(sequence)
+        transaction.forget_after(mark)
         return Outcome(error=error)
     connection.execute("RELEASE operation")
     return Outcome(value=value)

@@ -22,13 +22,16 @@ INSERT INTO controls (id, limits, pauses) VALUES (1, ?, ?)
 ON CONFLICT (id) DO UPDATE SET limits = excluded.limits, pauses = excluded.pauses
 """
 FIND_EXPIRED = """
-SELECT finished_at, row, job_id FROM jobs INDEXED BY jobs_expiry
+SELECT finished_at, row, job_id, user_id, job_type, status FROM jobs INDEXED BY jobs_expiry
 WHERE finished_at IS NOT NULL AND status = ? AND finished_at < ?
 ORDER BY finished_at LIMIT ?
 """
 _LAST_EVENT = "SELECT max(seq) FROM events WHERE job_id = ?"
 _DELETE_EVENTS = "DELETE FROM events WHERE job_id = ?"
 _DELETE_JOB = "DELETE FROM jobs WHERE row = ?"
+_COUNT_OUT = """
+UPDATE finals SET jobs = jobs - 1 WHERE user_id = ? AND job_type = ? AND status = ?
+"""
 _NOTE_PRUNED = "UPDATE owner SET pruned_sequence = max(pruned_sequence, ?)"
 _DELETE_KEYS = """
 DELETE FROM idempotency WHERE (user_id, key) IN (
@@ -75,12 +78,13 @@ def delete_expired(
         ).fetchall()
     expired = sorted(expired)[:limit]
     last = 0
-    for _, row, job_id in expired:
+    for _, row, job_id, *key in expired:
         (sequence,) = transaction.execute(_LAST_EVENT, (job_id,)).fetchone()
         last = max(last, sequence or 0)
         transaction.execute(_DELETE_EVENTS, (job_id,))
         transaction.execute(_DELETE_JOB, (row,))
+        transaction.execute(_COUNT_OUT, key)
     if last:
         transaction.execute(_NOTE_PRUNED, (last,))
     transaction.execute(_DELETE_KEYS, (keys_before, limit))
-    return tuple(JobId(job_id) for _, _, job_id in expired)
+    return tuple(JobId(job_id) for _, _, job_id, *_ in expired)
