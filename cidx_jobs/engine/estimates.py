@@ -153,8 +153,6 @@ class WaitEstimator:
     ) -> tuple[float, float] | None:
         """Give a range in which at least four of five such waits end; None if nothing is known.
 
-        It is None, too, when nothing runs that could end.
-
         Args:
             job: a job that is queued; one that has left the queue is just being started.
             now: monotonic seconds.
@@ -177,19 +175,15 @@ class WaitEstimator:
         if None not in self._kinds:
             return None
         self._refresh(now)
-        best: _Guess | None = None
-        in_line: tuple[tuple[UserId | None, float], ...] = (
-            (None, self._ends_of_all(job.job_id)),
-            (job.user_id, self._ends_of_own(job.job_id, job.user_id)),
-        )
-        for whose, ends in in_line:
-            seconds = self._seconds_until(whose, ends, now)
-            if seconds is None:
-                return None
-            if best is None or seconds > best.seconds:
-                over = (job.job_type, whose is not None, math.ceil(max(0.0, ends)).bit_length())
-                best = _Guess(now, seconds, over)
-        return best
+        limits = self._controller.limits
+        ends_of_all = self._ends_of_all(job.job_id)
+        ends_of_own = self._ends_of_own(job.job_id, job.user_id)
+        of_all = self._seconds_until(None, ends_of_all, limits.max_running_total, now)
+        of_own = self._seconds_until(job.user_id, ends_of_own, limits.max_running_per_user, now)
+        is_own = of_own > of_all
+        ends = math.ceil(ends_of_own if is_own else ends_of_all)
+        over = (job.job_type, is_own, max(0, ends).bit_length())
+        return _Guess(now, max(of_own, of_all), over)
 
     def _remember(self, job_id: JobId, guess: _Guess) -> None:
         # The first guess of its kind counts: later ones would only count busy readers twice.
@@ -217,40 +211,39 @@ class WaitEstimator:
 
         Slots of users at their limit go to jobs of theirs first, while they have any before.
         """
-        slots = self._controller
-        limits = slots.limits
+        controller = self._controller
+        running = controller.count_running()
+        slots = max(running, controller.limits.max_running_total)
         passed = self._queue.count_passed_over(job_id)
-        needed = self._queue.position(job_id) - sum(passed.values())
-        needed -= max(0, limits.max_running_total - slots.count_running())
+        needed = self._queue.position(job_id) - sum(passed.values()) - (slots - running)
         if needed <= 0:
             return 0.0
-        rivals = [(ahead, slots.count_running(user)) for user, ahead in passed.items()]
-        return _ends_beside(needed, [rival for rival in rivals if rival[1]], slots.count_running())
+        rivals = [(ahead, controller.count_running(user)) for user, ahead in passed.items()]
+        return _ends_beside(needed, [rival for rival in rivals if rival[1]], slots)
 
-    def _seconds_until(self, whose: UserId | None, ends: float, now: float) -> float | None:
-        """Give the seconds until so many runs ended, of the user or of all."""
+    def _seconds_until(self, whose: UserId | None, ends: float, slots: int, now: float) -> float:
+        """Give the seconds until so many runs ended in these slots, of the user or of all."""
         if ends <= 0:
             return 0.0
         number = math.ceil(ends)
         times = self._ends.get(whose)
         if times is None or len(times) < min(number, _MAX_ENDS):
-            times = self._ends[whose] = self._draw_ends(whose, min(_MAX_ENDS, 2 * number))
-        if not times:
-            return None
-        beyond = number - len(times)
-        pace = times[-1] / len(times)
-        last = times[min(number, len(times)) - 1] + max(0, beyond) * pace
+            times = self._draw_ends(whose, slots, min(_MAX_ENDS, 2 * number))
+            self._ends[whose] = times
+        beyond = max(0, number - len(times))
+        last = times[min(number, len(times)) - 1] + beyond * times[-1] / len(times)
         return max(0.0, last - (now - self._fresh_at))
 
-    def _draw_ends(self, whose: UserId | None, count: int) -> list[float]:
+    def _draw_ends(self, whose: UserId | None, slots: int, count: int) -> list[float]:
         runs = [run for run in self._runs.values() if whose in {None, run.user_id}]
-        if not runs:
-            return []
         kinds = [self._kind_of(run) for run in runs]
-        mean = fmean(kind.mean for kind in kinds)
+        mean = fmean(kind.mean for kind in kinds) if kinds else self._kinds[None].mean
         rests = [
             _rest(kind, self._fresh_at - run.began) for kind, run in zip(kinds, runs, strict=True)
         ]
+        # The jobs before start now in the slots that are free; more of them than ends are asked
+        # for make no difference.
+        rests += [mean] * max(1 - len(runs), min(count, slots - len(runs)))
         heapify(rests)
         ends = []
         for _ in range(count):
@@ -277,21 +270,20 @@ def _rest(kind: _Recent, elapsed: float) -> float:
     return elapsed / 2 if mean is None else mean - elapsed
 
 
-def _ends_beside(needed: float, rivals: Sequence[tuple[int, int]], busy: int) -> float:
+def _ends_beside(needed: float, rivals: Sequence[tuple[int, int]], slots: int) -> float:
     """Count the ends of all runs until *needed* of them left a slot to others than the rivals.
 
     Args:
         needed: more than 0.
-        rivals: how many jobs each has before, and how many slots.
-        busy: how many slots are taken in all.
+        rivals: how many jobs each has before, and how many slots each holds.
+        slots: how many slots there are in all, at least 1.
     """
-    busy = max(1, busy)
-    open_share = 1 - sum(slots for _, slots in rivals) / busy
-    for ahead, slots in sorted(rivals, key=lambda rival: rival[0] / rival[1]):
-        share = slots / busy
+    open_share = 1 - sum(held for _, held in rivals) / slots
+    for ahead, held in sorted(rivals, key=lambda rival: rival[0] / rival[1]):
+        share = held / slots
         if open_share > 0 and needed / open_share * share <= ahead:
             break
         # All of these are through before.
         needed += ahead
         open_share += share
-    return needed / max(open_share, 1 / busy)
+    return needed / max(open_share, 1 / slots)

@@ -114,13 +114,22 @@ def test_a_job_whose_start_is_being_stored_waits_no_more() -> None:
     assert high < 1
 
 
-def test_when_nothing_runs_no_end_is_made_up() -> None:
-    """Jobs wait behind others and nothing runs, as when all is paused: there is no estimate."""
-    shop = make_shop(total=1, per_user=1)
+def test_jobs_before_start_in_the_slots_that_are_free() -> None:
+    """Right after a start of the server nothing runs: the first in line start now."""
+    shop = make_shop(total=2, per_user=2)
     shop.learn(60)
-    shop.line.add("a1", "b1", "c1")
+    shop.line.add("a1", "b1", "c1", "d1", "e1")
 
-    assert shop.estimate("c1") is None
+    assert [round(shop.guess(f"{user}1")) for user in "abcde"] == [0, 0, 60, 60, 120]
+
+
+def test_a_line_of_ones_own_starts_in_ones_free_slots() -> None:
+    """Of a user of whom nothing runs, those beyond the limit wait for the first to end."""
+    shop = make_shop(total=10, per_user=2)
+    shop.learn(60)
+    shop.line.flood("a", 4)
+
+    assert [round(shop.guess(f"a{number}")) for number in range(1, 5)] == [0, 0, 60, 60]
 
 
 def test_a_job_with_a_free_slot_waits_hardly_at_all() -> None:
