@@ -61,6 +61,8 @@ class ProgressTracker:
         self._detail = NO_DETAIL
         self._warnings: dict[tuple[str, str], int] = {}
         self._samples: deque[tuple[float, int]] = deque()
+        self.last_sign_at = clock.monotonic()
+        """Monotonic seconds of the last report, or of the start."""
 
     @property
     def has_news(self) -> bool:
@@ -141,6 +143,7 @@ class ProgressTracker:
         part: float | None,
     ) -> None:
         """Take one report: of the current phase, or of the whole where there is none."""
+        self.last_sign_at = self._clock.monotonic()
         rate = self._rate(done)
         self._detail = ProgressDetail(
             done=done,
@@ -164,6 +167,12 @@ class ProgressTracker:
         """Say which resource the run waits for; None when it has it."""
         self._detail = attrs.evolve(self._detail, waiting_for=resource)
         self._changed()
+
+    def mark_stalled(self) -> None:
+        """Say that nothing was reported for long; the next report takes it back."""
+        if not self._detail.stalled:
+            self._detail = attrs.evolve(self._detail, stalled=True)
+            self._on_change()
 
     def warn(self, code: str, message: str) -> None:
         """Count a warning; beyond fifty different ones only the known are counted on."""

@@ -11,6 +11,7 @@ from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.context import ChildRunner, RunContext, to_json_object
 from cidx_jobs.engine.progress import ProgressBook, ProgressTracker
 from cidx_jobs.engine.runs import Broke, Ending, Interrupted, RunRecorder, Succeeded
+from cidx_jobs.engine.stalls import StallWatch
 from cidx_jobs.interfaces import ActiveRun, Clock
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import JobFailure, UnavailableError, ValidationError
@@ -33,13 +34,14 @@ class Runner:
 
     def __init__(
         self, *, job_types: JobTypes, recorder: RunRecorder, book: ProgressBook,
-        controller: ConcurrencyController, children: ChildRunner, clock: Clock,
+        stalls: StallWatch, controller: ConcurrencyController, children: ChildRunner, clock: Clock,
         retry_policy: RetryPolicy, random: Random, load: Callable[[ActiveRun], Job],
     ) -> None:  # fmt: skip
         """Take the parts."""
         self.job_types = job_types
         self.recorder = recorder
         self.book = book
+        self.stalls = stalls
         self.controller = controller
         self.children = children
         self.clock = clock
@@ -65,6 +67,7 @@ class RunningJob:
         self._runner = runner
         self._job = runner.load(run)
         self._tracker = ProgressTracker(runner.clock, lambda: runner.book.mark(run, self._tracker))
+        runner.stalls.add(run, self._tracker)
         self._context: RunContext | None = None
         self._is_handling = False
         self._is_cancelled = False
@@ -109,6 +112,7 @@ class RunningJob:
         elapsed = self._runner.clock.monotonic() - began
         # From here the end itself brings the progress: a report of its own would come late.
         self._runner.book.drop(self.run)
+        self._runner.stalls.drop(self.run)
         await self._store_end(ending, elapsed)
 
     async def _reach_end(self) -> Ending:

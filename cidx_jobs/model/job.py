@@ -175,6 +175,8 @@ class ProgressDetail:
     """When the job last reported anything; None before its first report."""
     waiting_for: str | None = None
     """The named resource that the run is waiting for, if it is."""
+    stalled: bool = False
+    """The run has reported nothing for 30 seconds."""
 
 
 @attrs.frozen(kw_only=True)

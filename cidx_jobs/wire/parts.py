@@ -35,6 +35,8 @@ class ProgressDocument(Document, frozen=True, kw_only=True):
     """When the job last reported anything."""
     waiting_for: str | None
     """The named resource that the run waits for, if it does."""
+    stalled: bool = False
+    """The job has reported nothing for 30 seconds; its status is the same."""
 
     @classmethod
     def of(cls, detail: ProgressDetail) -> Self:
@@ -48,6 +50,7 @@ class ProgressDocument(Document, frozen=True, kw_only=True):
             eta_seconds=plain_or_none(detail.eta_seconds),
             progress_at=detail.progress_at,
             waiting_for=detail.waiting_for,
+            stalled=detail.stalled,
         )
 
 

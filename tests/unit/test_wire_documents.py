@@ -152,6 +152,7 @@ def test_a_job_document_has_the_members_of_the_contract_in_their_order() -> None
             "eta_seconds",
             "progress_at",
             "waiting_for",
+            "stalled",
         ]
     )
     assert list(document["phases"][0]) == (
