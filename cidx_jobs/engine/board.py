@@ -151,6 +151,20 @@ class Board:
         self.refresh_user(job.user_id)
         self.refresh_type(job.job_type)
 
+    def ring_due(self) -> None:
+        """Let every alarm go off whose time has come by the clock, without its timer."""
+        for job_id in tuple(self._alarms):
+            job = self.live.find(job_id)
+            if job is not None and not _is_later(_due_time(job), self.clock.now()):
+                self._alarms[job_id].cancel()
+                self._ring(job_id)
+
+    def find_next_due(self) -> datetime | None:
+        """Give the earliest time at which an alarm goes off; None without alarms."""
+        jobs = (self.live.find(job_id) for job_id in self._alarms)
+        dues = (_due_time(job) for job in jobs if job is not None)
+        return min((due for due in dues if due is not None), default=None)
+
     def close(self) -> None:
         """Let no alarm go off any more."""
         for alarm in self._alarms.values():

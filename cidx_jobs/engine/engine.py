@@ -11,6 +11,7 @@ from cidx_jobs.engine.clock import EngineClock
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.context import ChildRunner
 from cidx_jobs.engine.executor import LocalExecutor
+from cidx_jobs.engine.idleness import Idleness
 from cidx_jobs.engine.janitor import Janitor
 from cidx_jobs.engine.ledger import Decision, JobLedger
 from cidx_jobs.engine.manager import SyncJobManager
@@ -20,6 +21,7 @@ from cidx_jobs.engine.queue import JobQueue
 from cidx_jobs.engine.runner import Runner
 from cidx_jobs.engine.runs import RunRecorder
 from cidx_jobs.engine.scheduler import Scheduler
+from cidx_jobs.engine.stalls import StallWatch
 from cidx_jobs.engine.suspects import Suspects
 from cidx_jobs.engine.waiting import WaitingRoom
 from cidx_jobs.interfaces import ActiveRun, Clock, JobStore
@@ -57,11 +59,13 @@ class Engine:
         self._ledger = JobLedger(store, self.board)
         recorder = RunRecorder(store, self.board, self._ledger, identity.epoch)
         self._book = ProgressBook(recorder.save_progress, settings.progress_interval_seconds)
+        self._stalls = StallWatch(clock)
         self._executor = LocalExecutor(
             Runner(
                 job_types=job_types,
                 recorder=recorder,
                 book=self._book,
+                stalls=self._stalls,
                 controller=self.controller,
                 children=children,
                 clock=clock,
@@ -95,6 +99,7 @@ class Engine:
             job_types=job_types,
         )
         self._tasks: set[asyncio.Task[None]] = set()
+        self.idleness = Idleness(self.board, lambda: bool(self._tasks))
 
     async def start(self) -> None:
         """Recover what an older server left, then begin to start jobs."""
@@ -108,6 +113,7 @@ class Engine:
         await self._janitor.recover()
         self.board.on_room = self._scheduler.wake
         self._book.start()
+        await self._stalls.start()
         await self._scheduler.start()
         await self._waiting_room.start()
         await self._janitor.start()
@@ -118,6 +124,7 @@ class Engine:
         await self._scheduler.stop()
         await self._janitor.stop()
         await self._executor.stop(grace_seconds)
+        await self._stalls.stop()
         await self._book.stop()
         await self._waiting_room.stop()
         await self.board.hooks.stop()

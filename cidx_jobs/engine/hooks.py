@@ -57,6 +57,11 @@ class Hooks:
         """Begin to await hooks."""
         self._task = asyncio.create_task(self._await_hooks(), name="hooks")
 
+    async def settle(self) -> None:
+        """Return once the hooks have heard of all that was told until now."""
+        if self._task is not None:
+            await self._queue.join()
+
     async def stop(self, seconds: float = 1.0) -> None:
         """Let the hooks have what is in line, for at most *seconds*; stopping twice is fine."""
         if self._task is None:
