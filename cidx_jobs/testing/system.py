@@ -1,0 +1,50 @@
+"""A job system for one test: in memory, with a clock by hand."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from cidx_jobs.interfaces import Clock, JobStore
+from cidx_jobs.job_types import JobType
+from cidx_jobs.settings import make_settings
+from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.system import JobSystem
+from cidx_jobs.testing.clock import ManualClock
+
+
+@contextlib.asynccontextmanager
+async def open_for_tests(
+    job_types: Iterable[JobType] = (),
+    *,
+    clock: Clock | None = None,
+    persistence: JobStore | None = None,
+    **settings: Any,
+) -> AsyncIterator[JobSystem]:
+    """Open a system that keeps its jobs in memory and leaves nothing behind.
+
+    What still runs at the end of the block is interrupted at once.
+
+    Args:
+        job_types: besides ``repository_sync``.
+        clock: a `ManualClock` if None; the same one is ``jobs.clock``.
+        persistence: a new `MemoryPersistence` if None; opened again, it is a restart.
+        settings: as in `Settings`; `data_dir` is a temporary directory if not given.
+
+    Raises:
+        SettingsError: a setting is unknown or wrong.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        if "data_dir" not in settings:
+            # A thread, since it touches the disk.
+            folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="cidx-jobs-test-")
+            stack.push_async_callback(asyncio.to_thread, folder.cleanup)
+            settings["data_dir"] = folder.name
+        jobs = JobSystem(
+            make_settings({"shutdown_grace_seconds": 0} | settings),
+            job_types,
+            persistence=MemoryPersistence() if persistence is None else persistence,
+            clock=ManualClock() if clock is None else clock,
+        )
+        yield await stack.enter_async_context(jobs)
