@@ -65,15 +65,16 @@ class JobSystem:
             directory, synchronous=self.settings.synchronous, clock=self.clock
         )
         self.indexer: Indexer = FtsIndexer(directory.projects)
-        self.job_types = JobTypes(job_types)
-        self.from_thread = FromThread(self, self._loop_for_threads)
         self._own_types = tuple(job_types)
+        self.job_types = JobTypes(self._own_types)
+        self.from_thread = FromThread(self, self._loop_for_threads)
         self._hooks: list[Hook] = []
         self._identity: StoreIdentity | None = None
         self._engine: Engine | None = None
         self._closing: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
+        self._is_opening = False
         self._is_stopping = False
 
     @classmethod
@@ -92,24 +93,31 @@ class JobSystem:
             StartRefusedError: the data directory cannot be served.
             RuntimeError: it is open already.
         """
-        if self._engine is not None:
+        if self._engine is not None or self._is_opening:
             message = "the job system is open already"
             raise RuntimeError(message)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._is_stopping = False
-        identity = await self.persistence.open()
+        self._is_opening = True
         try:
+            await self._start(await self.persistence.open())
+        finally:
+            self._is_opening = False
+        return self
+
+    async def _start(self, identity: StoreIdentity) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            # aiosqlite's threads are no daemons: what was opened must be closed (fact 5).
+            stack.push_async_callback(self.persistence.close)
+            stack.push_async_callback(self.indexer.close)
             # Before anything starts: a git of a killed server may still write into a copy.
             await end_orphans(identity.uuid, identity.epoch)
             engine = self._build_engine(identity)
+            stack.push_async_callback(engine.stop, 0)
             await engine.start()
-        except BaseException:
-            # aiosqlite's threads are no daemons: what was opened must be closed (fact 5).
-            await self.persistence.close()
-            raise
-        self._identity, self._engine = identity, engine
-        return self
+            self._identity, self._engine = identity, engine
+            stack.pop_all()
 
     async def __aexit__(
         self,
@@ -263,6 +271,22 @@ class JobSystem:
             return job
         message = f"job {job_id} is {job.status} after {timeout} seconds"
         raise TimeoutError(message)
+
+    async def wait_until_idle(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """Return once nothing runs, nothing could start now, and the hooks have heard of it all.
+
+        What is held, paused, or has its time yet to come does not count. Start times and
+        back-offs are looked at anew first: a clock that was moved is noticed at once.
+
+        Raises:
+            TimeoutError: something was still to be done after *timeout* seconds.
+        """
+        async with asyncio.timeout(timeout):
+            await self._opened().idleness.wait()
+
+    def find_next_due(self) -> datetime | None:
+        """Give the earliest start time or end of a back-off that is yet to come."""
+        return self._opened().idleness.find_next_due()
 
     async def events(self, job_id: str) -> AsyncIterator[Transition]:
         """Go through the job's transitions, those that were and those to come, to its end."""
