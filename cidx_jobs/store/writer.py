@@ -138,6 +138,10 @@ class Writer:
 
 
 def _answer(batch: Sequence[_Request], commit: "asyncio.Task[list[Outcome]]") -> None:
+    if commit.cancelled():
+        # The loop is being torn down, and every task with it: nobody will learn the outcome.
+        _refuse(batch, StorageUnavailableError())
+        return
     error = commit.exception()
     if error is not None:
         _refuse(batch, error)
