@@ -6,7 +6,9 @@ its open users' lanes in order, so the next job is the first of a few heads, how
 closed users and types stand before it.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
+from itertools import islice
 
 from sortedcontainers import SortedList
 
@@ -19,13 +21,50 @@ A plain tuple, which the garbage collector need not visit, for there may be a mi
 """
 
 
+class _Lane:
+    """The startable jobs of one user and type, in order: a list whose head leaves at no cost."""
+
+    __slots__ = ("_gone", "_ranks")
+
+    def __init__(self) -> None:
+        self._ranks: list[Rank] = []
+        self._gone = 0
+        """How many at the beginning of the list have left."""
+
+    def __len__(self) -> int:
+        return len(self._ranks) - self._gone
+
+    def __iter__(self) -> Iterator[Rank]:
+        return islice(self._ranks, self._gone, None)
+
+    @property
+    def head(self) -> Rank | None:
+        return self._ranks[self._gone] if self._gone < len(self._ranks) else None
+
+    def add(self, rank: Rank) -> None:
+        insort(self._ranks, rank, self._gone)
+
+    def remove(self, rank: Rank) -> None:
+        place = bisect_left(self._ranks, rank, self._gone)
+        if place > self._gone:
+            del self._ranks[place]
+            return
+        self._gone += 1
+        if 2 * self._gone > len(self._ranks):
+            del self._ranks[: self._gone]
+            self._gone = 0
+
+    def count_before(self, rank: Rank) -> int:
+        return bisect_left(self._ranks, rank, self._gone) - self._gone
+
+
 class _Kind:
     """The lanes of one job type, and the heads of those whose users are open."""
 
     __slots__ = ("heads", "lanes")
 
     def __init__(self) -> None:
-        self.lanes: dict[UserId, SortedList[Rank]] = {}
+        self.lanes: dict[UserId, _Lane] = {}
         self.heads: SortedList[Rank] = SortedList()
 
 
@@ -50,10 +89,10 @@ class Lanes:
             kind = self._kinds[job_type] = _Kind()
         lane = kind.lanes.get(user_id)
         if lane is None:
-            lane = kind.lanes[user_id] = SortedList()
-        head = lane[0] if lane else None
+            lane = kind.lanes[user_id] = _Lane()
+        head = lane.head
         lane.add(rank)
-        if user_id not in self._closed_users and lane[0] is rank:
+        if user_id not in self._closed_users and (head is None or rank < head):
             if head is not None:
                 kind.heads.remove(head)
             kind.heads.add(rank)
@@ -62,13 +101,14 @@ class Lanes:
         """Take a job out."""
         kind = self._kinds[job_type]
         lane = kind.lanes[user_id]
-        was_head = lane[0] == rank
+        was_head = lane.head == rank
         lane.remove(rank)
+        head = lane.head
         if was_head and user_id not in self._closed_users:
             kind.heads.remove(rank)
-            if lane:
-                kind.heads.add(lane[0])
-        if not lane:
+            if head is not None:
+                kind.heads.add(head)
+        if head is None:
             del kind.lanes[user_id]
             if not kind.lanes:
                 del self._kinds[job_type]
@@ -78,9 +118,9 @@ class Lanes:
         if is_open != (user_id in self._closed_users):
             return
         heads = [
-            (kind.heads, lane[0])
+            (kind.heads, lane.head)
             for kind in self._kinds.values()
-            if (lane := kind.lanes.get(user_id))
+            if (lane := kind.lanes.get(user_id)) is not None and lane.head is not None
         ]
         if is_open:
             self._closed_users.discard(user_id)
@@ -100,24 +140,25 @@ class Lanes:
 
     def first(self) -> JobId | None:
         """Give the first job in order whose user and job type are open."""
-        heads = (
-            kind.heads[0]
-            for job_type, kind in self._kinds.items()
-            if kind.heads and job_type not in self._closed_types
-        )
-        first = min(heads, default=None)
+        first: Rank | None = None
+        for job_type, kind in self._kinds.items():
+            if kind.heads and job_type not in self._closed_types:
+                head = kind.heads[0]
+                if first is None or head < first:
+                    first = head
         return None if first is None else first[3]
+
+    def count_before(self, rank: Rank, user_id: UserId) -> int:
+        """Count the user's jobs before *rank*."""
+        lanes = (kind.lanes.get(user_id) for kind in self._kinds.values())
+        return sum(lane.count_before(rank) for lane in lanes if lane is not None)
 
     def count_closed_before(self, rank: Rank) -> dict[UserId, int]:
         """Count the jobs of closed users before *rank*, by user."""
-        counts = {
-            user_id: sum(lane.bisect_left(rank) for lane in self.of_user(user_id))
-            for user_id in self._closed_users
-        }
+        counts = {user_id: self.count_before(rank, user_id) for user_id in self._closed_users}
         return {user_id: count for user_id, count in counts.items() if count}
 
-    def of_user(self, user_id: UserId) -> Iterator["SortedList[Rank]"]:
-        """Go through the user's lanes."""
-        for kind in self._kinds.values():
-            if (lane := kind.lanes.get(user_id)) is not None:
-                yield lane
+    def of_user(self, user_id: UserId) -> list[Rank]:
+        """Give the user's jobs, in no order."""
+        lanes = (kind.lanes.get(user_id) for kind in self._kinds.values())
+        return [rank for lane in lanes if lane is not None for rank in lane]

@@ -31,15 +31,12 @@ _Name = TypeVar("_Name", bound=str)
 class _Waiting:
     """What the queue knows of a job."""
 
+    key: DispatchKey
     rank: Rank
     user_id: UserId
     job_type: str
     priority: int
     is_eligible: bool
-
-    @property
-    def key(self) -> DispatchKey:
-        return DispatchKey._make(self.rank[:3])
 
 
 class JobQueue:
@@ -97,7 +94,9 @@ class JobQueue:
             raise ValueError(message)
         rank = (*key, job.job_id)
         user_id, job_type = UserId(intern(job.user_id)), intern(job.job_type)
-        self._waiting[job.job_id] = _Waiting(rank, user_id, job_type, job.priority, is_eligible)
+        self._waiting[job.job_id] = _Waiting(
+            key, rank, user_id, job_type, job.priority, is_eligible
+        )
         self._users[user_id] += 1
         self._types[job_type] += 1
         self._order.add(rank)
@@ -152,9 +151,7 @@ class JobQueue:
             KeyError: the job does not wait here.
         """
         waiting = self._waiting[job_id]
-        ahead = sum(
-            lane.bisect_left(waiting.rank) for lane in self._lanes.of_user(waiting.user_id)
-        )
+        ahead = self._lanes.count_before(waiting.rank, waiting.user_id)
         later = self._later.get(waiting.user_id, {})
         return 1 + ahead + sum(rank < waiting.rank for rank in later.values())
 
@@ -186,7 +183,7 @@ class JobQueue:
 
     def jobs_of(self, user_id: UserId) -> list[JobId]:
         """Give the user's jobs in the order in which they go."""
-        ranks = [rank for lane in self._lanes.of_user(user_id) for rank in lane]
+        ranks = self._lanes.of_user(user_id)
         ranks += self._later.get(user_id, {}).values()
         return [rank[3] for rank in sorted(ranks)]
 

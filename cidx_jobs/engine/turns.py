@@ -78,6 +78,22 @@ class _Line:
     """The highest turn that was dispatched."""
     waiting: int = 0
 
+    def enter(self, turn: int, level: float) -> None:
+        self.waiting += 1
+        self.entered = max(self.entered, turn)
+        self.tail = max(self.tail, turn)
+        self.level = max(self.level, level)
+
+    def leave(self) -> None:
+        self.waiting -= 1
+        if self.waiting:
+            return
+        # The turns of cancelled jobs are the user's again, unless more are on their way: those
+        # were given first and must come first.
+        if self.tail == self.entered:
+            self.tail, self.level = _NEVER, _LOWEST
+        self.entered = _NEVER
+
 
 class _Frame:
     """The turns of one job type at one priority: those that wait, and what was dispatched."""
@@ -139,8 +155,13 @@ class _Row:
 
     def first(self, closed_types: Collection[str]) -> int | None:
         """Give the lowest turn that waits for a slot of any open type."""
-        firsts = [f.first() for name, f in self.frames.items() if name not in closed_types]
-        return min((turn for turn in firsts if turn is not None), default=None)
+        first: int | None = None
+        for job_type, frame in self.frames.items():
+            if job_type not in closed_types:
+                turn = frame.first()
+                if turn is not None and (first is None or turn < first):
+                    first = turn
+        return first
 
 
 class Turns:
@@ -187,11 +208,7 @@ class Turns:
             row.rounds[turn] = round_ = _Round(level, self._seconds)
         round_.waiting += 1
         round_.joined = max(round_.joined, round_.waiting)
-        line = row.line(user_id)
-        line.waiting += 1
-        line.entered = max(line.entered, turn)
-        line.tail = max(line.tail, turn)
-        line.level = max(line.level, level)
+        row.line(user_id).enter(turn, level)
         row.frame(job_type).add(turn)
         self._arrivals = max(self._arrivals, arrival)
         self._seconds = max(self._seconds, (level + priority) * self._ageing)
@@ -203,14 +220,7 @@ class Turns:
         round_.waiting -= 1
         if not round_.waiting:
             del row.rounds[key.turn]
-        line = row.lines[user_id]
-        line.waiting -= 1
-        if not line.waiting:
-            # The turns of cancelled jobs are the user's again, unless more are on their way:
-            # those were given first and must come first.
-            if line.tail == line.entered:
-                line.tail, line.level = _NEVER, _LOWEST
-            line.entered = _NEVER
+        row.lines[user_id].leave()
         row.frames[job_type].discard(key.turn)
 
     def serve(
