@@ -1,0 +1,59 @@
+"""What a part that was opened and closed must not leave behind: tasks, threads, descriptors."""
+
+import asyncio
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+_DESCRIPTORS = Path("/proc/self/fd")
+_PATIENCE_SECONDS = 2.0
+_OF_THE_LOOP = "asyncio_"
+"""Threads of the loop's own executor live as long as the loop."""
+
+
+@attrs.frozen
+class Belongings:
+    """What this process has at one moment."""
+
+    tasks: frozenset[asyncio.Task[object]]
+    threads: frozenset[threading.Thread]
+    descriptors: Counter[str]
+
+
+@contextlib.contextmanager
+def nothing_left_behind() -> Iterator[None]:
+    """Fail if the block leaves a task, a thread or an open file that was not there before."""
+    before = take_stock()
+    yield
+    after = take_stock()
+    for thread in after.threads - before.threads:
+        # A thread that has been told to end may need a moment for it.
+        thread.join(_PATIENCE_SECONDS)
+    after = take_stock()
+    left = [
+        *(after.tasks - before.tasks),
+        *(after.threads - before.threads),
+        *(after.descriptors - before.descriptors),
+    ]
+    assert not left, f"left behind: {left}"
+
+
+def take_stock() -> Belongings:
+    """List what there is now; tasks only where a loop runs."""
+    tasks: frozenset[asyncio.Task[object]] = frozenset()
+    with contextlib.suppress(RuntimeError):
+        tasks = frozenset(asyncio.all_tasks())
+    threads = (each for each in threading.enumerate() if not each.name.startswith(_OF_THE_LOOP))
+    return Belongings(tasks, frozenset(threads), Counter(_open_files()))
+
+
+def _open_files() -> Iterator[str]:
+    for entry in _DESCRIPTORS.iterdir():
+        with contextlib.suppress(OSError):  # the listing's own
+            target = str(entry.readlink())
+            # Sockets and pipes are told apart by number, which says nothing: count them by kind.
+            yield target.partition(":")[0] if ":[" in target else target
