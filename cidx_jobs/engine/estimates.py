@@ -6,9 +6,9 @@ all slots, for the jobs before it, and its user's slots, for the user's own jobs
 later one is the *guess*.
 
 The range: how long jobs really waited, as a share of what was guessed, is kept for guesses over
-about as many ends of runs; nine of ten of these shares make the range. So whatever the guess does
-not know (who comes later and goes before, how durations spread, who is cancelled) is in the range
-as far as it happens.
+about as many ends of runs; all but the extremes of these shares make the range. So whatever the
+guess does not know (who comes later and goes before, how durations spread, who is cancelled, which
+resource is short) is in the range as far as it happens.
 
 Nothing here does I/O or knows a clock; times are monotonic seconds.
 """
