@@ -163,7 +163,9 @@ class WaitEstimator:
         guess = self._guess(job, now)
         if guess is None:
             return None
-        self._remember(job.job_id, guess)
+        if not not_before:
+            # How long a back-off lasts says nothing of the queue.
+            self._remember(job.job_id, guess)
         low, high = self._range_of_shares(guess.over)
         whole = guess.seconds + _SLACK_SECONDS
         return (

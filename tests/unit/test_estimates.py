@@ -217,6 +217,7 @@ def test_a_range_begins_no_earlier_than_the_job_may() -> None:
     low, high = shop.estimate("a1", not_before=30) or (0, 0)
 
     assert 30 <= low <= high < 40
+    assert not shop.estimator._guesses
 
 
 def test_a_run_longer_than_any_is_expected_to_go_on() -> None:
