@@ -55,6 +55,8 @@ class JobType:
     options_schema: Any
     """A class (attrs, msgspec, dataclass or TypedDict) that the options must fit; None takes
     any JSON object."""
+    max_memory_bytes: int | None
+    """What the child processes of a run may use together (extra ``resources``); None: no limit."""
     admit: Admit | None
 
     def __init__(
@@ -69,6 +71,7 @@ class JobType:
         retry: RetryPolicy | None = None,
         resources: Iterable[str] = (),
         options_schema: Any = None,
+        max_memory_bytes: int | None = None,
         admit: Admit | None = None,
     ) -> None:
         """Take the rules; None leaves a rule to the server's settings.
@@ -86,6 +89,7 @@ class JobType:
             retry=retry,
             resources=tuple(resources),
             options_schema=options_schema,
+            max_memory_bytes=max_memory_bytes,
             admit=admit,
         )
 

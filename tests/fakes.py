@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cidx_jobs.interfaces import ChildResult
+from cidx_jobs.interfaces import ActiveRun, ChildResult
 from cidx_jobs.testing import Gate, ManualClock
 
 __all__ = ["WAIT_SECONDS", "FakeClock", "Gate", "NoChildren"]
@@ -16,6 +16,10 @@ FakeClock = ManualClock
 
 class NoChildren:
     """A child runner for engines whose jobs start no processes."""
+
+    def find_by_run(self) -> Mapping[ActiveRun, Sequence[int]]:
+        """Give none."""
+        return {}
 
     async def run(
         self,

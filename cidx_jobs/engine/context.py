@@ -20,6 +20,9 @@ from cidx_jobs.model.job import Job, JsonObject, PhaseStatus
 class ChildRunner(Protocol):
     """Runs supervised child processes; the one part that may start any."""
 
+    def find_by_run(self) -> Mapping[ActiveRun, Sequence[int]]:
+        """Give the process ids of the children that run now, by the run that started them."""
+
     async def run(
         self,
         argv: Sequence[str],

@@ -18,6 +18,7 @@ from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.notifier import Notifier
 from cidx_jobs.engine.progress import ProgressBook
 from cidx_jobs.engine.queue import JobQueue
+from cidx_jobs.engine.resources import ResourceWatch
 from cidx_jobs.engine.runner import Runner
 from cidx_jobs.engine.runs import RunRecorder
 from cidx_jobs.engine.scheduler import Scheduler
@@ -60,12 +61,14 @@ class Engine:
         recorder = RunRecorder(store, self.board, self._ledger, identity.epoch)
         self._book = ProgressBook(recorder.save_progress, settings.progress_interval_seconds)
         self._stalls = StallWatch(clock)
+        self._resources = ResourceWatch(children.find_by_run)
         self._executor = LocalExecutor(
             Runner(
                 job_types=job_types,
                 recorder=recorder,
                 book=self._book,
                 stalls=self._stalls,
+                resources=self._resources,
                 controller=self.controller,
                 children=children,
                 clock=clock,
@@ -114,6 +117,7 @@ class Engine:
         self.board.on_room = self._scheduler.wake
         self._book.start()
         await self._stalls.start()
+        await self._resources.start()
         await self._scheduler.start()
         await self._waiting_room.start()
         await self._janitor.start()
@@ -124,6 +128,7 @@ class Engine:
         await self._scheduler.stop()
         await self._janitor.stop()
         await self._executor.stop(grace_seconds)
+        await self._resources.stop()
         await self._stalls.stop()
         await self._book.stop()
         await self._waiting_room.stop()

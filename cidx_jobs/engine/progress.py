@@ -154,6 +154,8 @@ class ProgressTracker:
             eta_seconds=_eta(done, total, rate),
             progress_at=self._clock.now(),
             waiting_for=self._detail.waiting_for,
+            memory_bytes=self._detail.memory_bytes,
+            cpu_seconds=self._detail.cpu_seconds,
         )
         if message is not None:
             self._message = message[:_MAX_TEXT]
@@ -173,6 +175,13 @@ class ProgressTracker:
         if not self._detail.stalled:
             self._detail = attrs.evolve(self._detail, stalled=True)
             self._on_change()
+
+    def set_usage(self, memory_bytes: int, cpu_seconds: float) -> None:
+        """Say what the run's child processes use now."""
+        self._detail = attrs.evolve(
+            self._detail, memory_bytes=memory_bytes, cpu_seconds=cpu_seconds
+        )
+        self._on_change()
 
     def warn(self, code: str, message: str) -> None:
         """Count a warning; beyond fifty different ones only the known are counted on."""

@@ -10,9 +10,10 @@ import structlog
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.context import ChildRunner, RunContext, to_json_object
 from cidx_jobs.engine.progress import ProgressBook, ProgressTracker
+from cidx_jobs.engine.resources import ResourceWatch
 from cidx_jobs.engine.runs import Broke, Ending, Interrupted, RunRecorder, Succeeded
 from cidx_jobs.engine.stalls import StallWatch
-from cidx_jobs.interfaces import ActiveRun, Clock
+from cidx_jobs.interfaces import CURRENT_RUN, ActiveRun, Clock
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import JobFailure, UnavailableError, ValidationError
 from cidx_jobs.model.guidance import GUIDANCE, make_error
@@ -34,14 +35,16 @@ class Runner:
 
     def __init__(
         self, *, job_types: JobTypes, recorder: RunRecorder, book: ProgressBook,
-        stalls: StallWatch, controller: ConcurrencyController, children: ChildRunner, clock: Clock,
-        retry_policy: RetryPolicy, random: Random, load: Callable[[ActiveRun], Job],
+        stalls: StallWatch, resources: ResourceWatch, controller: ConcurrencyController,
+        children: ChildRunner, clock: Clock, retry_policy: RetryPolicy, random: Random,
+        load: Callable[[ActiveRun], Job],
     ) -> None:  # fmt: skip
         """Take the parts."""
         self.job_types = job_types
         self.recorder = recorder
         self.book = book
         self.stalls = stalls
+        self.resources = resources
         self.controller = controller
         self.children = children
         self.clock = clock
@@ -73,6 +76,7 @@ class RunningJob:
         self._is_cancelled = False
         self._is_interrupted = False
         self._is_timed_out = False
+        self._used_too_much: int | None = None
         self._patience: asyncio.TimerHandle | None = None
         self.task = asyncio.create_task(self._live(), name=f"job-{run.job_id}")
 
@@ -94,6 +98,11 @@ class RunningJob:
         self._is_timed_out = True
         self._stop_handler()
 
+    def _exceed(self, memory_bytes: int) -> None:
+        if self._used_too_much is None:
+            self._used_too_much = memory_bytes
+            self._stop_handler()
+
     def _stop_handler(self) -> None:
         if not self._is_handling:
             return
@@ -104,7 +113,8 @@ class RunningJob:
 
     @property
     def _was_stopped(self) -> bool:
-        return self._is_cancelled or self._is_interrupted or self._is_timed_out
+        over = self._is_timed_out or self._used_too_much is not None
+        return self._is_cancelled or self._is_interrupted or over
 
     async def _live(self) -> None:
         began = self._runner.clock.monotonic()
@@ -113,6 +123,7 @@ class RunningJob:
         # From here the end itself brings the progress: a report of its own would come late.
         self._runner.book.drop(self.run)
         self._runner.stalls.drop(self.run)
+        self._runner.resources.drop(self.run)
         await self._store_end(ending, elapsed)
 
     async def _reach_end(self) -> Ending:
@@ -151,6 +162,8 @@ class RunningJob:
             # to store the end.
             raise asyncio.CancelledError
         runner = self._runner
+        CURRENT_RUN.set(self.run)
+        runner.resources.add(self.run, self._tracker, job_type.max_memory_bytes, self._exceed)
         saved = await runner.recorder.load_checkpoint(self._job)
         self._context = RunContext(
             job=self._job,
@@ -168,6 +181,10 @@ class RunningJob:
             return self._interruption()
         if self._is_timed_out:
             return self._timed_out(job_type)
+        if self._used_too_much is not None:
+            used, limit = self._used_too_much, job_type.max_memory_bytes
+            text = f"the job's processes used {used:,} bytes of memory; its limit is {limit:,}"
+            return self._broken("RES-002", text, retry_after=None)
         text = "the job's code cancelled itself"
         return self._broken("HANDLER_ERROR", text, retry_after=self._backoff(job_type))
 

@@ -19,7 +19,7 @@ import attrs
 
 from cidx_jobs.handlers.process_output import ChildOutput, OnLine
 from cidx_jobs.handlers.process_tree import ProcessTree
-from cidx_jobs.interfaces import ChildResult
+from cidx_jobs.interfaces import CURRENT_RUN, ActiveRun, ChildResult
 from cidx_jobs.model.errors import JobFailure
 
 RUN_MARK = "CIDXJ_RUN"
@@ -54,12 +54,20 @@ class Children:
         """Mark all children with *tag*; what ignores TERM gets KILL after *kill_after* seconds."""
         self._tag = tag
         self._kill_after = kill_after
-        self._active: set[int] = set()
+        self._active: dict[int, ActiveRun | None] = {}
 
     @property
     def active(self) -> frozenset[int]:
         """The process ids of the children that run now."""
         return frozenset(self._active)
+
+    def find_by_run(self) -> Mapping[ActiveRun, Sequence[int]]:
+        """Give the process ids of the children that run now, by the run that started them."""
+        found: dict[ActiveRun, list[int]] = {}
+        for pid, run in self._active.items():
+            if run is not None:
+                found.setdefault(run, []).append(pid)
+        return found
 
     async def run(
         self,
@@ -164,7 +172,7 @@ class Children:
             raise JobFailure(message, code="CFG-001") from error
         pid = transport.get_pid()
         tree = ProcessTree(pid, f"{CHILD_MARK}={mark}")
-        self._active.add(pid)
+        self._active[pid] = CURRENT_RUN.get()
         try:
             yield
         finally:
@@ -181,7 +189,7 @@ class Children:
             await asyncio.wait_for(output.closed.wait(), _LAST_WORDS_SECONDS)
         output.exited.cancel()
         transport.close()
-        self._active.discard(tree.pid)
+        self._active.pop(tree.pid, None)
 
 
 class ChildStream:

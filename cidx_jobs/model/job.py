@@ -177,6 +177,10 @@ class ProgressDetail:
     """The named resource that the run is waiting for, if it is."""
     stalled: bool = False
     """The run has reported nothing for 30 seconds."""
+    memory_bytes: int | None = None
+    """Resident memory of the run's child processes, where that is measured."""
+    cpu_seconds: float | None = None
+    """Processor time of the run's child processes that live."""
 
 
 @attrs.frozen(kw_only=True)

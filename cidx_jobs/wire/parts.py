@@ -37,6 +37,10 @@ class ProgressDocument(Document, frozen=True, kw_only=True):
     """The named resource that the run waits for, if it does."""
     stalled: bool = False
     """The job has reported nothing for 30 seconds; its status is the same."""
+    memory_bytes: int | None = None
+    """Resident memory of the job's child processes; null where it is not measured."""
+    cpu_seconds: float | None = None
+    """Processor time of the job's child processes that live."""
 
     @classmethod
     def of(cls, detail: ProgressDetail) -> Self:
@@ -51,6 +55,8 @@ class ProgressDocument(Document, frozen=True, kw_only=True):
             progress_at=detail.progress_at,
             waiting_for=detail.waiting_for,
             stalled=detail.stalled,
+            memory_bytes=detail.memory_bytes,
+            cpu_seconds=plain_or_none(detail.cpu_seconds),
         )
 
 

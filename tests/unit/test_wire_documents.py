@@ -153,6 +153,8 @@ def test_a_job_document_has_the_members_of_the_contract_in_their_order() -> None
             "progress_at",
             "waiting_for",
             "stalled",
+            "memory_bytes",
+            "cpu_seconds",
         ]
     )
     assert list(document["phases"][0]) == (
