@@ -25,6 +25,7 @@ from cidx_jobs.model.queries import (
     StoreStats,
     Token,
 )
+from cidx_jobs.model.upkeep import Finding
 
 
 class Clock(Protocol):
@@ -168,6 +169,13 @@ class JobStore(Protocol):
 
     async def collect_stats(self) -> StoreStats:
         """Count what is stored."""
+
+    async def examine(self, *, deep: bool = False) -> Sequence[Finding]:
+        """Compare what is stored with itself; give what does not fit together, if anything.
+
+        Args:
+            deep: also what takes long; while it is read, everything goes on.
+        """
 
 
 class PhaseReporter(Protocol):

@@ -32,7 +32,13 @@ from cidx_jobs.model.queries import (
     StoreStats,
     Token,
 )
-from cidx_jobs.store.memory_queries import count_stats, is_wanted_event, page_of
+from cidx_jobs.model.upkeep import Finding
+from cidx_jobs.store.memory_queries import (
+    compare_with_log,
+    count_stats,
+    is_wanted_event,
+    page_of,
+)
 from cidx_jobs.store.memory_table import JobTable
 
 IDEMPOTENCY_LIFETIME = timedelta(hours=24)
@@ -258,6 +264,10 @@ class MemoryPersistence:
     async def collect_stats(self) -> StoreStats:
         """Count what is stored."""
         return count_stats(self._table.jobs.values(), self._sequence)
+
+    async def examine(self, *, deep: bool = False) -> Sequence[Finding]:  # noqa: ARG002 - as in `JobStore`
+        """Compare what is stored with itself; give what does not fit together, if anything."""
+        return compare_with_log(self._table.jobs, self._events)
 
     def _check_open(self) -> None:
         if not self._is_open:

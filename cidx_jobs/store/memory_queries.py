@@ -7,6 +7,7 @@ from cidx_jobs.model.errors import StoreError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import Job, JobStatus, Transition
 from cidx_jobs.model.queries import EventQuery, JobPage, JobQuery, StoreStats
+from cidx_jobs.model.upkeep import Finding
 
 ALL_DONE = 100
 
@@ -26,6 +27,19 @@ def page_of(jobs: Iterable[Job], rows: Mapping[JobId, int], query: JobQuery) -> 
         jobs=tuple(job for _, job in page),
         total=total,
         next_row=page[-1][0] if page and has_more else None,
+    )
+
+
+def compare_with_log(
+    jobs: Mapping[JobId, Job], events: Iterable[Transition]
+) -> tuple[Finding, ...]:
+    """Give the jobs that are not what their last row of the log says."""
+    last = {event.job_id: event for event in events}
+    return tuple(
+        Finding(kind="log", message=f"{job.job_id} is not what its log says", job_id=job.job_id)
+        for job in jobs.values()
+        if (row := last.get(job.job_id)) is None
+        or (row.to_status, row.run) != (job.status, job.run)
     )
 
 

@@ -25,8 +25,10 @@ from cidx_jobs.model.queries import (
     StoreStats,
     Token,
 )
+from cidx_jobs.model.upkeep import Finding
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store import lookups, operations, queries, upkeep
+from cidx_jobs.store.examination import examine
 from cidx_jobs.store.records import (
     encode_checkpoint,
     encode_controls,
@@ -258,6 +260,14 @@ class JobPersistence:
         """Count what is stored."""
         database = self._directory.database
         return await self._search(lambda db: lookups.collect_stats(db, database))
+
+    async def examine(self, *, deep: bool = False) -> Sequence[Finding]:
+        """Compare what is stored with itself; give what does not fit together, if anything."""
+        self._opened()
+        try:
+            return await asyncio.to_thread(examine, self._directory.database, deep=deep)
+        except sqlite3.Error as error:
+            raise StorageUnavailableError from error
 
     async def _write(
         self, operation: Operation, on_commit: Callable[[Any], object] | None = None

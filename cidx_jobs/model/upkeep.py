@@ -1,0 +1,35 @@
+"""What is found when a server looks at itself: at its start, and when it is examined."""
+
+import attrs
+
+from cidx_jobs.model.ids import JobId
+
+
+@attrs.frozen(kw_only=True)
+class Finding:
+    """One thing that does not fit together."""
+
+    kind: str
+    """What was compared: ``database``, ``log``, ``counts``, ``checkpoints``, ``slots``,
+    ``queue``, ``runs``, ``children`` or ``files``."""
+    message: str
+    """A sentence for an operator; holds no path of the server."""
+    job_id: JobId | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Recovery:
+    """What a start found of the servers before it, and did about it."""
+
+    unfinished: int = 0
+    """Jobs that were not final."""
+    interrupted: int = 0
+    """Runs that had died with their server: queued again, or failed by their type's rule."""
+    cancelled: int = 0
+    """Runs that had died with their cancel asked for: they are cancelled."""
+    poisoned: int = 0
+    """Runs that had died alone, once too often: their jobs failed."""
+    killed_processes: int = 0
+    """Child processes of older servers."""
+    swept_files: int = 0
+    """Files and directories that a run or a write that was cut off had left."""
