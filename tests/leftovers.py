@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import attrs
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _PATIENCE_SECONDS = 2.0
+_PAUSE_SECONDS = 0.01
 _OF_THE_LOOP = "asyncio_"
 """Threads of the loop's own executor live as long as the loop."""
 
@@ -29,16 +31,10 @@ def nothing_left_behind() -> Iterator[None]:
     """Fail if the block leaves a task, a thread or an open file that was not there before."""
     before = take_stock()
     yield
-    after = take_stock()
-    for thread in after.threads - before.threads:
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while (left := _left(before)) and time.monotonic() < until:
         # A thread that has been told to end may need a moment for it.
-        thread.join(_PATIENCE_SECONDS)
-    after = take_stock()
-    left = [
-        *(after.tasks - before.tasks),
-        *(after.threads - before.threads),
-        *(after.descriptors - before.descriptors),
-    ]
+        time.sleep(_PAUSE_SECONDS)
     assert not left, f"left behind: {left}"
 
 
@@ -49,6 +45,15 @@ def take_stock() -> Belongings:
         tasks = frozenset(asyncio.all_tasks())
     threads = (each for each in threading.enumerate() if not each.name.startswith(_OF_THE_LOOP))
     return Belongings(tasks, frozenset(threads), Counter(_open_files()))
+
+
+def _left(before: Belongings) -> list[object]:
+    now = take_stock()
+    return [
+        *(now.tasks - before.tasks),
+        *(now.threads - before.threads),
+        *(now.descriptors - before.descriptors),
+    ]
 
 
 def _open_files() -> Iterator[str]:
