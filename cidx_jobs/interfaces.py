@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -299,6 +300,10 @@ class ActiveRun:
 
     job_id: JobId
     run: int
+
+
+CURRENT_RUN: ContextVar[ActiveRun | None] = ContextVar("CURRENT_RUN", default=None)
+"""The run whose handler the running code belongs to; children are counted to it."""
 
 
 class Executor(Protocol):

@@ -45,8 +45,10 @@ def open_jobs(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
 
     @asynccontextmanager
     async def opener(*job_types: JobType, **values: Any) -> AsyncIterator[JobSystem]:
-        quick = {"retry_base_seconds": 0.01, "progress_interval_seconds": 0.01}
-        rules = {"data_dir": tmp_path / "data", "shutdown_grace_seconds": 0} | quick | values
+        quick: dict[str, Any] = {"retry_base_seconds": 0.01, "progress_interval_seconds": 0.01}
+        rules: dict[str, Any] = (
+            {"data_dir": tmp_path / "data", "shutdown_grace_seconds": 0} | quick | values
+        )
         store: JobStore | None = memory if request.param == "memory" else None
         async with JobSystem(Settings(**rules), job_types, persistence=store) as jobs:
             yield jobs
