@@ -9,7 +9,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -127,7 +127,7 @@ async def _one_by_one() -> float:
 
 
 def _settings(folder: str) -> Settings:
-    return Settings(data_dir=folder, max_running_total=BATCH, max_queued_per_user=10_000)
+    return Settings(data_dir=Path(folder), max_running_total=BATCH, max_queued_per_user=10_000)
 
 
 async def _noop(_: JobContext) -> None:
@@ -158,7 +158,7 @@ def _raw(db: sqlite3.Connection, batch: int, count: int = JOBS) -> float:
     return time.perf_counter() - began
 
 
-def _commit(db: sqlite3.Connection, statement: str, rows: list[tuple[str, ...]]) -> None:
+def _commit(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[str, ...]]) -> None:
     db.execute("BEGIN IMMEDIATE")
     for row in rows:
         db.execute(statement, row)
