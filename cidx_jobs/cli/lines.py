@@ -41,7 +41,7 @@ def live_line(job: JobDocument, width: int, *, age_seconds: float = 0.0, marks: 
         return f"{line} {fit_path(escape(item), rest)}"
     if job.message and rest >= SHORTEST_ITEM:
         return f"{line} {fit(escape(job.message), rest)}"
-    return fit(line, width)
+    return line
 
 
 def change_line(job: JobDocument) -> str:

@@ -141,6 +141,15 @@ def test_the_live_line_at_80_columns_has_more() -> None:
     )
 
 
+def test_hostile_names_in_the_live_line_are_escaped() -> None:
+    """Neither the file, the phase nor the message can act on the terminal."""
+    job = make_job(phase="a\x07", detail={"current_item": "b\x1b[2J\u202ec"})
+    other = make_job(phase="a", message="d\re")
+
+    assert live_line(job, 80).endswith(" 0% a\\x07 b\\x1b[2J\\u202ec")
+    assert live_line(other, 80).endswith(" d\\x0de")
+
+
 def test_the_estimate_counts_down() -> None:
     """Between two reports the time that has passed is taken off, down to nothing."""
     assert "eta 5s" in live_line(INDEXING, 80, age_seconds=3.2)

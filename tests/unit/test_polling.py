@@ -285,6 +285,21 @@ async def test_a_version_that_went_back_is_a_change(
     assert [job.version for job in watcher.jobs] == [50, 7, 8]
 
 
+async def test_a_version_that_went_back_is_a_change_without_tags_too(
+    canned: CannedServer, client: JobsClient, watcher: Watcher
+) -> None:
+    """What a submit answered is known by its version only; being behind it is a difference."""
+    canned.job["version"] = 50
+    known = PolledJob(job=await client.get_job(JOB_ID))
+    canned.change(version=7)
+    polling = asyncio.create_task(make_engine(client, watcher).start_polling(JOB_ID, known=known))
+    await watcher.until(lambda: len(watcher.jobs) == 1)
+    canned.end()
+    await polling
+
+    assert [job.version for job in watcher.jobs] == [7, 8]
+
+
 async def test_a_failed_job_is_an_error_that_holds_it(
     canned: CannedServer, client: JobsClient, watcher: Watcher
 ) -> None:
