@@ -48,8 +48,7 @@ class Doorkeeper:
             self._check_open_house(request, host)
 
     def _check_open_house(self, request: web.Request, host: str) -> None:
-        transport = request.transport
-        here = transport.get_extra_info("sockname") if transport is not None else None
+        here = request.protocol.sockname
         if not isinstance(here, tuple):
             return  # a unix socket: its file's mode says who may come, and no browser can
         if not self._is_loopback(here[0]):

@@ -9,7 +9,6 @@ from cidx_jobs.model.errors import Fault, RequestError, ValidationError, Version
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import Job, JobStatus
 from cidx_jobs.model.submission import RequestKey, Submission
-from cidx_jobs.web.answers import answer_bytes
 from cidx_jobs.web.api import Call
 from cidx_jobs.web.requests import Query, read_members
 from cidx_jobs.web.watching import (
@@ -119,9 +118,8 @@ async def _submit(call: Call, kind: type[SubmitBody] | type[SyncBody]) -> web.Re
     if seconds is not None:
         headers["Preference-Applied"] = f"wait={seconds}"
     is_here = submission.is_joined or (seconds is not None and job.done)
-    return answer_bytes(
+    return call.answer_bytes(
         encode_job(call, job, call.manager.tag(job)),
-        call.request_id,
         status=HTTPStatus.OK if is_here else HTTPStatus.ACCEPTED,
         headers=headers,
     )
@@ -183,9 +181,5 @@ def _required_version(request: web.Request, job: Job) -> int | None:
 
 def _answer_job(call: Call, job: Job, status: int) -> web.Response:
     tag = call.manager.tag(job)
-    return answer_bytes(
-        encode_job(call, job, tag),
-        call.request_id,
-        status=status,
-        headers=job_headers(job, tag),
-    )
+    headers = job_headers(job, tag)
+    return call.answer_bytes(encode_job(call, job, tag), status=status, headers=headers)

@@ -21,7 +21,7 @@ from cidx_jobs.wire.projects import (
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_CHARACTERS = 200
-_MAX_PATH_CHARACTERS = 1_000
+MAX_PATH_CHARACTERS = 1_000
 
 
 async def list_projects(call: Call) -> web.Response:
@@ -45,8 +45,8 @@ async def search(call: Call) -> web.Response:
         raise InvalidParameterError("q", "it is required")
     limit = parameters.whole("limit", 1, MAX_LIMIT) or DEFAULT_LIMIT
     path = parameters.text("path")
-    if path is not None and len(path) > _MAX_PATH_CHARACTERS:
-        raise InvalidParameterError("path", f"at most {_MAX_PATH_CHARACTERS} characters")
+    if path is not None and len(path) > MAX_PATH_CHARACTERS:
+        raise InvalidParameterError("path", f"at most {MAX_PATH_CHARACTERS} characters")
     if len(text) > MAX_CHARACTERS:
         raise ValidationError.at("/q", f"it has at most {MAX_CHARACTERS} characters")
     project = await _load_project(call)

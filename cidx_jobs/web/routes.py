@@ -25,11 +25,12 @@ class Route:
 
 
 API_ROUTES: Sequence[Route] = (
+    # What is asked most stands first: aiohttp tries the routes below /jobs in this order.
+    Route("GET", "/jobs/{job_id}/status", "read", jobs.get_status),
+    Route("GET", "/jobs/{job_id}", "read", jobs.get_job),
     Route("POST", "/jobs", "write", jobs.submit),
     Route("POST", "/sync", "write", jobs.sync),
     Route("GET", "/jobs", "read", lists.list_jobs),
-    Route("GET", "/jobs/{job_id}", "read", jobs.get_job),
-    Route("GET", "/jobs/{job_id}/status", "read", jobs.get_status),
     Route("POST", "/jobs/{job_id}/cancel", "write", jobs.cancel),
     Route("DELETE", "/jobs/{job_id}", "write", jobs.delete),
     Route("POST", "/jobs/{job_id}/retry", "write", jobs.retry),

@@ -45,15 +45,11 @@ class Waiters:
     @contextmanager
     def place(self, user_id: str) -> Iterator[None]:
         """Hold a place; look with `has_place` before, without awaiting in between."""
-        self._count += 1
-        self._by_user[user_id] += 1
+        self._take(user_id)
         try:
             yield
         finally:
-            self._count -= 1
-            self._by_user[user_id] -= 1
-            if not self._by_user[user_id]:
-                del self._by_user[user_id]
+            self._give_back(user_id)
 
     async def park(
         self, request: web.Request, user_id: str, wait: Callable[[], Awaitable[Job]]
@@ -61,18 +57,19 @@ class Waiters:
         """Wait in a place, and give what *wait* gives; None when the server stops first."""
         task = cast("asyncio.Task[object]", asyncio.current_task())
         self._parked[task] = request
+        self._take(user_id)
         self._look_out()
-        with self.place(user_id):
-            try:
-                return await wait()
-            except asyncio.CancelledError:
-                if not self._is_stopping:
-                    raise
-                # Woken by `stop`: the answer is still to be sent.
-                task.uncancel()
-                return None
-            finally:
-                del self._parked[task]
+        try:
+            return await wait()
+        except asyncio.CancelledError:
+            if not self._is_stopping:
+                raise
+            # Woken by `stop`: the answer is still to be sent.
+            task.uncancel()
+            return None
+        finally:
+            self._give_back(user_id)
+            del self._parked[task]
 
     def stop(self) -> None:
         """Wake everybody and let nobody wait any more; stopping twice is fine."""
@@ -89,6 +86,16 @@ class Waiters:
             sweeper, self._sweeper = self._sweeper, None
             sweeper.cancel()
             await asyncio.wait([sweeper])
+
+    def _take(self, user_id: str) -> None:
+        self._count += 1
+        self._by_user[user_id] += 1
+
+    def _give_back(self, user_id: str) -> None:
+        self._count -= 1
+        self._by_user[user_id] -= 1
+        if not self._by_user[user_id]:
+            del self._by_user[user_id]
 
     def _look_out(self) -> None:
         if self._sweeper is None or self._sweeper.done():

@@ -9,7 +9,6 @@ from aiohttp import web
 
 from cidx_jobs.model.job import Job, JobStatus
 from cidx_jobs.model.queries import EventQuery
-from cidx_jobs.web.answers import answer_bytes
 from cidx_jobs.web.api import Call
 from cidx_jobs.web.requests import Query
 from cidx_jobs.wire.coding import encode
@@ -92,7 +91,7 @@ async def answer_job(call: Call, form: Form) -> web.Response:
     if known is not None and known.covers(job, tag) and (tag == first_tag or tag in known.tags):
         answer = call.answer_nothing(status=304, headers=headers)
     else:
-        answer = answer_bytes(encode_job(call, job, tag, form), call.request_id, headers=headers)
+        answer = call.answer_bytes(encode_job(call, job, tag, form), headers=headers)
     if is_stopping:
         answer.force_close()
     return answer
@@ -144,9 +143,8 @@ def read_tags(text: str) -> Known:
 
 def _answer_now(call: Call, job: Job, form: Form) -> web.Response:
     tag = call.manager.tag(job)
-    return answer_bytes(
-        encode_job(call, job, tag, form), call.request_id, headers=job_headers(job, tag)
-    )
+    body = encode_job(call, job, tag, form)
+    return call.answer_bytes(body, headers=job_headers(job, tag))
 
 
 def _read_watch(request: web.Request) -> Watch | None:
