@@ -171,6 +171,12 @@ class JobStore(Protocol):
     async def collect_stats(self) -> StoreStats:
         """Count what is stored."""
 
+    async def sweep(self) -> int:
+        """Remove files that a run or a write that was cut off has left; give how many.
+
+        Only after `open` and before any run starts, once no child of an older server lives.
+        """
+
     async def examine(self, *, deep: bool = False) -> Sequence[Finding]:
         """Compare what is stored with itself; give what does not fit together, if anything.
 

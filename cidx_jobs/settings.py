@@ -182,6 +182,10 @@ class Settings:
         )
 
 
+WORK_PREFIX = "run-"
+"""What the name of a directory begins with in which a run works; nobody's once the run is over."""
+
+
 def project_directory(projects: Path, user_id: str, project_id: str) -> Path:
     """Give the directory of one user's project: a hash, never their words."""
     digest = hashlib.sha256(f"{user_id}\0{project_id}".encode()).hexdigest()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,8 @@ from cidx_jobs.engine.following import follow_transitions
 from cidx_jobs.engine.from_thread import FromThread
 from cidx_jobs.engine.hooks import Hook
 from cidx_jobs.engine.manager import SyncJobManager
-from cidx_jobs.handlers.orphans import end_orphans
+from cidx_jobs.engine.waiting import condition_of
+from cidx_jobs.handlers.orphans import end_orphans, find_strays
 from cidx_jobs.handlers.process import Children
 from cidx_jobs.handlers.repository_sync import make_repository_sync
 from cidx_jobs.interfaces import Clock, Indexer, JobStore
@@ -27,6 +28,7 @@ from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job import Job, Transition
 from cidx_jobs.model.queries import JobQuery, StoreIdentity
 from cidx_jobs.model.submission import OnConflict, SubmitRequest
+from cidx_jobs.model.upkeep import Finding, Recovery
 from cidx_jobs.observe.transitions import TransitionLog
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.index import FtsIndexer
@@ -70,6 +72,8 @@ class JobSystem:
         self.from_thread = FromThread(self, self._loop_for_threads)
         self._hooks: list[Hook] = []
         self._identity: StoreIdentity | None = None
+        self._recovery = Recovery()
+        self._children: Children | None = None
         self._engine: Engine | None = None
         self._closing: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -112,10 +116,12 @@ class JobSystem:
             stack.push_async_callback(self.persistence.close)
             stack.push_async_callback(self.indexer.close)
             # Before anything starts: a git of a killed server may still write into a copy.
-            await end_orphans(identity.uuid, identity.epoch)
+            killed = await end_orphans(identity.uuid, identity.epoch)
+            swept = await self.persistence.sweep()
             engine = self._build_engine(identity)
             stack.push_async_callback(engine.stop, 0)
-            await engine.start()
+            before = Recovery(killed_processes=killed, swept_files=swept)
+            self._recovery = await engine.start(before)
             self._identity, self._engine = identity, engine
             stack.pop_all()
 
@@ -173,6 +179,24 @@ class JobSystem:
         if self._identity is None:
             raise _not_open()
         return self._identity
+
+    @property
+    def recovery(self) -> Recovery:
+        """What this start found of the servers before it, and did about it."""
+        return self._recovery
+
+    async def examine(self, *, deep: bool = False) -> Sequence[Finding]:
+        """Compare rows, log, slots, queue, runs and children; give what does not fit together.
+
+        Args:
+            deep: also what takes long: every index of the database.
+        """
+        engine = self._opened()
+        found = [*await self.persistence.examine(deep=deep), *await engine.examine()]
+        children = self._children
+        if children is not None:
+            found += await find_strays(self.identity, children)
+        return found
 
     @property
     def manager(self) -> SyncJobManager:
@@ -264,7 +288,7 @@ class JobSystem:
             JobNotFoundError: there is none.
         """
         now = await self.manager.get_job(JobId(job_id))
-        condition = _condition(until, now)
+        condition = condition_of(until, now)
         seconds = math.inf if timeout is None else timeout
         job = await self.manager.wait(JobId(job_id), condition, seconds)
         if job.done or condition(job) or self._is_stopping:
@@ -294,7 +318,7 @@ class JobSystem:
             yield row
 
     def _build_engine(self, identity: StoreIdentity) -> Engine:
-        children = Children(f"{identity.uuid}:{identity.epoch}")
+        self._children = children = Children(f"{identity.uuid}:{identity.epoch}")
         sync = make_repository_sync(
             self.settings, self.persistence, self.indexer, children, self.clock
         )
@@ -327,19 +351,6 @@ class JobSystem:
             message = "a job system belongs to its loop's thread; use jobs.from_thread"
             raise RuntimeError(message)
         return self._engine
-
-
-def _condition(until: str, now: Job) -> Callable[[Job], bool]:
-    match until:
-        case "done":
-            return lambda job: job.done
-        case "status":
-            return lambda job: job.status is not now.status
-        case "change":
-            return lambda job: job.version != now.version
-        case _:
-            message = f"until is done, status or change, not {until!r}"
-            raise ValueError(message)
 
 
 def _not_open() -> RuntimeError:

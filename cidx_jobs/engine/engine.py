@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import structlog
 
@@ -10,6 +11,7 @@ from cidx_jobs.engine.board import Board
 from cidx_jobs.engine.clock import EngineClock
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.context import ChildRunner
+from cidx_jobs.engine.doctor import examine_memory
 from cidx_jobs.engine.executor import LocalExecutor
 from cidx_jobs.engine.idleness import Idleness
 from cidx_jobs.engine.janitor import Janitor
@@ -27,13 +29,16 @@ from cidx_jobs.engine.suspects import Suspects
 from cidx_jobs.engine.waiting import WaitingRoom
 from cidx_jobs.interfaces import ActiveRun, Clock, JobStore
 from cidx_jobs.job_types import JobTypes
-from cidx_jobs.model.errors import CidxJobsError
+from cidx_jobs.model.errors import CidxJobsError, UnavailableError
 from cidx_jobs.model.events import Enqueue
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import Job, JobStatus
 from cidx_jobs.model.queries import StoreIdentity
 from cidx_jobs.model.retries import RetryPolicy
+from cidx_jobs.model.upkeep import Finding, Recovery
 from cidx_jobs.settings import Settings
+
+_STORE_AGAIN_SECONDS = 0.5
 
 _log = structlog.get_logger("cidx_jobs.engine")
 
@@ -104,8 +109,11 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self.idleness = Idleness(self.board, lambda: bool(self._tasks))
 
-    async def start(self) -> None:
-        """Recover what an older server left, then begin to start jobs."""
+    async def start(self, before: Recovery) -> Recovery:
+        """Recover what an older server left, then begin to start jobs.
+
+        Gives the counts of the recovery, with those of *before*, which was done until now.
+        """
         limits, pauses = await self._store.load_controls()
         if limits is not None:
             self.board.set_limits(limits)
@@ -113,7 +121,7 @@ class Engine:
         self._wire()
         await self.board.hooks.start()
         await self._executor.start()
-        await self._janitor.recover()
+        recovery = await self._janitor.recover(before)
         self.board.on_room = self._scheduler.wake
         self._book.start()
         await self._stalls.start()
@@ -121,6 +129,7 @@ class Engine:
         await self._scheduler.start()
         await self._waiting_room.start()
         await self._janitor.start()
+        return recovery
 
     async def stop(self, grace_seconds: float) -> None:
         """Start nothing new, let runs end within the grace time, interrupt the rest."""
@@ -138,6 +147,10 @@ class Engine:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    async def examine(self) -> Sequence[Finding]:
+        """Compare the memory with the store; give what does not fit together, if anything."""
+        return await examine_memory(self._store, self.board, self._executor)
 
     def hurry(self) -> None:
         """Interrupt what still runs at once."""
@@ -173,11 +186,16 @@ class Engine:
             key = self.board.make_key(job)
             return job, [Enqueue(key=key, reason="its time has come")]
 
-        try:
-            await self._ledger.record(job_id, decide)
-        except CidxJobsError as error:
-            # The next restart finds the job due; until then the alarm is gone.
-            _log.warning("due_job_not_queued", job_id=job_id, code=error.code)
+        while True:
+            try:
+                await self._ledger.record(job_id, decide)
+            except UnavailableError:
+                # The alarm is gone: whoever gave up now would leave the job to the next start.
+                await asyncio.sleep(_STORE_AGAIN_SECONDS)
+                continue
+            except CidxJobsError as error:
+                _log.warning("due_job_not_queued", job_id=job_id, code=error.code)
+            return
 
 
 def retention_by_status(settings: Settings) -> dict[JobStatus, float]:

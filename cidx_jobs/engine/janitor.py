@@ -1,9 +1,11 @@
 """Puts things right at the start, and clears away what is old while the server runs."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+import attrs
 import structlog
 
 from cidx_jobs.engine.board import Board
@@ -15,6 +17,7 @@ from cidx_jobs.model.errors import StoreError, UnavailableError
 from cidx_jobs.model.guidance import make_error
 from cidx_jobs.model.job import Job, JobStatus
 from cidx_jobs.model.lifecycle import has_progressed
+from cidx_jobs.model.upkeep import Recovery
 
 CLEANUP_BATCH = 300
 """Deleted in one transaction, so that no submit waits long for it (performance.md, P13)."""
@@ -43,8 +46,10 @@ class Janitor:
         self._poison_after = poison_after
         self._task: asyncio.Task[None] | None = None
 
-    async def recover(self) -> None:
+    async def recover(self, before: Recovery) -> Recovery:
         """Load what is unfinished, and resolve every run that died with an older server.
+
+        Gives the counts, with those of *before*, which was done until now.
 
         Done before the first new job starts. A running row whose run this process does not hold
         is an orphan by definition: there is no lease to wait for (architecture.md).
@@ -52,14 +57,11 @@ class Janitor:
         jobs = await self._store.load_unfinished_jobs()
         self._board.restore(jobs)
         running = [job for job in jobs if job.status is JobStatus.RUNNING]
-        await self._resolve(running)
+        ends = await self._resolve(running)
         self._suspects.line_up(self._board.live)
-        _log.info(
-            "recovery_finished",
-            unfinished=len(jobs),
-            interrupted=len(running),
-            waiting=len(jobs) - len(running),
-        )
+        recovery = attrs.evolve(before, unfinished=len(jobs), **ends)
+        _log.info("recovery_finished", **attrs.asdict(recovery))
+        return recovery
 
     async def start(self) -> None:
         """Begin to delete expired jobs."""
@@ -88,12 +90,15 @@ class Janitor:
                     break
         return deleted
 
-    async def _resolve(self, running: Sequence[Job]) -> None:
+    async def _resolve(self, running: Sequence[Job]) -> Mapping[str, int]:
         by_id = {job.job_id: job for job in running}
+        ends: Counter[str] = Counter()
         for run in self._executor.lost(running):
             job = by_id[run.job_id]
             ending = self._ending(job, was_alone=len(running) == 1)
             await self._recorder.end(run, ending, None, _last_seen_seconds(job))
+            ends[_name_of_end(job, ending)] += 1
+        return ends
 
     def _ending(self, job: Job, *, was_alone: bool) -> Ending:
         if was_alone and is_suspect(job, self._poison_after) and not has_progressed(job):
@@ -114,6 +119,13 @@ class Janitor:
             if deleted:
                 _log.info("jobs_expired", deleted=deleted)
             await asyncio.sleep(_CLEANUP_PAUSE_SECONDS)
+
+
+def _name_of_end(job: Job, ending: Ending) -> str:
+    # A cancel that was asked for comes before everything else (`RunRecorder.end`).
+    if job.cancel_requested_at is not None:
+        return "cancelled"
+    return "poisoned" if isinstance(ending, Broke) else "interrupted"
 
 
 def _last_seen_seconds(job: Job) -> float:

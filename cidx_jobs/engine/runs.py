@@ -3,6 +3,7 @@
 Every write names its run and is refused once the job's row has moved on (guarantees.md, G4).
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -15,13 +16,20 @@ from cidx_jobs.engine.ledger import Decision, JobLedger
 from cidx_jobs.engine.progress import ProgressSnapshot
 from cidx_jobs.interfaces import ActiveRun, JobStore
 from cidx_jobs.job_types import OnInterrupt
-from cidx_jobs.model.errors import StaleRunError, StaleVersionError
+from cidx_jobs.model.errors import (
+    StaleRunError,
+    StaleVersionError,
+    StorageFullError,
+    StorageUnavailableError,
+)
 from cidx_jobs.model.events import Cancel, Complete, Event, Fail, Interrupt, RetryLater, Start
 from cidx_jobs.model.guidance import make_error
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import CheckpointInfo, Job, JobError, JobStatus, JsonObject
 from cidx_jobs.model.lifecycle import record_progress
 from cidx_jobs.model.queries import Change, Checkpoint
+
+_STORE_AGAIN_SECONDS = 0.5
 
 
 @attrs.frozen
@@ -105,6 +113,8 @@ class RunRecorder:
     async def save_checkpoint(self, run: ActiveRun, data: Any, progress: ProgressSnapshot) -> None:
         """Store a checkpoint and the progress so far; durable when this returns.
 
+        While the store cannot write, this waits, as long as the run may take.
+
         Raises:
             StaleRunError: the run is over.
         """
@@ -127,6 +137,10 @@ class RunRecorder:
                 )
             except StaleVersionError:
                 await self._ledger.reload(run.job_id)
+                continue
+            except (StorageFullError, StorageUnavailableError):
+                # That the disk is full is not the job's fault: the run waits for it.
+                await asyncio.sleep(_STORE_AGAIN_SECONDS)
                 continue
             return
 

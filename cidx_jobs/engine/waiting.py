@@ -24,6 +24,24 @@ REVISION_SECONDS = 1.0
 """A change of a job's place in the queue is told at most so often (api.md 1.4)."""
 
 
+def condition_of(until: str, now: Job) -> Callable[[Job], bool]:
+    """Give what has to hold of a job that is *now*: ``done``, another ``status``, or a ``change``.
+
+    Raises:
+        ValueError: *until* is none of these.
+    """
+    match until:
+        case "done":
+            return lambda job: job.done
+        case "status":
+            return lambda job: job.status is not now.status
+        case "change":
+            return lambda job: job.version != now.version
+        case _:
+            message = f"until is done, status or change, not {until!r}"
+            raise ValueError(message)
+
+
 @attrs.define
 class _Seen:
     """What was last told of a waiting job's place, under which revision and when."""

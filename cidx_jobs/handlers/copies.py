@@ -13,7 +13,7 @@ from cidx_jobs.handlers.git import Access, FetchBounds, Git, RemoteHead
 from cidx_jobs.handlers.git_errors import DAMAGED, NOT_GIT, UNRECOGNISED
 from cidx_jobs.handlers.process_output import OnLine
 from cidx_jobs.model.errors import JobFailure
-from cidx_jobs.settings import make_private_directory
+from cidx_jobs.settings import WORK_PREFIX, make_private_directory
 
 HEAD_REF = "refs/cidx/head"
 """The commit that was fetched last."""
@@ -44,7 +44,7 @@ class ProjectCopy:
         """Take the project's directory, and a name that no other run has."""
         self._directory = directory
         self._git = git
-        self._work = directory / f"run-{run_name}"
+        self._work = directory / f"{WORK_PREFIX}{run_name}"
         self.repository = directory / "repo.git"
 
     async def prepare(self) -> None:
@@ -128,7 +128,7 @@ class ProjectCopy:
 
     def _prepare(self) -> None:
         make_private_directory(self._directory)
-        for left in self._directory.glob("run-*"):
+        for left in self._directory.glob(f"{WORK_PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
         for left in _locks_and_leftovers(self.repository):
             left.unlink(missing_ok=True)

@@ -8,14 +8,17 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cidx_jobs.handlers.process import RUN_MARK
+from cidx_jobs.handlers.process import RUN_MARK, Children
+from cidx_jobs.model.queries import StoreIdentity
+from cidx_jobs.model.upkeep import Finding
 
 _PROC = Path("/proc")
 _POLL_SECONDS = 0.02
 _SECONDS = 5.0
+_LOOK_AGAIN_SECONDS = 0.1
 _START_TIME_FIELD = 19
 """Where the start time stands in /proc/PID/stat, counted behind the name."""
 
@@ -39,6 +42,32 @@ async def find_children(uuid: str) -> frozenset[int]:
     """Give the process ids of all children, of whatever epoch, of the database *uuid*."""
     found = await asyncio.to_thread(lambda: [pid for pid, *_ in _marked(uuid)])
     return frozenset(found)
+
+
+async def find_strays(identity: StoreIdentity, children: Children) -> Sequence[Finding]:
+    """Give the processes of this database that no run of this server has.
+
+    Looked at twice: a child that is just being started or ended is none.
+    """
+    first = await asyncio.to_thread(_strays, identity, children)
+    if not first:
+        return []
+    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+    again = await asyncio.to_thread(_strays, identity, children)
+    return [
+        Finding(kind="children", message=f"process {pid} of server start {epoch} has no run")
+        for pid, epoch in sorted(first & again)
+    ]
+
+
+def _strays(identity: StoreIdentity, children: Children) -> set[tuple[int, int]]:
+    # A run's own tree may be deep; only where no child is active is everything a stray.
+    is_idle = not children.active
+    return {
+        (pid, epoch)
+        for pid, _, epoch in _marked(identity.uuid)
+        if epoch < identity.epoch or (epoch == identity.epoch and is_idle)
+    }
 
 
 def _kill_orphans(uuid: str, epoch: int) -> set[tuple[int, str]]:

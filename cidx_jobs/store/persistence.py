@@ -27,7 +27,7 @@ from cidx_jobs.model.queries import (
 )
 from cidx_jobs.model.upkeep import Finding
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store import lookups, operations, queries, upkeep
+from cidx_jobs.store import leftovers, lookups, operations, queries, upkeep
 from cidx_jobs.store.examination import examine
 from cidx_jobs.store.records import (
     encode_checkpoint,
@@ -261,6 +261,10 @@ class JobPersistence:
         database = self._directory.database
         return await self._search(lambda db: lookups.collect_stats(db, database))
 
+    async def sweep(self) -> int:
+        """Remove files that a run or a write that was cut off has left; give how many."""
+        return await leftovers.sweep(self._directory, self._is_unfinished)
+
     async def examine(self, *, deep: bool = False) -> Sequence[Finding]:
         """Compare what is stored with itself; give what does not fit together, if anything."""
         self._opened()
@@ -268,6 +272,10 @@ class JobPersistence:
             return await asyncio.to_thread(examine, self._directory.database, deep=deep)
         except sqlite3.Error as error:
             raise StorageUnavailableError from error
+
+    async def _is_unfinished(self, job_id: JobId) -> bool:
+        job = await self.load_job(job_id)
+        return job is not None and not job.done
 
     async def _write(
         self, operation: Operation, on_commit: Callable[[Any], object] | None = None
