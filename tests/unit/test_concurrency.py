@@ -168,6 +168,7 @@ def test_resources_of_a_type_are_held_from_start_to_end(slots: ConcurrencyContro
 
     assert not slots.has_resource_room(("git",))
     assert slots.has_resource_room(("disk",))
+    assert slots.snapshot().resources["git"].used == 1
 
     slots.give_back(J1)
     assert slots.has_resource_room(("git", "disk"))
@@ -376,15 +377,16 @@ async def test_a_slot_that_goes_back_takes_all_along(slots: ConcurrencyControlle
 
 async def test_raised_limits_serve_the_line_at_once(slots: ConcurrencyController) -> None:
     """More units wake those who wait, in line, and not more of them than there are units."""
-    for job_id, user in ((J1, ALICE), (J2, ALICE), (J3, BOB)):
+    slots.set_limits(attrs.evolve(LIMITS, max_running_total=4))
+    for job_id, user in ((J1, ALICE), (J2, ALICE), (J3, BOB), (J4, BOB)):
         slots.take(job_id, user)
-    runs = [Holding(slots, "git", job_id) for job_id in (J1, J2, J3)]
+    runs = [Holding(slots, "git", job_id) for job_id in (J1, J2, J3, J4)]
     await turn_the_loop()
 
-    slots.set_limits(attrs.evolve(LIMITS, resources={"git": 2}))
+    slots.set_limits(attrs.evolve(LIMITS, resources={"git": 3}))
     await turn_the_loop()
 
-    assert [run.holds for run in runs] == [True, True, False]
+    assert [run.holds for run in runs] == [True, True, True, False]
     for run in runs:
         await run.let_go()
 
