@@ -1,0 +1,593 @@
+"""The start of the store: what it makes, what it refuses, and that a refusal touches nothing."""
+
+import asyncio
+import json
+import shutil
+import sqlite3
+import stat
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+
+from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.model.errors import (
+    AlreadyOwnedError,
+    DatabaseDamagedError,
+    SchemaTooNewError,
+    StartRefusedError,
+)
+from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.migrations import (
+    Migration,
+    apply_migrations,
+    check_migrations,
+    load_migrations,
+    split_statements,
+)
+from cidx_jobs.store.opening import take_possession
+from cidx_jobs.store.persistence import JobPersistence
+from tests.fakes import FakeClock
+from tests.stored import store_completed, submitted
+
+MIGRATIONS = load_migrations()
+NEXT = Migration(number=2, name="more", sql="CREATE TABLE more (x INTEGER) STRICT;\n")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> DataDirectory:
+    """Give a data directory that is not there yet."""
+    return DataDirectory(tmp_path / "data")
+
+
+def persistence(directory: DataDirectory, synchronous: str = "FULL") -> JobPersistence:
+    """Make the store of a directory."""
+    return JobPersistence(directory, synchronous=synchronous, clock=SystemClock())
+
+
+def contents(directory: DataDirectory) -> dict[str, bytes]:
+    """Read every file of the directory."""
+    return {path.name: path.read_bytes() for path in sorted(directory.root.iterdir())}
+
+
+async def used(directory: DataDirectory) -> DataDirectory:
+    """Give the directory after a server ran in it and was stopped."""
+    jobs = persistence(directory)
+    await jobs.open()
+    for number in range(3):
+        await store_completed(jobs, project_id=f"p{number}", labels={"long": "x" * 2_000})
+    await jobs.close()
+    return directory
+
+
+async def killed(directory: DataDirectory, tmp_path: Path) -> DataDirectory:
+    """Give what a server that was killed leaves: its log is not in the database yet."""
+    jobs = persistence(directory)
+    await jobs.open()
+    for number in range(3):
+        await store_completed(jobs, project_id=f"p{number}", labels={"long": "x" * 2_000})
+    image = DataDirectory(tmp_path / "image")
+    shutil.copytree(directory.root, image.root)
+    shared_of(image).unlink()
+    await jobs.close()
+    return image
+
+
+def wal_of(directory: DataDirectory) -> Path:
+    """Give the path of the write-ahead log."""
+    return Path(f"{directory.database}-wal")
+
+
+def shared_of(directory: DataDirectory) -> Path:
+    """Give the path of the file that SQLite's processes share."""
+    return Path(f"{directory.database}-shm")
+
+
+async def assert_refused(
+    directory: DataDirectory, error: type[StartRefusedError], words: str
+) -> None:
+    """Open the store: it is refused in one line, with nothing touched and no thread left."""
+    before, threads = contents(directory), connection_threads()
+
+    with pytest.raises(error) as raised:
+        await persistence(directory).open()
+
+    assert type(raised.value) is error
+    assert words in raised.value.message
+    assert "\n" not in raised.value.message
+    assert contents(directory) == before
+    assert connection_threads() == threads
+
+
+def connection_threads() -> set[threading.Thread]:
+    """Give the threads of connections that are still there."""
+    return {one for one in threading.enumerate() if "_connection_worker" in one.name}
+
+
+async def served(directory: DataDirectory, *migrations: Migration) -> None:
+    """Let another version of the package, with other steps, start in the directory and stop."""
+    possession = await asyncio.to_thread(
+        take_possession, directory, "FULL", FakeClock(), migrations
+    )
+    possession.release()
+
+
+# --- a first start ---------------------------------------------------------------------------
+
+
+async def test_what_the_store_makes_is_for_its_owner_alone(directory: DataDirectory) -> None:
+    """The directory is 0700 and every file in it 0600, while it is open and after."""
+    jobs = persistence(directory)
+    await jobs.open()
+    await store_completed(jobs)
+
+    def modes() -> set[int]:
+        return {stat.S_IMODE(path.stat().st_mode) for path in directory.root.iterdir()}
+
+    assert stat.S_IMODE(directory.root.stat().st_mode) == 0o700
+    assert modes() == {0o600}
+    await jobs.close()
+    assert modes() == {0o600}
+
+
+async def test_rights_that_others_had_are_taken_away(directory: DataDirectory) -> None:
+    """A directory that was made with wider rights is narrowed."""
+    directory.root.mkdir(mode=0o755)
+
+    await used(directory)
+
+    assert stat.S_IMODE(directory.root.stat().st_mode) == 0o700
+
+
+async def test_a_clean_stop_leaves_one_database_file(directory: DataDirectory) -> None:
+    """The write-ahead log is moved into it, and its helpers are gone."""
+    await used(directory)
+
+    assert set(contents(directory)) == {"jobs.db", "jobs.mark", "owner.lock"}
+
+
+async def test_a_start_that_was_cut_off_at_once_can_be_repeated(
+    directory: DataDirectory,
+) -> None:
+    """An empty database file without a mark is what a start leaves that died in its first step."""
+    directory.root.mkdir()
+    directory.database.touch()
+    await used(directory)
+
+    other = DataDirectory(directory.root / "other")
+    other.root.mkdir()
+    connection = sqlite3.connect(other.database)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+
+    await used(other)
+
+
+async def test_the_engine_clock_goes_on_from_the_last_write(directory: DataDirectory) -> None:
+    """What was stored last is where the clock of the next server begins, or the wall clock."""
+    clock = FakeClock()
+    jobs = JobPersistence(directory, clock=clock)
+    first = await jobs.open()
+    clock.advance(100.0)
+    await jobs.save_changes([submitted()])
+    await jobs.close()
+    clock.step_wall_clock(-3_600.0)
+
+    second = await jobs.open()
+    await jobs.close()
+
+    assert first.clock_seconds == 0.0
+    assert second.clock_seconds == clock.now().timestamp() + 3_600.0
+
+
+async def test_opening_twice_is_an_error_of_the_caller(directory: DataDirectory) -> None:
+    """One object is one session at a time."""
+    jobs = persistence(directory)
+    await jobs.open()
+
+    with pytest.raises(RuntimeError):
+        await jobs.open()
+
+    await jobs.close()
+
+
+# --- one owner -------------------------------------------------------------------------------
+
+
+async def test_a_second_owner_is_refused_and_told_who_owns_it(
+    directory: DataDirectory,
+) -> None:
+    """The refusal names the directory and, where it is known, the server's pid."""
+    jobs = persistence(directory)
+    await jobs.open()
+
+    await assert_refused(directory, AlreadyOwnedError, f"{directory.root} is owned by another")
+    directory.server_file.write_text(json.dumps({"url": "http://x", "pid": 4711}), "utf-8")
+    await assert_refused(directory, AlreadyOwnedError, "(pid 4711)")
+
+    await jobs.close()
+    await jobs.open()
+    await jobs.close()
+
+
+@pytest.mark.slow
+async def test_another_process_is_refused_until_the_owner_is_gone(
+    directory: DataDirectory,
+) -> None:
+    """The lock holds between processes, and a killed owner lets go of it."""
+    program = (
+        "import asyncio, sys; from pathlib import Path\n"
+        "from cidx_jobs.engine.clock import SystemClock\n"
+        "from cidx_jobs.settings import DataDirectory\n"
+        "from cidx_jobs.store.persistence import JobPersistence\n"
+        "async def main():\n"
+        "    jobs = JobPersistence(DataDirectory(Path(sys.argv[1])), clock=SystemClock())\n"
+        "    await jobs.open()\n"
+        "    print('open', flush=True)\n"
+        "    await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, str(directory.root), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert owner.stdout is not None
+        assert await owner.stdout.readline() == b"open\n"
+        await assert_refused(directory, AlreadyOwnedError, "is owned by another server")
+    finally:
+        owner.kill()
+        await owner.wait()
+
+    jobs = persistence(directory)
+    identity = await jobs.open()
+    await jobs.close()
+
+    assert identity.epoch == 2
+
+
+async def test_a_program_started_later_does_not_inherit_the_lock(
+    directory: DataDirectory,
+) -> None:
+    """A child that outlives its server does not keep the directory."""
+    jobs = persistence(directory)
+    await jobs.open()
+    child = await asyncio.create_subprocess_exec("sleep", "60", close_fds=False)
+    try:
+        await jobs.close()
+
+        await jobs.open()
+    finally:
+        child.kill()
+        await child.wait()
+    await jobs.close()
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+
+async def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """A file in its place, or above it, is named with the reason."""
+    (tmp_path / "file").write_text("x", "utf-8")
+
+    for path in (tmp_path / "file", tmp_path / "file" / "data"):
+        with pytest.raises(StartRefusedError, match=r"file.* cannot be used: "):
+            await persistence(DataDirectory(path)).open()
+
+    assert (tmp_path / "file").read_text("utf-8") == "x"
+
+
+async def test_a_database_that_cannot_be_written_is_refused(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock and the connections are let go of again."""
+    await used(directory)
+
+    def read_only(path: Path, _: str) -> sqlite3.Connection:
+        uri = f"{path.as_uri()}?mode=ro"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cidx_jobs.store.opening.connect_for_start", read_only)
+        with pytest.raises(StartRefusedError, match="readonly database"):
+            await persistence(directory).open()
+
+    await used(directory)
+
+
+async def test_a_connection_that_fails_half_way_leaves_nothing_open(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the reader cannot be opened the writer and the lock are let go of."""
+    threads = connection_threads()
+
+    async def refuse(_: Path) -> None:
+        message = "planted"
+        raise sqlite3.OperationalError(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cidx_jobs.store.session.open_reader", refuse)
+        with pytest.raises(sqlite3.OperationalError):
+            await persistence(directory).open()
+
+    assert connection_threads() == threads
+    await used(directory)
+
+
+async def test_a_newer_schema_is_refused(directory: DataDirectory) -> None:
+    """A database of a later version is not touched by an older one."""
+    await used(directory)
+    await served(directory, *MIGRATIONS, NEXT)
+
+    await assert_refused(directory, SchemaTooNewError, "upgrade cidx_jobs")
+
+
+async def test_a_changed_step_is_refused(directory: DataDirectory) -> None:
+    """A step whose text is not the one that was applied means another lineage."""
+    changed = attrs.evolve(MIGRATIONS[0], sql=MIGRATIONS[0].sql + "-- changed\n")
+    await served(directory, changed)
+
+    await assert_refused(directory, DatabaseDamagedError, "does not know")
+
+
+async def test_a_changed_schema_is_refused(directory: DataDirectory) -> None:
+    """An index that somebody dropped is noticed."""
+    await used(directory)
+    connection = sqlite3.connect(directory.database)
+    connection.execute("DROP INDEX jobs_live")
+    connection.close()
+
+    await assert_refused(directory, DatabaseDamagedError, "schema is not the one")
+
+
+async def test_a_database_of_somebody_else_is_refused(directory: DataDirectory) -> None:
+    """A SQLite database that is not ours is left alone."""
+    directory.root.mkdir()
+    directory.owner_lock.touch()
+    connection = sqlite3.connect(directory.database)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+
+    await assert_refused(directory, DatabaseDamagedError, "cannot be read")
+
+
+def cut_in_half(path: Path) -> None:
+    """Take the second half of a file away."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def cut_last_page(path: Path) -> None:
+    """Take the last page of a database away."""
+    path.write_bytes(path.read_bytes()[:-4096])
+
+
+def garble_start(path: Path) -> None:
+    """Write something else over the first bytes."""
+    content = path.read_bytes()
+    path.write_bytes(b"garbage garbage garbage" + content[23:])
+
+
+def garble_page_size(path: Path) -> None:
+    """Write a page size that cannot be."""
+    content = path.read_bytes()
+    path.write_bytes(content[:16] + b"\x03\x03" + content[18:])
+
+
+def garble_schema(path: Path) -> None:
+    """Damage the page that holds the schema."""
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\xff" * 200 + content[300:])
+
+
+def empty(path: Path) -> None:
+    """Take everything away."""
+    path.write_bytes(b"")
+
+
+def remove(path: Path) -> None:
+    """Take the file itself away."""
+    path.unlink()
+
+
+DAMAGES = [
+    cut_in_half,
+    cut_last_page,
+    garble_start,
+    garble_page_size,
+    garble_schema,
+    empty,
+    remove,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+async def test_a_damaged_database_is_refused(
+    directory: DataDirectory, damage: Callable[[Path], None]
+) -> None:
+    """After a clean stop: cut, garbled, empty or gone."""
+    await used(directory)
+    damage(directory.database)
+
+    await assert_refused(directory, DatabaseDamagedError, "")
+
+
+@pytest.mark.parametrize(
+    "damage", [garble_start, garble_page_size, empty, remove], ids=lambda damage: damage.__name__
+)
+async def test_a_damaged_database_of_a_killed_server_is_refused(
+    directory: DataDirectory, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """With the log of a killed server beside it too."""
+    image = await killed(directory, tmp_path)
+    damage(image.database)
+
+    await assert_refused(image, DatabaseDamagedError, "")
+
+
+async def test_a_database_that_is_cut_behind_its_log_is_refused(
+    directory: DataDirectory, tmp_path: Path
+) -> None:
+    """A page that is neither in the database nor in the log is missing."""
+    await used(directory)
+    image = await killed(directory, tmp_path)
+    cut_in_half(image.database)
+
+    await assert_refused(image, DatabaseDamagedError, "is cut")
+
+
+@pytest.mark.parametrize("damage", [remove, empty, cut_in_half], ids=lambda d: d.__name__)
+async def test_a_lost_log_is_refused(
+    directory: DataDirectory, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """SQLite would go on without it, and without what was acknowledged (fact 6)."""
+    await used(directory)
+    image = await killed(directory, tmp_path)
+    damage(wal_of(image))
+
+    await assert_refused(image, DatabaseDamagedError, "lost its write-ahead log")
+
+
+async def test_an_older_copy_is_refused(directory: DataDirectory) -> None:
+    """A database that was rolled back behind the mark would give numbers twice."""
+    await used(directory)
+    old = directory.database.read_bytes()
+    await used(directory)
+    directory.database.write_bytes(old)
+
+    await assert_refused(directory, DatabaseDamagedError, "rolled back")
+
+
+async def test_a_garbled_mark_is_refused(directory: DataDirectory) -> None:
+    """A mark that says nothing protects nothing."""
+    await used(directory)
+    directory.high_water_mark.write_text("seq 12", "utf-8")
+
+    await assert_refused(directory, DatabaseDamagedError, "jobs.mark")
+
+
+async def test_a_missing_mark_is_made_again(directory: DataDirectory) -> None:
+    """Without it nothing is lost but the check."""
+    await used(directory)
+    mark = directory.high_water_mark.read_bytes()
+    directory.high_water_mark.unlink()
+
+    jobs = persistence(directory)
+    await jobs.open()
+    await jobs.close()
+
+    assert directory.high_water_mark.read_bytes()[:24] == mark[:24]
+
+
+# --- what is not refused ---------------------------------------------------------------------
+
+
+async def test_a_killed_server_leaves_nothing_that_is_refused(
+    directory: DataDirectory, tmp_path: Path
+) -> None:
+    """Everything that was acknowledged is in the database and its log."""
+    await used(directory)
+    image = await killed(directory, tmp_path)
+
+    jobs = persistence(image)
+    await jobs.open()
+    stats = await jobs.collect_stats()
+    await jobs.close()
+
+    assert stats.by_status == {"completed": 6}
+    assert stats.last_sequence == 24
+
+
+def tear(wal: Path) -> None:
+    """Begin another frame at the end of the log."""
+    content = wal.read_bytes()
+    wal.write_bytes(content + content[32 : 32 + 24] + b"torn")
+
+
+async def test_a_torn_end_of_the_log_is_not_refused(
+    directory: DataDirectory, tmp_path: Path
+) -> None:
+    """What a power cut leaves of a transaction that nobody was told of is passed over."""
+    image = await killed(directory, tmp_path)
+    tear(wal_of(image))
+
+    jobs = persistence(image)
+    await jobs.open()
+    stats = await jobs.collect_stats()
+    await jobs.close()
+
+    assert stats.by_status == {"completed": 3}
+
+
+async def test_without_full_syncs_a_lost_log_is_not_taken_for_damage(
+    directory: DataDirectory, tmp_path: Path
+) -> None:
+    """With NORMAL a power cut may lose the newest commits: that is what was asked for."""
+    await used(directory)
+    jobs = persistence(directory, "NORMAL")
+    await jobs.open()
+    await store_completed(jobs)
+    image = DataDirectory(tmp_path / "image")
+    shutil.copytree(directory.root, image.root)
+    await jobs.close()
+    remove(wal_of(image))
+    remove(shared_of(image))
+
+    again = persistence(image, "NORMAL")
+    await again.open()
+    stats = await again.collect_stats()
+    await again.close()
+
+    assert stats.by_status == {"completed": 3}
+
+
+# --- migrations ------------------------------------------------------------------------------
+
+
+async def test_a_new_step_is_applied_to_what_is_there(directory: DataDirectory) -> None:
+    """An upgrade keeps the jobs and records the step."""
+    await used(directory)
+
+    await served(directory, *MIGRATIONS, NEXT)
+
+    with sqlite3.connect(directory.database) as connection:
+        tables = connection.execute(
+            "SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM more)"
+        ).fetchone()
+        records = connection.execute(
+            "SELECT number, name, checksum FROM migrations ORDER BY number"
+        ).fetchall()
+    connection.close()
+
+    assert tables == (3, 0)
+    assert records[1] == (2, "more", NEXT.checksum)
+
+
+def test_a_step_that_fails_is_undone_as_a_whole() -> None:
+    """Half a step is never left, nor is it recorded."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    apply_migrations(connection, MIGRATIONS, 0)
+    wrong = attrs.evolve(NEXT, sql="CREATE TABLE more (x);\nCREATE TABLE more (x);\n")
+
+    with pytest.raises(sqlite3.OperationalError):
+        apply_migrations(connection, (*MIGRATIONS, wrong), 0)
+
+    check_migrations(connection, MIGRATIONS)
+    connection.close()
+
+
+def test_a_script_is_split_at_the_ends_of_its_statements() -> None:
+    """A semicolon in a text, a comment or a trigger ends nothing."""
+    parts = [
+        "-- a; b\nCREATE TABLE a (x TEXT DEFAULT 'a;\nb');\n",
+        "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM a;\nEND;\n",
+    ]
+
+    assert list(split_statements("".join(parts))) == parts
+
+
+def test_the_steps_are_numbered_without_gaps() -> None:
+    """The package holds its steps, 1 to n, each once."""
+    assert [step.number for step in MIGRATIONS] == list(range(1, len(MIGRATIONS) + 1))
