@@ -1,5 +1,6 @@
 """The command line, as a process, against a real server: every command, codes, terminals."""
 
+import asyncio
 import contextlib
 import io
 import json
@@ -18,6 +19,7 @@ import pytest
 
 from cidx_jobs.cli.main import run
 from cidx_jobs.cli.text import cells
+from cidx_jobs.client import JobsClient
 from tests.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +74,22 @@ class Server:
         wanted = [part for option in options for part in ("-o", option)]
         job_id: str = self.cli("submit", job_type, "-p", "p", *wanted, "--json").json["job_id"]
         return job_id
+
+
+def watch_from_the_start(server: Server, *options: str, columns: int) -> tuple[str, Terminal]:
+    """Watch a job in a terminal that was there before the job began; give its id, too."""
+    wanted = [part for option in options for part in ("-o", option)]
+    held = server.cli("submit", "steps", "-p", "p", *wanted, "--hold", "--json").json["job_id"]
+    terminal = Terminal([*CLI, "watch", held], server.env, columns=columns)
+    terminal.read_until("held")
+    asyncio.run(release(server, held))
+    return held, terminal
+
+
+async def release(server: Server, job_id: str) -> None:
+    """Let a held job start."""
+    async with JobsClient(server.url) as client:
+        await client.start_job(job_id)
 
 
 def clean_environment() -> dict[str, str]:
@@ -350,8 +368,7 @@ def test_a_reader_that_goes_away_is_no_catastrophe(server: Server) -> None:
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_the_live_line_fits_the_terminal(server: Server, columns: int) -> None:
     """Bar, percent and phase in one line that is drawn over itself; a report at the end."""
-    job_id = server.submit("steps", "count=40")
-    terminal = Terminal([*CLI, "watch", job_id], server.env, columns=columns)
+    job_id, terminal = watch_from_the_start(server, "count=40", columns=columns)
     try:
         code = terminal.finish()
     finally:
@@ -391,8 +408,7 @@ def test_the_live_line_follows_a_resize(server: Server) -> None:
 def test_hostile_names_do_not_reach_the_terminal(server: Server) -> None:
     """A file name with terminal codes and a bidi override is shown escaped."""
     name = json.dumps("evil\x1b[2J\u202egpj.py")
-    job_id = server.submit("steps", "count=20", f"item={name}")
-    terminal = Terminal([*CLI, "watch", job_id], server.env, columns=120)
+    _, terminal = watch_from_the_start(server, "count=30", f"item={name}", columns=120)
     try:
         terminal.finish()
     finally:
