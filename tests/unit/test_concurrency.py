@@ -103,6 +103,17 @@ async def test_a_job_holds_one_slot(slots: ConcurrencyController) -> None:
     assert slots.count_running() == 1
 
 
+async def test_a_holder_who_asks_again_is_told_so_when_all_is_full(
+    slots: ConcurrencyController,
+) -> None:
+    """A job that holds a slot never reads False, which would say that it holds none."""
+    await slots.acquire_slot(ALICE, J1)
+    await slots.acquire_slot(ALICE, J2)
+
+    with pytest.raises(SlotError):
+        await slots.acquire_slot(ALICE, J1)
+
+
 @pytest.mark.parametrize(
     ("user", "resources", "reasons"),
     [
@@ -435,6 +446,23 @@ async def test_a_run_cannot_wait_for_what_it_holds_alone(slots: ConcurrencyContr
     with pytest.raises(SlotError, match="circle"):
         async with slots.hold_resource("git", J1):
             pass
+
+
+async def test_waiting_for_a_resource_that_is_switched_off_is_no_circle(
+    slots: ConcurrencyController,
+) -> None:
+    """With a limit of none a run waits until there is one again, whatever else it holds."""
+    slots.set_limits(attrs.evolve(LIMITS, resources={"git": 0, "disk": 1}))
+    slots.take(J1, ALICE, ("disk",))
+    waiting = Holding(slots, "git", J1)
+    await turn_the_loop()
+    assert not waiting.task.done()
+
+    slots.set_limits(LIMITS)
+    await turn_the_loop()
+
+    assert waiting.holds
+    await waiting.let_go()
 
 
 async def test_a_crowd_is_no_circle(slots: ConcurrencyController) -> None:

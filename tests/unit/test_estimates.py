@@ -155,6 +155,17 @@ def test_the_guess_is_what_is_left_of_the_jobs_before() -> None:
     assert [round(shop.guess(name)) for name in ("b1", "c1", "d1")] == [15, 75, 135]
 
 
+def test_a_long_line_is_guessed_evenly() -> None:
+    """Far back, a slot comes free every mean time divided by the slots."""
+    shop = make_shop(total=2, per_user=2)
+    shop.learn(60)
+    for number in range(402):
+        shop.line.add(f"user{number}x1")
+    shop.start_all()
+
+    assert shop.guess("user401x1") == pytest.approx(200 * 60)
+
+
 def test_a_guess_grows_old_with_the_time() -> None:
     """Between two looks at the slots the seconds that passed are taken off."""
     shop = make_shop(total=1, per_user=1)
