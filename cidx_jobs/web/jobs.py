@@ -1,6 +1,7 @@
 """The routes that make, list and change jobs."""
 
 import re
+from collections.abc import Awaitable
 from http import HTTPStatus
 
 from aiohttp import web
@@ -48,14 +49,14 @@ async def sync(call: Call) -> web.Response:
     return await _submit(call, SyncBody)
 
 
-async def get_job(call: Call) -> web.Response:
+def get_job(call: Call) -> Awaitable[web.Response]:
     """Give the whole job."""
-    return await answer_job(call, Form.WHOLE)
+    return answer_job(call, Form.WHOLE)
 
 
-async def get_status(call: Call) -> web.Response:
+def get_status(call: Call) -> Awaitable[web.Response]:
     """Give the short form of the job."""
-    return await answer_job(call, Form.STATUS)
+    return answer_job(call, Form.STATUS)
 
 
 async def cancel(call: Call) -> web.Response:

@@ -18,6 +18,7 @@ from cidx_jobs.web.problems import (
 from cidx_jobs.wire.reading import MalformedBodyError, read_object
 
 T = TypeVar("T")
+B = TypeVar("B", bytes, bytearray)
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_SECONDS = 10.0
@@ -150,19 +151,32 @@ def _check_type(request: web.Request) -> None:
 
 
 async def _read_bytes(request: web.Request) -> bytes:
+    content = request.content
+    if content.is_eof() and content.exception() is None:
+        # All of it came along with the head, as small bodies do: there is nothing to wait for.
+        return _bounded(content.read_nowait())
+    return await _await_bytes(request)
+
+
+async def _await_bytes(request: web.Request) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.content.iter_any():
                 body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise BodyTooLargeError(MAX_BODY_BYTES)
+                _bounded(body)
     except TimeoutError as error:
         raise RequestTimeoutError(BODY_SECONDS) from error
     except web.RequestPayloadError as error:
         message = "the body broke off"
         raise MalformedBodyError(message) from error
     return bytes(body)
+
+
+def _bounded(body: B) -> B:
+    if len(body) > MAX_BODY_BYTES:
+        raise BodyTooLargeError(MAX_BODY_BYTES)
+    return body
 
 
 def _shown(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
@@ -51,16 +51,14 @@ class Waiters:
         finally:
             self._give_back(user_id)
 
-    async def park(
-        self, request: web.Request, user_id: str, wait: Callable[[], Awaitable[Job]]
-    ) -> Job | None:
-        """Wait in a place, and give what *wait* gives; None when the server stops first."""
+    async def park(self, request: web.Request, user_id: str, wait: Awaitable[Job]) -> Job | None:
+        """Wait in a place, and give what *wait* gives; None when the application stops first."""
         task = cast("asyncio.Task[object]", asyncio.current_task())
         self._parked[task] = request
         self._take(user_id)
         self._look_out()
         try:
-            return await wait()
+            return await wait
         except asyncio.CancelledError:
             if not self._is_stopping:
                 raise

@@ -1,7 +1,7 @@
 """Reading one job: at once, or when there is something new of it (api.md 1.4)."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 import attrs
@@ -79,7 +79,14 @@ async def answer_job(call: Call, form: Form) -> web.Response:
     if watch is None:
         return _answer_now(call, job, form)
     first_tag = call.manager.tag(job)
-    job, is_crowded = await _follow(call, job, first_tag, watch)
+    is_crowded = False
+    if watch.wait_seconds and not job.done:
+        holds = await _condition(call, job, first_tag, watch)
+        if not holds(job):
+            if call.api.waiters.has_place(call.user_id):
+                job = await _park(call, job, holds, watch.wait_seconds) or await _reload(call, job)
+            else:
+                is_crowded = not call.api.jobs.is_stopping
     tag = call.manager.tag(job)
     is_stopping = watch.wait_seconds > 0 and not job.done and call.api.jobs.is_stopping
     headers = job_headers(job, tag)
@@ -99,9 +106,9 @@ async def answer_job(call: Call, form: Form) -> web.Response:
 
 async def wait_for_end(call: Call, job: Job, seconds: int) -> Job:
     """Give the job once it is done, or as it is when the time is up or nobody may wait."""
-    watch = Watch(wait_seconds=seconds, until=Until.DONE, baseline=None, condition=None)
-    job, _ = await _follow(call, job, call.manager.tag(job), watch)
-    return job
+    if job.done or not call.api.waiters.has_place(call.user_id):
+        return job
+    return await _park(call, job, lambda now: now.done, seconds) or await _reload(call, job)
 
 
 def encode_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE) -> bytes:
@@ -165,22 +172,16 @@ def _read_watch(request: web.Request) -> Watch | None:
     )
 
 
-async def _follow(call: Call, job: Job, first_tag: str, watch: Watch) -> tuple[Job, bool]:
-    """Give the job to answer with, and whether it would have waited had there been room."""
-    if watch.wait_seconds == 0 or job.done or call.api.jobs.is_stopping:
-        return job, False
-    holds = await _condition(call, job, first_tag, watch)
-    if holds(job):
-        return job, False
-    waiters = call.api.waiters
-    if not waiters.has_place(call.user_id):
-        return job, True
-    newest = await waiters.park(
-        call.request,
-        call.user_id,
-        lambda: call.manager.wait(job.job_id, holds, watch.wait_seconds),
-    )
-    return newest or await call.manager.get_job(job.job_id), False
+def _park(
+    call: Call, job: Job, holds: Callable[[Job], bool], seconds: int
+) -> Awaitable[Job | None]:
+    # No coroutine of its own: each frame is memory that every parked request would hold.
+    wait = call.manager.wait(job.job_id, holds, seconds)
+    return call.api.waiters.park(call.request, call.user_id, wait)
+
+
+async def _reload(call: Call, job: Job) -> Job:
+    return await call.manager.get_job(job.job_id)
 
 
 async def _condition(call: Call, job: Job, first_tag: str, watch: Watch) -> Callable[[Job], bool]:
