@@ -18,7 +18,7 @@ from cidx_jobs.interfaces import (
 )
 from cidx_jobs.model.job import JsonObject
 
-_BATCH_FILES = 1_000
+_BATCH_FILES = 4_000
 _BATCH_BYTES = 8 * 1024 * 1024
 
 

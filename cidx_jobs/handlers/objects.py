@@ -18,17 +18,18 @@ _CHUNK_BYTES = 64 * 1024
 # So many names fit into a pipe, so writing them never waits for a git that waits for us.
 _NAMES_AT_ONCE = 500
 _TREE_LINE = re.compile(rb"(\d{6}) (\w+) ([0-9a-f]{40,64}) +(\d+|-)\t(.+)", re.DOTALL)
-_FILE_HEAD = re.compile(rb"([0-9a-f]{40,64}) blob (\d+)\n")
 
 
 def read_tree(output: IO[bytes], max_files: int) -> Iterator[TreeEntry]:
     """Give the entries of a tree while git still lists them.
 
-    A path that is no UTF-8 is given with its wrong bytes as escapes.
+    A path that is no UTF-8 is given with its wrong bytes as escapes. Of a path that a broken
+    tree names twice the first entry is given.
 
     Raises:
         JobFailure: there are more than *max_files* (RES-003), or the words are not git's.
     """
+    before = None
     for count, line in enumerate(_read_records(output), start=1):
         if count > max_files:
             message = f"the repository has more than {max_files} files"
@@ -38,6 +39,9 @@ def read_tree(output: IO[bytes], max_files: int) -> Iterator[TreeEntry]:
             message = "git listed a tree that cannot be understood"
             raise JobFailure(message, code=DAMAGED)
         mode, _, blob, size, path = match.groups()
+        if path == before:
+            continue
+        before = path
         yield TreeEntry(
             path.decode("utf-8", "backslashreplace"),
             mode.decode(),
@@ -69,8 +73,7 @@ def _ask(requests: IO[bytes], asked: Sequence[WantedFile]) -> None:
 
 
 def _read_answer(answers: IO[bytes], file: WantedFile) -> bytes:
-    head = _FILE_HEAD.fullmatch(answers.readline())
-    if head is None or head[1].decode() != file.blob or int(head[2]) != file.size:
+    if answers.readline() != f"{file.blob} blob {file.size}\n".encode():
         raise _damaged()
     data = answers.read(file.size)
     if len(data) != file.size or answers.read(1) != b"\n":

@@ -22,6 +22,7 @@ from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import JsonObject
 from cidx_jobs.store import index_sql
+from cidx_jobs.store.index_comparison import Comparison
 from cidx_jobs.store.index_text import MIN_CHARACTERS, decode_text, match_expression
 
 _CACHE_KIBIBYTES = 16_000
@@ -50,18 +51,21 @@ class DraftDatabase:
         """
         self.path = path
         self._is_new = is_new
+        self._base = base
+        self._published = 0
+        self._total = 0
         self._stop = threading.Event()
         exists = path.is_file() and path.stat().st_size > 0
         self._db = sqlite3.connect(
             path.absolute().as_uri(), uri=True, isolation_level=None, check_same_thread=False
         )
         try:
-            self._prepare(base, exists=exists)
+            self._prepare(exists=exists)
         except BaseException:
             self._db.close()
             raise
 
-    def _prepare(self, base: Path | None, *, exists: bool) -> None:
+    def _prepare(self, *, exists: bool) -> None:
         path = self.path
         path.chmod(0o600)
         # A new index is worth nothing before it is synced and named: a power cut may have it.
@@ -75,15 +79,9 @@ class DraftDatabase:
                     self._db.execute(statement)
                 self._db.execute(index_sql.WRITE_META, ("format", index_sql.FORMAT))
         check_format(self._db)
-        for statement in (
-            index_sql.CREATE_INCOMING,
-            index_sql.CREATE_WANTED,
-            index_sql.CREATE_STAGED,
-        ):
+        for statement in index_sql.CREATE_DRAFT:
             self._db.execute(statement)
-        if base is not None:
-            self._db.execute("ATTACH ? AS old", (_read_only(base),))
-        self._db.execute(index_sql.VIEW_OLD_BASE if base else index_sql.VIEW_OWN_BASE)
+        self._published = int(read_meta(self._db).get("highest_content", 0))
 
     def stop(self) -> None:
         """Make the thread's work end soon, by `Stopped`; called from another thread."""
@@ -96,32 +94,38 @@ class DraftDatabase:
 
     def compare(self, tree: Iterable[TreeEntry], max_file_bytes: int) -> TreeChanges:
         """Take the tree and find out what is different and what is lacking."""
+        rows = self._db.execute(index_sql.LIST_NO_LONGER_TOO_LARGE, (max_file_bytes,))
+        comparison = Comparison(
+            self._list_shown(),
+            reread=frozenset(blob for (blob,) in rows),
+            keep_all=self._is_new,
+        )
         with self._transaction():
-            self._db.executemany(
-                index_sql.ADD_INCOMING,
-                (
-                    (entry.path, entry.mode, bytes.fromhex(entry.blob), entry.size)
-                    for entry in self._until_stopped(tree)
-                ),
-            )
-            bound = {"max_file_bytes": max_file_bytes}
-            self._db.execute(index_sql.DETACH_ONCE_TOO_LARGE, bound)
-            self._db.execute(index_sql.FORGET_ONCE_TOO_LARGE, bound)
-            staged = self._number(index_sql.COUNT_STAGED)
-            self._db.execute(index_sql.ADD_TOO_LARGE, bound)
-            self._db.execute(index_sql.ADD_WANTED)
-        renamed = self._number(index_sql.COUNT_RENAMED)
-        total, total_bytes = self._db.execute(index_sql.COUNT_INCOMING).fetchone()
+            due = comparison.rows(self._until_stopped(tree))
+            self._db.executemany(index_sql.ADD_DUE, due)
+            self._db.executemany(index_sql.ADD_GONE, comparison.gone())
+            staged = self._number(index_sql.COUNT_STAGED, self._published)
+            self._db.execute(index_sql.ADD_TOO_LARGE, (max_file_bytes,))
+            self._db.execute(index_sql.ADD_WANTED, (max_file_bytes,))
+        self._total = comparison.total
         return TreeChanges(
-            added=self._number(index_sql.COUNT_ADDED) - renamed,
-            modified=self._number(index_sql.COUNT_MODIFIED),
-            renamed=renamed,
-            deleted=self._number(index_sql.COUNT_DELETED) - renamed,
-            total=total,
-            total_bytes=total_bytes,
+            added=comparison.added,
+            modified=comparison.modified,
+            renamed=comparison.renamed,
+            deleted=comparison.deleted,
+            total=comparison.total,
+            total_bytes=comparison.total_bytes,
             wanted=self._number(index_sql.COUNT_WANTED),
             staged=staged,
         )
+
+    def _list_shown(self) -> list[tuple[str, str, bytes]]:
+        if not self._is_new:
+            return self._db.execute(index_sql.LIST_SHOWN).fetchall()
+        if self._base is None:
+            return []
+        with contextlib.closing(open_reader(self._base)) as db:
+            return db.execute(index_sql.LIST_SHOWN).fetchall()
 
     def list_wanted(self, after: int, max_files: int) -> list[tuple[int, WantedFile]]:
         """Give the next wanted files with their numbers."""
@@ -134,37 +138,59 @@ class DraftDatabase:
             for blob, data in self._until_stopped(documents):
                 text = decode_text(data)
                 skipped = "binary" if text is None else None
-                row = self._db.execute(index_sql.ADD_CONTENT, (bytes.fromhex(blob), skipped, text))
-                if row.rowcount == 1 and text is not None:
-                    self._db.execute(index_sql.ADD_WORDS, (row.lastrowid, text))
+                content_id = self._add_content(bytes.fromhex(blob), len(data), skipped, text)
+                if content_id is not None and text is not None:
+                    self._db.execute(index_sql.ADD_WORDS, (content_id, text))
 
-    def publish(
-        self, commit: str, job_id: JobId, note: JsonObject, *, all_files: bool
-    ) -> Publication:
+    def _add_content(
+        self, blob: bytes, size: int, skipped: str | None, text: str | None
+    ) -> int | None:
+        """Store a content; give its id, or None when it is there already."""
+        # Plain statements only: one that could be undone by itself (an upsert, say) makes FTS5
+        # write what it has gathered to disk each time, which is four times as slow.
+        added = self._db.execute(index_sql.ADD_CONTENT, (blob, size, skipped, text))
+        if added.rowcount == 1:
+            return added.lastrowid
+        changed = self._db.execute(index_sql.CHANGE_LARGE_CONTENT, (skipped, text, blob))
+        if changed.rowcount != 1:
+            return None
+        return self._number(index_sql.FIND_CONTENT, blob)
+
+    def publish(self, commit: str, job_id: JobId, note: JsonObject) -> Publication:
         """Show the incoming tree and drop what nobody needs any more, if all of it is sound.
 
         Raises:
             JobFailure: it is not (IDX-002); nothing is changed.
         """
         with self._transaction():
-            self._db.execute(index_sql.ADD_STAGED)
-            documents = self._number("SELECT count(*) FROM staged")
-            skipped = self._list_skipped(all_files=all_files)
+            self._write_files()
+            self._check()
+            skipped = self._list_left_out()
             counts = {
-                "files_indexed": self._number(index_sql.COUNT_NEWLY_INDEXED),
+                "files_indexed": self._count_newly_indexed(),
                 "files_skipped": sum(some.count for some in skipped),
             }
-            self._db.execute(index_sql.DROP_GONE_FILES)
-            self._db.execute(index_sql.TAKE_OVER_FILES)
-            self._db.execute(index_sql.DROP_UNUSED_WORDS)
-            self._db.execute(index_sql.DROP_UNUSED_CONTENTS)
-            self._check(documents)
             self._write_meta(commit, job_id, {**note, **counts})
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         state = make_state(self._db, self.path)
         if state is None:
             _refuse("it does not say what it holds")
         return Publication(state=state, skipped=skipped)
+
+    def _write_files(self) -> None:
+        if not self._is_new:
+            for statement in index_sql.ADD_LOOSE:
+                self._db.execute(statement)
+        self._db.execute(index_sql.DROP_GONE_FILES)
+        self._db.execute(index_sql.WRITE_FILES)
+        if self._number(index_sql.COUNT_UNUSED):
+            self._db.execute(index_sql.ADD_STAGED_TO_LOOSE, (self._published,))
+            self._db.execute(index_sql.DROP_UNUSED_WORDS)
+            self._db.execute(index_sql.DROP_UNUSED_CONTENTS)
+
+    def _count_newly_indexed(self) -> int:
+        if self._is_new:
+            return self._number(index_sql.COUNT_FINDABLE)
+        return self._number(index_sql.COUNT_NEWLY_INDEXED, self._published)
 
     def _write_meta(self, commit: str, job_id: JobId, note: JsonObject) -> None:
         values = {
@@ -173,11 +199,12 @@ class DraftDatabase:
             "note": json.dumps(note),
             "files_total": str(self._number(index_sql.COUNT_FILES)),
             "files_indexed": str(self._number(index_sql.COUNT_FINDABLE)),
+            "highest_content": str(self._number(index_sql.HIGHEST_CONTENT)),
         }
         self._db.executemany(index_sql.WRITE_META, values.items())
 
-    def _list_skipped(self, *, all_files: bool) -> tuple[SkippedFiles, ...]:
-        rows = self._db.execute(index_sql.LIST_SKIPPED, {"all": all_files})
+    def _list_left_out(self) -> tuple[SkippedFiles, ...]:
+        rows = self._db.execute(index_sql.LIST_LEFT_OUT)
         found = []
         for reason, group in groupby(rows, key=lambda row: row[0]):
             examples: list[str] = []
@@ -188,22 +215,19 @@ class DraftDatabase:
             found.append(SkippedFiles(reason=reason, count=count, examples=tuple(examples)))
         return tuple(found)
 
-    def _check(self, documents: int) -> None:
-        files = self._number(index_sql.COUNT_FILES)
-        if files != self._db.execute(index_sql.COUNT_INCOMING).fetchone()[0]:
+    def _check(self) -> None:
+        if self._number(index_sql.COUNT_FILES) != self._total:
             _refuse("it holds other files than the commit")
         if lacking := self._number(index_sql.COUNT_LACKING):
             _refuse(f"{lacking} files have no content")
-        for rowid, text in self._db.execute(index_sql.SAMPLE_STAGED).fetchall():
+        for rowid, text in self._db.execute(index_sql.SAMPLE_STAGED, (self._published,)):
             middle = (len(text) - MIN_CHARACTERS) // 2
             expression = match_expression(text[middle : middle + MIN_CHARACTERS])
-            if (
-                expression
-                and not self._db.execute(index_sql.IS_FOUND, (expression, rowid)).fetchone()
-            ):
+            if expression and not self._finds(expression, rowid):
                 _refuse("what was added is not found")
         # The whole check reads all of the index, a second for each hundred megabytes. Of a large
         # one that changed a little only the change is checked.
+        documents = self._number(index_sql.HIGHEST_CONTENT) - self._published
         is_cheap = self.path.stat().st_size <= _CHEAP_TO_CHECK_BYTES
         if self._is_new or is_cheap or documents > _MANY_DOCUMENTS:
             try:
@@ -211,8 +235,12 @@ class DraftDatabase:
             except sqlite3.DatabaseError as error:
                 _refuse("the words fail SQLite's integrity check", error)
 
-    def _number(self, statement: str) -> int:
-        number: int = self._db.execute(statement).fetchone()[0]
+    def _finds(self, expression: str, rowid: int) -> bool:
+        row = self._db.execute(index_sql.IS_FOUND, (expression, rowid)).fetchone()
+        return row is not None
+
+    def _number(self, statement: str, *values: int | bytes) -> int:
+        number: int = self._db.execute(statement, values).fetchone()[0]
         return number
 
     def _until_stopped(self, things: Iterable[Any]) -> Iterator[Any]:

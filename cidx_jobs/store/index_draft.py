@@ -103,7 +103,7 @@ class FtsDraft:
 
     def _publish(self, commit: str, note: JsonObject) -> Publication:
         database = self._opened()
-        publication = database.publish(commit, self._job_id, note, all_files=self._is_new)
+        publication = database.publish(commit, self._job_id, note)
         if self._is_new:
             self._close()
             if before := self._files.current():

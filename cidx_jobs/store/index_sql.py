@@ -9,7 +9,7 @@ places. That is half the size and three quarters of the time of full detail; the
 in the texts.
 """
 
-FORMAT = "1"
+FORMAT = "2"
 """Of the tables and of how texts are made; an index of another format is made anew."""
 
 CREATE = (
@@ -18,10 +18,12 @@ CREATE = (
     CREATE TABLE contents (
         id INTEGER PRIMARY KEY,
         blob BLOB NOT NULL UNIQUE,
+        size INTEGER NOT NULL,
         skipped TEXT CHECK (skipped IN ('binary', 'large')),
         text TEXT CHECK ((text IS NULL) = (skipped IS NOT NULL))
     ) STRICT
     """,
+    "CREATE INDEX contents_skipped ON contents (skipped, size) WHERE skipped IS NOT NULL",
     """
     CREATE TABLE files (
         path TEXT PRIMARY KEY,
@@ -44,135 +46,119 @@ WRITE_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 
 # --- a draft: the tree to come, against what searches see now -----------------------------------
 
-CREATE_INCOMING = """
-    CREATE TEMP TABLE incoming (
+# due: the files whose rows are to be written. gone: the paths whose rows are to go. wanted: the
+# contents to be read. loose: contents that may be in use no more when all that is done.
+CREATE_DRAFT = (
+    """
+    CREATE TEMP TABLE due (
         path TEXT PRIMARY KEY, mode TEXT NOT NULL, blob BLOB NOT NULL, size INTEGER
     ) WITHOUT ROWID
+    """,
+    "CREATE TEMP TABLE gone (path TEXT PRIMARY KEY) WITHOUT ROWID",
     """
-CREATE_WANTED = """
     CREATE TEMP TABLE wanted (
         number INTEGER PRIMARY KEY, path TEXT NOT NULL, blob BLOB NOT NULL, size INTEGER NOT NULL
     )
-    """
-CREATE_STAGED = "CREATE TEMP TABLE staged (content INTEGER PRIMARY KEY)"
+    """,
+    "CREATE TEMP TABLE loose (content INTEGER PRIMARY KEY)",
+)
 
-# What searches see lies in this database or, where the index is made anew, in the one before.
-VIEW_OWN_BASE = "CREATE TEMP VIEW base AS SELECT path, mode, blob FROM main.files"
-VIEW_OLD_BASE = "CREATE TEMP VIEW base AS SELECT path, mode, blob FROM old.files"
+LIST_SHOWN = "SELECT path, mode, blob FROM files"
+LIST_NO_LONGER_TOO_LARGE = "SELECT blob FROM contents WHERE skipped = 'large' AND size <= ?"
+ADD_DUE = "INSERT OR IGNORE INTO due VALUES (?, ?, ?, ?)"
+ADD_GONE = "INSERT INTO gone VALUES (?)"
 
-ADD_INCOMING = "INSERT OR IGNORE INTO incoming VALUES (?, ?, ?, ?)"
-
-COUNT_INCOMING = "SELECT count(*), coalesce(sum(size), 0) FROM incoming"
-COUNT_ADDED = """
-    SELECT count(*) FROM incoming i WHERE NOT EXISTS (SELECT 1 FROM base b WHERE b.path = i.path)
-    """
-COUNT_MODIFIED = """
-    SELECT count(*) FROM incoming i JOIN base b ON b.path = i.path
-    WHERE b.blob <> i.blob OR b.mode <> i.mode
-    """
-COUNT_DELETED = """
-    SELECT count(*) FROM base b WHERE NOT EXISTS (SELECT 1 FROM incoming i WHERE i.path = b.path)
-    """
-COUNT_RENAMED = """
-    SELECT coalesce(sum(min(a.n, d.n)), 0)
-    FROM (
-        SELECT i.blob, count(*) AS n FROM incoming i
-        WHERE NOT EXISTS (SELECT 1 FROM base b WHERE b.path = i.path) GROUP BY i.blob
-    ) a
-    JOIN (
-        SELECT b.blob, count(*) AS n FROM base b
-        WHERE NOT EXISTS (SELECT 1 FROM incoming i WHERE i.path = b.path) GROUP BY b.blob
-    ) d ON d.blob = a.blob
-    """
+# Contents get growing ids, and a publication leaves none that is in use nowhere: what is above
+# its highest id was added since, by this draft or by one that came to no end.
 COUNT_STAGED = """
-    SELECT count(*) FROM contents c
-    WHERE c.id NOT IN (SELECT content FROM main.files WHERE content IS NOT NULL)
-    AND c.blob IN (SELECT blob FROM incoming)
+    SELECT count(*) FROM due d JOIN contents c ON c.blob = d.blob
+    WHERE d.mode GLOB '100*' AND c.id > ?
     """
 
 # Modes 100644 and 100755 are files (100664 in very old trees); links and submodules hold no text.
 ADD_TOO_LARGE = """
-    INSERT OR IGNORE INTO contents (blob, skipped)
-    SELECT DISTINCT blob, 'large' FROM incoming
-    WHERE mode GLOB '100*' AND size > :max_file_bytes
-    """
-FORGET_ONCE_TOO_LARGE = """
-    DELETE FROM contents WHERE skipped = 'large'
-    AND blob IN (SELECT blob FROM incoming WHERE size <= :max_file_bytes)
-    """
-DETACH_ONCE_TOO_LARGE = """
-    UPDATE files SET content = NULL WHERE content IN (
-        SELECT id FROM contents WHERE skipped = 'large'
-        AND blob IN (SELECT blob FROM incoming WHERE size <= :max_file_bytes)
-    )
+    INSERT OR IGNORE INTO contents (blob, size, skipped)
+    SELECT DISTINCT blob, size, 'large' FROM due
+    WHERE mode GLOB '100*' AND size > ?
     """
 ADD_WANTED = """
     INSERT INTO wanted (path, blob, size)
-    SELECT min(i.path), i.blob, i.size FROM incoming i
-    WHERE i.mode GLOB '100*' AND NOT EXISTS (SELECT 1 FROM contents c WHERE c.blob = i.blob)
-    GROUP BY i.blob ORDER BY 1
+    SELECT min(d.path), d.blob, d.size FROM due d
+    WHERE d.mode GLOB '100*' AND d.size <= ? AND NOT EXISTS (
+        SELECT 1 FROM contents c WHERE c.blob = d.blob AND c.skipped IS NOT 'large'
+    )
+    GROUP BY d.blob ORDER BY 1
     """
 COUNT_WANTED = "SELECT count(*) FROM wanted"
 TAKE_WANTED = """
     SELECT number, path, blob, size FROM wanted WHERE number > ? ORDER BY number LIMIT ?
     """
 
-ADD_CONTENT = "INSERT OR IGNORE INTO contents (blob, skipped, text) VALUES (?, ?, ?)"
+ADD_CONTENT = "INSERT OR IGNORE INTO contents (blob, size, skipped, text) VALUES (?, ?, ?, ?)"
+CHANGE_LARGE_CONTENT = """
+    UPDATE contents SET skipped = ?, text = ? WHERE blob = ? AND skipped = 'large'
+    """
+FIND_CONTENT = "SELECT id FROM contents WHERE blob = ?"
 ADD_WORDS = "INSERT INTO words (rowid, text) VALUES (?, ?)"
 
 # --- publishing, in one transaction -------------------------------------------------------------
 
-ADD_STAGED = """
-    INSERT INTO staged SELECT c.id FROM contents c
-    WHERE c.id NOT IN (SELECT content FROM main.files WHERE content IS NOT NULL)
+ADD_LOOSE = (
     """
-COUNT_NEWLY_INDEXED = """
-    SELECT count(*) FROM incoming i
-    JOIN contents c ON c.blob = i.blob JOIN staged s ON s.content = c.id
-    WHERE i.mode GLOB '100*' AND c.text IS NOT NULL
+    INSERT OR IGNORE INTO loose SELECT f.content FROM gone g JOIN files f ON f.path = g.path
+    WHERE f.content IS NOT NULL
+    """,
     """
-LIST_SKIPPED = """
-    SELECT reason, path FROM (
-        SELECT i.path, CASE i.mode WHEN '120000' THEN 'symlink' WHEN '160000' THEN 'submodule'
-            ELSE c.skipped END AS reason
-        FROM incoming i
-        LEFT JOIN contents c ON c.blob = i.blob
-        LEFT JOIN base b ON b.path = i.path
-        WHERE :all OR b.path IS NULL OR b.blob <> i.blob OR b.mode <> i.mode
-    ) WHERE reason IS NOT NULL ORDER BY reason, path
-    """
-DROP_GONE_FILES = """
-    DELETE FROM main.files WHERE NOT EXISTS (SELECT 1 FROM incoming i WHERE i.path = files.path)
-    """
-TAKE_OVER_FILES = """
-    INSERT OR REPLACE INTO main.files (path, mode, blob, content)
-    SELECT i.path, i.mode, i.blob, CASE WHEN i.mode GLOB '100*' THEN c.id END
-    FROM incoming i LEFT JOIN contents c ON c.blob = i.blob
-    WHERE NOT EXISTS (
-        SELECT 1 FROM main.files f
-        WHERE f.path = i.path AND f.blob = i.blob AND f.mode = i.mode
-        AND (f.content IS NOT NULL OR i.mode NOT GLOB '100*')
-    )
+    INSERT OR IGNORE INTO loose SELECT f.content FROM due d JOIN files f ON f.path = d.path
+    WHERE f.content IS NOT NULL
+    """,
+)
+ADD_STAGED_TO_LOOSE = "INSERT OR IGNORE INTO loose SELECT id FROM contents WHERE id > ?"
+DROP_GONE_FILES = "DELETE FROM files WHERE path IN (SELECT path FROM gone)"
+WRITE_FILES = """
+    INSERT OR REPLACE INTO files (path, mode, blob, content)
+    SELECT d.path, d.mode, d.blob, CASE WHEN d.mode GLOB '100*' THEN c.id END
+    FROM due d LEFT JOIN contents c ON c.blob = d.blob
     """
 DROP_UNUSED_WORDS = """
     INSERT INTO words (words, rowid, text)
-    SELECT 'delete', id, text FROM contents
-    WHERE text IS NOT NULL
-    AND id NOT IN (SELECT content FROM main.files WHERE content IS NOT NULL)
+    SELECT 'delete', c.id, c.text FROM loose l CROSS JOIN contents c ON c.id = l.content
+    WHERE c.skipped IS NULL AND NOT EXISTS (SELECT 1 FROM files f WHERE f.content = c.id)
     """
 DROP_UNUSED_CONTENTS = """
-    DELETE FROM contents
-    WHERE id NOT IN (SELECT content FROM main.files WHERE content IS NOT NULL)
+    DELETE FROM contents WHERE id IN (
+        SELECT l.content FROM loose l
+        WHERE NOT EXISTS (SELECT 1 FROM files f WHERE f.content = l.content)
+    )
     """
-COUNT_LACKING = "SELECT count(*) FROM main.files WHERE mode GLOB '100*' AND content IS NULL"
-COUNT_FILES = "SELECT count(*) FROM main.files"
+
+COUNT_UNUSED = """
+    SELECT (SELECT count(*) FROM contents) - (SELECT count(DISTINCT content) FROM files)
+    """
+COUNT_NEWLY_INDEXED = """
+    SELECT count(*) FROM due d CROSS JOIN files f ON f.path = d.path
+    CROSS JOIN contents c ON c.id = f.content WHERE f.content > ? AND c.skipped IS NULL
+    """
+LIST_LEFT_OUT = """
+    SELECT c.skipped, f.path FROM contents c CROSS JOIN files f ON f.content = c.id
+    WHERE c.skipped IS NOT NULL AND f.path IN (SELECT path FROM due)
+    UNION ALL
+    SELECT CASE mode WHEN '160000' THEN 'submodule' ELSE 'symlink' END, path FROM due
+    WHERE mode NOT GLOB '100*'
+    ORDER BY 1, 2
+    """
+COUNT_LACKING = "SELECT count(*) FROM files WHERE content IS NULL AND mode GLOB '100*'"
+COUNT_FILES = "SELECT count(*) FROM files"
 COUNT_FINDABLE = """
-    SELECT count(*) FROM main.files f JOIN contents c ON c.id = f.content WHERE c.text IS NOT NULL
+    SELECT (SELECT count(content) FROM files) - (
+        SELECT count(*) FROM contents c CROSS JOIN files f ON f.content = c.id
+        WHERE c.skipped IS NOT NULL
+    )
     """
+HIGHEST_CONTENT = "SELECT coalesce(max(id), 0) FROM contents"
 CHECK_WORDS = "INSERT INTO words (words) VALUES ('integrity-check')"
 SAMPLE_STAGED = """
-    SELECT c.id, c.text FROM staged s JOIN contents c ON c.id = s.content
-    WHERE length(c.text) >= 3 LIMIT 3
+    SELECT id, text FROM contents WHERE id > ? AND skipped IS NULL AND length(text) >= 3 LIMIT 3
     """
 IS_FOUND = "SELECT 1 FROM words WHERE words MATCH ? AND rowid = ?"
 

@@ -12,6 +12,7 @@ _MAX_UNDECODABLE = 0.3
 _MAX_TRIGRAMS = 24
 _MAX_LINE_CHARACTERS = 1_000
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 def decode_text(data: bytes) -> str | None:
@@ -23,12 +24,12 @@ def decode_text(data: bytes) -> str | None:
     if b"\0" in data[:_SNIFFED_BYTES]:
         return None
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode()
     except UnicodeDecodeError:
-        text = data.decode("utf-8-sig", "replace")
+        text = data.decode("utf-8", "replace")
         if text.count(_REPLACEMENT) > _MAX_UNDECODABLE * len(text):
             return None
-    return text.replace("\0", _REPLACEMENT)
+    return text.removeprefix(_BYTE_ORDER_MARK).replace("\0", _REPLACEMENT)
 
 
 def match_expression(text: str) -> str | None:

@@ -276,5 +276,5 @@ async def test_the_same_name_twice_is_no_trouble(syncs: Syncs, repository: Repos
 
     job = await syncs.sync(repository.url)
 
-    assert job.done
-    assert job.error is None or job.error.code == "GIT-005"
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert await syncs.search("first") == [("same", 1, "first")]
