@@ -13,8 +13,9 @@ MAX_LABELS = 32
 MAX_LABEL_CHARACTERS = 255
 MAX_ATTEMPTS = 1_000
 MAX_TIMEOUT_SECONDS = 30 * 86_400.0
+LABEL_KEY_PATTERN = r"[a-z0-9._-]{1,63}"
 
-_LABEL_KEY = re.compile(r"[a-z0-9._-]{1,63}")
+_LABEL_KEY = re.compile(LABEL_KEY_PATTERN)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 

@@ -7,11 +7,12 @@ JobId = NewType("JobId", str)
 UserId = NewType("UserId", str)
 ProjectId = NewType("ProjectId", str)
 
+JOB_ID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 PROJECT_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 JOB_TYPE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 MAX_USER_ID_CHARACTERS = 128
 
-_JOB_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_JOB_ID = re.compile(JOB_ID_PATTERN)
 _PROJECT_ID = re.compile(PROJECT_ID_PATTERN)
 _UUID7_VERSION = 0x7
 _UUID_VARIANT = 0b10

@@ -26,7 +26,9 @@ class ProgressDocument(Document, frozen=True, kw_only=True):
     """The finer side of the progress; every member may be unknown (null)."""
 
     done: int | None
+    """How many of the units are done."""
     total: int | None
+    """How many units there are; it may grow."""
     unit: str | None
     current_item: str | None
     rate_per_second: float | None
