@@ -134,6 +134,11 @@ class JobStore(Protocol):
     ) -> Sequence[JobId]:
         """Delete at most *limit* final jobs with their log and checkpoints; give their ids."""
 
+    async def count_expired_jobs(
+        self, finished_before: datetime, statuses: frozenset[JobStatus]
+    ) -> int:
+        """Count the final jobs that `delete_expired_jobs` would delete without a limit."""
+
     async def save_project(self, project: Project, guard: RunGuard | None = None) -> None:
         """Store what is known of a project.
 

@@ -21,6 +21,7 @@ from cidx_jobs.engine.notifier import Notifier
 from cidx_jobs.engine.progress import ProgressBook
 from cidx_jobs.engine.queue import JobQueue
 from cidx_jobs.engine.resources import ResourceWatch
+from cidx_jobs.engine.retention import Retention
 from cidx_jobs.engine.runner import Runner
 from cidx_jobs.engine.runs import RunRecorder
 from cidx_jobs.engine.scheduler import Scheduler
@@ -86,10 +87,12 @@ class Engine:
             )
         )
         suspects = Suspects(clock, settings.poison_after)
-        self._scheduler = Scheduler(self.board, recorder, self._executor, suspects)
+        self.scheduler = Scheduler(self.board, recorder, self._executor, suspects)
         self._waiting_room = WaitingRoom(self.board, self._ledger)
+        retention = Retention(store, self.board)
         self._janitor = Janitor(
             store=store,
+            retention=retention,
             board=self.board,
             recorder=recorder,
             executor=self._executor,
@@ -105,6 +108,7 @@ class Engine:
             admission=Admission(settings, store, self.board, self._ledger, job_types),
             waiting_room=self._waiting_room,
             job_types=job_types,
+            retention=retention,
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self.idleness = Idleness(self.board, lambda: bool(self._tasks))
@@ -122,11 +126,11 @@ class Engine:
         await self.board.hooks.start()
         await self._executor.start()
         recovery = await self._janitor.recover(before)
-        self.board.on_room = self._scheduler.wake
+        self.board.on_room = self.scheduler.wake
         self._book.start()
         await self._stalls.start()
         await self._resources.start()
-        await self._scheduler.start()
+        await self.scheduler.start()
         await self._waiting_room.start()
         await self._janitor.start()
         return recovery
@@ -134,7 +138,7 @@ class Engine:
     async def stop(self, grace_seconds: float) -> None:
         """Start nothing new, let runs end within the grace time, interrupt the rest."""
         self.manager.begin_stop()
-        await self._scheduler.stop()
+        await self.scheduler.stop()
         await self._janitor.stop()
         await self._executor.stop(grace_seconds)
         await self._resources.stop()
@@ -159,7 +163,7 @@ class Engine:
     def _wire(self) -> None:
         self.board.on_cancel = self._cancel_run
         self.board.on_due = self._enqueue_due
-        self.controller.promote = self._scheduler.promote
+        self.controller.promote = self.scheduler.promote
         self.controller.find_position = self.board.find_position
         self.controller.on_user_change = self.board.refresh_user
         self.controller.on_resource_change = self.board.refresh_after_resource

@@ -9,6 +9,7 @@ import attrs
 import structlog
 
 from cidx_jobs.engine.board import Board
+from cidx_jobs.engine.retention import Retention
 from cidx_jobs.engine.runs import Broke, Ending, Interrupted, RunRecorder
 from cidx_jobs.engine.suspects import Suspects, is_suspect
 from cidx_jobs.interfaces import Executor, JobStore
@@ -18,9 +19,6 @@ from cidx_jobs.model.guidance import make_error
 from cidx_jobs.model.job import Job, JobStatus
 from cidx_jobs.model.lifecycle import has_progressed
 from cidx_jobs.model.upkeep import Recovery
-
-CLEANUP_BATCH = 300
-"""Deleted in one transaction, so that no submit waits long for it (performance.md, P13)."""
 
 _CLEANUP_PAUSE_SECONDS = 60.0
 
@@ -32,11 +30,12 @@ class Janitor:
 
     def __init__(
         self, *, store: JobStore, board: Board, recorder: RunRecorder, executor: Executor,
-        job_types: JobTypes, retention_seconds: Mapping[JobStatus, float], suspects: Suspects,
-        poison_after: int,
+        job_types: JobTypes, retention: Retention, retention_seconds: Mapping[JobStatus, float],
+        suspects: Suspects, poison_after: int,
     ) -> None:  # fmt: skip
         """Take the parts, and how long jobs of each final status are kept."""
         self._store = store
+        self._retention = retention
         self._board = board
         self._recorder = recorder
         self._executor = executor
@@ -79,15 +78,7 @@ class Janitor:
         deleted = 0
         for status, seconds in self._retention_seconds.items():
             before = self._board.clock.now() - timedelta(seconds=seconds)
-            while True:
-                gone = await self._store.delete_expired_jobs(
-                    before, frozenset({status}), CLEANUP_BATCH
-                )
-                for job_id in gone:
-                    self._board.live.forget(job_id)
-                deleted += len(gone)
-                if len(gone) < CLEANUP_BATCH:
-                    break
+            deleted += await self._retention.delete(before, frozenset({status}))
         return deleted
 
     async def _resolve(self, running: Sequence[Job]) -> Mapping[str, int]:

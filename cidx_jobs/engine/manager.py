@@ -7,6 +7,7 @@ from cidx_jobs.engine.board import Board
 from cidx_jobs.engine.ledger import Decision, JobLedger
 from cidx_jobs.engine.notifier import Subscription
 from cidx_jobs.engine.requests import check_labels, check_priority
+from cidx_jobs.engine.retention import Cleanup, Retention
 from cidx_jobs.engine.waiting import WaitingRoom
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.job_types import JobTypes
@@ -46,7 +47,7 @@ class SyncJobManager:
 
     def __init__(
         self, *, store: JobStore, board: Board, ledger: JobLedger, admission: Admission,
-        waiting_room: WaitingRoom, job_types: JobTypes,
+        waiting_room: WaitingRoom, job_types: JobTypes, retention: Retention,
     ) -> None:  # fmt: skip
         """Take the parts of the engine."""
         self._store = store
@@ -55,6 +56,7 @@ class SyncJobManager:
         self._admission = admission
         self._waiting_room = waiting_room
         self._job_types = job_types
+        self._retention = retention
         self._is_stopping = False
 
     async def create_job(self, request: SubmitRequest) -> Submission:
@@ -197,6 +199,20 @@ class SyncJobManager:
             return job, [event]
 
         return await self._ledger.record(job_id, decide)
+
+    async def clean_up_jobs(
+        self, older_than_seconds: float, statuses: frozenset[JobStatus], *, dry_run: bool = False
+    ) -> Cleanup:
+        """Delete the final jobs that finished so long ago, with their log; or only count them.
+
+        It goes by batches, each a transaction, and ends early when the server stops.
+        """
+        return await self._retention.clean_up(
+            older_than_seconds,
+            statuses,
+            dry_run=dry_run,
+            is_stopping=lambda: self._is_stopping,
+        )
 
     async def wait(self, job_id: JobId, until: Callable[[Job], bool], timeout: float) -> Job:  # noqa: ASYNC109 - bare futures
         """Give the job once *until* holds for it, or it is done, or the time is up.

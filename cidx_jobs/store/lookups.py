@@ -2,10 +2,12 @@
 
 import sqlite3
 from collections import Counter
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.job import JobStatus
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.queries import Checkpoint, IdempotencyRecord, Project, StoreStats, Token
 from cidx_jobs.store.inspection import wal_of
@@ -40,6 +42,10 @@ _FIND_TOKEN = f"SELECT {_TOKEN_COLUMNS} FROM tokens WHERE digest = ?"  # noqa: S
 _LIST_TOKENS = f"SELECT {_TOKEN_COLUMNS} FROM tokens ORDER BY created_at, token_id"  # noqa: S608
 _LOAD_CONTROLS = "SELECT limits, pauses FROM controls WHERE id = 1"
 _LOG_BOUNDS = "SELECT sequence, pruned_sequence FROM owner WHERE id = 1"
+COUNT_EXPIRED = """
+SELECT count(*) FROM jobs INDEXED BY jobs_expiry
+WHERE finished_at IS NOT NULL AND status = ? AND finished_at < ?
+"""
 _COUNT_FINAL = "SELECT status, job_type, user_id, jobs FROM finals WHERE jobs > 0"
 _COUNT_LIVE = """
 SELECT status, job_type, user_id, count(*) FROM jobs INDEXED BY jobs_live
@@ -95,6 +101,17 @@ def load_oldest_sequence(connection: sqlite3.Connection) -> int:
     """Give the number from which on the log is whole; 0 when it never held anything."""
     sequence, pruned = connection.execute(_LOG_BOUNDS).fetchone()
     return pruned + 1 if sequence else 0
+
+
+def count_expired(
+    connection: sqlite3.Connection, finished_before: int, statuses: Collection[JobStatus]
+) -> int:
+    """Count the final jobs of these statuses that finished before a time (microseconds)."""
+    rows = [
+        connection.execute(COUNT_EXPIRED, (status.value, finished_before)).fetchone()
+        for status in statuses
+    ]
+    return sum(count for (count,) in rows)
 
 
 def collect_stats(connection: sqlite3.Connection, database: Path) -> StoreStats:

@@ -202,6 +202,16 @@ class MemoryPersistence:
         self._forget_events(frozenset(deleted))
         return deleted
 
+    async def count_expired_jobs(
+        self, finished_before: datetime, statuses: frozenset[JobStatus]
+    ) -> int:
+        """Count the final jobs that `delete_expired_jobs` would delete without a limit."""
+        return sum(
+            job.finished_at < finished_before
+            for job in self._table.jobs.values()
+            if job.finished_at is not None and job.status in statuses
+        )
+
     async def save_project(self, project: Project, guard: RunGuard | None = None) -> None:
         """Store what is known of a project; a run leaves its url and branch as they are."""
         self._check_open()

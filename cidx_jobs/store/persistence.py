@@ -213,6 +213,13 @@ class JobPersistence:
         deleted: Sequence[JobId] = await self._write(operation)
         return deleted
 
+    async def count_expired_jobs(
+        self, finished_before: datetime, statuses: frozenset[JobStatus]
+    ) -> int:
+        """Count the final jobs that `delete_expired_jobs` would delete without a limit."""
+        before = to_microseconds(finished_before)
+        return await self._look_up(lambda db: lookups.count_expired(db, before, statuses))
+
     async def save_project(self, project: Project, guard: RunGuard | None = None) -> None:
         """Store what is known of a project; a run leaves its url and branch as they are."""
         row = encode_project(project)

@@ -21,9 +21,11 @@ from cidx_jobs.store.accounts import make_token
 from cidx_jobs.web.api import Call
 from cidx_jobs.web.requests import Query, read_members
 from cidx_jobs.wire.access import NewTokenDocument, TokenDocument, TokenListDocument
-from cidx_jobs.wire.bodies import EmptyBody, LimitsBody, PauseBody, TokenBody
+from cidx_jobs.wire.bodies import CleanupBody, EmptyBody, LimitsBody, PauseBody, TokenBody
+from cidx_jobs.wire.examination import RecoveryDocument
 from cidx_jobs.wire.reading import fit
 from cidx_jobs.wire.service import (
+    CleanupDocument,
     LimitsDocument,
     PausesDocument,
     QuantilesDocument,
@@ -37,7 +39,9 @@ N = TypeVar("N", bound=str)
 SCOPES = ("read", "write", "admin")
 MAX_LABEL_CHARACTERS = 255
 MAX_LIFETIME_SECONDS = 10 * 365 * 86_400
+MAX_AGE_SECONDS = 100 * 365 * 86_400
 MAX_UNITS = 10_000
+FINAL = frozenset(status for status in JobStatus if status.is_final)
 SAMPLE = 200
 """How many finished jobs the waits and durations of the stats are made of."""
 
@@ -90,9 +94,7 @@ async def get_stats(call: Call) -> web.Response:
     Query(call.request, ())
     jobs, manager = call.api.jobs, call.manager
     stats = await jobs.persistence.collect_stats()
-    finished = JobQuery(
-        statuses=frozenset(status for status in JobStatus if status.is_final), limit=SAMPLE
-    )
+    finished = JobQuery(statuses=FINAL, limit=SAMPLE)
     ended = (await manager.query_jobs(finished)).jobs
     return call.answer(
         StatsDocument(
@@ -108,6 +110,7 @@ async def get_stats(call: Call) -> web.Response:
             database_bytes=stats.database_bytes,
             wal_bytes=stats.wal_bytes,
             last_seq=stats.last_sequence,
+            recovery=RecoveryDocument.of(jobs.recovery),
         )
     )
 
@@ -147,6 +150,23 @@ async def end_drain(call: Call) -> web.Response:
     return await _set_drain(call, is_draining=False)
 
 
+async def clean_up(call: Call) -> web.Response:
+    """Delete finished jobs that are old enough, or count them."""
+    Query(call.request, ())
+    body = fit(CleanupBody, await read_members(call.request))
+    faults = _cleanup_faults(body)
+    if faults:
+        raise ValidationError(faults)
+    found = await call.manager.clean_up_jobs(
+        body.older_than_seconds,
+        FINAL if body.statuses is None else frozenset(body.statuses),
+        dry_run=body.dry_run,
+    )
+    return call.answer(
+        CleanupDocument(matched=found.matched, deleted=found.deleted, dry_run=body.dry_run)
+    )
+
+
 async def _set_pause(call: Call, *, is_paused: bool) -> web.Response:
     Query(call.request, ())
     body = fit(PauseBody, await read_members(call.request))
@@ -176,6 +196,17 @@ async def _put_in_force(call: Call, pauses: Pauses, status: int) -> web.Response
 
 def _toggled(names: frozenset[N], name: N, *, is_in: bool) -> frozenset[N]:
     return names | {name} if is_in else names - {name}
+
+
+def _cleanup_faults(body: CleanupBody) -> list[Fault]:
+    faults = []
+    if not 0 <= body.older_than_seconds <= MAX_AGE_SECONDS:
+        faults.append(Fault("/older_than_seconds", f"it is from 0 to {MAX_AGE_SECONDS}"))
+    for number, status in enumerate(body.statuses or ()):
+        if status not in FINAL:
+            rule = f"only {', '.join(sorted(FINAL))} jobs can be deleted"
+            faults.append(Fault(f"/statuses/{number}", rule))
+    return faults
 
 
 def _token_faults(body: TokenBody) -> list[Fault]:

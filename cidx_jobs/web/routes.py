@@ -2,27 +2,16 @@
 
 from collections.abc import Sequence
 
-import attrs
 from aiohttp import web
 
-from cidx_jobs.web import admin, events, jobs, lists, projects, service
+from cidx_jobs.web import admin, doctor, events, jobs, lists, projects, service
 from cidx_jobs.web.api import Api
-from cidx_jobs.web.middlewares import Answer, Endpoint, Fallback, expect_body
+from cidx_jobs.web.contract import Route
+from cidx_jobs.web.middlewares import Endpoint, Fallback, expect_body
+from cidx_jobs.web.openapi import Table
+from cidx_jobs.web.reference import Reference
 
 _REST = "/{rest:.*}"
-
-
-@attrs.frozen
-class Route:
-    """One method of one path, and who may use it."""
-
-    method: str
-    path: str
-    """Below the prefix."""
-    scope: str | None
-    """``read``, ``write``, ``admin``, or None for everybody."""
-    answer: Answer
-
 
 API_ROUTES: Sequence[Route] = (
     # What is asked most stands first: aiohttp tries the routes below /jobs in this order.
@@ -43,6 +32,7 @@ API_ROUTES: Sequence[Route] = (
     Route("GET", "/projects", "read", projects.list_projects),
     Route("GET", "/projects/{project_id}", "read", projects.get_project),
     Route("GET", "/projects/{project_id}/search", "read", projects.search),
+    Route("GET", "/admin/doctor", "admin", doctor.examine),
     Route("GET", "/admin/stats", "admin", admin.get_stats),
     Route("GET", "/admin/limits", "admin", admin.get_limits),
     Route("PATCH", "/admin/limits", "admin", admin.change_limits),
@@ -50,6 +40,7 @@ API_ROUTES: Sequence[Route] = (
     Route("POST", "/admin/resume", "admin", admin.resume),
     Route("POST", "/admin/drain", "admin", admin.drain),
     Route("DELETE", "/admin/drain", "admin", admin.end_drain),
+    Route("POST", "/admin/cleanup", "admin", admin.clean_up),
     Route("GET", "/admin/tokens", "admin", admin.list_tokens),
     Route("POST", "/admin/tokens", "admin", admin.create_token),
     Route("DELETE", "/admin/tokens/{token_id}", "admin", admin.revoke_token),
@@ -63,6 +54,19 @@ SERVER_ROUTES: Sequence[Route] = (
 """At the root of an application of our own."""
 
 
+def list_routes(prefix: str, *, is_own: bool) -> Table:
+    """Give all routes with their whole paths, those that describe them included.
+
+    Args:
+        prefix: what the API's paths begin with.
+        is_own: the application is ours alone: it has the server's routes too.
+    """
+    table = [(prefix + route.path, route) for route in API_ROUTES]
+    if is_own:
+        table += [(route.path, route) for route in SERVER_ROUTES]
+    return Reference(table, prefix, root="" if is_own else prefix).table
+
+
 def add_routes(app: web.Application, api: Api, prefix: str, *, is_own: bool) -> web.Resource:
     """Add the routes to the application; give the resource by which the prefix is known later.
 
@@ -74,9 +78,7 @@ def add_routes(app: web.Application, api: Api, prefix: str, *, is_own: bool) -> 
             route takes, in all of it, is ours to answer.
     """
     resources: dict[str, web.Resource] = {}
-    table = [(prefix + route.path, route) for route in API_ROUTES]
-    table += [(route.path, route) for route in SERVER_ROUTES if is_own]
-    for path, route in table:
+    for path, route in list_routes(prefix, is_own=is_own):
         resource = resources.get(path) or app.router.add_resource(path)
         resources[path] = resource
         _add(resource, route.method, Endpoint(api, route.answer, route.scope))

@@ -11,6 +11,7 @@ import msgspec
 
 from cidx_jobs.model.errors import ValidationError
 from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.job import JobStatus
 from cidx_jobs.model.submission import OnConflict, RequestKey, SubmitRequest
 from cidx_jobs.wire.coding import Document
 
@@ -107,6 +108,17 @@ class PauseBody(Body, frozen=True, kw_only=True):
 
     user_id: str | None = None
     job_type: str | None = None
+
+
+class CleanupBody(Body, frozen=True, kw_only=True):
+    """``POST /api/admin/cleanup``: which finished jobs to delete, with their events."""
+
+    older_than_seconds: float
+    """How long ago they finished, at least."""
+    statuses: list[JobStatus] | None = None
+    """Only these, each a final one; null is all of them."""
+    dry_run: bool = False
+    """Count them, and delete none."""
 
 
 class LimitsBody(Body, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from cidx_jobs.model.ids import JobId, ProjectId
 from cidx_jobs.model.job import JobStatus
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.wire.coding import Document
+from cidx_jobs.wire.examination import RecoveryDocument
 from cidx_jobs.wire.parts import QueueDocument
 
 
@@ -165,3 +166,15 @@ class StatsDocument(Document, frozen=True, kw_only=True):
     database_bytes: int
     wal_bytes: int
     last_seq: int
+    recovery: RecoveryDocument
+    """What the server's start found of the servers before it."""
+
+
+class CleanupDocument(Document, frozen=True, kw_only=True):
+    """``POST /api/admin/cleanup``."""
+
+    matched: int
+    """How many finished jobs were old enough."""
+    deleted: int
+    """How many of them are gone; 0 in a dry run."""
+    dry_run: bool

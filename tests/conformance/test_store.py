@@ -681,6 +681,25 @@ async def test_the_oldest_are_deleted_first_and_not_more_than_asked(jobs: JobSto
     assert list(two) == [job.job_id for job in ended[:2]]
 
 
+async def test_what_would_be_deleted_can_be_counted(jobs: JobStore) -> None:
+    """The count is that of a deletion without a limit: by status, and before the time."""
+    ended = [await store_completed(jobs, project_id=f"p{number}") for number in range(3)]
+    await store(jobs, failed(await store_running(jobs, project_id="q")))
+    await store_running(jobs, project_id="r")
+    first, later = ended[0].finished_at, NOON + timedelta(days=1)
+    assert first is not None
+
+    counts = [
+        await jobs.count_expired_jobs(later, frozenset({JobStatus.COMPLETED})),
+        await jobs.count_expired_jobs(later, frozenset(JobStatus)),
+        await jobs.count_expired_jobs(first, frozenset(JobStatus)),
+        await jobs.count_expired_jobs(later, frozenset()),
+    ]
+
+    assert counts == [3, 4, 0, 0]
+    assert await jobs.load_job(ended[0].job_id) == ended[0]
+
+
 # --- tokens, controls, counts ----------------------------------------------------------------
 
 

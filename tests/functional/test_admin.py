@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from cidx_jobs.engine import retention
 from cidx_jobs.model.job import JobStatus
 from tests.functional.web import House, problem_of
 
@@ -216,3 +217,85 @@ async def test_a_stopping_server_is_alive_but_not_ready(house: House) -> None:
     problem = problem_of(ready, await ready.json())
     assert (alive.status, ready.status) == (200, 503)
     assert (problem["code"], problem["reasons"]) == ("not_ready", ["stopping"])
+
+
+async def test_a_cleanup_deletes_finished_jobs_and_no_others(house: House) -> None:
+    """All that ended so long ago go, with their events; what waits or runs stays."""
+    ended = await house.submit_ended()
+    await house.submit_ended("broken", "bob")
+    running = await house.submit_running()
+
+    done = await admin(house, "POST", "cleanup", json={"older_than_seconds": 0})
+
+    assert done == {"matched": 2, "deleted": 2, "dry_run": False}
+    gone = await house.ask("GET", f"/api/jobs/{ended.job_id}")
+    left = await house.ask("GET", f"/api/jobs/{running['job_id']}")
+    events = await (await house.ask("GET", "/api/events", user="root")).json()
+    assert (gone.status, left.status) == (404, 200)
+    assert {row["job_id"] for row in events["events"]} == {running["job_id"]}
+
+
+async def test_a_cleanup_takes_only_what_is_asked_for(house: House) -> None:
+    """By status and by age; in a dry run nothing."""
+    await house.submit_ended()
+    await house.submit_ended("broken")
+    failed = {"older_than_seconds": 0, "statuses": ["failed"]}
+
+    young = await admin(house, "POST", "cleanup", json={"older_than_seconds": 3600})
+    dry = await admin(house, "POST", "cleanup", json={"older_than_seconds": 0, "dry_run": True})
+    done = await admin(house, "POST", "cleanup", json=failed)
+
+    stats = await admin(house, "GET", "stats")
+    assert young == {"matched": 0, "deleted": 0, "dry_run": False}
+    assert dry == {"matched": 2, "deleted": 0, "dry_run": True}
+    assert done == {"matched": 1, "deleted": 1, "dry_run": False}
+    assert stats["by_status"] == {"completed": 1}
+
+
+async def test_a_cleanup_goes_by_batches(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a transaction of its own, and none begins once the server stops."""
+    monkeypatch.setattr(retention, "BATCH", 2)
+    for _ in range(5):
+        await house.submit_ended()
+    sizes = []
+    delete = house.jobs.persistence.delete_expired_jobs
+
+    async def spy(*arguments: Any) -> Any:
+        gone = await delete(*arguments)
+        sizes.append(len(gone))
+        if len(sizes) == 2:
+            await house.jobs.begin_stop()
+        return gone
+
+    monkeypatch.setattr(house.jobs.persistence, "delete_expired_jobs", spy)
+
+    done = await admin(house, "POST", "cleanup", json={"older_than_seconds": 0})
+
+    assert done == {"matched": 5, "deleted": 4, "dry_run": False}
+    assert sizes == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/older_than_seconds"),
+        ({"older_than_seconds": -1}, "/older_than_seconds"),
+        ({"older_than_seconds": 1e300}, "/older_than_seconds"),
+        ({"older_than_seconds": True}, "/older_than_seconds"),
+        ({"older_than_seconds": 0, "statuses": ["failed", "running"]}, "/statuses/1"),
+        ({"older_than_seconds": 0, "statuses": ["lost"]}, "/statuses/0"),
+        ({"older_than_seconds": 0, "force": True}, "/force"),
+    ],
+)
+async def test_a_wrong_cleanup_is_named_and_deletes_nothing(
+    house: House, body: dict[str, Any], pointer: str
+) -> None:
+    """422 with the pointer."""
+    await house.submit_ended()
+
+    answer = await house.ask("POST", "/api/admin/cleanup", user="root", json=body)
+
+    problem = problem_of(answer, await answer.json())
+    assert answer.status == 422
+    assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+    assert len(await house.jobs.list()) == 1
