@@ -120,10 +120,8 @@ def _meets_nobody(request: web.Request) -> bool:
     """Tell whether nothing but the connection stands between our answer and the client."""
     if request.version != HttpVersion11 or not request.keep_alive or request.method == "HEAD":
         return False
-    for app in request.match_info.apps:
-        if app.middlewares or app.on_response_prepare:
-            return False
-    return True
+    apps = request.match_info.apps
+    return all(not (app.middlewares or app.on_response_prepare) for app in apps)
 
 
 def _lines(headers: Mapping[str, str]) -> str:
