@@ -7,6 +7,7 @@ from cidx_jobs.client.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
 from cidx_jobs.wire.access import NewTokenDocument, TokenListDocument
 from cidx_jobs.wire.bodies import LimitsBody, PauseBody, TokenBody
+from cidx_jobs.wire.examination import DoctorDocument
 from cidx_jobs.wire.service import LimitsDocument, PausesDocument, StatsDocument
 
 
@@ -48,6 +49,15 @@ class AdminRoutes(Routes):
     async def get_stats(self) -> StatsDocument:
         """Give the counts of the whole server, and what is in use now."""
         return (await self._get("/api/admin/stats")).decode(StatsDocument)
+
+    async def examine(self, *, deep: bool = False) -> DoctorDocument:
+        """Let the server compare rows, log, slots, queue, runs and children.
+
+        Args:
+            deep: also every index of its database, which takes longer.
+        """
+        path = "/api/admin/doctor?deep=true" if deep else "/api/admin/doctor"
+        return (await self._get(path)).decode(DoctorDocument)
 
     async def get_limits(self) -> LimitsDocument:
         """Give the limits in force."""

@@ -1,0 +1,23 @@
+"""The examination of a running server, for administrators."""
+
+from aiohttp import web
+
+from cidx_jobs.model.errors import StoppingError
+from cidx_jobs.web.api import Call
+from cidx_jobs.web.requests import Query
+from cidx_jobs.wire.examination import DoctorDocument
+
+_FLAGS = {"true": True, "false": False}
+
+
+async def examine(call: Call) -> web.Response:
+    """Compare rows, log, slots, queue, runs and children; the answer is 200 whatever is found.
+
+    Raises:
+        StoppingError: the server is closing, and what is compared goes away.
+    """
+    query = Query(call.request, ("deep",))
+    is_deep = query.choice("deep", _FLAGS) or False
+    if not call.api.jobs.is_open:
+        raise StoppingError
+    return call.answer(DoctorDocument.of(await call.api.jobs.examine(deep=is_deep)))
