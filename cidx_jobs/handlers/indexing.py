@@ -18,8 +18,8 @@ from cidx_jobs.interfaces import (
 )
 from cidx_jobs.model.job import JsonObject
 
-_BATCH_FILES = 4_000
-_BATCH_BYTES = 8 * 1024 * 1024
+_BATCH_FILES = 2_000
+_BATCH_BYTES = 4 * 1024 * 1024
 
 
 class FileIndexing:

@@ -18,7 +18,7 @@ from cidx_jobs.system import JobSystem
 from tests.recovery.sync_victim import PROJECT, USER
 from tests.sync_kit import Repository, Syncs, sync_settings
 
-FILES = 3_000
+FILES = 5_000
 WAIT_SECONDS = 30.0
 
 # Each test starts servers and kills them.
@@ -33,7 +33,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     repository = Repository(tmp_path_factory.mktemp("remotes") / "code")
     words = [hashlib.sha256(f"{n}".encode()).hexdigest() for n in range(FILES)]
     repository.commit(
-        {f"d{n % 37}/f{n}.txt": f"{word}\n{word[::-1]}\n" * 9 for n, word in enumerate(words)}
+        {f"d{n % 37}/f{n}.txt": f"{word}\n{word[::-1]}\n" * 5 for n, word in enumerate(words)}
     )
     return repository
 
