@@ -9,6 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
+import attrs
 import structlog
 
 from cidx_jobs.engine.clock import SystemClock
@@ -60,9 +61,11 @@ class JobSystem:
             persistence: where jobs are kept; the database in `data_dir` if None.
             clock: the machine's if None.
         """
-        self.settings = settings or Settings()
+        given = settings or Settings()
+        # Absolute from here on: git and other children work in directories of their own.
+        self.settings = attrs.evolve(given, data_dir=given.data_dir.absolute())
         self.clock: Clock = clock or SystemClock()
-        directory = DataDirectory(self.settings.data_dir.absolute())
+        directory = DataDirectory(self.settings.data_dir)
         self.persistence: JobStore = persistence or JobPersistence(
             directory, synchronous=self.settings.synchronous, clock=self.clock
         )

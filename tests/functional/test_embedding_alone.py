@@ -244,3 +244,14 @@ async def test_the_wrong_thread_is_told_the_way(tmp_path: Path) -> None:
     async with jobs:
         with pytest.raises(RuntimeError, match="await the system's own methods"):
             jobs.from_thread.get("x")
+
+
+def test_a_relative_directory_is_where_it_was_when_the_system_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Children such as git work elsewhere, and so may the program later: it is made absolute."""
+    monkeypatch.chdir(tmp_path)
+
+    jobs = JobSystem(Settings(data_dir=Path("data")))
+
+    assert jobs.settings.data_dir == tmp_path / "data"
