@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import importlib
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -126,12 +127,18 @@ async def listening(
 def load_job_types(place: str | None) -> list[JobType]:
     """Give the job types that ``package.module:NAME`` names; none for None.
 
+    A module that is not installed is looked for in the working directory too.
+
     Raises:
         SettingsError: there is no such module or name, or it is no list of job types.
     """
     if place is None:
         return []
     module_name, mark, name = place.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        # At the end: a file that lies here must not take an installed module's place.
+        sys.path.append(here)
     try:
         found = getattr(importlib.import_module(module_name), name) if mark else None
     except (ImportError, AttributeError) as error:
