@@ -228,6 +228,13 @@ class SyncJobManager:
         """Say where a waiting job stands and why it waits; None for one that does not wait."""
         return self._waiting_room.status(job)
 
+    def place(self, job: Job) -> tuple[int | None, tuple[str, ...]] | None:
+        """Give a waiting job's rank and reasons as they are now; None for one that does not wait.
+
+        It may be ahead of the tag, which moves on at most once a second.
+        """
+        return self._waiting_room.place(job) if job.status.is_waiting else None
+
     def tag(self, job: Job) -> str:
         """Give what identifies the job's document: its version, and the queue's revision.
 

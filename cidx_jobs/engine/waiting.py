@@ -99,6 +99,10 @@ class WaitingRoom:
             estimated_wait_seconds=self._estimate(job),
         )
 
+    def place(self, job: Job) -> tuple[int | None, tuple[str, ...]]:
+        """Give the job's rank and reasons as they are at this moment."""
+        return self._board.find_position(job.job_id), tuple(self._reasons(job))
+
     def tag(self, job: Job) -> str:
         """Give the inside of the job's ETag."""
         if not job.status.is_waiting:
@@ -111,13 +115,15 @@ class WaitingRoom:
         seen = self._seen.get(job.job_id)
         if seen is not None and now - seen.at < REVISION_SECONDS:
             return seen
-        place = (self._board.find_position(job.job_id), tuple(self._reasons(job)))
+        place = self.place(job)
         if seen is None:
             # Beginning with the time of day, no tag of an earlier server can come again.
             seen = _Seen(place, int(self._board.clock.now().timestamp()), now)
             self._seen[job.job_id] = seen
         elif place != seen.place:
             seen.place, seen.revision, seen.at = place, seen.revision + 1, now
+            # Whoever looks first: the others who wait for it must not sleep through it.
+            self._board.notifier.wake(job.job_id)
         return seen
 
     async def _tell_places(self) -> None:
@@ -128,9 +134,7 @@ class WaitingRoom:
                 job = self._board.live.find(job_id)
                 if seen is None or job is None or not job.status.is_waiting:
                     continue
-                revision = seen.revision
-                if self._look(job).revision != revision:
-                    self._board.notifier.wake(job_id)
+                self._look(job)
             self._forget_finished()
 
     def _forget_finished(self) -> None:

@@ -1,9 +1,7 @@
 """Encoded documents, made once for each state of a job however many ask."""
 
 from collections import OrderedDict
-from collections.abc import Callable
-
-from cidx_jobs.model.job import Job
+from collections.abc import Callable, Hashable
 
 MANY = 4_096
 MAX_BYTES = 16_384
@@ -11,15 +9,14 @@ MAX_BYTES = 16_384
 
 
 class Documents:
-    """The bytes of the newest documents by job, tag and form; the least asked for go first."""
+    """The bytes of documents by what they show; those that nobody asked for longest go first."""
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._encoded: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
+        self._encoded: OrderedDict[Hashable, bytes] = OrderedDict()
 
-    def get(self, job: Job, tag: str, form: str, make: Callable[[], bytes]) -> bytes:
-        """Give the job's document in this form, made by *make* if it is not here."""
-        key = (job.job_id, tag, form)
+    def get(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
+        """Give the document of the *key*, made by *make* if it is not here."""
         body = self._encoded.get(key)
         if body is not None:
             self._encoded.move_to_end(key)

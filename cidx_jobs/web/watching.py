@@ -1,8 +1,10 @@
 """Reading one job: at once, or when there is something new of it (api.md 1.4)."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from typing import Any
 
 import attrs
 from aiohttp import web
@@ -112,23 +114,23 @@ async def wait_for_end(call: Call, job: Job, seconds: int) -> Job:
 
 
 def encode_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE) -> bytes:
-    """Give the job's document as bytes, made once for each tag however many ask."""
-    api = call.api
+    """Give the job's document as bytes, made once for each state however many ask."""
+    key: tuple[Any, ...] = (job.job_id, tag, form)
+    place = call.manager.place(job)
+    if place is not None:
+        # A waiting job's place may be newer than its tag, and is shown as it is when it is
+        # read; what else is said of the queue is at most a second old.
+        key = (*key, place, int(time.monotonic()))
+    return call.api.documents.get(key, lambda: _encode(call, job, form))
+
+
+def _encode(call: Call, job: Job, form: Form) -> bytes:
+    queue = call.manager.queue_status(job)
     match form:
         case Form.WHOLE:
-            return api.documents.get(
-                job,
-                tag,
-                form,
-                lambda: encode(JobDocument.of(job, call.manager.queue_status(job), api.prefix)),
-            )
+            return encode(JobDocument.of(job, queue, call.api.prefix))
         case Form.STATUS:
-            return api.documents.get(
-                job,
-                tag,
-                form,
-                lambda: encode(StatusDocument.of(job, call.manager.queue_status(job))),
-            )
+            return encode(StatusDocument.of(job, queue))
 
 
 def job_headers(job: Job, tag: str) -> dict[str, str]:

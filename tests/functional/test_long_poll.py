@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from cidx_jobs.engine.waiting import REVISION_SECONDS
 from cidx_jobs.model.job import JobStatus
 from cidx_jobs.web import waiters
 from cidx_jobs.web.app import create_app
@@ -398,3 +399,41 @@ async def test_the_whole_job_says_created(house: House) -> None:
     document = await (await house.ask("GET", f"/api/jobs/{job['job_id']}")).json()
 
     assert document["status"] == JobStatus.CREATED
+
+
+@pytest.mark.slow
+async def test_a_look_by_somebody_else_hides_no_change(
+    aiohttp_client: AioClient, tmp_path: Path
+) -> None:
+    """Who reads the new place first does not take it from those who wait for it."""
+    async with open_house(aiohttp_client, tmp_path, max_running_per_user=1) as house:
+        await house.submit_running()
+        first = await house.submit(project_id="q")
+        second = await house.submit(project_id="r")
+        tag = await tag_of(house, second["job_id"])
+        reader = poll(house, second["job_id"], "", "wait=30", headers={"If-None-Match": tag})
+        await house.parked(1)
+        await asyncio.sleep(REVISION_SECONDS)  # so that the next look may see a new place
+
+        await house.ask("DELETE", f"/api/jobs/{first['job_id']}")
+        await house.ask("GET", f"/api/jobs/{second['job_id']}", user="root")
+
+        answer = await asyncio.wait_for(reader, WAIT_SECONDS)
+        assert (await answer.json())["queue"]["position"] == 1
+
+
+async def test_a_position_is_the_rank_when_it_is_read(
+    aiohttp_client: AioClient, tmp_path: Path
+) -> None:
+    """Also where the tag has not moved on yet: it does so at most once a second (G9)."""
+    async with open_house(aiohttp_client, tmp_path, max_running_per_user=1) as house:
+        await house.submit_running()
+        waiting = [await house.submit(project_id=f"w{number}") for number in range(4)]
+        path = f"/api/jobs/{waiting[-1]['job_id']}"
+        positions = []
+        for job in waiting[:-1]:
+            positions.append((await (await house.ask("GET", path)).json())["queue"]["position"])
+            await house.ask("DELETE", f"/api/jobs/{job['job_id']}")
+        positions.append((await (await house.ask("GET", path)).json())["queue"]["position"])
+
+    assert positions == [4, 3, 2, 1]

@@ -1,0 +1,87 @@
+"""What every authenticator promises: an identity or None, never an error, whatever it is shown."""
+
+from collections.abc import Mapping
+
+import attrs
+import pytest
+
+from cidx_jobs.interfaces import Authenticator, Credentials, Identity
+from cidx_jobs.model.ids import UserId
+from cidx_jobs.store.accounts import make_token
+from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.web.auth import OpenHouse, TokenAuthenticator
+from tests.fakes import FakeClock
+
+
+@attrs.frozen
+class Door:
+    """An authenticator, and what opens it."""
+
+    authenticator: Authenticator
+    headers: Mapping[str, str]
+    is_open: bool
+    """Everybody comes in."""
+
+
+@pytest.fixture(params=["none", "tokens"])
+async def door(request: pytest.FixtureRequest) -> Door:
+    """Give each authenticator in turn."""
+    if request.param == "none":
+        return Door(OpenHouse(), {}, is_open=True)
+    store, clock = MemoryPersistence(), FakeClock()
+    await store.open()
+    text, token = make_token(UserId("alice"), "write", now=clock.now())
+    await store.save_token(token)
+    headers = {"Authorization": f"Bearer {text}"}
+    return Door(TokenAuthenticator(store, clock), headers, is_open=False)
+
+
+def shown(headers: Mapping[str, str], peer: str | None = "192.0.2.1") -> Credentials:
+    """Give the credentials of a request with these headers."""
+    return Credentials(authorization=headers.get("Authorization"), headers=headers, peer=peer)
+
+
+async def test_who_has_the_key_is_known(door: Door) -> None:
+    """Each time as the same user, with scopes that are known."""
+    found = [await door.authenticator.authenticate(shown(door.headers)) for _ in range(3)]
+
+    assert found[0] is not None
+    assert found == [found[0]] * 3
+    assert found[0].user_id
+    assert found[0].scopes <= {"read", "write", "admin"}
+
+
+@pytest.mark.parametrize("peer", ["192.0.2.1", "::1", None])
+async def test_where_a_request_comes_from_is_no_key(door: Door, peer: str | None) -> None:
+    """Without what opens it nobody comes in, unless all do."""
+    found = await door.authenticator.authenticate(shown({}, peer))
+
+    assert (found is not None) is door.is_open
+
+
+@pytest.mark.parametrize(
+    "value", ["", " ", "Bearer", "Bearer \udcff", "x" * 10_000, "Bearer cidxj_" + "\u00e9" * 43]
+)
+async def test_a_wrong_key_is_no_error(door: Door, value: str) -> None:
+    """None, and not an exception."""
+    found = await door.authenticator.authenticate(shown({"Authorization": value}))
+
+    assert (found is not None) is door.is_open
+
+
+@pytest.mark.parametrize(
+    ("scopes", "allowed"),
+    [
+        (set(), set()),
+        ({"read"}, {"read"}),
+        ({"write"}, {"read", "write"}),
+        ({"admin"}, {"read", "write", "admin"}),
+        ({"other"}, set()),
+        ({"read", "other"}, {"read"}),
+    ],
+)
+def test_a_scope_includes_those_before_it(scopes: set[str], allowed: set[str]) -> None:
+    """Read is in write, write is in admin; others are nothing."""
+    identity = Identity(user_id="alice", scopes=frozenset(scopes))
+
+    assert {scope for scope in ("read", "write", "admin") if identity.allows(scope)} == allowed
