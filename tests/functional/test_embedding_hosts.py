@@ -93,6 +93,7 @@ def user(name: str) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(cookies={"session": name}, cookie_jar=jar)
 
 
+@pytest.mark.slow
 async def test_a_host_that_comes_and_goes_twice_leaves_nothing_behind(
     tmp_path: Path, mount: Mount
 ) -> None:
