@@ -63,7 +63,10 @@ class JobSystem:
         """
         given = settings or Settings()
         # Absolute from here on: git and other children work in directories of their own.
-        self.settings = attrs.evolve(given, data_dir=given.data_dir.absolute())
+        # (Evolving checks all settings again, which looks at the disk: not without need.)
+        is_absolute = given.data_dir.is_absolute()
+        absolute = given.data_dir.absolute()
+        self.settings = given if is_absolute else attrs.evolve(given, data_dir=absolute)
         self.clock: Clock = clock or SystemClock()
         directory = DataDirectory(self.settings.data_dir)
         self.persistence: JobStore = persistence or JobPersistence(

@@ -9,9 +9,10 @@ import msgspec
 
 from cidx_jobs.handlers.addresses import Resolve
 from cidx_jobs.handlers.addresses import resolve as resolve_host
-from cidx_jobs.handlers.changes import detect_changes, find_renames
+from cidx_jobs.handlers.changes import ChangeDetection
 from cidx_jobs.handlers.copies import ProjectCopy
 from cidx_jobs.handlers.fetching import Fetching, Target
+from cidx_jobs.handlers.following import follow
 from cidx_jobs.handlers.git import LOW_SPEED_SECONDS, Git
 from cidx_jobs.handlers.git_errors import DAMAGED
 from cidx_jobs.handlers.indexing import FileIndexing
@@ -27,6 +28,7 @@ from cidx_jobs.handlers.phases import (
 from cidx_jobs.handlers.process import Children
 from cidx_jobs.handlers.remotes import Remote, RemoteRules
 from cidx_jobs.handlers.sync_options import SyncOptions, make_admit
+from cidx_jobs.handlers.sync_record import ProjectRecord, make_note
 from cidx_jobs.handlers.validation import validate_and_publish
 from cidx_jobs.interfaces import (
     Clock,
@@ -40,7 +42,6 @@ from cidx_jobs.interfaces import (
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.job import JsonObject
-from cidx_jobs.model.queries import Project, RunGuard
 from cidx_jobs.settings import DataDirectory, Settings, project_directory
 
 NAME = "repository_sync"
@@ -116,6 +117,8 @@ class _SyncRun:
         directory = project_directory(projects, job.user_id, job.project_id)
         self._copy = ProjectCopy(directory, parts.git, f"{job.job_id}.{job.run}")
         self._phases = SyncPhases(context, parts.clock)
+        self._record = ProjectRecord(parts.store, parts.clock, job)
+        self._detection = ChangeDetection(parts.git, self._copy, parts.settings)
 
     async def run(self) -> JsonObject:
         """Go through the phases and give the job's result.
@@ -124,7 +127,7 @@ class _SyncRun:
             JobFailure: with the code of what went wrong; searches see the index as it was.
             ValidationError: the url is not allowed any more.
         """
-        project = await self._load_project()
+        project = await self._record.load()
         names = _WITHOUT_INDEXING if self._options.skip_indexing else _ALL_PHASES
         self._phases.plan(weigh_phases(names, project.phase_seconds))
         async with self._phases.enter(PREPARING):
@@ -138,7 +141,7 @@ class _SyncRun:
             note = await self._index(before, target)
         result = {**note, "bytes_received": target.bytes_received}
         result["phase_seconds"] = dict(self._phases.seconds)
-        await self._save_project(target, is_telling=note["files_indexed"] > 0)
+        await self._save_record(target, was_indexed=note["files_indexed"] > 0)
         return result
 
     async def _sync_git(self, remote: Remote, before: IndexState | None) -> Target:
@@ -170,7 +173,7 @@ class _SyncRun:
                 **state.note,
                 "resumed_from": {"phase": VALIDATION, "files": state.files_total},
             }
-        return _note(target, state, None)
+        return make_note(target, state, None)
 
     async def _index(self, before: IndexState | None, target: Target) -> JsonObject:
         """Index the target's tree; where the index proves unsound, make it anew, once."""
@@ -189,8 +192,10 @@ class _SyncRun:
         self, before: IndexState | None, target: Target, *, full: bool
     ) -> JsonObject:
         async with self._drafting(full=full) as draft:
-            changes = await self._detect_changes(draft, before, target)
-            note = _note(target, before, changes)
+            async with self._phases.enter(CHANGE_DETECTION) as phase:
+                shown = before.commit if before else None
+                changes = await self._detection.run(draft, phase, shown, target.commit)
+            note = make_note(target, before, changes)
             note["resumed_from"] = self._resumed_from(target, changes)
             if self._options.skip_indexing:
                 await draft.discard()
@@ -202,22 +207,14 @@ class _SyncRun:
                 indexing = FileIndexing(self._context, draft, changes)
                 await indexing.run(self._parts.git, self._copy, phase, target.checkpoint())
             async with self._phases.enter(VALIDATION) as phase:
-                published = await validate_and_publish(self._context, draft, target.commit, note)
+                published = await follow(
+                    validate_and_publish(self._context, draft, target.commit, note),
+                    lambda: phase.report(message="checking the index"),
+                )
                 await self._copy.remember_indexed(target.commit)
                 searchable = published.state.files_indexed
                 await phase.report(percent=100, message=f"{searchable} files can be searched")
             return dict(published.state.note)
-
-    async def _detect_changes(
-        self, draft: IndexDraft, before: IndexState | None, target: Target
-    ) -> TreeChanges:
-        git, commit = self._parts.git, target.commit
-        async with self._phases.enter(CHANGE_DETECTION) as phase:
-            changes = await detect_changes(git, self._copy, commit, draft, self._parts.settings)
-            old = before.commit if before else None
-            changes = await find_renames(git, self._copy, changes, old, commit)
-            await phase.report(percent=100, message=_sentence(changes))
-        return changes
 
     def _resumed_from(self, target: Target, changes: TreeChanges) -> JsonObject | None:
         if self._context.checkpoint is None or not (target.is_taken_up or changes.staged):
@@ -245,59 +242,8 @@ class _SyncRun:
     async def _load_index_state(self) -> IndexState | None:
         return await self._parts.indexer.load_state(self._job.user_id, self._job.project_id)
 
-    async def _load_project(self) -> Project:
-        job = self._job
-        known = await self._parts.store.load_project(job.user_id, job.project_id)
-        return known or Project(
-            user_id=job.user_id,
-            project_id=job.project_id,
-            repository_url=self._options.repository_url,
-            branch=self._options.branch,
-        )
-
-    async def _save_project(self, target: Target, *, is_telling: bool) -> None:
+    async def _save_record(self, target: Target, *, was_indexed: bool) -> None:
+        # Times of a sync with nothing to index say nothing of the next one.
+        seconds = dict(self._phases.seconds) if was_indexed else None
         state = await self._load_index_state()
-        size = await self._copy.measure()
-        # Loaded again: a submit may have given the project another url while this run went on.
-        known = await self._load_project()
-        seconds = dict(self._phases.seconds)
-        project = attrs.evolve(
-            known,
-            default_branch=target.default_branch,
-            last_commit=target.commit,
-            last_synced_at=self._parts.clock.now(),
-            last_job_id=self._job.job_id,
-            files_indexed=state.files_indexed if state else None,
-            repository_bytes=size,
-            index_bytes=state.bytes if state else None,
-            phase_seconds=seconds if is_telling else known.phase_seconds,
-        )
-        guard = RunGuard(job_id=self._job.job_id, run=self._job.run)
-        await self._parts.store.save_project(project, guard)
-
-
-def _note(
-    target: Target, before: IndexState | None, changes: TreeChanges | None
-) -> dict[str, object]:
-    """Give the members of the result that are known before anything is published."""
-    return {
-        "commit_before": before.commit if before else None,
-        "commit_after": target.commit,
-        "files_added": changes.added if changes else 0,
-        "files_modified": changes.modified if changes else 0,
-        "files_renamed": changes.renamed if changes else 0,
-        "files_deleted": changes.deleted if changes else 0,
-        "files_indexed": 0,
-        "files_skipped": 0,
-        "files_total": changes.total if changes else before.files_total if before else 0,
-        "bytes_received": target.bytes_received,
-        "phase_seconds": {},
-        "resumed_from": None,
-    }
-
-
-def _sentence(changes: TreeChanges) -> str:
-    return (
-        f"{changes.added} added, {changes.modified} modified, {changes.renamed} renamed, "
-        f"{changes.deleted} deleted, {changes.total} in all"
-    )
+        await self._record.save(target, state, await self._copy.measure(), seconds)
