@@ -22,6 +22,7 @@ from cidx_jobs.web.answers import answer_bytes, answer_document, answer_nothing
 from cidx_jobs.web.auth import Authenticate, TokenAuthenticator
 from cidx_jobs.web.documents import Documents
 from cidx_jobs.web.doorkeeper import Doorkeeper
+from cidx_jobs.web.rates import Rates
 from cidx_jobs.web.waiters import Waiters
 
 
@@ -35,6 +36,8 @@ class Api:
     """None when the host application tells who makes a request."""
     doorkeeper: Doorkeeper
     waiters: Waiters
+    rates: Rates | None = None
+    """None: everybody may ask as often as they like."""
     documents: Documents = attrs.field(factory=Documents)
     prefix: str = "/api"
     """The path that the routes stand under, as clients see it; known once the server starts."""
@@ -68,6 +71,10 @@ class Call:
     request_id: str
     caller: Identity
     api: Api
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    """What each answer to it carries besides."""
+    is_quiet: bool = False
+    """It waited, and nothing happened."""
     _manager: SyncJobManager | None = None
 
     @property
@@ -101,20 +108,25 @@ class Call:
     ) -> web.Response:
         """Give the answer with a document."""
         return answer_document(
-            self.request, document, self.request_id, status=status, headers=headers
+            self.request, document, self.request_id, status=status, headers=self._all(headers)
         )
 
     def answer_bytes(
         self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> web.Response:
         """Give the answer with a document that is encoded already."""
-        return answer_bytes(self.request, body, self.request_id, status=status, headers=headers)
+        return answer_bytes(
+            self.request, body, self.request_id, status=status, headers=self._all(headers)
+        )
 
     def answer_nothing(
         self, *, status: int = 204, headers: Mapping[str, str] | None = None
     ) -> web.Response:
         """Give an answer without a body."""
-        return answer_nothing(self.request_id, status=status, headers=headers)
+        return answer_nothing(self.request_id, status=status, headers=self._all(headers))
+
+    def _all(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        return {**self.headers, **(headers or {})} if self.headers else headers
 
 
 def check_scope(caller: Identity | None, scope: str) -> Identity:

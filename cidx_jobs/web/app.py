@@ -11,6 +11,7 @@ from cidx_jobs.web.api import Api
 from cidx_jobs.web.auth import Authenticate, adapt, make_authenticator
 from cidx_jobs.web.doorkeeper import Doorkeeper
 from cidx_jobs.web.keys import API, JOBS
+from cidx_jobs.web.rates import Rates
 from cidx_jobs.web.requests import MAX_BODY_BYTES
 from cidx_jobs.web.routes import add_routes
 from cidx_jobs.web.waiters import Waiters
@@ -75,6 +76,7 @@ def _install(
         authenticator=authenticator,
         doorkeeper=Doorkeeper(settings, is_open_house=is_open_house),
         waiters=Waiters(settings.max_waiters_per_user, settings.max_waiters_total),
+        rates=_make_rates(jobs),
         prefix=prefix,
     )
     app[JOBS] = jobs
@@ -82,6 +84,13 @@ def _install(
     life = _Life(api, add_routes(app, api, prefix, is_own=is_own))
     app.cleanup_ctx.append(life.run)
     app.on_shutdown.append(life.wake)
+
+
+def _make_rates(jobs: JobSystem) -> Rates | None:
+    settings = jobs.settings
+    if not settings.rate_limit_per_second:
+        return None
+    return Rates(settings.rate_limit_per_second, settings.rate_limit_burst, jobs.clock.monotonic)
 
 
 @attrs.define(eq=False)

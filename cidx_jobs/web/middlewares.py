@@ -23,10 +23,12 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.web.api import Api, Call, check_scope
 from cidx_jobs.web.problems import (
     MethodNotAllowedError,
+    RateLimitedError,
     RouteNotFoundError,
     make_problem,
     status_of,
 )
+from cidx_jobs.web.rates import Rates
 
 Answer = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -53,11 +55,13 @@ class Endpoint:
         request_id = _request_id(request)
         try:
             self._api.doorkeeper.check(request)
-            caller = _NOBODY
-            if self._scope is not None:
-                caller = check_scope(await self._api.authenticate(request), self._scope)
-            call = Call(request=request, request_id=request_id, caller=caller, api=self._api)
-            return await self._answer(call)
+            if self._scope is None:
+                return await self._answer(self._call(request, request_id, _NOBODY))
+            identity = await self._api.authenticate(request)
+            if self._api.rates is not None:
+                return await self._answer_in_turn(request, request_id, identity, self._api.rates)
+            caller = check_scope(identity, self._scope)
+            return await self._answer(self._call(request, request_id, caller))
         except CidxJobsError as error:
             return self._refuse(request, error, request_id)
         except web.HTTPException as error:
@@ -66,6 +70,26 @@ class Endpoint:
             raise
         except Exception as error:  # noqa: BLE001 - the one place that may: nothing leaks out
             return self._refuse(request, error, request_id)
+
+    async def _answer_in_turn(
+        self, request: web.Request, request_id: str, identity: Identity | None, rates: Rates
+    ) -> web.StreamResponse:
+        who = f"peer {request.remote}" if identity is None else f"user {identity.user_id}"
+        allowance = rates.take(who)
+        if allowance.wait_seconds:
+            raise RateLimitedError(allowance.wait_seconds)
+        call = self._call(request, request_id, check_scope(identity, self._scope or ""))
+        call.headers = {
+            "RateLimit-Policy": rates.policy,
+            "RateLimit": f'"default";r={allowance.remaining};t={allowance.reset_seconds}',
+        }
+        answer = await self._answer(call)
+        if call.is_quiet or answer.status == web.HTTPNotModified.status_code:
+            rates.give_back(who)
+        return answer
+
+    def _call(self, request: web.Request, request_id: str, caller: Identity) -> Call:
+        return Call(request=request, request_id=request_id, caller=caller, api=self._api)
 
     def _refuse(
         self, request: web.Request, error: Exception, request_id: str

@@ -64,6 +64,11 @@ HEADERS: Mapping[str, tuple[str, Any]] = MappingProxyType(
         ),
         "Location": ("Where what was made can be read.", f"/api/jobs/{JOB_ID}"),
         "Preference-Applied": ("How long the answer would have waited.", "wait=10"),
+        "RateLimit": (
+            "What is left of the caller's requests, where the server limits them.",
+            '"default";r=19;t=1',
+        ),
+        "RateLimit-Policy": ("How often a caller may ask.", '"default";q=20;w=2'),
         "Referrer-Policy": ("A browser tells nobody where it was.", "no-referrer"),
         "Retry-After": ("After how many seconds to ask again.", "1"),
         "WWW-Authenticate": ("How to say who asks.", 'Bearer realm="cidx-jobs"'),
@@ -89,7 +94,9 @@ _IDS: Mapping[str, tuple[str, Schema, str]] = MappingProxyType(
     }
 )
 _OPEN = frozenset({"bad_request", "forbidden", "internal_error"})
-_KNOWN_CALLER = frozenset({"authentication_required", "stopping", "storage_unavailable"})
+_KNOWN_CALLER = frozenset(
+    {"authentication_required", "rate_limited", "stopping", "storage_unavailable"}
+)
 _OF_BODIES = frozenset(
     {
         "malformed_body",
@@ -278,7 +285,8 @@ def _headers() -> dict[str, Any]:
 
 
 def _shared_headers() -> set[str]:
-    return set(answer_headers("", "")) & set(HEADERS)
+    always = set(answer_headers("", ""))
+    return (always | {"RateLimit", "RateLimit-Policy"}) & set(HEADERS)
 
 
 def _documents(operations: Iterable[Operation]) -> list[type[Document]]:

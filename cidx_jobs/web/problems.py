@@ -44,6 +44,7 @@ STATUSES: Mapping[str, tuple[int, str]] = MappingProxyType(
         "unknown_job_type": (422, "There is no such job type"),
         "idempotency_key_reused": (422, "The idempotency key was used for another request"),
         "user_queue_full": (429, "You have too many waiting jobs"),
+        "rate_limited": (429, "You ask too often"),
         "too_many_streams": (429, "You have too many open streams"),
         "internal_error": (500, "The server failed"),
         "extra_missing": (501, "This needs an optional package"),
@@ -135,6 +136,20 @@ class TooManyStreamsError(UnavailableError):
     def __init__(self) -> None:
         """Build the one text there is."""
         super().__init__("too many streams are open; poll, or close one", retry_after_seconds=5)
+
+
+class RateLimitedError(UnavailableError):
+    """The user, or the address of somebody unknown, asks more often than they may."""
+
+    code = "rate_limited"
+
+    def __init__(self, wait_seconds: int) -> None:
+        """Name the time after which to ask again."""
+        super().__init__(
+            f"too many requests: ask again in {wait_seconds} seconds",
+            retry_after_seconds=wait_seconds,
+            wait_seconds=wait_seconds,
+        )
 
 
 class NotReadyError(UnavailableError):

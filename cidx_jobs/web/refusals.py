@@ -44,6 +44,7 @@ _SAMPLES: tuple[CidxJobsError, ...] = (
     errors.UnknownJobTypeError("reindx"),
     errors.IdempotencyKeyReusedError(),
     errors.UserQueueFullError(1_000),
+    problems.RateLimitedError(2),
     problems.TooManyStreamsError(),
     CidxJobsError(""),
     errors.ExtraMissingError("metrics"),

@@ -87,6 +87,7 @@ async def answer_job(call: Call, form: Form) -> web.Response:
         if not holds(job):
             if call.api.waiters.has_place(call.user_id):
                 job = await _park(call, job, holds, watch.wait_seconds) or await _reload(call, job)
+                call.is_quiet = not job.done and not holds(job)
             else:
                 is_crowded = not call.api.jobs.is_stopping
     tag = call.manager.tag(job)
