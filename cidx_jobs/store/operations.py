@@ -183,9 +183,9 @@ def _count(transaction: Transaction, change: Change) -> None:
     if before is job.status:
         return
     if before is not None and before.is_final:
-        transaction.count_final(job, before, -1)
+        transaction.count_final((job.user_id, job.job_type, before.value), -1)
     if job.finished_at is not None:
-        transaction.count_final(job, job.status, 1)
+        transaction.count_final((job.user_id, job.job_type, job.status.value), 1)
 
 
 def _status_before(change: Change) -> JobStatus | None:

@@ -158,7 +158,7 @@ def to_microseconds(at: datetime) -> int:
 
 def from_microseconds(value: int) -> datetime:
     """Give the time, in UTC, that `to_microseconds` was given."""
-    return _EPOCH + timedelta(microseconds=value)
+    return _EPOCH + timedelta(0, 0, value)
 
 
 def to_json(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import attrs
 
 from cidx_jobs.model.errors import OwnerLostError
-from cidx_jobs.model.job import Job, JobStatus, Transition
+from cidx_jobs.model.job import Transition
 from cidx_jobs.store.rows import (
     EVENT_COLUMNS,
     Row,
@@ -118,9 +118,9 @@ class Transaction:
         self._log.append(encode_transition(transition, self.sequence))
         return numbered(transition, self.sequence)
 
-    def count_final(self, job: Job, status: JobStatus, change: int) -> None:
-        """Count a job in (1) or out (-1) of its user's and type's jobs of a final status."""
-        self._counted.append(((job.user_id, job.job_type, status.value), change))
+    def count_final(self, key: FinalsKey, change: int) -> None:
+        """Count a job in (1) or out (-1) of the final jobs of its user, type and status."""
+        self._counted.append((key, change))
 
     def flush(self) -> None:
         """Write what was gathered and is still to be written."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import JobStatus
-from cidx_jobs.store.rows import Row
+from cidx_jobs.store.rows import Row, to_json
 from cidx_jobs.store.transaction import Transaction
 
 _SAVE_ACCESS = """
@@ -26,12 +26,11 @@ SELECT finished_at, row, job_id, user_id, job_type, status FROM jobs INDEXED BY 
 WHERE finished_at IS NOT NULL AND status = ? AND finished_at < ?
 ORDER BY finished_at LIMIT ?
 """
-_LAST_EVENT = "SELECT max(seq) FROM events WHERE job_id = ?"
-_DELETE_EVENTS = "DELETE FROM events WHERE job_id = ?"
-_DELETE_JOB = "DELETE FROM jobs WHERE row = ?"
-_COUNT_OUT = """
-UPDATE finals SET jobs = jobs - 1 WHERE user_id = ? AND job_type = ? AND status = ?
+LAST_EVENT = """
+SELECT max(seq) FROM events WHERE job_id IN (SELECT value FROM json_each(?))
 """
+DELETE_EVENTS = "DELETE FROM events WHERE job_id IN (SELECT value FROM json_each(?))"
+DELETE_JOBS = "DELETE FROM jobs WHERE row IN (SELECT value FROM json_each(?))"
 _NOTE_PRUNED = "UPDATE owner SET pruned_sequence = max(pruned_sequence, ?)"
 _DELETE_KEYS = """
 DELETE FROM idempotency WHERE (user_id, key) IN (
@@ -77,14 +76,19 @@ def delete_expired(
             FIND_EXPIRED, (status.value, finished_before, limit)
         ).fetchall()
     expired = sorted(expired)[:limit]
-    last = 0
-    for _, row, job_id, *key in expired:
-        (sequence,) = transaction.execute(_LAST_EVENT, (job_id,)).fetchone()
-        last = max(last, sequence or 0)
-        transaction.execute(_DELETE_EVENTS, (job_id,))
-        transaction.execute(_DELETE_JOB, (row,))
-        transaction.execute(_COUNT_OUT, key)
-    if last:
-        transaction.execute(_NOTE_PRUNED, (last,))
+    job_ids = tuple(JobId(job_id) for _, _, job_id, *_ in expired)
+    if expired:
+        _delete(transaction, [row for _, row, *_ in expired], job_ids)
+    for _, _, _, user_id, job_type, status in expired:
+        transaction.count_final((user_id, job_type, status), -1)
     transaction.execute(_DELETE_KEYS, (keys_before, limit))
-    return tuple(JobId(job_id) for _, _, job_id, *_ in expired)
+    return job_ids
+
+
+def _delete(transaction: Transaction, rows: Sequence[int], job_ids: Sequence[JobId]) -> None:
+    ids = to_json(job_ids)
+    (last,) = transaction.execute(LAST_EVENT, (ids,)).fetchone()
+    if last is not None:
+        transaction.execute(DELETE_EVENTS, (ids,))
+        transaction.execute(_NOTE_PRUNED, (last,))
+    transaction.execute(DELETE_JOBS, (to_json(rows),))

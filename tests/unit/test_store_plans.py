@@ -146,11 +146,11 @@ def test_without_filters_the_table_is_never_read(
             "SEARCH jobs USING INDEX jobs_expiry (status=? AND finished_at>? AND finished_at<?)",
         ),
         (
-            upkeep._LAST_EVENT,
+            upkeep.LAST_EVENT,
             "SEARCH events USING COVERING INDEX sqlite_autoindex_events_1 (job_id=?)",
         ),
-        (upkeep._DELETE_EVENTS, "SEARCH events USING INDEX sqlite_autoindex_events_1 (job_id=?)"),
-        (upkeep._DELETE_JOB, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"),
+        (upkeep.DELETE_EVENTS, "SEARCH events USING INDEX sqlite_autoindex_events_1 (job_id=?)"),
+        (upkeep.DELETE_JOBS, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"),
         (operations._UPDATE_JOB, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)"),
         (
             operations._UPDATE_PROGRESS,
