@@ -31,9 +31,6 @@ class _Lane:
         self._gone = 0
         """How many at the beginning of the list have left."""
 
-    def __len__(self) -> int:
-        return len(self._ranks) - self._gone
-
     def __iter__(self) -> Iterator[Rank]:
         return islice(self._ranks, self._gone, None)
 

@@ -369,6 +369,34 @@ async def test_a_unit_that_comes_in_the_moment_of_a_cancel_is_not_lost(
     assert slots.snapshot().resources["git"].used == 0
 
 
+async def test_a_unit_that_comes_just_after_a_cancel_passes_the_cancelled(
+    slots: ConcurrencyController,
+) -> None:
+    """A waiter who was cancelled, and has not noticed yet, is handed nothing."""
+    for job_id in (J1, J2):
+        slots.take(job_id, ALICE)
+    slots.take(J3, BOB)
+    first, second, third = (Holding(slots, "git", job_id) for job_id in (J1, J2, J3))
+    await turn_the_loop()
+
+    second.task.cancel()
+    slots.give_back(J1)
+    await turn_the_loop()
+
+    assert third.holds
+    await third.let_go()
+    await first.let_go()
+    assert slots.snapshot().resources["git"] == ResourceUse(used=0, limit=1, waiting=0)
+
+
+def test_a_unit_beyond_the_limit_cannot_be_handed_out(slots: ConcurrencyController) -> None:
+    """The check of the limit stands in the step that counts the unit, whoever calls it."""
+    slots._use_unit("git")
+
+    with pytest.raises(SlotError, match="no free unit"):
+        slots._use_unit("git")
+
+
 async def test_a_slot_that_goes_back_takes_all_along(slots: ConcurrencyController) -> None:
     """What a run still held or waited for inside is free once its slot is given back."""
     slots.take(J1, ALICE)

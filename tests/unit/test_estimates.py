@@ -292,9 +292,10 @@ def test_kinds_that_do_not_occur_any_more_are_forgotten(monkeypatch: pytest.Monk
     monkeypatch.setattr(estimates, "_MAX_KINDS", 50)
     shop = make_shop(total=1, per_user=1)
     for number in range(200):
-        shop.learn(10, times=1, user=f"user{number}")
+        shop.learn(10, times=1, user=f"user{number}x")
 
     assert len(shop.estimator._kinds) <= 53
+    assert shop.estimator._kinds[None].mean == pytest.approx(10)
 
 
 @attrs.frozen(kw_only=True)

@@ -318,6 +318,38 @@ def test_a_restart_goes_on_where_it_was(line: Line) -> None:
     assert again.jobs["a41"].dispatch_key == line.jobs["a41"].dispatch_key
 
 
+def test_what_runs_after_a_restart_counts_for_the_turns(line: Line) -> None:
+    """A queue that is told what was dispatched gives the same keys as one that dispatched it."""
+    line.flood("a", 20)
+    again = Line(JobQueue(AGEING), seconds=line.seconds)
+    for _ in range(20):
+        key = line.jobs[line.start() or ""].dispatch_key
+        assert key is not None
+        again.queue.dispatched(key, UserId("a"), 5)
+
+    for each in (line, again):
+        each.add("a21", "b1")
+
+    assert [again.jobs[name].dispatch_key for name in ("a21", "b1")] == [
+        line.jobs[name].dispatch_key for name in ("a21", "b1")
+    ]
+
+
+def test_more_slots_for_a_user_let_newcomers_join_further_back(line: Line) -> None:
+    """How far behind the newest turn a newcomer may join follows the number of slots."""
+    line.add("stuck1")
+    line.close_user("stuck")
+    line.flood("a", 60)
+    for _ in range(50):
+        line.start()
+
+    line.add("b1")
+    line.queue.set_drift(40)
+    line.add("c1")
+
+    assert line.order()[:3] == ["stuck1", "c1", "b1"]
+
+
 def test_idle_users_are_forgotten() -> None:
     """Memory does not grow with the users that there ever were."""
     line = Line()
@@ -343,4 +375,5 @@ def test_waiting_users_are_never_forgotten() -> None:
     line.add("a3")
 
     assert line.queue.jobs_of(UserId("a")) == ["a1", "a2", "a3"]
-    assert line.start_all() == ["a1", "a2", "a3"]
+    (row,) = line.queue._turns._rows.values()
+    assert row.lines[UserId("a")].waiting == 3

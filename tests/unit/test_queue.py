@@ -115,12 +115,14 @@ def test_a_user_sees_their_own_line(line: Line) -> None:
     line.add("b1", "a1")
     line.add("a2", job_type="heavy")
     line.queue.push(line.make("a3"), is_eligible=False)
-    line.add("a4")
+    line.queue.push(line.make("a4"), is_eligible=False)
 
     assert line.queue.jobs_of(UserId("a")) == ["a1", "a2", "a3", "a4"]
     assert line.queue.count_waiting(UserId("a")) == 4
     assert [line.queue.position_in_user(JobId(f"a{n}")) for n in range(1, 5)] == [1, 2, 3, 4]
     assert line.queue.count_waiting(UserId("nobody")) == 0
+    line.queue.mark_eligible(JobId("a3"))
+    assert line.queue.jobs_of(UserId("a")) == ["a1", "a2", "a3", "a4"]
     assert line.queue.users() == {"a", "b"}
     assert line.queue.job_types() == {"plain", "heavy"}
 
