@@ -13,6 +13,7 @@ JOB_TYPE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 MAX_USER_ID_CHARACTERS = 128
 
 _JOB_ID = re.compile(JOB_ID_PATTERN)
+_JOB_TYPE = re.compile(JOB_TYPE_PATTERN)
 _PROJECT_ID = re.compile(PROJECT_ID_PATTERN)
 _UUID7_VERSION = 0x7
 _UUID_VARIANT = 0b10
@@ -36,6 +37,11 @@ def make_job_id(unix_milliseconds: int, counter: int, randomness: int) -> JobId:
 def is_job_id(text: str) -> bool:
     """Tell whether *text* has the form of a job id (it need not name a job)."""
     return _JOB_ID.fullmatch(text) is not None
+
+
+def is_job_type(text: str) -> bool:
+    """Tell whether *text* has the form of a job type's name (it need not be registered)."""
+    return _JOB_TYPE.fullmatch(text) is not None
 
 
 def is_project_id(text: str) -> bool:

@@ -13,7 +13,7 @@ from cidx_jobs.model.errors import (
     TokenNotFoundError,
     ValidationError,
 )
-from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, UserId
+from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, UserId, is_job_type
 from cidx_jobs.model.job import JobStatus
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.queries import JobQuery
@@ -170,6 +170,9 @@ async def clean_up(call: Call) -> web.Response:
 async def _set_pause(call: Call, *, is_paused: bool) -> web.Response:
     Query(call.request, ())
     body = fit(PauseBody, await read_members(call.request))
+    faults = _pause_faults(body)
+    if faults:
+        raise ValidationError(faults)
     pauses = call.manager.pauses
     if body.user_id is not None:
         users = _toggled(pauses.users, UserId(body.user_id), is_in=is_paused)
@@ -209,11 +212,22 @@ def _cleanup_faults(body: CleanupBody) -> list[Fault]:
     return faults
 
 
+def _pause_faults(body: PauseBody) -> list[Fault]:
+    faults = [] if body.user_id is None else _user_faults(body.user_id)
+    if body.job_type is not None and not is_job_type(body.job_type):
+        faults.append(Fault("/job_type", "it is no name of a job type"))
+    return faults
+
+
+def _user_faults(user_id: str) -> list[Fault]:
+    if 1 <= len(user_id) <= MAX_USER_ID_CHARACTERS and user_id.isprintable():
+        return []
+    rule = f"it has 1 to {MAX_USER_ID_CHARACTERS} printable characters"
+    return [Fault("/user_id", rule)]
+
+
 def _token_faults(body: TokenBody) -> list[Fault]:
-    faults = []
-    if not 1 <= len(body.user_id) <= MAX_USER_ID_CHARACTERS or not body.user_id.isprintable():
-        rule = f"it has 1 to {MAX_USER_ID_CHARACTERS} printable characters"
-        faults.append(Fault("/user_id", rule))
+    faults = _user_faults(body.user_id)
     if body.scope not in SCOPES:
         faults.append(Fault("/scope", f"it is one of {', '.join(SCOPES)}"))
     lifetime = body.lifetime_seconds

@@ -1,13 +1,12 @@
 """Lists of jobs: filters, pages, and where the next page is (api.md 1.6)."""
 
-import re
 from typing import Any
 
 import attrs
 from aiohttp import web
 
 from cidx_jobs.model.errors import ForbiddenError, InvalidParameterError
-from cidx_jobs.model.ids import JOB_TYPE_PATTERN, ProjectId, UserId, is_project_id
+from cidx_jobs.model.ids import ProjectId, UserId, is_job_type, is_project_id
 from cidx_jobs.model.job import JobStatus
 from cidx_jobs.model.queries import JobPage, JobQuery
 from cidx_jobs.web.api import Call
@@ -31,7 +30,6 @@ _ONCE = (
 )
 _REPEATABLE = ("status", "label")
 _ORDERS = {"-created_at": True, "created_at": False}
-_JOB_TYPE = re.compile(JOB_TYPE_PATTERN)
 _STATUSES = {status.value: frozenset({status}) for status in JobStatus} | {
     # The CIDX client's word for all that wait.
     "pending": frozenset({JobStatus.CREATED, JobStatus.QUEUED}),
@@ -57,7 +55,7 @@ def _read_query(call: Call) -> JobQuery:
     query = JobQuery(
         user_id=_read_user(call, parameters),
         statuses=_read_statuses(parameters.texts("status")),
-        job_type=parameters.checked("job_type", _is_job_type, "it is no name of a job type"),
+        job_type=parameters.checked("job_type", is_job_type, "it is no name of a job type"),
         project_id=_read_project(parameters),
         labels=tuple(map(_read_label, parameters.texts("label"))),
         created_after=parameters.time("created_after"),
@@ -101,10 +99,6 @@ def _read_statuses(texts: list[str]) -> frozenset[JobStatus] | None:
     if wrong:
         raise InvalidParameterError("status", f"it must be of {', '.join(_STATUSES)}")
     return frozenset().union(*(_STATUSES[name] for name in names)) if names else None
-
-
-def _is_job_type(text: str) -> bool:
-    return _JOB_TYPE.fullmatch(text) is not None
 
 
 def _listing(query: JobQuery) -> tuple[Any, ...]:

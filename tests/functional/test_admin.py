@@ -6,6 +6,7 @@ import pytest
 
 from cidx_jobs.engine import retention
 from cidx_jobs.model.job import JobStatus
+from cidx_jobs.model.limits import Pauses
 from tests.functional.web import House, problem_of
 
 
@@ -180,6 +181,30 @@ async def test_what_is_paused_does_not_start_until_it_is_resumed(
     await house.gate.arrived(1)
     assert queue["blocked_by"] == ["paused"]
     assert after == {"everything": False, "users": [], "job_types": [], "draining": False}
+
+
+@pytest.mark.parametrize("action", ["pause", "resume"])
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"user_id": ""}, "/user_id"),
+        ({"user_id": "x" * 129}, "/user_id"),
+        ({"user_id": "a\nb"}, "/user_id"),
+        ({"job_type": ""}, "/job_type"),
+        ({"job_type": "a b"}, "/job_type"),
+        ({"project_id": "p"}, "/project_id"),
+    ],
+)
+async def test_a_pause_of_what_cannot_be_is_refused(
+    house: House, action: str, body: dict[str, str], pointer: str
+) -> None:
+    """422 with the pointer: nothing is kept that nothing could ever match."""
+    answer = await house.ask("POST", f"/api/admin/{action}", user="root", json=body)
+
+    problem = problem_of(answer, await answer.json())
+    assert answer.status == 422
+    assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+    assert house.jobs.manager.pauses == Pauses()
 
 
 async def test_a_draining_server_finishes_what_it_has(house: House) -> None:
