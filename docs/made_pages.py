@@ -3,6 +3,7 @@
 Run ``python docs/made_pages.py`` after a change of settings, errors or the state machine.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from cidx_jobs.model.guidance import GUIDANCE
 from cidx_jobs.model.job import JobStatus
 from cidx_jobs.model.lifecycle import TRANSITIONS
 from cidx_jobs.settings import PREFIX, Settings
+from cidx_jobs.web.openapi import make_document
+from cidx_jobs.web.routes import list_routes
 
 DOCS = Path(__file__).parent
 
@@ -111,9 +114,16 @@ def lifecycle_picture() -> str:
     )
 
 
+def api_document() -> str:
+    """Give the document of the HTTP API, as a server of its own answers with it."""
+    document = make_document(list_routes("/api", is_own=True))
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "reference/settings.md": settings_page,
     "reference/errors.md": errors_page,
+    "reference/openapi.json": api_document,
     "explanation/lifecycle.svg": lifecycle_picture,
 }
 """Every made page, by its path below docs/."""

@@ -103,7 +103,7 @@ def number(default: int, low: int, high: int, about: str) -> Any:
         default=default,
         converter=whole,
         validator=between(low, high),
-        metadata={"about": about, "range": f"{low:,} to {high:,}"},
+        metadata={"about": about, "range": f"{low:,} to {high:,}", "bounds": (low, high)},
     )
 
 

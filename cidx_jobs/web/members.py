@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import attrs
+
 from cidx_jobs.engine.requests import (
     LABEL_KEY_PATTERN,
     MAX_ATTEMPTS,
@@ -21,7 +23,9 @@ from cidx_jobs.model.ids import (
     PROJECT_ID_PATTERN,
 )
 from cidx_jobs.model.job import MAX_PRIORITY, MIN_PRIORITY, JobStatus
-from cidx_jobs.web.admin import MAX_AGE_SECONDS, MAX_LIFETIME_SECONDS, SCOPES
+from cidx_jobs.model.limits import Limits
+from cidx_jobs.settings import Settings
+from cidx_jobs.web.admin import MAX_AGE_SECONDS, MAX_LIFETIME_SECONDS, MAX_UNITS, SCOPES
 from cidx_jobs.web.admin import MAX_LABEL_CHARACTERS as MAX_TOKEN_LABEL_CHARACTERS
 from cidx_jobs.web.jobs import MAX_REASON_CHARACTERS
 
@@ -163,26 +167,45 @@ MEMBERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """What a member of this name means in every document, and what holds for all its values."""
 
+_NO_CONTROLS = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
 _TIMEOUT = {"exclusiveMinimum": 0, "maximum": MAX_TIMEOUT_SECONDS}
 _LABELS = {
     "additionalProperties": {
         "type": "string",
         "maxLength": MAX_LABEL_CHARACTERS,
-        "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$",
+        **_NO_CONTROLS,
     }
 }
+
+
+def _map_of(low: int, high: int) -> Mapping[str, Any]:
+    return {"additionalProperties": {"type": "integer", "minimum": low, "maximum": high}}
+
+
+def _limits() -> Mapping[str, Mapping[str, Any]]:
+    """Give the ranges that the settings of these names have, too."""
+    bounds = {
+        name: field.metadata["bounds"]
+        for name, field in attrs.fields_dict(Settings).items()
+        if name in attrs.fields_dict(Limits) and "bounds" in field.metadata
+    }
+    return {name: {"minimum": low, "maximum": high} for name, (low, high) in bounds.items()}
+
 
 BODY_RULES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "job_type": {"pattern": f"^{JOB_TYPE_PATTERN}$"},
-        "user_id": {"minLength": 1, "maxLength": MAX_USER_ID_CHARACTERS},
+        "user_id": {"minLength": 1, "maxLength": MAX_USER_ID_CHARACTERS, **_NO_CONTROLS},
         "labels": _LABELS,
+        **_limits(),
+        "resources": _map_of(1, MAX_UNITS),
+        "user_max_priorities": _map_of(MIN_PRIORITY, MAX_PRIORITY),
         "max_attempts": {"minimum": 1, "maximum": MAX_ATTEMPTS},
         "timeout_seconds": _TIMEOUT,
         "reason": {"maxLength": MAX_REASON_CHARACTERS},
         "scope": {"enum": list(SCOPES)},
         "lifetime_seconds": {"exclusiveMinimum": 0, "maximum": MAX_LIFETIME_SECONDS},
-        "label": {"maxLength": MAX_TOKEN_LABEL_CHARACTERS},
+        "label": {"maxLength": MAX_TOKEN_LABEL_CHARACTERS, **_NO_CONTROLS},
         "older_than_seconds": {"minimum": 0, "maximum": MAX_AGE_SECONDS},
         "statuses": {"items": {"enum": [status.value for status in JobStatus if status.is_final]}},
     }

@@ -179,7 +179,6 @@ _OTHER_OPERATIONS: Mapping[str, Operation] = {
                 media={JSON: ({"type": "object", "required": ["openapi", "paths"]}, None)},
             ),
         ),
-        is_strict=False,
     ),
     "GET /docs": Operation(
         name="getPage",
@@ -189,7 +188,6 @@ _OTHER_OPERATIONS: Mapping[str, Operation] = {
         replies=(
             Reply(status=200, about="HTML.", media={"text/html": ({"type": "string"}, None)}),
         ),
-        is_strict=False,
     ),
 }
 

@@ -11,6 +11,7 @@ from cidx_jobs.web.api import Call
 from cidx_jobs.web.contract import Route
 from cidx_jobs.web.openapi import Table, make_document
 from cidx_jobs.web.page import STYLE_DIGEST, make_page
+from cidx_jobs.web.requests import Query
 from cidx_jobs.wire.coding import encode
 
 _HTML = "text/html; charset=utf-8"
@@ -49,12 +50,14 @@ class Reference:
 
     async def get_document(self, call: Call) -> web.Response:
         """Give the document."""
+        Query(call.request, ())
         made = await self._make(call)
         headers = answer_headers(JSON, call.request_id)
         return web.Response(body=made.document, headers=headers)
 
     async def get_page(self, call: Call) -> web.Response:
         """Give the page."""
+        Query(call.request, ())
         made = await self._make(call)
         headers = answer_headers(_HTML, call.request_id) | {"Content-Security-Policy": _POLICY}
         return web.Response(body=made.page, headers=headers)

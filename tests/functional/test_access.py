@@ -16,8 +16,9 @@ from cidx_jobs.store.accounts import make_token
 from cidx_jobs.store.memory import MemoryPersistence
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
+from cidx_jobs.web.contract import Route
 from cidx_jobs.web.keys import API
-from cidx_jobs.web.routes import API_ROUTES, SERVER_ROUTES, Route
+from cidx_jobs.web.routes import API_ROUTES, list_routes
 from cidx_jobs.web.server import listening
 from tests.functional.web import (
     NO_JOB,
@@ -37,8 +38,7 @@ ALLOWED: Mapping[str | None, set[str | None]] = {
 }
 OF_ONE_JOB = [route for route in API_ROUTES if "{job_id}" in route.path]
 OF_ONE_PROJECT = [route for route in API_ROUTES if "{project_id}" in route.path]
-EVERY_ROUTE = [(f"/api{route.path}", route) for route in API_ROUTES]
-EVERY_ROUTE += [(route.path, route) for route in SERVER_ROUTES]
+EVERY_ROUTE = list_routes("/api", is_own=True)
 
 
 def named(routes: list[Route]) -> pytest.MarkDecorator:

@@ -16,11 +16,12 @@ from cidx_jobs.model.errors import CidxJobsError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.web import problems
 from cidx_jobs.web.problems import STATUSES, make_problem
-from cidx_jobs.web.routes import API_ROUTES, SERVER_ROUTES
+from cidx_jobs.web.routes import list_routes
 from tests.functional.web import NO_JOB, SECURITY_HEADERS, AioClient, House, open_house, problem_of
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND")
-PATHS = sorted({f"/api{route.path}" for route in API_ROUTES} | {one.path for one in SERVER_ROUTES})
+ROUTES = list_routes("/api", is_own=True)
+PATHS = sorted({path for path, _ in ROUTES})
 ROW_TABLE = Path(__file__).parents[1] / "data" / "bad_inputs.jsonl"
 ROWS = [json.loads(line) for line in ROW_TABLE.read_text(encoding="utf-8").splitlines()]
 HTTP_ROWS = [row for row in ROWS if row["group"] == "H"]
@@ -45,8 +46,7 @@ def concrete(path: str) -> str:
 
 def methods_of(path: str) -> set[str]:
     """Give the methods that a path has."""
-    found = {route.method for route in API_ROUTES if f"/api{route.path}" == path}
-    found |= {route.method for route in SERVER_ROUTES if route.path == path}
+    found = {route.method for own, route in ROUTES if own == path}
     return found | ({"HEAD"} if "GET" in found else set())
 
 
