@@ -21,6 +21,8 @@ class GitServer:
     """What it asks for, of any user, at ``/private/``."""
     requests: list[str] = attrs.field(factory=list, init=False)
     """The paths that were asked for."""
+    was_asked: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    """Set by the first request."""
     port: int = attrs.field(default=0, init=False)
     _released: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
@@ -32,6 +34,7 @@ class GitServer:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer by the first part of the path."""
         self.requests.append(request.path)
+        self.was_asked.set()
         _, kind, rest = request.path.split("/", 2)
         match kind:
             case "git":
