@@ -350,6 +350,7 @@ def test_more_slots_for_a_user_let_newcomers_join_further_back(line: Line) -> No
     assert line.order()[:3] == ["stuck1", "c1", "b1"]
 
 
+@pytest.mark.slow
 def test_idle_users_are_forgotten() -> None:
     """Memory does not grow with the users that there ever were."""
     line = Line()
@@ -362,6 +363,7 @@ def test_idle_users_are_forgotten() -> None:
     assert sum(len(frame.served) for frame in row.frames.values()) <= len(row.lines)
 
 
+@pytest.mark.slow
 def test_waiting_users_are_never_forgotten() -> None:
     """A user of whom a job waits keeps the turn, however many others come and go."""
     line = Line()
