@@ -141,7 +141,7 @@ def load_job_types(place: str | None) -> list[JobType]:
         sys.path.append(here)
     try:
         found = getattr(importlib.import_module(module_name), name) if mark else None
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         message = f"handlers: {place} cannot be loaded: {error}"
         raise SettingsError(message) from error
     types = [found] if isinstance(found, JobType) else found

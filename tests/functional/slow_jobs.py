@@ -14,4 +14,5 @@ async def linger(context: JobContext) -> dict[str, object]:
 
 
 TYPES = [JobType("linger", linger)]
+ONE_TYPE = TYPES[0]
 NO_TYPES = ["linger"]

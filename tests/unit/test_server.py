@@ -1,0 +1,76 @@
+"""What the standalone server is made of: job types named by the settings, urls, private files."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from cidx_jobs.model.errors import SettingsError
+from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.web.files import ensure_admin_token, remove_server_file, write_server_file
+from cidx_jobs.web.server import load_job_types
+from tests.fakes import FakeClock
+from tests.functional.slow_jobs import TYPES
+
+MODULE = "tests.functional.slow_jobs"
+
+
+def test_job_types_are_found_by_module_and_name() -> None:
+    """A list of them, or one; none where nothing is named."""
+    assert load_job_types(f"{MODULE}:TYPES") == TYPES
+    assert load_job_types(f"{MODULE}:ONE_TYPE") == TYPES[:1]
+    assert load_job_types(None) == []
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "no.such.module:TYPES",
+        f"{MODULE}:NOTHING",
+        f"{MODULE}:NO_TYPES",
+        f"{MODULE}:linger",
+        MODULE,
+        "",
+        ":TYPES",
+        ".relative:TYPES",
+    ],
+)
+def test_what_names_no_job_types_is_a_wrong_setting(place: str) -> None:
+    """One clear line that names the setting."""
+    with pytest.raises(SettingsError, match="handlers"):
+        load_job_types(place)
+
+
+async def test_the_admin_token_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
+    """A second start leaves it; the file can be read by nobody else."""
+    directory, store, clock = DataDirectory(tmp_path), MemoryPersistence(), FakeClock()
+    await store.open()
+
+    for _ in range(2):
+        await ensure_admin_token(directory, store, clock)
+
+    (token,) = await store.list_tokens()
+    assert (token.user_id, token.scope) == ("admin", "admin")
+    assert stat.S_IMODE(directory.admin_token.stat().st_mode) == 0o600
+    text = directory.admin_token.read_text(encoding="utf-8")
+    assert text.startswith("cidxj_")
+    assert text.endswith("\n")
+
+
+async def test_the_server_file_is_replaced_whole(tmp_path: Path) -> None:
+    """Who reads it sees the old one or the new one; the draft of a crash is no bar."""
+    directory = DataDirectory(tmp_path)
+    draft = directory.server_file.with_name(f"server.json.{os.getpid()}")
+    await write_server_file(directory, "http://127.0.0.1:1")
+    draft.touch()
+
+    await write_server_file(directory, "http://127.0.0.1:2")
+    told = json.loads(directory.server_file.read_text(encoding="utf-8"))
+    await remove_server_file(directory)
+
+    assert told == {"url": "http://127.0.0.1:2", "pid": os.getpid()}
+    assert not directory.server_file.exists()
+    assert not draft.exists()
