@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cidx_jobs.model.ids import JOB_TYPE_PATTERN, MAX_USER_ID_CHARACTERS, PROJECT_ID_PATTERN
+from cidx_jobs.model.ids import JOB_TYPE_PATTERN, PROJECT_ID_PATTERN
 from cidx_jobs.model.job import JobStatus
 from cidx_jobs.web import events, lists, projects
 from cidx_jobs.web.contract import Parameter, Schema
@@ -103,7 +103,7 @@ LIST_FILTERS = (
     Parameter(
         "user_id",
         "Only jobs of this user; for administrators.",
-        {"type": "string", "maxLength": MAX_USER_ID_CHARACTERS},
+        {"type": "string"},
     ),
     Parameter(
         "label",

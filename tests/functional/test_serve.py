@@ -76,8 +76,8 @@ class Server:
 @asynccontextmanager
 async def server(data_dir: Path, **settings: str) -> AsyncIterator[Server]:
     """Start a server on a free port, or the one socket; end it in any case."""
-    values = {"data_dir": str(data_dir), "port": "0", "log_format": "json"} | settings
-    values["handlers"] = "tests.functional.slow_jobs:TYPES"
+    values = {"data_dir": str(data_dir), "port": "0", "log_format": "json"}
+    values |= {"handlers": "tests.functional.slow_jobs:TYPES"} | settings
     environ = {f"CIDX_JOBS_{name.upper()}": value for name, value in values.items()}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
