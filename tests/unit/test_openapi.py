@@ -8,7 +8,8 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from cidx_jobs.web.openapi import GROUPS, HEADERS, make_document
+from cidx_jobs.web.headers import HEADERS
+from cidx_jobs.web.openapi import GROUPS, make_document
 from cidx_jobs.web.operations import OPERATIONS
 from cidx_jobs.web.problems import STATUSES
 from cidx_jobs.web.refusals import SAMPLES, example_of
