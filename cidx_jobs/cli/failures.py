@@ -37,7 +37,6 @@ _ADVICE = {
     "not_indexed": "Sync it first: cidx-jobs sync PROJECT --url URL",
     "project_not_found": "Sync it first: cidx-jobs sync PROJECT --url URL",
     "job_not_found": "List your jobs: cidx-jobs list",
-    "already_owned": "Stop the other server, or name another directory with --data-dir.",
 }
 
 

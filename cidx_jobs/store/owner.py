@@ -63,7 +63,8 @@ def _take(directory: DataDirectory) -> Ownership:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        message = f"the data directory {directory.root} is owned by {_owner(directory)}"
+        owner = f"{_owner(directory)}: stop it, or use another directory"
+        message = f"the data directory {directory.root} is owned by {owner}"
         raise AlreadyOwnedError(message) from error
     except BaseException:
         os.close(descriptor)

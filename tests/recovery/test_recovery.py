@@ -1,0 +1,259 @@
+"""What a start does about the servers before it, with real processes that are killed."""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from torture.ledger import read_runs
+from torture.server import ROOT, Caller, NotReadyError, Server, Site, start, started
+
+WAIT_SECONDS = 30.0
+REFUSED_SECONDS = 15.0
+"""Five on a machine that has nothing else to do; most of it is the start of Python."""
+MOST_LIVES = 9
+"""Three deaths make a suspect; a few more, until nothing else runs beside it."""
+
+# Each test starts servers and ends them.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Give a place for servers; its jobs are those of the tortures."""
+    settings = {"shutdown_grace_seconds": "0", "progress_interval_seconds": "0.05"}
+    return Site(tmp_path / "data", tmp_path / "runs", f"test-{tmp_path.name}", settings)
+
+
+async def submit(caller: Caller, job_type: str, **members: Any) -> str:
+    """Submit a job; give its id."""
+    body = {"job_type": job_type, "project_id": "p", **members}
+    answer = await caller.ask("POST", "/api/jobs", body)
+    assert answer is not None
+    assert answer.status == 202, answer
+    job_id: str = answer.document["job_id"]
+    return job_id
+
+
+async def read(caller: Caller, job_id: str, query: str = "") -> dict[str, Any]:
+    """Give the job."""
+    answer = await caller.ask("GET", f"/api/jobs/{job_id}{query}")
+    assert answer is not None
+    assert answer.status == 200, answer
+    job: dict[str, Any] = answer.document
+    return job
+
+
+async def until(caller: Caller, job_id: str, *statuses: str) -> dict[str, Any]:
+    """Wait until the job has one of the statuses; give it."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    job = await read(caller, job_id)
+    while job["status"] not in statuses:
+        assert time.monotonic() < deadline, job
+        job = await read(caller, job_id, f"?wait=5&since={job['version']}")
+    return job
+
+
+def recovery_of(server: Server) -> dict[str, Any]:
+    """Give the one event in which a start tells what it found."""
+    (line,) = [line for line in server.lines if line.get("event") == "recovery_finished"]
+    return line
+
+
+async def test_a_start_tells_what_it_found_and_did(site: Site) -> None:
+    """Interrupted, cancelled, killed, swept: once in the log, and in the stats."""
+    async with started(site) as server, Caller(server) as caller:
+        tree = await submit(caller, "survive")
+        told_to_stop = await submit(caller, "survive", project_id="q")
+        waiting = await submit(caller, "wait", hold=True)
+        for job_id in (tree, told_to_stop):
+            job = await until(caller, job_id, "running")
+            await read(caller, job_id, f"?wait=5&since={job['version']}")
+        # Its processes ignore TERM: the server is killed before it would send KILL.
+        await caller.ask("POST", f"/api/jobs/{told_to_stop}/cancel")
+        await server.kill()
+    leftover = site.data_dir / "projects" / "0123" / "run-old"
+    leftover.mkdir(parents=True)
+    (leftover / "pack").write_bytes(b"x")
+
+    async with started(site) as server, Caller(server) as caller:
+        found = recovery_of(server)
+        answer = await caller.ask("GET", "/api/admin/stats")
+        assert answer is not None
+        counts = answer.document["recovery"]
+        after = {job_id: await read(caller, job_id) for job_id in (tree, told_to_stop, waiting)}
+
+    assert {name: found[name] for name in counts} == counts
+    assert counts["killed_processes"] >= 2 * 5
+    assert (counts["unfinished"], counts["interrupted"], counts["cancelled"]) == (3, 1, 1)
+    assert (counts["poisoned"], counts["swept_files"]) == (0, 1)
+    assert not leftover.exists()
+    assert after[tree]["status"] in {"queued", "running"}
+    assert after[tree]["attempts"][0]["outcome"] == "interrupted"
+    assert after[told_to_stop]["status"] == "cancelled"
+    assert after[waiting]["status"] == "created"
+
+
+async def test_a_poison_job_fails_and_its_bystanders_complete(site: Site) -> None:
+    """A job that kills the server is caught, and those that ran beside it lose nothing."""
+    async with started(site) as server, Caller(server) as caller:
+        bystanders = [
+            await submit(caller, "count", project_id=f"p{n}", options={"steps": 40})
+            for n in range(4)
+        ]
+        poison = await submit(caller, "kill_server", project_id="poison")
+        await server.ended()
+    lives, last, job = 1, server, None
+    while job is None:
+        lives += 1
+        assert lives < MOST_LIVES, "it kills the server for ever"
+        last = await start(site)
+        job = await outlive(last, poison)
+    async with Caller(last) as caller:
+        others = [await until(caller, one, "completed") for one in bystanders]
+    await last.kill()
+
+    assert job["error"]["code"] == "POISONED"
+    assert recovery_of(last)["poisoned"] == 1
+    assert [one["result"] for one in others] == [{"counted": 40}] * 4
+    assert {one["attempt"] for one in others} == {1}
+    starts = [run for run in read_runs(site.runs) if run.job_id == poison]
+    assert 4 <= len(starts) < MOST_LIVES
+
+
+async def outlive(server: Server, poison: str) -> dict[str, Any] | None:
+    """Give the poisonous job once it failed; None if it killed this server too."""
+    try:
+        await server.until_ready()
+        async with Caller(server) as caller:
+            return await until(caller, poison, "failed")
+    except (NotReadyError, AssertionError):
+        # It died before it was ready, or before it answered.
+        await server.ended()
+        assert server.process.returncode == -signal.SIGKILL
+        return None
+
+
+async def test_a_second_sigterm_ends_even_a_stubborn_tree(site: Site) -> None:
+    """The grace of an hour is cut short; processes that ignore TERM are killed, and exit is 0."""
+    patient = Site(site.data_dir, site.runs, site.identity, {"shutdown_grace_seconds": "3600"})
+    async with started(patient) as server, Caller(server) as caller:
+        job_id = await submit(caller, "survive")
+        job = await until(caller, job_id, "running")
+        await read(caller, job_id, f"?wait=5&since={job['version']}")
+        began = time.monotonic()
+
+        server.process.terminate()
+        answer = await caller.ask("POST", "/api/jobs", {"job_type": "wait", "project_id": "q"})
+        while answer is not None and answer.status == 202:
+            answer = await caller.ask("POST", "/api/jobs", {"job_type": "wait", "project_id": "q"})
+        code = await server.stop()
+
+    assert code == 0
+    assert time.monotonic() - began < 10
+    assert server.count("stop_hurried") == 1
+
+
+def serve_refused(site: Site) -> tuple[int, str, float]:
+    """Start a server that cannot start; give its code, what it said, and its seconds."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "cidx_jobs", "serve"],
+        cwd=ROOT,
+        env=site.environment(),
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+    return done.returncode, done.stderr, time.monotonic() - began
+
+
+def doctor(site: Site, *flags: str) -> "subprocess.CompletedProcess[str]":
+    """Examine the directory as an operator does."""
+    command = [sys.executable, "-m", "cidx_jobs", "doctor", "--data-dir", str(site.data_dir)]
+    environment = {name: text for name, text in os.environ.items() if "CIDX" not in name}
+    return subprocess.run(
+        [*command, "--json", *flags],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+
+
+async def test_a_start_is_refused_in_one_line_within_five_seconds(site: Site) -> None:
+    """A second owner, a cut file, a missing file, a lost log: exit 1, and nothing is touched."""
+    async with started(site) as server, Caller(server) as caller:
+        await submit(caller, "wait", hold=True)
+        owned = serve_refused(site)
+        pid = server.pid
+        await server.kill()
+    database = site.data_dir / "jobs.db"
+    log = site.data_dir / "jobs.db-wal"
+    refused = {"owned": owned}
+    kept = {path: path.read_bytes() for path in (database, log)}
+
+    def damage(name: str) -> None:
+        before = {path: path.read_bytes() for path in (database, log) if path.exists()}
+        refused[name] = serve_refused(site)
+        after = {path: path.read_bytes() for path in (database, log) if path.exists()}
+        assert after == before, f"{name}: a file was touched"
+        for path, content in kept.items():
+            path.write_bytes(content)
+
+    log.unlink()
+    damage("lost log")
+    log.unlink()
+    database.unlink()
+    damage("missing")
+    database.write_bytes(b"no database" * 100)
+    damage("damaged header")
+    database.write_bytes(kept[database][: len(kept[database]) // 2 + 100])
+    log.unlink()
+    damage("cut")
+
+    for name, (code, said, seconds) in refused.items():
+        assert code == 1, (name, said)
+        assert len(said.strip().splitlines()) == 1, (name, said)
+        assert seconds < REFUSED_SECONDS, name
+    assert f"pid {pid}" in refused["owned"][1]
+    async with started(site) as server:
+        assert server.url
+
+
+def spoil(database: Path) -> None:
+    """Change a row behind the server's back."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE jobs SET attempt = attempt + 1")
+
+
+async def test_doctor_tells_of_a_server_and_of_a_directory(site: Site) -> None:
+    """Exit 0 where nothing is wrong, 1 with what was found; the directory is left as it is."""
+    async with started(site) as server, Caller(server) as caller:
+        await submit(caller, "count")
+        served = doctor(site, "--deep")
+        assert await server.stop() == 0
+    stopped = doctor(site)
+    await asyncio.to_thread(spoil, site.data_dir / "jobs.db")
+    broken = doctor(site)
+    nowhere = doctor(Site(site.data_dir / "nothing", site.runs, "", {}))
+
+    assert (served.returncode, json.loads(served.stdout)) == (0, {"ok": True, "findings": []})
+    assert (stopped.returncode, json.loads(stopped.stdout)["ok"]) == (0, True)
+    assert broken.returncode == 1
+    (finding,) = json.loads(broken.stdout)["findings"]
+    assert finding["kind"] == "log"
+    assert nowhere.returncode == 1
+    assert "no database" in nowhere.stdout + nowhere.stderr

@@ -1,0 +1,87 @@
+"""The tortures in small, and their teeth: each must find the bug that is planted for it.
+
+The long forms are ``make torture-kill``, ``torture-disk`` and ``torture-io``.
+"""
+
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from torture import disk, io_faults, kill
+from torture.skipping import SkippedError, must_not_skip
+
+# Each starts several servers, in turn.
+pytestmark = [pytest.mark.slow, pytest.mark.torture, pytest.mark.timeout(240)]
+
+
+async def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
+    """At work, during a start, right after an answer, and by one and two SIGTERM."""
+    ways = ("work", "answer", "start", "term twice")
+
+    broken, counts = await kill.torture(tmp_path, rounds=4, seed=11, ways=ways)
+
+    assert broken == []
+    assert counts["jobs"] > 5
+    assert counts["recovered"]["killed_processes"] > 0
+
+
+async def test_a_full_disk_loses_nothing_and_passes(tmp_path: Path) -> None:
+    """Submits are refused, reads go on, and all goes on when space is back."""
+    try:
+        broken, counts = await disk.torture(tmp_path, rounds=2, seed=11)
+    except SkippedError as error:
+        skip(error)
+
+    assert broken == []
+    assert counts["refused"].keys() <= disk.FULL
+    assert sum(counts["refused"].values()) > 0
+
+
+async def test_a_call_that_fails_loses_nothing(tmp_path: Path) -> None:
+    """EIO, ENOSPC or death at a write or a flush of the server."""
+    try:
+        broken, counts = await io_faults.torture(tmp_path, rounds=2, seed=12)
+    except SkippedError as error:
+        skip(error)
+
+    assert broken == []
+    assert counts["started"] > 0
+
+
+TEETH = {
+    "answer_early": "answer",
+    "slot_early": "work",
+    "lost_checkpoint": "work",
+    "blind_sweep": "work",
+}
+
+
+@pytest.mark.parametrize("bug", TEETH)
+async def test_the_planted_bug_is_found_by_kill_9(tmp_path: Path, bug: str) -> None:
+    """A torture that finds nothing wrong with it would find nothing at all."""
+    handlers = f"torture.planted.{bug}:TYPES"
+
+    broken, _ = await kill.torture(
+        tmp_path, rounds=1, seed=4, handlers=handlers, ways=[TEETH[bug]]
+    )
+
+    assert broken != []
+
+
+async def test_a_writer_that_dies_is_found_by_a_full_disk(tmp_path: Path) -> None:
+    """Nothing works when space is back, and that is told."""
+    handlers = "torture.planted.dying_writer:TYPES"
+    try:
+        broken, _ = await disk.torture(tmp_path, rounds=1, seed=4, handlers=handlers)
+    except SkippedError as error:
+        skip(error)
+
+    assert any("after space was back" in text for text in broken)
+
+
+def skip(error: SkippedError) -> NoReturn:
+    """Skip, unless a machine for checks shall have what is lacking."""
+    if must_not_skip():
+        pytest.fail(f"cannot be skipped where CI is set: {error}")
+    pytest.skip(str(error))

@@ -1,0 +1,58 @@
+"""Torture a server: ``python -m torture kill|disk|io [--rounds N] [--seed S]``."""
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from torture import disk, io_faults, kill
+from torture.skipping import SkippedError, must_not_skip
+
+Torture = Callable[..., Coroutine[Any, Any, tuple[list[str], dict[str, Any]]]]
+
+TORTURES: dict[str, tuple[Torture, int]] = {
+    "disk": (disk.torture, 5),
+    "io": (io_faults.torture, 20),
+    "kill": (kill.torture, 20),
+}
+"""Each with its default number of rounds."""
+
+_MOST_SHOWN = 40
+
+
+def main() -> int:
+    """Run the torture that is named; give 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
+    parser.add_argument("torture", choices=sorted(TORTURES))
+    parser.add_argument("--rounds", type=int, help="how many; the more, the surer")
+    parser.add_argument("--seed", type=int, help="the one of the run that is to be repeated")
+    parser.add_argument("--handlers", default="torture.jobs:TYPES", help="a planted bug")
+    wanted = parser.parse_args()
+    torture, default = TORTURES[wanted.torture]
+    rounds = wanted.rounds or default
+    seed = random.randrange(2**32) if wanted.seed is None else wanted.seed
+    print(f"torture {wanted.torture} --rounds {rounds} --seed {seed}", flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+        try:
+            faults, counts = asyncio.run(
+                torture(Path(folder), rounds=rounds, seed=seed, handlers=wanted.handlers)
+            )
+        except SkippedError as error:
+            print(f"SKIPPED {error}")
+            return 1 if must_not_skip() else 0
+    for fault in faults[:_MOST_SHOWN]:
+        print(f"BROKEN {fault}")
+    counts |= {"seconds": round(time.monotonic() - began, 1), "broken": len(faults)}
+    print(json.dumps(counts))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""How every torture run ends: faults off, everything becomes final, and then the accounts."""
+
+import asyncio
+import time
+from typing import Any
+
+from cidx_jobs.model.errors import StartRefusedError
+from torture.ledger import Ledger
+from torture.load import Load
+from torture.server import Caller, NotReadyError, Server, Site, started
+from torture.verify import check_answers, check_database, check_orphans, check_runs
+
+FINAL_SECONDS = 120.0
+
+
+async def close_accounts(site: Site, load: Load, *, per_user: int, total: int) -> dict[str, Any]:
+    """Let everything become final on a healthy server, compare all accounts; give the counts."""
+    ledger = load.ledger
+    try:
+        await _let_end(site, load)
+        runs = await asyncio.to_thread(check_runs, site, ledger)
+        rows = await asyncio.to_thread(
+            lambda: check_database(site, ledger, per_user=per_user, total=total)
+        )
+    except (NotReadyError, StartRefusedError) as error:
+        ledger.blame(f"nothing can be started with what is left: {error}")
+        return {}
+    return {"jobs": len(ledger.known), "runs": runs, "log_rows": rows}
+
+
+async def _let_end(site: Site, load: Load) -> None:
+    ledger = load.ledger
+    async with started(site) as server, Caller(server) as caller:
+        await check_orphans(site, server.pid, ledger)
+        await load.settle(caller)
+        await load.settle(caller)
+        if any(one.job_id is None for one in ledger.submitted.values()):
+            ledger.blame("a submit is refused by a healthy server")
+        await _end_endless(caller, ledger)
+        await _until_all_final(caller, ledger)
+        await check_answers(caller, ledger)
+        await _examine(caller, ledger)
+        code = await server.stop()
+        if code != 0:
+            ledger.blame(f"the healthy server stopped with code {code}: {server.lines[-3:]}")
+        ledger.deaths[server.pid] = time.monotonic()
+
+
+async def _end_endless(caller: Caller, ledger: Ledger) -> None:
+    for one in list(ledger.submitted.values()):
+        is_endless = one.body["job_type"] in {"survive", "wait"}
+        if one.job_id is None or not (is_endless or one.body["hold"]):
+            continue
+        answer = await caller.ask("POST", f"/api/jobs/{one.job_id}/cancel")
+        if answer is None or answer.status not in {200, 202}:
+            ledger.blame(f"job {one.job_id} cannot be cancelled: {answer}")
+            continue
+        ledger.note_cancel(one.job_id, answer.status)
+
+
+async def _until_all_final(caller: Caller, ledger: Ledger) -> None:
+    deadline = time.monotonic() + FINAL_SECONDS
+    for job_id in ledger.known:
+        while (left := deadline - time.monotonic()) > 0:
+            seconds = max(1, min(10, int(left)))
+            answer = await caller.ask("GET", f"/api/jobs/{job_id}?wait={seconds}&until=done")
+            if answer is None or answer.status != 200 or answer.document["done"]:
+                break
+
+
+async def _examine(caller: Caller, ledger: Ledger) -> None:
+    answer = await caller.ask("GET", "/api/admin/doctor?deep=true")
+    if answer is None or answer.status != 200 or not answer.document["ok"]:
+        ledger.blame(f"doctor at the server: {answer}")
+
+
+def note_death(ledger: Ledger, server: Server, at: float) -> None:
+    """Keep when a server was dead."""
+    ledger.deaths[server.pid] = at

@@ -1,0 +1,105 @@
+"""Job types of the tortured server: each writes down, outside the database, what it does.
+
+Loaded by the server itself (``handlers=torture.jobs:TYPES``).
+"""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from typing import Any
+
+from cidx_jobs.interfaces import JobContext
+from cidx_jobs.job_types import JobType
+from torture.server import ID_VARIABLE, RUNS_VARIABLE, SERVER_VARIABLE
+
+STEP_SECONDS = 0.02
+
+# A child that tries to survive: it ignores TERM, and has a child in its group, one in a session of
+# its own with a child below it, and one whose parent has gone (a double fork).
+_SURVIVORS = """
+trap '' TERM
+sleep 300 &
+setsid sh -c 'trap "" TERM; sleep 300 & sleep 300' &
+(setsid sh -c 'trap "" TERM; sleep 300 & sleep 300' &)
+echo begun
+wait
+"""
+
+
+async def count(context: JobContext) -> dict[str, Any]:
+    """Count to `steps`, with a checkpoint after each: what was counted is not counted again."""
+    done: int = context.checkpoint or 0
+    _note(context, "begin", at=done)
+    try:
+        while done < int(context.options.get("steps", 3)):
+            await asyncio.sleep(STEP_SECONDS)
+            done += 1
+            await context.report(done=done, total=int(context.options.get("steps", 3)))
+            await context.save_checkpoint(done)
+            _note(context, "saved", at=done)
+    finally:
+        _note(context, "end", at=done)
+    return {"counted": done}
+
+
+async def survive(context: JobContext) -> dict[str, Any]:
+    """Run a tree of processes that try to outlive the server, until it is ended."""
+    _note(context, "begin")
+    environment = {
+        ID_VARIABLE: os.environ[ID_VARIABLE],
+        SERVER_VARIABLE: str(os.getpid()),
+    }
+    await context.report(percent=1)
+    try:
+        await context.run(["sh", "-c", _SURVIVORS], timeout=600, env=environment)
+    finally:
+        _note(context, "end")
+    return {}
+
+
+async def kill_server(context: JobContext) -> dict[str, Any]:
+    """Kill the server, at once and always."""
+    _note(context, "begin")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+async def wait_for_end(context: JobContext) -> dict[str, Any]:
+    """Wait, with a report, until somebody ends it."""
+    _note(context, "begin")
+    await context.report(percent=1)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        _note(context, "end")
+    return {}
+
+
+def _note(context: JobContext, what: str, **more: Any) -> None:
+    job = context.job
+    line = {
+        "what": what,
+        "job_id": job.job_id,
+        "user_id": job.user_id,
+        "attempt": job.attempt,
+        "run": job.run,
+        "pid": os.getpid(),
+        "time": time.monotonic(),
+        **more,
+    }
+    # One write to a file opened for appending: lines of many writers never mix.
+    descriptor = os.open(os.environ[RUNS_VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, json.dumps(line).encode() + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+TYPES = [
+    JobType("count", count, max_attempts=1000, on_interrupt="resume"),
+    JobType("survive", survive, max_attempts=1000, on_interrupt="resume"),
+    JobType("kill_server", kill_server, max_attempts=1000, on_interrupt="resume"),
+    JobType("wait", wait_for_end, max_attempts=1000, on_interrupt="resume"),
+]

@@ -1,0 +1,174 @@
+"""kill -9, over and over: at any moment, while the server starts, and right after an answer."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+
+from torture.ending import close_accounts, note_death
+from torture.ledger import Ledger
+from torture.load import Load, loaded
+from torture.server import Caller, NotReadyError, Server, Site, start
+from torture.verify import check_orphans, end_processes, find_orphans
+
+PER_USER = 3
+TOTAL = 5
+# How often a server dies how; the rest at any moment of its work.
+DURING_START = 0.25
+AFTER_AN_ANSWER = 0.10
+BY_TERM = 0.08
+BY_TERM_TWICE = 0.04
+
+_START_SECONDS = 1.2
+_WORK_SECONDS = 0.8
+_GRACE_SECONDS = 0.3
+_STOP_BOUND_SECONDS = _GRACE_SECONDS + 10
+
+SETTINGS = {
+    "max_running_per_user": str(PER_USER),
+    "max_running_total": str(TOTAL),
+    "max_queued_per_user": "100000",
+    "retry_base_seconds": "0.05",
+    "shutdown_grace_seconds": str(_GRACE_SECONDS),
+    "progress_interval_seconds": "0.05",
+    "log_level": "info",
+    # A job that happens to run at three deaths is nobody's poison here.
+    "poison_after": "0",
+}
+
+
+@attrs.define
+class KillLoop:
+    """One torture run: rounds of a server's life, the users, and what was counted."""
+
+    site: Site
+    load: Load
+    random: Random
+    ways: Sequence[str] = ()
+    """How the server dies, in turn; at random where it is empty."""
+    deaths: Counter[str] = attrs.field(factory=Counter)
+    ready: list[float] = attrs.field(factory=list)
+    recovered: Counter[str] = attrs.field(factory=Counter)
+
+    async def round(self) -> None:
+        """Live one life of the server, to its violent end."""
+        way = self._choose_way()
+        self.deaths[way] += 1
+        server = await start(self.site)
+        try:
+            if way == "start":
+                await asyncio.sleep(self.random.random() * _START_SECONDS)
+            else:
+                await self._work(server, way)
+        finally:
+            note_death(self.load.ledger, server, await server.kill())
+            self._note_start(server)
+
+    def _choose_way(self) -> str:
+        if self.ways:
+            return self.ways[self.deaths.total() % len(self.ways)]
+        ways = (
+            ("start", DURING_START),
+            ("answer", AFTER_AN_ANSWER),
+            ("term", BY_TERM),
+            ("term twice", BY_TERM_TWICE),
+        )
+        point = self.random.random()
+        for way, share in ways:
+            if point < share:
+                return way
+            point -= share
+        return "work"
+
+    async def _work(self, server: Server, way: str) -> None:
+        try:
+            await server.until_ready()
+        except NotReadyError as error:
+            self.load.ledger.blame(f"a server does not start: {error}")
+            return
+        self.ready.append(server.ready_seconds)
+        async with Caller(server) as caller:
+            await check_orphans(self.site, server.pid, self.load.ledger)
+            answered = asyncio.Event()
+            if way == "answer":
+                # In the very step in which the answer is read: the server has no time for more.
+                self.load.on_accepted = _killer(server, answered, self.random.randint(1, 10))
+            await self.load.plant_tree(caller)
+            async with loaded(self.load, caller):
+                if way == "answer":
+                    await asyncio.wait({asyncio.ensure_future(answered.wait())}, timeout=10)
+                else:
+                    await asyncio.sleep(self.random.random() * _WORK_SECONDS)
+                if way.startswith("term"):
+                    await self._terminate(server, twice=way == "term twice")
+            self.load.on_accepted = _nothing
+
+    async def _terminate(self, server: Server, *, twice: bool) -> None:
+        began = time.monotonic()
+        server.process.terminate()
+        if twice:
+            await asyncio.sleep(self.random.random() * _GRACE_SECONDS)
+            if server.process.returncode is None:
+                server.process.terminate()
+        code = await server.stop()
+        if code != 0 or time.monotonic() - began > _STOP_BOUND_SECONDS:
+            seconds = time.monotonic() - began
+            self.load.ledger.blame(f"SIGTERM ended with code {code} after {seconds:.1f} s")
+
+    def _note_start(self, server: Server) -> None:
+        for line in server.lines:
+            if line.get("event") == "recovery_finished":
+                for name in ("interrupted", "cancelled", "killed_processes", "swept_files"):
+                    self.recovered[name] += line[name]
+            if line.get("level") in {"error", "critical"} or "Traceback" in str(line):
+                self.load.ledger.blame(f"the server logged an error: {line}")
+
+
+def _killer(server: Server, answered: asyncio.Event, after: int) -> Any:
+    left = after
+
+    def kill() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            server.process.kill()
+            answered.set()
+
+    return kill
+
+
+def _nothing() -> None:
+    return None
+
+
+async def torture(
+    folder: Path,
+    *,
+    rounds: int,
+    seed: int,
+    handlers: str = "torture.jobs:TYPES",
+    ways: Sequence[str] = (),
+) -> tuple[list[str], dict[str, Any]]:
+    """Kill a server *rounds* times; give the broken promises, and what was counted."""
+    random = Random(seed)
+    site = Site(folder / "data", folder / "runs", f"kill-{folder.name}", SETTINGS, handlers)
+    loop = KillLoop(site, Load(Ledger(), random), random, ways)
+    try:
+        for _ in range(rounds):
+            await loop.round()
+        counts = await close_accounts(site, loop.load, per_user=PER_USER, total=TOTAL)
+    finally:
+        end_processes(find_orphans(site, 0))
+    ready = sorted(loop.ready)
+    return loop.load.ledger.faults, {
+        **counts,
+        "deaths": dict(loop.deaths),
+        "recovered": dict(loop.recovered),
+        "cancels": len(loop.load.ledger.told_to_stop) + len(loop.load.ledger.stopped_waiting),
+        "ready_seconds": [round(ready[len(ready) // 2], 2), round(ready[-1], 2)] if ready else [],
+    }

@@ -1,0 +1,125 @@
+"""Users of the tortured server: they submit under keys, cancel, and read, all at once."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from random import Random
+
+import attrs
+
+from torture.ledger import Ledger, Submitted
+from torture.server import Caller
+
+USERS = 4
+PAUSE_SECONDS = 0.04
+ACCEPTED = {200, 202}
+
+# What is submitted, and how often.
+_TYPES = ("count",) * 7 + ("survive", "wait", "held")
+
+
+@attrs.define
+class Load:
+    """The users; they remember in the ledger what they were answered."""
+
+    ledger: Ledger
+    random: Random
+    on_accepted: Callable[[], None] = lambda: None
+    """Called at each accepted submit, before anything else happens."""
+    refusals: list[int] = attrs.field(factory=list)
+    """The statuses of the submits that were refused."""
+    _count: int = 0
+
+    async def run(self, caller: Caller) -> None:
+        """Be all users, until cancelled."""
+        async with asyncio.TaskGroup() as users:
+            for _ in range(USERS):
+                users.create_task(self._be_user(caller))
+
+    async def plant_tree(self, caller: Caller) -> None:
+        """Submit a job whose processes try to survive: each life of a server has one."""
+        await self._submit_kind(caller, "survive")
+
+    async def settle(self, caller: Caller) -> None:
+        """Send every submit whose outcome is unknown again, under its key."""
+        for one in list(self.ledger.submitted.values()):
+            if one.job_id is None:
+                await self._send(caller, one)
+
+    async def _be_user(self, caller: Caller) -> None:
+        steps = (self._submit, self._submit, self._repeat, self._cancel, self._read, self._read)
+        while True:
+            await self.random.choice(steps)(caller)
+            await asyncio.sleep(self.random.random() * PAUSE_SECONDS)
+
+    async def _submit(self, caller: Caller) -> None:
+        await self._submit_kind(caller, self.random.choice(_TYPES))
+
+    async def _submit_kind(self, caller: Caller, kind: str) -> None:
+        self._count += 1
+        key = f"key-{self._count}"
+        body = {
+            "job_type": "count" if kind == "held" else kind,
+            "project_id": f"p{self._count % 7}",
+            "hold": kind == "held",
+            "labels": {"key": key},
+            "options": {"steps": self.random.randint(1, 8)} if kind == "count" else {},
+        }
+        one = Submitted(key, body)
+        self.ledger.submitted[key] = one
+        await self._send(caller, one)
+
+    async def _repeat(self, caller: Caller) -> None:
+        unknown = [one for one in self.ledger.submitted.values() if one.job_id is None]
+        choices = unknown or list(self.ledger.submitted.values())
+        if choices:
+            await self._send(caller, self.random.choice(choices))
+
+    async def _send(self, caller: Caller, one: Submitted) -> None:
+        headers = {"Idempotency-Key": one.key}
+        answer = await caller.ask("POST", "/api/jobs", one.body, headers)
+        if answer is None:
+            return
+        if answer.status in ACCEPTED:
+            job = answer.document
+            self.ledger.note_submit(one, job["job_id"])
+            self.ledger.note_version(job["job_id"], job["version"], 0)
+            self.on_accepted()
+        else:
+            self.refusals.append(answer.status)
+
+    async def _cancel(self, caller: Caller) -> None:
+        known = self.ledger.known
+        if not known or self.random.random() < 0.5:
+            return
+        job_id = self.random.choice(known[-20:])
+        answer = await caller.ask("POST", f"/api/jobs/{job_id}/cancel")
+        if answer is not None:
+            self.ledger.note_cancel(job_id, answer.status)
+
+    async def _read(self, caller: Caller) -> None:
+        known = self.ledger.known
+        if not known:
+            return
+        job_id = self.random.choice(known[-50:])
+        at_least = self.ledger.versions.get(job_id, 0)
+        answer = await caller.ask("GET", f"/api/jobs/{job_id}")
+        if answer is None:
+            return
+        if answer.status == 200:
+            self.ledger.note_version(job_id, answer.document["version"], at_least)
+        elif answer.status == 404:
+            self.ledger.blame(f"job {job_id} was acknowledged and is lost: 404")
+
+
+@contextlib.asynccontextmanager
+async def loaded(load: Load, caller: Caller) -> AsyncIterator[None]:
+    """Have the users at work inside the block."""
+    task = asyncio.create_task(load.run(caller))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled() and task.exception() is not None:
+            task.result()

@@ -1,0 +1,32 @@
+"""The slot of a run goes back before its end is stored."""
+
+import asyncio
+from typing import Any
+
+from cidx_jobs.engine.concurrency import ConcurrencyController
+from cidx_jobs.engine.runs import RunRecorder
+from torture.jobs import TYPES
+
+__all__ = ["TYPES"]
+
+_give_back = ConcurrencyController.give_back
+_end = RunRecorder.end
+
+
+async def _end_late(self: RunRecorder, run: Any, *rest: Any) -> Any:
+    board = self._board
+    job = board.live.find(run.job_id)
+    if job is not None and run.job_id in board.controller.holders():
+        _give_back(board.controller, run.job_id)
+        board.refresh_user(job.user_id)
+        board.on_room()
+        await asyncio.sleep(0.02)
+    return await _end(self, run, *rest)
+
+
+def _give_back_once(self: ConcurrencyController, job_id: Any) -> Any:
+    return _give_back(self, job_id) if job_id in self.holders() else None
+
+
+RunRecorder.end = _end_late  # type: ignore[assignment, method-assign]
+ConcurrencyController.give_back = _give_back_once  # type: ignore[method-assign]

@@ -1,0 +1,210 @@
+"""A real ``cidx-jobs serve`` as a process, its log, and how to ask it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import attrs
+
+ROOT = Path(__file__).parents[1]
+READY_SECONDS = 30.0
+STOP_SECONDS = 30.0
+ANSWER_SECONDS = 20.0
+
+ID_VARIABLE = "TORTURE_ID"
+"""Marks every process of one torture run, so that what outlives its server is found."""
+SERVER_VARIABLE = "TORTURE_SERVER"
+"""Names, in a child's environment, the process id of the server that started it."""
+RUNS_VARIABLE = "TORTURE_RUNS"
+"""Where jobs write down when they begin and end."""
+
+
+class NotReadyError(Exception):
+    """The server ended before it was ready; the text is what it said last."""
+
+
+@attrs.define
+class Site:
+    """Where a torture run takes place: the data directory, the jobs' own ledger, the settings."""
+
+    data_dir: Path
+    runs: Path
+    identity: str
+    settings: Mapping[str, str]
+    handlers: str = "torture.jobs:TYPES"
+
+    def environment(self) -> dict[str, str]:
+        """Give the environment of a server."""
+        values = {
+            "data_dir": str(self.data_dir),
+            "port": "0",
+            "log_format": "json",
+            "handlers": self.handlers,
+            **self.settings,
+        }
+        kept = {name: value for name, value in os.environ.items() if "CIDX" not in name}
+        ours = {f"CIDX_JOBS_{name.upper()}": value for name, value in values.items()}
+        return {**kept, **ours, ID_VARIABLE: self.identity, RUNS_VARIABLE: str(self.runs)}
+
+
+@attrs.define
+class Server:
+    """One life of the server."""
+
+    process: asyncio.subprocess.Process
+    born: float
+    """On the monotonic clock, which all processes of a machine share."""
+    lines: list[dict[str, Any]] = attrs.field(factory=list)
+    url: str = ""
+    ready_seconds: float = 0.0
+    _reader: "asyncio.Task[None] | None" = None
+    _is_ready: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self.process.pid
+
+    def count(self, event: str) -> int:
+        """Count the lines of the log with this event."""
+        return sum(line.get("event") == event for line in self.lines)
+
+    async def until_ready(self) -> None:
+        """Wait until it takes work.
+
+        Raises:
+            NotReadyError: it ended before, or takes too long.
+        """
+        ended = asyncio.create_task(self.process.wait())
+        ready = asyncio.create_task(self._is_ready.wait())
+        await asyncio.wait(
+            {ended, ready}, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        ready.cancel()
+        ended.cancel()
+        if not self._is_ready.is_set():
+            raise NotReadyError(str(self.lines[-3:]))
+
+    async def kill(self) -> float:
+        """Kill it with -9; give the time at which it was surely dead."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGKILL)
+        return await self.ended()
+
+    async def stop(self) -> int:
+        """Stop it as an operator does; give the exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self.ended()
+        except TimeoutError:
+            await self.kill()
+            return -signal.SIGKILL
+        return self.process.returncode or 0
+
+    async def ended(self) -> float:
+        """Wait for its end; give the time of it."""
+        await self.process.wait()
+        died = time.monotonic()
+        if self._reader is not None:
+            # A child that outlived it may hold the pipe: what it said is not awaited for ever.
+            await asyncio.wait({self._reader}, timeout=0.5)
+            self._reader.cancel()
+        return died
+
+    def follow(self) -> None:
+        """Begin to read its log."""
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        stream = self.process.stderr
+        assert stream is not None
+        async for raw in stream:
+            try:
+                line = json.loads(raw)
+            except ValueError:
+                line = {"event": "", "text": raw.decode("utf-8", "replace")}
+            self.lines.append(line)
+            if line.get("event") == "server_ready":
+                self.url = line["url"]
+                self.ready_seconds = time.monotonic() - self.born
+                self._is_ready.set()
+
+
+async def start(site: Site, prefix: Sequence[str] = ()) -> Server:
+    """Start a server; *prefix* goes before its command line (a tracer)."""
+    process = await asyncio.create_subprocess_exec(
+        *prefix,
+        sys.executable,
+        *("-m", "cidx_jobs", "serve"),
+        cwd=ROOT,
+        env=site.environment(),
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        limit=2**20,
+    )
+    server = Server(process=process, born=time.monotonic())
+    server.follow()
+    return server
+
+
+@contextlib.asynccontextmanager
+async def started(site: Site, prefix: Sequence[str] = ()) -> AsyncIterator[Server]:
+    """Give a server that is ready; at the end of the block it is dead, in whatever way."""
+    server = await start(site, prefix)
+    try:
+        await server.until_ready()
+        yield server
+    finally:
+        await server.kill()
+
+
+@attrs.define
+class Answer:
+    """What a server answered."""
+
+    status: int
+    document: Any
+
+
+class Caller:
+    """Asks a server over HTTP; one connection pool a server."""
+
+    def __init__(self, server: Server) -> None:
+        """Ask this life of the server."""
+        self._server = server
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._http = aiohttp.ClientSession(
+            self._server.url, timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._http is not None:
+            await self._http.close()
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer | None:
+        """Give the answer, or None where the outcome is unknown: nothing came, or not all."""
+        assert self._http is not None
+        try:
+            async with self._http.request(method, path, json=body, headers=headers) as answer:
+                return Answer(answer.status, await answer.json())
+        except (aiohttp.ClientError, TimeoutError, ValueError, OSError):
+            return None
