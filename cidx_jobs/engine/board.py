@@ -19,7 +19,7 @@ from cidx_jobs.engine.queue import JobQueue
 from cidx_jobs.interfaces import Clock
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job import DispatchKey, Job, JobStatus, Transition
+from cidx_jobs.model.job import DispatchKey, Job, JobStatus, Place, Transition
 from cidx_jobs.model.limits import Limits, Pauses
 
 _LONGEST_NAP_SECONDS = 30.0
@@ -46,11 +46,14 @@ class Board:
         """Called when something may have become startable."""
         self.on_due: Callable[[JobId], None] = _nobody_of
         """Called when the start time of a created job has come."""
+        self.on_headless: Callable[[JobId], None] = _nobody_of
+        """Called for a follower in whose project's line nobody is before it."""
         self.on_cancel: Callable[[Job], None] = _nobody_of
         """Called when a running job was told to stop."""
         self._engine_clock = engine_clock
         self._job_types = job_types
         self._alarms: dict[JobId, asyncio.TimerHandle] = {}
+        self._starting: set[JobId] = set()
 
     def make_key(self, job: Job, priority: int | None = None) -> DispatchKey:
         """Give a place in the order for a job that is about to be queued, at its priority."""
@@ -82,6 +85,10 @@ class Board:
             return False
         return self.controller.has_room(job.user_id, self.resources_of(job.job_type))
 
+    def head_of(self, job: Job) -> Job | None:
+        """Give the head of the line of the job's project."""
+        return self.live.in_place(job.user_id, job.project_id, Place.HEAD)
+
     def apply(self, jobs: Sequence[Job], rows: Sequence[Transition]) -> None:
         """Take committed states into the memory, then tell of them."""
         for job in jobs:
@@ -93,6 +100,7 @@ class Board:
             self.notifier.publish(job, own)
             for row in own:
                 self.hooks.tell(job, row)
+        self._check_lines(jobs)
         self.on_room()
 
     def restore(self, jobs: Sequence[Job]) -> None:
@@ -103,6 +111,7 @@ class Board:
         self.controller.restore(
             [job for job in jobs if job.status is JobStatus.RUNNING], self.resources_of
         )
+        self._check_lines(jobs)
 
     def set_limits(self, limits: Limits) -> None:
         """Put other limits in force; no running job is ended by it."""
@@ -145,6 +154,27 @@ class Board:
                 self.refresh_type(job_type)
                 self.on_room()
 
+    def begin_start(self, job: Job) -> None:
+        """Take the next job out of the queue and a slot for it, while its start is stored.
+
+        Nothing awaits between the look at the queue and this, so that both are one step.
+        """
+        self._starting.add(job.job_id)
+        self.queue.remove_started(job.job_id)
+        self.controller.take(job.job_id, job.user_id, self.resources_of(job.job_type))
+        self.refresh_user(job.user_id)
+        self.refresh_resources(job.job_type)
+
+    def abandon_start(self, job: Job) -> None:
+        """Give the slot of a start that was not stored back; the job waits on if it still may."""
+        self._starting.discard(job.job_id)
+        self.controller.give_back(job.job_id)
+        self.refresh_user(job.user_id)
+        self.refresh_resources(job.job_type)
+        now = self.live.find(job.job_id)
+        if now is not None and now.status is JobStatus.QUEUED:
+            self.requeue(now)
+
     def requeue(self, job: Job) -> None:
         """Put a queued job at its stored place in the order."""
         self.queue.push(job, is_eligible=not _is_later(job.retry_at, self.clock.now()))
@@ -175,12 +205,15 @@ class Board:
         if before is not None and before.status is JobStatus.RUNNING:
             self._leave_slot(job)
         elif job.status is JobStatus.RUNNING:
+            self._starting.discard(job.job_id)
             self.estimator.began(job, self.clock.monotonic())
         if before is not None and before.dispatch_key != job.dispatch_key:
             self.queue.remove(job.job_id)
         if job.status is not JobStatus.QUEUED:
             self.queue.remove(job.job_id)
-        elif job.job_id not in self.queue:
+        elif job.job_id not in self.queue and job.job_id not in self._starting:
+            # A job that changes while its start is being stored holds a slot already; it comes
+            # back to the queue when that start has turned out to be stale.
             self.requeue(job)
         self._set_alarm(job)
         if job.status is JobStatus.RUNNING and job.cancel_requested_at is not None:
@@ -196,6 +229,12 @@ class Board:
         self.estimator.ended(job.job_id, self.clock.monotonic(), is_typical=is_typical)
         self.refresh_user(job.user_id)
         self.refresh_resources(job.job_type)
+
+    def _check_lines(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            follower = self.live.in_place(job.user_id, job.project_id, Place.FOLLOWER)
+            if follower is not None and self.head_of(job) is None:
+                self.on_headless(follower.job_id)
 
     def _set_alarm(self, job: Job) -> None:
         old = self._alarms.pop(job.job_id, None)
@@ -225,7 +264,7 @@ class Board:
 def _due_time(job: Job) -> datetime | None:
     if job.status is JobStatus.QUEUED:
         return job.retry_at
-    if job.status is JobStatus.CREATED and not job.hold:
+    if job.status is JobStatus.CREATED and not job.hold and job.place is not Place.FOLLOWER:
         return job.start_at
     return None
 

@@ -1,6 +1,5 @@
 """The engine as one part: built from a store, started and stopped in order."""
 
-import asyncio
 import random
 from collections.abc import Sequence
 
@@ -12,10 +11,11 @@ from cidx_jobs.engine.clock import EngineClock
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.context import ChildRunner
 from cidx_jobs.engine.doctor import examine_memory
+from cidx_jobs.engine.errands import Errands
 from cidx_jobs.engine.executor import LocalExecutor
 from cidx_jobs.engine.idleness import Idleness
 from cidx_jobs.engine.janitor import Janitor
-from cidx_jobs.engine.ledger import Decision, JobLedger
+from cidx_jobs.engine.ledger import JobLedger
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.notifier import Notifier
 from cidx_jobs.engine.progress import ProgressBook
@@ -30,9 +30,6 @@ from cidx_jobs.engine.suspects import Suspects
 from cidx_jobs.engine.waiting import WaitingRoom
 from cidx_jobs.interfaces import ActiveRun, Clock, JobStore
 from cidx_jobs.job_types import JobTypes
-from cidx_jobs.model.errors import CidxJobsError, UnavailableError
-from cidx_jobs.model.events import Enqueue
-from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import Job, JobStatus
 from cidx_jobs.model.queries import StoreIdentity
 from cidx_jobs.model.retries import RetryPolicy
@@ -50,6 +47,7 @@ class Engine:
     def __init__(
         self, *, settings: Settings, store: JobStore, identity: StoreIdentity,
         job_types: JobTypes, children: ChildRunner, clock: Clock,
+        chance: random.Random | None = None,
     ) -> None:  # fmt: skip
         """Build the parts; nothing runs yet."""
         self._settings = settings
@@ -82,7 +80,7 @@ class Engine:
                     base_seconds=settings.retry_base_seconds,
                     cap_seconds=settings.retry_cap_seconds,
                 ),
-                random=random.SystemRandom(),
+                random=chance or random.SystemRandom(),
                 load=self._load_running,
             )
         )
@@ -110,8 +108,8 @@ class Engine:
             job_types=job_types,
             retention=retention,
         )
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.idleness = Idleness(self.board, lambda: bool(self._tasks))
+        self._errands = Errands(self.board, self._ledger)
+        self.idleness = Idleness(self.board, lambda: not self._errands.are_done)
 
     async def start(self, before: Recovery) -> Recovery:
         """Recover what an older server left, then begin to start jobs.
@@ -147,10 +145,7 @@ class Engine:
         await self._waiting_room.stop()
         await self.board.hooks.stop()
         self.board.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._errands.stop()
 
     async def examine(self) -> Sequence[Finding]:
         """Compare the memory with the store; give what does not fit together, if anything."""
@@ -162,7 +157,8 @@ class Engine:
 
     def _wire(self) -> None:
         self.board.on_cancel = self._cancel_run
-        self.board.on_due = self._enqueue_due
+        self.board.on_due = self._errands.enqueue_due
+        self.board.on_headless = self._errands.move_up
         self.controller.promote = self.scheduler.promote
         self.controller.find_position = self.board.find_position
         self.controller.on_user_change = self.board.refresh_user
@@ -177,29 +173,6 @@ class Engine:
 
     def _cancel_run(self, job: Job) -> None:
         self._executor.cancel(ActiveRun(job_id=job.job_id, run=job.run))
-
-    def _enqueue_due(self, job_id: JobId) -> None:
-        task = asyncio.create_task(self._enqueue(job_id), name=f"due-{job_id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _enqueue(self, job_id: JobId) -> None:
-        def decide(job: Job) -> Decision | None:
-            if job.status is not JobStatus.CREATED or job.hold:
-                return None
-            key = self.board.make_key(job)
-            return job, [Enqueue(key=key, reason="its time has come")]
-
-        while True:
-            try:
-                await self._ledger.record(job_id, decide)
-            except UnavailableError:
-                # The alarm is gone: whoever gave up now would leave the job to the next start.
-                await asyncio.sleep(_STORE_AGAIN_SECONDS)
-                continue
-            except CidxJobsError as error:
-                _log.warning("due_job_not_queued", job_id=job_id, code=error.code)
-            return
 
 
 def retention_by_status(settings: Settings) -> dict[JobStatus, float]:

@@ -92,7 +92,7 @@ class JobLedger:
         follower = self._board.live.in_place(head.user_id, head.project_id, Place.FOLLOWER)
         if follower is None or any(change.job.job_id == follower.job_id for change in changes):
             return changes
-        return [*changes, self.advance(follower, follower, [self._promotion(follower)])]
+        return [*changes, self.advance(follower, follower, [self.promotion(follower)])]
 
     async def commit(
         self,
@@ -123,7 +123,8 @@ class JobLedger:
         if job is not None:
             self._board.apply([job], [])
 
-    def _promotion(self, follower: Job) -> Event:
+    def promotion(self, follower: Job) -> Event:
+        """Give the event by which a follower becomes the head of its project's line."""
         due = follower.start_at is not None and follower.start_at > self._board.clock.now()
         if follower.hold or due:
             return Revise(place=Place.HEAD, reason="first in line")

@@ -21,6 +21,7 @@ from cidx_jobs.model.errors import (
     StaleVersionError,
     StorageFullError,
     StorageUnavailableError,
+    UnavailableError,
 )
 from cidx_jobs.model.events import Cancel, Complete, Event, Fail, Interrupt, RetryLater, Start
 from cidx_jobs.model.guidance import make_error
@@ -77,7 +78,7 @@ class RunRecorder:
         try:
             return await self._start(jobs)
         except StaleVersionError:
-            return [run for job in jobs for run in await self._start_alone(job)]
+            return await self._start_one_by_one(jobs)
 
     async def end(
         self, run: ActiveRun, ending: Ending, progress: ProgressSnapshot | None, elapsed: float
@@ -160,11 +161,17 @@ class RunRecorder:
         await self._ledger.commit(changes)
         return [ActiveRun(job_id=change.job.job_id, run=change.job.run) for change in changes]
 
-    async def _start_alone(self, job: Job) -> Sequence[ActiveRun]:
-        try:
-            return await self._start([job])
-        except StaleVersionError:
-            return []
+    async def _start_one_by_one(self, jobs: Sequence[Job]) -> Sequence[ActiveRun]:
+        runs: list[ActiveRun] = []
+        for job in jobs:
+            try:
+                runs += await self._start([job])
+            except StaleVersionError:
+                continue
+            except UnavailableError:
+                # Those before it do run; that it was not stored is met again at the next try.
+                break
+        return runs
 
     def _ending_event(self, job: Job, ending: Ending, elapsed: float) -> Event:
         now = self._board.clock.now()

@@ -10,7 +10,7 @@ from cidx_jobs.engine.suspects import Suspects
 from cidx_jobs.interfaces import Executor
 from cidx_jobs.model.errors import StoreError, UnavailableError
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job import Job, JobStatus
+from cidx_jobs.model.job import Job
 
 MAX_BATCH = 100
 """How many starts are stored in one transaction."""
@@ -71,8 +71,14 @@ class Scheduler:
                     pass
             except (StoreError, UnavailableError) as error:
                 _log.warning("starts_not_stored", code=error.code)
-                await asyncio.sleep(_STORE_AGAIN_SECONDS)
-                self.wake()
+                await self._pause()
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not stop all starts
+                _log.error("scheduler_failed", error=repr(error))
+                await self._pause()
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(_STORE_AGAIN_SECONDS)
+        self.wake()
 
     async def _promote(self) -> int:
         chosen = self._choose()
@@ -90,7 +96,7 @@ class Scheduler:
 
     def _choose(self) -> list[Job]:
         """Take slots for the next jobs in order; nothing awaits between the look and the take."""
-        if not self._may_start():
+        if not self.may_start():
             return []
         suspect = self._choose_suspect()
         if suspect is not None:
@@ -105,11 +111,7 @@ class Scheduler:
         return chosen
 
     def _take(self, job: Job) -> Job:
-        board = self._board
-        board.queue.remove_started(job.job_id)
-        board.controller.take(job.job_id, job.user_id, board.resources_of(job.job_type))
-        board.refresh_user(job.user_id)
-        board.refresh_resources(job.job_type)
+        self._board.begin_start(job)
         return job
 
     def _choose_suspect(self) -> Job | None:
@@ -125,7 +127,8 @@ class Scheduler:
             return job
         return None
 
-    def _may_start(self) -> bool:
+    def may_start(self) -> bool:
+        """Tell whether anything may start at all: nothing stops it but limits and turns."""
         pauses = self._board.pauses
         if self._is_stopping or pauses.everything or pauses.draining:
             return False
@@ -140,14 +143,8 @@ class Scheduler:
         # A job that changed while its start was being stored did not start: its slot goes back,
         # and it stands in the queue again if it still waits.
         for job in chosen:
-            if job.job_id in started:
-                continue
-            self._board.controller.give_back(job.job_id)
-            self._board.refresh_user(job.user_id)
-            self._board.refresh_resources(job.job_type)
-            now = self._board.live.find(job.job_id)
-            if now is not None and now.status is JobStatus.QUEUED:
-                self._board.requeue(now)
+            if job.job_id not in started:
+                self._board.abandon_start(job)
         if len(started) < len(chosen):
             self.wake()
 

@@ -1,0 +1,89 @@
+"""Many seeded lives of the whole engine: no promise is broken, and planted faults are found.
+
+More of them: ``make torture-sim N=20000``; one again: ``python -m tests.simulation --seed 7``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cidx_jobs.engine.engine import Engine
+from tests.simulation.world import find_fault
+
+SEEDS = 120
+"""About ten seconds; the long form goes on from there."""
+
+# Lives are short, and there are many.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, 20))
+def test_no_promise_is_broken_in_many_lives(first: int) -> None:
+    """G2, G4, G6, G9 and G10, in the engine as it is."""
+    faults = [find_fault(seed) for seed in range(first, first + 20)]
+
+    assert [fault for fault in faults if fault] == []
+
+
+def forget_what_is_starting(engine: Engine) -> None:
+    """Let a job that changes while its start is being stored stand in the queue again."""
+    engine.board._starting = _NoSet()
+
+
+def leave_lines_headless(engine: Engine) -> None:
+    """Let nobody look for a follower that has lost its head in the moment it was stored."""
+    engine.board._check_lines = _do_nothing  # type: ignore[method-assign, assignment]  # the planted fault
+
+
+def give_slots_back_early(engine: Engine) -> None:
+    """Give a slot back before the end of its job is stored."""
+    runner = engine.board.hooks
+    controller = engine.controller
+    give_back = controller.give_back
+
+    def give_back_once(job_id: Any) -> Any:
+        return give_back(job_id) if job_id in controller.holders() else None
+
+    def note(job: Any, row: Any) -> None:
+        if row.event == "start":
+            give_back_once(job.job_id)
+
+    controller.give_back = give_back_once  # type: ignore[method-assign]  # the planted fault
+    runner.add_observer(note)
+
+
+def count_no_slots_of_users(engine: Engine) -> None:
+    """Look at a user's limit and find room, whatever they hold: a check without its act."""
+    engine.controller.has_user_room = bool  # type: ignore[method-assign, assignment]  # the planted fault
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        forget_what_is_starting,
+        leave_lines_headless,
+        give_slots_back_early,
+        count_no_slots_of_users,
+    ],
+)
+def test_a_planted_fault_is_found(plant: Callable[[Engine], None]) -> None:
+    """A simulation that misses it would prove nothing."""
+
+    def make_engine(**parts: Any) -> Engine:
+        engine = Engine(**parts)
+        plant(engine)
+        return engine
+
+    assert any(find_fault(seed, make_engine) for seed in range(300))
+
+
+class _NoSet(set[Any]):
+    """A set that forgets what is put into it."""
+
+    def add(self, _: Any) -> None:
+        return
+
+
+def _do_nothing(_: Any) -> None:
+    return
