@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -18,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 READY_SECONDS = 30.0
 STOP_SECONDS = 30.0
 ANSWER_SECONDS = 20.0
+
+_FOREIGN = re.compile("CIDX|COVERAGE")
 
 ID_VARIABLE = "TORTURE_ID"
 """Marks every process of one torture run, so that what outlives its server is found."""
@@ -50,7 +53,8 @@ class Site:
             "handlers": self.handlers,
             **self.settings,
         }
-        kept = {name: value for name, value in os.environ.items() if "CIDX" not in name}
+        # Whoever measures the harness does not measure servers that are killed.
+        kept = {name: value for name, value in os.environ.items() if not _FOREIGN.search(name)}
         ours = {f"CIDX_JOBS_{name.upper()}": value for name, value in values.items()}
         return {**kept, **ours, ID_VARIABLE: self.identity, RUNS_VARIABLE: str(self.runs)}
 
