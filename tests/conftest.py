@@ -17,6 +17,8 @@ MAY_BLOCK: list[tuple[str, set[str]]] = [
     ("pathlib.py", {"absolute", "cwd"}),
     # A traceback that is logged shows source lines, read from disk once.
     ("linecache.py", {"checkcache", "updatecache"}),
+    # Coverage keeps a lock of its own for a moment; with several threads somebody waits for it.
+    ("coverage/collector.py", {"lock_data"}),
 ]
 
 

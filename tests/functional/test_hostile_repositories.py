@@ -185,6 +185,7 @@ async def test_a_submodule_is_not_fetched(syncs: Syncs, repository: Repository) 
     ]
 
 
+@pytest.mark.parametrize("settings", [{"max_files": 20_000}], indirect=True)
 async def test_a_tree_bomb_is_refused(syncs: Syncs, repository: Repository) -> None:
     """A tree of 10,000,000,000 files in a dozen objects is refused by its count (G07)."""
     inner = repository.add_object("blob", b"x\n")

@@ -26,18 +26,23 @@ pytestmark = pytest.mark.slow
 FILES = 4_000
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    """Give a repository that takes a while to index."""
-    repository = Repository(tmp_path / "remotes" / "code")
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Give a repository that takes a while to index; tests only read it."""
+    repository = Repository(tmp_path_factory.mktemp("remotes") / "code")
     repository.commit({f"d{n % 9}/f{n}.txt": f"file {n}\n" * 60 for n in range(FILES)})
     return repository
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Give settings under which progress is seen at once."""
-    return sync_settings(tmp_path, progress_interval_seconds=0.01, shutdown_grace_seconds=0)
+def settings(tmp_path: Path, repository: Repository) -> Settings:
+    """Give settings under which progress is seen at once, and a stop waits for nothing."""
+    return sync_settings(
+        tmp_path,
+        git_local_roots=(repository.path, tmp_path / "remotes"),
+        progress_interval_seconds=0.01,
+        shutdown_grace_seconds=0,
+    )
 
 
 @pytest.fixture
