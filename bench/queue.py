@@ -33,6 +33,9 @@ MANY = 1_000_000
 STEPS = 500
 """Steps measured in one round; the size of the queue changes by no more."""
 
+RANKS = 10_000
+"""Ranks asked for in one round."""
+
 MICROSECONDS = 1e6
 MIB = 2**20
 
@@ -121,13 +124,13 @@ def start_seconds(crowd: Crowd) -> float:
 
 def position_seconds(crowd: Crowd) -> float:
     """Measure the ranks of any waiting jobs."""
-    asked = [crowd.random.choice(crowd.job_ids) for _ in range(STEPS)]
+    asked = [crowd.random.choice(crowd.job_ids) for _ in range(RANKS)]
     with quiet():
         began = thread_time()
         for job_id in asked:
             crowd.queue.position(job_id)
         seconds = thread_time() - began
-    return seconds / STEPS * MICROSECONDS
+    return seconds / RANKS * MICROSECONDS
 
 
 def dispatch_seconds(crowd: Crowd) -> float:
