@@ -1,22 +1,24 @@
 """Makes the pages of the documentation that are read off the code; a test compares them.
 
-Run ``python docs/made_pages.py`` after a change of settings, errors or the state machine.
+Run ``python docs/made_pages.py`` after a change of settings, errors, routes, documents or the
+state machine.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from cidx_jobs.model import errors
-from cidx_jobs.model.errors import CidxJobsError, JobFailure, RequestError, UnavailableError
 from cidx_jobs.model.guidance import GUIDANCE
 from cidx_jobs.model.job import JobStatus
 from cidx_jobs.model.lifecycle import TRANSITIONS
 from cidx_jobs.settings import PREFIX, Settings
 from cidx_jobs.web.openapi import make_document
+from cidx_jobs.web.operations import OPERATIONS
+from cidx_jobs.web.problems import STATUSES
+from cidx_jobs.web.refusals import SAMPLES
 from cidx_jobs.web.routes import list_routes
 
 DOCS = Path(__file__).parent
@@ -67,7 +69,9 @@ def errors_page() -> str:
         for code, rule in GUIDANCE.items()
     ]
     requests = [
-        f"| `{each.code}` | {each.__name__} | {_first_line(each)} |" for each in _request_errors()
+        f"| `{code}` | {status} | {type(SAMPLES[code]).__name__} | {title} "
+        f"| {', '.join(f'`{name}`' for name in SAMPLES[code].members) or '-'} |"
+        for code, (status, title) in STATUSES.items()
     ]
     return "\n".join(
         [
@@ -88,12 +92,32 @@ def errors_page() -> str:
             "",
             "A refused request carries one of these as `code` of its problem document (RFC 9457).",
             "",
-            "| code | Python | meaning |",
-            "|---|---|---|",
+            "| code | status | Python | title | members of its own |",
+            "|---|---|---|---|---|",
             *requests,
             "",
         ]
     )
+
+
+def api_page() -> str:
+    """Give the table of all routes; the document of the API says the rest."""
+    rows = [
+        f"| `{route.method} {path}` | {route.scope or 'open'} | {OPERATIONS[route.key].summary} |"
+        for path, route in list_routes("/api", is_own=True)
+    ]
+    head = [
+        "# HTTP",
+        "",
+        "Every GET can be a HEAD, which never waits.",
+        "Parameters, bodies, answers and errors of each route stand in",
+        "{download}`openapi.json` (OpenAPI 3.1).",
+        "A server gives the same at `/openapi.json`, and as a page at `/docs`.",
+        "",
+        "| route | scope | what it does |",
+        "|---|---|---|",
+    ]
+    return "\n".join([*head, *rows, ""])
 
 
 def lifecycle_picture() -> str:
@@ -123,6 +147,7 @@ def api_document() -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "reference/settings.md": settings_page,
     "reference/errors.md": errors_page,
+    "reference/http.md": api_page,
     "reference/openapi.json": api_document,
     "explanation/lifecycle.svg": lifecycle_picture,
 }
@@ -142,18 +167,6 @@ def _default(field: Any) -> str:
     if isinstance(value, dict):
         value = ",".join(f"{name}={part}" for name, part in value.items())
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
-
-
-def _request_errors() -> Iterator[type[CidxJobsError]]:
-    for each in vars(errors).values():
-        if not isinstance(each, type) or not issubclass(each, (RequestError, UnavailableError)):
-            continue
-        if each not in {RequestError, UnavailableError} and not issubclass(each, JobFailure):
-            yield each
-
-
-def _first_line(each: type) -> str:
-    return (each.__doc__ or "").splitlines()[0]
 
 
 def _box(name: str, x: int, y: int) -> str:
