@@ -24,7 +24,7 @@ AFTER_AN_ANSWER = 0.10
 BY_TERM = 0.08
 BY_TERM_TWICE = 0.04
 
-_START_SECONDS = 1.2
+_START_SECONDS = 1.0
 _WORK_SECONDS = 0.8
 _GRACE_SECONDS = 0.3
 _STOP_BOUND_SECONDS = _GRACE_SECONDS + 10
@@ -62,7 +62,9 @@ class KillLoop:
         server = await start(self.site)
         try:
             if way == "start":
-                await asyncio.sleep(self.random.random() * _START_SECONDS)
+                # Anywhere up to a little after the server was ready, as long as that takes here.
+                longest = 1.2 * max(self.ready[-5:], default=_START_SECONDS)
+                await asyncio.sleep(self.random.random() * longest)
             else:
                 await self._work(server, way)
         finally:

@@ -7,7 +7,7 @@ takes seconds, for which no reader of lists should wait.
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from cidx_jobs.model.errors import StartRefusedError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.lifecycle import TRANSITIONS
 from cidx_jobs.model.upkeep import Finding
-from cidx_jobs.settings import DataDirectory
+from cidx_jobs.settings import DataDirectory, project_directory
 from cidx_jobs.store.connection import read_only_uri
 from cidx_jobs.store.inspection import inspect_files
 from cidx_jobs.store.migrations import load_migrations
@@ -58,6 +58,7 @@ SELECT user_id, job_type, status, sum(true_count), sum(kept_count) FROM (
 )
 GROUP BY user_id, job_type, status HAVING sum(true_count) <> sum(kept_count)
 """
+_PROJECTS = "SELECT user_id, project_id FROM projects"
 _LOST_CHECKPOINTS = """
 SELECT job_id FROM jobs WHERE checkpoint IS NOT NULL
 AND job_id NOT IN (SELECT job_id FROM checkpoints) ORDER BY row
@@ -77,24 +78,28 @@ def examine_directory(directory: DataDirectory, *, deep: bool = False) -> tuple[
     ownership = take_ownership(directory)
     try:
         inspect_files(directory, load_migrations())
-        return examine(directory.database, deep=deep)
+        return examine(directory, deep=deep)
     finally:
         ownership.release()
 
 
-def examine(database: Path, *, deep: bool = False) -> tuple[Finding, ...]:
-    """Give what does not fit together in the database, at most `MAX_FINDINGS`.
+def examine(directory: DataDirectory, *, deep: bool = False) -> tuple[Finding, ...]:
+    """Give what does not fit together in the directory, at most `MAX_FINDINGS`.
 
     Args:
-        database: also while a server writes to it: all of it is read in one transaction.
+        directory: also while a server writes to it: all rows are read in one transaction.
         deep: also compare every index with its table, which takes much longer.
     """
+    # Looked at before the rows: a project's row is there before its directory.
+    found = set(directory.projects.glob("*/"))
+    database = directory.database
     with closing(
         sqlite3.connect(read_only_uri(database), uri=True, isolation_level=None)
     ) as connection:
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("BEGIN")
-        return tuple(islice(_find_all(connection, deep=deep), MAX_FINDINGS))
+        findings = chain(_find_all(connection, deep=deep), _nobodys(connection, found))
+        return tuple(islice(findings, MAX_FINDINGS))
 
 
 def _find_all(connection: sqlite3.Connection, *, deep: bool) -> Iterator[Finding]:
@@ -106,6 +111,18 @@ def _find_all(connection: sqlite3.Connection, *, deep: bool) -> Iterator[Finding
     for (job_id,) in connection.execute(_LOST_CHECKPOINTS):
         text = f"the checkpoint of job {job_id} is missing"
         yield Finding(kind="checkpoints", message=text, job_id=job_id)
+
+
+def _nobodys(connection: sqlite3.Connection, directories: set[Path]) -> Iterator[Finding]:
+    if not directories:
+        return
+    projects = next(iter(directories)).parent
+    known = {project_directory(projects, *row) for row in connection.execute(_PROJECTS)}
+    for directory in sorted(directories - known):
+        # A project that was just deleted has its row deleted first.
+        if directory.exists():
+            text = f"the directory {directory.name} of projects belongs to no project"
+            yield Finding(kind="files", message=text)
 
 
 def _damage(connection: sqlite3.Connection, *, deep: bool) -> Iterator[Finding]:

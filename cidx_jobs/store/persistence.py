@@ -276,7 +276,7 @@ class JobPersistence:
         """Compare what is stored with itself; give what does not fit together, if anything."""
         self._opened()
         try:
-            return await asyncio.to_thread(examine, self._directory.database, deep=deep)
+            return await asyncio.to_thread(examine, self._directory, deep=deep)
         except sqlite3.Error as error:
             raise StorageUnavailableError from error
 

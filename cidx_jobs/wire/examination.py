@@ -12,8 +12,8 @@ class FindingDocument(Document, frozen=True, kw_only=True):
     """One thing that does not fit together."""
 
     kind: str
-    """``database``, ``log``, ``counts``, ``checkpoints``, ``slots``, ``queue``, ``runs`` or
-    ``children``."""
+    """``database``, ``log``, ``counts``, ``checkpoints``, ``slots``, ``queue``, ``runs``,
+    ``children`` or ``files``."""
     message: str
     job_id: JobId | None
 

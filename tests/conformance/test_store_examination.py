@@ -14,7 +14,7 @@ from cidx_jobs.model.errors import AlreadyOwnedError, DatabaseDamagedError, Star
 from cidx_jobs.model.job import CheckpointInfo
 from cidx_jobs.model.lifecycle import record_progress
 from cidx_jobs.model.queries import Change
-from cidx_jobs.settings import DataDirectory
+from cidx_jobs.settings import DataDirectory, project_directory
 from cidx_jobs.store.examination import MAX_FINDINGS, examine_directory
 from cidx_jobs.store.persistence import JobPersistence
 from tests.stored import (
@@ -143,6 +143,19 @@ def test_a_damaged_index_is_found_when_it_is_looked_at_deeply(directory: DataDir
     found = examine_directory(directory, deep=True)
 
     assert {finding.kind for finding in found} == {"database"}
+
+
+def test_a_directory_of_no_project_is_found(directory: DataDirectory) -> None:
+    """It takes space, and nobody would ever remove it; that of a project is no finding."""
+    projects = directory.projects
+    project_directory(projects, "alice", "code").mkdir(parents=True)
+    (projects / "0123").mkdir()
+    row = "INSERT INTO projects (user_id, project_id) VALUES ('alice', 'code')"
+    change(directory, row)
+
+    found = examine_directory(directory)
+
+    assert [(finding.kind, "0123" in finding.message) for finding in found] == [("files", True)]
 
 
 def test_the_findings_are_bounded(directory: DataDirectory) -> None:
