@@ -5,12 +5,21 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import attrs
 import structlog
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.indexing import (
+    Document,
+    IndexState,
+    Publication,
+    SearchHit,
+    TreeChanges,
+    TreeEntry,
+    WantedFile,
+)
 from cidx_jobs.model.job import Job, JobStatus, JsonObject, Transition
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.queries import (
@@ -336,99 +345,6 @@ class Executor(Protocol):
         """Say which runs of these running jobs will never end (at start: all older epochs')."""
 
 
-class TreeEntry(NamedTuple):
-    """One path of a commit's tree, as git lists it."""
-
-    path: str
-    mode: str
-    """Six octal digits: 100644 and 100755 are files, 120000 a symlink, 160000 a submodule."""
-    blob: str
-    """The object's name, in hex."""
-    size: int | None
-    """Bytes; None for a submodule."""
-
-
-class Document(NamedTuple):
-    """The bytes of one file, as git gave them."""
-
-    blob: str
-    data: bytes
-
-
-class WantedFile(NamedTuple):
-    """A file whose bytes an index lacks."""
-
-    path: str
-    blob: str
-    size: int
-
-
-@attrs.frozen(kw_only=True)
-class SearchHit:
-    """One line that holds the text searched for."""
-
-    path: str
-    line_number: int
-    """From 1."""
-    line: str
-    """Without its end; of a very long line the part around the text."""
-
-
-@attrs.frozen(kw_only=True)
-class IndexState:
-    """What a project's index holds, as searches see it."""
-
-    commit: str
-    files_total: int
-    """Paths of the commit, the skipped ones too."""
-    files_indexed: int
-    """Files that can be found by their text."""
-    bytes: int
-    """What the index takes on the disk."""
-    published_by: JobId
-    """The job that made it what it is."""
-    note: JsonObject
-    """What that job said of it when it published."""
-
-
-@attrs.frozen(kw_only=True)
-class TreeChanges:
-    """How a commit's tree differs from what the index shows."""
-
-    added: int
-    modified: int
-    """Content, mode or kind differs."""
-    renamed: int
-    """The same content under another path; counted neither as added nor as deleted."""
-    deleted: int
-    total: int
-    """Paths of the new tree."""
-    total_bytes: int
-    wanted: int
-    """Files to be read and added before the draft is whole."""
-    staged: int
-    """Files that an interrupted run of the same work had added already."""
-
-
-@attrs.frozen(kw_only=True)
-class SkippedFiles:
-    """Changed files that cannot be found by their text, and why."""
-
-    reason: str
-    """binary, large, symlink or submodule."""
-    count: int
-    examples: tuple[str, ...]
-    """The first few paths, unescaped."""
-
-
-@attrs.frozen(kw_only=True)
-class Publication:
-    """What became visible at once when a draft was published."""
-
-    state: IndexState
-    skipped: tuple[SkippedFiles, ...]
-
-
 class IndexDraft(Protocol):
     """The next state of one project's index; searches see nothing of it until it is published.
 
@@ -458,6 +374,9 @@ class IndexDraft(Protocol):
         Raises:
             JobFailure: it is not (IDX-002); searches go on seeing the index as it was.
         """
+
+    def activity(self) -> JsonObject:
+        """Give what `publish` is about just now, as arguments of a progress report."""
 
     async def discard(self) -> None:
         """Throw the draft away: nobody will go on with it."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
-from cidx_jobs.interfaces import SearchHit
 from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.indexing import SearchHit
 from cidx_jobs.model.job import Job
 from cidx_jobs.settings import DataDirectory, Settings, project_directory
 from cidx_jobs.store.memory import MemoryPersistence

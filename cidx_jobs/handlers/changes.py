@@ -9,8 +9,9 @@ from cidx_jobs.handlers.following import follow
 from cidx_jobs.handlers.git import Git
 from cidx_jobs.handlers.git_errors import recognise
 from cidx_jobs.handlers.objects import LIST_TREE, read_tree
-from cidx_jobs.interfaces import IndexDraft, PhaseReporter, TreeChanges, TreeEntry
+from cidx_jobs.interfaces import IndexDraft, PhaseReporter
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.indexing import TreeChanges, TreeEntry
 from cidx_jobs.settings import Settings
 
 _MAX_TO_PAIR = 5_000

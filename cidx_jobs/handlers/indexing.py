@@ -8,14 +8,8 @@ from cidx_jobs.handlers.git import Git
 from cidx_jobs.handlers.objects import READ_FILES, read_files
 from cidx_jobs.handlers.printable import printable
 from cidx_jobs.handlers.process import ChildStream
-from cidx_jobs.interfaces import (
-    Document,
-    IndexDraft,
-    JobContext,
-    PhaseReporter,
-    TreeChanges,
-    WantedFile,
-)
+from cidx_jobs.interfaces import IndexDraft, JobContext, PhaseReporter
+from cidx_jobs.model.indexing import Document, TreeChanges, WantedFile
 from cidx_jobs.model.job import JsonObject
 
 _BATCH_FILES = 2_000

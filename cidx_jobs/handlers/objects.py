@@ -6,8 +6,8 @@ from itertools import islice
 from typing import IO
 
 from cidx_jobs.handlers.git_errors import DAMAGED
-from cidx_jobs.interfaces import Document, TreeEntry, WantedFile
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.indexing import Document, TreeEntry, WantedFile
 
 LIST_TREE = ("ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options")
 """The command whose output `read_tree` reads; the commit comes behind it."""

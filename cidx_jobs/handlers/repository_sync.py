@@ -30,17 +30,10 @@ from cidx_jobs.handlers.remotes import Remote, RemoteRules
 from cidx_jobs.handlers.sync_options import SyncOptions, make_admit
 from cidx_jobs.handlers.sync_record import ProjectRecord, make_note
 from cidx_jobs.handlers.validation import validate_and_publish
-from cidx_jobs.interfaces import (
-    Clock,
-    IndexDraft,
-    Indexer,
-    IndexState,
-    JobContext,
-    JobStore,
-    TreeChanges,
-)
+from cidx_jobs.interfaces import Clock, IndexDraft, Indexer, JobContext, JobStore
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.indexing import IndexState, TreeChanges
 from cidx_jobs.model.job import JsonObject
 from cidx_jobs.settings import DataDirectory, Settings, project_directory
 
@@ -209,7 +202,7 @@ class _SyncRun:
             async with self._phases.enter(VALIDATION) as phase:
                 published = await follow(
                     validate_and_publish(self._context, draft, target.commit, note),
-                    lambda: phase.report(message="checking the index"),
+                    lambda: phase.report(**draft.activity()),
                 )
                 await self._copy.remember_indexed(target.commit)
                 searchable = published.state.files_indexed

@@ -3,7 +3,8 @@
 import attrs
 
 from cidx_jobs.handlers.fetching import Target
-from cidx_jobs.interfaces import Clock, IndexState, JobStore, TreeChanges
+from cidx_jobs.interfaces import Clock, JobStore
+from cidx_jobs.model.indexing import IndexState, TreeChanges
 from cidx_jobs.model.job import Job, JsonObject
 from cidx_jobs.model.queries import Project, RunGuard
 

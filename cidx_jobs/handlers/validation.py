@@ -1,7 +1,8 @@
 """Validation: the draft is checked and shown, and what was left out becomes warnings."""
 
 from cidx_jobs.handlers.printable import printable
-from cidx_jobs.interfaces import IndexDraft, JobContext, Publication, SkippedFiles
+from cidx_jobs.interfaces import IndexDraft, JobContext
+from cidx_jobs.model.indexing import Publication, SkippedFiles
 from cidx_jobs.model.job import JsonObject
 
 _EXAMPLE_CHARACTERS = 80

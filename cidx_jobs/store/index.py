@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import attrs
 
-from cidx_jobs.interfaces import IndexState, SearchHit
 from cidx_jobs.model.errors import InvalidParameterError, NotIndexedError, ValidationError
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.indexing import IndexState, SearchHit
 from cidx_jobs.settings import project_directory
 from cidx_jobs.store import index_sql
 from cidx_jobs.store.index_database import check_format, make_state, open_reader

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from sys import intern
 
-from cidx_jobs.interfaces import TreeEntry
+from cidx_jobs.model.indexing import TreeEntry
 
 ShownFile = tuple[str, bytes]
 """Mode and blob."""

@@ -9,7 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cidx_jobs.interfaces import (
+from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.indexing import (
     Document,
     IndexState,
     Publication,
@@ -18,8 +20,6 @@ from cidx_jobs.interfaces import (
     TreeEntry,
     WantedFile,
 )
-from cidx_jobs.model.errors import JobFailure
-from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import JsonObject
 from cidx_jobs.store import index_sql
 from cidx_jobs.store.index_comparison import Comparison

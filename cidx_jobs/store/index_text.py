@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cidx_jobs.interfaces import SearchHit
+from cidx_jobs.model.indexing import SearchHit
 
 MIN_CHARACTERS = 3
 """A shorter text holds no trigram."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cidx_jobs.interfaces import Document, IndexDraft, Indexer, TreeEntry
+from cidx_jobs.interfaces import IndexDraft, Indexer
 from cidx_jobs.model.errors import (
     InvalidParameterError,
     JobFailure,
@@ -16,6 +16,7 @@ from cidx_jobs.model.errors import (
     ValidationError,
 )
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.indexing import Document, TreeEntry
 from cidx_jobs.store.index import FtsIndexer
 
 ALICE, BOB = UserId("alice"), UserId("bob")
