@@ -88,4 +88,30 @@ def drain(target: Target, data_dir: Path | None, config: Path | None, *, off: bo
     return set_drain(target, data_dir, config, is_draining=not off)
 
 
+@admin.command()
+@click.option(
+    "--older-than",
+    type=click.FloatRange(min=0),
+    required=True,
+    metavar="SECONDS",
+    help="How long ago they finished, at least.",
+)
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice(["completed", "failed", "cancelled"]),
+    help="Only these; may be repeated.",
+)
+@click.option("--dry-run", is_flag=True, help="Count them, and delete none.")
+@DATA_DIR
+@CONFIG
+@talks
+def cleanup(target: Target, data_dir: Path | None, config: Path | None, **which: Any) -> int:
+    """Delete finished jobs, with their events."""
+    from cidx_jobs.cli.operating import clean_up
+
+    return clean_up(target, data_dir, config, **which)
+
+
 COMMANDS = (admin,)

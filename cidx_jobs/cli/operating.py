@@ -15,9 +15,15 @@ from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.text import duration, escape
 from cidx_jobs.cli.wanting import read_pairs
 from cidx_jobs.client import JobsClient
+from cidx_jobs.model.job import JobStatus
 from cidx_jobs.wire.bodies import LimitsBody
 from cidx_jobs.wire.coding import Document
-from cidx_jobs.wire.service import PausesDocument, QuantilesDocument, StatsDocument
+from cidx_jobs.wire.service import (
+    CleanupDocument,
+    PausesDocument,
+    QuantilesDocument,
+    StatsDocument,
+)
 
 D = TypeVar("D", bound=Document)
 
@@ -70,6 +76,24 @@ def set_drain(
 ) -> Exit:
     """Refuse new jobs, or take them."""
     work = JobsClient.drain if is_draining else JobsClient.end_drain
+    return _show(target, _at_owner(target, data_dir, config, work), _member_lines)
+
+
+def clean_up(
+    target: Target,
+    data_dir: Path | None,
+    config: Path | None,
+    *,
+    older_than: float,
+    statuses: Iterable[str],
+    dry_run: bool,
+) -> Exit:
+    """Delete finished jobs that are old enough, or count them."""
+    wanted = [JobStatus(status) for status in statuses] or None
+
+    async def work(client: JobsClient) -> CleanupDocument:
+        return await client.clean_up(older_than, statuses=wanted, dry_run=dry_run)
+
     return _show(target, _at_owner(target, data_dir, config, work), _member_lines)
 
 

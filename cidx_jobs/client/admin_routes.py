@@ -1,14 +1,15 @@
 """The routes of administrators: tokens, counts, limits, pauses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cidx_jobs.client.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
+from cidx_jobs.model.job import JobStatus
 from cidx_jobs.wire.access import NewTokenDocument, TokenListDocument
-from cidx_jobs.wire.bodies import LimitsBody, PauseBody, TokenBody
+from cidx_jobs.wire.bodies import CleanupBody, LimitsBody, PauseBody, TokenBody
 from cidx_jobs.wire.examination import DoctorDocument
-from cidx_jobs.wire.service import LimitsDocument, PausesDocument, StatsDocument
+from cidx_jobs.wire.service import CleanupDocument, LimitsDocument, PausesDocument, StatsDocument
 
 
 class AdminRoutes(Routes):
@@ -93,6 +94,26 @@ class AdminRoutes(Routes):
     async def end_drain(self) -> PausesDocument:
         """Let the server take new jobs again."""
         return await self._set("DELETE", "/api/admin/drain", None)
+
+    async def clean_up(
+        self,
+        older_than_seconds: float,
+        *,
+        statuses: Iterable[JobStatus] | None = None,
+        dry_run: bool = False,
+    ) -> CleanupDocument:
+        """Delete the jobs that finished so long ago, with their events; or only count them.
+
+        Raises:
+            RequestRefusedError: the age is out of its range, or a status is not a final one.
+        """
+        body = CleanupBody(
+            older_than_seconds=older_than_seconds,
+            statuses=None if statuses is None else list(statuses),
+            dry_run=dry_run,
+        )
+        call = Call(method="POST", path="/api/admin/cleanup", body=body)
+        return (await self._ask(call)).decode(CleanupDocument)
 
     async def _set(
         self, method: str, path: str, body: PauseBody | Mapping[str, Any] | None

@@ -565,6 +565,9 @@ def test_an_operator_changes_the_server(server: Server, tmp_path: Path) -> None:
     draining = server.cli("admin", "drain")
     refused = server.cli("submit", "steps", "-p", "p", "--json")
     ended = server.cli("admin", "drain", "--off", "--json").json
+    cleanup = ["admin", "cleanup", "--status", "failed", "--dry-run", "--older-than"]
+    counted = server.cli(*cleanup, "0", "--json").json
+    never = server.cli(*cleanup, "-1")
     nowhere = server.cli("admin", "stats", "--data-dir", str(tmp_path))
 
     assert stats["slots"]["max_running_total"] == 50
@@ -578,6 +581,8 @@ def test_an_operator_changes_the_server(server: Server, tmp_path: Path) -> None:
     assert refused.code == 1
     assert refused.json["error"]["code"] == "draining"
     assert ended["draining"] is False
+    assert (counted["deleted"], counted["dry_run"]) == (0, True)
+    assert never.code == 64
     assert nowhere.code == 1
     assert "--data-dir" in nowhere.err
     assert "50" in server.cli("admin", "stats").out

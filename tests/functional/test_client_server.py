@@ -216,6 +216,10 @@ async def test_administration_is_for_administrators(
     resumed = await root.resume(job_type="gated")
     draining = await root.drain()
     ended = await root.end_drain()
+    await house.submit_ended("broken")
+    counted = await root.clean_up(0, dry_run=True)
+    kept = await root.clean_up(0, statuses=[JobStatus.COMPLETED])
+    cleaned = await root.clean_up(0, statuses=[JobStatus.FAILED])
 
     assert made.token_id in {token.token_id for token in tokens.tokens}
     assert stats.slots.max_running_total == 50
@@ -223,6 +227,8 @@ async def test_administration_is_for_administrators(
     assert limits.max_running_total == 7
     assert (paused.job_types, resumed.job_types) == (("gated",), ())
     assert (draining.draining, ended.draining) == (True, False)
+    assert (counted.matched, counted.deleted) == (1, 0)
+    assert (kept.deleted, cleaned.deleted) == (0, 1)
     with pytest.raises(PermissionDeniedError):
         await alice.get_stats()
     async with JobsClient(str(house.client.make_url("/")), "cidxj_wrong") as nobody:
