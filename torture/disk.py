@@ -67,6 +67,7 @@ class DiskLoop:
             await self._while_full(caller)
             await asyncio.to_thread(ballast.unlink)
             await self._until_back(server, caller)
+            await self._until_told(server, episodes)
         self.refused.update(self.load.refusals)
         if wrong := set(self.load.refusals) - FULL:
             ledger.blame(f"a submit on a full disk was refused with {sorted(wrong)}")
@@ -108,6 +109,13 @@ class DiskLoop:
             await asyncio.sleep(0.02)
             status = await self._probe(caller)
         self.back.append(time.monotonic() - began)
+
+    async def _until_told(self, server: Server, episodes: int) -> None:
+        deadline = time.monotonic() + BACK_SECONDS
+        while server.count("storage_recovered") <= episodes and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        if server.count("storage_recovered") != episodes + 1:
+            self.load.ledger.blame("the end of a time of a full disk was not told once")
 
     async def _is_ready(self, caller: Caller) -> bool:
         answer = await caller.ask("GET", "/readyz")

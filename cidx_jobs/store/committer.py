@@ -28,6 +28,8 @@ from cidx_jobs.store.transaction import (
     run_batch,
 )
 
+ALL_CLEAR_SECONDS = 1.0
+"""How long writes have to succeed before an alarm is over and the next failure is a new one."""
 SETTLE_SECONDS = 0.25
 """How long to wait before an unknown commit is looked for again."""
 
@@ -55,6 +57,10 @@ class Committer:
     """Set for good when another server has taken the database."""
     is_giving_up: bool = attrs.field(default=False, init=False)
     """True once nobody waits for the disk to come back any more."""
+    is_alarmed: bool = attrs.field(default=False, init=False)
+    """True from an alarm until all is clear: a small write may still fit on a full disk, and
+    does not end what the alarm was about."""
+    _well_since: float | None = attrs.field(default=None, init=False)
     _db: aiosqlite.Connection | None = attrs.field(default=None, init=False)
     _log: Any = attrs.field(factory=structlog.get_logger, init=False)
 
@@ -137,17 +143,25 @@ class Committer:
     async def _note_failure(self, error: sqlite3.Error) -> UnavailableError:
         is_full = await asyncio.to_thread(_is_full, self._directory, error)
         failure = StorageFullError() if is_full else StorageUnavailableError()
-        if self.failure is None:
+        if not self.is_alarmed:
             self._log.error("storage_failed", code=failure.code, reason=str(error))
+        self.is_alarmed, self._well_since = True, None
         self.failure = failure
         # A connection that met an error of the disk is not used again.
         await self.close()
         return failure
 
     def _note_success(self) -> None:
-        if self.failure is not None:
-            self._log.info("storage_recovered")
         self.failure = None
+        if self.is_alarmed:
+            self._look_back(self._clock_seconds())
+
+    def _look_back(self, now: float) -> None:
+        if self._well_since is None:
+            self._well_since = now
+        if now - self._well_since >= ALL_CLEAR_SECONDS:
+            self.is_alarmed = False
+            self._log.info("storage_recovered")
 
 
 def _is_full(directory: Path, error: sqlite3.Error) -> bool:

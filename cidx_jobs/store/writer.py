@@ -110,8 +110,8 @@ class Writer:
         """Wait for something to write; False once there is nothing and never will be."""
         while not self._queue and not self._is_closed:
             self._wake.clear()
-            # Nobody asks a server that is not ready, so a failed writer asks itself.
-            timeout = PROBE_SECONDS if self._committer.failure else None
+            # Nobody asks a server that is not ready, so a writer that failed asks itself.
+            timeout = PROBE_SECONDS if self._committer.is_alarmed else None
             try:
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()

@@ -21,7 +21,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store import committer, writer
-from cidx_jobs.store.committer import Committer
+from cidx_jobs.store.committer import ALL_CLEAR_SECONDS, Committer
 from cidx_jobs.store.connection import FunctionRunner, open_writer, run_on
 from cidx_jobs.store.migrations import load_migrations
 from cidx_jobs.store.opening import take_possession
@@ -495,10 +495,29 @@ async def test_a_full_disk_fails_the_whole_batch_and_is_said_once(
         assert not opened._committer.can_write
         disk.fault = None
         assert await opened.write(note("after")) == 1
+        assert opened._committer.can_write
+        # That one write fitted in says little: only after a second is the alarm over.
+        assert [line["event"] for line in logs] == ["storage_failed"]
+        opened._committer._clock_seconds = lambda: 1.0 + ALL_CLEAR_SECONDS
+        assert await opened.write(note("later")) == 1
 
     assert [type(answer) for answer in answers] == [StorageFullError] * 3
-    assert opened._committer.can_write
     assert [line["event"] for line in logs] == ["storage_failed", "storage_recovered"]
+
+
+async def test_a_write_that_fits_on_a_full_disk_ends_no_alarm(opened: Writer, disk: Disk) -> None:
+    """A disk that is full for all but the smallest writes is one episode, told once."""
+    with structlog.testing.capture_logs() as logs:
+        for number in range(3):
+            disk.fault = lambda sql: (
+                an_error(sqlite3.SQLITE_FULL) if sql == "BEGIN IMMEDIATE" else None
+            )
+            with pytest.raises(StorageFullError):
+                await opened.write(note(f"n{number}"))
+            disk.fault = None
+            assert await opened.write(note(f"small{number}")) == 1
+
+    assert [line["event"] for line in logs] == ["storage_failed"]
 
 
 async def test_a_real_full_database_stores_nothing_and_works_again(
