@@ -9,16 +9,38 @@ closed users and types stand before it.
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from itertools import islice
+from struct import Struct
 
 from sortedcontainers import SortedList
 
-from cidx_jobs.model.ids import JobId, UserId
+from cidx_jobs.model.ids import UserId
+from cidx_jobs.model.job import DispatchKey
 
-Rank = tuple[float, int, int, JobId]
-"""A job's place in the dispatch order: its `DispatchKey` and, so that no two are equal, its id.
+Rank = int
+"""A job's place in the dispatch order: its key, packed by `pack_key`; no two are equal.
 
-A plain tuple, which the garbage collector need not visit, for there may be a million.
+One number is compared twice as fast as a tuple of three, and there may be a million of them.
 """
+
+_SIGN = 1 << 63
+_ALL_BITS = (1 << 64) - 1
+_NUMBER_BITS = 48
+"""Of the turn and the arrival each: a million jobs a second for nine years."""
+
+_TIE_BITS = 16
+"""Room for jobs whose keys were stored equal, by whatever fault."""
+
+_DOUBLE = Struct("<d")
+_BITS = Struct("<Q")
+
+
+def pack_key(key: DispatchKey) -> Rank:
+    """Give one whole number that is ordered as the keys are."""
+    (bits,) = _BITS.unpack(_DOUBLE.pack(key.level))
+    # IEEE 754: as whole numbers the bits of positive doubles are in order, those of negative ones
+    # in reverse.
+    level: int = bits ^ (_ALL_BITS if bits & _SIGN else _SIGN)
+    return ((level << _NUMBER_BITS | key.turn) << _NUMBER_BITS | key.arrival) << _TIE_BITS
 
 
 class _Lane:
@@ -135,7 +157,7 @@ class Lanes:
         else:
             self._closed_types.add(job_type)
 
-    def first(self) -> JobId | None:
+    def first(self) -> Rank | None:
         """Give the first job in order whose user and job type are open."""
         first: Rank | None = None
         for job_type, kind in self._kinds.items():
@@ -143,7 +165,7 @@ class Lanes:
                 head = kind.heads[0]
                 if first is None or head < first:
                     first = head
-        return None if first is None else first[3]
+        return first
 
     def count_before(self, rank: Rank, user_id: UserId) -> int:
         """Count the user's jobs before *rank*."""

@@ -16,7 +16,7 @@ from typing import TypeVar
 import attrs
 from sortedcontainers import SortedList
 
-from cidx_jobs.engine.lanes import Lanes, Rank
+from cidx_jobs.engine.lanes import Lanes, Rank, pack_key
 from cidx_jobs.engine.turns import Turns
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job import DispatchKey, Job
@@ -58,7 +58,8 @@ class JobQueue:
         self._lanes = Lanes()
         self._order: SortedList[Rank] = SortedList()
         self._waiting: dict[JobId, _Waiting] = {}
-        self._later: dict[UserId, dict[JobId, Rank]] = {}
+        self._job_ids: dict[Rank, JobId] = {}
+        self._later: dict[UserId, set[Rank]] = {}
         """The jobs that are ranked but not eligible yet."""
         self._users: Counter[UserId] = Counter()
         self._types: Counter[str] = Counter()
@@ -92,7 +93,10 @@ class JobQueue:
         if key is None or job.job_id in self._waiting:
             message = f"job {job.job_id} has no dispatch key, or waits already"
             raise ValueError(message)
-        rank = (*key, job.job_id)
+        rank = pack_key(key)
+        while rank in self._job_ids:
+            rank += 1
+        self._job_ids[rank] = job.job_id
         user_id, job_type = UserId(intern(job.user_id)), intern(job.job_type)
         self._waiting[job.job_id] = _Waiting(
             key, rank, user_id, job_type, job.priority, is_eligible
@@ -104,7 +108,7 @@ class JobQueue:
         if is_eligible:
             self._lanes.add(rank, user_id, job_type)
         else:
-            self._later.setdefault(user_id, {})[job.job_id] = rank
+            self._later.setdefault(user_id, set()).add(rank)
 
     def mark_eligible(self, job_id: JobId) -> None:
         """Let a job start when it is next; nothing happens when it may or does not wait."""
@@ -134,7 +138,8 @@ class JobQueue:
 
     def next_startable(self) -> JobId | None:
         """Give the first job in order that is eligible and whose user and type are open."""
-        return self._lanes.first()
+        first = self._lanes.first()
+        return None if first is None else self._job_ids[first]
 
     def position(self, job_id: JobId) -> int:
         """Give the job's rank among all waiting jobs, from 1, as if no limit applied.
@@ -152,8 +157,8 @@ class JobQueue:
         """
         waiting = self._waiting[job_id]
         ahead = self._lanes.count_before(waiting.rank, waiting.user_id)
-        later = self._later.get(waiting.user_id, {})
-        return 1 + ahead + sum(rank < waiting.rank for rank in later.values())
+        later = self._later.get(waiting.user_id, ())
+        return 1 + ahead + sum(rank < waiting.rank for rank in later)
 
     def count_passed_over(self, job_id: JobId) -> dict[UserId, int]:
         """Count the jobs before this one that may not start because their user is closed.
@@ -184,8 +189,8 @@ class JobQueue:
     def jobs_of(self, user_id: UserId) -> list[JobId]:
         """Give the user's jobs in the order in which they go."""
         ranks = self._lanes.of_user(user_id)
-        ranks += self._later.get(user_id, {}).values()
-        return [rank[3] for rank in sorted(ranks)]
+        ranks += self._later.get(user_id, ())
+        return [self._job_ids[rank] for rank in sorted(ranks)]
 
     def users(self) -> set[UserId]:
         """Give the users of whom a job waits."""
@@ -205,7 +210,7 @@ class JobQueue:
 
     def __iter__(self) -> Iterator[JobId]:
         """Go through all jobs in the order in which they go."""
-        return (rank[3] for rank in self._order)
+        return (self._job_ids[rank] for rank in self._order)
 
     def _take_out(self, job_id: JobId) -> _Waiting | None:
         waiting = self._waiting.pop(job_id, None)
@@ -214,6 +219,7 @@ class JobQueue:
         _decrease(self._users, waiting.user_id)
         _decrease(self._types, waiting.job_type)
         self._order.remove(waiting.rank)
+        del self._job_ids[waiting.rank]
         self._turns.leave(waiting.key, waiting.user_id, waiting.priority, waiting.job_type)
         if waiting.is_eligible:
             self._lanes.discard(waiting.rank, waiting.user_id, waiting.job_type)
@@ -223,7 +229,7 @@ class JobQueue:
 
     def _forget_later(self, waiting: _Waiting) -> None:
         later = self._later[waiting.user_id]
-        del later[waiting.rank[3]]
+        later.remove(waiting.rank)
         if not later:
             del self._later[waiting.user_id]
 

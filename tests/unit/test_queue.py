@@ -1,13 +1,21 @@
 """The queue's mechanics: ranks, gates, what comes and goes."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from cidx_jobs.engine.lanes import pack_key
 from cidx_jobs.engine.queue import JobQueue
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job import DispatchKey
 from tests.queueing import Line, make_waiting_job
 
-ALICE = UserId("alice")
+levels = st.one_of(
+    st.floats(-1e9, 1e9, allow_subnormal=False).map(lambda level: level + 0.0),
+    st.sampled_from((-5.0, 0.0, 1.0 / 3, 28_000_000.0, 28_000_000.0 + 2**-27)),
+)
+numbers = st.integers(0, 2**48 - 1)
+keys = st.builds(DispatchKey, levels, st.one_of(st.integers(0, 3), numbers), numbers)
 
 
 @pytest.fixture
@@ -155,15 +163,22 @@ def test_a_rank_of_what_does_not_wait_raises(line: Line) -> None:
 
 
 def test_jobs_with_equal_keys_still_have_an_order() -> None:
-    """Keys that were stored equal, by whatever fault, rank by job id and break nothing."""
+    """Keys that were stored equal, by whatever fault, rank as they come and break nothing."""
     queue = JobQueue()
     key = DispatchKey(1.0, 0, 1)
     for name in ("j2", "j1"):
         queue.push(make_waiting_job(name, "alice", key))
 
-    assert [queue.position(JobId(name)) for name in ("j1", "j2")] == [1, 2]
-    assert queue.remove(JobId("j1"))
-    assert queue.next_startable() == "j2"
+    assert [queue.position(JobId(name)) for name in ("j2", "j1")] == [1, 2]
+    assert queue.remove(JobId("j2"))
+    assert queue.next_startable() == "j1"
+
+
+@given(st.lists(keys, min_size=2, max_size=8, unique=True))
+def test_packed_keys_are_ordered_as_the_keys(some: list[DispatchKey]) -> None:
+    """One whole number a key, with the order of the keys, also below zero and far apart."""
+    assert sorted(some, key=pack_key) == sorted(some)
+    assert len(set(map(pack_key, some))) == len(some)
 
 
 def test_another_queue_with_the_same_rows_has_the_same_order(line: Line) -> None:

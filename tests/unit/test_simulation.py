@@ -79,7 +79,8 @@ def test_a_queue_that_forgets_the_order_is_caught(monkeypatch: pytest.MonkeyPatc
     def any_startable(queue: JobQueue) -> JobId | None:
         kinds = queue._lanes._kinds
         heads = [kind.heads[-1] for kind in kinds.values() if kind.heads]
-        return heads[-1][3] if heads and not queue._lanes.closed_types else None
+        is_open = bool(heads) and not queue._lanes.closed_types
+        return queue._job_ids[heads[-1]] if is_open else None
 
     monkeypatch.setattr(JobQueue, "next_startable", any_startable)
 
