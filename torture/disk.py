@@ -112,7 +112,8 @@ class DiskLoop:
 
     async def _until_told(self, server: Server, episodes: int) -> None:
         deadline = time.monotonic() + BACK_SECONDS
-        while server.count("storage_recovered") <= episodes and time.monotonic() < deadline:
+        # What is waited for happens in another process.
+        while server.count("storage_recovered") <= episodes and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         if server.count("storage_recovered") != episodes + 1:
             self.load.ledger.blame("the end of a time of a full disk was not told once")

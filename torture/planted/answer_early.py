@@ -1,27 +1,32 @@
 """The answer goes out before COMMIT: the transaction stays open until the next one begins."""
 
 import sqlite3
-from collections.abc import Sequence
+from typing import Any
 
 from cidx_jobs.store import committer, transaction
-from cidx_jobs.store.transaction import Ledger, Operation, Outcome
 from torture.jobs import TYPES
 
 __all__ = ["TYPES"]
 
 
-def _run_batch(
-    connection: sqlite3.Connection,
-    operations: Sequence[Operation],
-    ledger: Ledger,
-    clock_seconds: float,
-) -> tuple[list[Outcome], Ledger]:
+class _Postponing:
+    """A connection that leaves its transaction open."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *parameters: Any) -> Any:
+        return None if sql == "COMMIT" else self._connection.execute(sql, *parameters)
+
+
+def _run_batch(connection: sqlite3.Connection, *rest: Any) -> Any:
     if connection.in_transaction:
         connection.execute("COMMIT")
-    outcomes, sequence = transaction._attempt(
-        connection, operations, ledger, clock_seconds, transaction._run_plain
-    )
-    return outcomes, Ledger(ledger.epoch, ledger.batch + 1, sequence)
+    postponing: Any = _Postponing(connection)
+    return transaction.run_batch(postponing, *rest)
 
 
 vars(committer)["run_batch"] = _run_batch
