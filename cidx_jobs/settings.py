@@ -293,6 +293,11 @@ class DataDirectory:
         return self.root / "projects"
 
     @property
+    def programs(self) -> Path:
+        """The files of projects that an index program works on, where there is one."""
+        return self.root / "programs"
+
+    @property
     def backups(self) -> Path:
         """Where online backups go."""
         return self.root / "backups"

@@ -32,7 +32,7 @@ from cidx_jobs.model.submission import OnConflict, SubmitRequest
 from cidx_jobs.model.upkeep import Finding, Recovery
 from cidx_jobs.observe.transitions import TransitionLog
 from cidx_jobs.settings import DataDirectory, Settings
-from cidx_jobs.store.index import FtsIndexer
+from cidx_jobs.store.command_index import make_indexer
 from cidx_jobs.store.persistence import JobPersistence
 
 _log = structlog.get_logger("cidx_jobs.system")
@@ -72,7 +72,7 @@ class JobSystem:
         self.persistence: JobStore = persistence or JobPersistence(
             directory, synchronous=self.settings.synchronous, clock=self.clock
         )
-        self.indexer: Indexer = FtsIndexer(directory.projects)
+        self.indexer: Indexer = make_indexer(self.settings, lambda: self._children)
         self._own_types = tuple(job_types)
         self.job_types = JobTypes(self._own_types)
         self.from_thread = FromThread(self, self._loop_for_threads)

@@ -206,7 +206,7 @@ class _SyncRun:
                 )
                 await self._copy.remember_indexed(target.commit)
                 searchable = published.state.files_indexed
-                await phase.report(percent=100, message=f"{searchable} files can be searched")
+                await phase.report(percent=100, message=f"{searchable} files in the index")
             return dict(published.state.note)
 
     def _resumed_from(self, target: Target, changes: TreeChanges) -> JsonObject | None:

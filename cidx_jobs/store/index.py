@@ -18,9 +18,9 @@ from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.indexing import IndexState, SearchHit
 from cidx_jobs.settings import project_directory
 from cidx_jobs.store import index_sql
-from cidx_jobs.store.index_database import check_format, make_state, open_reader
 from cidx_jobs.store.index_draft import FtsDraft
 from cidx_jobs.store.index_files import IndexFiles
+from cidx_jobs.store.index_reading import check_format, make_state, open_reader
 from cidx_jobs.store.index_text import MIN_CHARACTERS, match_expression, matching_lines
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class FtsIndexer:
     async def load_state(self, user_id: UserId, project_id: ProjectId) -> IndexState | None:
         """Give what the index holds; None when there is none or it cannot be read."""
         files = self._files(user_id, project_id)
-        return await self._read(lambda: _load_state(files))
+        return await self.do(lambda: _load_state(files))
 
     @contextlib.asynccontextmanager
     async def draft(
@@ -84,13 +84,19 @@ class FtsIndexer:
             seconds=self._search_seconds,
         )
         try:
-            return await self._read(search.run)
+            return await self.do(search.run)
         finally:
             search.stop()
 
     async def delete(self, user_id: UserId, project_id: ProjectId) -> None:
         """Remove the index of a project; no error when there is none."""
-        await self._read(self._files(user_id, project_id).remove_all)
+        await self.do(self._files(user_id, project_id).remove_all)
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Run *work*, which blocks, in one of the reading threads."""
+        if self._readers is None:
+            self._readers = ThreadPoolExecutor(_READERS, "index-read")
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
     async def close(self) -> None:
         """Let go of the reading threads once their searches have ended."""
@@ -100,11 +106,6 @@ class FtsIndexer:
 
     def _files(self, user_id: UserId, project_id: ProjectId) -> IndexFiles:
         return IndexFiles(project_directory(self._projects, user_id, project_id))
-
-    async def _read(self, work: Callable[[], T]) -> T:
-        if self._readers is None:
-            self._readers = ThreadPoolExecutor(_READERS, "index-read")
-        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
 
 @attrs.define(kw_only=True)

@@ -13,7 +13,6 @@ from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.indexing import (
     Document,
-    IndexState,
     Publication,
     SkippedFiles,
     TreeChanges,
@@ -23,6 +22,7 @@ from cidx_jobs.model.indexing import (
 from cidx_jobs.model.job import JsonObject
 from cidx_jobs.store import index_sql
 from cidx_jobs.store.index_comparison import Comparison
+from cidx_jobs.store.index_reading import check_format, make_state, open_reader, read_meta
 from cidx_jobs.store.index_text import MIN_CHARACTERS, decode_text, match_expression
 
 _CACHE_KIBIBYTES = 16_000
@@ -54,6 +54,7 @@ class DraftDatabase:
         self._base = base
         self._published = 0
         self._total = 0
+        self._max_file_bytes = 0
         self._stop = threading.Event()
         exists = path.is_file() and path.stat().st_size > 0
         self._db = sqlite3.connect(
@@ -108,6 +109,7 @@ class DraftDatabase:
             self._db.execute(index_sql.ADD_TOO_LARGE, (max_file_bytes,))
             self._db.execute(index_sql.ADD_WANTED, (max_file_bytes,))
         self._total = comparison.total
+        self._max_file_bytes = max_file_bytes
         return TreeChanges(
             added=comparison.added,
             modified=comparison.modified,
@@ -155,6 +157,25 @@ class DraftDatabase:
         if changed.rowcount != 1:
             return None
         return self._number(index_sql.FIND_CONTENT, blob)
+
+    def count_due(self) -> int:
+        """Count the files, of those that are not too large, whose rows are to be written."""
+        return self._number(index_sql.COUNT_DUE, self._max_file_bytes)
+
+    def list_due(self, after: str, limit: int) -> list[TreeEntry]:
+        """Give these files, by path, from behind the path *after*."""
+        rows = self._db.execute(index_sql.LIST_DUE, (after, self._max_file_bytes, limit))
+        return [TreeEntry(path, mode, blob.hex(), size) for path, mode, blob, size in rows]
+
+    def list_gone(self) -> list[str]:
+        """Give the paths that are no files, or no small ones, any more."""
+        rows = self._db.execute(index_sql.LIST_GONE, (self._max_file_bytes,))
+        return [path for (path,) in rows]
+
+    def add_without_texts(self) -> None:
+        """Let all wanted contents be there, with nothing to be found in them."""
+        with self._transaction():
+            self._db.execute(index_sql.ADD_WITHOUT_TEXTS)
 
     def publish(self, commit: str, job_id: JobId, note: JsonObject) -> Publication:
         """Show the incoming tree and drop what nobody needs any more, if all of it is sound.
@@ -261,60 +282,6 @@ class DraftDatabase:
                 self._db.rollback()
             raise
         self._db.execute("COMMIT")
-
-
-def open_reader(path: Path) -> sqlite3.Connection:
-    """Open an index for reading only; usable from any one thread at a time."""
-    return sqlite3.connect(
-        _read_only(path), uri=True, isolation_level=None, check_same_thread=False
-    )
-
-
-def complete(path: Path) -> None:
-    """Bring everything in an index's log into its file, as far as its readers let it.
-
-    Whoever opens the file after its log was removed then still sees its last publication.
-    """
-    with (
-        contextlib.suppress(sqlite3.Error),
-        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db,
-    ):
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def read_meta(db: sqlite3.Connection) -> dict[str, str]:
-    """Give what an index says of itself."""
-    return dict(db.execute(index_sql.READ_META).fetchall())
-
-
-def check_format(db: sqlite3.Connection) -> None:
-    """Check that the index is of the format that is written here.
-
-    Raises:
-        sqlite3.DatabaseError: it is not, or cannot be read.
-    """
-    if read_meta(db).get("format") != index_sql.FORMAT:
-        message = "it is an index of another format"
-        raise sqlite3.DatabaseError(message)
-
-
-def make_state(db: sqlite3.Connection, path: Path) -> IndexState | None:
-    """Give what an index shows; None for one of another format or with nothing published."""
-    meta = read_meta(db)
-    if meta.get("format") != index_sql.FORMAT or "commit" not in meta:
-        return None
-    return IndexState(
-        commit=meta["commit"],
-        files_total=int(meta["files_total"]),
-        files_indexed=int(meta["files_indexed"]),
-        bytes=path.stat().st_size,
-        published_by=JobId(meta["published_by"]),
-        note=json.loads(meta["note"]),
-    )
-
-
-def _read_only(path: Path) -> str:
-    return f"{path.absolute().as_uri()}?mode=ro"
 
 
 def _refuse(what: str, cause: Exception | None = None) -> NoReturn:

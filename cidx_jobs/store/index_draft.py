@@ -13,8 +13,9 @@ from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.indexing import Document, Publication, TreeChanges, TreeEntry, WantedFile
 from cidx_jobs.model.job import JsonObject
-from cidx_jobs.store.index_database import DraftDatabase, complete, make_state, open_reader
+from cidx_jobs.store.index_database import DraftDatabase
 from cidx_jobs.store.index_files import IndexFiles, remove
+from cidx_jobs.store.index_reading import complete, make_state, open_reader
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,22 +45,22 @@ class FtsDraft:
 
     async def open(self) -> None:
         """Open the draft's database, the one an earlier run of the job left if there is one."""
-        await self._call(self._open)
+        await self.do(self._open)
 
     async def close(self) -> None:
         """Undo what is not stored, and end the thread."""
         try:
-            await self._call(self._close)
+            await self.do(self._close)
         finally:
             self._thread.shutdown(wait=False)
 
     async def compare(self, tree: Iterable[TreeEntry], max_file_bytes: int) -> TreeChanges:
         """Take the tree that the index shall show, and count what is different."""
-        return await self._call(self._opened().compare, tree, max_file_bytes)
+        return await self.do(self.database.compare, tree, max_file_bytes)
 
     async def take_wanted(self, max_files: int, max_bytes: int) -> Sequence[WantedFile]:
         """Give the next files to add, by path, at least one while there are any."""
-        listed = await self._call(self._opened().list_wanted, self._taken, max_files)
+        listed = await self.do(self.database.list_wanted, self._taken, max_files)
         taken: list[WantedFile] = []
         total = 0
         for number, wanted in listed:
@@ -72,11 +73,11 @@ class FtsDraft:
 
     async def add(self, documents: Iterable[Document]) -> None:
         """Add contents, in one transaction."""
-        await self._call(self._opened().add, documents)
+        await self.do(self.database.add, documents)
 
     async def publish(self, commit: str, note: JsonObject) -> Publication:
         """Check the draft and make it what searches see."""
-        return await self._call(self._publish, commit, note)
+        return await self.do(self._publish, commit, note)
 
     def activity(self) -> JsonObject:
         """Give nothing: the check of an index has no parts to count."""
@@ -84,7 +85,7 @@ class FtsDraft:
 
     async def discard(self) -> None:
         """Throw the draft away."""
-        await self._call(self._discard)
+        await self.do(self._discard)
 
     def _open(self) -> None:
         self._files.sweep(self._job_id)
@@ -106,7 +107,7 @@ class FtsDraft:
             self._database = DraftDatabase(path, is_new=True, base=base)
 
     def _publish(self, commit: str, note: JsonObject) -> Publication:
-        database = self._opened()
+        database = self.database
         publication = database.publish(commit, self._job_id, note)
         if self._is_new:
             self._close()
@@ -126,13 +127,16 @@ class FtsDraft:
         if database is not None:
             database.close()
 
-    def _opened(self) -> DraftDatabase:
+    @property
+    def database(self) -> DraftDatabase:
+        """What the draft's thread works on; only for `do`."""
         if self._database is None:
             message = "the draft is closed"
             raise RuntimeError(message)
         return self._database
 
-    async def _call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run *work* in the draft's thread; when this returns it has ended, also by a cancel."""
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(self._thread, _translated, lambda: work(*args, **kwargs))
         try:

@@ -101,6 +101,21 @@ CHANGE_LARGE_CONTENT = """
 FIND_CONTENT = "SELECT id FROM contents WHERE blob = ?"
 ADD_WORDS = "INSERT INTO words (rowid, text) VALUES (?, ?)"
 
+# --- for a program in place of the words: files by path, without their texts -------------------
+
+COUNT_DUE = "SELECT count(*) FROM due WHERE mode GLOB '100*' AND size <= ?"
+LIST_DUE = """
+    SELECT path, mode, blob, size FROM due
+    WHERE path > ? AND mode GLOB '100*' AND size <= ? ORDER BY path LIMIT ?
+    """
+LIST_GONE = """
+    SELECT path FROM gone
+    UNION ALL SELECT path FROM due WHERE mode NOT GLOB '100*' OR size > ?
+    """
+ADD_WITHOUT_TEXTS = """
+    INSERT OR IGNORE INTO contents (blob, size, text) SELECT blob, size, '' FROM wanted
+    """
+
 # --- publishing, in one transaction -------------------------------------------------------------
 
 ADD_LOOSE = (

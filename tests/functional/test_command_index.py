@@ -1,0 +1,227 @@
+"""A program of the operator in place of the built-in index, with real programs."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cidx_jobs.model.errors import NotIndexedError
+from cidx_jobs.model.job import Job, JobStatus
+from cidx_jobs.settings import DataDirectory, Settings, project_directory
+from cidx_jobs.store.file_tree import FileTree
+from tests.sync_kit import ALICE, PROJECT, WAIT_SECONDS, Repository, Syncs, sync_settings, syncing
+
+# Each test runs git a dozen times.
+pytestmark = pytest.mark.slow
+
+PROGRAM = """
+find . -type f ! -path './.kept/*' | LC_ALL=C sort > LOG/files
+env | grep CIDXJ_ | LC_ALL=C sort > LOG/told
+mkdir -p .kept; echo run >> .kept/runs; cp .kept/runs LOG/runs
+echo '3/3 files'
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Give the directory that the program writes what it saw into."""
+    (tmp_path / "log").mkdir()
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, log: Path, request: pytest.FixtureRequest) -> Settings:
+    """Give settings with the program, or with the one of the test."""
+    script = getattr(request, "param", PROGRAM).replace("LOG", str(log))
+    return sync_settings(tmp_path, index_command=("sh", "-ec", script))
+
+
+@pytest.fixture
+async def syncs(settings: Settings) -> AsyncIterator[Syncs]:
+    """Give an open system."""
+    async with syncing(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """Give a repository with three files."""
+    repository = Repository(tmp_path / "remotes" / "code")
+    repository.commit({"a/b.txt": "one\n", "c.txt": "two\n", "same.txt": "one\n"})
+    return repository
+
+
+def tree_of(syncs: Syncs) -> Path:
+    """Give the directory that the program works in."""
+    directory = DataDirectory(syncs.jobs.settings.data_dir).programs
+    return project_directory(directory, ALICE, PROJECT) / "tree"
+
+
+def code_of(job: Job) -> str:
+    """Give the code of a job that failed."""
+    assert job.error is not None
+    return job.error.code
+
+
+async def test_the_program_gets_the_files(syncs: Syncs, repository: Repository, log: Path) -> None:
+    """It runs where the commit's files lie, and is told which commit it is."""
+    job = await syncs.sync(repository.url)
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert (log / "files").read_text().split() == ["./a/b.txt", "./c.txt", "./same.txt"]
+    told = dict(line.split("=", 1) for line in (log / "told").read_text().split())
+    assert told["CIDXJ_COMMIT"] == repository.git("rev-parse", "HEAD")
+    assert (told["CIDXJ_FULL"], told["CIDXJ_PROJECT"]) == ("1", "project")
+    assert job.result is not None
+    assert (job.result["files_added"], job.result["files_total"]) == (3, 3)
+
+
+async def test_only_changed_files_are_written_anew(
+    syncs: Syncs, repository: Repository, log: Path
+) -> None:
+    """What did not change keeps its time, and what the program keeps stays."""
+    await syncs.sync(repository.url)
+    untouched = tree_of(syncs) / "same.txt"
+    os.utime(untouched, (1, 1))
+    repository.git("mv", "c.txt", "moved.txt")
+    repository.commit({"new.txt": "four\n"}, gone=["a/b.txt"])
+
+    job = await syncs.sync()
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert untouched.stat().st_mtime == 1
+    assert (log / "files").read_text().split() == ["./moved.txt", "./new.txt", "./same.txt"]
+    assert not (tree_of(syncs) / "a").exists()
+    assert (log / "runs").read_text() == "run\nrun\n"
+    assert "CIDXJ_FULL=0" in (log / "told").read_text()
+
+
+async def test_a_full_reindex_begins_anew(syncs: Syncs, repository: Repository, log: Path) -> None:
+    """Asked for, the program gets an empty place and all files."""
+    await syncs.sync(repository.url)
+
+    job = await syncs.sync(full_reindex=True)
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert (log / "runs").read_text() == "run\n"
+    assert "CIDXJ_FULL=1" in (log / "told").read_text()
+
+
+async def test_files_and_directories_change_places(
+    syncs: Syncs, repository: Repository, log: Path
+) -> None:
+    """A file may become a directory, a directory a file, and a file a link."""
+    await syncs.sync(repository.url)
+    (repository.path / "same.txt").unlink()
+    (repository.path / "same.txt").symlink_to("c.txt")
+    (repository.path / "c.txt").unlink()
+    (repository.path / "a" / "b.txt").unlink()
+    (repository.path / "a").rmdir()
+    repository.commit({"c.txt/inner": "deeper\n", "a": "a file\n"})
+
+    job = await syncs.sync()
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert (log / "files").read_text().split() == ["./a", "./c.txt/inner"]
+
+
+@pytest.mark.parametrize("settings", ["echo 'at 2 of 3'; sleep 0.6"], indirect=True)
+async def test_its_progress_is_read(syncs: Syncs, repository: Repository) -> None:
+    """Counts in the program's lines are the progress of the job while it runs."""
+    jobs = syncs.jobs
+    job = await jobs.submit(ALICE, PROJECT, options={"repository_url": repository.url})
+
+    seen = await jobs.manager.wait(
+        job.job_id, lambda now: now.done or now.message == "at 2 of 3", WAIT_SECONDS
+    )
+
+    assert (seen.phase, seen.message) == ("validation", "at 2 of 3")
+    assert (seen.progress_detail.done, seen.progress_detail.total) == (2, 3)
+    assert (await jobs.wait(job.job_id, timeout=WAIT_SECONDS)).status is JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("settings", ["echo 'broken \x1b[31m thing'; exit 3"], indirect=True)
+async def test_a_failure_of_the_program_is_told(syncs: Syncs, repository: Repository) -> None:
+    """Its last words are in the error, and the next sync runs it again."""
+    job = await syncs.sync(repository.url)
+    again = await syncs.sync()
+
+    assert code_of(job) == code_of(again) == "IDX-003"
+    assert job.error is not None
+    assert "broken ?[31m thing" in job.error.message
+
+
+async def test_a_program_that_is_not_there_is_told(
+    tmp_path: Path, repository: Repository, may_block: None
+) -> None:
+    """A program that is not installed has the code of the configuration."""
+    settings = sync_settings(tmp_path, index_command=("no-such-program",))
+    async with syncing(settings) as syncs:
+        job = await syncs.sync(repository.url)
+
+    assert code_of(job) == "CFG-001"
+
+
+async def test_there_is_nothing_to_search(syncs: Syncs, repository: Repository) -> None:
+    """What the program made is its own."""
+    await syncs.sync(repository.url)
+
+    with pytest.raises(NotIndexedError):
+        await syncs.search("one")
+
+
+async def test_a_torn_tree_is_made_anew(syncs: Syncs, repository: Repository, log: Path) -> None:
+    """Files that an unfinished run changed are not believed."""
+    await syncs.sync(repository.url)
+    (tree_of(syncs) / "c.txt").write_text("half\n")
+    tree_of(syncs).with_suffix(".torn").touch()
+    repository.commit({"new.txt": "four\n"})
+
+    job = await syncs.sync()
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert (tree_of(syncs) / "c.txt").read_text() == "two\n"
+    assert "CIDXJ_FULL=1" in (log / "told").read_text()
+
+
+async def test_deleting_removes_the_files(syncs: Syncs, repository: Repository) -> None:
+    """A deleted project leaves no files."""
+    await syncs.sync(repository.url)
+
+    await syncs.jobs.indexer.delete(ALICE, PROJECT)
+
+    assert not tree_of(syncs).exists()
+    assert await syncs.jobs.indexer.load_state(ALICE, PROJECT) is None
+
+
+@pytest.mark.parametrize(
+    "path", ["../out", "a/../../out", ".git/config", "a/.GIT/hooks/x", "/out", "a//b", "n" * 300]
+)
+def test_a_hostile_path_is_not_written(tmp_path: Path, path: str) -> None:
+    """Names that no checkout may have are left out."""
+    tree = FileTree(tmp_path / "tree")
+    tree.begin([], is_new=True)
+
+    assert not tree.write(path, "100644", b"x")
+    tree.remove(path)
+    assert sorted(place.name for place in tmp_path.rglob("*")) == ["tree", "tree.torn"]
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    """A link that lies in the directory is replaced, never written or removed through."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    tree = FileTree(tmp_path / "tree")
+    tree.begin([], is_new=True)
+    (tree.root / "dir").symlink_to(outside)
+    (tree.root / "link").symlink_to(outside / "file")
+
+    tree.remove("dir/file")
+    assert (outside / "file").read_text() == "mine"
+    assert tree.write("dir/file", "100755", b"theirs")
+    assert tree.write("link", "100644", b"theirs")
+
+    assert (outside / "file").read_text() == "mine"
+    assert (tree.root / "dir" / "file").stat().st_mode & 0o777 == 0o700
