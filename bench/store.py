@@ -134,7 +134,7 @@ async def _live(jobs: JobPersistence, lives: Sequence[Life]) -> None:
 
 def _next(job: Job, event: Event) -> Change:
     after, transition = advance(job, event, NOON + timedelta(seconds=1))
-    return Change(job=after, base_version=job.version, transitions=(transition,))
+    return Change(job=after, base_version=job.version, transitions=(transition,), before=job)
 
 
 def _raw_batch(db: sqlite3.Connection, numbers: range) -> None:

@@ -83,7 +83,10 @@ def taken(job: Job, event: Event, **members: Any) -> Change:
     """Give the change that takes a stored job along an edge, with *members* on top."""
     after, transition = advance(job, event, job.updated_at + timedelta(seconds=1))
     return Change(
-        job=attrs.evolve(after, **members), base_version=job.version, transitions=(transition,)
+        job=attrs.evolve(after, **members),
+        base_version=job.version,
+        transitions=(transition,),
+        before=job,
     )
 
 

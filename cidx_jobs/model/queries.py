@@ -72,6 +72,9 @@ class Change:
     """The version the row must still be at; 0 when the row must not exist yet."""
     transitions: tuple[Transition, ...] = ()
     drops_checkpoint: bool = False
+    before: Job | None = None
+    """The job as it is stored at *base_version*, where that is known: the store then writes only
+    what differs."""
 
 
 @attrs.frozen(kw_only=True)

@@ -24,7 +24,6 @@ from cidx_jobs.store.transaction import (
     CommitUnknownError,
     Ledger,
     Operation,
-    Outcome,
     run_batch,
 )
 
@@ -38,7 +37,7 @@ _READ_BATCH = "SELECT batch FROM owner WHERE id = 1"
 # those as I/O errors.
 _FULL_BELOW_BYTES = 1_048_576
 
-_Batch = tuple[list[Outcome], Ledger]
+_Batch = tuple[list[Any], Ledger]
 
 
 @attrs.define
@@ -81,8 +80,10 @@ class Committer:
             with suppress(sqlite3.Error):
                 await db.close()
 
-    async def commit(self, operations: Sequence[Operation]) -> list[Outcome]:
-        """Run the operations in one transaction and give their outcomes, in order.
+    async def commit(self, operations: Sequence[Operation]) -> list[Any]:
+        """Run the operations in one transaction and give their values, in order.
+
+        A `Failure` stands in the place of the value of an operation that failed alone.
 
         Raises:
             StorageFullError: the disk is full; nothing of the batch was stored.
@@ -92,14 +93,14 @@ class Committer:
         if self.lost is not None:
             raise self.lost
         try:
-            outcomes, self.ledger = await self._attempt(operations)
+            values, self.ledger = await self._attempt(operations)
         except OwnerLostError as error:
             self.lost = error
             raise
         except sqlite3.Error as error:
             raise await self._note_failure(error) from error
         self._note_success()
-        return outcomes
+        return values
 
     async def _attempt(self, operations: Sequence[Operation]) -> _Batch:
         if self._db is None:
@@ -111,16 +112,16 @@ class Committer:
             )
         except CommitUnknownError as error:
             if await self._is_in(error.ledger):
-                return error.outcomes, error.ledger
+                return error.values, error.ledger
             raise error.cause from error
 
     def _write(
         self, connection: sqlite3.Connection, operations: Sequence[Operation], seconds: float
     ) -> _Batch:
-        outcomes, ledger = run_batch(connection, operations, self.ledger, seconds)
+        values, ledger = run_batch(connection, operations, self.ledger, seconds)
         if self._mark is not None:
             self._mark.record(Position(ledger.sequence, ledger.batch))
-        return outcomes, ledger
+        return values, ledger
 
     async def _is_in(self, ledger: Ledger) -> bool:
         """Tell whether the batch that led to *ledger* is committed, as soon as that can be read.

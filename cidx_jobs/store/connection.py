@@ -64,7 +64,13 @@ async def run_on(db: aiosqlite.Connection, function: Callable[[sqlite3.Connectio
 
 async def open_writer(database: Path, synchronous: str) -> aiosqlite.Connection:
     """Open the connection that writes; *synchronous* is FULL or NORMAL."""
-    db = await aiosqlite.connect(database, isolation_level=None, factory=FunctionRunner)
+    db = await aiosqlite.connect(
+        database,
+        isolation_level=None,
+        factory=FunctionRunner,
+        # One for each set of columns that a change writes; a hundred is not enough for all.
+        cached_statements=512,
+    )
     return await _set_up(db, (*_FOR_WRITING, _SYNCHRONOUS[synchronous]))
 
 

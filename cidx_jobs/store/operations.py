@@ -4,9 +4,10 @@ An operation either does all of what it says or raises; the transaction then tak
 did (see `cidx_jobs.store.transaction`).
 """
 
+import functools
 import sqlite3
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cidx_jobs.model.errors import (
     IdempotencyKeyReusedError,
@@ -18,13 +19,13 @@ from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import Job, JobStatus, Transition
 from cidx_jobs.model.queries import Change, RunGuard
 from cidx_jobs.store.rows import (
-    CHANGING_COLUMNS,
-    JOB_COLUMNS,
-    PROGRESS_COLUMNS,
+    PROGRESS,
     Row,
-    encode_changing,
-    encode_fixed,
-    encode_progress,
+    Shape,
+    columns,
+    encode_changed,
+    encode_members,
+    encode_new,
     parameter,
 )
 from cidx_jobs.store.transaction import Transaction
@@ -32,20 +33,12 @@ from cidx_jobs.store.transaction import Transaction
 IDEMPOTENCY_MICROSECONDS = 24 * 3_600 * 1_000_000
 """How long a key is kept."""
 
-# Constant text, put together from the columns of `rows` once.
-_INSERT_JOB = (
-    f"INSERT INTO jobs ({', '.join(JOB_COLUMNS)}) "  # noqa: S608
-    f"VALUES ({', '.join(map(parameter, JOB_COLUMNS))})"
-)
-_UPDATE_JOB = (
-    f"UPDATE jobs SET {', '.join(f'{name} = {parameter(name)}' for name in CHANGING_COLUMNS)} "  # noqa: S608
-    "WHERE job_id = ? AND version = ?"
-)
-_UPDATE_RUN = f"{_UPDATE_JOB} AND run = ? AND status = 'running'"
 _UPDATE_PROGRESS = (
-    f"UPDATE jobs SET {', '.join(f'{name} = {parameter(name)}' for name in PROGRESS_COLUMNS)} "  # noqa: S608
+    f"UPDATE jobs SET {', '.join(f'{name} = {parameter(name)}' for name in columns(PROGRESS))} "  # noqa: S608
     "WHERE job_id = ? AND version = ? AND run = ? AND status = 'running'"
 )
+_NOT_FINAL = (None, JobStatus.CREATED, JobStatus.QUEUED, JobStatus.RUNNING)
+_OF_RUN = " AND run = ? AND status = 'running'"
 _FIND_RUN = "SELECT 1 FROM jobs WHERE job_id = ? AND run = ? AND status = 'running'"
 _SAVE_KEY = """
 INSERT INTO idempotency (user_id, key, fingerprint, job_id, created_at) VALUES (?, ?, ?, ?, ?)
@@ -84,18 +77,43 @@ SET repository_url = excluded.repository_url, branch = excluded.branch, {_OUTCOM
 
 
 class EncodedChange(NamedTuple):
-    """A change whose rows are made; made before it is queued, so that a fault is the caller's."""
+    """A change, and the statement that stores it.
+
+    Made before it is queued, so that a value that cannot be stored is its caller's fault alone.
+    """
 
     change: Change
-    values: Row
+    statement: str
+    values: list[Any]
 
 
 def encode_change(change: Change) -> EncodedChange:
-    """Make the row that the change becomes."""
+    """Make the statement that stores the change."""
     job = change.job
     if change.base_version == 0:
-        return EncodedChange(change, (*encode_fixed(job), *encode_changing(job)))
-    return EncodedChange(change, (*encode_changing(job), job.job_id, change.base_version))
+        shape, values = encode_new(job)
+        return EncodedChange(change, insert_statement(shape), values)
+    shape, values = encode_changed(job, _known_before(change))
+    values += (job.job_id, change.base_version)
+    return EncodedChange(change, update_statement(shape), values)
+
+
+@functools.lru_cache(maxsize=512)
+def insert_statement(shape: Shape) -> str:
+    """Give the statement that inserts a job with these columns; the others have defaults."""
+    names = columns(shape)
+    # S608: constants of `rows`; there are few shapes.
+    return (
+        f"INSERT INTO jobs ({', '.join(names)}) "  # noqa: S608
+        f"VALUES ({', '.join(map(parameter, names))})"
+    )
+
+
+@functools.lru_cache(maxsize=512)
+def update_statement(shape: Shape) -> str:
+    """Give the statement that changes these columns of a job at a certain version."""
+    changes = ", ".join(f"{name} = {parameter(name)}" for name in columns(shape))
+    return f"UPDATE jobs SET {changes} WHERE job_id = ? AND version = ?"  # noqa: S608
 
 
 def save_changes(
@@ -109,11 +127,9 @@ def save_changes(
         # First, because a taken key then leaves nothing to undo.
         _save_key(transaction, key)
     logged: list[Transition] = []
-    for change, values in changes:
-        if change.base_version == 0:
-            _insert_job(transaction, change, values)
-        else:
-            _update_job(transaction, change, values)
+    for encoded in changes:
+        change = encoded.change
+        _store_job(transaction, encoded)
         _count(transaction, change)
         if change.drops_checkpoint:
             transaction.execute(_DROP_CHECKPOINT, (change.job.job_id,))
@@ -130,22 +146,27 @@ def save_progress(
     refused = []
     for job_id, values in reports:
         transaction.execute(_UPDATE_PROGRESS, values)
-        if transaction.row_count != 1:
+        if transaction.cursor.rowcount != 1:
             refused.append(job_id)
     return tuple(refused)
 
 
 def encode_report(job: Job) -> tuple[JobId, Row]:
     """Make the row of a progress report."""
-    return job.job_id, (*encode_progress(job), job.job_id, job.version - 1, job.run)
+    return job.job_id, (
+        *encode_members(job, PROGRESS),
+        job.job_id,
+        job.version - 1,
+        job.run,
+    )
 
 
 def save_checkpoint(transaction: Transaction, encoded: EncodedChange, checkpoint: Row) -> None:
     """Store a running job's checkpoint with its new version."""
-    change, values = encoded
+    change, statement, values = encoded
     job = change.job
-    transaction.execute(_UPDATE_RUN, (*values, job.run))
-    if transaction.row_count != 1:
+    transaction.execute(f"{statement}{_OF_RUN}", (*values, job.run))
+    if transaction.cursor.rowcount != 1:
         _check_run(transaction, RunGuard(job_id=job.job_id, run=job.run))
         raise StaleVersionError(job.job_id, change.base_version)
     transaction.execute(_SAVE_CHECKPOINT, checkpoint)
@@ -162,30 +183,34 @@ def save_project(transaction: Transaction, project: Row, guard: RunGuard | None)
     transaction.execute(_SAVE_RUN_OF_PROJECT, project)
 
 
-def _insert_job(transaction: Transaction, change: Change, values: Row) -> None:
+def _store_job(transaction: Transaction, encoded: EncodedChange) -> None:
+    change, statement, values = encoded
     try:
-        transaction.execute(_INSERT_JOB, values)
+        transaction.execute(statement, values)
     except sqlite3.IntegrityError as error:
         raise _refusal(change, error) from error
-
-
-def _update_job(transaction: Transaction, change: Change, values: Row) -> None:
-    try:
-        transaction.execute(_UPDATE_JOB, values)
-    except sqlite3.IntegrityError as error:
-        raise _refusal(change, error) from error
-    if transaction.row_count != 1:
+    if transaction.cursor.rowcount != 1:
         raise StaleVersionError(change.job.job_id, change.base_version)
 
 
 def _count(transaction: Transaction, change: Change) -> None:
     job, before = change.job, _status_before(change)
+    if job.finished_at is None and before in _NOT_FINAL:
+        return
     if before is job.status:
         return
-    if before is not None and before.is_final:
+    if before not in _NOT_FINAL and before is not None:
         transaction.count_final((job.user_id, job.job_type, before.value), -1)
     if job.finished_at is not None:
         transaction.count_final((job.user_id, job.job_type, job.status.value), 1)
+
+
+def _known_before(change: Change) -> Job | None:
+    before = change.before
+    if before is not None and before.version != change.base_version:
+        message = f"job {before.job_id} is compared with version {before.version}"
+        raise ValueError(message)
+    return before
 
 
 def _status_before(change: Change) -> JobStatus | None:
@@ -204,7 +229,7 @@ def _refusal(change: Change, error: sqlite3.IntegrityError) -> Exception:
 def _save_key(transaction: Transaction, key: Row) -> None:
     created_at = key[-1]
     transaction.execute(_SAVE_KEY, (*key, created_at - IDEMPOTENCY_MICROSECONDS))
-    if transaction.row_count != 1:
+    if transaction.cursor.rowcount != 1:
         raise IdempotencyKeyReusedError
 
 

@@ -14,14 +14,9 @@ from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import Job, JobStatus, Transition
 from cidx_jobs.model.queries import EventQuery, JobPage, JobQuery
 from cidx_jobs.store import ranges
+from cidx_jobs.store.log_rows import EVENT_COLUMNS, decode_transition
 from cidx_jobs.store.ranges import Range
-from cidx_jobs.store.rows import (
-    EVENT_COLUMNS,
-    JOB_COLUMNS,
-    decode_job,
-    decode_transition,
-    to_microseconds,
-)
+from cidx_jobs.store.rows import JOB_COLUMNS, decode_job, to_microseconds
 
 COUNTED = 10_000
 """The highest total with filters other than user, status and type (api.md, 1.6)."""

@@ -7,10 +7,14 @@ None is not bound as a parameter: sqlite3 looks for an adapter of it each time, 
 times as long as the binding. `ABSENT` is bound in its place, and `parameter` makes NULL of it.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
+import attrs
 import msgspec
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
@@ -23,11 +27,9 @@ from cidx_jobs.model.job import (
     JobError,
     JobStatus,
     JobWarning,
-    JsonObject,
     PhaseState,
     Place,
     ProgressDetail,
-    Transition,
 )
 
 Row = tuple[Any, ...]
@@ -35,106 +37,8 @@ Row = tuple[Any, ...]
 ABSENT = -(2**63)
 """Stands for None in the rows of jobs and of the log on their way in; no member can be it."""
 
-FIXED_COLUMNS = (
-    "job_id",
-    "job_type",
-    "user_id",
-    "project_id",
-    "timeout_seconds",
-    "created_at",
-)
-"""What a job keeps for life."""
-
-PROGRESS_COLUMNS = (
-    "version",
-    "updated_at",
-    "progress",
-    "phase",
-    "message",
-    "progress_detail",
-    "phases",
-    "warnings",
-)
-"""What a progress report changes."""
-
-CHANGING_COLUMNS = (
-    *PROGRESS_COLUMNS,
-    "status",
-    "priority",
-    "attempt",
-    "max_attempts",
-    "attempts_granted",
-    "run",
-    "epoch",
-    "losses",
-    "place",
-    "hold",
-    "start_at",
-    "retry_at",
-    "key_level",
-    "key_turn",
-    "key_arrival",
-    "queued_at",
-    "started_at",
-    "finished_at",
-    "cancel_requested_at",
-    "cancel_reason",
-    "labels",
-    "options",
-    "checkpoint",
-    "result",
-    "error",
-    "attempts",
-)
-"""What a transition may change."""
-
-NULLABLE_COLUMNS = frozenset(
-    {
-        "phase",
-        "message",
-        "progress_detail",
-        "phases",
-        "warnings",
-        "place",
-        "start_at",
-        "retry_at",
-        "key_level",
-        "key_turn",
-        "key_arrival",
-        "queued_at",
-        "started_at",
-        "finished_at",
-        "cancel_requested_at",
-        "cancel_reason",
-        "labels",
-        "options",
-        "checkpoint",
-        "result",
-        "error",
-        "attempts",
-        "from_status",
-        "reason",
-    }
-)
-
-EVENT_COLUMNS = (
-    "seq",
-    "job_id",
-    "version",
-    "user_id",
-    "event",
-    "from_status",
-    "to_status",
-    "at",
-    "attempt",
-    "run",
-    "reason",
-)
-
-JOB_COLUMNS = (*FIXED_COLUMNS, *CHANGING_COLUMNS)
-
-_NO_KEY = (ABSENT, ABSENT, ABSENT)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_KEY = (ABSENT, ABSENT, ABSENT)
 _to_json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 _read_detail = msgspec.json.Decoder(ProgressDetail).decode
@@ -143,11 +47,6 @@ _read_warnings = msgspec.json.Decoder(tuple[JobWarning, ...]).decode
 _read_attempts = msgspec.json.Decoder(tuple[AttemptRecord, ...]).decode
 _read_checkpoint = msgspec.json.Decoder(CheckpointInfo).decode
 _read_error = msgspec.json.Decoder(JobError).decode
-
-
-def parameter(column: str) -> str:
-    """Give the parameter mark of a column."""
-    return f"nullif(?, {ABSENT})" if column in NULLABLE_COLUMNS else "?"
 
 
 def to_microseconds(at: datetime) -> int:
@@ -171,65 +70,169 @@ def from_json(text: str) -> Any:
     return _from_json(text)
 
 
-def encode_fixed(job: Job) -> Row:
-    """Give the values of `FIXED_COLUMNS`."""
-    return (
-        job.job_id,
-        job.job_type,
-        job.user_id,
-        job.project_id,
-        job.timeout_seconds,
-        to_microseconds(job.created_at),
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _text(value: str | None) -> str | int:
+    return ABSENT if value is None else value
+
+
+def _word(value: StrEnum) -> str:
+    return str(value.value)
+
+
+def _optional_word(value: StrEnum | None) -> str | int:
+    return ABSENT if value is None else str(value.value)
+
+
+def _moment(at: datetime | None) -> int:
+    return ABSENT if at is None else to_microseconds(at)
+
+
+def _filled(value: Mapping[str, Any] | Sequence[Any]) -> str | int:
+    return to_json(value) if value else ABSENT
+
+
+def _present(value: Any) -> str | int:
+    return ABSENT if value is None else to_json(value)
+
+
+def _detail(value: ProgressDetail) -> str | int:
+    return ABSENT if value is NO_DETAIL else to_json(value)
+
+
+def _key(value: DispatchKey | None) -> tuple[float, ...]:
+    return _NO_KEY if value is None else value
+
+
+_ENCODERS: Mapping[str, Callable[[Any], Any]] = {
+    "job_id": _as_is,
+    "job_type": _as_is,
+    "user_id": _as_is,
+    "project_id": _as_is,
+    "timeout_seconds": _as_is,
+    "created_at": to_microseconds,
+    "version": _as_is,
+    "updated_at": to_microseconds,
+    "progress": _as_is,
+    "phase": _text,
+    "message": _text,
+    "progress_detail": _detail,
+    "phases": _filled,
+    "warnings": _filled,
+    "status": _word,
+    "priority": _as_is,
+    "attempt": _as_is,
+    "max_attempts": _as_is,
+    "attempts_granted": _as_is,
+    "run": _as_is,
+    "epoch": _as_is,
+    "losses": _as_is,
+    "place": _optional_word,
+    "hold": int,
+    "start_at": _moment,
+    "retry_at": _moment,
+    "queued_at": _moment,
+    "started_at": _moment,
+    "finished_at": _moment,
+    "cancel_requested_at": _moment,
+    "cancel_reason": _text,
+    "labels": _filled,
+    "options": _filled,
+    "checkpoint": _present,
+    "result": _present,
+    "error": _present,
+    "attempts": _filled,
+    # The one member that is three columns comes last.
+    "dispatch_key": _key,
+}
+"""How each member of a job is stored, in the order of the columns."""
+
+_MEMBERS = tuple(_ENCODERS)
+_ENCODE = tuple(_ENCODERS.values())
+_KEY_COLUMNS = ("key_level", "key_turn", "key_arrival")
+_KEY = len(_MEMBERS) - 1
+_FIRST_CHANGING = _MEMBERS.index("version")
+_PLACES = range(len(_MEMBERS))
+_read_members = operator.attrgetter(*_MEMBERS)
+
+JOB_COLUMNS = (*_MEMBERS[:_KEY], *_KEY_COLUMNS)
+_NULLABLE = frozenset(
+    {
+        *(name for name, encode in _ENCODERS.items() if encode not in {_as_is, _word, int}),
+        *_KEY_COLUMNS,
+        "from_status",
+        "reason",
+    }
+) - {"created_at", "updated_at"}
+
+Shape = tuple[int, ...]
+"""Which members of a job a row holds, by their places in the order of the columns."""
+
+PROGRESS: Shape = tuple(
+    _MEMBERS.index(name)
+    for name in (
+        "version",
+        "updated_at",
+        "progress",
+        "phase",
+        "message",
+        "progress_detail",
+        "phases",
+        "warnings",
     )
+)
+"""What a progress report changes."""
+
+_defaults = {field.name: field.default for field in attrs.fields(Job)}
+_DEFAULTS = tuple(_defaults[name] for name in _MEMBERS)
 
 
-def encode_progress(job: Job) -> Row:
-    """Give the values of `PROGRESS_COLUMNS`."""
-    return (
-        job.version,
-        to_microseconds(job.updated_at),
-        job.progress,
-        ABSENT if job.phase is None else job.phase,
-        ABSENT if job.message is None else job.message,
-        ABSENT if job.progress_detail is NO_DETAIL else to_json(job.progress_detail),
-        _filled(job.phases),
-        _filled(job.warnings),
-    )
+def columns(shape: Shape) -> tuple[str, ...]:
+    """Name the columns of a shape."""
+    names = tuple(_MEMBERS[place] for place in shape if place != _KEY)
+    return (*names, *_KEY_COLUMNS) if shape[-1] == _KEY else names
 
 
-def encode_changing(job: Job) -> Row:
-    """Give the values of `CHANGING_COLUMNS`."""
-    key = job.dispatch_key
-    level, turn, arrival = _NO_KEY if key is None else key
-    return (
-        *encode_progress(job),
-        job.status.value,
-        job.priority,
-        job.attempt,
-        job.max_attempts,
-        job.attempts_granted,
-        job.run,
-        job.epoch,
-        job.losses,
-        ABSENT if job.place is None else job.place.value,
-        int(job.hold),
-        _moment(job.start_at),
-        _moment(job.retry_at),
-        level,
-        turn,
-        arrival,
-        _moment(job.queued_at),
-        _moment(job.started_at),
-        _moment(job.finished_at),
-        _moment(job.cancel_requested_at),
-        ABSENT if job.cancel_reason is None else job.cancel_reason,
-        _filled(job.labels),
-        _filled(job.options),
-        _present(job.checkpoint),
-        _present(job.result),
-        _present(job.error),
-        _filled(job.attempts),
-    )
+def parameter(column: str) -> str:
+    """Give the parameter mark of a column."""
+    return f"nullif(?, {ABSENT})" if column in _NULLABLE else "?"
+
+
+def encode_new(job: Job) -> tuple[Shape, list[Any]]:
+    """Give what a new row must hold: the members that do not have their defaults."""
+    return _encode_differing(job, _DEFAULTS)
+
+
+def encode_changed(job: Job, before: Job | None) -> tuple[Shape, list[Any]]:
+    """Give what differs from the job *before*; everything that can, where that is not known.
+
+    Members are compared by identity: a change that leaves a member alone keeps its object.
+    """
+    if before is not None:
+        return _encode_differing(job, _read_members(before))
+    shape = tuple(range(_FIRST_CHANGING, len(_MEMBERS)))
+    return shape, encode_members(job, shape)
+
+
+def encode_members(job: Job, shape: Shape) -> list[Any]:
+    """Give the values of a shape's columns."""
+    members = _read_members(job)
+    return _encode(members, shape)
+
+
+def _encode_differing(job: Job, others: Sequence[Any]) -> tuple[Shape, list[Any]]:
+    members = _read_members(job)
+    shape = tuple(itertools.compress(_PLACES, map(operator.is_not, members, others)))
+    return shape, _encode(members, shape)
+
+
+def _encode(members: Sequence[Any], shape: Shape) -> list[Any]:
+    values = [_ENCODE[place](members[place]) for place in shape]
+    if shape[-1] == _KEY:
+        values[-1:] = values[-1]
+    return values
 
 
 def decode_job(row: Row) -> Job:
@@ -238,10 +241,10 @@ def decode_job(row: Row) -> Job:
         (job_id, job_type, user_id, project_id, timeout_seconds, created_at),
         (version, updated_at, progress, phase, message, detail, phases, warnings),
         (status, priority, attempt, max_attempts, attempts_granted, run, epoch, losses),
-        (place, hold, start_at, retry_at, level, turn, arrival),
+        (place, hold, start_at, retry_at),
         (queued_at, started_at, finished_at, cancel_requested_at, cancel_reason),
-        (labels, options, checkpoint, result, error, attempts),
-    ) = (row[:6], row[6:14], row[14:22], row[22:29], row[29:34], row[34:])
+        (labels, options, checkpoint, result, error, attempts, level, turn, arrival),
+    ) = (row[:6], row[6:14], row[14:22], row[22:26], row[26:31], row[31:])
     return Job(
         job_id=JobId(job_id),
         job_type=job_type,
@@ -284,70 +287,5 @@ def decode_job(row: Row) -> Job:
     )
 
 
-def encode_transition(transition: Transition, sequence: int) -> Row:
-    """Give the row of the log that *transition* becomes as number *sequence*."""
-    before = transition.from_status
-    return (
-        sequence,
-        transition.job_id,
-        transition.version,
-        transition.user_id,
-        transition.event,
-        ABSENT if before is None else before.value,
-        transition.to_status.value,
-        to_microseconds(transition.at),
-        transition.attempt,
-        transition.run,
-        ABSENT if transition.reason is None else transition.reason,
-    )
-
-
-def decode_transition(row: Row) -> Transition:
-    """Give the transition that a row of the log holds."""
-    sequence, job_id, version, user_id, event, before, after, at, attempt, run, reason = row
-    return Transition(
-        sequence=sequence,
-        job_id=JobId(job_id),
-        version=version,
-        user_id=UserId(user_id),
-        event=event,
-        from_status=None if before is None else JobStatus(before),
-        to_status=JobStatus(after),
-        at=from_microseconds(at),
-        attempt=attempt,
-        run=run,
-        reason=reason,
-    )
-
-
-def numbered(transition: Transition, sequence: int) -> Transition:
-    """Give the transition with its number (`attrs.evolve` takes three times as long)."""
-    return Transition(
-        sequence=sequence,
-        job_id=transition.job_id,
-        version=transition.version,
-        user_id=transition.user_id,
-        event=transition.event,
-        from_status=transition.from_status,
-        to_status=transition.to_status,
-        at=transition.at,
-        attempt=transition.attempt,
-        run=transition.run,
-        reason=transition.reason,
-    )
-
-
-def _moment(at: datetime | None) -> int:
-    return ABSENT if at is None else to_microseconds(at)
-
-
 def _time(value: int | None) -> datetime | None:
     return None if value is None else from_microseconds(value)
-
-
-def _filled(value: Mapping[str, Any] | Sequence[Any]) -> str | int:
-    return to_json(value) if value else ABSENT
-
-
-def _present(value: JsonObject | CheckpointInfo | JobError | None) -> str | int:
-    return ABSENT if value is None else to_json(value)

@@ -7,19 +7,14 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import attrs
 
 from cidx_jobs.model.errors import OwnerLostError
 from cidx_jobs.model.job import Transition
-from cidx_jobs.store.rows import (
-    EVENT_COLUMNS,
-    Row,
-    encode_transition,
-    numbered,
-    parameter,
-)
+from cidx_jobs.store.log_rows import EVENT_COLUMNS, encode_transition, numbered
+from cidx_jobs.store.rows import Row, parameter
 
 _OWN_THE_BATCH = """
 UPDATE owner SET batch = batch + 1, sequence = ?, clock_seconds = ? WHERE id = 1 AND epoch = ?
@@ -50,11 +45,11 @@ _OF_ONE_STATEMENT = frozenset(
 _PRIMARY_CODE = 0xFF
 
 
-class Outcome(NamedTuple):
-    """What became of one operation: its value, or its error."""
+@attrs.frozen
+class Failure:
+    """What stands in the place of the value of an operation that failed."""
 
-    value: Any = None
-    error: Exception | None = None
+    error: Exception
 
 
 @attrs.define
@@ -69,23 +64,16 @@ class Ledger:
 class CommitUnknownError(Exception):
     """COMMIT gave an error: whether the transaction is in has to be read anew."""
 
-    def __init__(self, cause: sqlite3.Error, outcomes: list[Outcome], ledger: Ledger) -> None:
+    def __init__(self, cause: sqlite3.Error, values: list[Any], ledger: Ledger) -> None:
         """Keep SQLite's error, and what holds if the transaction is in after all."""
         super().__init__(str(cause))
         self.cause = cause
-        self.outcomes = outcomes
+        self.values = values
         self.ledger = ledger
 
 
 FinalsKey = tuple[str, str, str]
 """User, job type and status, as in the table `finals`."""
-
-
-class Mark(NamedTuple):
-    """How far a transaction had come before an operation."""
-
-    sequence: int
-    counted: int
 
 
 class _IsolationNeededError(Exception):
@@ -102,15 +90,10 @@ class Transaction:
         """Go on numbering the log after *sequence*."""
         self.sequence = sequence
         # One cursor for all statements: making one for each costs as much as some statements.
-        self._cursor = connection.cursor()
-        self.execute = self._cursor.execute
+        self.cursor = connection.cursor()
+        self.execute = self.cursor.execute
         self._log: list[Row] = []
         self._counted: list[tuple[FinalsKey, int]] = []
-
-    @property
-    def row_count(self) -> int:
-        """How many rows the last statement changed."""
-        return self._cursor.rowcount
 
     def log(self, transition: Transition) -> Transition:
         """Give the transition its number; its row is written with those of the whole batch."""
@@ -125,26 +108,26 @@ class Transaction:
     def flush(self) -> None:
         """Write what was gathered and is still to be written."""
         if self._log:
-            self._cursor.executemany(_INSERT_EVENT, self._log)
+            self.cursor.executemany(_INSERT_EVENT, self._log)
             self._log.clear()
         if self._counted:
             sums: Counter[FinalsKey] = Counter()
             for key, change in self._counted:
                 sums[key] += change
-            self._cursor.executemany(_COUNT_OUT, [(*key, n) for key, n in sums.items() if n < 0])
-            self._cursor.executemany(_COUNT_IN, [(*key, n) for key, n in sums.items() if n > 0])
+            self.cursor.executemany(_COUNT_OUT, [(*key, n) for key, n in sums.items() if n < 0])
+            self.cursor.executemany(_COUNT_IN, [(*key, n) for key, n in sums.items() if n > 0])
             self._counted.clear()
 
-    def mark(self) -> Mark:
-        """Give the point that `forget_after` goes back to."""
-        return Mark(self.sequence, len(self._counted))
+    def counted(self) -> int:
+        """Give how often `count_final` was called and is not written."""
+        return len(self._counted)
 
-    def forget_after(self, mark: Mark) -> None:
-        """Take back what was gathered after *mark* and is not written."""
-        surplus = self.sequence - mark.sequence
+    def forget_after(self, sequence: int, counted: int) -> None:
+        """Take back the numbers and counts that were gathered after that, and are not written."""
+        surplus = self.sequence - sequence
         del self._log[max(0, len(self._log) - surplus) :]
-        del self._counted[mark.counted :]
-        self.sequence = mark.sequence
+        del self._counted[counted:]
+        self.sequence = sequence
 
 
 Operation = Callable[[Transaction], Any]
@@ -155,7 +138,7 @@ def run_batch(
     operations: Sequence[Operation],
     ledger: Ledger,
     clock_seconds: float,
-) -> tuple[list[Outcome], Ledger]:
+) -> tuple[list[Any], Ledger]:
     """Run the operations in one transaction and commit it.
 
     An operation that fails leaves nothing behind and does not touch its neighbours. Either
@@ -168,13 +151,11 @@ def run_batch(
     """
     try:
         try:
-            outcomes, sequence = _attempt(
-                connection, operations, ledger, clock_seconds, _run_plain
-            )
+            values, sequence = _attempt(connection, operations, ledger, clock_seconds, _run_plain)
         except _IsolationNeededError:
             _roll_back(connection)
-            outcomes, sequence = _attempt(
-                connection, operations, ledger, clock_seconds, _run_in_savepoint
+            values, sequence = _attempt(
+                connection, operations, ledger, clock_seconds, _run_in_savepoints
             )
     except BaseException:
         _roll_back(connection)
@@ -184,8 +165,8 @@ def run_batch(
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         _roll_back(connection)
-        raise CommitUnknownError(error, outcomes, after) from error
-    return outcomes, after
+        raise CommitUnknownError(error, values, after) from error
+    return values, after
 
 
 def is_of_one_statement(error: Exception) -> bool:
@@ -196,7 +177,7 @@ def is_of_one_statement(error: Exception) -> bool:
     return code & _PRIMARY_CODE in _OF_ONE_STATEMENT
 
 
-_Step = Callable[[sqlite3.Connection, Transaction, Operation], Outcome]
+_Step = Callable[[sqlite3.Connection, Transaction, Sequence[Operation]], list[Any]]
 
 
 def _attempt(
@@ -204,43 +185,52 @@ def _attempt(
     operations: Sequence[Operation],
     ledger: Ledger,
     clock_seconds: float,
-    step: _Step,
-) -> tuple[list[Outcome], int]:
+    run: _Step,
+) -> tuple[list[Any], int]:
     connection.execute("BEGIN IMMEDIATE")
     transaction = Transaction(connection, ledger.sequence)
-    outcomes = [step(connection, transaction, operation) for operation in operations]
+    values = run(connection, transaction, operations)
     try:
         transaction.flush()
     except sqlite3.IntegrityError as error:
         raise _IsolationNeededError from error
     transaction.execute(_OWN_THE_BATCH, (transaction.sequence, clock_seconds, ledger.epoch))
-    if transaction.row_count != 1:
+    if transaction.cursor.rowcount != 1:
         message = "another server has taken the data directory; this one writes no more"
         raise OwnerLostError(message)
-    return outcomes, transaction.sequence
+    return values, transaction.sequence
 
 
 def _run_plain(
-    connection: sqlite3.Connection, transaction: Transaction, operation: Operation
-) -> Outcome:
-    before = connection.total_changes
-    mark = transaction.mark()
-    try:
-        return Outcome(value=operation(transaction))
-    except Exception as error:
-        if not is_of_one_statement(error):
-            raise
-        # Nothing to undo: most refusals are a guard that met no row.
-        if connection.in_transaction and connection.total_changes == before:
-            transaction.forget_after(mark)
-            return Outcome(error=error)
-        raise _IsolationNeededError from error
+    connection: sqlite3.Connection, transaction: Transaction, operations: Sequence[Operation]
+) -> list[Any]:
+    values: list[Any] = []
+    for operation in operations:
+        before = connection.total_changes
+        sequence, counted = transaction.sequence, transaction.counted()
+        try:
+            values.append(operation(transaction))
+        except Exception as error:
+            if not is_of_one_statement(error):
+                raise
+            # Nothing to undo: most refusals are a guard that met no row.
+            if not connection.in_transaction or connection.total_changes != before:
+                raise _IsolationNeededError from error
+            transaction.forget_after(sequence, counted)
+            values.append(Failure(error))
+    return values
+
+
+def _run_in_savepoints(
+    connection: sqlite3.Connection, transaction: Transaction, operations: Sequence[Operation]
+) -> list[Any]:
+    return [_run_in_savepoint(connection, transaction, operation) for operation in operations]
 
 
 def _run_in_savepoint(
     connection: sqlite3.Connection, transaction: Transaction, operation: Operation
-) -> Outcome:
-    mark = transaction.mark()
+) -> Any:
+    sequence, counted = transaction.sequence, transaction.counted()
     connection.execute("SAVEPOINT operation")
     try:
         value = operation(transaction)
@@ -250,10 +240,10 @@ def _run_in_savepoint(
             raise
         connection.execute("ROLLBACK TO operation")
         connection.execute("RELEASE operation")
-        transaction.forget_after(mark)
-        return Outcome(error=error)
+        transaction.forget_after(sequence, counted)
+        return Failure(error)
     connection.execute("RELEASE operation")
-    return Outcome(value=value)
+    return value
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -46,7 +46,7 @@ def save_token(transaction: Transaction, token: Row) -> None:
 def delete_token(transaction: Transaction, token_id: str) -> bool:
     """Delete a token; False when there is none."""
     transaction.execute(_DELETE_ACCESS, (token_id,))
-    return transaction.row_count == 1
+    return transaction.cursor.rowcount == 1
 
 
 def delete_project(transaction: Transaction, user_id: str, project_id: str) -> None:

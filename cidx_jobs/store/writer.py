@@ -16,7 +16,7 @@ import attrs
 
 from cidx_jobs.model.errors import StorageUnavailableError, StoreError
 from cidx_jobs.store.committer import Committer
-from cidx_jobs.store.transaction import Operation, Outcome
+from cidx_jobs.store.transaction import Failure, Operation
 
 MAX_BATCH = 500
 """The most operations of one transaction: it bounds what a submit waits for."""
@@ -137,7 +137,7 @@ class Writer:
             _answer(batch, commit)
 
 
-def _answer(batch: Sequence[_Request], commit: "asyncio.Task[list[Outcome]]") -> None:
+def _answer(batch: Sequence[_Request], commit: "asyncio.Task[list[Any]]") -> None:
     if commit.cancelled():
         # The loop is being torn down, and every task with it: nobody will learn the outcome.
         _refuse(batch, StorageUnavailableError())
@@ -146,14 +146,14 @@ def _answer(batch: Sequence[_Request], commit: "asyncio.Task[list[Outcome]]") ->
     if error is not None:
         _refuse(batch, error)
         return
-    for request, outcome in zip(batch, commit.result(), strict=True):
-        if outcome.error is not None:
-            _refuse([request], _as_ours(outcome.error))
+    for request, value in zip(batch, commit.result(), strict=True):
+        if isinstance(value, Failure):
+            _refuse([request], _as_ours(value.error))
             continue
         if request.on_commit is not None:
-            _tell(request.on_commit, outcome.value)
+            _tell(request.on_commit, value)
         if not request.future.done():
-            request.future.set_result(outcome.value)
+            request.future.set_result(value)
 
 
 def _tell(on_commit: Callable[[Any], object], value: Any) -> None:

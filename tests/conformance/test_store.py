@@ -171,7 +171,7 @@ async def test_changes_are_stored_together_or_not_at_all(jobs: JobStore) -> None
     """When the last of three changes is refused nothing of the others is left."""
     running = await store_running(jobs)
     new = submitted(project_id="other")
-    stale = attrs.evolve(started(submitted().job), base_version=99)
+    stale = attrs.evolve(started(submitted().job), base_version=99, before=None)
 
     with pytest.raises(StaleVersionError):
         await jobs.save_changes(
@@ -310,7 +310,7 @@ async def test_a_refused_move_leaves_the_places_as_they_were(jobs: JobStore) -> 
     head = await store_running(jobs, place=Place.HEAD)
     follower = await store(jobs, submitted(place=Place.FOLLOWER))
     moved = taken(follower, Revise(place=Place.HEAD))
-    stale = attrs.evolve(moved, base_version=99)
+    stale = attrs.evolve(moved, base_version=99, before=None)
 
     with pytest.raises(StaleVersionError):
         await jobs.save_changes([completed(head), stale])

@@ -15,6 +15,7 @@ from cidx_jobs.model.job import JobStatus
 from cidx_jobs.model.queries import EventQuery
 from cidx_jobs.store import lookups, operations, queries, ranges, upkeep
 from cidx_jobs.store.migrations import apply_migrations, load_migrations
+from cidx_jobs.store.rows import PROGRESS
 
 PARAMETERS: dict[str, Any] = {
     "user_id": "alice",
@@ -151,7 +152,10 @@ def test_without_filters_the_table_is_never_read(
         ),
         (upkeep.DELETE_EVENTS, "SEARCH events USING INDEX sqlite_autoindex_events_1 (job_id=?)"),
         (upkeep.DELETE_JOBS, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"),
-        (operations._UPDATE_JOB, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)"),
+        (
+            operations.update_statement(PROGRESS),
+            "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)",
+        ),
         (
             operations._UPDATE_PROGRESS,
             "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)",
