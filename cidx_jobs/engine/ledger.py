@@ -78,6 +78,7 @@ class JobLedger:
             job=job,
             base_version=0 if before is None else before.version,
             transitions=tuple(rows),
+            before=before,
             drops_checkpoint=bool(before and before.checkpoint and not job.checkpoint),
         )
 

@@ -132,7 +132,7 @@ class RunRecorder:
             )
             try:
                 await self._store.save_checkpoint(
-                    Change(job=changed, base_version=job.version),
+                    Change(job=changed, base_version=job.version, before=job),
                     data,
                     on_commit=partial(self._board.apply, [changed], []),
                 )
