@@ -16,10 +16,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.torture, pytest.mark.timeout(240)]
 
 
 async def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
-    """At work, during a start, right after an answer, and by one and two SIGTERM."""
-    ways = ("work", "answer", "start", "term twice")
+    """At work, during a start, and right after an answer."""
+    ways = ("work", "start", "answer")
 
-    broken, counts = await kill.torture(tmp_path, rounds=4, seed=11, ways=ways)
+    broken, counts = await kill.torture(tmp_path, rounds=3, seed=11, ways=ways)
 
     assert broken == []
     assert counts["jobs"] > 5
@@ -41,7 +41,7 @@ async def test_a_full_disk_loses_nothing_and_passes(tmp_path: Path) -> None:
 async def test_a_call_that_fails_loses_nothing(tmp_path: Path) -> None:
     """EIO, ENOSPC or death at a write or a flush of the server."""
     try:
-        broken, counts = await io_faults.torture(tmp_path, rounds=2, seed=12)
+        broken, counts = await io_faults.torture(tmp_path, rounds=1, seed=12)
     except SkippedError as error:
         skip(error)
 
