@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from cidx_jobs.handlers.copies import ProjectCopy
+from cidx_jobs.handlers.fetching import Target
 from cidx_jobs.handlers.following import follow
 from cidx_jobs.handlers.git import Git
 from cidx_jobs.handlers.git_errors import recognise
@@ -31,35 +32,35 @@ class ChangeDetection:
         self._settings = settings
 
     async def run(
-        self, draft: IndexDraft, phase: PhaseReporter, before: str | None, commit: str
+        self, draft: IndexDraft, phase: PhaseReporter, before: str | None, target: Target
     ) -> TreeChanges:
-        """Give the draft the tree of *commit*, and say how it differs from what searches see.
+        """Give the draft the tree of *target*, and say how it differs from what searches see.
 
         Args:
             draft: the index's next state.
             phase: is told of the progress.
             before: the commit that searches see.
-            commit: the one to come.
+            target: the commit to come.
 
         Raises:
             JobFailure: there are too many files (RES-003), they are too large together
                 (RES-004), or the copy is damaged (GIT-005).
         """
-        changes = await self._compare(draft, phase, commit)
+        changes = await self._compare(draft, phase, target.tree)
         most = self._settings.max_repository_bytes
         if changes.total_bytes > most:
             message = f"the files take {changes.total_bytes} bytes; this server takes {most}"
             raise JobFailure(message, code="RES-004")
-        changes = await self._find_renames(changes, before, commit)
+        changes = await self._find_renames(changes, before, target.commit)
         await phase.report(percent=100, message=_sentence(changes))
         return changes
 
-    async def _compare(self, draft: IndexDraft, phase: PhaseReporter, commit: str) -> TreeChanges:
-        async with self._git.stream(self._copy.repository, [*LIST_TREE, commit]) as child:
-            tree = _CountedTree(read_tree(child.output, self._settings.max_files))
+    async def _compare(self, draft: IndexDraft, phase: PhaseReporter, tree: str) -> TreeChanges:
+        async with self._git.stream(self._copy.repository, [*LIST_TREE, tree]) as child:
+            entries = _CountedTree(read_tree(child.output, self._settings.max_files))
             changes = await follow(
-                draft.compare(tree, self._settings.max_file_bytes),
-                lambda: phase.report(message=f"{tree.count} files listed"),
+                draft.compare(entries, self._settings.max_file_bytes),
+                lambda: phase.report(message=f"{entries.count} files listed"),
             )
             ended = await child.wait()
         if ended.returncode != 0:

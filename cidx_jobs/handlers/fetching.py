@@ -11,7 +11,8 @@ from cidx_jobs.handlers.copies import HEAD_REF, Fetched, ProjectCopy
 from cidx_jobs.handlers.following import follow
 from cidx_jobs.handlers.git import Access, FetchBounds, Git, RemoteHead
 from cidx_jobs.handlers.git_progress import FetchProgress
-from cidx_jobs.handlers.remotes import Remote, Scheme
+from cidx_jobs.handlers.remotes import Remote, RemoteRules, Scheme
+from cidx_jobs.handlers.submodules import SubmoduleParts, Submodules
 from cidx_jobs.interfaces import JobContext, PhaseReporter
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.job import JsonObject, Outcome
@@ -23,6 +24,8 @@ class Target:
     """The commit that a run brings the index to."""
 
     commit: str
+    tree: str
+    """What is indexed: the commit, or a tree with those of its submodules in it."""
     default_branch: str | None
     bytes_received: int
     is_taken_up: bool = False
@@ -32,6 +35,7 @@ class Target:
         """Give what the next run of the job needs to go on with this commit."""
         return {
             "commit": self.commit,
+            "tree": self.tree,
             "default_branch": self.default_branch,
             "bytes_received": self.bytes_received,
         }
@@ -70,6 +74,7 @@ class Fetching:
             return None
         return Target(
             commit=commit,
+            tree=saved["tree"],
             default_branch=saved["default_branch"],
             bytes_received=saved["bytes_received"],
             is_taken_up=True,
@@ -89,22 +94,45 @@ class Fetching:
             fetched = Fetched(commit=head.commit, bytes_received=0)
         else:
             fetched = await self._fetch(access, head, phase)
+        tree = fetched.commit
+        if self._settings.git_submodules and head.commit != indexed:
+            tree = await self._graft_submodules(remote, fetched.commit, phase)
         return Target(
             commit=fetched.commit,
+            tree=tree,
             default_branch=head.default_branch,
             bytes_received=fetched.bytes_received,
         )
 
     async def _fetch(self, access: Access, head: RemoteHead, phase: PhaseReporter) -> Fetched:
         progress = FetchProgress()
-        bounds = FetchBounds(
+        return await follow(
+            self._copy.fetch(access, head, self._bounds(), progress.feed),
+            lambda: phase.report(**progress.report()),
+        )
+
+    async def _graft_submodules(self, remote: Remote, commit: str, phase: PhaseReporter) -> str:
+        progress = FetchProgress()
+        parts = SubmoduleParts(
+            git=self._git,
+            repository=self._copy.repository,
+            rules=RemoteRules.of(self._settings),
+            reach=self._reach,
+            bounds=attrs.evolve(self._bounds(), depth=1),
+            max_files=self._settings.max_files,
+        )
+        submodules = Submodules(parts, self._context, progress.feed)
+        tree = await follow(
+            submodules.graft(commit, remote), lambda: phase.report(**progress.report())
+        )
+        await submodules.forget_others()
+        return tree
+
+    def _bounds(self) -> FetchBounds:
+        return FetchBounds(
             depth=self._settings.git_depth,
             max_bytes=self._settings.max_repository_bytes,
             timeout=self._context.job.timeout_seconds,
-        )
-        return await follow(
-            self._copy.fetch(access, head, bounds, progress.feed),
-            lambda: phase.report(**progress.report()),
         )
 
     async def _reach(self, remote: Remote) -> Access:

@@ -187,7 +187,7 @@ class _SyncRun:
         async with self._drafting(full=full) as draft:
             async with self._phases.enter(CHANGE_DETECTION) as phase:
                 shown = before.commit if before else None
-                changes = await self._detection.run(draft, phase, shown, target.commit)
+                changes = await self._detection.run(draft, phase, shown, target)
             note = make_note(target, before, changes)
             note["resumed_from"] = self._resumed_from(target, changes)
             if self._options.skip_indexing:
