@@ -56,12 +56,12 @@ def show(server: dict[str, str], source: Path) -> None:
     """Sync, search, change, sync again, search again."""
     say("First sync: every file is fetched and indexed")
     first = sync(server, source)
-    find(server, "class JobSystem")
+    find(server, "class JobSystem", "cidx_jobs")
 
     say("A change is committed, and synced again: only what changed is indexed")
     commit_change(source)
     second = sync(server, source)
-    find(server, NEW_NAME)
+    find(server, NEW_NAME, "greeting.py")
 
     indexed = [job["result"]["files_indexed"] for job in (first, second)]
     if not indexed[0] > indexed[1] == 1:
@@ -84,10 +84,12 @@ def sync(server: dict[str, str], source: Path) -> dict[str, Any]:
     return job
 
 
-def find(server: dict[str, str], text: str) -> None:
-    """Run ``cidx-jobs search`` and show the first line it finds."""
-    print(f"$ cidx-jobs search {PROJECT} {text!r}")
-    found = json.loads(run_cli(server, "search", PROJECT, text, "--limit", "1", "--json"))
+def find(server: dict[str, str], text: str, path: str) -> None:
+    """Run ``cidx-jobs search`` below *path* and show the first line it finds."""
+    print(f"$ cidx-jobs search {PROJECT} {text!r} --path {path}")
+    found = json.loads(
+        run_cli(server, "search", PROJECT, text, "--path", path, "--limit", "1", "--json")
+    )
     if not found["hits"]:
         message = f"{text!r} was not found"
         raise DemoError(message)
