@@ -111,6 +111,8 @@ class DiskLoop:
         self.back.append(time.monotonic() - began)
 
     async def _until_told(self, server: Server, episodes: int) -> None:
+        if self.load.ledger.faults:
+            return
         deadline = time.monotonic() + BACK_SECONDS
         # What is waited for happens in another process.
         while server.count("storage_recovered") <= episodes and time.monotonic() < deadline:  # noqa: ASYNC110
