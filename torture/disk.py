@@ -22,7 +22,7 @@ from torture.server import Caller, Server, Site, started
 from torture.skipping import SkippedError
 from torture.verify import end_processes, find_orphans
 
-SIZE = "24m"
+SIZE = "64m"
 BACK_SECONDS = 5.0
 """How long after space is back everything works again at the latest (G8)."""
 PER_USER = 3
