@@ -69,7 +69,12 @@ def command_line_page() -> str:
         "",
     ]
     for words, command in _commands(command_line, ("cidx-jobs",)):
-        with click.Context(command, info_name=" ".join(words), terminal_width=80) as context:
+        with click.Context(
+            command,
+            info_name=" ".join(words),
+            terminal_width=80,
+            help_option_names=["-h", "--help"],
+        ) as context:
             text = command.get_help(context)
         lines += [f"## `{' '.join(words)}`", "", "```text", text.rstrip(), "```", ""]
     return "\n".join(lines)

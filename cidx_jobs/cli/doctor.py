@@ -14,7 +14,9 @@ from cidx_jobs.cli.target import Target, talks
 @CONFIG
 @talks
 def doctor(target: Target, data_dir: Path | None, config: Path | None, *, deep: bool) -> int:
-    """Compare jobs, log, slots, queue, runs and child processes; exit 1 if anything is wrong.
+    """Look for what does not fit together in a server.
+
+    Compares rows, log, slots and processes.
 
     Asks the server that owns the data directory; where none does, it reads the database itself
     and changes nothing.
