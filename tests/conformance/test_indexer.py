@@ -1,6 +1,7 @@
 """What every `Indexer` promises; run over all implementations."""
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -466,6 +467,22 @@ async def test_words_that_do_not_fit_the_texts_are_noticed(
         await index(indexer, {"a": "one", "b": "two", "c": "three"}, job="j2", commit="c2")
 
     assert failed.value.failure_code == "IDX-002"
+
+
+async def test_what_is_in_use_no_more_is_dropped(indexer: Indexer, tmp_path: Path) -> None:
+    """Texts that no file has any more leave the index, and so do those of unfinished drafts."""
+    await index(indexer, {"a": "one", "b": "two", "c": "two"})
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("x"), run=1, full=False) as draft:
+        await draft.compare(tree_of({"a": "never shown"}), MAX_FILE_BYTES)
+        await fill(draft, {"a": "never shown"})
+
+    await index(indexer, {"a": "changed", "b": "two"}, job="j2", commit="c2")
+
+    (file,) = (tmp_path / "projects").rglob("*.db")
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        texts = [text for (text,) in db.execute("SELECT text FROM contents ORDER BY text")]
+        db.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
+    assert texts == ["changed", "two"]
 
 
 @pytest.mark.slow
