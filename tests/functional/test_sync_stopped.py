@@ -89,10 +89,12 @@ async def test_a_cancelled_sync_leaves_nothing(
     ended = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
 
     assert time.monotonic() - began < 5
-    assert ended.status in {JobStatus.CANCELLED, JobStatus.COMPLETED}
-    assert ended.status is JobStatus.CANCELLED or phase == "validation"
     assert syncs.leftovers() == []
-    if ended.status is JobStatus.CANCELLED:
+    # In the last phase the cancel may come just after the index was shown: then it is whole.
+    if phase == "validation":
+        assert ended.done
+    else:
+        assert ended.status is JobStatus.CANCELLED
         with pytest.raises(NotIndexedError):
             await syncs.search("file 1")
 
