@@ -89,6 +89,7 @@ class DiskLoop:
         ledger = self.load.ledger
         until = time.monotonic() + self.random.random() * _FULL_SECONDS
         while time.monotonic() < until:
+            await self._probe(caller)
             for path in ("/api/jobs?limit=5", "/api/queue", "/livez", "/api/admin/stats"):
                 answer = await caller.ask("GET", path)
                 if answer is None or answer.status != 200:

@@ -13,6 +13,8 @@ from torture.server import Caller
 USERS = 4
 PAUSE_SECONDS = 0.04
 ACCEPTED = {200, 202}
+QUOTA = 40
+"""Accepted submits in one round: more would only make the end take longer."""
 
 # What is submitted, and how often.
 _TYPES = ("count",) * 7 + ("survive", "wait", "held")
@@ -26,12 +28,15 @@ class Load:
     random: Random
     on_accepted: Callable[[], None] = lambda: None
     """Called at each accepted submit, before anything else happens."""
+    quota: int = QUOTA
+    """How many more jobs the users get in; who has none left reads."""
     refusals: list[int] = attrs.field(factory=list)
     """The statuses of the submits that were refused."""
     _count: int = 0
 
     async def run(self, caller: Caller) -> None:
         """Be all users, until cancelled."""
+        self.quota = QUOTA
         async with asyncio.TaskGroup() as users:
             for _ in range(USERS):
                 users.create_task(self._be_user(caller))
@@ -53,6 +58,9 @@ class Load:
             await asyncio.sleep(self.random.random() * PAUSE_SECONDS)
 
     async def _submit(self, caller: Caller) -> None:
+        if self.quota <= 0:
+            await self._read(caller)
+            return
         await self._submit_kind(caller, self.random.choice(_TYPES))
 
     async def _submit_kind(self, caller: Caller, kind: str) -> None:
@@ -82,6 +90,7 @@ class Load:
             return
         if answer.status in ACCEPTED:
             job = answer.document
+            self.quota -= one.job_id is None
             self.ledger.note_submit(one, job["job_id"])
             self.ledger.note_version(job["job_id"], job["version"], 0)
             self.on_accepted()
