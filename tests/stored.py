@@ -86,6 +86,7 @@ def taken(job: Job, event: Event, **members: Any) -> Change:
         job=attrs.evolve(after, **members),
         base_version=job.version,
         transitions=(transition,),
+        drops_checkpoint=bool(job.checkpoint and not after.checkpoint),
         before=job,
     )
 

@@ -16,9 +16,20 @@ from cidx_jobs.model.errors import (
     StorageUnavailableError,
     StoreError,
 )
-from cidx_jobs.model.events import Retry, Revise
+from cidx_jobs.model.events import (
+    Cancel,
+    Complete,
+    Event,
+    Fail,
+    Interrupt,
+    RequestCancel,
+    Retry,
+    RetryLater,
+    Revise,
+    Start,
+)
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job import CheckpointInfo, JobStatus, Place, Transition
+from cidx_jobs.model.job import CheckpointInfo, DispatchKey, JobStatus, Place, Transition
 from cidx_jobs.model.lifecycle import record_progress
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.queries import (
@@ -32,6 +43,7 @@ from cidx_jobs.store.accounts import digest_token, make_token
 from cidx_jobs.store.memory import MemoryPersistence
 from cidx_jobs.store.persistence import JobPersistence
 from tests.stored import (
+    AN_ERROR,
     KEY,
     NOON,
     UNKNOWN,
@@ -198,6 +210,36 @@ async def test_unfinished_jobs_come_in_the_order_of_their_submits(jobs: JobStore
     found = await jobs.load_unfinished_jobs()
 
     assert list(found) == [first, held, last]
+
+
+CHAINS: list[list[Event]] = [
+    [Complete(result={"files": 12}, elapsed_seconds=1.5)],
+    [Interrupt(elapsed_seconds=1.0, is_clean=False, drop_checkpoint=True), Start(epoch=9)],
+    [RequestCancel(reason="enough"), Cancel(error=AN_ERROR, elapsed_seconds=3.0)],
+    [
+        RetryLater(error=AN_ERROR, retry_at=NOON, key=DispatchKey(0.5, 1, 2), elapsed_seconds=1.0),
+        Revise(priority=9, labels={}, options={}, key=DispatchKey(0.25, 1, 2), release=True),
+        Start(epoch=5),
+        Fail(error=AN_ERROR, elapsed_seconds=1.0),
+        Retry(key=DispatchKey(7.5, 8, 9), from_start=True, place=Place.FOLLOWER),
+        Cancel(error=AN_ERROR),
+        Retry(key=KEY),
+    ],
+]
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: type(chain[0]).__name__)
+async def test_every_member_that_an_edge_changes_is_stored(
+    jobs: JobStore, chain: list[Event]
+) -> None:
+    """From a job in which no member has its default, along its edges, with what it was before."""
+    job = filled_job()
+    await jobs.save_changes([Change(job=job, base_version=0)])
+
+    for event in chain:
+        job = await store(jobs, taken(job, event))
+
+        assert await jobs.load_job(job.job_id) == job
 
 
 async def test_save_job_stores_one_step(jobs: JobStore) -> None:
