@@ -33,7 +33,7 @@ FULL = {503, 507}
 _CHUNK = 64 * 1024
 _FULL_SECONDS = 1.2
 _FREE_SECONDS = 0.5
-_NOTICE_SECONDS = 10.0
+_NOTICE_SECONDS = 20.0
 
 SETTINGS = {
     "max_running_per_user": str(PER_USER),
@@ -62,6 +62,7 @@ class DiskLoop:
         async with loaded(self.load, caller):
             await asyncio.sleep(self.random.random() * _FREE_SECONDS)
             ballast = self.site.data_dir.parent / "ballast"
+            await self._hold_one(caller)
             await asyncio.to_thread(fill, ballast)
             await self._until_refused(server, caller, ballast)
             await self._while_full(caller)
@@ -77,13 +78,27 @@ class DiskLoop:
             ledger.blame(f"one time of a full disk was told {count} times")
 
     async def _until_refused(self, server: Server, caller: Caller, ballast: Path) -> None:
-        # SQLite reuses space in its own files: it takes some writes until it needs more.
+        # SQLite reuses the space of its own files, so it takes many writes until it needs more:
+        # the labels of one job, over and over.
+        path = await self._hold_one(caller)
         deadline = time.monotonic() + _NOTICE_SECONDS
         while time.monotonic() < deadline and server.process.returncode is None:
-            if await self._probe(caller) in FULL:
+            pad = {f"l{number}": self.random.choice("xyz") * 255 for number in range(32)}
+            answer = await caller.ask("PATCH", path, {"labels": pad})
+            if answer is None or answer.status in FULL:
                 return
             await asyncio.to_thread(fill, ballast)
         self.load.ledger.blame("no submit was refused on a full disk")
+
+    async def _hold_one(self, caller: Caller) -> str:
+        answer = await caller.ask("GET", "/api/jobs?status=created&project_id=pad&limit=1")
+        if answer is not None and answer.status == 200 and answer.document["jobs"]:
+            return f"/api/jobs/{answer.document['jobs'][0]['job_id']}"
+        body = {"job_type": "wait", "project_id": "pad", "hold": True}
+        answer = await caller.ask("POST", "/api/jobs", body)
+        if answer is None or answer.status != 202:
+            return "/api/jobs/none"
+        return f"/api/jobs/{answer.document['job_id']}"
 
     async def _while_full(self, caller: Caller) -> None:
         ledger = self.load.ledger
