@@ -176,7 +176,7 @@ def error_classes(root: type[CidxJobsError] = CidxJobsError) -> set[type[CidxJob
 
 def test_every_code_has_its_status() -> None:
     """One table, complete: what is not in it is a 500 that says nothing."""
-    # The client's errors are what it makes of answers; whether they are loaded depends on the other tests.
+    # The client has errors of its own; whether they are loaded depends on the tests before.
     ours = {
         one
         for one in error_classes()
