@@ -2,9 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
@@ -47,6 +46,7 @@ class Admission:
         self._ledger = ledger
         self._job_types = job_types
         self._admitting: Counter[UserId] = Counter()
+        self._admitting_total = 0
         self._ids = 0
 
     async def admit(self, request: SubmitRequest) -> Submission:
@@ -112,9 +112,12 @@ class Admission:
             place = Place.FOLLOWER if head.status is JobStatus.RUNNING else Place.HEAD
         elif head is not None:
             place = Place.FOLLOWER
-        with self._room_for(request.user_id):
+        self._take_room(request.user_id)
+        try:
             change = self._new_job(request, job_type, place)
             await self._commit(request, [*changes, change], change.job.job_id, project)
+        finally:
+            self._give_room(request.user_id)
         return Submission(job=change.job)
 
     def _line(self, request: SubmitRequest, job_type: JobType) -> tuple[Job | None, Job | None]:
@@ -171,29 +174,29 @@ class Admission:
         error = make_error("CANCELLED", reason, at=self._board.clock.now())
         return self._ledger.advance(job, job, [Cancel(error=error, reason=reason)])
 
-    @contextmanager
-    def _room_for(self, user_id: UserId) -> Iterator[None]:
+    def _take_room(self, user_id: UserId) -> None:
         # What is being stored counts already: many submits at once cannot overfill the queue.
         limits = self._board.controller.limits
         live = self._board.live
         if live.count_waiting(user_id) + self._admitting[user_id] >= limits.max_queued_per_user:
             raise UserQueueFullError(limits.max_queued_per_user)
-        if live.waiting_total + self._admitting.total() >= limits.max_queued_total:
+        if live.waiting_total + self._admitting_total >= limits.max_queued_total:
             raise QueueFullError(limits.max_queued_total)
         self._admitting[user_id] += 1
-        try:
-            yield
-        finally:
-            self._admitting[user_id] -= 1
-            if not self._admitting[user_id]:
-                del self._admitting[user_id]
+        self._admitting_total += 1
+
+    def _give_room(self, user_id: UserId) -> None:
+        self._admitting_total -= 1
+        self._admitting[user_id] -= 1
+        if not self._admitting[user_id]:
+            del self._admitting[user_id]
 
     def _new_job(self, request: SubmitRequest, job_type: JobType, place: Place | None) -> Change:
         now = self._board.clock.now()
         settings = self._settings
         attempts = request.max_attempts or job_type.max_attempts or settings.default_max_attempts
         job = Job(
-            job_id=self._make_id(),
+            job_id=self._make_id(now),
             job_type=job_type.name,
             user_id=request.user_id,
             project_id=request.project_id,
@@ -217,7 +220,7 @@ class Admission:
         waits = request.hold or (request.start_at is not None and request.start_at > now)
         if not waits and place is not Place.FOLLOWER:
             events.append(Enqueue(key=self._board.make_key(job)))
-        return self._ledger.advance(None, job, events)
+        return self._ledger.advance(None, job, events, now)
 
     def _priority(self, request: SubmitRequest) -> int:
         if request.priority is not None:
@@ -225,9 +228,9 @@ class Admission:
         own = self._settings.user_priorities.get(request.user_id)
         return self._settings.default_priority if own is None else own
 
-    def _make_id(self) -> JobId:
+    def _make_id(self, now: datetime) -> JobId:
         self._ids += 1
-        milliseconds = int(self._board.clock.now().timestamp() * 1000)
+        milliseconds = int(now.timestamp() * 1000)
         return make_job_id(milliseconds, self._ids, int.from_bytes(os.urandom(8)))
 
     async def _commit(

@@ -95,10 +95,12 @@ class Board:
             before = self.live.put(job)
             if before is None or before.version < job.version:
                 self._move(before, job)
+        own: dict[JobId, list[Transition]] = {job.job_id: [] for job in jobs}
+        for row in rows:
+            own[row.job_id].append(row)
         for job in jobs:
-            own = [row for row in rows if row.job_id == job.job_id]
-            self.notifier.publish(job, own)
-            for row in own:
+            self.notifier.publish(job, own[job.job_id])
+            for row in own[job.job_id]:
                 self.hooks.tell(job, row)
         self._check_lines(jobs)
         self.on_room()

@@ -5,6 +5,7 @@ row as it is now.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from cidx_jobs.engine.board import Board
 from cidx_jobs.interfaces import JobStore
@@ -63,16 +64,18 @@ class JobLedger:
                 continue
             return change.job
 
-    def advance(self, before: Job | None, job: Job, events: Sequence[Event]) -> Change:
-        """Give the change that takes *job* along the events.
+    def advance(
+        self, before: Job | None, job: Job, events: Sequence[Event], now: datetime | None = None
+    ) -> Change:
+        """Give the change that takes *job* along the events, at this moment if *now* is None.
 
         *before* is what the row holds now (*job* may have other members set already); None for
         a job that is not stored yet.
         """
-        now = self._board.clock.now()
+        at = now or self._board.clock.now()
         rows: list[Transition] = []
         for event in events:
-            job, row = advance(job, event, now)
+            job, row = advance(job, event, at)
             rows.append(row)
         return Change(
             job=job,

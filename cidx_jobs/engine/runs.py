@@ -156,8 +156,9 @@ class RunRecorder:
     async def _start(self, jobs: Sequence[Job]) -> Sequence[ActiveRun]:
         if not jobs:
             return []
-        event = Start(epoch=self._epoch)
-        changes = [self._ledger.advance(job, job, [event]) for job in jobs]
+        events = [Start(epoch=self._epoch)]
+        now = self._board.clock.now()
+        changes = [self._ledger.advance(job, job, events, now) for job in jobs]
         await self._ledger.commit(changes)
         return [ActiveRun(job_id=change.job.job_id, run=change.job.run) for change in changes]
 

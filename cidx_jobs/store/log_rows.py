@@ -53,20 +53,3 @@ def decode_transition(row: Row) -> Transition:
         run=run,
         reason=reason,
     )
-
-
-def numbered(transition: Transition, sequence: int) -> Transition:
-    """Give the transition with its number (`attrs.evolve` takes three times as long)."""
-    return Transition(
-        sequence=sequence,
-        job_id=transition.job_id,
-        version=transition.version,
-        user_id=transition.user_id,
-        event=transition.event,
-        from_status=transition.from_status,
-        to_status=transition.to_status,
-        at=transition.at,
-        attempt=transition.attempt,
-        run=transition.run,
-        reason=transition.reason,
-    )

@@ -78,12 +78,13 @@ def _text(value: str | None) -> str | int:
     return ABSENT if value is None else value
 
 
+# `_value_` is the documented name of what `value` reads through a property, at ten times the cost.
 def _word(value: StrEnum) -> str:
-    return str(value.value)
+    return value._value_
 
 
 def _optional_word(value: StrEnum | None) -> str | int:
-    return ABSENT if value is None else str(value.value)
+    return ABSENT if value is None else value._value_
 
 
 def _moment(at: datetime | None) -> int:

@@ -13,7 +13,7 @@ import attrs
 
 from cidx_jobs.model.errors import OwnerLostError
 from cidx_jobs.model.job import Transition
-from cidx_jobs.store.log_rows import EVENT_COLUMNS, encode_transition, numbered
+from cidx_jobs.store.log_rows import EVENT_COLUMNS, encode_transition
 from cidx_jobs.store.rows import Row, parameter
 
 _OWN_THE_BATCH = """
@@ -99,7 +99,7 @@ class Transaction:
         """Give the transition its number; its row is written with those of the whole batch."""
         self.sequence += 1
         self._log.append(encode_transition(transition, self.sequence))
-        return numbered(transition, self.sequence)
+        return transition.numbered(self.sequence)
 
     def count_final(self, key: FinalsKey, change: int) -> None:
         """Count a job in (1) or out (-1) of the final jobs of its user, type and status."""
