@@ -1,4 +1,4 @@
-"""Torture a server: ``python -m torture kill|disk|io [--rounds N] [--seed S]``."""
+"""Torture a server: ``python -m torture kill|disk|io|history [--rounds N] [--seed S]``."""
 
 import argparse
 import asyncio
@@ -11,17 +11,18 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from torture import disk, io_faults, kill
+from torture import disk, history, io_faults, kill
 from torture.skipping import SkippedError, must_not_skip
 
 Torture = Callable[..., Coroutine[Any, Any, tuple[list[str], dict[str, Any]]]]
 
 TORTURES: dict[str, tuple[Torture, int]] = {
     "disk": (disk.torture, 5),
+    "history": (history.torture, 10_000),
     "io": (io_faults.torture, 20),
     "kill": (kill.torture, 20),
 }
-"""Each with its default number of rounds."""
+"""Each with its default number of rounds; of `history` a round is a call."""
 
 _MOST_SHOWN = 40
 

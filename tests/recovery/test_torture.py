@@ -1,6 +1,6 @@
 """The tortures in small, and their teeth: each must find the bug that is planted for it.
 
-The long forms are ``make torture-kill``, ``torture-disk`` and ``torture-io``.
+The long forms are ``make torture-kill``, ``torture-disk``, ``torture-io`` and ``torture-history``.
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from torture import disk, io_faults, kill
+from torture import disk, history, io_faults, kill
 from torture.skipping import SkippedError, must_not_skip
 
 # Each starts several servers, in turn.
@@ -49,6 +49,15 @@ async def test_a_call_that_fails_loses_nothing(tmp_path: Path) -> None:
     assert counts["started"] > 0
 
 
+async def test_readers_see_one_history_over_restarts(tmp_path: Path) -> None:
+    """Over kill -9 and SIGTERM no version goes back, and no long-poll sleeps through a change."""
+    broken, counts = await history.torture(tmp_path, rounds=300, seed=11)
+
+    assert broken == []
+    assert counts["deaths"].keys() == {"kill", "term"}
+    assert counts["polls"] > 20
+
+
 TEETH = {
     "answer_early": "answer",
     "slot_early": "work",
@@ -78,6 +87,30 @@ async def test_a_writer_that_dies_is_found_by_a_full_disk(tmp_path: Path) -> Non
         skip(error)
 
     assert any("after space was back" in text for text in broken)
+
+
+async def test_a_stale_read_is_found_by_the_history(tmp_path: Path) -> None:
+    """An answer from before a change, after somebody was told of it."""
+    handlers = "torture.planted.stale_read:TYPES"
+
+    broken, _ = await history.torture(tmp_path, rounds=200, seed=4, handlers=handlers, lives=1)
+
+    assert any("went back" in text for text in broken)
+
+
+async def test_a_lost_wake_is_found_by_the_history(tmp_path: Path) -> None:
+    """A long-poll that sleeps on although somebody was told of the change."""
+    broken, _ = await history.torture(
+        tmp_path,
+        rounds=100,
+        seed=4,
+        handlers="torture.planted.lost_wake:TYPES",
+        lives=1,
+        linger_seconds=2.5,
+        late_seconds=1.0,
+    )
+
+    assert any("slept" in text for text in broken)
 
 
 def skip(error: SkippedError) -> NoReturn:
