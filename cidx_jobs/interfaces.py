@@ -58,6 +58,13 @@ class JobStore(Protocol):
     and `OwnerLostError` once another server owns the database.
     """
 
+    @property
+    def can_write(self) -> bool:
+        """False while it is closed, and from a write that failed until one succeeds.
+
+        A store that failed tries again by itself, so that this becomes true without a caller.
+        """
+
     async def open(self) -> StoreIdentity:
         """Take the store into possession and begin a new epoch.
 

@@ -65,6 +65,7 @@ async def get_readyz(call: Call) -> web.Response:
         is_open=jobs.is_open,
         is_stopping=jobs.is_stopping,
         is_draining=jobs.is_open and jobs.manager.pauses.draining,
+        can_write=jobs.persistence.can_write,
     )
     if reasons:
         raise NotReadyError(reasons)

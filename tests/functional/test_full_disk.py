@@ -11,7 +11,9 @@ import pytest
 from cidx_jobs import JobContext, JobStatus, JobSystem, JobType, Settings
 from cidx_jobs.model.errors import StorageFullError
 from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.web.app import create_app
 from tests.fakes import WAIT_SECONDS, Gate
+from tests.functional.web import AioClient
 
 # The engine tries again every half second.
 pytestmark = pytest.mark.slow
@@ -25,6 +27,11 @@ class SmallDisk(MemoryPersistence):
         super().__init__()
         self.is_full = False
         self.refused = asyncio.Event()
+
+    @property
+    def can_write(self) -> bool:
+        """False while it is full."""
+        return super().can_write and not self.is_full
 
     def _check_open(self) -> None:
         super()._check_open()
@@ -70,6 +77,24 @@ async def test_a_submit_is_refused_and_reads_go_on(jobs: JobSystem, disk: SmallD
     assert (await jobs.get(there.job_id)).status is JobStatus.CREATED
     assert len(await jobs.list()) == 1
     assert await jobs.examine() == []
+
+
+async def test_the_server_is_not_ready_until_there_is_room(
+    jobs: JobSystem, disk: SmallDisk, aiohttp_client: AioClient
+) -> None:
+    """503 with the reason while nothing can be stored, and 200 again after."""
+    client = await aiohttp_client(create_app(jobs))
+    disk.is_full = True
+    full = await client.get("/readyz")
+    alive = await client.get("/livez")
+    read = await client.get("/api/jobs")
+
+    disk.is_full = False
+
+    ready = await client.get("/readyz")
+    assert (full.status, (await full.json())["reasons"]) == (503, ["storage_unavailable"])
+    assert "Retry-After" in full.headers
+    assert (alive.status, read.status, ready.status) == (200, 200, 200)
 
 
 async def test_a_checkpoint_waits_for_room(tmp_path: Path, disk: SmallDisk) -> None:
