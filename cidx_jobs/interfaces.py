@@ -169,7 +169,16 @@ class JobStore(Protocol):
         """Give the projects of a user, or of all, by user and project id."""
 
     async def delete_project(self, user_id: UserId, project_id: ProjectId) -> None:
-        """Forget a project; no error when there is none."""
+        """Forget a project; no error when there is none.
+
+        A project with an exclusive job that is not final stays: the job was submitted meanwhile.
+        """
+
+    async def forget_copy(self, user_id: UserId, project_id: ProjectId) -> None:
+        """Keep of a project what the next sync needs, and not the sizes of what was removed.
+
+        A project with an exclusive job that is not final stays as it is.
+        """
 
     async def save_token(self, token: Token) -> None:
         """Store a token, new or changed."""
@@ -321,7 +330,7 @@ JobHandler = Callable[[JobContext], Awaitable[JsonObject | None]]
 """What a job type does: an ``async def`` that takes its context and gives a JSON object."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class ActiveRun:
     """One run: of which job, and the number that fences its writes."""
 
@@ -421,11 +430,32 @@ class Indexer(Protocol):
             InvalidParameterError: the search would take too long.
         """
 
-    async def delete(self, user_id: UserId, project_id: ProjectId) -> None:
-        """Remove the index of a project; no error when there is none."""
-
     async def close(self) -> None:
         """Let go of threads and files; closing twice is fine, and it can be used again."""
+
+
+class ProjectFiles(Protocol):
+    """The directories of projects, with their copies and indexes, for whoever removes them.
+
+    Nobody takes away what a job works on: a look at the project's jobs comes first, in the same
+    turn of the loop.
+    """
+
+    async def take_away(self, user_id: UserId, project_id: ProjectId) -> bool:
+        """Move all that lies there of a project out of everybody's sight; False: there is nothing.
+
+        From its first step on, a run that begins waits for its end in `settle`. What is searched
+        just now is searched to its end.
+        """
+
+    async def settle(self, user_id: UserId, project_id: ProjectId) -> None:
+        """Return once nothing of the project is being taken away."""
+
+    def find_unused(self, projects: Sequence[Project], before: datetime) -> Sequence[Project]:
+        """Give those whose files are there, and which no sync was begun for since; blocks."""
+
+    def clear(self) -> None:
+        """Delete what was taken away; blocks. What is left by a kill goes at the next start."""
 
 
 @attrs.frozen(kw_only=True)

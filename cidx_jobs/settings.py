@@ -117,6 +117,9 @@ class Settings:
     )
     backup_interval_seconds: float = duration(_DAY, 0, 365 * _DAY, "Between backups; 0 never.")
     backup_keep: int = number(7, 1, 10_000, "Backups that are kept.")
+    project_retention_seconds: float = duration(
+        0, 0, 3_650 * _DAY, "Copies and indexes that nobody synced for so long go; 0 never."
+    )
     git_allowed_hosts: tuple[str, ...] = other(
         (), names, "host[:port], the only ones to fetch from; none: any public host."
     )
@@ -134,6 +137,9 @@ class Settings:
     )
     max_waiters_per_user: int = number(100, 0, 1_000_000, "Long-polls of one user at a time.")
     max_waiters_total: int = number(10_000, 0, 1_000_000, "Long-polls at a time.")
+    max_connections: int = number(
+        12_000, 16, 1_000_000, "Connections at a time; long-polls are among them."
+    )
     handlers: str | None = other(None, _text, "package.module:JOB_TYPES with more job types.")
     log_format: str | None = choice(
         None, LOG_FORMATS, "Unset: console when stderr is a terminal, else json."
@@ -184,6 +190,8 @@ class Settings:
 
 WORK_PREFIX = "run-"
 """What the name of a directory begins with in which a run works; nobody's once the run is over."""
+REMOVED_PREFIX = "removed-"
+"""What the name of a project's directory begins with once it is removed, until it is deleted."""
 
 
 def project_directory(projects: Path, user_id: str, project_id: str) -> Path:

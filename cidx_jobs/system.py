@@ -6,7 +6,6 @@ import math
 import threading
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Self
 
 import attrs
@@ -34,6 +33,7 @@ from cidx_jobs.observe.transitions import TransitionLog
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.command_index import make_indexer
 from cidx_jobs.store.persistence import JobPersistence
+from cidx_jobs.store.project_directories import ProjectDirectories
 
 _log = structlog.get_logger("cidx_jobs.system")
 
@@ -131,12 +131,7 @@ class JobSystem:
             self._identity, self._engine = identity, engine
             stack.pop_all()
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Close it, as `close` does."""
         await self.close()
 
@@ -276,6 +271,15 @@ class JobSystem:
         """Queue a failed or cancelled job again."""
         return await self.manager.retry_job(JobId(job_id), from_start=from_start)
 
+    async def remove_project(self, user_id: str, project_id: str) -> None:
+        """Remove a project: its copy, its index, and what is known of it.
+
+        Raises:
+            ProjectNotFoundError: there is none.
+            ProjectBusyError: a job of the project is not done.
+        """
+        await self._opened().projects.remove(UserId(user_id), ProjectId(project_id))
+
     async def wait(
         self,
         job_id: str,
@@ -325,8 +329,9 @@ class JobSystem:
 
     def _build_engine(self, identity: StoreIdentity) -> Engine:
         self._children = children = Children(f"{identity.uuid}:{identity.epoch}")
+        files = ProjectDirectories(DataDirectory(self.settings.data_dir))
         sync = make_repository_sync(
-            self.settings, self.persistence, self.indexer, children, self.clock
+            self.settings, self.persistence, self.indexer, children, self.clock, files=files
         )
         self.job_types = JobTypes([sync, *self._own_types])
         engine = Engine(
@@ -336,6 +341,7 @@ class JobSystem:
             job_types=self.job_types,
             children=children,
             clock=self.clock,
+            files=files,
         )
         engine.board.hooks.add_observer(TransitionLog())
         for hook in self._hooks:

@@ -3,7 +3,7 @@
 import click
 
 from cidx_jobs import __version__
-from cidx_jobs.cli import admin, doctor, jobs, operate, serve, sync
+from cidx_jobs.cli import admin, doctor, jobs, operate, projects, serve, sync
 from cidx_jobs.cli.target import JSON_HELP, SERVER_HELP, read_target
 
 
@@ -21,6 +21,6 @@ def cidx_jobs(context: click.Context, server: str | None, *, as_json: bool) -> N
     context.obj = read_target(server, as_json=as_json)
 
 
-for _module in (serve, sync, jobs, admin, operate, doctor):
+for _module in (serve, sync, jobs, projects, admin, operate, doctor):
     for _command in _module.COMMANDS:
         cidx_jobs.add_command(_command)

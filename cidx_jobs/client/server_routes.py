@@ -47,6 +47,15 @@ class ServerRoutes(Routes):
         """
         return (await self._get(f"/api/projects/{quoted(project_id)}")).decode(ProjectDocument)
 
+    async def remove_project(self, project_id: str) -> None:
+        """Remove one of the caller's projects: its copy, its index, and what is known of it.
+
+        Raises:
+            NotFoundError: the caller has no such project.
+            ConflictError: a job of the project is not done.
+        """
+        await self._ask(Call(method="DELETE", path=f"/api/projects/{quoted(project_id)}"))
+
     async def search(
         self, project_id: str, text: str, *, limit: int | None = None, path: str | None = None
     ) -> SearchDocument:

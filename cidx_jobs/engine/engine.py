@@ -19,6 +19,7 @@ from cidx_jobs.engine.ledger import JobLedger
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.notifier import Notifier
 from cidx_jobs.engine.progress import ProgressBook
+from cidx_jobs.engine.projects import Projects
 from cidx_jobs.engine.queue import JobQueue
 from cidx_jobs.engine.resources import ResourceWatch
 from cidx_jobs.engine.retention import Retention
@@ -28,7 +29,7 @@ from cidx_jobs.engine.scheduler import Scheduler
 from cidx_jobs.engine.stalls import StallWatch
 from cidx_jobs.engine.suspects import Suspects
 from cidx_jobs.engine.waiting import WaitingRoom
-from cidx_jobs.interfaces import ActiveRun, Clock, JobStore
+from cidx_jobs.interfaces import ActiveRun, Clock, JobStore, ProjectFiles
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.job import Job, JobStatus
 from cidx_jobs.model.queries import StoreIdentity
@@ -46,7 +47,7 @@ class Engine:
 
     def __init__(
         self, *, settings: Settings, store: JobStore, identity: StoreIdentity,
-        job_types: JobTypes, children: ChildRunner, clock: Clock,
+        job_types: JobTypes, children: ChildRunner, clock: Clock, files: ProjectFiles,
         chance: random.Random | None = None,
     ) -> None:  # fmt: skip
         """Build the parts; nothing runs yet."""
@@ -108,6 +109,7 @@ class Engine:
             job_types=job_types,
             retention=retention,
         )
+        self.projects = Projects(store, self.board, files, settings.project_retention_seconds)
         self._errands = Errands(self.board, self._ledger)
         self.idleness = Idleness(self.board, lambda: not self._errands.are_done)
 
@@ -131,12 +133,14 @@ class Engine:
         await self.scheduler.start()
         await self._waiting_room.start()
         await self._janitor.start()
+        await self.projects.start()
         return recovery
 
     async def stop(self, grace_seconds: float) -> None:
         """Start nothing new, let runs end within the grace time, interrupt the rest."""
         self.manager.begin_stop()
         await self.scheduler.stop()
+        await self.projects.stop()
         await self._janitor.stop()
         await self._executor.stop(grace_seconds)
         await self._resources.stop()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,6 +129,8 @@ class ProjectCopy:
 
     def _prepare(self) -> None:
         make_private_directory(self._directory)
+        # The time of the last sync, which says whether anybody still uses the copy.
+        os.utime(self._directory)
         for left in self._directory.glob(f"{WORK_PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
         for left in _locks_and_leftovers(self.repository):

@@ -30,7 +30,14 @@ from cidx_jobs.handlers.remotes import Remote, RemoteRules
 from cidx_jobs.handlers.sync_options import SyncOptions, make_admit
 from cidx_jobs.handlers.sync_record import ProjectRecord, make_note
 from cidx_jobs.handlers.validation import validate_and_publish
-from cidx_jobs.interfaces import Clock, IndexDraft, Indexer, JobContext, JobStore
+from cidx_jobs.interfaces import (
+    Clock,
+    IndexDraft,
+    Indexer,
+    JobContext,
+    JobStore,
+    ProjectFiles,
+)
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.indexing import IndexState, TreeChanges
@@ -54,6 +61,7 @@ class SyncParts:
     indexer: Indexer
     git: Git
     clock: Clock
+    files: ProjectFiles
     rules: RemoteRules
     resolve: Resolve
 
@@ -65,6 +73,7 @@ def make_repository_sync(
     children: Children,
     clock: Clock,
     *,
+    files: ProjectFiles,
     resolve: Resolve = resolve_host,
     low_speed_seconds: float = LOW_SPEED_SECONDS,
 ) -> JobType:
@@ -76,6 +85,7 @@ def make_repository_sync(
         indexer: keeps the index.
         children: starts git.
         clock: for the times of the phases.
+        files: where others remove projects.
         resolve: gives the addresses of a host name.
         low_speed_seconds: a remote that sends nearly nothing for so long has failed.
     """
@@ -86,6 +96,7 @@ def make_repository_sync(
         indexer=indexer,
         git=Git(children, credentials=credentials, low_speed_seconds=low_speed_seconds),
         clock=clock,
+        files=files,
         rules=RemoteRules.of(settings),
         resolve=resolve,
     )
@@ -125,6 +136,7 @@ class _SyncRun:
         self._phases.plan(weigh_phases(names, project.phase_seconds))
         async with self._phases.enter(PREPARING):
             remote = self._parts.rules.read(self._options.repository_url or "")
+            await self._parts.files.settle(self._job.user_id, self._job.project_id)
             await self._copy.prepare()
             before = await self._load_index_state()
         target = await self._sync_git(remote, before)

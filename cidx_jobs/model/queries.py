@@ -115,6 +115,10 @@ class Project:
     phase_seconds: JsonObject = attrs.field(factory=dict)
     """How long each phase took in the last sync; the weights of the next one come from it."""
 
+    def without_copy(self) -> "Project":
+        """Give what is known once copy and index are removed: all but their sizes."""
+        return attrs.evolve(self, files_indexed=None, repository_bytes=None, index_bytes=None)
+
 
 @attrs.frozen(kw_only=True)
 class Token:

@@ -117,12 +117,6 @@ class CommandIndexer:
         del user_id, text, limit, path_prefix
         raise NotIndexedError(project_id)
 
-    async def delete(self, user_id: UserId, project_id: ProjectId) -> None:
-        """Remove the files of a project; what the program keeps elsewhere is its own."""
-        place = project_directory(self._directory, user_id, project_id)
-        await self._known.do(FileTree(place / "tree").remove_all)
-        await self._known.delete(user_id, project_id)
-
     async def close(self) -> None:
         """Let go of threads."""
         await self._known.close()

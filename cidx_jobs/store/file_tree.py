@@ -78,11 +78,6 @@ class FileTree:
             if directory == self.root or not _is_removed(directory):
                 return
 
-    def remove_all(self) -> None:
-        """Remove the directory."""
-        shutil.rmtree(self.root, ignore_errors=True)
-        self._mark.unlink(missing_ok=True)
-
     def _directory(self, parts: list[str]) -> Path:
         place = self.root
         for part in parts:

@@ -88,10 +88,6 @@ class FtsIndexer:
         finally:
             search.stop()
 
-    async def delete(self, user_id: UserId, project_id: ProjectId) -> None:
-        """Remove the index of a project; no error when there is none."""
-        await self.do(self._files(user_id, project_id).remove_all)
-
     async def do(self, work: Callable[[], T]) -> T:
         """Run *work*, which blocks, in one of the reading threads."""
         if self._readers is None:

@@ -5,7 +5,6 @@ A database is never renamed onto another's name: what is left of the other's wri
 be taken for its own.
 """
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -70,14 +69,6 @@ class IndexFiles:
         for path in self._directory.glob(f"{_PREFIX}*"):
             if str(path).removesuffix("-wal").removesuffix("-shm") not in kept:
                 path.unlink(missing_ok=True)
-
-    def remove_all(self) -> None:
-        """Remove every index of the project."""
-        self._pointer.unlink(missing_ok=True)
-        for path in self._directory.glob(f"{_PREFIX}*"):
-            path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self._directory.rmdir()
 
     def _read_pointer(self) -> str | None:
         try:

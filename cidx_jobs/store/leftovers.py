@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from cidx_jobs.model.ids import JobId, is_job_id
-from cidx_jobs.settings import WORK_PREFIX, DataDirectory
+from cidx_jobs.settings import REMOVED_PREFIX, WORK_PREFIX, DataDirectory
 from cidx_jobs.store.index_files import IndexFiles, remove
 
 _DRAFT_OF_INDEX = re.compile(r"index-([0-9a-f-]{36})\.[0-9]+\.db")
@@ -47,6 +47,8 @@ def _find_nobodys(directory: DataDirectory) -> Iterator[Path]:
     for file in (directory.server_file, directory.admin_token):
         # Written under the process's id first, then renamed (`web.files`).
         yield from directory.root.glob(f"{file.name}.[0-9]*")
+    for places in (directory.projects, directory.programs):
+        yield from places.glob(f"{REMOVED_PREFIX}*")
     yield from directory.projects.glob(f"*/{WORK_PREFIX}*")
     yield from directory.projects.glob("*/index.next")
 

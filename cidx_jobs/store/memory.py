@@ -239,9 +239,17 @@ class MemoryPersistence:
         )
 
     async def delete_project(self, user_id: UserId, project_id: ProjectId) -> None:
-        """Forget a project; no error when there is none."""
+        """Forget a project without a job in its line; no error when there is none."""
         self._check_open()
-        self._projects.pop((user_id, project_id), None)
+        if not self._table.has_line(user_id, project_id):
+            self._projects.pop((user_id, project_id), None)
+
+    async def forget_copy(self, user_id: UserId, project_id: ProjectId) -> None:
+        """Forget the sizes of a project without a job in its line."""
+        self._check_open()
+        key = (user_id, project_id)
+        if key in self._projects and not self._table.has_line(*key):
+            self._projects[key] = self._projects[key].without_copy()
 
     async def save_token(self, token: Token) -> None:
         """Store a token, new or changed."""

@@ -68,6 +68,10 @@ class JobTable:
             undo.append(lambda: self.jobs.__setitem__(job.job_id, known))
         self.jobs[job.job_id] = job
 
+    def has_line(self, user_id: UserId, project_id: ProjectId) -> bool:
+        """Tell whether an exclusive job of the project is not final."""
+        return any((user_id, project_id, place) in self._places for place in Place)
+
     def _move_place(self, before: Job | None, change: Change, undo: list[_Undo]) -> None:
         after = change.job
         old, new = _place_of(before), _place_of(after)

@@ -234,8 +234,12 @@ class JobPersistence:
         return await self._search(lambda db: lookups.list_projects(db, user_id))
 
     async def delete_project(self, user_id: UserId, project_id: ProjectId) -> None:
-        """Forget a project; no error when there is none."""
+        """Forget a project without a job in its line; no error when there is none."""
         await self._write(partial(upkeep.delete_project, user_id=user_id, project_id=project_id))
+
+    async def forget_copy(self, user_id: UserId, project_id: ProjectId) -> None:
+        """Forget the sizes of a project without a job in its line."""
+        await self._write(partial(upkeep.forget_copy, user_id=user_id, project_id=project_id))
 
     async def save_token(self, token: Token) -> None:
         """Store a token, new or changed."""

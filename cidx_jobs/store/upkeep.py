@@ -16,7 +16,20 @@ created_at = excluded.created_at, expires_at = excluded.expires_at,
 last_used_at = excluded.last_used_at, label = excluded.label
 """
 _DELETE_ACCESS = "DELETE FROM tokens WHERE token_id = ?"
-_DELETE_PROJECT = "DELETE FROM projects WHERE user_id = ? AND project_id = ?"
+# A line never stands without a head but for the moment in which a follower moves up.
+_IS_IDLE = """
+user_id = :user_id AND project_id = :project_id
+AND NOT EXISTS (SELECT 1 FROM jobs
+WHERE user_id = :user_id AND project_id = :project_id AND place = 'head')
+AND NOT EXISTS (SELECT 1 FROM jobs
+WHERE user_id = :user_id AND project_id = :project_id AND place = 'follower')
+"""
+# S608: the condition is the constant above.
+_DELETE_PROJECT = f"DELETE FROM projects WHERE {_IS_IDLE}"  # noqa: S608
+_FORGET_COPY = f"""
+UPDATE projects SET files_indexed = NULL, repository_bytes = NULL, index_bytes = NULL
+WHERE {_IS_IDLE}
+"""  # noqa: S608
 _SAVE_CONTROLS = """
 INSERT INTO controls (id, limits, pauses) VALUES (1, ?, ?)
 ON CONFLICT (id) DO UPDATE SET limits = excluded.limits, pauses = excluded.pauses
@@ -50,8 +63,13 @@ def delete_token(transaction: Transaction, token_id: str) -> bool:
 
 
 def delete_project(transaction: Transaction, user_id: str, project_id: str) -> None:
-    """Delete what is known of a project."""
-    transaction.execute(_DELETE_PROJECT, (user_id, project_id))
+    """Delete what is known of a project that is idle."""
+    transaction.execute(_DELETE_PROJECT, {"user_id": user_id, "project_id": project_id})
+
+
+def forget_copy(transaction: Transaction, user_id: str, project_id: str) -> None:
+    """Delete the sizes of a project that is idle."""
+    transaction.execute(_FORGET_COPY, {"user_id": user_id, "project_id": project_id})
 
 
 def save_controls(transaction: Transaction, controls: Row) -> None:

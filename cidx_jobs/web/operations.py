@@ -123,6 +123,14 @@ _OTHER_OPERATIONS: Mapping[str, Operation] = {
         ),
         errors=("project_not_found",),
     ),
+    "DELETE /projects/{project_id}": Operation(
+        name="removeProject",
+        group="projects",
+        summary="Remove one of the caller's projects: its copy, its index, what is known of it.",
+        about="Its jobs stay until their time is over. A later sync, with the URL, begins anew.",
+        replies=(Reply(status=204, about="It is gone."),),
+        errors=("project_not_found", "project_busy"),
+    ),
     "GET /projects/{project_id}/search": Operation(
         name="searchProject",
         group="projects",

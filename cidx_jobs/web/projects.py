@@ -5,6 +5,7 @@ from aiohttp import web
 from cidx_jobs.model.errors import (
     InvalidParameterError,
     ProjectNotFoundError,
+    StoppingError,
     ValidationError,
 )
 from cidx_jobs.model.ids import ProjectId, is_project_id
@@ -35,6 +36,18 @@ async def get_project(call: Call) -> web.Response:
     """Give what is known of one of the caller's projects."""
     Query(call.request, ())
     return call.answer(ProjectDocument.of(await _load_project(call)))
+
+
+async def remove(call: Call) -> web.Response:
+    """Remove one of the caller's projects: its copy, its index, and what is known of it."""
+    Query(call.request, ())
+    text = call.request.match_info["project_id"]
+    if not is_project_id(text):
+        raise ProjectNotFoundError(text)
+    if not call.api.jobs.is_open:
+        raise StoppingError
+    await call.api.jobs.remove_project(call.user_id, text)
+    return call.answer_nothing()
 
 
 async def search(call: Call) -> web.Response:

@@ -31,6 +31,7 @@ API_ROUTES: Sequence[Route] = (
     Route("GET", "/job-types", "read", service.list_job_types),
     Route("GET", "/projects", "read", projects.list_projects),
     Route("GET", "/projects/{project_id}", "read", projects.get_project),
+    Route("DELETE", "/projects/{project_id}", "write", projects.remove),
     Route("GET", "/projects/{project_id}/search", "read", projects.search),
     Route("GET", "/admin/doctor", "admin", doctor.examine),
     Route("GET", "/admin/stats", "admin", admin.get_stats),

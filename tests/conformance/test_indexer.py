@@ -408,18 +408,6 @@ async def test_an_error_of_the_source_comes_out(indexer: Indexer) -> None:
         assert (await draft.compare([], MAX_FILE_BYTES)).total == 0
 
 
-async def test_a_deleted_index_is_gone(indexer: Indexer, tmp_path: Path) -> None:
-    """Deleting removes all files; deleting again is fine."""
-    await index(indexer, {"a": "one"})
-
-    await indexer.delete(ALICE, PROJECT)
-    await indexer.delete(ALICE, PROJECT)
-
-    with pytest.raises(NotIndexedError):
-        await find(indexer, "one")
-    assert list((tmp_path / "projects").rglob("*.db")) == []
-
-
 async def test_an_indexer_can_be_used_after_its_close(indexer: Indexer) -> None:
     """Closing lets go of threads; what comes later takes new ones."""
     await index(indexer, {"a": "one"})

@@ -639,6 +639,35 @@ async def test_projects_come_back_as_they_were_stored(jobs: JobStore) -> None:
     assert await jobs.load_project(ALICE, CODE) is None
 
 
+@pytest.mark.parametrize("place", [Place.HEAD, Place.FOLLOWER])
+async def test_a_project_with_a_job_in_its_line_is_not_forgotten(
+    jobs: JobStore, place: Place
+) -> None:
+    """A job that was submitted while its project was removed finds its url and branch."""
+    await jobs.save_project(PROJECT)
+    await store(jobs, submitted(place=place))
+
+    await jobs.delete_project(ALICE, CODE)
+    await jobs.forget_copy(ALICE, CODE)
+
+    assert await jobs.load_project(ALICE, CODE) == PROJECT
+
+
+async def test_the_sizes_of_a_project_can_be_forgotten(jobs: JobStore) -> None:
+    """Of that project alone; the rest stays for its next sync. Also when there is none."""
+    other = attrs.evolve(PROJECT, user_id=UserId("bob"))
+    await jobs.save_project(PROJECT)
+    await jobs.save_project(other)
+    done = await store_running(jobs, place=Place.HEAD)
+    await jobs.save_changes([completed(done)])
+
+    await jobs.forget_copy(ALICE, CODE)
+    await jobs.forget_copy(ALICE, ProjectId("none"))
+
+    kept = attrs.evolve(PROJECT, files_indexed=None, repository_bytes=None, index_bytes=None)
+    assert list(await jobs.list_projects(None)) == [kept, other]
+
+
 async def test_a_submit_sets_url_and_branch_and_keeps_the_rest(jobs: JobStore) -> None:
     """What the last sync learned is not lost by the next submit."""
     await jobs.save_project(PROJECT)

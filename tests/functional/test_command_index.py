@@ -185,11 +185,11 @@ async def test_a_torn_tree_is_made_anew(syncs: Syncs, repository: Repository, lo
     assert "CIDXJ_FULL=1" in (log / "told").read_text()
 
 
-async def test_deleting_removes_the_files(syncs: Syncs, repository: Repository) -> None:
-    """A deleted project leaves no files."""
+async def test_a_removed_project_leaves_no_files(syncs: Syncs, repository: Repository) -> None:
+    """Those for the program go with the copy."""
     await syncs.sync(repository.url)
 
-    await syncs.jobs.indexer.delete(ALICE, PROJECT)
+    await syncs.jobs.remove_project(ALICE, PROJECT)
 
     assert not tree_of(syncs).exists()
     assert await syncs.jobs.indexer.load_state(ALICE, PROJECT) is None

@@ -16,6 +16,7 @@ from cidx_jobs.model.job import Job, JobStatus
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.index import FtsIndexer
 from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.project_directories import ProjectDirectories
 from cidx_jobs.system import JobSystem
 from tests.git_server import GitServer, serving_git
 from tests.sync_kit import Repository, Syncs, sync_settings
@@ -68,6 +69,7 @@ def sync_type(settings: Settings, store: MemoryPersistence) -> JobType:
         FtsIndexer(projects),
         Children("test:1"),
         SystemClock(),
+        files=ProjectDirectories(DataDirectory(settings.data_dir)),
         resolve=resolve,
         low_speed_seconds=1,
     )
@@ -223,7 +225,13 @@ async def test_a_public_name_must_lead_outside(
     store = MemoryPersistence()
     children = Children("test:1")
     sync = make_repository_sync(
-        settings, store, FtsIndexer(settings.data_dir), children, SystemClock(), resolve=lead
+        settings,
+        store,
+        FtsIndexer(settings.data_dir),
+        children,
+        SystemClock(),
+        files=ProjectDirectories(DataDirectory(settings.data_dir)),
+        resolve=lead,
     )
     async with JobSystem(settings, [sync], persistence=store) as jobs:
         job = await Syncs(jobs).sync("https://inside.example.com/code")

@@ -14,6 +14,7 @@ from cidx_jobs.model.job import JobStatus
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.index import FtsIndexer
 from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.project_directories import ProjectDirectories
 from cidx_jobs.system import JobSystem
 from tests.sync_kit import Repository, Syncs, sync_settings
 
@@ -58,7 +59,13 @@ async def syncs(settings: Settings, log: Path) -> AsyncIterator[Syncs]:
     store = MemoryPersistence()
     indexer = FtsIndexer(DataDirectory(settings.data_dir).projects)
     sync = make_repository_sync(
-        settings, store, indexer, Children("test:1"), SystemClock(), resolve=resolve
+        settings,
+        store,
+        indexer,
+        Children("test:1"),
+        SystemClock(),
+        files=ProjectDirectories(DataDirectory(settings.data_dir)),
+        resolve=resolve,
     )
     async with JobSystem(settings, [sync], persistence=store) as jobs:
         yield Syncs(jobs)

@@ -19,6 +19,8 @@ NOBODYS = (
     "projects/aa/run-1/objects/pack",
     "projects/aa/run-1.old/HEAD",
     "projects/aa/index.next",
+    "projects/removed-bb.0123/repo.git/HEAD",
+    "programs/removed-bb.4567/tree/a.txt",
     f"projects/aa/index-{FINISHED}.2.db",
     f"projects/aa/index-{FINISHED}.2.db-wal",
 )
@@ -62,7 +64,7 @@ def test_what_nobody_goes_on_with_is_swept(directory: DataDirectory) -> None:
     left = {path.relative_to(directory.root) for path in directory.root.rglob("*")}
     assert {Path(name) for name in KEPT} <= left
     assert not {Path(name) for name in NOBODYS} & left
-    assert swept == 7
+    assert swept == 9
 
 
 def test_a_new_directory_has_nothing_to_sweep(tmp_path: Path) -> None:
