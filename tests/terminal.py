@@ -10,6 +10,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 WAIT_SECONDS = 20.0
 """How long a test waits for what should be seen at once."""
@@ -27,10 +28,22 @@ class Terminal:
         self._master, slave = pty.openpty()
         self.resize(columns, rows)
         self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True
+            # `login_tty` begins a session that the terminal controls, and makes it all three.
+            command,
+            env=env,
+            pass_fds=(slave,),
+            preexec_fn=lambda: os.login_tty(slave),  # noqa: PLW1509 - system calls, no locks
         )
         os.close(slave)
         self.output = ""
+
+    def __enter__(self) -> Self:
+        """Be closed at the end of a block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
 
     def resize(self, columns: int, rows: int = 24) -> None:
         """Give the terminal another size."""
@@ -63,7 +76,13 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        os.close(self._master)
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the terminal, as somebody does who closes its window."""
+        master, self._master = self._master, -1
+        if master >= 0:
+            os.close(master)
 
     def drawn(self) -> list[str]:
         """Give every line that was drawn or written, without what moves the cursor."""

@@ -5,11 +5,13 @@ import contextlib
 import io
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -76,14 +78,29 @@ class Server:
         return job_id
 
 
-def watch_from_the_start(server: Server, *options: str, columns: int) -> tuple[str, Terminal]:
-    """Watch a job in a terminal that was there before the job began; give its id, too."""
-    wanted = [part for option in options for part in ("-o", option)]
-    held = server.cli("submit", "steps", "-p", "p", *wanted, "--hold", "--json").json["job_id"]
-    terminal = Terminal([*CLI, "watch", held], server.env, columns=columns)
-    terminal.read_until("held")
-    asyncio.run(release(server, held))
-    return held, terminal
+class Shown:
+    """A job watched in terminals that were there before it began, of several widths."""
+
+    def __init__(
+        self, server: Server, let_end: Path, *options: str, widths: Sequence[int]
+    ) -> None:
+        """Watch it until each terminal has shown a file; it ends once *let_end* exists."""
+        wanted = [part for option in (*options, f"until={let_end}") for part in ("-o", option)]
+        submitted = server.cli("submit", "steps", "-p", "p", *wanted, "--hold", "--json")
+        self.job_id: str = submitted.json["job_id"]
+        watch = [*CLI, "watch", self.job_id]
+        with contextlib.ExitStack() as stack:
+            self.terminals = {
+                columns: stack.enter_context(Terminal(watch, server.env, columns=columns))
+                for columns in widths
+            }
+            for terminal in self.terminals.values():
+                terminal.read_until("held")
+            asyncio.run(release(server, self.job_id))
+            for terminal in self.terminals.values():
+                terminal.read_until("walking.*(py|evil).*\r")
+            let_end.touch()
+            self.codes = [terminal.finish() for terminal in self.terminals.values()]
 
 
 async def release(server: Server, job_id: str) -> None:
@@ -95,7 +112,16 @@ async def release(server: Server, job_id: str) -> None:
 def clean_environment() -> dict[str, str]:
     """Give an environment without anybody's settings of ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CIDX_")}
-    return kept | {"TERM": "xterm", "PYTHONPATH": str(ROOT)}
+    # No test here speaks TLS, and reading all certificates is a third of a command's start.
+    return kept | {"TERM": "xterm", "PYTHONPATH": str(ROOT), "SSL_CERT_FILE": os.devnull}
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until something holds that nobody tells of."""
+    until = time.monotonic() + WAIT_SECONDS
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def run_here(arguments: tuple[str, ...], env: Mapping[str, str]) -> Done:
@@ -140,11 +166,12 @@ def start_server(folder: Path, **settings: str) -> Server:
             stderr=stream,
         )
     file = data_dir / "server.json"
-    until = time.monotonic() + WAIT_SECONDS
-    while not file.exists():
+
+    def is_ready() -> bool:
         assert process.poll() is None, log.read_text("utf-8")
-        assert time.monotonic() < until, log.read_text("utf-8")
-        time.sleep(0.02)
+        return file.exists()
+
+    eventually(is_ready)
     url = json.loads(file.read_text("utf-8"))["url"]
     return Server(process, url, data_dir, env | {"CIDX_JOBS_SERVER": url})
 
@@ -193,9 +220,14 @@ def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     assert stop_server(server) == 0
 
 
-def test_a_repository_is_synced_and_searched(server: Server, repository: Path) -> None:
+@pytest.fixture(scope="module")
+def synced(server: Server, repository: Path) -> Done:
+    """Sync the repository for the first time, as the project ``sample``."""
+    return server.cli("sync", "sample", "--url", str(repository))
+
+
+def test_a_repository_is_synced_and_searched(server: Server, synced: Done) -> None:
     """Sync, list, status, events, search: the whole way, in words and as documents."""
-    synced = server.cli("sync", "sample", "--url", str(repository))
     latest = server.cli("status", "@latest", "--json").json
     again = server.cli("sync", "sample", "--json")
     hits = server.cli("search", "sample", "needle = 1", "--json").json["hits"]
@@ -210,6 +242,8 @@ def test_a_repository_is_synced_and_searched(server: Server, repository: Path) -
         f"file_{number}.py" for number in range(10, 20)
     ]
     assert words.out == "file_19.py:1: NEEDLE = 19\n"
+    projects = server.cli("project", "list").out.splitlines()
+    assert projects[1].split()[2] == "20"
     assert server.cli("status", latest["job_id"][:18]).code == 0
     assert latest["job_id"] in server.cli("list", "--project", "sample").out
 
@@ -236,16 +270,18 @@ def test_the_log_of_a_job_is_shown_whole(server: Server) -> None:
         (["submit", "fails", "-p", "p", "--watch"], 1),
         (["status", "019a0000-0000-7000-8000-000000000001"], 7),
         (["search", "no_such_project", "text"], 7),
+        (["project", "remove", "no_such_project"], 7),
         (["search", "sample", "ab"], 1),
         (["retry", "@latest"], 8),
     ],
     ids=lambda value: str(value) if isinstance(value, int) else " ".join(value),
 )
+@pytest.mark.usefixtures("synced")
 def test_what_goes_wrong_has_its_code(
     server: Server, repository: Path, arguments: list[str], code: int
 ) -> None:
     """With one line on what happened, and one JSON document when that is asked for."""
-    server.cli("sync", "sample", "--url", str(repository), "--branch", "main")
+    server.cli("wait", server.submit("steps", "count=0"))  # the latest has completed
     given = [argument.format(repository=repository) for argument in arguments]
 
     done = server.cli(*given, "--json")
@@ -316,40 +352,72 @@ def test_a_timeout_leaves_the_job_or_cancels_it(server: Server) -> None:
     assert server.cli("cancel", left).code == 0
 
 
-@pytest.mark.parametrize("command", ["watch", "wait"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_command_and_not_the_job(
-    server: Server, command: str, number: signal.Signals, code: int
-) -> None:
+SIGNALS = {
+    ("watch", signal.SIGINT): 130,
+    ("watch", signal.SIGTERM): 143,
+    ("wait", signal.SIGINT): 130,
+    ("wait", signal.SIGTERM): 143,
+}
+
+
+def test_a_signal_ends_the_command_and_not_the_job(server: Server) -> None:
     """Without a traceback; after Ctrl-C `watch` says how to come back."""
     job_id = server.submit("steps", "count=1000")
-    process = server.start(command, job_id)
-    assert process.stderr is not None
-    if command == "watch":
-        process.stderr.readline()
-    else:
-        time.sleep(1)  # it says nothing by which one could tell that it waits
-    process.send_signal(number)
-    _, err = process.communicate(timeout=WAIT_SECONDS)
+    processes = {case: server.start(case[0], job_id) for case in SIGNALS}
+    eventually(lambda: server.cli("admin", "stats", "--json").json["waiters"] == len(SIGNALS))
+    for (_, number), process in processes.items():
+        process.send_signal(number)
+    errors = {
+        case: process.communicate(timeout=WAIT_SECONDS)[1] for case, process in processes.items()
+    }
 
-    assert process.returncode == code
-    assert "Traceback" not in err
-    assert (f"cidx-jobs watch {job_id}" in err) is (command == "watch" and number is signal.SIGINT)
+    assert {case: process.returncode for case, process in processes.items()} == SIGNALS
+    assert "Traceback" not in "".join(errors.values())
+    come_back = f"cidx-jobs watch {job_id}"
+    assert [case for case in SIGNALS if come_back in errors[case]] == [("watch", signal.SIGINT)]
     assert server.cli("status", job_id, "--json").json["status"] == "running"
     server.cli("cancel", job_id)
 
 
-@pytest.mark.parametrize("milliseconds", [60, 120, 200, 350])
-def test_ctrl_c_while_starting_has_no_traceback(server: Server, milliseconds: int) -> None:
-    """Whatever is being imported just then."""
-    process = server.start("watch", "@latest")
-    time.sleep(milliseconds / 1000)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=WAIT_SECONDS)
+PAUSE = """
+import os, sys
 
-    assert process.returncode in {0, 1, 5, 6, 130}  # done before, or interrupted
-    # Before the first line of ours the interpreter's own start may say what it was doing.
-    assert "cidx_jobs/cli" not in err
+class Pause:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["PAUSE_AT"]:
+            sys.meta_path.remove(self)
+            print("paused", flush=True)
+            sys.stdin.read()
+
+sys.meta_path.insert(0, Pause())
+"""
+
+
+def test_ctrl_c_while_starting_has_no_traceback(server: Server, tmp_path: Path) -> None:
+    """Whatever is being imported just then, from the first thing that is not there at once."""
+    (tmp_path / "sitecustomize.py").write_text(PAUSE, "utf-8")
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    modules = ("click", "cidx_jobs.cli.commands", "cidx_jobs.cli.watching", "aiohttp")
+    processes = [
+        subprocess.Popen(
+            [*CLI, "watch", "@latest"],
+            env={**server.env, "PYTHONPATH": path, "PAUSE_AT": module},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for module in modules
+    ]
+    ends = []
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "paused\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=WAIT_SECONDS)
+        ends.append((process.returncode, err))
+
+    assert ends == [(130, "")] * len(modules)
 
 
 def test_a_reader_that_goes_away_is_no_catastrophe(server: Server) -> None:
@@ -365,23 +433,19 @@ def test_a_reader_that_goes_away_is_no_catastrophe(server: Server) -> None:
     assert err == ""
 
 
-@pytest.mark.parametrize("columns", [40, 80, 200])
-def test_the_live_line_fits_the_terminal(server: Server, columns: int) -> None:
+def test_the_live_line_fits_the_terminal(server: Server, tmp_path: Path) -> None:
     """Bar, percent and phase in one line that is drawn over itself; a report at the end."""
-    job_id, terminal = watch_from_the_start(server, "count=40", columns=columns)
-    try:
-        code = terminal.finish()
-    finally:
-        terminal.close()
+    shown = Shown(server, tmp_path / "end", "count=40", widths=(40, 80, 200))
 
-    live = [line for line in terminal.drawn() if line.startswith("[")]
-    assert code == 0
-    assert len(live) >= 2
-    assert all(cells(line) < columns for line in live)
-    assert all("% walking" in line for line in live[1:])
-    assert any("file_0" in line or ".py" in line for line in live)
-    assert f"job {job_id} " in terminal.output
-    assert "  phases      walking" in terminal.output
+    assert shown.codes == [0, 0, 0]
+    for columns, terminal in shown.terminals.items():
+        live = [line for line in terminal.drawn() if line.startswith("[")]
+        assert len(live) >= 2
+        assert all(cells(line) < columns for line in live)
+        assert all("% walking" in line for line in live[1:])
+        assert any("file_0" in line or ".py" in line for line in live)
+        assert f"job {shown.job_id} " in terminal.output
+        assert "  phases      walking" in terminal.output
 
 
 def test_the_live_line_follows_a_resize(server: Server) -> None:
@@ -405,84 +469,86 @@ def test_the_live_line_follows_a_resize(server: Server) -> None:
     assert all(cells(line) < 40 for line in after)
 
 
-def test_hostile_names_do_not_reach_the_terminal(server: Server) -> None:
+def test_hostile_names_do_not_reach_the_terminal(server: Server, tmp_path: Path) -> None:
     """A file name with terminal codes and a bidi override is shown escaped."""
     name = json.dumps("evil\x1b[2J\u202egpj.py")
-    _, terminal = watch_from_the_start(server, "count=30", f"item={name}", columns=120)
-    try:
-        terminal.finish()
-    finally:
-        terminal.close()
+    shown = Shown(server, tmp_path / "end", "count=2", f"item={name}", widths=(120,))
 
-    assert "evil\\x1b[2J\\u202egpj.py" in terminal.output
-    assert "\x1b[2J" not in terminal.output
-    assert "\u202e" not in terminal.output
+    output = shown.terminals[120].output
+    assert "evil\\x1b[2J\\u202egpj.py" in output
+    assert "\x1b[2J" not in output
+    assert "\u202e" not in output
 
 
-@pytest.mark.parametrize(("no_color", "is_plain"), [("", False), ("1", True)])
-def test_colours_can_be_switched_off(server: Server, no_color: str, *, is_plain: bool) -> None:
+def test_colours_can_be_switched_off(server: Server) -> None:
     """A terminal gets the status in its colour, unless NO_COLOR is set."""
     job_id = server.submit("steps", "count=0")
     server.cli("wait", job_id)
-    env = {**server.env, "NO_COLOR": no_color}
-    terminal = Terminal([*CLI, "status", job_id], env, columns=80)
-    try:
-        terminal.finish()
-    finally:
-        terminal.close()
+    status = [*CLI, "status", job_id]
+    with (
+        Terminal(status, {**server.env, "NO_COLOR": ""}, columns=80) as coloured,
+        Terminal(status, {**server.env, "NO_COLOR": "1"}, columns=80) as plain,
+    ):
+        coloured.finish()
+        plain.finish()
 
-    assert ("\x1b[32mcompleted" in terminal.output) is not is_plain
+    assert "\x1b[32mcompleted" in coloured.output
+    assert " completed" in plain.output
+    assert "\x1b" not in plain.output
     assert "\x1b" not in server.cli("status", job_id).out
 
 
-def watch_in_terminal(server: Server) -> Terminal:
-    """Submit a long job in a terminal and watch it, until its live line is there."""
-    terminal = Terminal(
-        [*CLI, "submit", "steps", "-p", "p", "-o", "count=1000", "--watch"],
-        server.env,
-        columns=80,
-    )
-    terminal.read_until("walking")
-    return terminal
+ANSWERS = {"y\n": 6, "n\n": 130, "\n": 130, "ctrl-c": 130}
 
 
-def test_ctrl_c_asks_and_yes_cancels(server: Server) -> None:
-    """The job's end is then awaited: exit code 6."""
-    terminal = watch_in_terminal(server)
-    try:
-        terminal.process.send_signal(signal.SIGINT)
-        terminal.read_until("Cancel the job")
-        terminal.type("y\n")
-        code = terminal.finish()
-    finally:
-        terminal.close()
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_a_terminal_that_closes_ends_the_command_and_not_the_job(
+    server: Server, is_ignored: bool
+) -> None:
+    """By its signal; and where that is ignored (nohup), by the first thing that is written."""
+    job_id = server.submit("steps", "count=1000")
+    watch = shlex.join([*CLI, "watch", job_id])
+    trap = "trap '' HUP;" if is_ignored else ""
+    shell = ["/bin/sh", "-c", f"{trap} exec {watch}"]
+    with Terminal(shell, server.env, columns=80) as terminal:
+        terminal.read_until("walking")
+        terminal.hang_up()
+        code = terminal.process.wait(WAIT_SECONDS)
 
-    assert code == 6
-    assert "cancelled" in terminal.output
-    assert "Traceback" not in terminal.output
+    assert code == (1 if is_ignored else -signal.SIGHUP)
+    assert server.cli("status", job_id, "--json").json["status"] == "running"
+    server.cli("cancel", job_id)
 
 
-@pytest.mark.parametrize("answer", ["n\n", "\n", "ctrl-c"])
-def test_ctrl_c_asks_and_anything_else_detaches(server: Server, answer: str) -> None:
-    """No, nothing, or a second Ctrl-C: the job goes on, and it is said how to come back."""
-    terminal = watch_in_terminal(server)
-    try:
-        terminal.process.send_signal(signal.SIGINT)
-        terminal.read_until("Cancel the job")
-        if answer == "ctrl-c":
+def test_ctrl_c_asks_whether_to_cancel(server: Server) -> None:
+    """Yes cancels, and the job's end is awaited: exit code 6.
+
+    No, nothing, or a second Ctrl-C: the job goes on, and it is said how to come back.
+    """
+    submit = [*CLI, "submit", "steps", "-p", "p", "-o", "count=1000", "--watch"]
+    with contextlib.ExitStack() as stack:
+        terminals = {
+            answer: stack.enter_context(Terminal(submit, server.env, columns=80))
+            for answer in ANSWERS
+        }
+        for answer, terminal in terminals.items():
+            terminal.read_until("walking")
             terminal.process.send_signal(signal.SIGINT)
-        else:
-            terminal.type(answer)
-        code = terminal.finish()
-    finally:
-        terminal.close()
-    job = server.cli("status", "@latest", "--json").json
+            terminal.read_until("Cancel the job")
+            if answer == "ctrl-c":
+                terminal.process.send_signal(signal.SIGINT)
+            else:
+                terminal.type(answer)
+        codes = {answer: terminal.finish() for answer, terminal in terminals.items()}
 
-    assert code == 130
-    assert f"cidx-jobs watch {job['job_id']}" in terminal.output
-    assert "Traceback" not in terminal.output
-    assert job["status"] == "running"
-    server.cli("cancel", job["job_id"])
+    assert codes == ANSWERS
+    assert "cancelled" in terminals.pop("y\n").output
+    for terminal in terminals.values():
+        assert "Traceback" not in terminal.output
+        named = re.search(r"cidx-jobs watch (\S+)", terminal.output)
+        assert named is not None
+        assert server.cli("status", named[1], "--json").json["status"] == "running"
+        server.cli("cancel", named[1])
 
 
 def test_a_server_that_restarts_is_sat_out(tmp_path: Path) -> None:
@@ -492,7 +558,8 @@ def test_a_server_that_restarts_is_sat_out(tmp_path: Path) -> None:
         "CIDX_JOBS_SHUTDOWN_GRACE_SECONDS": "0",
     }
     first = start_server(tmp_path, **settings)
-    job_id = first.submit("steps", "count=40")
+    let_end = tmp_path / "end"
+    job_id = first.submit("steps", f"until={let_end}")
     watcher = first.start("watch", job_id)
     assert watcher.stderr is not None
     watcher.stderr.readline()
@@ -508,6 +575,7 @@ def test_a_server_that_restarts_is_sat_out(tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
+        let_end.touch()
         out, err = watcher.communicate(timeout=WAIT_SECONDS)
     finally:
         second.terminate()
@@ -592,12 +660,24 @@ def test_a_start_that_is_refused_says_why(server: Server, tmp_path: Path) -> Non
     """One line and exit code 1: for a second owner, a port that is taken, a wrong setting."""
     port = server.url.rpartition(":")[2]
 
-    def serve(*arguments: str, **settings: str) -> Done:
-        return run_process("serve", *arguments, env=clean_environment() | settings)
+    def serve(*arguments: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [*CLI, "serve", *arguments],
+            cwd=ROOT,
+            env=clean_environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
-    owned = serve("--data-dir", str(server.data_dir), "--port", "0")
-    taken = serve("--data-dir", str(tmp_path / "d"), "--port", port)
-    wrong = serve(CIDX_JOBS_MAX_RUNNING_TOTAL="-1")
+    with (
+        serve("--data-dir", str(server.data_dir), "--port", "0") as owning,
+        serve("--data-dir", str(tmp_path / "d"), "--port", port) as taking,
+    ):
+        owned, taken = (
+            Done(process.wait(WAIT_SECONDS), "", process.communicate()[1])
+            for process in (owning, taking)
+        )
+    wrong = run_here(("serve",), clean_environment() | {"CIDX_JOBS_MAX_RUNNING_TOTAL": "-1"})
 
     assert owned.code == taken.code == wrong.code == 1
     assert str(server.data_dir) in owned.err
@@ -623,13 +703,22 @@ def test_a_start_that_is_refused_says_why(server: Server, tmp_path: Path) -> Non
     ids=" ".join,
 )
 def test_each_command_prints_one_document(server: Server, arguments: list[str]) -> None:
-    """As a process: exit code 0, one JSON document on stdout."""
+    """Exit code 0, one JSON document on stdout."""
     server.cli("wait", server.submit("steps", "count=0"))
 
-    done = run_process(*arguments, "--json", env=server.env)
+    done = server.cli(*arguments, "--json")
 
     assert done.code == 0
     assert isinstance(done.json, dict)
+
+
+def test_a_process_prints_the_same(server: Server) -> None:
+    """What holds for a command run in the tests' process holds for one of its own."""
+    server.cli("wait", server.submit("steps", "count=0"))
+
+    done = run_process("status", "@latest", "--json", env=server.env)
+
+    assert done == server.cli("status", "@latest", "--json")
 
 
 def test_help_imports_nothing_heavy() -> None:
