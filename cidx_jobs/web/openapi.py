@@ -66,7 +66,13 @@ _IDS: Mapping[str, tuple[str, Schema, str]] = MappingProxyType(
 )
 _OPEN = frozenset({"bad_request", "forbidden", "internal_error"})
 _KNOWN_CALLER = frozenset(
-    {"authentication_required", "rate_limited", "stopping", "storage_unavailable"}
+    {
+        "authentication_required",
+        "rate_limited",
+        "stopping",
+        "storage_unavailable",
+        "too_many_connections",
+    }
 )
 _OF_BODIES = frozenset(
     {

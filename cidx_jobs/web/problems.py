@@ -53,6 +53,7 @@ STATUSES: Mapping[str, tuple[int, str]] = MappingProxyType(
         "draining": (503, "The server takes no new jobs"),
         "stopping": (503, "The server is stopping"),
         "not_ready": (503, "The server is not ready"),
+        "too_many_connections": (503, "The server has too many connections"),
         "storage_unavailable": (503, "The server cannot write now"),
         "owner_lost": (503, "Another server owns the database"),
         "stale_version": (503, "Too many changes at a time"),
@@ -136,6 +137,20 @@ class TooManyStreamsError(UnavailableError):
     def __init__(self) -> None:
         """Build the one text there is."""
         super().__init__("too many streams are open; poll, or close one", retry_after_seconds=5)
+
+
+class TooManyConnectionsError(UnavailableError):
+    """The server has as many open connections as there may be."""
+
+    code = "too_many_connections"
+
+    def __init__(self, limit: int) -> None:
+        """Name the limit."""
+        super().__init__(
+            f"{limit} connections are open, and no more may be: try again later",
+            retry_after_seconds=5,
+            limit=limit,
+        )
 
 
 class RateLimitedError(UnavailableError):

@@ -53,6 +53,7 @@ _SAMPLES: tuple[CidxJobsError, ...] = (
     errors.DrainingError(),
     errors.StoppingError(),
     problems.NotReadyError(["draining"]),
+    problems.TooManyConnectionsError(12_000),
     errors.StorageUnavailableError(),
     errors.OwnerLostError("another server owns the database now"),
     errors.StaleVersionError(JOB_ID, 3),

@@ -7,6 +7,7 @@ up is torn down in ``finally``, in the reverse order.
 import asyncio
 import contextlib
 import importlib
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -21,7 +22,7 @@ from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
 from cidx_jobs.web.files import ensure_admin_token, remove_server_file, write_server_file
-from cidx_jobs.web.protocol import ProblemRunner
+from cidx_jobs.web.protocol import EXTRA_CONNECTIONS, ProblemRunner
 
 KEEPALIVE_SECONDS = 30.0
 """A connection that is idle, or has not brought a whole header, is closed after this time."""
@@ -30,6 +31,11 @@ SHUTDOWN_SECONDS = 2.0
 LINGER_SECONDS = 5.0
 """How long the rest of a body that nobody wants is still taken in."""
 
+MAX_CONNECTIONS = 12_000
+"""Those that long-poll are among them (`max_waiters_total`)."""
+
+_FILES_OF_OURS = 256
+_FEWEST = 16
 _BACKLOG = 1_024
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - looked up
 
@@ -42,6 +48,7 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 8095,
     unix_socket: Path | None = None,
+    max_connections: int = MAX_CONNECTIONS,
     handle_signals: bool = False,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
@@ -52,6 +59,7 @@ async def serve(
         host: the address to listen on.
         port: the port; 0 takes a free one.
         unix_socket: a socket file in place of host and port.
+        max_connections: further ones get a 503, or are closed at once.
         handle_signals: also end at SIGTERM or SIGINT; off, since beside others on a loop the
             signals are not ours.
         on_ready: called with the url once connections are taken.
@@ -61,7 +69,10 @@ async def serve(
         StartRefusedError: the data directory cannot be served.
     """
     stop = asyncio.Event()
-    async with listening(app, host=host, port=port, unix_socket=unix_socket) as url:
+    place = listening(
+        app, host=host, port=port, unix_socket=unix_socket, max_connections=max_connections
+    )
+    async with place as url:
         with _signals(stop.set) if handle_signals else contextlib.nullcontext():
             if on_ready is not None:
                 on_ready(url)
@@ -81,6 +92,7 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
     """
     jobs = JobSystem(settings, [*job_types, *load_job_types(settings.handlers)])
     stop = _Stop(jobs)
+    raise_file_limit(settings.max_connections)
     with _signals(stop.ask):
         app = create_app(jobs)
         async with jobs, _announced(jobs, app) as url:
@@ -94,15 +106,23 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
 
 @contextlib.asynccontextmanager
 async def listening(
-    app: web.Application, *, host: str, port: int, unix_socket: Path | None = None
+    app: web.Application,
+    *,
+    host: str,
+    port: int,
+    unix_socket: Path | None = None,
+    max_connections: int = MAX_CONNECTIONS,
 ) -> AsyncIterator[str]:
     """Take connections for the application; give the url.
+
+    No more of them than the system's limit of open files leaves room for.
 
     Raises:
         OSError: it cannot listen there.
     """
     runner = ProblemRunner(
         app,
+        max_connections=bound_connections(max_connections),
         access_log=None,
         keepalive_timeout=KEEPALIVE_SECONDS,
         shutdown_timeout=SHUTDOWN_SECONDS,
@@ -122,6 +142,27 @@ async def listening(
         await runner.cleanup()
         if unix_socket is not None:
             await asyncio.to_thread(unix_socket.unlink, missing_ok=True)
+
+
+def raise_file_limit(connections: int) -> None:
+    """Let the process have so many connections open, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + EXTRA_CONNECTIONS + _FILES_OF_OURS
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def bound_connections(wanted: int) -> int:
+    """Give how many connections there may be, so that files can still be opened beside them.
+
+    A server without descriptors could not even write its database.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return min(wanted, max(_FEWEST, soft - EXTRA_CONNECTIONS - _FILES_OF_OURS))
 
 
 def load_job_types(place: str | None) -> list[JobType]:
@@ -191,7 +232,11 @@ async def _announced(jobs: JobSystem, app: web.Application) -> AsyncIterator[str
     directory = DataDirectory(settings.data_dir)
     await ensure_admin_token(directory, jobs.persistence, jobs.clock)
     async with listening(
-        app, host=settings.host, port=settings.port, unix_socket=settings.unix_socket
+        app,
+        host=settings.host,
+        port=settings.port,
+        unix_socket=settings.unix_socket,
+        max_connections=settings.max_connections,
     ) as url:
         await write_server_file(directory, url)
         try:

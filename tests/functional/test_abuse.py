@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cidx_jobs.web import requests, server
+from cidx_jobs.web import protocol, requests, server
 from cidx_jobs.web.app import create_app
 from cidx_jobs.web.server import listening
 from tests.fakes import WAIT_SECONDS
@@ -17,9 +17,12 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @asynccontextmanager
-async def connected(house: House, count: int = 1) -> AsyncIterator[list[Connection]]:
+async def connected(
+    house: House, count: int = 1, most: int = 1_000
+) -> AsyncIterator[list[Connection]]:
     """Serve as the program does, and open connections to it."""
-    async with listening(create_app(house.jobs), host="127.0.0.1", port=0) as url:
+    app = create_app(house.jobs)
+    async with listening(app, host="127.0.0.1", port=0, max_connections=most) as url:
         port = int(url.rpartition(":")[2])
         made = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
         try:
@@ -36,6 +39,22 @@ def head(house: House, length: int, more: str = "") -> bytes:
         f"Authorization: Bearer {house.tokens['alice']}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {length}\r\n{more}\r\n"
     ).encode()
+
+
+def get(house: House, path: str) -> bytes:
+    """Give a request that leaves the connection open."""
+    token = house.tokens["alice"]
+    return f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+
+
+async def is_served(house: House, connection: Connection) -> bool:
+    """Tell whether the connection is answered, and stays open."""
+    connection[1].write(get(house, "/api/queue"))
+    async with asyncio.timeout(WAIT_SECONDS):
+        begin = await connection[0].readuntil(b"\r\n\r\n")
+        length = int(begin.partition(b"Content-Length: ")[2].partition(b"\r\n")[0])
+        await connection[0].readexactly(length)
+    return begin.startswith(b"HTTP/1.1 200") and b"Connection: close" not in begin
 
 
 async def answer_of(connection: Connection) -> tuple[int, dict[str, str], bytes]:
@@ -187,3 +206,66 @@ async def test_requests_in_a_row_are_answered_in_a_row(house: House) -> None:
             text = (await connection[0].read()).decode()
 
     assert [text.count(f"HTTP/1.1 {status}") for status in (422, 200)] == [1, 1]
+
+
+async def test_a_connection_too_many_is_told_so_and_the_others_go_on(house: House) -> None:
+    """503 with a time to come back, and the connection is closed; a free place is taken again."""
+    async with connected(house, 4, most=3) as (*served, extra):
+        before = [await is_served(house, one) for one in served]
+        extra[1].write(get(house, "/api/queue"))
+
+        status, headers, body = await answer_of(extra)
+
+        assert (status, json.loads(body)["code"]) == (503, "too_many_connections")
+        assert (headers["Connection"], headers["Retry-After"]) == ("close", "5")
+        assert SECURITY_HEADERS.items() <= headers.items()
+        assert before + [await is_served(house, one) for one in served] == [True] * 6
+        served[0][1].close()
+        port = served[1][1].get_extra_info("peername")[1]
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not await is_taken(house, port):  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.01)
+
+
+async def is_taken(house: House, port: int) -> bool:
+    """Open a connection, and tell whether it is served like any other."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        return await is_served(house, (reader, writer))
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(("path", "status"), [("/livez", 200), ("/readyz", 200), ("/docs", 503)])
+async def test_a_full_server_still_tells_how_it_is(house: House, path: str, status: int) -> None:
+    """Else it would be restarted for being busy; each such answer closes its connection."""
+    async with connected(house, 2, most=1) as (_, extra):
+        extra[1].write(get(house, path))
+
+        found, headers, _ = await answer_of(extra)
+
+    assert (found, headers["Connection"]) == (status, "close")
+
+
+async def test_connections_far_too_many_are_closed_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And those that are told so have little time to ask."""
+    monkeypatch.setattr(protocol, "EXTRA_CONNECTIONS", 2)
+    monkeypatch.setattr(protocol, "EXTRA_SECONDS", 0.1)
+    async with connected(house, 9, most=3) as connections:
+        served, extra = connections[:3], connections[3:]
+
+        async with asyncio.timeout(WAIT_SECONDS):
+            ends = [await end_of(reader) for reader, _ in extra]
+
+        assert ends == [b""] * 6
+        assert [await is_served(house, one) for one in served] == [True] * 3
+
+
+async def end_of(reader: asyncio.StreamReader) -> bytes:
+    """Read to the end; a connection that is reset has none."""
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b""

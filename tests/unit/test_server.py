@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.memory import MemoryPersistence
 from cidx_jobs.web.files import ensure_admin_token, remove_server_file, write_server_file
-from cidx_jobs.web.server import load_job_types
+from cidx_jobs.web.server import bound_connections, load_job_types, raise_file_limit
 from tests.fakes import FakeClock
 from tests.functional.slow_jobs import TYPES
 
@@ -74,3 +75,39 @@ async def test_the_server_file_is_replaced_whole(tmp_path: Path) -> None:
     assert told == {"url": "http://127.0.0.1:2", "pid": os.getpid()}
     assert not directory.server_file.exists()
     assert not draft.exists()
+
+
+@pytest.mark.parametrize(
+    ("soft", "wanted", "given"),
+    [(1_024, 12_000, 704), (1_024, 100, 100), (64, 12_000, 16), (resource.RLIM_INFINITY, 9, 9)],
+)
+def test_connections_leave_room_for_files(
+    monkeypatch: pytest.MonkeyPatch, soft: int, wanted: int, given: int
+) -> None:
+    """A server that is out of descriptors could not write its database."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, resource.RLIM_INFINITY))
+
+    assert bound_connections(wanted) == given
+
+
+@pytest.mark.parametrize(
+    ("limits", "changed"),
+    [
+        ((1_024, 4_096), [(4_096, 4_096)]),
+        ((1_024, 50_000), [(12_320, 50_000)]),
+        ((20_000, 50_000), []),
+        ((1_024, resource.RLIM_INFINITY), [(12_320, resource.RLIM_INFINITY)]),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), []),
+    ],
+)
+def test_the_limit_of_files_is_raised_as_far_as_is_needed(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], changed: list[tuple[int, int]]
+) -> None:
+    """Never lowered, and never beyond what the system lets."""
+    calls: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, both: calls.append(both))
+
+    raise_file_limit(12_000)
+
+    assert calls == changed
