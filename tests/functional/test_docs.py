@@ -1,32 +1,30 @@
 """What the README and the documentation show, runs: page by page, block by block, in order."""
 
-import asyncio
 import configparser
 import importlib
-import inspect
+import multiprocessing
 import os
 import re
 import shlex
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 import urllib.request
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import web
 
 from cidx_jobs import JobStatus
 from cidx_jobs.client import JobPollingEngine
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.store.persistence import JobPersistence
+from tests.example_runs import run_example
 from tests.functional.test_cli_server import clean_environment, git, run_here
-from tests.uvicorns import running_uvicorn
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 60.0
@@ -94,7 +92,7 @@ class Reader:
             case "python":
                 self._save(text)
                 if "\nasync def test_" not in text:
-                    self._run_python(self._translate(text))
+                    run_example(self._translate(text), self.folder)
             case "console":
                 for line in text.splitlines():
                     self._run_line(self._translate(line.partition(" #")[0].strip()))
@@ -116,14 +114,6 @@ class Reader:
     def _save(self, text: str) -> None:
         if name := FILE_NAME.match(text):
             (self.folder / name[1]).write_text(text, encoding="utf-8")
-
-    def _run_python(self, text: str) -> None:
-        names: dict[str, Any] = {"__name__": "example"}
-        exec(compile(text, "example", "exec"), names)  # noqa: S102 - our own documentation
-        if inspect.iscoroutinefunction(main := names.get("main")):
-            asyncio.run(main())
-        if app := names.get("app"):
-            asyncio.run(start_and_stop(app))
 
     def _run_line(self, line: str) -> None:
         if not line or line.startswith(NOT_RUN):
@@ -195,24 +185,10 @@ def run_program(words: list[str], folder: Path, env: Mapping[str, str]) -> str:
     return ended.stdout
 
 
-async def start_and_stop(app: Any) -> None:
-    """Run an application from its start to its end."""
-    if isinstance(app, web.Application):
-        runner = web.AppRunner(app)
-        try:
-            await runner.setup()
-        finally:
-            await runner.cleanup()
-    else:
-        async with running_uvicorn(app):
-            pass
-
-
 @pytest.fixture
 def reader(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     """Give a reader in an empty folder; what they started is stopped."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
     reader = Reader(tmp_path, repository)
     yield reader
     reader.close()
@@ -238,6 +214,30 @@ def test_the_tutorials_program_prints_what_the_tutorial_says(reader: Reader) -> 
     printed = run_program([sys.executable, "app.py"], reader.folder, reader.env)
 
     assert f"It prints `{printed.splitlines()[-1]}`" in page
+
+
+FAULTS = {
+    "it failed": "async def main():\n    raise ValueError('it failed')\n",
+    "Address already": "app = None\nraise OSError('Address already in use')\n",
+    "not done": "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"
+    "async def main():\n    import time\n    time.sleep(99)\n",
+    "without a word": "import os\nos._exit(0)\n",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("told", "text"), FAULTS.items(), ids=list(FAULTS))
+def test_an_example_that_fails_says_so_and_leaves_nothing(
+    told: str, text: str, tmp_path: Path
+) -> None:
+    """Also one that hangs, with a thread that never ends, does so in a process of its own."""
+    threads = threading.enumerate()
+
+    with pytest.raises(AssertionError, match=told):
+        run_example(text, tmp_path, wait_seconds=2.0 if told == "not done" else 30.0)
+
+    assert threading.enumerate() == threads
+    assert not [process for process in multiprocessing.active_children() if process.is_alive()]
 
 
 @pytest.mark.parametrize("command", ["make demo", "make test"])
