@@ -175,8 +175,8 @@ def fill(ballast: Path) -> None:
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Give the root of a small file system of its own.
+def small_disk(folder: Path, size: str = SIZE) -> Iterator[Path]:
+    """Give the root of a small file system of its own, of a *size* as mount takes it.
 
     Raises:
         SkippedError: this machine lets nobody mount one.
@@ -186,7 +186,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
     if shutil.which("mount") is None:
         message = "there is no mount here"
         raise SkippedError(message)
-    options = f"size={SIZE},mode=0700"
+    options = f"size={size},mode=0700"
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "torture", str(root)],
         capture_output=True,

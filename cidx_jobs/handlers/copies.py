@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,10 @@ _SOURCE_FILE = "cidx-source.json"
 _PRIVATE_FILE = 0o600
 _MAX_PACKS = 20
 _PACK_UP_SECONDS = 120.0
+# What has gathered is worth packing up when it takes this much, and twice what one pack takes.
+_MANY_BYTES = 64 * 1024 * 1024
+_PACKING_FILE = "cidx-packing"
+_TRY_AGAIN_SECONDS = 86_400.0
 # What may be the copy's own fault: then the remote gets a second chance with a new one.
 _MAY_BE_THE_COPY = {DAMAGED, NOT_GIT, UNRECOGNISED}
 _HEX_OF_SHA1 = 40
@@ -69,17 +74,21 @@ class ProjectCopy:
                 return Fetched(commit=head.commit, bytes_received=0)
             try:
                 return await self._fetch(self.repository, access, head, bounds, on_line)
-            except JobFailure as failure:
-                if failure.failure_code not in _MAY_BE_THE_COPY:
+            except BaseException as error:
+                # Half a pack may be large, and the disk may be full of it.
+                await asyncio.to_thread(self._remove_leftovers)
+                if not _may_be_the_copy(error):
                     raise
         return await self._clone(source, access, head, bounds, on_line)
 
     async def remember_indexed(self, commit: str) -> None:
         """Keep *commit* for the next comparison, and pack up what has gathered."""
         await self._git.point(self.repository, INDEXED_REF, commit)
-        if await asyncio.to_thread(self._count_packs) > _MAX_PACKS:
+        if await asyncio.to_thread(self._begin_packing):
+            # What cannot be packed up in time, or kills the server, is left alone for a day.
             with contextlib.suppress(JobFailure):
                 await self._git.pack_up(self.repository, _PACK_UP_SECONDS)
+                await asyncio.to_thread(self._packing.unlink, missing_ok=True)
 
     async def remove(self) -> None:
         """Remove the copy, so that the next run clones anew."""
@@ -133,6 +142,9 @@ class ProjectCopy:
         os.utime(self._directory)
         for left in self._directory.glob(f"{WORK_PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
+        self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
         for left in _locks_and_leftovers(self.repository):
             left.unlink(missing_ok=True)
 
@@ -151,12 +163,30 @@ class ProjectCopy:
         self._work.rename(self.repository)
         shutil.rmtree(self._work.with_suffix(".old"), ignore_errors=True)
 
-    def _count_packs(self) -> int:
-        return sum(1 for _ in self.repository.glob("objects/pack/*.pack"))
+    @property
+    def _packing(self) -> Path:
+        return self.repository / _PACKING_FILE
+
+    def _begin_packing(self) -> bool:
+        packs = [pack.stat().st_size for pack in _packs(self.repository)]
+        is_large = sum(packs) > max(_MANY_BYTES, 2 * max(packs, default=0))
+        if len(packs) <= _MAX_PACKS and not is_large:
+            return False
+        try:
+            if time.time() - self._packing.stat().st_mtime < _TRY_AGAIN_SECONDS:
+                return False
+        except FileNotFoundError:
+            pass
+        self._packing.touch(mode=_PRIVATE_FILE)
+        return True
 
 
 def _source(access: Access, head: RemoteHead) -> str:
     return json.dumps({"url": access.remote.url, "hex_digits": len(head.commit)})
+
+
+def _may_be_the_copy(error: BaseException) -> bool:
+    return isinstance(error, JobFailure) and error.failure_code in _MAY_BE_THE_COPY
 
 
 def _locks_and_leftovers(repository: Path) -> Iterator[Path]:
@@ -164,10 +194,15 @@ def _locks_and_leftovers(repository: Path) -> Iterator[Path]:
     yield from repository.glob("*.lock")
     yield from repository.glob("refs/**/*.lock")
     yield from repository.glob("objects/**/tmp_*")
+    yield from repository.glob("objects/pack/.tmp-*")
+
+
+def _packs(repository: Path) -> Iterator[Path]:
+    yield from repository.glob("objects/pack/pack-*.pack")
 
 
 def _count_pack_bytes(repository: Path) -> int:
-    return sum(pack.stat().st_size for pack in repository.glob("objects/pack/*.pack"))
+    return sum(pack.stat().st_size for pack in _packs(repository))
 
 
 def _count_bytes(directory: Path) -> int:

@@ -48,6 +48,8 @@ _SHIELDS = {
     "http.proxy": "",
     "http.lowSpeedLimit": str(_LOW_SPEED_BYTES),
 }
+# How packing up leaves memory and cores to others.
+_MODESTLY = ("-c", "pack.threads=1", "-c", "pack.windowMemory=64m")
 _ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": _NOWHERE,
@@ -193,7 +195,9 @@ class Git:
 
     async def pack_up(self, repository: Path, seconds: float) -> None:
         """Put all packs together and drop what no ref reaches; takes at most *seconds*."""
-        await self._run(["gc", "--quiet", "--prune=now"], git_dir=repository, timeout=seconds)
+        await self._run(
+            [*_MODESTLY, "gc", "--quiet", "--prune=now"], git_dir=repository, timeout=seconds
+        )
 
     async def count_renames(self, repository: Path, old: str, new: str) -> int:
         """Count files that were moved with their content changed a little or not at all."""

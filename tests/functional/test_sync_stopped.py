@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import attrs
 import pytest
 
 from cidx_jobs.handlers import copies
+from cidx_jobs.handlers.git import Git
 from cidx_jobs.model.errors import JobFailure, NotIndexedError
 from cidx_jobs.model.job import Job, JobStatus, Outcome
 from cidx_jobs.settings import Settings
@@ -167,9 +169,55 @@ async def test_a_copy_is_packed_up_now_and_then(
         packs.append(len(list(syncs.directory.glob("repo.git/objects/pack/*.pack"))))
 
     assert packs == [1, 2, 1, 2]
+    assert (syncs.directory / "repo.git" / "shallow").is_file()
     repository.commit({"b": "after packing\n"})
     await syncs.sync()
     assert await syncs.search("after packing") == [("b", 1, "after packing")]
+    assert syncs.leftovers() == []
+
+
+async def test_old_bytes_are_packed_up_too(
+    monkeypatch: pytest.MonkeyPatch, syncs: Syncs, tmp_path: Path
+) -> None:
+    """A repository that is new every time does not pile up: what is old is dropped."""
+    monkeypatch.setattr(copies, "_MANY_BYTES", 100_000)
+    repository = Repository(tmp_path / "remotes" / "small")
+    sizes = []
+    for _ in range(6):
+        repository.commit({"a": os.urandom(100_000)})
+        assert (await syncs.sync(repository.url)).status is JobStatus.COMPLETED
+        packs = syncs.directory.glob("repo.git/objects/pack/*.pack")
+        sizes.append(sum(pack.stat().st_size for pack in packs))
+
+    assert max(sizes) < 350_000
+
+
+async def test_packing_up_that_takes_too_long_is_left(
+    monkeypatch: pytest.MonkeyPatch, syncs: Syncs, tmp_path: Path
+) -> None:
+    """The sync is done without it, and for a day none tries again."""
+    tried = []
+    pack_up = Git.pack_up
+
+    async def hurried(git: Git, repository: Path, seconds: float) -> None:
+        tried.append(seconds)
+        await pack_up(git, repository, 0.001)
+
+    monkeypatch.setattr(copies, "_MAX_PACKS", 1)
+    monkeypatch.setattr(Git, "pack_up", hurried)
+    repository = Repository(tmp_path / "remotes" / "small")
+    for number in range(4):
+        repository.commit({"a": f"number {number}\n"})
+        job = await syncs.sync(repository.url)
+        assert job.status is JobStatus.COMPLETED, job.error
+
+    assert tried == [120.0]
+    assert await syncs.search("number 3") == [("a", 1, "number 3")]
+    mark = syncs.directory / "repo.git" / "cidx-packing"
+    os.utime(mark, (mark.stat().st_mtime - 90_000,) * 2)
+    repository.commit({"a": "number 4\n"})
+    await syncs.sync()
+    assert len(tried) == 2
 
 
 @pytest.mark.parametrize(
