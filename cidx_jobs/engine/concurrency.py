@@ -307,9 +307,13 @@ class ConcurrencyController:
 
     def _leave_line(self, holder: _Holder) -> None:
         name, holder.wanted = holder.wanted, None
-        if name is not None and holder.turn is not None:
-            self._lines[name].remove(holder)
-            holder.turn.cancel()
+        if name is None or holder.turn is None:
+            return
+        line = self._lines.get(name)
+        # A unit that came in between has passed a cancelled waiter over, and out of the line.
+        if line is not None and holder in line:
+            line.remove(holder)
+        holder.turn.cancel()
 
     def _would_close_circle(self, asker: _Holder, name: str) -> bool:
         """Tell whether the asker could never be served if it waited, too.

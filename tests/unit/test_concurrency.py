@@ -384,6 +384,7 @@ async def test_a_unit_that_comes_just_after_a_cancel_passes_the_cancelled(
     await turn_the_loop()
 
     assert third.holds
+    assert second.task.cancelled()
     await third.let_go()
     await first.let_go()
     assert slots.snapshot().resources["git"] == ResourceUse(used=0, limit=1, waiting=0)
