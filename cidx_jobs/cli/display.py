@@ -10,12 +10,13 @@ import attrs
 
 from cidx_jobs.cli.lines import change_line, live_line
 from cidx_jobs.cli.text import escape
+from cidx_jobs.client.smoothing import TICK_SECONDS, SmoothProgress
 from cidx_jobs.wire.jobs import JobDocument
 
 NARROWEST = 20
 USUAL_WIDTH = 80
-REDRAW_SECONDS = 0.5
-"""How often a live line is drawn anew while nothing changes: its estimate counts down."""
+REDRAW_SECONDS = TICK_SECONDS
+"""How often a live line is looked at: its percent glides, and its estimate counts down."""
 
 _CLEAR = "\r\x1b[K"
 
@@ -61,32 +62,46 @@ class LiveLine:
     _now: Callable[[], float] = time.monotonic
     _job: JobDocument | None = None
     _shown_at: float = 0.0
+    _progress: SmoothProgress = attrs.field(factory=SmoothProgress)
+    _drawn: tuple[int, str] | None = None
+    """The width and the line that can be seen now; None when something else was written."""
 
     def show(self, job: JobDocument) -> None:
         """Draw the line for the job's new state."""
         self._job = job
         self._shown_at = self._now()
+        self._progress.take(job, self._shown_at)
         self.tick()
 
     def tick(self) -> None:
-        """Draw the line anew, in the width that the terminal has now."""
+        """Draw the line anew if it is another one, in the width that the terminal has now."""
         if self._job is None:
             return
-        age = self._now() - self._shown_at
+        now = self._now()
         # The last column stays free: some terminals begin a new line after it.
-        line = live_line(self._job, self._width() - 1, age_seconds=age, marks=self._marks())
-        self._write(_CLEAR + line)
+        width = self._width() - 1
+        line = live_line(
+            self._job,
+            width,
+            percent=self._progress.percent(now),
+            age_seconds=now - self._shown_at,
+            marks=self._marks(),
+        )
+        if self._drawn != (width, line):
+            self._write(_CLEAR + line)
+            self._drawn = (width, line)
 
     def notice(self, text: str) -> None:
         """Put a line above the live one."""
         self._write(f"{_CLEAR}{escape(text)}\n")
+        self._drawn = None
         self.tick()
 
     def close(self) -> None:
         """Wipe the line: what is said after it says it better."""
         if self._job is not None:
             self._write(_CLEAR)
-            self._job = None
+            self._job = self._drawn = None
 
     def _marks(self) -> str:
         encoding = getattr(self._stream, "encoding", None) or "ascii"

@@ -1,5 +1,6 @@
 """A job in words: one line while it moves, a few when it is at rest. Pure functions."""
 
+import math
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
@@ -17,12 +18,20 @@ _COUNTED = ("added", "modified", "renamed", "deleted")
 _KILO = 1000.0
 
 
-def live_line(job: JobDocument, width: int, *, age_seconds: float = 0.0, marks: str = "#-") -> str:
+def live_line(
+    job: JobDocument,
+    width: int,
+    *,
+    percent: float | None = None,
+    age_seconds: float = 0.0,
+    marks: str = "#-",
+) -> str:
     """Give one line, at most *width* columns, on how the job stands.
 
     Args:
         job: the job as it was last read.
         width: the columns there are.
+        percent: how far the line says it is; the job's progress if None.
         age_seconds: how long ago that was; the estimate counts down by it.
         marks: what the bar is made of: done, and not yet done.
     """
@@ -30,7 +39,8 @@ def live_line(job: JobDocument, width: int, *, age_seconds: float = 0.0, marks: 
         return fit(_resting(job), width)
     is_short = width < SHORT
     bar_width = SHORTEST_BAR if is_short else min(LONGEST_BAR, width // 5)
-    line = f"{_bar(job.progress, bar_width, marks)} {job.progress:3d}%"
+    shown = math.floor(job.progress if percent is None else percent)
+    line = f"{_bar(shown, bar_width, marks)} {shown:3d}%"
     eta = _eta(job, age_seconds, is_short=is_short)
     for part in (_phase(job), _rate(job, is_short=is_short), eta):
         if part and cells(line) + 1 + cells(part) <= width:

@@ -22,6 +22,7 @@ from cidx_jobs.client.errors import (
 from cidx_jobs.client.following import PollingConfig, follow_job
 from cidx_jobs.client.job_routes import PolledJob
 from cidx_jobs.client.polling import JobPollingEngine, ProgressCallback
+from cidx_jobs.client.smoothing import SmoothProgress
 
 __all__ = [
     "AuthenticationError",
@@ -44,6 +45,7 @@ __all__ = [
     "RequestRefusedError",
     "ServerBusyError",
     "ServerError",
+    "SmoothProgress",
     "UnexpectedAnswerError",
     "follow_job",
 ]

@@ -20,6 +20,7 @@ from cidx_jobs.client.errors import (
 )
 from cidx_jobs.client.following import PollingConfig, follow_job
 from cidx_jobs.client.job_routes import PolledJob
+from cidx_jobs.client.smoothing import Glide
 from cidx_jobs.model.job import JobStatus
 from cidx_jobs.wire.jobs import JobDocument
 
@@ -45,6 +46,7 @@ class JobPollingEngine:
         *,
         on_change: Callable[[JobDocument], None] | None = None,
         on_notice: Callable[[str], None] | None = None,
+        on_percent: Callable[[float], object] | None = None,
     ) -> None:
         """Take an open client and who is told.
 
@@ -54,12 +56,16 @@ class JobPollingEngine:
             config: how to watch.
             on_change: hears of each change with the whole job.
             on_notice: hears of a server that is away and of a job that does not move.
+            on_percent: hears ten times a second, while that moves, of the percent to show: it
+                glides from report to report, never passes one, goes back only at a new attempt,
+                and is 100 once the job has completed.
         """
         self._client = client
         self._progress_callback = progress_callback
         self._config = config or PollingConfig()
         self._on_change = on_change
         self._on_notice = on_notice
+        self._on_percent = on_percent
         self._watch: _Watch | None = None
 
     @property
@@ -93,7 +99,8 @@ class JobPollingEngine:
             message = f"job {self._watch.job_id} is being watched: one at a time"
             raise JobPollingError(message)
         timeout = self._config.timeout_seconds if timeout_seconds is None else timeout_seconds
-        self._watch = watch = _Watch(job_id=job_id, seconds_left=timeout)
+        glide = Glide(self._on_percent) if self._on_percent else None
+        self._watch = watch = _Watch(job_id=job_id, seconds_left=timeout, glide=glide)
         watch.job = known.job if known else None
         reader = asyncio.create_task(self._read(watch, known), name=f"poll-{job_id}")
         reader.add_done_callback(lambda _: watch.stirred.set())
@@ -124,6 +131,7 @@ class JobPollingEngine:
     async def _attend(self, watch: "_Watch", reader: "asyncio.Task[None]") -> None:
         while True:
             await watch.rest(watch.seconds_to_next(self._config.stall_seconds))
+            watch.tick()
             if reader.done():
                 return
             if watch.is_stopped:
@@ -186,6 +194,8 @@ class _Watch:
     job_id: str
     seconds_left: float | None
     """From the last extension, or from the beginning; None is for ever."""
+    glide: Glide | None = None
+    """Tells of the percent to show, where somebody wants to hear of it."""
     job: JobDocument | None = None
     stirred: asyncio.Event = attrs.field(factory=asyncio.Event)
     """Set when there is something to attend to before the next moment that is due."""
@@ -197,6 +207,7 @@ class _Watch:
     has_moved: bool = False
     _started_at: float = attrs.field(factory=time.monotonic)
     _moved_at: float = attrs.field(factory=time.monotonic)
+    _seconds_to_tick: float | None = None
 
     def __attrs_post_init__(self) -> None:
         """Count the time that was given at first."""
@@ -206,9 +217,16 @@ class _Watch:
         """Take the job's newest state: it moved."""
         self.has_moved = self.job is not None
         self.job = job
+        if self.glide is not None:
+            self.glide.take(job)
         self.warned_seconds = 0.0
         self._moved_at = time.monotonic()
         self.stirred.set()
+
+    def tick(self) -> None:
+        """Let the percent to show be told, if it is another one now."""
+        if self.glide is not None:
+            self._seconds_to_tick = self.glide.tick()
 
     def stop(self, *, cancel_job: bool) -> None:
         """Let the watching end."""
@@ -248,9 +266,8 @@ class _Watch:
         return self._rest() == 0
 
     def seconds_to_next(self, stall_seconds: tuple[float, ...]) -> float | None:
-        """Give the time to the next warning or to the end of the time; None for never."""
-        rest = self._rest()
-        due = [] if rest is None else [rest]
+        """Give the time to the next tick or warning, or to the end of the time; None for never."""
+        due = [rest for rest in (self._rest(), self._seconds_to_tick) if rest is not None]
         due += [
             limit - self.quiet_seconds for limit in stall_seconds if limit > self.warned_seconds
         ]

@@ -1,6 +1,7 @@
 """What the command line shows: text made safe, lines made to fit, codes made of ends."""
 
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -362,6 +363,20 @@ def test_a_live_line_is_drawn_over_itself_in_the_width_of_the_moment() -> None:
     drawn = stream.getvalue().split("\r\x1b[K")
     assert [cells(line) for line in drawn] == [0, 80, 40, 0]
     assert "\u2588" in drawn[1]
+
+
+def test_a_live_line_glides_and_is_drawn_only_where_it_is_another() -> None:
+    """Between two reports the percent moves; what has not changed is not written again."""
+    stream, now = Terminal(), [0.0]
+    live = LiveLine(stream, width=lambda: 81, now=lambda: now[0])
+    live.show(make_job(progress=10, phase="indexing"))
+    live.show(make_job(progress=30, phase="indexing"))
+    for tick in range(30):
+        now[0] = tick / 10
+        live.tick()
+
+    drawn = re.findall(r"\s(\d+)% indexing", stream.getvalue())
+    assert drawn == [str(percent) for percent in range(10, 31, 2)]
 
 
 def test_a_notice_stands_above_the_live_line() -> None:
