@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from cidx_jobs.wire.coding import encode
 
@@ -21,6 +23,7 @@ _SHARED = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+_JSON_LINE = f"Content-Type: {JSON}\r\n"
 _SHARED_LINES = "".join(f"{name}: {value}\r\n" for name, value in _SHARED.items())
 
 
@@ -32,9 +35,15 @@ class ReadyResponse(web.Response):
     (see `answer_bytes`), over HTTP/1.1, with a body.
     """
 
+    # What there is to read of it by aiohttp's names: its headers are lines already.
+    _headers: Any = CIMultiDictProxy(CIMultiDict())
+    _state: Any = MappingProxyType({})
+
     def __init__(self, status: int, lines: str, body: bytes) -> None:
         """Take the status, the header lines of this answer alone, and the body."""
-        super().__init__(status=status, body=body)
+        # Without aiohttp's own, which takes as long as the rest of an answer.
+        self._status = status
+        self._reason = _phrase(status)
         self._lines = lines
         self._text = body
         self._is_sent = False
@@ -47,7 +56,7 @@ class ReadyResponse(web.Response):
     @property
     def keep_alive(self) -> bool:
         """True unless `force_close` was called."""
-        return super().keep_alive is not False
+        return self._keep_alive is not False
 
     @property
     def body_length(self) -> int:
@@ -57,9 +66,9 @@ class ReadyResponse(web.Response):
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send it."""
         self._is_sent = True
-        close = "" if self.keep_alive else "Connection: close\r\n"
+        close = "Connection: close\r\n" if self._keep_alive is False else ""
         head = (
-            f"HTTP/1.1 {self.status} {_phrase(self.status)}\r\n{_SHARED_LINES}{self._lines}"
+            f"HTTP/1.1 {self._status} {self._reason}\r\n{_SHARED_LINES}{self._lines}"
             f"Content-Length: {len(self._text)}\r\nDate: {_date(int(time.time()))}\r\n{close}\r\n"
         )
         writer = request.writer
@@ -82,11 +91,22 @@ def answer_bytes(
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
+    lines: str | None = None,
 ) -> web.Response:
-    """Give the answer with a JSON document that is encoded already."""
+    """Give the answer with a JSON document that is encoded already.
+
+    Args:
+        request: what is answered.
+        body: the document.
+        request_id: finds the request in the log.
+        status: of the answer.
+        headers: besides those that every answer has.
+        lines: the same as `make_lines` gives them, where that was done before.
+    """
     if _meets_nobody(request):
-        lines = f"Content-Type: {JSON}\r\nX-Request-Id: {request_id}\r\n"
-        return ReadyResponse(status, lines + _lines(headers or {}), body)
+        if lines is None:
+            lines = make_lines(headers or {})
+        return ReadyResponse(status, f"{_JSON_LINE}X-Request-Id: {request_id}\r\n{lines}", body)
     all_headers = answer_headers(JSON, request_id)
     if headers:
         all_headers.update(headers)
@@ -116,20 +136,28 @@ def answer_nothing(
     return web.Response(status=status, headers=all_headers)
 
 
-def _meets_nobody(request: web.Request) -> bool:
-    """Tell whether nothing but the connection stands between our answer and the client."""
-    if request.version != HttpVersion11 or not request.keep_alive or request.method == "HEAD":
-        return False
-    apps = request.match_info.apps
-    return all(not (app.middlewares or app.on_response_prepare) for app in apps)
+def make_lines(headers: Mapping[str, str]) -> str:
+    """Give the headers as they stand in the head of an answer.
 
-
-def _lines(headers: Mapping[str, str]) -> str:
+    Raises:
+        ValueError: one holds the end of a line.
+    """
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if lines.count("\r") + lines.count("\n") != 2 * len(headers):
         message = "a header holds the end of a line"
         raise ValueError(message)
     return lines
+
+
+def _meets_nobody(request: web.Request) -> bool:
+    """Tell whether nothing but the connection stands between our answer and the client."""
+    if request.version != HttpVersion11 or not request.keep_alive or request.method == "HEAD":
+        return False
+    # A generator would take as long as all the rest.
+    for app in request.match_info.apps:  # noqa: SIM110
+        if app.middlewares or app.on_response_prepare:
+            return False
+    return True
 
 
 @lru_cache(64)

@@ -20,7 +20,7 @@ from cidx_jobs.model.job import Job
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.answers import answer_bytes, answer_document, answer_nothing
 from cidx_jobs.web.auth import Authenticate, TokenAuthenticator
-from cidx_jobs.web.documents import Documents
+from cidx_jobs.web.documents import Documents, Page
 from cidx_jobs.web.doorkeeper import Doorkeeper
 from cidx_jobs.web.rates import Rates
 from cidx_jobs.web.waiters import Waiters
@@ -117,6 +117,19 @@ class Call:
         """Give the answer with a document that is encoded already."""
         return answer_bytes(
             self.request, body, self.request_id, status=status, headers=self._all(headers)
+        )
+
+    def answer_page(self, page: Page, *, status: int = 200) -> web.Response:
+        """Give the answer with a document that is kept, and its headers."""
+        if self.headers:
+            return self.answer_bytes(page.body, status=status, headers=page.headers)
+        return answer_bytes(
+            self.request,
+            page.body,
+            self.request_id,
+            status=status,
+            headers=page.headers,
+            lines=page.lines,
         )
 
     def answer_nothing(

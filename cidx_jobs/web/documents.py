@@ -1,29 +1,41 @@
 """Encoded documents, made once for each state of a job however many ask."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+
+import attrs
 
 MANY = 4_096
 MAX_BYTES = 16_384
 """Larger documents are not kept: few ask for them, and they would take the others' room."""
 
 
+@attrs.frozen
+class Page:
+    """A document as it goes out: its bytes, and the headers that belong to them."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    lines: str
+    """The headers once more, as they stand in the head of an answer."""
+
+
 class Documents:
-    """The bytes of documents by what they show; those that nobody asked for longest go first."""
+    """Documents by what they show; those that nobody asked for longest go first."""
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._encoded: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._pages: OrderedDict[Hashable, Page] = OrderedDict()
 
-    def get(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
+    def get(self, key: Hashable, make: Callable[[], Page]) -> Page:
         """Give the document of the *key*, made by *make* if it is not here."""
-        body = self._encoded.get(key)
-        if body is not None:
-            self._encoded.move_to_end(key)
-            return body
-        body = make()
-        if len(body) <= MAX_BYTES:
-            self._encoded[key] = body
-            if len(self._encoded) > MANY:
-                self._encoded.popitem(last=False)
-        return body
+        page = self._pages.get(key)
+        if page is not None:
+            self._pages.move_to_end(key)
+            return page
+        page = make()
+        if len(page.body) <= MAX_BYTES:
+            self._pages[key] = page
+            if len(self._pages) > MANY:
+                self._pages.popitem(last=False)
+        return page

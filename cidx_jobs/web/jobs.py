@@ -19,6 +19,7 @@ from cidx_jobs.web.watching import (
     encode_job,
     job_headers,
     read_tags,
+    show_job,
     wait_for_end,
 )
 from cidx_jobs.wire.bodies import (
@@ -119,8 +120,10 @@ async def _submit(call: Call, kind: type[SubmitBody] | type[SyncBody]) -> web.Re
     if seconds is not None:
         headers["Preference-Applied"] = f"wait={seconds}"
     is_here = submission.is_joined or (seconds is not None and job.done)
+    # Not kept: hardly anybody asks for a job in this state again, and a tag that nobody asked for
+    # would have to be looked after as long as the job waits.
     return call.answer_bytes(
-        encode_job(call, job, call.manager.tag(job)),
+        encode_job(call, job),
         status=HTTPStatus.OK if is_here else HTTPStatus.ACCEPTED,
         headers=headers,
     )
@@ -181,6 +184,4 @@ def _required_version(request: web.Request, job: Job) -> int | None:
 
 
 def _answer_job(call: Call, job: Job, status: int) -> web.Response:
-    tag = call.manager.tag(job)
-    headers = job_headers(job, tag)
-    return call.answer_bytes(encode_job(call, job, tag), status=status, headers=headers)
+    return call.answer_page(show_job(call, job, call.manager.tag(job)), status=status)

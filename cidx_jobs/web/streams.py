@@ -18,7 +18,7 @@ from cidx_jobs.model.queries import EventQuery
 from cidx_jobs.web.answers import answer_headers
 from cidx_jobs.web.api import Call
 from cidx_jobs.web.problems import TooManyStreamsError
-from cidx_jobs.web.watching import encode_job
+from cidx_jobs.web.watching import show_job
 from cidx_jobs.wire.coding import encode
 from cidx_jobs.wire.events import EventDocument, ProgressEventDocument, ResetDocument
 
@@ -205,7 +205,7 @@ def _last_event_id(request: web.Request) -> int | None:
 
 
 def _document(call: Call, job: Job) -> bytes:
-    return encode_job(call, job, call.manager.tag(job))
+    return show_job(call, job, call.manager.tag(job)).body
 
 
 def _is_end(notice: Notice) -> bool:

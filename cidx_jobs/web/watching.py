@@ -11,7 +11,9 @@ from aiohttp import web
 
 from cidx_jobs.model.job import Job, JobStatus
 from cidx_jobs.model.queries import EventQuery
+from cidx_jobs.web.answers import make_lines
 from cidx_jobs.web.api import Call
+from cidx_jobs.web.documents import Page
 from cidx_jobs.web.requests import Query
 from cidx_jobs.wire.coding import encode
 from cidx_jobs.wire.jobs import JobDocument, StatusDocument
@@ -100,8 +102,11 @@ async def answer_job(call: Call, form: Form) -> web.Response:
     known = watch.condition
     if known is not None and known.covers(job, tag) and (tag == first_tag or tag in known.tags):
         answer = call.answer_nothing(status=304, headers=headers)
+    elif is_crowded or is_stopping:
+        body = show_job(call, job, tag, form).body
+        answer = call.answer_bytes(body, headers=headers)
     else:
-        answer = call.answer_bytes(encode_job(call, job, tag, form), headers=headers)
+        answer = call.answer_page(show_job(call, job, tag, form))
     if is_stopping:
         answer.force_close()
     return answer
@@ -114,24 +119,30 @@ async def wait_for_end(call: Call, job: Job, seconds: int) -> Job:
     return await _park(call, job, lambda now: now.done, seconds) or await _reload(call, job)
 
 
-def encode_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE) -> bytes:
-    """Give the job's document as bytes, made once for each state however many ask."""
+def show_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE) -> Page:
+    """Give the job's document with its headers, made once for each state however many ask."""
     key: tuple[Any, ...] = (job.job_id, tag, form)
     place = call.manager.place(job)
     if place is not None:
         # A waiting job's place may be newer than its tag, and is shown as it is when it is
         # read; what else is said of the queue is at most a second old.
         key = (*key, place, int(time.monotonic()))
-    return call.api.documents.get(key, lambda: _encode(call, job, form))
+    return call.api.documents.get(key, lambda: _make_page(call, job, tag, form))
 
 
-def _encode(call: Call, job: Job, form: Form) -> bytes:
+def encode_job(call: Call, job: Job, form: Form = Form.WHOLE) -> bytes:
+    """Give the job's document as bytes, made for this one reader."""
     queue = call.manager.queue_status(job)
     match form:
         case Form.WHOLE:
             return encode(JobDocument.of(job, queue, call.api.prefix))
         case Form.STATUS:
             return encode(StatusDocument.of(job, queue))
+
+
+def _make_page(call: Call, job: Job, tag: str, form: Form) -> Page:
+    headers = job_headers(job, tag)
+    return Page(encode_job(call, job, form), headers, make_lines(headers))
 
 
 def job_headers(job: Job, tag: str) -> dict[str, str]:
@@ -152,9 +163,7 @@ def read_tags(text: str) -> Known:
 
 
 def _answer_now(call: Call, job: Job, form: Form) -> web.Response:
-    tag = call.manager.tag(job)
-    body = encode_job(call, job, tag, form)
-    return call.answer_bytes(body, headers=job_headers(job, tag))
+    return call.answer_page(show_job(call, job, call.manager.tag(job), form))
 
 
 def _read_watch(request: web.Request) -> Watch | None:

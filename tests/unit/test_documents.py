@@ -3,7 +3,7 @@
 import pytest
 
 from cidx_jobs.web import documents
-from cidx_jobs.web.documents import MAX_BYTES, Documents
+from cidx_jobs.web.documents import MAX_BYTES, Documents, Page
 
 
 class Maker:
@@ -14,19 +14,19 @@ class Maker:
         self.count = 0
         self._size = size
 
-    def __call__(self) -> bytes:
+    def __call__(self) -> Page:
         """Make one."""
         self.count += 1
-        return b"x" * self._size
+        return Page(b"x" * self._size, {"ETag": "1"}, "ETag: 1\r\n")
 
 
 def test_a_document_is_made_once() -> None:
     """However many ask."""
     kept, make = Documents(), Maker()
 
-    bodies = {kept.get(("j", "1", "whole"), make) for _ in range(100)}
+    pages = {id(kept.get(("j", "1", "whole"), make)) for _ in range(100)}
 
-    assert (make.count, len(bodies)) == (1, 1)
+    assert (make.count, len(pages)) == (1, 1)
 
 
 def test_another_state_is_another_document() -> None:
