@@ -16,7 +16,7 @@ def cidx_jobs(context: click.Context, server: str | None, *, as_json: bool) -> N
     """Durable background jobs: serve them, submit them, watch them.
 
     The token comes from CIDX_JOBS_TOKEN. A job is named by its id, by the beginning of it, or
-    by @latest.
+    by @latest, the newest that you submitted, also where your token shows everybody's.
     """
     context.obj = read_target(server, as_json=as_json)
 

@@ -17,6 +17,9 @@ from cidx_jobs.wire.jobs import JobListDocument, ListedJobDocument
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 _MAX_OFFSET = 2**62
+ONESELF = "@me"
+"""As `user_id`: whoever asks, by whatever name. It is for everybody."""
+
 _ONCE = (
     "job_type",
     "project_id",
@@ -73,6 +76,8 @@ def _read_query(call: Call) -> JobQuery:
 def _read_user(call: Call, parameters: Query) -> UserId | None:
     """Give whose jobs to list: the caller's own, or for an admin anybody's."""
     user_id = parameters.text("user_id")
+    if user_id == ONESELF:
+        return call.user_id
     if call.caller.is_admin:
         return None if user_id is None else UserId(user_id)
     if user_id is not None:

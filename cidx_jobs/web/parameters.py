@@ -102,7 +102,7 @@ LIST_FILTERS = (
     Parameter("project_id", "Only jobs of this project.", _text(PROJECT_ID_PATTERN)),
     Parameter(
         "user_id",
-        "Only jobs of this user; for administrators.",
+        "Only jobs of this user; for administrators. `@me` is whoever asks, and for everybody.",
         {"type": "string"},
     ),
     Parameter(

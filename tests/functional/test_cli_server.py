@@ -600,6 +600,14 @@ def test_tokens_are_made_at_the_server_or_in_the_directory(tmp_path: Path) -> No
         as_alice = server.cli("list", CIDX_JOBS_TOKEN=before.strip())
         as_bob = server.cli("submit", "x", "-p", "p", CIDX_JOBS_TOKEN=during["token"])
         as_nobody = server.cli("list")
+        url = "repository_url=https://example.org/a/b.git"
+        wanted = ("submit", "repository_sync", "-p", "p", "-o", url, "--hold", "--json")
+        of_alice = server.cli(*wanted, CIDX_JOBS_TOKEN=before.strip()).json["job_id"]
+        admin = (server.data_dir / "admin.token").read_text("utf-8").strip()
+        latest = [
+            server.cli("status", "@latest", CIDX_JOBS_TOKEN=token)
+            for token in (before.strip(), admin)
+        ]
         listed = cli("token", "list", "--json").json["tokens"]
         revoked = cli("token", "revoke", during["token_id"])
         as_revoked = server.cli("list", CIDX_JOBS_TOKEN=during["token"])
@@ -611,6 +619,8 @@ def test_tokens_are_made_at_the_server_or_in_the_directory(tmp_path: Path) -> No
     assert before.startswith("cidxj_")
     assert before.count("\n") == 1
     assert as_alice.code == 0
+    assert of_alice in latest[0].out
+    assert latest[1].code == 7  # the administrator has no job of their own
     assert as_bob.code == as_nobody.code == as_revoked.code == at_server.code == 2
     assert {token["user_id"] for token in listed} == {"alice", "bob", "admin"}
     assert revoked.code == 0

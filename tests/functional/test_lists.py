@@ -211,6 +211,15 @@ async def test_an_admin_lists_everybody_or_one(house: House) -> None:
     assert ids(one) == [bobs]
 
 
+async def test_everybody_may_ask_for_their_own(house: House) -> None:
+    """With `@me` an admin, too, lists their own jobs and nobody else's."""
+    mine = await fill(house, 1)
+    roots = (await house.submit("root", hold=True))["job_id"]
+
+    assert ids(await list_jobs(house, "user_id=@me", user="root")) == [roots]
+    assert ids(await list_jobs(house, "user_id=@me")) == mine
+
+
 @pytest.mark.parametrize("whose", ["alice", "bob", "nobody"])
 async def test_naming_a_user_is_for_admins(house: House, whose: str) -> None:
     """403, whoever is named."""

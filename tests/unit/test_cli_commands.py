@@ -282,6 +282,13 @@ def test_a_job_has_shorter_names(cli: RunCli, name: str) -> None:
     assert cli("status", name, "--json").json["job_id"] == JOB_ID
 
 
+def test_the_latest_is_ones_own(canned: CannedServer, cli: RunCli) -> None:
+    """Also for an administrator, who would be given everybody's jobs."""
+    cli("status", "@latest")
+
+    assert dict(canned.requests[0].query) == {"user_id": "@me", "limit": "1"}
+
+
 def test_a_beginning_that_fits_nothing_is_not_found(cli: RunCli) -> None:
     """As with a whole id that does not exist."""
     assert cli("status", "ffff0000").code == 7
