@@ -20,7 +20,8 @@ test: $(VENV)/.test  ## run all tests with branch coverage (TESTS="..." for some
 ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS)
 else
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+		--cov --cov-report=term
 endif
 
 lint: $(VENV)/.test  ## check style, types and layers

@@ -1,5 +1,6 @@
 """Guards and mends that hold for every test."""
 
+import logging
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -46,6 +47,34 @@ def _plain_log_lines() -> None:
         colors=False, exception_formatter=structlog.dev.plain_traceback
     )
     structlog.configure(processors=[structlog.processors.add_log_level, renderer])
+
+
+class _LostFailures(logging.Handler):
+    """Keeps what asyncio says of exceptions that nobody ever looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "never retrieved" in record.getMessage():
+            self.lines.append(self.format(record))
+
+
+@pytest.fixture(scope="session")
+def _lost_failures() -> Iterator[_LostFailures]:
+    handler = _LostFailures()
+    logging.getLogger("asyncio").addHandler(handler)
+    yield handler
+    logging.getLogger("asyncio").removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def _no_failure_is_lost(_lost_failures: _LostFailures) -> Iterator[None]:
+    """Fail where a task's exception was never looked at: in this test, or in one before it."""
+    yield
+    lines, _lost_failures.lines = _lost_failures.lines, []
+    assert not lines, "\n".join(lines)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,12 +1,15 @@
 """Fakes that tests share: those of the testing kit, under our own names, and a child runner."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from cidx_jobs.interfaces import ActiveRun, ChildResult
+from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.queries import Project
 from cidx_jobs.testing import Gate, ManualClock
 
-__all__ = ["WAIT_SECONDS", "FakeClock", "Gate", "NoChildren"]
+__all__ = ["WAIT_SECONDS", "FakeClock", "Gate", "NoChildren", "NoFiles"]
 
 WAIT_SECONDS = 5.0
 """How long a test waits for what should happen at once."""
@@ -33,3 +36,25 @@ class NoChildren:
         """Refuse."""
         message = f"no children here: {argv}, {timeout}, {cwd}, {env}, {on_line}"
         raise AssertionError(message)
+
+
+class NoFiles:
+    """The directories of projects for engines whose jobs write none."""
+
+    async def take_away(self, user_id: UserId, project_id: ProjectId) -> bool:  # noqa: ARG002 - as the interface has it
+        """Find nothing."""
+        return False
+
+    async def settle(self, user_id: UserId, project_id: ProjectId) -> None:
+        """Return at once."""
+
+    def find_unused(
+        self,
+        projects: Sequence[Project],  # noqa: ARG002 - as the interface has it
+        before: datetime,  # noqa: ARG002 - as the interface has it
+    ) -> Sequence[Project]:
+        """Give none."""
+        return []
+
+    def clear(self) -> None:
+        """Delete nothing."""

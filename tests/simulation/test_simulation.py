@@ -3,6 +3,8 @@
 More of them: ``make torture-sim N=20000``; one again: ``python -m tests.simulation --seed 7``.
 """
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,19 +13,32 @@ import pytest
 from cidx_jobs.engine.engine import Engine
 from tests.simulation.world import find_fault
 
-SEEDS = 120
-"""About ten seconds; the long form goes on from there."""
+SEEDS = 2_000
+"""Minutes of one processor; the long form goes on from there."""
+PART = 500
 
-# Lives are short, and there are many.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, 20))
-def test_no_promise_is_broken_in_many_lives(first: int) -> None:
-    """G2, G4, G6, G9 and G10, in the engine as it is."""
-    faults = [find_fault(seed) for seed in range(first, first + 20)]
+def test_no_promise_is_broken_in_a_few_lives() -> None:
+    """G2, G4, G6, G9 and G10, in the engine as it is; here with coverage."""
+    faults = [find_fault(seed) for seed in range(20)]
 
     assert [fault for fault in faults if fault] == []
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, PART))
+def test_no_promise_is_broken_in_many_lives(first: int) -> None:
+    """The same in a process of its own, which nothing measures: that is six times as quick."""
+    lives = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--first", str(first), "--seeds", str(PART)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert lives.returncode == 0, lives.stdout + lives.stderr
+    assert f"{PART} seeds from {first}: 0 faults" in lives.stdout
 
 
 def forget_what_is_starting(engine: Engine) -> None:

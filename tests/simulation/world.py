@@ -20,7 +20,7 @@ from cidx_jobs.model.queries import EventQuery
 from cidx_jobs.model.submission import OnConflict, SubmitRequest
 from cidx_jobs.model.upkeep import Recovery
 from cidx_jobs.settings import Settings
-from tests.fakes import FakeClock, NoChildren
+from tests.fakes import FakeClock, NoChildren, NoFiles
 from tests.simulation.virtual import SlowStore, VirtualLoop
 
 USERS = ("ann", "ben", "cleo")
@@ -200,6 +200,7 @@ class World:
             ),
             children=NoChildren(),
             clock=self.clock,
+            files=NoFiles(),
             chance=self.random,
         )  # fmt: skip
         self.engine.board.hooks.add_observer(self._note)
