@@ -163,9 +163,6 @@ class Children:
                 cwd=cwd,
                 env={**_inherited(), **(env or {}), RUN_MARK: self._tag, CHILD_MARK: mark},
                 start_new_session=True,
-                # A child with a bound on its files shall be told of it by an error, and say so,
-                # not die without a word: it keeps ignoring SIGXFSZ, as Python does.
-                restore_signals=bounds.file_bytes is None,
             )
         except (OSError, ValueError) as error:
             message = f"the program {Path(argv[0]).name} could not be started"
@@ -249,7 +246,8 @@ def _bounded(argv: Sequence[str], bounds: Bounds) -> Sequence[str]:
     # safe in a process with threads, and from outside they would come too late.
     limits = []
     if bounds.file_bytes is not None:
-        limits.append(f"ulimit -f {-(-bounds.file_bytes // _ULIMIT_BLOCK)}")
+        # The child shall be told of it by an error, and say so, not die without a word.
+        limits.append(f"trap '' XFSZ && ulimit -f {-(-bounds.file_bytes // _ULIMIT_BLOCK)}")
     if bounds.memory_bytes is not None:
         limits.append(f"ulimit -v {-(-bounds.memory_bytes // _KIBIBYTE)}")
     if not limits:

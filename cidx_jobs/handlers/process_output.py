@@ -4,6 +4,7 @@ import asyncio
 import codecs
 import re
 from collections.abc import Callable
+from typing import cast
 
 from cidx_jobs.interfaces import ChildResult
 
@@ -41,8 +42,8 @@ class ChildOutput(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep what the code is asked of."""
-        assert isinstance(transport, asyncio.SubprocessTransport)  # noqa: S101 - asyncio's promise
-        self._transport = transport
+        # A loop's promise; uvloop's transports are none by their class.
+        self._transport = cast("asyncio.SubprocessTransport", transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Keep the last of it, and give its lines away."""

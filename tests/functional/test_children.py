@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from cidx_jobs.handlers.process import Bounds, Children
 from cidx_jobs.interfaces import ChildResult
@@ -249,6 +250,38 @@ async def test_a_bound_on_files_holds(children: Children, tmp_path: Path) -> Non
     assert result.returncode != 0
     assert "File too large" in result.stderr
     assert (tmp_path / "big").stat().st_size == 4_096
+
+
+def test_another_loop_has_the_same_children(tmp_path: Path) -> None:
+    """On uvloop, too, a child is heard, fed, bounded and ended."""
+
+    async def work() -> None:
+        children = Children("uuid:7", kill_after=KILL_AFTER)
+        lines: list[str] = []
+        heard = await children.execute(
+            ["sh", "-c", "echo one; echo two >&2; exit 3"],
+            timeout=WAIT_SECONDS,
+            on_line=lines.append,
+        )
+        assert (heard.returncode, lines, heard.stderr) == (3, ["one"], "two\n")
+        async with children.stream(["cat"]) as cat:
+            cat.input.write(b"three\n")
+            cat.input.close()
+            assert await asyncio.to_thread(cat.output.read) == b"three\n"
+        bound = await children.execute(
+            ["sh", "-c", "head -c 100000 /dev/zero > big"],
+            timeout=WAIT_SECONDS,
+            cwd=tmp_path,
+            bounds=Bounds(file_bytes=4_096),
+        )
+        assert "File too large" in bound.stderr
+        with pytest.raises(JobFailure) as caught:
+            await children.execute(["sleep", "60"], timeout=0.1)
+        assert caught.value.failure_code == "TIMEOUT"
+        assert children.active == frozenset()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work())
 
 
 @pytest.mark.parametrize(("mebibytes", "is_well"), [(40, False), (400, True)])
