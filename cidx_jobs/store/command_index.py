@@ -6,6 +6,7 @@ own in the directory, can do so. What it makes of them is its own: there is noth
 """
 
 import contextlib
+import math
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -33,8 +34,6 @@ from cidx_jobs.store.file_tree import FileTree
 from cidx_jobs.store.index import FtsIndexer
 from cidx_jobs.store.index_draft import FtsDraft
 
-MEMORY_BYTES = 8 * 1024**3
-"""The most address space that the program may take."""
 _SECONDS = 30 * 86_400.0
 _COUNT = re.compile(r"(\d{1,12})\s*(?:/|of)\s*(\d{1,12})")
 _PERCENT = re.compile(r"(\d{1,3})(?:\.\d+)?\s*%")
@@ -65,7 +64,12 @@ def make_indexer(settings: Settings, find_runner: FindRunner) -> Indexer:
     directory = DataDirectory(settings.data_dir)
     if settings.index_command is None:
         return FtsIndexer(directory.projects)
-    return CommandIndexer(directory.programs, settings.index_command, find_runner)
+    return CommandIndexer(
+        directory.programs,
+        settings.index_command,
+        find_runner,
+        memory_bytes=settings.index_command_memory_bytes,
+    )
 
 
 class CommandIndexer:
@@ -77,10 +81,21 @@ class CommandIndexer:
     another code than 0 is a failure, and the next sync tries again.
     """
 
-    def __init__(self, directory: Path, command: Sequence[str], find_runner: FindRunner) -> None:
-        """Keep the files of all projects below *directory*, and run *command* there."""
+    def __init__(
+        self,
+        directory: Path,
+        command: Sequence[str],
+        find_runner: FindRunner,
+        *,
+        memory_bytes: int,
+    ) -> None:
+        """Keep the files of all projects below *directory*, and run *command* there.
+
+        Each of its processes may take *memory_bytes* of address space; 0 is as much as there is.
+        """
         self._directory = directory
         self._command = tuple(command)
+        self._memory_bytes = memory_bytes
         self._find_runner = find_runner
         # Which file is where is known from an index of the built-in kind, without texts.
         self._known = FtsIndexer(directory)
@@ -101,7 +116,9 @@ class CommandIndexer:
         async with self._known.draft(
             user_id, project_id, job_id=job_id, run=run, full=full or is_torn
         ) as known:
-            program = Program(self._command, self._find_runner, tree.root, environment)
+            program = Program(
+                self._command, self._find_runner, tree.root, environment, self._memory_bytes
+            )
             yield CommandDraft(known, tree, program)
 
     async def search(
@@ -131,9 +148,11 @@ class Program:
         find_runner: FindRunner,
         root: Path,
         environment: Mapping[str, str],
+        memory_bytes: int,
     ) -> None:
-        """Take what is run, by whom, where, and what is told to it."""
+        """Take what is run, by whom, where, what is told to it, and how much it may take."""
         self._command = command
+        self._memory_bytes = memory_bytes
         self._find_runner = find_runner
         self._root = root
         self._environment = environment
@@ -158,7 +177,8 @@ class Program:
             JobFailure: it failed (IDX-003).
         """
         told = {"CIDXJ_COMMIT": commit, "CIDXJ_FULL": "1" if is_full else "0"}
-        bounded = f'ulimit -v {MEMORY_BYTES // _KIBIBYTE}; exec "$@"'
+        most = math.ceil(self._memory_bytes / _KIBIBYTE) if self._memory_bytes else "unlimited"
+        bounded = f'ulimit -v {most}; exec "$@"'
         runner = self._find_runner()
         if runner is None:
             message = "the server is not open"

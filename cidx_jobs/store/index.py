@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import attrs
 
@@ -26,6 +27,8 @@ from cidx_jobs.store.index_text import MIN_CHARACTERS, match_expression, matchin
 T = TypeVar("T")
 
 _READERS = 4
+_READERS_PER_USER = 2
+_HELPERS = 2
 _SEARCH_SECONDS = 5.0
 _CHECK_EVERY_STEPS = 20_000
 _AFTER_EVERY_PATH = "\U0010ffff"
@@ -39,6 +42,9 @@ class FtsIndexer:
         self._projects = projects
         self._search_seconds = search_seconds
         self._readers: ThreadPoolExecutor | None = None
+        self._helpers: ThreadPoolExecutor | None = None
+        # Kept for as long as somebody searches or waits.
+        self._turns: WeakValueDictionary[UserId, asyncio.Semaphore] = WeakValueDictionary()
 
     async def load_state(self, user_id: UserId, project_id: ProjectId) -> IndexState | None:
         """Give what the index holds; None when there is none or it cannot be read."""
@@ -83,22 +89,32 @@ class FtsIndexer:
             limit=limit,
             seconds=self._search_seconds,
         )
-        try:
-            return await self.do(search.run)
-        finally:
-            search.stop()
+        # Nobody's searches keep those of all others waiting.
+        turn = self._turns.setdefault(user_id, asyncio.Semaphore(_READERS_PER_USER))
+        async with turn:
+            try:
+                return await self._read(search.run)
+            finally:
+                search.stop()
 
     async def do(self, work: Callable[[], T]) -> T:
-        """Run *work*, which blocks, in one of the reading threads."""
+        """Run *work*, which blocks, in a thread that no search takes."""
+        if self._helpers is None:
+            self._helpers = ThreadPoolExecutor(_HELPERS, "index-state")
+        return await asyncio.get_running_loop().run_in_executor(self._helpers, work)
+
+    async def close(self) -> None:
+        """Let go of the threads once their work has ended."""
+        threads = (self._readers, self._helpers)
+        self._readers = self._helpers = None
+        for some in threads:
+            if some is not None:
+                await asyncio.to_thread(some.shutdown)
+
+    async def _read(self, work: Callable[[], T]) -> T:
         if self._readers is None:
             self._readers = ThreadPoolExecutor(_READERS, "index-read")
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
-
-    async def close(self) -> None:
-        """Let go of the reading threads once their searches have ended."""
-        readers, self._readers = self._readers, None
-        if readers is not None:
-            await asyncio.to_thread(readers.shutdown)
 
     def _files(self, user_id: UserId, project_id: ProjectId) -> IndexFiles:
         return IndexFiles(project_directory(self._projects, user_id, project_id))

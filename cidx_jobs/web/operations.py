@@ -135,7 +135,11 @@ _OTHER_OPERATIONS: Mapping[str, Operation] = {
         name="searchProject",
         group="projects",
         summary="Search the lines of what was indexed.",
-        about="The answer is in the order of path, then line. Letter case does not count.",
+        about=(
+            "The answer is in the order of path, then line. Letter case does not count. A search "
+            "that takes longer than 5 seconds is refused as `invalid_parameter`: it asks for too "
+            "much, and would again. Of the searches of one user two run at a time."
+        ),
         parameters=SEARCH,
         replies=(
             Reply(

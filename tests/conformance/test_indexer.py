@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,8 @@ from cidx_jobs.model.errors import (
     ValidationError,
 )
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.indexing import Document, TreeEntry
+from cidx_jobs.model.indexing import Document, SearchHit, TreeEntry
+from cidx_jobs.store import index as fts
 from cidx_jobs.store.index import FtsIndexer
 
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -425,6 +427,32 @@ async def test_a_search_that_takes_too_long_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidParameterError, match="too long"):
         await find(indexer, "one")
     await indexer.close()
+
+
+async def test_one_users_searches_keep_nobody_else_waiting(
+    indexer: Indexer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many they are, and however long they take: others search and sync meanwhile."""
+    await index(indexer, {"a": "slow word"})
+    is_over = threading.Event()
+    run = fts._Search.run
+
+    def slowly(search: Any) -> Sequence[SearchHit]:
+        if search.text == "slow":
+            is_over.wait(WAIT_SECONDS)
+        return run(search)
+
+    monkeypatch.setattr(fts._Search, "run", slowly)
+    slow = [asyncio.create_task(find(indexer, "slow")) for _ in range(20)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(WAIT_SECONDS):
+        with pytest.raises(NotIndexedError):
+            await indexer.search(BOB, PROJECT, "word", limit=50)
+        assert await indexer.load_state(ALICE, PROJECT) is not None
+    assert not any(task.done() for task in slow)
+
+    is_over.set()
+    assert await asyncio.gather(*slow) == [[("a", 1, "slow word")]] * 20
 
 
 async def test_an_index_of_another_format_is_made_anew(indexer: Indexer, tmp_path: Path) -> None:

@@ -152,6 +152,26 @@ async def test_a_failure_of_the_program_is_told(syncs: Syncs, repository: Reposi
     assert "broken ?[31m thing" in job.error.message
 
 
+@pytest.fixture
+def bounded(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """Give settings with a program that tells how much it may take."""
+    command = ("sh", "-c", f"ulimit -v > {tmp_path}/bound")
+    return sync_settings(tmp_path, index_command=command, index_command_memory_bytes=request.param)
+
+
+@pytest.mark.parametrize(
+    ("bounded", "told"), [(2**29, "524288"), (0, "unlimited")], indirect=["bounded"]
+)
+async def test_the_memory_of_the_program_is_bounded(
+    bounded: Settings, repository: Repository, tmp_path: Path, told: str
+) -> None:
+    """By the setting, for each of its processes; 0 is without a bound."""
+    async with syncing(bounded) as syncs:
+        assert (await syncs.sync(repository.url)).status is JobStatus.COMPLETED
+
+    assert (tmp_path / "bound").read_text().strip() == told
+
+
 async def test_a_program_that_is_not_there_is_told(
     tmp_path: Path, repository: Repository, may_block: None
 ) -> None:

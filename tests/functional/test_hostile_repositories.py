@@ -187,7 +187,11 @@ async def test_a_submodule_is_not_fetched(syncs: Syncs, repository: Repository) 
 
 @pytest.mark.parametrize("settings", [{"max_files": 20_000}], indirect=True)
 async def test_a_tree_bomb_is_refused(syncs: Syncs, repository: Repository) -> None:
-    """A tree of 10,000,000,000 files in a dozen objects is refused by its count (G07)."""
+    """A tree of 10,000,000,000 files in a dozen objects is refused by its count (G07).
+
+    git lists such a tree for ever; after max_files entries nobody listens any more. The default
+    of max_files is ten times as much: that takes a second more, and nothing else.
+    """
     inner = repository.add_object("blob", b"x\n")
     mode = "100644"
     for _ in range(BOMB_LEVELS):
@@ -206,7 +210,11 @@ async def test_a_tree_bomb_is_refused(syncs: Syncs, repository: Repository) -> N
 
 
 async def test_a_blob_bomb_is_skipped(syncs: Syncs, repository: Repository) -> None:
-    """A file of 64 MiB in a pack of 64 KiB is left out with a warning, never unpacked (G08)."""
+    """A file of 64 MiB in a pack of 64 KiB is left out with a warning, never unpacked (G08).
+
+    The row's 300 MB go the same way: from 16 MiB on git streams a file, and what is larger than
+    max_file_bytes nobody asks it for.
+    """
     repository.commit({"zeros": b"\0" * (64 * MEBIBYTE)})
 
     job = await syncs.sync(repository.url)

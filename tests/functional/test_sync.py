@@ -211,6 +211,46 @@ async def test_what_is_no_text_is_skipped_and_told(syncs: Syncs, repository: Rep
     assert await syncs.search(" noir") == [("latin.txt", 1, "caf\N{REPLACEMENT CHARACTER} noir")]
 
 
+async def test_what_is_counted_is_what_changed(syncs: Syncs, repository: Repository) -> None:
+    """Indexed and skipped are files of this job's changes; the total is the commit's files.
+
+    Of the changed files (added, modified, renamed) each is indexed, or skipped with a warning
+    that says why, or has a content that the index knows already.
+    """
+    repository.commit({"old.png": b"\0\1", "old.txt": "old\n"})
+    await syncs.sync(repository.url)
+    (repository.path / "link").symlink_to("README")
+    repository.git("mv", "old.txt", "moved.txt")
+    changed: dict[str, str | bytes] = {
+        "new.png": b"\0\2",
+        "new.txt": "new\n",
+        "again.txt": "old\n",
+        "README": "bye\n",
+    }
+    repository.commit(changed, gone=["src/b.py"])
+
+    job = await syncs.sync()
+
+    assert counts(job) == (4, 1, 1, 1)
+    assert job.result is not None
+    # new.txt and README; new.png and link; again.txt and moved.txt hold what is known.
+    assert (job.result["files_indexed"], job.result["files_skipped"]) == (2, 2)
+    assert job.result["files_total"] == 8
+    assert {warning.code: warning.message for warning in job.warnings} == {
+        "SKIPPED_BINARY": "1 binary file is not indexed: new.png",
+        "SKIPPED_SYMLINK": "1 symbolic link is not indexed: link",
+    }
+    known = await syncs.jobs.persistence.load_project(ALICE, PROJECT)
+    assert known is not None
+    # All but two pictures and the link can be found.
+    assert known.files_indexed == 5
+
+    nothing = await syncs.sync()
+    assert nothing.result is not None
+    assert (nothing.result["files_indexed"], nothing.result["files_skipped"]) == (0, 0)
+    assert nothing.result["files_total"] == 8
+
+
 async def test_a_branch_is_followed_through_a_forced_push(
     syncs: Syncs, repository: Repository
 ) -> None:
