@@ -1,7 +1,9 @@
 """What ``serve`` does: settings read, log set up, and the server run until it is told to stop."""
 
 import asyncio
+import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,24 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
         # As `python -m` has it: modules beside the place where the server is started are found.
         sys.path.insert(0, str(Path.cwd()))
     try:
-        asyncio.run(run_server(settings))
+        with asyncio.Runner(loop_factory=choose_loop()) as runner:
+            runner.run(run_server(settings))
     except CidxJobsError:
         raise
     except OSError as error:
         message = f"cannot serve at {_address(settings)}: {error.strerror or error}"
         raise StartRefusedError(message) from error
     return Exit.DONE
+
+
+def choose_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Give what makes the server's loop: uvloop where the extra ``speed`` is installed."""
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ImportError:
+        return None
+    make_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return make_loop
 
 
 def _address(settings: Settings) -> str:

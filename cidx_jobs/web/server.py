@@ -96,7 +96,7 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
     with _signals(stop.ask):
         app = create_app(jobs)
         async with jobs, _announced(jobs, app) as url:
-            _log.info("server_ready", url=url, auth=settings.auth_mode)
+            _log.info("server_ready", url=url, auth=settings.auth_mode, loop=_loop_name())
             await stop.asked.wait()
             _log.info("server_stopping")
             await jobs.begin_stop()
@@ -194,6 +194,11 @@ def load_job_types(place: str | None) -> list[JobType]:
         message = f"handlers: {place} holds something that is no JobType"
         raise SettingsError(message)
     return known
+
+
+def _loop_name() -> str:
+    """Tell whose loop turns: ``asyncio`` or ``uvloop``."""
+    return type(asyncio.get_running_loop()).__module__.partition(".")[0]
 
 
 class _Stop:

@@ -1,6 +1,7 @@
 """The standalone server as a process: start, signals, stop, and what it leaves behind."""
 
 import asyncio
+import importlib.util
 import json
 import os
 import signal
@@ -124,6 +125,8 @@ async def test_a_server_says_where_it_is_and_stops_on_sigterm(tmp_path: Path) ->
     assert not (running.data_dir / "server.json").exists()
     assert (running.data_dir / "admin.token").read_text(encoding="utf-8").strip() == token
     assert [line["event"] for line in running.lines][-2:] == ["server_stopping", "server_stopped"]
+    (ready,) = (line for line in running.lines if line["event"] == "server_ready")
+    assert ready["loop"] == ("uvloop" if importlib.util.find_spec("uvloop") else "asyncio")
 
 
 async def test_the_admin_token_lets_in_and_is_made_once(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """What the standalone server is made of: job types named by the settings, urls, private files."""
 
+import asyncio
 import json
 import os
 import resource
 import stat
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from cidx_jobs.cli.serving import choose_loop
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.memory import MemoryPersistence
@@ -111,3 +115,19 @@ def test_the_limit_of_files_is_raised_as_far_as_is_needed(
     raise_file_limit(12_000)
 
     assert calls == changed
+
+
+def test_the_server_takes_the_quicker_loop_where_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the extra ``speed`` uvloop's, else asyncio's own."""
+    installed = ModuleType("uvloop")
+    installed.new_event_loop = asyncio.new_event_loop  # type: ignore[attr-defined] # as it has it
+
+    monkeypatch.setitem(sys.modules, "uvloop", installed)
+    with_speed = choose_loop()
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    without = choose_loop()
+
+    assert with_speed is asyncio.new_event_loop
+    assert without is None
