@@ -1,11 +1,13 @@
 """The repository sync, with real git against local repositories."""
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cidx_jobs.handlers.process import Children
 from cidx_jobs.model.errors import NotIndexedError, ValidationError
 from cidx_jobs.model.job import Job, JobStatus, PhaseStatus
 from cidx_jobs.settings import Settings
@@ -149,12 +151,27 @@ async def test_changes_of_mode_and_kind_count_as_modified(
     ]
 
 
-async def test_nothing_new_says_so(syncs: Syncs, repository: Repository) -> None:
-    """A sync of what is indexed already changes nothing, and its message tells it."""
+async def test_nothing_new_says_so(
+    syncs: Syncs, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sync of what is indexed already changes nothing, and its message tells it.
+
+    It is quick however large the repository is: the remote is asked for its commit, and no other
+    process is started.
+    """
     first = await syncs.sync(repository.url)
+    started: list[Sequence[str]] = []
+    start = Children._started
+
+    def noted(children: Children, argv: Sequence[str], *rest: Any, **more: Any) -> Any:
+        started.append(argv)
+        return start(children, argv, *rest, **more)
+
+    monkeypatch.setattr(Children, "_started", noted)
 
     job = await syncs.sync()
 
+    assert ["ls-remote" in argv for argv in started] == [True]
     assert counts(job) == (0, 0, 0, 0)
     assert first.result is not None
     assert job.result is not None

@@ -134,7 +134,7 @@ async def test_a_name_is_pinned_to_the_address_that_was_checked(
 async def test_each_answer_has_its_code(
     syncs: Syncs, server: GitServer, path: str, code: str
 ) -> None:
-    """What a host answers is told apart, at once and without a prompt; nothing is left behind."""
+    """What a host answers is told apart, at once and without a prompt (G11); nothing is left."""
     job = await syncs.sync(f"{server.url}/{path}")
 
     assert code_of(job) == code
