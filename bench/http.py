@@ -1,8 +1,9 @@
-"""P2, P3, P5, P6: the API against bare aiohttp routes, in one server process, asked in turn.
+"""P2, P3, P5, P6, P10: the API against bare aiohttp routes, in one server process, asked in turn.
 
 The server is a process of its own; the asking side is a bare protocol that costs little, so that
 the server is what is measured. Beside the rates stands the server's CPU time for one answer,
-which a busy machine distorts less.
+which a busy machine distorts less. The lists are those of a server with a long history
+(BENCH_HISTORY jobs).
 """
 
 import asyncio
@@ -23,6 +24,7 @@ import structlog
 from aiohttp import web
 
 from bench.harness import Bench
+from bench.history import MANY, fill
 from cidx_jobs import JobContext, JobSystem, JobType, create_app
 from cidx_jobs.settings import make_settings
 from cidx_jobs.web.server import listening
@@ -31,9 +33,21 @@ CONNECTIONS = 64
 SUBMITTERS = 100
 READ_SECONDS = 1.5
 SUBMIT_SECONDS = 2.0
-PARKED = 5_000
+PARKED = 10_000
+LISTS = {
+    "all": "",
+    "user": "user_id=u0",
+    "status": "status=failed",
+    "user, status, type": "user_id=u0&status=completed&job_type=noop",
+}
+"""The filters whose lists are timed, each by page 1 and page 1,000."""
+LISTS_EACH = 200
+DEEP = 1_000
 DOCUMENT_BYTES = 1_200
 """What a job document has: the bare side sends as much."""
+
+
+_DIRECTORY = "BENCH_DIRECTORY"
 
 
 def main() -> None:
@@ -85,10 +99,11 @@ class _Bare:
 async def _serve() -> None:
     _raise_descriptors()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as empty:
         settings = make_settings(
             {
-                "data_dir": directory,
+                "data_dir": os.environ.get(_DIRECTORY) or empty,
+                "retention_seconds": 3_650 * 86_400,
                 "max_queued_per_user": 1_000_000,
                 "max_queued_total": 1_000_000,
                 "max_waiters_per_user": 100_000,
@@ -201,7 +216,7 @@ class _Target:
             count += 1
             return loop.time() < end
 
-        askers = [await self._connect(request, count_answer) for _ in range(connections)]
+        askers = [await self.ask(request, count_answer) for _ in range(connections)]
         begun = time.perf_counter()
         count = 0
         await asyncio.sleep(end - loop.time())
@@ -229,11 +244,12 @@ class _Target:
             return False
 
         request = self.get(path)
-        return [await self._connect(request, note) for _ in range(count)], times
+        return [await self.ask(request, note) for _ in range(count)], times
 
-    async def _connect(
+    async def ask(
         self, request: Callable[[], bytes], on_answer: Callable[[float], bool]
     ) -> _Asker:
+        """Open a connection that asks over and over, until *on_answer* says False."""
         _, asker = await asyncio.get_running_loop().create_connection(
             lambda: _Asker(request, on_answer), "127.0.0.1", self.port
         )
@@ -253,15 +269,17 @@ async def _measure() -> None:
             await _measure_wakes(bench, ours, bare)
             await _measure_submits(bench, ours, bare)
         await _measure_memory(bench)
+        await _measure_lists(bench)
 
 
 @contextlib.asynccontextmanager
-async def _servers() -> AsyncIterator[tuple[_Target, _Target]]:
+async def _servers(directory: Path | None = None) -> AsyncIterator[tuple[_Target, _Target]]:
     """Start a server process; give our side of it and the bare one."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "bench.http", "serve"),
         cwd=Path(__file__).parent.parent,
+        env=os.environ | {_DIRECTORY: "" if directory is None else str(directory)},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -361,6 +379,45 @@ async def _measure_memory(bench: Bench) -> None:
     probe = bench.figure("memory of one parked, bare", taken["parked, bare"], unit="KiB")
     own = bench.figure("P6 memory of one parked", taken["parked"], unit="KiB", at_most=12)
     bench.ratio("P6 parked / bare", own, probe, at_most=1.25)
+
+
+async def _measure_lists(bench: Bench) -> None:
+    """P10 over HTTP: page 1 and, by cursor, page 1,000, one request at a time."""
+    with tempfile.TemporaryDirectory() as folder:
+        await asyncio.to_thread(fill, Path(folder) / "data", MANY)
+        async with _servers(Path(folder) / "data") as (ours, _):
+            await _until_idle(ours)
+            for name, filters in LISTS.items():
+                begin = f"/api/jobs?limit=50&{filters}".rstrip("&")
+                await _time_list(bench, ours, f"page 1 by {name}", begin)
+                before = await ours.once(ours.get(f"{begin}&offset={(DEEP - 2) * 50}"))
+                cursor = json.loads(before)["next_cursor"]
+                if cursor is not None:
+                    path = f"{begin}&cursor={cursor}"
+                    await _time_list(bench, ours, f"page {DEEP:,} by {name}", path)
+
+
+async def _until_idle(ours: _Target) -> None:
+    """Wait until the jobs that the history left unfinished have run."""
+    while json.loads(await ours.once(ours.get("/api/queue")))["queued"]:  # noqa: ASYNC110
+        await asyncio.sleep(0.2)
+
+
+async def _time_list(bench: Bench, ours: _Target, name: str, path: str) -> None:
+    times: list[float] = []
+
+    def note(seconds: float) -> bool:
+        times.append(seconds * 1e3)
+        return len(times) < LISTS_EACH
+
+    asker = await ours.ask(ours.get(path), note)
+    while len(times) < LISTS_EACH:  # noqa: ASYNC110 - the protocol has no event for "enough"
+        await asyncio.sleep(0.01)
+    asker.close()
+    times.sort()
+    bench.figure(f"P10 {name}, median", [times[LISTS_EACH // 2]], unit="ms")
+    slow = times[int(LISTS_EACH * 0.99) - 1]
+    bench.figure(f"P10 {name}, p99", [slow], unit="ms", at_most=20)
 
 
 async def _memory_of_parked(target: _Target, path: str) -> float:

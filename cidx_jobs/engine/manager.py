@@ -1,6 +1,7 @@
 """`SyncJobManager`: the one door for everything that anybody asks of jobs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 from cidx_jobs.engine.admission import Admission
 from cidx_jobs.engine.board import Board
@@ -214,7 +215,9 @@ class SyncJobManager:
             is_stopping=lambda: self._is_stopping,
         )
 
-    async def wait(self, job_id: JobId, until: Callable[[Job], bool], timeout: float) -> Job:  # noqa: ASYNC109 - bare futures
+    def wait(
+        self, job_id: JobId, until: Callable[[Job], bool], timeout: float
+    ) -> Coroutine[Any, Any, Job]:
         """Give the job once *until* holds for it, or it is done, or the time is up.
 
         Returns at once when that is so already, and when the server is stopping.
@@ -222,7 +225,8 @@ class SyncJobManager:
         Raises:
             JobNotFoundError: there is none.
         """
-        return await self._waiting_room.wait(job_id, until, timeout)
+        # No coroutine of its own: ten thousand who wait would each pay for its frame.
+        return self._waiting_room.wait(job_id, until, timeout)
 
     def queue_status(self, job: Job) -> QueueStatus | None:
         """Say where a waiting job stands and why it waits; None for one that does not wait."""

@@ -1,6 +1,7 @@
 """What the routes work with: the parts that all share, and one call."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -63,6 +64,9 @@ class Api:
         return known if isinstance(known, TokenAuthenticator) else None
 
 
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
 @attrs.define(eq=False, kw_only=True)
 class Call:
     """One request to one route, by somebody who may make it."""
@@ -71,7 +75,7 @@ class Call:
     request_id: str
     caller: Identity
     api: Api
-    headers: Mapping[str, str] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = _NO_HEADERS
     """What each answer to it carries besides."""
     is_quiet: bool = False
     """It waited, and nothing happened."""

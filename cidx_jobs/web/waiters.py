@@ -2,16 +2,42 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Self, cast
 
 from aiohttp import web
 
-from cidx_jobs.model.job import Job
-
 LOOK_SECONDS = 5.0
 """A client that went away frees its place within this time."""
+
+
+class Seat:
+    """The place of one parked request; a coroutine in its stead would take more memory."""
+
+    __slots__ = ("_request", "_user_id", "_waiters", "was_woken")
+
+    def __init__(self, waiters: "Waiters", request: web.Request, user_id: str) -> None:
+        """Belong to a request of the user's."""
+        self.was_woken = False
+        """The application stops: the answer is still to be sent, as things are now."""
+        self._waiters = waiters
+        self._request = request
+        self._user_id = user_id
+
+    def __enter__(self) -> Self:
+        self._waiters.seat(_this_task(), self._request, self._user_id)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> bool:
+        task = _this_task()
+        is_cancelled = kind is asyncio.CancelledError
+        self.was_woken = self._waiters.leave(task, self._user_id, is_cancelled=is_cancelled)
+        if self.was_woken:
+            task.uncancel()
+        return self.was_woken
 
 
 class Waiters:
@@ -51,23 +77,9 @@ class Waiters:
         finally:
             self._give_back(user_id)
 
-    async def park(self, request: web.Request, user_id: str, wait: Awaitable[Job]) -> Job | None:
-        """Wait in a place, and give what *wait* gives; None when the application stops first."""
-        task = cast("asyncio.Task[object]", asyncio.current_task())
-        self._parked[task] = request
-        self._take(user_id)
-        self._look_out()
-        try:
-            return await wait
-        except asyncio.CancelledError:
-            if not self._is_stopping:
-                raise
-            # Woken by `stop`: the answer is still to be sent.
-            task.uncancel()
-            return None
-        finally:
-            self._give_back(user_id)
-            del self._parked[task]
+    def park(self, request: web.Request, user_id: str) -> "Seat":
+        """Give a place to wait in, as the block of a ``with``; `stop` wakes who waits in one."""
+        return Seat(self, request, user_id)
 
     def stop(self) -> None:
         """Wake everybody and let nobody wait any more; stopping twice is fine."""
@@ -84,6 +96,18 @@ class Waiters:
             sweeper, self._sweeper = self._sweeper, None
             sweeper.cancel()
             await asyncio.wait([sweeper])
+
+    def seat(self, task: "asyncio.Task[object]", request: web.Request, user_id: str) -> None:
+        """Let the task of the request wait here."""
+        self._parked[task] = request
+        self._take(user_id)
+        self._look_out()
+
+    def leave(self, task: "asyncio.Task[object]", user_id: str, *, is_cancelled: bool) -> bool:
+        """Let it go on; True if it was cancelled only because `stop` woke it."""
+        self._give_back(user_id)
+        del self._parked[task]
+        return is_cancelled and self._is_stopping
 
     def _take(self, user_id: str) -> None:
         self._count += 1
@@ -107,3 +131,7 @@ class Waiters:
             for task, request in tuple(self._parked.items()):
                 if request.transport is None:
                     task.cancel()
+
+
+def _this_task() -> "asyncio.Task[object]":
+    return cast("asyncio.Task[object]", asyncio.current_task())

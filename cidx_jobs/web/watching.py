@@ -2,13 +2,14 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
 import attrs
 from aiohttp import web
 
+from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.model.job import Job, JobStatus
 from cidx_jobs.model.queries import EventQuery
 from cidx_jobs.web.answers import make_lines
@@ -88,7 +89,11 @@ async def answer_job(call: Call, form: Form) -> web.Response:
         holds = await _condition(call, job, first_tag, watch)
         if not holds(job):
             if call.api.waiters.has_place(call.user_id):
-                job = await _park(call, job, holds, watch.wait_seconds) or await _reload(call, job)
+                # No coroutine around it: each frame is memory that every parked request holds.
+                with call.api.waiters.park(call.request, call.user_id) as seat:
+                    job = await call.manager.wait(job.job_id, holds, watch.wait_seconds)
+                if seat.was_woken:
+                    job = await call.manager.get_job(job.job_id)
                 call.is_quiet = not job.done and not holds(job)
             else:
                 is_crowded = not call.api.jobs.is_stopping
@@ -116,7 +121,9 @@ async def wait_for_end(call: Call, job: Job, seconds: int) -> Job:
     """Give the job once it is done, or as it is when the time is up or nobody may wait."""
     if job.done or not call.api.waiters.has_place(call.user_id):
         return job
-    return await _park(call, job, lambda now: now.done, seconds) or await _reload(call, job)
+    with call.api.waiters.park(call.request, call.user_id):
+        return await call.manager.wait(job.job_id, lambda now: now.done, seconds)
+    return await call.manager.get_job(job.job_id)
 
 
 def show_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE) -> Page:
@@ -184,16 +191,17 @@ def _read_watch(request: web.Request) -> Watch | None:
     )
 
 
-def _park(
-    call: Call, job: Job, holds: Callable[[Job], bool], seconds: int
-) -> Awaitable[Job | None]:
-    # No coroutine of its own: each frame is memory that every parked request would hold.
-    wait = call.manager.wait(job.job_id, holds, seconds)
-    return call.api.waiters.park(call.request, call.user_id, wait)
+@attrs.frozen(eq=False)
+class _Changed:
+    """Tells whether a job has another tag; smaller than a closure, and thousands may be held."""
 
+    manager: SyncJobManager
+    tag: str | None
+    """None: it has changed already."""
 
-async def _reload(call: Call, job: Job) -> Job:
-    return await call.manager.get_job(job.job_id)
+    def __call__(self, job: Job) -> bool:
+        """Look at the job as it is now."""
+        return self.tag is None or self.manager.tag(job) != self.tag
 
 
 async def _condition(call: Call, job: Job, first_tag: str, watch: Watch) -> Callable[[Job], bool]:
@@ -204,7 +212,7 @@ async def _condition(call: Call, job: Job, first_tag: str, watch: Watch) -> Call
             return lambda now: now.done
         case Until.CHANGE:
             is_old = known is not None and not known.covers(job, first_tag)
-            return lambda now: is_old or manager.tag(now) != first_tag
+            return _Changed(manager, None if is_old else first_tag)
         case Until.STATUS:
             status: JobStatus | None = job.status
             if known is not None and not known.covers(job, first_tag):
