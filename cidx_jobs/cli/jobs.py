@@ -138,12 +138,13 @@ def retry(target: Target, job: str, *, from_start: bool) -> int:
 
 @click.command()
 @click.argument("job", metavar="ID")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job is done, as they happen.")
 @talks
-def events(target: Target, job: str) -> int:
+def events(target: Target, job: str, *, follow: bool) -> int:
     """Show every transition of a job, oldest first."""
-    from cidx_jobs.cli.showing import show_events
+    from cidx_jobs.cli.showing import follow_log, show_events
 
-    return show_events(target, job)
+    return follow_log(target, job) if follow else show_events(target, job)
 
 
 @click.command()

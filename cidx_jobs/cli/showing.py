@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,8 +13,8 @@ from cidx_jobs.cli.naming import find_job
 from cidx_jobs.cli.output import print_json, print_lines, say, tint
 from cidx_jobs.cli.running import ask
 from cidx_jobs.cli.target import Target
-from cidx_jobs.cli.text import duration, escape, table
-from cidx_jobs.client import JobsClient
+from cidx_jobs.cli.text import duration, escape, fit, table
+from cidx_jobs.client import JobsClient, follow_events
 from cidx_jobs.wire.events import EventDocument, EventListDocument
 from cidx_jobs.wire.jobs import JobDocument
 from cidx_jobs.wire.service import QueueOverviewDocument
@@ -55,6 +55,39 @@ def show_events(target: Target, name: str) -> Exit:
     rows = [_event_row(event) for event in log.events]
     print_lines(table(("SEQ", "AT", "EVENT", "STATUS", "ATTEMPT", "REASON"), rows, _width()))
     return Exit.DONE
+
+
+def follow_log(target: Target, name: str) -> Exit:
+    """Show the job's log and each row that comes, until the job is done."""
+
+    async def follow(client: JobsClient) -> EventListDocument:
+        log = await _read_log(client, name)
+        rows = list(log.events)
+        _show_rows(target, rows)
+        last = rows[-1]
+        async for row in follow_events(client, last.job_id, after=last.seq, notice=say):
+            rows.append(row)
+            _show_rows(target, [row])
+        return EventListDocument(events=tuple(rows), next_cursor=None)
+
+    log = ask(target, follow)
+    if target.as_json:
+        print_json(log)
+    return Exit.DONE
+
+
+def _show_rows(target: Target, rows: Iterable[EventDocument]) -> None:
+    if not target.as_json:
+        print_lines(_row_line(row) for row in rows)
+
+
+def _row_line(row: EventDocument) -> str:
+    # What comes later cannot be known: the columns are as wide as their longest words.
+    widths = (8, 24, 10, 20, 2, 0)
+    cells = zip(_event_row(row), widths, strict=True)
+    line = "  ".join(cell.ljust(width) for cell, width in cells).rstrip()
+    width = _width()
+    return line if width is None else fit(line, width)
 
 
 def show_queue(target: Target) -> Exit:

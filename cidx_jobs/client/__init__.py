@@ -23,6 +23,7 @@ from cidx_jobs.client.following import PollingConfig, follow_job
 from cidx_jobs.client.job_routes import PolledJob
 from cidx_jobs.client.polling import JobPollingEngine, ProgressCallback
 from cidx_jobs.client.smoothing import SmoothProgress
+from cidx_jobs.client.streaming import follow_events
 
 __all__ = [
     "AuthenticationError",
@@ -47,5 +48,6 @@ __all__ = [
     "ServerError",
     "SmoothProgress",
     "UnexpectedAnswerError",
+    "follow_events",
     "follow_job",
 ]

@@ -1,5 +1,8 @@
 """The routes of the server and of projects: events, queue, job types, search, health."""
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
 from cidx_jobs.client.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
 from cidx_jobs.wire.events import EventListDocument
@@ -26,6 +29,20 @@ class ServerRoutes(Routes):
         path = "/api/events" if job_id is None else f"/api/jobs/{quoted(job_id)}/events"
         answer = await self._get(path, {"cursor": cursor, "limit": limit})
         return answer.decode(EventListDocument)
+
+    def stream_events(
+        self, job_id: str, *, after: int = 0
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes] | None]:
+        """Open the live stream of a job behind the row *after*; `follow_events` reads it.
+
+        None in place of the stream when the job is done and there is no row behind that one.
+
+        Raises:
+            NotFoundError: there is no such job.
+        """
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        path = f"/api/jobs/{quoted(job_id)}/events"
+        return self._transport.stream(Call(method="GET", path=path, headers=headers))
 
     async def get_queue(self) -> QueueOverviewDocument:
         """Give limits, slots in use, and the caller's waiting jobs with their positions."""

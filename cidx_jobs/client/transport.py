@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import aiohttp
@@ -26,6 +27,8 @@ Document = TypeVar("Document")
 ANSWER_SECONDS = 30.0
 """How long an answer may take, beyond the time that the server was asked to wait."""
 CONNECT_SECONDS = 10.0
+SILENCE_SECONDS = 45.0
+"""How long a stream may be silent: the server pings every 15 seconds."""
 LONGEST_RETRY_AFTER_SECONDS = 10.0
 """A server that wants a longer pause than this gets it from the caller, not from a retry here."""
 
@@ -161,13 +164,39 @@ class Transport:
             return answer
         raise error_of_answer(answer.status, _problem(answer), answer.retry_after_seconds)
 
+    @contextlib.asynccontextmanager
+    async def stream(self, call: Call) -> AsyncIterator[AsyncIterator[bytes] | None]:
+        """Make the call once, and give what the server sends, piece by piece, until it ends.
+
+        None when it says that nothing will come (204).
+
+        Raises:
+            JobsClientError: the answer is a problem, or none came; also while it is read, and
+                when nothing comes for longer than `SILENCE_SECONDS`.
+        """
+        limits = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
+        )
+        async with self._request(call, limits, SILENCE_SECONDS) as response:
+            if response.status >= _FIRST_FAULT:
+                answer = await _read(response)
+                raise error_of_answer(answer.status, _problem(answer), answer.retry_after_seconds)
+            has_content = response.status != HTTPStatus.NO_CONTENT
+            yield response.content.iter_any() if has_content else None
+
     async def _send(self, call: Call) -> Answer:
+        seconds = ANSWER_SECONDS + call.wait_seconds
+        limits = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
+        async with self._request(call, limits, seconds) as response:
+            return await _read(response)
+
+    @contextlib.asynccontextmanager
+    async def _request(
+        self, call: Call, limits: aiohttp.ClientTimeout, seconds: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._session is None:
             message = "use the client as 'async with JobsClient(...) as client'"
             raise RuntimeError(message)
-        timeout = aiohttp.ClientTimeout(
-            total=ANSWER_SECONDS + call.wait_seconds, sock_connect=CONNECT_SECONDS
-        )
         try:
             async with self._session.request(
                 call.method,
@@ -175,15 +204,13 @@ class Transport:
                 params=_parameters(call.query),
                 data=None if call.body is None else encode(call.body),
                 headers=self._headers(call),
-                timeout=timeout,
+                timeout=limits,
                 # A token is for this server alone.
                 allow_redirects=False,
             ) as response:
-                return Answer(
-                    status=response.status, headers=response.headers, body=await response.read()
-                )
+                yield response
         except TimeoutError as error:
-            message = f"no answer from {self.address} within {timeout.total:g} seconds"
+            message = f"no answer from {self.address} within {seconds:g} seconds"
             raise NetworkConnectionError(message) from error
         except (aiohttp.ClientError, OSError) as error:
             message = f"cannot reach {self.address}: {_reason(error)}"
@@ -196,6 +223,10 @@ class Transport:
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
         return headers
+
+
+async def _read(response: aiohttp.ClientResponse) -> Answer:
+    return Answer(status=response.status, headers=response.headers, body=await response.read())
 
 
 def _parse_address(base_url: str) -> tuple[str, str | None]:

@@ -260,6 +260,19 @@ def test_the_log_of_a_job_is_shown_whole(server: Server) -> None:
     assert "running -> completed" in server.cli("events", job_id).out
 
 
+def test_a_log_is_followed_to_the_end(server: Server) -> None:
+    """Each row once, those that were there and those that come; one document with --json."""
+    job_id = server.submit("steps", "count=4")
+    followed = server.cli("events", job_id, "--follow", "--json")
+    words = server.cli("events", job_id, "--follow")
+
+    assert followed.code == words.code == 0
+    assert followed.json == server.cli("events", job_id, "--json").json
+    assert [line.split()[2] for line in words.out.splitlines()] == [
+        event["event"] for event in followed.json["events"]
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -15,15 +15,19 @@ from cidx_jobs.client import (
     JobFailedError,
     JobPollingEngine,
     JobsClient,
+    NetworkConnectionError,
     NotFoundError,
     PermissionDeniedError,
     PolledJob,
     PollingConfig,
     PreconditionFailedError,
     RequestRefusedError,
+    follow_events,
 )
+from cidx_jobs.client.streaming import EventReader, ServerEvent
 from cidx_jobs.model.job import JobStatus
 from cidx_jobs.model.retries import RetryPolicy
+from cidx_jobs.wire.events import EventDocument
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import NO_JOB, House, eventually
 
@@ -316,3 +320,62 @@ async def test_a_bad_network_is_sat_out(house: House) -> None:
     assert done.status is JobStatus.COMPLETED
     assert notices[0].startswith("cannot reach")
     assert notices[-1] == "the server is back"
+
+
+@pytest.mark.slow
+async def test_a_log_is_followed_through_gaps(house: House) -> None:
+    """Each row once and in order, though the connection is cut; it ends with the job."""
+    job = await house.submit_running()
+    notices: list[str] = []
+    rows: list[EventDocument] = []
+    async with (
+        Proxy(house.client.port or 0).open() as proxy,
+        client_of(house, "alice", proxy.port) as client,
+    ):
+
+        async def follow() -> None:
+            log = follow_events(client, job["job_id"], config=QUICK, notice=notices.append)
+            async for row in log:
+                rows.append(row)  # noqa: PERF401 - each is counted when it comes
+
+        following = asyncio.create_task(follow())
+        await eventually(lambda: len(rows) == 3)
+        proxy.cut()
+        house.gate.open()
+        await following
+        again = [row async for row in follow_events(client, job["job_id"], after=rows[-1].seq)]
+
+    assert [row.to_status for row in rows] == ["created", "queued", "running", "completed"]
+    assert len(notices) == 2
+    assert notices[-1] == "the server is back"
+    assert again == []
+
+
+async def test_a_log_that_is_not_there_cannot_be_followed(alice: JobsClient) -> None:
+    """A refusal ends the following at once."""
+    with pytest.raises(NotFoundError):
+        await anext(follow_events(alice, NO_JOB))
+
+
+@pytest.mark.slow
+async def test_a_server_that_stays_away_ends_the_following() -> None:
+    """After the configured absence the last error comes out."""
+    config = PollingConfig(away_seconds=0.0, retry=RetryPolicy(base_seconds=0.0))
+    async with JobsClient("http://127.0.0.1:1") as client:
+        with pytest.raises(NetworkConnectionError):
+            await anext(follow_events(client, NO_JOB, config=config))
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_stream_is_cut_into_its_events(size: int) -> None:
+    """Wherever the pieces end; comments are none."""
+    stream = b": open\n\nevent: progress\ndata: {}\n\n: ping\n\nevent: end\nid: 7\ndata: [1]\n\n"
+    reader = EventReader()
+
+    events = [
+        event
+        for begin in range(0, len(stream), size)
+        for event in reader.feed(stream[begin : begin + size])
+    ]
+
+    assert events == [ServerEvent("progress", b"{}"), ServerEvent("end", b"[1]")]
