@@ -183,6 +183,22 @@ async def test_a_program_that_is_not_there_is_told(
     assert code_of(job) == "CFG-001"
 
 
+@pytest.mark.parametrize("settings", ["sleep 60 & echo 1 of 2; wait"], indirect=True)
+async def test_the_program_ends_with_its_run(syncs: Syncs, repository: Repository) -> None:
+    """When the run is told to stop, or its time is up, all that it started ends."""
+    jobs = syncs.jobs
+    job = await jobs.submit(ALICE, PROJECT, options={"repository_url": repository.url})
+    await jobs.manager.wait(
+        job.job_id, lambda now: now.done or now.progress_detail.total == 2, WAIT_SECONDS
+    )
+    await jobs.cancel(job.job_id)
+    ended = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert ended.status is JobStatus.CANCELLED
+    # Among what is compared are the processes of this machine.
+    assert await jobs.examine() == []
+
+
 async def test_there_is_nothing_to_search(syncs: Syncs, repository: Repository) -> None:
     """What the program made is its own."""
     await syncs.sync(repository.url)
