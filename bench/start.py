@@ -1,0 +1,140 @@
+"""P8: from the start of the process to ready, beside a long history and after a crash.
+
+The server is a process of its own, as an operator starts it. Its 10,000 unfinished jobs are
+paused, so that each round begins with the same. BENCH_HISTORY asks for another number of jobs.
+"""
+
+import asyncio
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+from bench.harness import Bench
+from bench.history import FEW, MANY, UNFINISHED, fill
+from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.model.limits import Pauses
+from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.connection import connect_for_start
+from cidx_jobs.store.persistence import JobPersistence
+
+WAL_BYTES = 64_000_000
+LONGEST_SECONDS = 30.0
+_REWRITE = "UPDATE jobs SET message = hex(randomblob(32)) WHERE row BETWEEN ? AND ?"
+_ROWS = 20_000
+
+
+def main() -> None:
+    """Measure the three starts in turn, in one run."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Bench(
+            "start", settings={"stored": MANY, "unfinished": UNFINISHED, "wal": WAL_BYTES}
+        ) as bench,
+    ):
+        few = _prepared(Path(folder) / "few", FEW)
+        many = _prepared(Path(folder) / "many", MANY)
+        taken = bench.paired(
+            {
+                "ready with few": lambda: ready_seconds(few),
+                "ready with many": lambda: ready_seconds(many),
+                "ready after a crash": lambda: _after_a_crash(many),
+                "python and its imports": imports_seconds,
+            },
+            unit="s",
+        )
+        bench.ratio("ready, many / few", taken["ready with many"], taken["ready with few"])
+        for name, goal in (("ready with many", 0.4), ("ready after a crash", 0.8)):
+            bench.figure(f"{name}, goal", taken[name].values, unit="s", at_most=goal)
+
+
+def ready_seconds(directory: DataDirectory) -> float:
+    """Give the seconds from the start of the process to the first 200 of ``/readyz``."""
+    address = directory.root / "bench.sock"
+    began = time.perf_counter()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "cidx_jobs", "serve"],
+        env={
+            **os.environ,
+            "CIDX_JOBS_DATA_DIR": str(directory.root),
+            "CIDX_JOBS_UNIX_SOCKET": str(address),
+            "CIDX_JOBS_LOG_LEVEL": "warning",
+        },
+    )
+    try:
+        while not _is_ready(address):
+            if time.perf_counter() - began > LONGEST_SECONDS or server.poll() is not None:
+                message = "the server did not become ready"
+                raise RuntimeError(message)
+            time.sleep(0.002)
+        return time.perf_counter() - began
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(timeout=LONGEST_SECONDS)
+
+
+def imports_seconds() -> float:
+    """Give what starting Python and importing the server takes of it."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import cidx_jobs.web.server"], check=True)
+    return time.perf_counter() - began
+
+
+def _after_a_crash(directory: DataDirectory) -> float:
+    subprocess.run([sys.executable, "-m", "bench.start", str(directory.root)], check=True)
+    wal = directory.database.with_name(directory.database.name + "-wal")
+    size = wal.stat().st_size
+    if size < WAL_BYTES:
+        message = f"the crash left a log of {size} bytes"
+        raise RuntimeError(message)
+    return ready_seconds(directory)
+
+
+def crash(root: Path) -> None:
+    """Leave a database with a long write-ahead log behind, as a server that is killed does."""
+    directory = DataDirectory(root)
+    wal = directory.database.with_name(directory.database.name + "-wal")
+    with closing(connect_for_start(directory.database, "NORMAL")) as db:
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        for first in itertools.cycle(range(1, MANY, _ROWS)):
+            db.execute(_REWRITE, (first, first + _ROWS))
+            if wal.stat().st_size >= WAL_BYTES:
+                break
+        # Nothing is closed: closing the last connection would empty the log.
+        os._exit(0)
+
+
+def _prepared(root: Path, count: int) -> DataDirectory:
+    directory = fill(root, count)
+    asyncio.run(_pause(directory))
+    return directory
+
+
+async def _pause(directory: DataDirectory) -> None:
+    jobs = JobPersistence(directory, clock=SystemClock())
+    await jobs.open()
+    await jobs.save_controls(None, Pauses(everything=True))
+    await jobs.close()
+
+
+def _is_ready(address: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as one:
+        try:
+            one.connect(str(address))
+            one.sendall(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            return b" 200 " in one.recv(100)
+        except OSError:
+            return False
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        crash(Path(sys.argv[1]))
+    else:
+        main()
