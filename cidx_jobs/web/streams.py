@@ -188,8 +188,14 @@ async def _has_all(call: Call, scope: _Scope, last_id: int) -> bool:
 
 
 async def _holds(call: Call, last_id: int) -> bool:
-    """Tell whether the log still holds all that came after this id."""
-    return await call.api.jobs.persistence.load_oldest_sequence() <= last_id + 1
+    """Tell whether the log has given out this id, and still holds all that came after it."""
+    oldest = await call.api.jobs.persistence.load_oldest_sequence()
+    if last_id < oldest:
+        return last_id + 1 == oldest
+    # From the oldest on every number is there, up to the newest. One beyond that is of another
+    # log (that of before a backup was restored, say): its reader would miss what is to come.
+    there = EventQuery(after_sequence=last_id - 1, limit=1)
+    return last_id == 0 or bool(await call.manager.query_events(there))
 
 
 async def _reset(call: Call) -> bytes:

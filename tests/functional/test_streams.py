@@ -188,6 +188,26 @@ async def test_a_log_that_no_longer_reaches_back_resets_the_reader(house: House)
     assert (reset.name, reset.data["oldest_seq"] > last_id) == ("reset", True)
 
 
+async def test_an_id_that_was_never_given_out_resets_the_reader(house: House) -> None:
+    """As after a restore: else they would miss all that comes until that number."""
+    job = await house.submit_running()
+    path, newest = f"/api/jobs/{job['job_id']}/events", (await rows_of(house, job["job_id"]))[-1]
+
+    async with (
+        stream(house, path, last_id=newest["seq"]) as known,
+        stream(house, path, last_id=newest["seq"] + 1) as own,
+        stream(house, "/api/events", last_id=newest["seq"] + 1) as all_of_them,
+    ):
+        firsts = [await reader.next() for reader in (known, own, all_of_them)]
+        house.gate.open()
+        ended, told = await own.rest(), await all_of_them.next()
+
+    assert [event.name for event in firsts if event] == ["snapshot", "reset", "reset"]
+    assert names(ended) == ["snapshot", "transition", "end"]
+    assert told is not None
+    assert told.data["to"] == "completed"
+
+
 async def test_the_stream_of_everything_tells_what_the_caller_may_see(house: House) -> None:
     """Each user their own jobs, an admin all; from now on, or from an id."""
     async with (
