@@ -428,6 +428,7 @@ class Indexer(Protocol):
             NotIndexedError: there is nothing to search yet.
             ValidationError: the text is shorter than three characters (pointer ``/q``).
             InvalidParameterError: the search would take too long.
+            UnavailableError: too many of the user's searches run at a time.
         """
 
     async def close(self) -> None:

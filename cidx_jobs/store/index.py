@@ -14,7 +14,12 @@ from weakref import WeakValueDictionary
 
 import attrs
 
-from cidx_jobs.model.errors import InvalidParameterError, NotIndexedError, ValidationError
+from cidx_jobs.model.errors import (
+    InvalidParameterError,
+    NotIndexedError,
+    UnavailableError,
+    ValidationError,
+)
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.indexing import IndexState, SearchHit
 from cidx_jobs.settings import project_directory
@@ -78,6 +83,7 @@ class FtsIndexer:
             NotIndexedError: there is nothing to search yet.
             ValidationError: the text is shorter than three characters (pointer ``/q``).
             InvalidParameterError: the search would take too long.
+            UnavailableError: the user's other searches took all the time there is.
         """
         if len(text) < MIN_CHARACTERS:
             raise ValidationError.at("/q", f"it must have at least {MIN_CHARACTERS} characters")
@@ -89,9 +95,7 @@ class FtsIndexer:
             limit=limit,
             seconds=self._search_seconds,
         )
-        # Nobody's searches keep those of all others waiting.
-        turn = self._turns.setdefault(user_id, asyncio.Semaphore(_READERS_PER_USER))
-        async with turn:
+        async with self._turn(user_id):
             try:
                 return await self._read(search.run)
             finally:
@@ -110,6 +114,21 @@ class FtsIndexer:
         for some in threads:
             if some is not None:
                 await asyncio.to_thread(some.shutdown)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, user_id: UserId) -> AsyncIterator[None]:
+        # Nobody's searches keep those of all others waiting, or pile up.
+        turn = self._turns.setdefault(user_id, asyncio.Semaphore(_READERS_PER_USER))
+        try:
+            async with asyncio.timeout(self._search_seconds):
+                await turn.acquire()
+        except TimeoutError:
+            message = "too many of your searches run at a time"
+            raise UnavailableError(message) from None
+        try:
+            yield
+        finally:
+            turn.release()
 
     async def _read(self, work: Callable[[], T]) -> T:
         if self._readers is None:

@@ -138,7 +138,8 @@ _OTHER_OPERATIONS: Mapping[str, Operation] = {
         about=(
             "The answer is in the order of path, then line. Letter case does not count. A search "
             "that takes longer than 5 seconds is refused as `invalid_parameter`: it asks for too "
-            "much, and would again. Of the searches of one user two run at a time."
+            "much, and would again. Of the searches of one user two run at a time, and one that "
+            "waits for them for 5 seconds is refused as `unavailable`."
         ),
         parameters=SEARCH,
         replies=(
@@ -149,7 +150,7 @@ _OTHER_OPERATIONS: Mapping[str, Operation] = {
                 example=examples.SEARCH,
             ),
         ),
-        errors=("project_not_found", "not_indexed", "validation_failed"),
+        errors=("project_not_found", "not_indexed", "validation_failed", "unavailable"),
     ),
     "GET /livez": Operation(
         name="isAlive",

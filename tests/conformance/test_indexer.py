@@ -15,6 +15,7 @@ from cidx_jobs.model.errors import (
     InvalidParameterError,
     JobFailure,
     NotIndexedError,
+    UnavailableError,
     ValidationError,
 )
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
@@ -453,6 +454,25 @@ async def test_one_users_searches_keep_nobody_else_waiting(
 
     is_over.set()
     assert await asyncio.gather(*slow) == [[("a", 1, "slow word")]] * 20
+
+
+async def test_searches_of_a_user_do_not_pile_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that waited for the others of its user as long as a search may take is refused."""
+    indexer = FtsIndexer(tmp_path / "projects", search_seconds=0.05)
+    await index(indexer, {"a": "slow word"})
+    is_over = threading.Event()
+    monkeypatch.setattr(fts._Search, "run", lambda _: is_over.wait(WAIT_SECONDS) and [])
+    slow = [asyncio.create_task(find(indexer, "slow")) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(UnavailableError):
+        await find(indexer, "word")
+
+    is_over.set()
+    assert await asyncio.gather(*slow) == [[], []]
+    await indexer.close()
 
 
 async def test_an_index_of_another_format_is_made_anew(indexer: Indexer, tmp_path: Path) -> None:

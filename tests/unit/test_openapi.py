@@ -22,7 +22,7 @@ DOCUMENT = make_document(list_routes("/api", is_own=True))
 METHODS = ("get", "post", "patch", "delete")
 
 # What no route of the document answers: there is no route, or it is raised for what comes later.
-BESIDE_THE_ROUTES = {"not_found", "method_not_allowed", "unavailable", "extra_missing"}
+BESIDE_THE_ROUTES = {"not_found", "method_not_allowed", "extra_missing"}
 
 
 def operations() -> Iterator[tuple[str, dict[str, Any]]]:
