@@ -27,9 +27,9 @@ WATCHERS = 100
 IDLE_SECONDS = 5.0
 ENDS = 20
 QUIET_SECONDS = 1.2
-"""Long enough for the watcher to have parked: it asks at most twice a second."""
+"""Long enough for the watcher to have parked and to be free to ask again."""
 HASTY_SECONDS = 0.1
-"""Short enough for the watcher to be between two requests."""
+"""Short enough for the watcher to have used up its two requests of this second."""
 START_SECONDS = 30.0
 CLI = (sys.executable, "-m", "cidx_jobs")
 
@@ -103,7 +103,8 @@ async def measure_ends(bench: Bench, folder: Path) -> None:
         serving.cancel()
         await asyncio.wait([serving])
     bench.figure("end to its watcher", delays[QUIET_SECONDS], unit="ms", at_most=20)
-    bench.figure("end to its watcher, just after a change", delays[HASTY_SECONDS], unit="ms")
+    name = "end to its watcher, just after a change"
+    bench.figure(name, delays[HASTY_SECONDS], unit="ms", at_most=20)
 
 
 async def end_delay(jobs: JobSystem, client: JobsClient, gate: Gate, quiet: float) -> float:
