@@ -320,7 +320,10 @@ class JobContext(Protocol):
         """
 
     def resource(self, name: str) -> AbstractAsyncContextManager[None]:
-        """Hold one unit of a named resource; one at a time in a run, a second one raises."""
+        """Hold one unit of a named resource; one at a time in a run, a second one raises.
+
+        A resource that no limit names ends the run with the code CFG-003.
+        """
 
     def warn(self, code: str, message: str) -> None:
         """Add a warning to the job; equal ones are counted. Stored with the next report."""

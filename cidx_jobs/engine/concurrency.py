@@ -22,6 +22,7 @@ from typing import TypeVar
 
 import attrs
 
+from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job import Job
 from cidx_jobs.model.limits import Limits
@@ -34,8 +35,12 @@ class SlotError(RuntimeError):
     """A slot or unit was taken twice, given back twice, or beyond a limit."""
 
 
-class UnknownResourceError(SlotError):
-    """No limit names the resource."""
+class UnknownResourceError(JobFailure):
+    """No limit names the resource: trying again helps nobody."""
+
+    def __init__(self, name: str) -> None:
+        """Say which."""
+        super().__init__(f"there is no resource {name}", code="CFG-003")
 
 
 @attrs.frozen(kw_only=True)
@@ -273,8 +278,7 @@ class ConcurrencyController:
             message = f"a run holds one resource at a time: {holder.inner or holder.wanted}"
             raise SlotError(message)
         if name not in self._limits.resources:
-            message = f"there is no resource {name}"
-            raise UnknownResourceError(message)
+            raise UnknownResourceError(name)
         return holder
 
     async def _wait_for_unit(self, holder: _Holder, name: str) -> None:

@@ -83,6 +83,13 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             "The job's type is not registered in this server any more.",
             ("Ask the operator to register the job type, then retry the job.",),
         ),
+        "CFG-003": Guidance(
+            Category.CONFIGURATION,
+            _PERSISTENT,
+            _FINAL,
+            "The job's code asks for a named resource that the settings do not name.",
+            ("Ask the operator to give the resource a number of units, then retry the job.",),
+        ),
         "VAL-001": Guidance(
             Category.VALIDATION,
             _PERSISTENT,

@@ -597,6 +597,24 @@ async def test_named_resources_gate_the_start(open_jobs: Open) -> None:
     assert gate.most_running == 2
 
 
+async def test_a_resource_that_nobody_named_ends_the_job_with_its_own_code(
+    open_jobs: Open,
+) -> None:
+    """Trying again would not help, and the error says who can."""
+
+    async def ask(context: JobContext) -> None:
+        async with context.resource("gpu"):
+            pytest.fail("there is no such resource")
+
+    async with open_jobs(JobType("asks", ask)) as jobs:
+        job = await jobs.submit("u", "p", job_type="asks")
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert (done.status, done.attempt) == (JobStatus.FAILED, 1)
+    assert done.error is not None
+    assert (done.error.code, done.error.message) == ("CFG-003", "there is no resource gpu")
+
+
 async def test_other_threads_have_their_own_way_in(open_jobs: Open) -> None:
     """`from_thread` waits for the answer; anything else from a foreign thread raises."""
     gate = Gate()
