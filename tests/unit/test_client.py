@@ -1,6 +1,9 @@
 """The client against canned answers: what it sends, repeats, and makes of errors."""
 
 import asyncio
+import contextlib
+import inspect
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,7 +26,9 @@ from cidx_jobs.client import (
     UnexpectedAnswerError,
 )
 from cidx_jobs.client.backoff import Backoff
+from cidx_jobs.client.transport import Answer, Call, Transport
 from cidx_jobs.model.job import JobStatus
+from cidx_jobs.web.routes import API_ROUTES, SERVER_ROUTES
 from tests.canned_server import JOB_ID, CannedServer, answer_with, cut
 
 MakeServer = Callable[..., Awaitable[TestServer]]
@@ -342,3 +347,41 @@ def test_the_backoff_begins_anew_after_a_success() -> None:
     backoff.reset()
 
     assert backoff.next_seconds() == 0.5
+
+
+class Recorder(Transport):
+    """A transport that sends nothing, and remembers what it should have sent."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        super().__init__("http://localhost", None)
+        self.calls: list[tuple[str, str]] = []
+
+    async def ask(self, call: Call) -> Answer:
+        """Remember the call; an answer there is none."""
+        self.calls.append((call.method, call.path.partition("?")[0]))
+        message = "nothing is sent"
+        raise NetworkConnectionError(message)
+
+    def stream(self, call: Call) -> Any:
+        """Remember the call; a stream there is none."""
+        self.calls.append((call.method, call.path))
+
+
+async def test_the_client_has_a_method_for_each_route() -> None:
+    """Each method, called with the least that it takes, asks a route; together they ask all."""
+    transport = Recorder()
+    client = JobsClient("http://localhost")
+    client._transport = transport
+    for name, method in inspect.getmembers(client, inspect.ismethod):
+        parameters = inspect.signature(method).parameters.values()
+        needed = [one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+        arguments = ["1" for one in needed if one.default is one.empty]
+        if not name.startswith("_"):
+            with contextlib.suppress(NetworkConnectionError):
+                await (method(*arguments) or asyncio.sleep(0))
+
+    asked = {(method, re.sub(r"/1(?=/|$)", "/{}", path)) for method, path in transport.calls}
+    routes = [(route.method, f"/api{route.path}") for route in API_ROUTES]
+    routes += [(route.method, route.path) for route in SERVER_ROUTES]
+    assert {(method, re.sub(r"{\w+}", "{}", path)) for method, path in routes} <= asked

@@ -25,7 +25,9 @@ from cidx_jobs.client import (
     PollingConfig,
     ServerBusyError,
 )
+from cidx_jobs.client.polling import _Watch
 from cidx_jobs.model.retries import RetryPolicy
+from cidx_jobs.wire.coding import decode, encode
 from cidx_jobs.wire.jobs import JobDocument
 from tests.canned_server import JOB_ID, CannedServer, answer_with, cut, error_document
 
@@ -366,6 +368,23 @@ async def test_time_is_extended_while_there_is_progress(
         await polling
 
     assert asked == [10]
+
+
+def test_time_is_extended_three_times_at_most(canned: CannedServer) -> None:
+    """However much progress there is; by two minutes each, unless that is said otherwise."""
+    config = PollingConfig(extend=lambda _: True)
+    engine = JobPollingEngine(JobsClient("http://localhost"), config=config)
+    watch = _Watch(job_id=JOB_ID, seconds_left=60.0)
+    job = decode(encode(canned.job), JobDocument)
+    watch.take(job)
+
+    extended = []
+    for _ in range(4):
+        watch.take(job)
+        extended.append(engine._extends(watch))
+
+    assert extended == [True, True, True, False]
+    assert watch.seconds_given == 60 + 3 * 120
 
 
 async def test_a_running_job_that_does_not_move_is_noticed(
