@@ -55,6 +55,8 @@ class DiskLoop:
     random: Random
     back: list[float] = attrs.field(factory=list)
     refused: Counter[int] = attrs.field(factory=Counter)
+    unready: Counter[str] = attrs.field(factory=Counter)
+    """Why the server called itself not ready; a small write that fits makes it ready again."""
 
     async def cycle(self, server: Server, caller: Caller) -> None:
         """Fill the disk under load, see what goes on, empty it, and see that all goes on."""
@@ -112,6 +114,8 @@ class DiskLoop:
             ready = await caller.ask("GET", "/readyz")
             if ready is None or ready.status not in {200, 503}:
                 ledger.blame(f"on a full disk /readyz was answered with {ready}")
+            elif ready.status == 503:
+                self.unready.update(ready.document["reasons"])
             await asyncio.sleep(0.05)
 
     async def _until_back(self, server: Server, caller: Caller) -> None:
@@ -231,5 +235,6 @@ async def torture(
     return loop.load.ledger.faults, {
         **counts,
         "refused": dict(loop.refused),
+        "unready": dict(loop.unready),
         "back_seconds": [round(back[len(back) // 2], 2), round(back[-1], 2)] if back else [],
     }
