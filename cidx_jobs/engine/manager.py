@@ -1,5 +1,6 @@
 """`SyncJobManager`: the one door for everything that anybody asks of jobs."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,9 @@ from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.queries import EventQuery, JobPage, JobQuery
 from cidx_jobs.model.submission import Submission, SubmitRequest
 from cidx_jobs.model.waiting import QueueStatus
+
+_CATCH_UP_SECONDS = 0.001
+_CATCH_UP_LOOKS = 2_000
 
 
 class SyncJobManager:
@@ -90,11 +94,29 @@ class SyncJobManager:
 
     async def query_jobs(self, query: JobQuery) -> JobPage:
         """Give one page of the jobs that fit."""
-        return await self._store.query_jobs(query)
+        page = await self._store.query_jobs(query)
+        for job in page.jobs:
+            await self._catch_up(job.job_id, job.version)
+        return page
 
     async def query_events(self, query: EventQuery) -> Sequence[Transition]:
         """Give rows of the transition log, oldest first."""
-        return await self._store.query_events(query)
+        rows = await self._store.query_events(query)
+        for row in rows:
+            await self._catch_up(row.job_id, row.version)
+        return rows
+
+    async def _catch_up(self, job_id: JobId, version: int) -> None:
+        """Wait until memory has the version that a query found in the store.
+
+        A commit is in the file a moment before it is here. Whoever was told of it by a list must
+        not be told an older state by the next read, which is answered from memory.
+        """
+        for _ in range(_CATCH_UP_LOOKS):
+            known = self._board.live.find(job_id)
+            if known is None or known.version >= version:
+                return
+            await asyncio.sleep(_CATCH_UP_SECONDS)
 
     async def cancel_job(self, job_id: JobId, reason: str | None = None) -> Job:
         """Cancel a job that waits, at once; tell one that runs to stop. Idempotent.
