@@ -343,7 +343,8 @@ class JobSystem:
             clock=self.clock,
             files=files,
         )
-        engine.board.hooks.add_observer(TransitionLog())
+        if (log := TransitionLog()).is_on:
+            engine.board.hooks.add_observer(log)
         for hook in self._hooks:
             engine.board.hooks.add_hook(hook)
         return engine

@@ -54,6 +54,8 @@ class Board:
         self._job_types = job_types
         self._alarms: dict[JobId, asyncio.TimerHandle] = {}
         self._starting: set[JobId] = set()
+        controller.on_user_change = self.refresh_user
+        controller.on_resource_change = self.refresh_after_resource
 
     def make_key(self, job: Job, priority: int | None = None) -> DispatchKey:
         """Give a place in the order for a job that is about to be queued, at its priority."""
@@ -144,11 +146,6 @@ class Board:
         room = self.controller.has_resource_room(self.resources_of(job_type))
         self.queue.set_type_open(job_type, is_open=room and job_type not in self.pauses.job_types)
 
-    def refresh_resources(self, job_type: str) -> None:
-        """Look again at the gates of all types, if a run of this type takes or frees resources."""
-        for name in self.resources_of(job_type):
-            self.refresh_after_resource(name)
-
     def refresh_after_resource(self, name: str) -> None:
         """Look again at the gates of the types that need the resource, and start who may."""
         for job_type in self.queue.job_types():
@@ -164,15 +161,11 @@ class Board:
         self._starting.add(job.job_id)
         self.queue.remove_started(job.job_id)
         self.controller.take(job.job_id, job.user_id, self.resources_of(job.job_type))
-        self.refresh_user(job.user_id)
-        self.refresh_resources(job.job_type)
 
     def abandon_start(self, job: Job) -> None:
         """Give the slot of a start that was not stored back; the job waits on if it still may."""
         self._starting.discard(job.job_id)
         self.controller.give_back(job.job_id)
-        self.refresh_user(job.user_id)
-        self.refresh_resources(job.job_type)
         now = self.live.find(job.job_id)
         if now is not None and now.status is JobStatus.QUEUED:
             self.requeue(now)
@@ -229,11 +222,11 @@ class Board:
         self.controller.give_back(job.job_id)
         is_typical = job.status is JobStatus.COMPLETED
         self.estimator.ended(job.job_id, self.clock.monotonic(), is_typical=is_typical)
-        self.refresh_user(job.user_id)
-        self.refresh_resources(job.job_type)
 
     def _check_lines(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
+            if not self.live.has_line(job.user_id, job.project_id):
+                continue
             follower = self.live.in_place(job.user_id, job.project_id, Place.FOLLOWER)
             if follower is not None and self.head_of(job) is None:
                 self.on_headless(follower.job_id)

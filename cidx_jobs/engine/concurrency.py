@@ -167,7 +167,7 @@ class ConcurrencyController:
 
     def has_user_room(self, user_id: UserId) -> bool:
         """Tell whether the user holds fewer slots than they may."""
-        return self._users[user_id] < self._limits.max_running_per_user
+        return self._users.get(user_id, 0) < self._limits.max_running_per_user
 
     def has_resource_room(self, resources: Iterable[str]) -> bool:
         """Tell whether each of the resources has a free unit; an unknown one has none."""
@@ -387,4 +387,5 @@ class ConcurrencyController:
 def _decrease(counts: Counter[_Name], name: _Name) -> None:
     counts[name] -= 1
     if not counts[name]:
-        del counts[name]
+        # `del` is Python's own code in a Counter; `pop` is not.
+        counts.pop(name)

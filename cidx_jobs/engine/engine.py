@@ -108,6 +108,7 @@ class Engine:
             waiting_room=self._waiting_room,
             job_types=job_types,
             retention=retention,
+            recorder=recorder,
         )
         self.projects = Projects(store, self.board, files, settings.project_retention_seconds)
         self._errands = Errands(self.board, self._ledger)
@@ -165,8 +166,6 @@ class Engine:
         self.board.on_headless = self._errands.move_up
         self.controller.promote = self.scheduler.promote
         self.controller.find_position = self.board.find_position
-        self.controller.on_user_change = self.board.refresh_user
-        self.controller.on_resource_change = self.board.refresh_after_resource
 
     def _load_running(self, run: ActiveRun) -> Job:
         job = self.board.live.find(run.job_id)

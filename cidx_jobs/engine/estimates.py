@@ -54,6 +54,7 @@ _SLACK_SECONDS = 0.2
 """What storing and starting a job may add; also keeps shares of short waits sane."""
 
 _MAX_KINDS = 10_000
+_MAX_UNSORTED = 1_000
 _MAX_ENDS = 128
 """Beyond so many ends of runs the slots come free evenly."""
 
@@ -121,6 +122,8 @@ class WaitEstimator:
         self._controller = controller
         self._runs: dict[JobId, _Run] = {}
         self._kinds: dict[tuple[str, UserId | None] | None, _Recent] = {}
+        self._unsorted: list[tuple[_Run, float]] = []
+        """Durations that are known, and are not among `_kinds` yet."""
         self._guesses: dict[JobId, dict[_Over, _Guess]] = {}
         self._shares: dict[_Over | None, _Recent] = {}
         self._ends: dict[UserId | None, list[float]] = {}
@@ -142,11 +145,19 @@ class WaitEstimator:
         run = self._runs.pop(job_id, None)
         if run is None or not is_typical:
             return
-        if len(self._kinds) > _MAX_KINDS:
-            # The kinds that still occur are soon known again.
-            self._kinds = {None: self._kinds[None]}
-        for key in ((run.job_type, run.user_id), (run.job_type, None), None):
-            self._kinds.setdefault(key, _Recent(KEPT_DURATIONS)).add(now - run.began)
+        self._unsorted.append((run, now - run.began))
+        if len(self._unsorted) > _MAX_UNSORTED:
+            self._learn()
+
+    def _learn(self) -> None:
+        # Sorted in only when somebody asks: a server that nobody watches does not pay for it.
+        for run, seconds in self._unsorted:
+            if len(self._kinds) > _MAX_KINDS:
+                # The kinds that still occur are soon known again.
+                self._kinds = {None: self._kinds[None]}
+            for key in ((run.job_type, run.user_id), (run.job_type, None), None):
+                self._kinds.setdefault(key, _Recent(KEPT_DURATIONS)).add(seconds)
+        self._unsorted.clear()
 
     def estimate(
         self, job: Job, now: float, *, not_before: float = 0.0
@@ -174,6 +185,7 @@ class WaitEstimator:
         )
 
     def _guess(self, job: Job, now: float) -> _Guess | None:
+        self._learn()
         if None not in self._kinds:
             return None
         self._refresh(now)

@@ -40,6 +40,8 @@ class Hooks:
 
     def tell(self, job: Job, transition: Transition) -> None:
         """Tell of a committed transition."""
+        if not self._observers and not self._hooks:
+            return
         for observer in self._observers:
             # The change is stored and acknowledged; no observer may undo that.
             with contextlib.suppress(Exception):

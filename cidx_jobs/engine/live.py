@@ -26,13 +26,14 @@ class LiveJobs:
         before = self.find(job.job_id)
         if before is not None and before.version >= job.version:
             return before
-        self._count(before, -1)
-        self._leave_line(before)
-        self._finished.pop(job.job_id, None)
+        if before is not None:
+            self._count(before, -1)
+            self._leave_line(before)
         if job.done:
             self._unfinished.pop(job.job_id, None)
             self._keep_finished(job)
         else:
+            self._finished.pop(job.job_id, None)
             self._unfinished[job.job_id] = job
         self._count(job, 1)
         self._enter_line(job)
@@ -55,6 +56,10 @@ class LiveJobs:
         job_id = self._lines.get((user_id, project_id), {}).get(place)
         return None if job_id is None else self._unfinished.get(job_id)
 
+    def has_line(self, user_id: UserId, project_id: ProjectId) -> bool:
+        """Tell whether an exclusive job of the project is unfinished."""
+        return (user_id, project_id) in self._lines
+
     def count_waiting(self, user_id: UserId) -> int:
         """Count the user's created and queued jobs."""
         return self._waiting_by_user.get(user_id, 0)
@@ -70,11 +75,12 @@ class LiveJobs:
 
     def _keep_finished(self, job: Job) -> None:
         self._finished[job.job_id] = job
+        self._finished.move_to_end(job.job_id)
         if len(self._finished) > RECENT_FINALS:
             self._finished.popitem(last=False)
 
-    def _count(self, job: Job | None, step: int) -> None:
-        if job is None or not job.status.is_waiting:
+    def _count(self, job: Job, step: int) -> None:
+        if not job.status.is_waiting:
             return
         self._waiting_total += step
         count = self._waiting_by_user.get(job.user_id, 0) + step
@@ -88,8 +94,8 @@ class LiveJobs:
             line = self._lines.setdefault((job.user_id, job.project_id), {})
             line[job.place] = job.job_id
 
-    def _leave_line(self, job: Job | None) -> None:
-        if job is None or job.place is None:
+    def _leave_line(self, job: Job) -> None:
+        if job.place is None:
             return
         key = (job.user_id, job.project_id)
         line = self._lines.get(key, {})

@@ -10,8 +10,9 @@ from cidx_jobs.engine.ledger import Decision, JobLedger
 from cidx_jobs.engine.notifier import Subscription
 from cidx_jobs.engine.requests import check_labels, check_priority
 from cidx_jobs.engine.retention import Cleanup, Retention
+from cidx_jobs.engine.runs import Broke, Ending, RunRecorder, Succeeded
 from cidx_jobs.engine.waiting import WaitingRoom
-from cidx_jobs.interfaces import JobStore
+from cidx_jobs.interfaces import ActiveRun, JobStore
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.errors import (
     AlreadyFinishedError,
@@ -22,16 +23,7 @@ from cidx_jobs.model.errors import (
     ValidationError,
     VersionMismatchError,
 )
-from cidx_jobs.model.events import (
-    Cancel,
-    Complete,
-    Enqueue,
-    Event,
-    Fail,
-    RequestCancel,
-    Retry,
-    Revise,
-)
+from cidx_jobs.model.events import Cancel, Enqueue, RequestCancel, Retry, Revise
 from cidx_jobs.model.guidance import make_error
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job import Job, JobStatus, Place, Transition
@@ -43,6 +35,9 @@ from cidx_jobs.model.waiting import QueueStatus
 _CATCH_UP_SECONDS = 0.001
 _CATCH_UP_LOOKS = 2_000
 
+_ENDS_OF_RUNS = (JobStatus.COMPLETED, JobStatus.FAILED)
+_ASK_AGAIN_SECONDS = 1.0
+
 
 class SyncJobManager:
     """Creates jobs, reads them, steers them, and lets callers wait for what becomes of them.
@@ -53,6 +48,7 @@ class SyncJobManager:
     def __init__(
         self, *, store: JobStore, board: Board, ledger: JobLedger, admission: Admission,
         waiting_room: WaitingRoom, job_types: JobTypes, retention: Retention,
+        recorder: RunRecorder,
     ) -> None:  # fmt: skip
         """Take the parts of the engine."""
         self._store = store
@@ -62,6 +58,7 @@ class SyncJobManager:
         self._waiting_room = waiting_room
         self._job_types = job_types
         self._retention = retention
+        self._recorder = recorder
         self._is_stopping = False
 
     async def create_job(self, request: SubmitRequest) -> Submission:
@@ -151,17 +148,7 @@ class SyncJobManager:
             ProjectBusyError: another exclusive job of its project is active.
         """
         self._refuse_when_stopping()
-
-        def decide(job: Job) -> Decision:
-            known = self._job_types.get(job.job_type)
-            place = Place.HEAD if known is not None and known.exclusive else None
-            head = self._board.live.in_place(job.user_id, job.project_id, Place.HEAD)
-            if place is not None and head is not None and job.done:
-                raise ProjectBusyError(job.project_id, head.job_id)
-            key = self._board.make_key(job)
-            return job, [Retry(key=key, from_start=from_start, place=place)]
-
-        return await self._ledger.record(job_id, decide)
+        return await self._ledger.record(job_id, lambda job: self._retried(job, from_start))
 
     async def start_job(self, job_id: JobId) -> Job:
         """Release a held job, or one whose start time has not come, into the queue now.
@@ -207,20 +194,27 @@ class SyncJobManager:
         """Take the one edge that leads from the job's status to *status*.
 
         Running is refused: only the scheduler starts jobs, since every run has to win a slot.
+        A job that runs is told to stop, and is completed or failed once its task has ended; until
+        then this waits, so that nothing starts beside it.
 
         Raises:
             JobNotFoundError: there is none.
-            InvalidTransitionError: there is no such edge, or it is not the caller's to take.
+            InvalidTransitionError: there is no such edge, or it is not the caller's to take; or
+                a run that was to end so ended otherwise.
+            ProjectBusyError: another exclusive job of its project is active.
+            StoppingError: the server stops.
         """
+        self._refuse_when_stopping()
+        wanted = JobStatus(status)
 
         def decide(job: Job) -> Decision:
-            event = self._edge_to(job, JobStatus(status))
-            if event is None:
-                raise InvalidTransitionError(
-                    job_id=job_id, status=job.status, event=f"a change to {status}"
-                )
-            return job, [event]
+            if (decision := self._decision_for(job, wanted)) is None:
+                raise _no_way(job, wanted)
+            return decision
 
+        job = await self._ledger.load(job_id)
+        if job.status is JobStatus.RUNNING and wanted in _ENDS_OF_RUNS:
+            return await self._end_run(job, wanted)
         return await self._ledger.record(job_id, decide)
 
     async def clean_up_jobs(
@@ -310,23 +304,53 @@ class SyncJobManager:
         key = self._board.make_key(job)
         return job, [Enqueue(key=key, reason="started on request")]
 
-    def _edge_to(self, job: Job, status: JobStatus) -> Event | None:
-        now = self._board.clock.now()
+    def _retried(self, job: Job, from_start: bool) -> Decision:
+        known = self._job_types.get(job.job_type)
+        place = Place.HEAD if known is not None and known.exclusive else None
+        head = self._board.live.in_place(job.user_id, job.project_id, Place.HEAD)
+        if place is not None and head is not None and job.done:
+            raise ProjectBusyError(job.project_id, head.job_id)
         key = self._board.make_key(job)
-        elapsed = 0.0 if job.started_at is None else (now - job.started_at).total_seconds()
+        return job, [Retry(key=key, from_start=from_start, place=place)]
+
+    def _decision_for(self, job: Job, status: JobStatus) -> Decision | None:
         match job.status, status:
             case JobStatus.CREATED, JobStatus.QUEUED:
-                return self._released(job)[1][0]
+                return self._released(job)
             case JobStatus.CREATED | JobStatus.QUEUED, JobStatus.CANCELLED:
-                return Cancel(error=make_error("CANCELLED", "cancelled on request", at=now))
+                now = self._board.clock.now()
+                return job, [Cancel(error=make_error("CANCELLED", "cancelled on request", at=now))]
             case JobStatus.RUNNING, JobStatus.CANCELLED:
-                return RequestCancel()
-            case JobStatus.RUNNING, JobStatus.COMPLETED:
-                return Complete(result={}, elapsed_seconds=elapsed)
-            case JobStatus.RUNNING, JobStatus.FAILED:
-                error = make_error("HANDLER_ERROR", "failed on request", at=now)
-                return Fail(error=error, elapsed_seconds=elapsed)
+                return job, [RequestCancel()]
             case JobStatus.FAILED | JobStatus.CANCELLED, JobStatus.QUEUED:
-                return Retry(key=key, place=None)
+                return self._retried(job, from_start=False)
             case _:
                 return None
+
+    async def _end_run(self, job: Job, status: JobStatus) -> Job:
+        run = ActiveRun(job_id=job.job_id, run=job.run)
+        self._recorder.decree(run, self._ending_for(status))
+
+        def is_over(now: Job) -> bool:
+            return now.status is not JobStatus.RUNNING or now.run != run.run
+
+        while not is_over(job):
+            self._refuse_when_stopping()
+            # Asked again: at first its task may not be there yet.
+            self._board.on_cancel(job)
+            job = await self._waiting_room.wait(job.job_id, is_over, _ASK_AGAIN_SECONDS)
+        if job.status is not status:
+            raise _no_way(job, status)
+        return job
+
+    def _ending_for(self, status: JobStatus) -> Ending:
+        if status is JobStatus.COMPLETED:
+            return Succeeded({})
+        now = self._board.clock.now()
+        return Broke(make_error("HANDLER_ERROR", "failed on request", at=now), None)
+
+
+def _no_way(job: Job, status: JobStatus) -> InvalidTransitionError:
+    return InvalidTransitionError(
+        job_id=job.job_id, status=job.status, event=f"a change to {status}"
+    )

@@ -237,4 +237,5 @@ class JobQueue:
 def _decrease(counts: Counter[_Name], name: _Name) -> None:
     counts[name] -= 1
     if not counts[name]:
-        del counts[name]
+        # `del` is Python's own code in a Counter; `pop` is not.
+        counts.pop(name)

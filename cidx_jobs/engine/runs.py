@@ -68,6 +68,14 @@ class RunRecorder:
         self._board = board
         self._ledger = ledger
         self._epoch = epoch
+        self._decreed: dict[ActiveRun, Ending] = {}
+
+    def decree(self, run: ActiveRun, ending: Ending) -> None:
+        """Let the run end as this, however its task ends: somebody else has decided it.
+
+        The row still moves only once the task has ended, so that nothing starts beside it.
+        """
+        self._decreed[run] = ending
 
     async def start_runs(self, job_ids: Sequence[JobId]) -> Sequence[ActiveRun]:
         """Store that these queued jobs run, in one transaction; give those that now do.
@@ -93,9 +101,11 @@ class RunRecorder:
             if job.run != run.run or job.status is not JobStatus.RUNNING:
                 return None
             prepared = job if progress is None else job.changed(progress.members())
-            return prepared, [self._ending_event(job, ending, elapsed)]
+            decreed = self._decreed.get(run, ending)
+            return prepared, [self._ending_event(job, decreed, elapsed)]
 
         job = await self._ledger.record(run.job_id, decide)
+        self._decreed.pop(run, None)
         return job if job.run == run.run and job.status is not JobStatus.RUNNING else None
 
     async def save_progress(self, reports: Sequence[tuple[ActiveRun, ProgressSnapshot]]) -> None:

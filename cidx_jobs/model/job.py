@@ -263,7 +263,7 @@ class Job:
     @property
     def done(self) -> bool:
         """True once the job is completed, failed or cancelled."""
-        return self.status.is_final
+        return self.status in _FINAL
 
     @property
     def is_exclusive(self) -> bool:

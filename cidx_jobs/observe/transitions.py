@@ -13,12 +13,11 @@ class TransitionLog:
     def __init__(self) -> None:
         """Log as logging is configured now."""
         self._log = structlog.get_logger("cidx_jobs.jobs").bind()
-        self._is_on = self._log.is_enabled_for(logging.INFO)
+        self.is_on: bool = self._log.is_enabled_for(logging.INFO)
+        """False where such lines are not logged: then nobody needs to tell of transitions."""
 
     def __call__(self, job: Job, transition: Transition) -> None:
         """Log that the job changed: ids and codes, never its options or results."""
-        if not self._is_on:
-            return
         code = job.error.code if job.error is not None and job.done else None
         self._log.info(
             "job_changed",

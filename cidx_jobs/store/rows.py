@@ -70,10 +70,6 @@ def from_json(text: str) -> Any:
     return _from_json(text)
 
 
-def _as_is(value: Any) -> Any:
-    return value
-
-
 def _text(value: str | None) -> str | int:
     return ABSENT if value is None else value
 
@@ -107,29 +103,30 @@ def _key(value: DispatchKey | None) -> tuple[float, ...]:
     return _NO_KEY if value is None else value
 
 
-_ENCODERS: Mapping[str, Callable[[Any], Any]] = {
-    "job_id": _as_is,
-    "job_type": _as_is,
-    "user_id": _as_is,
-    "project_id": _as_is,
-    "timeout_seconds": _as_is,
+_AS_IS = None
+_ENCODERS: Mapping[str, Callable[[Any], Any] | None] = {
+    "job_id": _AS_IS,
+    "job_type": _AS_IS,
+    "user_id": _AS_IS,
+    "project_id": _AS_IS,
+    "timeout_seconds": _AS_IS,
     "created_at": to_microseconds,
-    "version": _as_is,
+    "version": _AS_IS,
     "updated_at": to_microseconds,
-    "progress": _as_is,
+    "progress": _AS_IS,
     "phase": _text,
     "message": _text,
     "progress_detail": _detail,
     "phases": _filled,
     "warnings": _filled,
     "status": _word,
-    "priority": _as_is,
-    "attempt": _as_is,
-    "max_attempts": _as_is,
-    "attempts_granted": _as_is,
-    "run": _as_is,
-    "epoch": _as_is,
-    "losses": _as_is,
+    "priority": _AS_IS,
+    "attempt": _AS_IS,
+    "max_attempts": _AS_IS,
+    "attempts_granted": _AS_IS,
+    "run": _AS_IS,
+    "epoch": _AS_IS,
+    "losses": _AS_IS,
     "place": _optional_word,
     "hold": int,
     "start_at": _moment,
@@ -161,7 +158,7 @@ _read_members = operator.attrgetter(*_MEMBERS)
 JOB_COLUMNS = (*_MEMBERS[:_KEY], *_KEY_COLUMNS)
 _NULLABLE = frozenset(
     {
-        *(name for name, encode in _ENCODERS.items() if encode not in {_as_is, _word, int}),
+        *(name for name, encode in _ENCODERS.items() if encode not in {_AS_IS, _word, int}),
         *_KEY_COLUMNS,
         "from_status",
         "reason",
@@ -230,7 +227,10 @@ def _encode_differing(job: Job, others: Sequence[Any]) -> tuple[Shape, list[Any]
 
 
 def _encode(members: Sequence[Any], shape: Shape) -> list[Any]:
-    values = [_ENCODE[place](members[place]) for place in shape]
+    values = [
+        members[place] if (encode := _ENCODE[place]) is None else encode(members[place])
+        for place in shape
+    ]
     if shape[-1] == _KEY:
         values[-1:] = values[-1]
     return values

@@ -290,10 +290,12 @@ def test_guesses_about_jobs_that_never_start_are_forgotten(
 def test_kinds_that_do_not_occur_any_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory does not grow with the users that there ever were."""
     monkeypatch.setattr(estimates, "_MAX_KINDS", 50)
+    monkeypatch.setattr(estimates, "_MAX_UNSORTED", 20)
     shop = make_shop(total=1, per_user=1)
     for number in range(200):
         shop.learn(10, times=1, user=f"user{number}x")
 
+    assert len(shop.estimator._unsorted) <= 20
     assert len(shop.estimator._kinds) <= 53
     assert shop.estimator._kinds[None].mean == pytest.approx(10)
 
