@@ -88,7 +88,7 @@ class AdminRoutes(Routes):
         return await self._set("POST", "/api/admin/resume", body)
 
     async def drain(self) -> PausesDocument:
-        """Let the server refuse new jobs, and finish what waits and runs."""
+        """Let the server refuse new jobs, start none, and finish what runs."""
         return await self._set("POST", "/api/admin/drain", {})
 
     async def end_drain(self) -> PausesDocument:

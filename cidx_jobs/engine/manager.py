@@ -59,6 +59,7 @@ class SyncJobManager:
         self._job_types = job_types
         self._retention = retention
         self._recorder = recorder
+        self._controls = asyncio.Lock()
         self._is_stopping = False
 
     async def create_job(self, request: SubmitRequest) -> Submission:
@@ -148,7 +149,9 @@ class SyncJobManager:
             ProjectBusyError: another exclusive job of its project is active.
         """
         self._refuse_when_stopping()
-        return await self._ledger.record(job_id, lambda job: self._retried(job, from_start))
+        return await self._ledger.record(
+            job_id, lambda job: self._retried(job, from_start=from_start)
+        )
 
     async def start_job(self, job_id: JobId) -> Job:
         """Release a held job, or one whose start time has not come, into the queue now.
@@ -202,9 +205,8 @@ class SyncJobManager:
             InvalidTransitionError: there is no such edge, or it is not the caller's to take; or
                 a run that was to end so ended otherwise.
             ProjectBusyError: another exclusive job of its project is active.
-            StoppingError: the server stops.
+            StoppingError: the server stops before the task has ended.
         """
-        self._refuse_when_stopping()
         wanted = JobStatus(status)
 
         def decide(job: Job) -> Decision:
@@ -277,15 +279,26 @@ class SyncJobManager:
         return self._board.pauses
 
     async def set_controls(
-        self, *, limits: Limits | None = None, pauses: Pauses | None = None
+        self,
+        *,
+        limits: Limits | Callable[[Limits], Limits] | None = None,
+        pauses: Pauses | Callable[[Pauses], Pauses] | None = None,
     ) -> None:
-        """Put other limits or pauses in force, and keep them over restarts."""
-        kept, _ = await self._store.load_controls()
-        await self._store.save_controls(limits or kept, pauses or self._board.pauses)
-        if limits is not None:
-            self._board.set_limits(limits)
-        if pauses is not None:
-            self._board.set_pauses(pauses)
+        """Put other limits or pauses in force, and keep them over restarts.
+
+        A function is called with those in force when its turn has come: of two changes at a time
+        neither is lost. What it raises is raised, and nothing is changed.
+        """
+        async with self._controls:
+            board = self._board
+            new_limits = limits(board.controller.limits) if callable(limits) else limits
+            new_pauses = pauses(board.pauses) if callable(pauses) else pauses
+            kept, _ = await self._store.load_controls()
+            await self._store.save_controls(new_limits or kept, new_pauses or board.pauses)
+            if new_limits is not None:
+                board.set_limits(new_limits)
+            if new_pauses is not None:
+                board.set_pauses(new_pauses)
 
     def begin_stop(self) -> None:
         """Refuse new work and wake everybody who waits."""
@@ -304,7 +317,7 @@ class SyncJobManager:
         key = self._board.make_key(job)
         return job, [Enqueue(key=key, reason="started on request")]
 
-    def _retried(self, job: Job, from_start: bool) -> Decision:
+    def _retried(self, job: Job, *, from_start: bool) -> Decision:
         known = self._job_types.get(job.job_type)
         place = Place.HEAD if known is not None and known.exclusive else None
         head = self._board.live.in_place(job.user_id, job.project_id, Place.HEAD)

@@ -1,6 +1,6 @@
 """What only administrators may do: tokens, counts, limits, pauses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -125,9 +125,8 @@ async def change_limits(call: Call) -> web.Response:
     """Put other limits in force; lowering one ends nothing. They are kept over restarts."""
     Query(call.request, ())
     body = fit(LimitsBody, await read_members(call.request))
-    limits = _changed(call, body)
-    await call.manager.set_controls(limits=limits)
-    return call.answer(LimitsDocument.of(limits))
+    await call.manager.set_controls(limits=lambda now: _changed(call, body, now))
+    return call.answer(LimitsDocument.of(call.manager.limits))
 
 
 async def pause(call: Call) -> web.Response:
@@ -141,7 +140,7 @@ async def resume(call: Call) -> web.Response:
 
 
 async def drain(call: Call) -> web.Response:
-    """Refuse new jobs and finish what waits and runs."""
+    """Refuse new jobs, start none, and finish what runs."""
     return await _set_drain(call, is_draining=True)
 
 
@@ -173,7 +172,11 @@ async def _set_pause(call: Call, *, is_paused: bool) -> web.Response:
     faults = _pause_faults(body)
     if faults:
         raise ValidationError(faults)
-    pauses = call.manager.pauses
+    return await _put_in_force(call, lambda now: _paused(now, body, is_paused=is_paused), 200)
+
+
+def _paused(now: Pauses, body: PauseBody, *, is_paused: bool) -> Pauses:
+    pauses = now
     if body.user_id is not None:
         users = _toggled(pauses.users, UserId(body.user_id), is_in=is_paused)
         pauses = attrs.evolve(pauses, users=users)
@@ -182,19 +185,21 @@ async def _set_pause(call: Call, *, is_paused: bool) -> web.Response:
         pauses = attrs.evolve(pauses, job_types=types)
     if body.user_id is None and body.job_type is None:
         pauses = attrs.evolve(pauses, everything=is_paused)
-    return await _put_in_force(call, pauses, 200)
+    return pauses
 
 
 async def _set_drain(call: Call, *, is_draining: bool) -> web.Response:
     Query(call.request, ())
     fit(EmptyBody, await read_members(call.request))
-    pauses = attrs.evolve(call.manager.pauses, draining=is_draining)
-    return await _put_in_force(call, pauses, 202 if is_draining else 200)
+    status = 202 if is_draining else 200
+    return await _put_in_force(call, lambda now: attrs.evolve(now, draining=is_draining), status)
 
 
-async def _put_in_force(call: Call, pauses: Pauses, status: int) -> web.Response:
-    await call.manager.set_controls(pauses=pauses)
-    return call.answer(PausesDocument.of(pauses), status=status)
+async def _put_in_force(
+    call: Call, change: Callable[[Pauses], Pauses], status: int
+) -> web.Response:
+    await call.manager.set_controls(pauses=change)
+    return call.answer(PausesDocument.of(call.manager.pauses), status=status)
 
 
 def _toggled(names: frozenset[N], name: N, *, is_in: bool) -> frozenset[N]:
@@ -240,9 +245,8 @@ def _token_faults(body: TokenBody) -> list[Fault]:
     return faults
 
 
-def _changed(call: Call, body: LimitsBody) -> Limits:
-    """Give the limits in force with the body's changes; the settings know the ranges."""
-    now = call.manager.limits
+def _changed(call: Call, body: LimitsBody, now: Limits) -> Limits:
+    """Give the limits with the body's changes; the settings know the ranges."""
     names = [field.name for field in attrs.fields(Limits)]
     changes = {name: value for name in names if (value := getattr(body, name)) is not None}
     if body.resources is not None:

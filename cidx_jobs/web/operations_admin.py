@@ -91,7 +91,7 @@ ADMIN_OPERATIONS: Mapping[str, Operation] = {
     "POST /admin/drain": Operation(
         name="drain",
         group="admin",
-        summary="Refuse new jobs, and finish what waits and runs.",
+        summary="Refuse new jobs, start none, and finish what runs.",
         body=EmptyBody,
         body_example={},
         replies=(_pauses(202, "It has begun.", examples.DRAINING),),

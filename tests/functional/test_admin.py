@@ -1,5 +1,6 @@
 """What administrators do over HTTP: tokens, counts, limits, pauses, drain; and health."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -181,6 +182,21 @@ async def test_what_is_paused_does_not_start_until_it_is_resumed(
     await house.gate.arrived(1)
     assert queue["blocked_by"] == ["paused"]
     assert after == {"everything": False, "users": [], "job_types": [], "draining": False}
+
+
+async def test_pauses_of_several_operators_at_one_time_are_all_kept(house: House) -> None:
+    """Each is made from the one before it, and none from what was there when it was asked for."""
+    users = [f"user{number}" for number in range(20)]
+    await asyncio.gather(
+        *(admin(house, "POST", "pause", json={"user_id": user}) for user in users),
+        admin(house, "PATCH", "limits", json={"max_running_total": 7}),
+    )
+
+    limits, pauses = await house.jobs.persistence.load_controls()
+
+    assert pauses.users == set(users)
+    assert limits is not None
+    assert limits.max_running_total == 7
 
 
 @pytest.mark.parametrize("action", ["pause", "resume"])

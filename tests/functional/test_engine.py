@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from cidx_jobs import (
@@ -31,6 +32,7 @@ from cidx_jobs import (
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job import Transition
+from cidx_jobs.model.limits import Pauses
 from cidx_jobs.model.submission import RequestKey, SubmitRequest
 from cidx_jobs.store.memory import MemoryPersistence
 from tests.fakes import WAIT_SECONDS, Gate
@@ -502,6 +504,91 @@ class TestExclusiveJobs:
             await gate.arrived(3)
 
         assert gate.most_running == 3
+
+    async def test_a_change_of_status_to_queued_is_a_retry(self, open_jobs: Open) -> None:
+        """Refused beside another, and with the project's one place where there is none."""
+        gate = Gate(exclusive=True)
+        async with open_jobs(gate.job_type) as jobs:
+            old = await submit(jobs, hold=True)
+            await jobs.cancel(old.job_id)
+            other = await submit(jobs)
+            await gate.arrived(1)
+            with pytest.raises(ProjectBusyError):
+                await jobs.manager.update_job_status(old.job_id, JobStatus.QUEUED)
+            gate.open()
+            await jobs.wait(other.job_id, timeout=WAIT_SECONDS)
+            gate.close()
+            again = await jobs.manager.update_job_status(old.job_id, JobStatus.QUEUED)
+            await gate.arrived(2)
+            follower = await submit(jobs)
+
+        assert (again.status, again.is_exclusive) == (JobStatus.QUEUED, True)
+        assert follower.status is JobStatus.CREATED
+        assert gate.most_running == 1
+
+    @pytest.mark.parametrize("status", [JobStatus.COMPLETED, JobStatus.FAILED])
+    async def test_a_run_that_is_ended_from_outside_ends_before_the_next(
+        self, open_jobs: Open, status: JobStatus
+    ) -> None:
+        """Its row moves only once its task has ended: whoever follows never runs beside it."""
+        gate = Gate(exclusive=True)
+        async with open_jobs(gate.job_type) as jobs:
+            running = await submit(jobs)
+            await gate.arrived(1)
+            follower = await submit(jobs)
+            ended = await jobs.manager.update_job_status(running.job_id, status)
+            still_there = gate.running
+            await gate.arrived(2)
+            gate.open()
+            done = await jobs.wait(follower.job_id, timeout=WAIT_SECONDS)
+            with pytest.raises(InvalidTransitionError):
+                await jobs.manager.update_job_status(follower.job_id, JobStatus.FAILED)
+
+        assert (ended.status, ended.attempts[0].outcome) == (status, status.value)
+        assert (ended.error is None) is (status is JobStatus.COMPLETED)
+        assert still_there == 0
+        assert (gate.cancelled, gate.most_running) == (1, 1)
+        assert done.status is JobStatus.COMPLETED
+
+
+async def test_a_status_leads_along_the_edge_that_there_is(open_jobs: Open) -> None:
+    """Created to queued, waiting or running to cancelled; every other way is refused."""
+    gate = Gate()
+    async with open_jobs(gate.job_type) as jobs:
+        update = jobs.manager.update_job_status
+        job = await submit(jobs, hold=True)
+        with pytest.raises(InvalidTransitionError):
+            await update(job.job_id, JobStatus.RUNNING)
+        queued = await update(job.job_id, JobStatus.QUEUED)
+        await gate.arrived(1)
+        await update(job.job_id, JobStatus.CANCELLED)
+        cancelled = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+        held = await update((await submit(jobs, hold=True)).job_id, JobStatus.CANCELLED)
+        for wrong in (JobStatus.CREATED, JobStatus.RUNNING, JobStatus.COMPLETED):
+            with pytest.raises(InvalidTransitionError):
+                await update(job.job_id, wrong)
+
+    assert (queued.status, cancelled.status) == (JobStatus.QUEUED, JobStatus.CANCELLED)
+    assert held.status is JobStatus.CANCELLED
+
+
+async def test_changes_of_the_controls_at_one_time_are_all_kept(open_jobs: Open) -> None:
+    """Limits and pauses, each made from those before it; over a restart, too."""
+
+    def with_user(name: str) -> Callable[[Pauses], Pauses]:
+        return lambda now: attrs.evolve(now, users=now.users | {UserId(name)})
+
+    async with open_jobs() as jobs:
+        await asyncio.gather(
+            jobs.manager.set_controls(pauses=with_user("ann")),
+            jobs.manager.set_controls(limits=lambda now: attrs.evolve(now, max_running_total=7)),
+            jobs.manager.set_controls(pauses=with_user("ben")),
+        )
+    async with open_jobs() as jobs:
+        limits, pauses = jobs.manager.limits, jobs.manager.pauses
+
+    assert limits.max_running_total == 7
+    assert pauses.users == {"ann", "ben"}
 
 
 async def test_equal_keys_in_parallel_make_one_job(open_jobs: Open) -> None:

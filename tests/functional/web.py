@@ -1,7 +1,7 @@
 """A server of the API for tests: its users, its job types, and how to ask it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -124,12 +124,17 @@ def job_types(gate: Gate) -> list[JobType]:
 
 @asynccontextmanager
 async def open_house(
-    aiohttp_client: AioClient, data_dir: Path, **settings: Any
+    aiohttp_client: AioClient,
+    data_dir: Path,
+    more_types: Sequence[JobType] = (),
+    /,
+    **settings: Any,
 ) -> AsyncIterator[House]:
     """Open a server with tokens on a store in memory."""
     gate = Gate()
     values = {"data_dir": data_dir, "auth": "tokens", "shutdown_grace_seconds": 0} | settings
-    system = JobSystem(make_settings(values), job_types(gate), persistence=MemoryPersistence())
+    types = [*job_types(gate), *more_types]
+    system = JobSystem(make_settings(values), types, persistence=MemoryPersistence())
     async with system as jobs:
         tokens = {user: await _token(jobs, user, scope) for user, scope in USERS.items()}
         client = await aiohttp_client(create_app(jobs))
