@@ -123,30 +123,30 @@ class Writer:
         queue = self._queue
         batch = [queue.popleft() for _ in range(min(len(queue), MAX_BATCH))]
         self._make_room()
-        operations = [request.operation for request in batch]
-        # A task of its own: this one may be cancelled, a transaction may not.
-        commit = asyncio.create_task(self._committer.commit(operations), name="store-commit")
+        # A task of its own: this one may be cancelled, a transaction may not. It answers, too, so
+        # that the callers go on before this task has been told.
+        commit = asyncio.create_task(self._commit(batch), name="store-commit")
         try:
             await asyncio.shield(commit)
         except asyncio.CancelledError:
             await asyncio.wait({commit})
             raise
-        except Exception:  # noqa: BLE001, S110 - the callers of the batch get it, one line down
-            pass
-        finally:
-            _answer(batch, commit)
+
+    async def _commit(self, batch: Sequence[_Request]) -> None:
+        try:
+            values = await self._committer.commit([request.operation for request in batch])
+        except asyncio.CancelledError:
+            # The loop is being torn down, and every task with it: nobody will learn the outcome.
+            _refuse(batch, StorageUnavailableError())
+            raise
+        except Exception as error:  # noqa: BLE001 - the callers of the batch get it
+            _refuse(batch, error)
+            return
+        _answer(batch, values)
 
 
-def _answer(batch: Sequence[_Request], commit: "asyncio.Task[list[Any]]") -> None:
-    if commit.cancelled():
-        # The loop is being torn down, and every task with it: nobody will learn the outcome.
-        _refuse(batch, StorageUnavailableError())
-        return
-    error = commit.exception()
-    if error is not None:
-        _refuse(batch, error)
-        return
-    for request, value in zip(batch, commit.result(), strict=True):
+def _answer(batch: Sequence[_Request], values: Sequence[Any]) -> None:
+    for request, value in zip(batch, values, strict=True):
         if isinstance(value, Failure):
             _refuse([request], _as_ours(value.error))
             continue
