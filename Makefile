@@ -40,7 +40,7 @@ bench: $(VENV)/.test  ## measure; writes bench/results/latest.json
 torture: torture-kill torture-disk torture-io torture-history torture-sim  ## break a real server in every way (N=rounds, SEED=the one to repeat)
 
 torture-kill torture-disk torture-io torture-history: torture-%: $(VENV)/.test
-	$(BIN)/python -m torture $* $(if $(N),--rounds $(N)) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m torture $* $(if $(N),--rounds $(N)) $(if $(SEED),--seed $(SEED)) $(if $(WAYS),--ways "$(WAYS)")
 
 torture-sim: $(VENV)/.test
 	$(BIN)/python -m tests.simulation --seeds $(or $(N),20000) $(if $(SEED),--seed $(SEED))

@@ -1,4 +1,7 @@
-"""Torture a server: ``python -m torture kill|disk|io|history [--rounds N] [--seed S]``."""
+"""Torture a server: ``python -m torture kill|disk|io|history [--rounds N] [--seed S]``.
+
+With ``kill --ways "term,term twice"`` it is stopped as an operator does, once or twice.
+"""
 
 import argparse
 import asyncio
@@ -34,16 +37,21 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="how many; the more, the surer")
     parser.add_argument("--seed", type=int, help="the one of the run that is to be repeated")
     parser.add_argument("--handlers", default="torture.jobs:TYPES", help="a planted bug")
+    parser.add_argument(
+        "--ways", help=f"of `kill`: how the server dies, in turn, of {', '.join(kill.WAYS)}"
+    )
     wanted = parser.parse_args()
     torture, default = TORTURES[wanted.torture]
+    more = _more(parser, wanted)
     rounds = wanted.rounds or default
     seed = random.randrange(2**32) if wanted.seed is None else wanted.seed
-    print(f"torture {wanted.torture} --rounds {rounds} --seed {seed}", flush=True)
+    ways = f' --ways "{wanted.ways}"' if wanted.ways else ""
+    print(f"torture {wanted.torture} --rounds {rounds} --seed {seed}{ways}", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
         try:
             faults, counts = asyncio.run(
-                torture(Path(folder), rounds=rounds, seed=seed, handlers=wanted.handlers)
+                torture(Path(folder), rounds=rounds, seed=seed, handlers=wanted.handlers, **more)
             )
         except SkippedError as error:
             print(f"SKIPPED {error}")
@@ -53,6 +61,15 @@ def main() -> int:
     counts |= {"seconds": round(time.monotonic() - began, 1), "broken": len(faults)}
     print(json.dumps(counts))
     return 1 if faults else 0
+
+
+def _more(parser: argparse.ArgumentParser, wanted: argparse.Namespace) -> dict[str, Any]:
+    if wanted.ways is None:
+        return {}
+    ways = wanted.ways.split(",")
+    if wanted.torture != "kill" or not set(ways) <= set(kill.WAYS):
+        parser.error(f"--ways is for kill: {', '.join(kill.WAYS)}, separated by commas")
+    return {"ways": ways}
 
 
 if __name__ == "__main__":

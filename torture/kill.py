@@ -16,6 +16,8 @@ from torture.load import Load, loaded
 from torture.server import Caller, NotReadyError, Server, Site, start
 from torture.verify import check_orphans, end_processes, find_orphans
 
+WAYS = ("work", "start", "answer", "term", "term twice")
+"""How a server dies: at any moment, during its start, after an answer, or by SIGTERM."""
 PER_USER = 3
 TOTAL = 5
 # How often a server dies how; the rest at any moment of its work.

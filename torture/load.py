@@ -47,9 +47,8 @@ class Load:
 
     async def settle(self, caller: Caller) -> None:
         """Send every submit whose outcome is unknown again, under its key."""
-        for one in list(self.ledger.submitted.values()):
-            if one.job_id is None:
-                await self._send(caller, one)
+        for one in self._unknown():
+            await self._send(caller, one)
 
     async def _be_user(self, caller: Caller) -> None:
         steps = (self._submit, self._submit, self._repeat, self._cancel, self._read, self._read)
@@ -60,6 +59,10 @@ class Load:
     async def _submit(self, caller: Caller) -> None:
         if self.quota <= 0:
             await self._read(caller)
+            return
+        if len(self._unknown()) >= QUOTA:
+            # Whoever is refused for long, as by a server that stops, asks again for the same.
+            await self._repeat(caller)
             return
         await self._submit_kind(caller, self.random.choice(_TYPES))
 
@@ -78,10 +81,12 @@ class Load:
         await self._send(caller, one)
 
     async def _repeat(self, caller: Caller) -> None:
-        unknown = [one for one in self.ledger.submitted.values() if one.job_id is None]
-        choices = unknown or list(self.ledger.submitted.values())
+        choices = self._unknown() or list(self.ledger.submitted.values())
         if choices:
             await self._send(caller, self.random.choice(choices))
+
+    def _unknown(self) -> list[Submitted]:
+        return [one for one in self.ledger.submitted.values() if one.job_id is None]
 
     async def _send(self, caller: Caller, one: Submitted) -> None:
         headers = {"Idempotency-Key": one.key}

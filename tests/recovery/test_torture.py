@@ -15,11 +15,11 @@ from torture.skipping import SkippedError, must_not_skip
 pytestmark = [pytest.mark.slow, pytest.mark.torture, pytest.mark.timeout(240)]
 
 
-async def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
-    """At work, during a start, and right after an answer."""
-    ways = ("work", "start", "answer")
+async def test_nothing_acknowledged_is_lost_however_a_server_ends(tmp_path: Path) -> None:
+    """At work, during a start, right after an answer, and by SIGTERM twice."""
+    ways = ("work", "start", "answer", "term twice")
 
-    broken, counts = await kill.torture(tmp_path, rounds=3, seed=11, ways=ways)
+    broken, counts = await kill.torture(tmp_path, rounds=4, seed=11, ways=ways)
 
     assert broken == []
     assert counts["jobs"] > 5
