@@ -8,7 +8,7 @@ import sqlite3
 import struct
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from cidx_jobs.model.errors import DatabaseDamagedError
 from cidx_jobs.settings import DataDirectory
@@ -22,6 +22,10 @@ _HEADER_BYTES = 100
 _WAL_MAGIC = frozenset({0x377F0682, 0x377F0683})
 _WAL_HEADER = struct.Struct(">IIIIIIII")
 _FRAME_HEADER = struct.Struct(">IIIIII")
+_FREE_HEADER = struct.Struct(">II")
+# Bytes that no server of ours ever sets: room kept at the end of pages, and automatic vacuums.
+_ALWAYS_ZERO = ((20, 21), (52, 56), (64, 68))
+_FINE = [("ok",)]
 _LARGEST_PAGE = 65_536
 _SMALLEST_PAGE = 512
 
@@ -34,6 +38,9 @@ class _Header(NamedTuple):
     page_size: int
     page_count: int
     is_count_valid: bool
+    first_free: int
+    """The first page of the list of free pages; 0 without one."""
+    free_count: int
 
 
 def wal_of(database: Path) -> Path:
@@ -57,8 +64,8 @@ def inspect_files(directory: DataDirectory, migrations: tuple[Migration, ...]) -
             raise DatabaseDamagedError(message)
         return False
     try:
-        _check_length(database)
-        _inspect_database(database, mark, migrations, has_wal=wal_bytes > 0)
+        is_short = _check_pages(database)
+        _inspect_database(database, mark, migrations, has_wal=wal_bytes > 0, is_short=is_short)
     except (sqlite3.Error, struct.error) as error:
         message = f"{database} cannot be read: {error}"
         raise DatabaseDamagedError(message) from error
@@ -66,7 +73,12 @@ def inspect_files(directory: DataDirectory, migrations: tuple[Migration, ...]) -
 
 
 def _inspect_database(
-    database: Path, mark: Position | None, migrations: tuple[Migration, ...], *, has_wal: bool
+    database: Path,
+    mark: Position | None,
+    migrations: tuple[Migration, ...],
+    *,
+    has_wal: bool,
+    is_short: bool,
 ) -> None:
     # Without a log even the helper files of a reader would be a trace; with one they are needed.
     options = "mode=ro" if has_wal else "immutable=1"
@@ -75,12 +87,20 @@ def _inspect_database(
     try:
         uri = read_only_uri(database, options)
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            if is_short:
+                _check_all_pages(connection, database)
             _check_contents(connection, mark, migrations)
     except BaseException:
         # Nobody else can use it: the directory is ours.
         if not was_there:
             shared.unlink(missing_ok=True)
         raise
+
+
+def _check_all_pages(connection: sqlite3.Connection, database: Path) -> None:
+    if connection.execute("PRAGMA quick_check(1)").fetchall() != _FINE:
+        message = f"{database} is damaged: a part of it is missing"
+        raise DatabaseDamagedError(message)
 
 
 def _check_contents(
@@ -106,17 +126,38 @@ def _check_contents(
         connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()  # noqa: S608 - constants
 
 
-def _check_length(database: Path) -> None:
+def _check_pages(database: Path) -> bool:
+    """Check that every page is there; tell whether the file is shorter than it says itself.
+
+    That is what a checkpoint leaves which was cut off, with the rest in the log; but also what a
+    part that was taken out leaves, which only a look at every page tells.
+    """
     with database.open("rb") as file:
         header = _read_header(file.read(_HEADER_BYTES), database)
-    wal = wal_of(database)
-    pages_in_wal, count_in_wal = _read_wal(wal, header.page_size) if _size(wal) else (set(), None)
+        wal = wal_of(database)
+        in_wal, count_in_wal = _read_wal(wal, header.page_size) if _size(wal) else (set(), None)
+        # With the first page in the log nobody reads this one's counts any more.
+        if 1 not in in_wal:
+            _check_free_list(file, header, in_wal, database)
     if count_in_wal is None and not header.is_count_valid:
-        return
+        return False
     stored = (_size(database) or 0) // header.page_size
     needed = count_in_wal or header.page_count
-    if any(page not in pages_in_wal for page in range(stored + 1, needed + 1)):
+    if any(page not in in_wal for page in range(stored + 1, needed + 1)):
         message = f"{database} is cut: {stored} of {needed} pages are there"
+        raise DatabaseDamagedError(message)
+    return header.is_count_valid and stored < header.page_count
+
+
+def _check_free_list(file: BinaryIO, header: _Header, in_wal: set[int], database: Path) -> None:
+    page, found = header.first_free, 0
+    # Whoever writes takes pages from this list, and comes to grief where it is wrong.
+    while page and page not in in_wal and found < header.free_count:
+        file.seek((page - 1) * header.page_size)
+        page, leaves = _FREE_HEADER.unpack(file.read(_FREE_HEADER.size))
+        found += 1 + leaves
+    if page not in in_wal and (page or found != header.free_count):
+        message = f"{database} has a damaged header: its list of free pages is not the one it says"
         raise DatabaseDamagedError(message)
 
 
@@ -126,12 +167,14 @@ def _read_header(content: bytes, database: Path) -> _Header:
         raise DatabaseDamagedError(message)
     (size,) = struct.unpack_from(">H", content, 16)
     page_size = _LARGEST_PAGE if size == 1 else size
-    if page_size < _SMALLEST_PAGE or page_size & (page_size - 1):
+    is_ours = not any(any(content[first:end]) for first, end in _ALWAYS_ZERO)
+    if page_size < _SMALLEST_PAGE or page_size & (page_size - 1) or not is_ours:
         message = f"{database} has a damaged header"
         raise DatabaseDamagedError(message)
-    changes, page_count = struct.unpack_from(">II", content, 24)
+    changes, page_count, first_free, free_count = struct.unpack_from(">IIII", content, 24)
     (valid_for,) = struct.unpack_from(">I", content, 92)
-    return _Header(page_size, page_count, page_count > 0 and changes == valid_for)
+    is_valid = page_count > 0 and changes == valid_for
+    return _Header(page_size, page_count, is_valid, first_free, free_count)
 
 
 def _read_wal(wal: Path, page_size: int) -> tuple[set[int], int | None]:
