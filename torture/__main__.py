@@ -1,4 +1,4 @@
-"""Torture a server: ``python -m torture kill|disk|io|history [--rounds N] [--seed S]``.
+"""Torture a server: ``python -m torture kill|disk|io|history|damage [--rounds N] [--seed S]``.
 
 With ``kill --ways "term,term twice"`` it is stopped as an operator does, once or twice.
 """
@@ -6,6 +6,7 @@ With ``kill --ways "term,term twice"`` it is stopped as an operator does, once o
 import argparse
 import asyncio
 import json
+import logging
 import random
 import sys
 import tempfile
@@ -14,12 +15,15 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from torture import disk, history, io_faults, kill
+import structlog
+
+from torture import damage, disk, history, io_faults, kill
 from torture.skipping import SkippedError, must_not_skip
 
 Torture = Callable[..., Coroutine[Any, Any, tuple[list[str], dict[str, Any]]]]
 
 TORTURES: dict[str, tuple[Torture, int]] = {
+    "damage": (damage.torture, 100),
     "disk": (disk.torture, 5),
     "history": (history.torture, 10_000),
     "io": (io_faults.torture, 20),
@@ -41,6 +45,8 @@ def main() -> int:
         "--ways", help=f"of `kill`: how the server dies, in turn, of {', '.join(kill.WAYS)}"
     )
     wanted = parser.parse_args()
+    # What a system inside this process logs; the servers' own logs are read, not shown.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     torture, default = TORTURES[wanted.torture]
     more = _more(parser, wanted)
     rounds = wanted.rounds or default

@@ -1,6 +1,7 @@
 """The tortures in small, and their teeth: each must find the bug that is planted for it.
 
-The long forms are ``make torture-kill``, ``torture-disk``, ``torture-io`` and ``torture-history``.
+The long forms are ``make torture-kill``, ``torture-disk``, ``torture-io``, ``torture-history`` and
+``torture-damage``.
 """
 
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from torture import disk, history, io_faults, kill
+from torture import damage, disk, history, io_faults, kill
 from torture.skipping import SkippedError, must_not_skip
 
 # Each starts several servers, in turn.
@@ -50,6 +51,14 @@ async def test_a_call_that_fails_loses_nothing(tmp_path: Path) -> None:
     assert counts["started"] > 0
 
 
+async def test_every_hurt_file_is_refused_untouched_or_harmless(tmp_path: Path) -> None:
+    """Cut, cut out of, a byte of a header, the log or the database lost, an older copy."""
+    broken, counts = await damage.torture(tmp_path, rounds=30, seed=11)
+
+    assert broken == []
+    assert sum(count for name, count in counts.items() if "refused" in name) > 20
+
+
 async def test_readers_see_one_history_over_restarts(tmp_path: Path) -> None:
     """Over kill -9 and SIGTERM no version goes back, and no long-poll sleeps through a change."""
     broken, counts = await history.torture(tmp_path, rounds=200, seed=11)
@@ -88,6 +97,17 @@ async def test_a_writer_that_dies_is_found_by_a_full_disk(tmp_path: Path) -> Non
         skip(error)
 
     assert any("after space was back" in text for text in broken)
+
+
+async def test_a_start_that_asks_no_mark_is_found_by_hurt_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that was rolled back, or lost its log, is taken, and jobs are lost."""
+    monkeypatch.setattr("cidx_jobs.store.inspection.read_mark", lambda _: None)
+
+    broken, _ = await damage.torture(tmp_path, rounds=6, seed=4)
+
+    assert any("acknowledged and lost" in text for text in broken)
 
 
 async def test_a_stale_read_is_found_by_the_history(tmp_path: Path) -> None:
