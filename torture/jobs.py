@@ -20,9 +20,9 @@ STEP_SECONDS = 0.02
 # its own with a child below it, and one whose parent has gone (a double fork).
 _SURVIVORS = """
 trap '' TERM
-sleep 300 &
-setsid sh -c 'trap "" TERM; sleep 300 & sleep 300' &
-(setsid sh -c 'trap "" TERM; sleep 300 & sleep 300' &)
+sleep 86400 &
+setsid sh -c 'trap "" TERM; sleep 86400 & sleep 86400' &
+(setsid sh -c 'trap "" TERM; sleep 86400 & sleep 86400' &)
 echo begun
 wait
 """
@@ -53,7 +53,7 @@ async def survive(context: JobContext) -> dict[str, Any]:
     }
     await context.report(percent=1)
     try:
-        await context.run(["sh", "-c", _SURVIVORS], timeout=600, env=environment)
+        await context.run(["sh", "-c", _SURVIVORS], timeout=86_400, env=environment)
     finally:
         _note(context, "end")
     return {}
