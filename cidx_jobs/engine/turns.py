@@ -197,6 +197,7 @@ class Turns:
         line.tail, line.touched = turn, self._seconds
         line.level = max(line.level, round_.level)
         self._arrivals += 1
+        self._forget_idle(row)
         return DispatchKey(line.level, turn, self._arrivals)
 
     def enter(self, key: DispatchKey, user_id: UserId, priority: int, job_type: str) -> None:
@@ -236,7 +237,7 @@ class Turns:
             frame.newest = max(frame.newest, key.turn)
             frame.served[user_id] = max(frame.served.get(user_id, _NEVER), key.turn)
         self._arrivals = max(self._arrivals, key.arrival)
-        self._forget_idle_users(row)
+        self._forget_idle(row)
 
     def _row(self, priority: int) -> _Row:
         row = self._rows.get(priority)
@@ -294,14 +295,22 @@ class Turns:
         # failed.
         return self._seconds - touched > PENDING_SECONDS
 
-    def _forget_idle_users(self, row: _Row) -> None:
-        # Whose last turn has gone by is as good as new.
-        if len(row.lines) < row.forget_at:
+    def _forget_idle(self, row: _Row) -> None:
+        if len(row.lines) + len(row.rounds) < row.forget_at:
             return
         oldest = row.newest - self.drift
-        for user_id, line in list(row.lines.items()):
-            if not line.waiting and max(line.tail, line.served) < oldest:
-                del row.lines[user_id]
-                for frame in row.frames.values():
-                    frame.served.pop(user_id, None)
-        row.forget_at = 2 * len(row.lines) + _MANY_USERS
+        idle = [user_id for user_id, line in row.lines.items() if self._is_idle(line, oldest)]
+        for user_id in idle:
+            del row.lines[user_id]
+            for frame in row.frames.values():
+                frame.served.pop(user_id, None)
+        # Of submits that were refused, as while the disk is full.
+        for turn in [turn for turn, round_ in row.rounds.items() if self._is_stale(round_)]:
+            del row.rounds[turn]
+        row.forget_at = 2 * (len(row.lines) + len(row.rounds)) + _MANY_USERS
+
+    def _is_idle(self, line: _Line, oldest: int) -> bool:
+        """Tell whether a user is as good as new: their turns have gone by, or came to nothing."""
+        if line.waiting or line.served >= max(oldest, 0):
+            return False
+        return line.tail < max(oldest, 0) or self._is_long_ago(line.touched)

@@ -3,7 +3,7 @@
 import pytest
 
 from cidx_jobs.engine.queue import JobQueue
-from cidx_jobs.engine.turns import PENDING_SECONDS, ROUND_SIZE
+from cidx_jobs.engine.turns import PENDING_SECONDS, ROUND_SIZE, Turns
 from cidx_jobs.model.ids import JobId, UserId
 from tests.queueing import Line
 
@@ -379,3 +379,19 @@ def test_waiting_users_are_never_forgotten() -> None:
     assert line.queue.jobs_of(UserId("a")) == ["a1", "a2", "a3"]
     (row,) = line.queue._turns._rows.values()
     assert row.lines[UserId("a")].waiting == 3
+
+
+def test_what_came_to_nothing_is_forgotten() -> None:
+    """Refused submits leave no rounds behind, cancelled jobs no users: memory stays bounded."""
+    turns = Turns(60.0, drift=10)
+    for number in range(20_000):
+        seconds = number / 20
+        turns.make_key(UserId("refused"), 5, seconds, None, ())
+        user = UserId(f"user{number}")
+        key = turns.make_key(user, 5, seconds, "sync", ())
+        turns.enter(key, user, 5, "sync")
+        turns.leave(key, user, 5, "sync")
+
+    row = turns._rows[5]
+    kept = len(row.rounds) + len(row.lines)
+    assert kept < 5_000
