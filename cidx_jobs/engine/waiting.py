@@ -23,6 +23,8 @@ from cidx_jobs.model.waiting import (
 REVISION_SECONDS = 1.0
 """A change of a job's place in the queue is told at most so often (api.md 1.4)."""
 
+_MOST_LOOKS = 5_000
+
 
 def condition_of(until: str, now: Job) -> Callable[[Job], bool]:
     """Give what has to hold of a job that is *now*: ``done``, another ``status``, or a ``change``.
@@ -59,6 +61,7 @@ class WaitingRoom:
         self._board = board
         self._ledger = ledger
         self._seen: dict[JobId, _Seen] = {}
+        self._unchecked: list[JobId] = []
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -138,11 +141,14 @@ class WaitingRoom:
             self._forget_finished()
 
     def _forget_finished(self) -> None:
-        live = self._board.live
-        for job_id in tuple(self._seen):
-            job = live.find(job_id)
+        # A part at a time: among 100,000 that wait a look at each would hold the loop for long.
+        if not self._unchecked:
+            self._unchecked = list(self._seen)
+        for job_id in self._unchecked[-_MOST_LOOKS:]:
+            job = self._board.live.find(job_id)
             if job is None or not job.status.is_waiting:
-                del self._seen[job_id]
+                self._seen.pop(job_id, None)
+        del self._unchecked[-_MOST_LOOKS:]
 
     def _estimate(self, job: Job) -> tuple[float, float] | None:
         # Nobody knows when an operator goes on, or when a held job is released.
