@@ -1,4 +1,4 @@
-"""Torture a server: ``python -m torture kill|disk|io|history|damage [--rounds N] [--seed S]``.
+"""Torture a server: ``python -m torture NAME [--rounds N] [--seed S]``.
 
 With ``kill --ways "term,term twice"`` it is stopped as an operator does, once or twice.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from torture import damage, disk, history, io_faults, kill
+from torture import damage, disk, history, io_faults, kill, soak
 from torture.skipping import SkippedError, must_not_skip
 
 Torture = Callable[..., Coroutine[Any, Any, tuple[list[str], dict[str, Any]]]]
@@ -28,8 +28,9 @@ TORTURES: dict[str, tuple[Torture, int]] = {
     "history": (history.torture, 10_000),
     "io": (io_faults.torture, 20),
     "kill": (kill.torture, 20),
+    "soak": (soak.torture, 100),
 }
-"""Each with its default number of rounds; of `history` a round is a call."""
+"""Each with its default number of rounds: calls of `history`, thousands of jobs of `soak`."""
 
 _MOST_SHOWN = 40
 

@@ -1,15 +1,16 @@
 """The tortures in small, and their teeth: each must find the bug that is planted for it.
 
-The long forms are ``make torture-kill``, ``torture-disk``, ``torture-io``, ``torture-history`` and
-``torture-damage``.
+The long forms are ``make torture-kill``, ``torture-disk``, ``torture-io``, ``torture-history``,
+``torture-damage`` and ``torture-soak``.
 """
 
+import asyncio
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from torture import damage, disk, history, io_faults, kill
+from torture import damage, disk, history, io_faults, kill, soak
 from torture.skipping import SkippedError, must_not_skip
 
 # Each starts several servers, in turn.
@@ -108,6 +109,27 @@ async def test_a_start_that_asks_no_mark_is_found_by_hurt_files(
     broken, _ = await damage.torture(tmp_path, rounds=6, seed=4)
 
     assert any("acknowledged and lost" in text for text in broken)
+
+
+async def test_what_stays_of_each_job_is_found_by_the_soak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Objects and tasks that nobody lets go of."""
+    kept: list[object] = []
+
+    async def leak(*_: object) -> None:
+        kept.extend([number] for number in range(100_000))
+        kept.append(asyncio.create_task(asyncio.Event().wait()))
+
+    monkeypatch.setattr(soak, "_round", leak)
+
+    broken, _ = await soak.torture(tmp_path, rounds=3, seed=4)
+
+    for task in kept:
+        if isinstance(task, asyncio.Task):
+            task.cancel()
+    assert any("objects" in text for text in broken)
+    assert any("tasks" in text for text in broken)
 
 
 async def test_a_stale_read_is_found_by_the_history(tmp_path: Path) -> None:
