@@ -8,14 +8,14 @@ from torture.jobs import TYPES
 
 __all__ = ["TYPES"]
 
-_answer = writer._answer
+_refuse = writer._refuse
 
 
-def _answer_and_die(batch: Any, commit: Any) -> None:
-    _answer(batch, commit)
-    error = commit.exception()
-    if isinstance(error, UnavailableError):
+def _refuse_and_die(batch: Any, error: BaseException) -> None:
+    _refuse(batch, error)
+    # A list is a batch that met the error; the rest of the queue comes as it is, at the end.
+    if isinstance(batch, list) and isinstance(error, UnavailableError):
         raise error
 
 
-writer._answer = _answer_and_die
+writer._refuse = _refuse_and_die
