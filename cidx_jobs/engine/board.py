@@ -6,6 +6,7 @@ memory between two states.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -22,6 +23,8 @@ from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job import DispatchKey, Job, JobStatus, Place, Transition
 from cidx_jobs.model.limits import Limits, Pauses
 
+_EARLY = 0.001
+"""How much too early a timer may go off, in seconds."""
 _LONGEST_NAP_SECONDS = 30.0
 """A wall clock that was set forward is noticed within this time by a job with a start time."""
 
@@ -239,15 +242,20 @@ class Board:
         if due is not None:
             nap = max(0.0, (due - self.clock.now()).total_seconds())
             self._alarms[job.job_id] = asyncio.get_running_loop().call_later(
-                min(nap, _LONGEST_NAP_SECONDS), self._ring, job.job_id
+                min(nap, _LONGEST_NAP_SECONDS),
+                self._ring,
+                job.job_id,
+                self.clock.monotonic() + nap,
             )
 
-    def _ring(self, job_id: JobId) -> None:
+    def _ring(self, job_id: JobId, due_at: float = math.inf) -> None:
         self._alarms.pop(job_id, None)
         job = self.live.find(job_id)
         if job is None:
             return
-        if _is_later(_due_time(job), self.clock.now()):
+        # A back-off is over when its time has passed, wherever the wall clock was set meanwhile.
+        is_over = job.status is JobStatus.QUEUED and self.clock.monotonic() >= due_at - _EARLY
+        if not is_over and _is_later(_due_time(job), self.clock.now()):
             self._set_alarm(job)
         elif job.status is JobStatus.QUEUED:
             self.queue.mark_eligible(job_id)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from cidx_jobs import (
     ValidationError,
     VersionMismatchError,
 )
+from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job import Transition
@@ -407,6 +408,39 @@ async def test_a_job_with_a_start_time_starts_then(open_jobs: Open) -> None:
     assert (job.status, place.blocked_by) == (JobStatus.CREATED, ("start_at",))
     assert done.started_at is not None
     assert done.started_at >= start_at
+
+
+async def test_a_back_off_ends_also_where_the_wall_clock_was_set_back(tmp_path: Path) -> None:
+    """By an hour; what it waits for is time that passes."""
+    clock, tries = SteppedClock(), 0
+
+    async def fail_once(_: JobContext) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise Retryable(after=0.1)
+
+    types = [JobType("once", fail_once)]
+    system = JobSystem(
+        Settings(data_dir=tmp_path), types, persistence=MemoryPersistence(), clock=clock
+    )
+    async with system as jobs:
+        job = await jobs.submit("u", "p", job_type="once")
+        await jobs.manager.wait(job.job_id, lambda now: now.retry_at is not None, WAIT_SECONDS)
+        clock.ahead = timedelta(hours=-1)
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert (done.status, tries) == (JobStatus.COMPLETED, 2)
+
+
+class SteppedClock(SystemClock):
+    """The machine's clocks, of which the wall clock can be set."""
+
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        """Give the time of the wall clock as it was set."""
+        return super().now() + self.ahead
 
 
 class TestExclusiveJobs:
