@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from cidx_jobs.engine.runner import Runner, RunningJob
+from cidx_jobs.engine.runner import STORE_AGAIN_SECONDS, Runner, RunningJob
 from cidx_jobs.interfaces import ActiveRun
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import Job
@@ -30,13 +30,17 @@ class LocalExecutor:
         """Let the runs end for *grace_seconds*, then interrupt them; stopping twice is fine.
 
         A handler that ignores its cancellation for `LAST_WORDS_SECONDS` is left behind: its row
-        stays running, and the next start gives it back.
+        stays running, and the next start gives it back. So does that of a run whose end cannot be
+        stored.
         """
         self._is_stopping = True
         await self._wait(grace_seconds)
         for running in tuple(self._running.values()):
             running.interrupt()
         await self._wait(LAST_WORDS_SECONDS)
+        for running in tuple(self._running.values()):
+            running.give_up()
+        await self._wait(2 * STORE_AGAIN_SECONDS)
 
     def dispatch(self, runs: Sequence[ActiveRun]) -> None:
         """Begin the runs, whose jobs are stored as running."""

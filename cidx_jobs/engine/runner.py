@@ -24,7 +24,9 @@ from cidx_jobs.model.retries import RetryPolicy
 ABANDONED_SECONDS = 10.0
 """A run that was told to stop and has not ended in this time is marked as abandoned."""
 
-_STORE_AGAIN_SECONDS = 0.5
+STORE_AGAIN_SECONDS = 0.5
+"""How often an end that cannot be stored is tried again."""
+
 _MAX_MESSAGE = 1_000
 
 _log = structlog.get_logger("cidx_jobs.engine")
@@ -76,6 +78,7 @@ class RunningJob:
         self._is_cancelled = False
         self._is_interrupted = False
         self._is_timed_out = False
+        self._is_given_up = False
         self._used_too_much: int | None = None
         self._patience: asyncio.TimerHandle | None = None
         self.task = asyncio.create_task(self._live(), name=f"job-{run.job_id}")
@@ -93,6 +96,13 @@ class RunningJob:
         """Ask the handler to stop because the server stops: no blame, the job goes on later."""
         self._is_interrupted = True
         self._stop_handler()
+
+    def give_up(self) -> None:
+        """Try no more to store the end once that fails: the store is about to be closed.
+
+        The row then stays running, and the next start gives it back.
+        """
+        self._is_given_up = True
 
     def _time_out(self) -> None:
         self._is_timed_out = True
@@ -253,7 +263,9 @@ class RunningJob:
                 progress = self._tracker.snapshot() if self._tracker.has_news else None
                 await self._runner.recorder.end(self.run, ending, progress, elapsed)
             except UnavailableError:
-                await asyncio.sleep(_STORE_AGAIN_SECONDS)
+                if self._is_given_up:
+                    return
+                await asyncio.sleep(STORE_AGAIN_SECONDS)
                 continue
             return
 

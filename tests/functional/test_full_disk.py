@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cidx_jobs import JobContext, JobStatus, JobSystem, JobType, Settings
+from cidx_jobs.engine import executor
 from cidx_jobs.model.errors import StorageFullError
 from cidx_jobs.store.memory import MemoryPersistence
 from cidx_jobs.web.app import create_app
@@ -184,3 +185,24 @@ async def test_a_job_whose_time_comes_on_a_full_disk_is_queued_later(
     disk.is_full = False
 
     assert (await jobs.wait(job.job_id, timeout=WAIT_SECONDS)).status is JobStatus.COMPLETED
+
+
+async def test_a_close_on_a_full_disk_leaves_no_task(
+    tmp_path: Path, disk: SmallDisk, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An end that cannot be stored is given up with the store; the next start gives it back."""
+    monkeypatch.setattr(executor, "LAST_WORDS_SECONDS", 0.05)
+    settings = Settings(data_dir=tmp_path, shutdown_grace_seconds=0)
+    async with JobSystem(settings, [gate.job_type], persistence=disk) as jobs:
+        job = await jobs.submit("u", "p", job_type="gated")
+        await gate.arrived(1)
+        disk.is_full = True
+        gate.open()
+        await disk.is_refusing()
+
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("job-")]
+    disk.is_full = False
+    await disk.open()
+    kept = await disk.load_job(job.job_id)
+    assert kept is not None
+    assert kept.status is JobStatus.RUNNING
