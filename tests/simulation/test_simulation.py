@@ -3,6 +3,7 @@
 More of them: ``make torture-sim N=20000``; one again: ``python -m tests.simulation --seed 7``.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,9 +30,11 @@ def test_no_promise_is_broken_in_a_few_lives() -> None:
 
 @pytest.mark.parametrize("first", range(0, SEEDS, PART))
 def test_no_promise_is_broken_in_many_lives(first: int) -> None:
-    """The same in a process of its own, which nothing measures: that is six times as quick."""
+    """The same in a process of its own, which nothing measures: that is twice as quick."""
+    unmeasured = {name: text for name, text in os.environ.items() if not name.startswith("COV")}
     lives = subprocess.run(
         [sys.executable, "-m", "tests.simulation", "--first", str(first), "--seeds", str(PART)],
+        env=unmeasured,
         capture_output=True,
         text=True,
         check=False,
