@@ -75,7 +75,6 @@ class LiveJobs:
 
     def _keep_finished(self, job: Job) -> None:
         self._finished[job.job_id] = job
-        self._finished.move_to_end(job.job_id)
         if len(self._finished) > RECENT_FINALS:
             self._finished.popitem(last=False)
 
