@@ -194,7 +194,7 @@ class CheckpointInfo:
 NO_DETAIL = ProgressDetail()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Job:
     """One job, as it is stored: everything but the content of its checkpoint."""
 
@@ -256,7 +256,7 @@ class Job:
         """Give the job with other members.
 
         Raises:
-            KeyError: a job has no such member.
+            AttributeError: a job has no such member.
         """
         return _evolve_job(self, changes)
 
@@ -279,7 +279,7 @@ class Job:
 _evolve_job = make_evolve(Job)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Transition:
     """One row of the transition log; *sequence* is given by the store when it is committed."""
 
