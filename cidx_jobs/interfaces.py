@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import attrs
 import structlog
@@ -333,9 +333,11 @@ JobHandler = Callable[[JobContext], Awaitable[JsonObject | None]]
 """What a job type does: an ``async def`` that takes its context and gives a JSON object."""
 
 
-@attrs.frozen(kw_only=True, cache_hash=True)
-class ActiveRun:
-    """One run: of which job, and the number that fences its writes."""
+class ActiveRun(NamedTuple):
+    """One run: of which job, and the number that fences its writes.
+
+    A tuple, because it is the key of every table of runs: its hash and comparison are C.
+    """
 
     job_id: JobId
     run: int

@@ -49,8 +49,8 @@ class ProgressTracker:
     The overall progress never goes back (api.md 1.2).
     """
 
-    def __init__(self, clock: Clock, on_change: Callable[[], None]) -> None:
-        """Call *on_change* after each report."""
+    def __init__(self, clock: Clock, on_change: Callable[["ProgressTracker"], None]) -> None:
+        """Call *on_change* with this tracker after each report."""
         self._clock = clock
         self._on_change = on_change
         self._phases: list[PhaseState] = []
@@ -174,21 +174,21 @@ class ProgressTracker:
         """Say that nothing was reported for long; the next report takes it back."""
         if not self._detail.stalled:
             self._detail = attrs.evolve(self._detail, stalled=True)
-            self._on_change()
+            self._on_change(self)
 
     def set_usage(self, memory_bytes: int, cpu_seconds: float) -> None:
         """Say what the run's child processes use now."""
         self._detail = attrs.evolve(
             self._detail, memory_bytes=memory_bytes, cpu_seconds=cpu_seconds
         )
-        self._on_change()
+        self._on_change(self)
 
     def warn(self, code: str, message: str) -> None:
         """Count a warning; beyond fifty different ones only the known are counted on."""
         key = (code, message[:_MAX_TEXT])
         if key in self._warnings or len(self._warnings) < _MAX_WARNINGS:
             self._warnings[key] = self._warnings.get(key, 0) + 1
-            self._on_change()
+            self._on_change(self)
 
     def _set_part(self, part: int) -> None:
         if self._current is None:
@@ -199,7 +199,7 @@ class ProgressTracker:
 
     def _changed(self) -> None:
         self._progress = max(self._progress, overall_progress(self._phases))
-        self._on_change()
+        self._on_change(self)
 
     def _rate(self, done: int | None) -> float | None:
         if done is None:

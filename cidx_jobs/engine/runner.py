@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import structlog
@@ -71,7 +72,7 @@ class RunningJob:
         self.run = run
         self._runner = runner
         self._job = runner.load(run)
-        self._tracker = ProgressTracker(runner.clock, lambda: runner.book.mark(run, self._tracker))
+        self._tracker = ProgressTracker(runner.clock, partial(runner.book.mark, run))
         runner.stalls.add(run, self._tracker)
         self._context: RunContext | None = None
         self._is_handling = False

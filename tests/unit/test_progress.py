@@ -21,7 +21,7 @@ def test_a_silent_run_is_marked_and_a_report_takes_it_back() -> None:
     """After 30 seconds without a report, for the reader only."""
     clock = FakeClock()
     changes: list[int] = []
-    tracker = ProgressTracker(clock, lambda: changes.append(1))
+    tracker = ProgressTracker(clock, lambda _: changes.append(1))
     watch = StallWatch(clock)
     watch.add(RUN, tracker)
 
@@ -42,7 +42,7 @@ def test_a_silent_run_is_marked_and_a_report_takes_it_back() -> None:
 def test_a_run_that_is_over_is_watched_no_longer() -> None:
     """Its tracker is left alone."""
     clock = FakeClock()
-    tracker = ProgressTracker(clock, lambda: None)
+    tracker = ProgressTracker(clock, lambda _: None)
     watch = StallWatch(clock)
     watch.add(RUN, tracker)
     watch.drop(RUN)
@@ -56,7 +56,7 @@ def test_a_run_that_is_over_is_watched_no_longer() -> None:
 def test_the_rate_and_the_rest_come_from_the_recent_reports() -> None:
     """Ten a second at first, then one a second: after the window only the latter counts."""
     clock = FakeClock()
-    tracker = ProgressTracker(clock, lambda: None)
+    tracker = ProgressTracker(clock, lambda _: None)
     for second in range(5):
         report(tracker, second * 10, 100)
         clock.advance(1)
@@ -72,7 +72,7 @@ def test_the_rate_and_the_rest_come_from_the_recent_reports() -> None:
 
 def test_the_progress_never_goes_back() -> None:
     """Neither by a report that says less nor by a phase that is planned late."""
-    tracker = ProgressTracker(FakeClock(), lambda: None)
+    tracker = ProgressTracker(FakeClock(), lambda _: None)
     tracker.enter("a", 0.5)
     report(tracker, 9, 10)
     first = tracker.snapshot().progress
@@ -87,7 +87,7 @@ def test_the_progress_never_goes_back() -> None:
 
 def test_different_warnings_are_bounded_and_equal_ones_counted() -> None:
     """A job that warns of every file does not grow without end."""
-    tracker = ProgressTracker(FakeClock(), lambda: None)
+    tracker = ProgressTracker(FakeClock(), lambda _: None)
     for number in range(1_000):
         tracker.warn("skipped", f"file {number}")
         tracker.warn("skipped", "too large")
