@@ -14,6 +14,10 @@ STREAM_BUFFER = 1_000
 """How many items a stream's reader may be behind before it is dropped."""
 
 
+Condition = Callable[[Job], bool]
+"""Tells whether a job is as its waiter wants it."""
+
+
 @attrs.frozen
 class Notice:
     """One committed change of a job: with its log row, or a progress report without one."""
@@ -78,7 +82,7 @@ class Notifier:
 
     def __init__(self) -> None:
         """Begin with nobody waiting."""
-        self._waiters: dict[JobId, set[asyncio.Future[None]]] = {}
+        self._waiters: dict[JobId, dict[asyncio.Future[None], Condition]] = {}
         self._subscriptions: set[Subscription] = set()
         self._is_closed = False
 
@@ -97,25 +101,26 @@ class Notifier:
         """True once the server is stopping: nobody may wait any more."""
         return self._is_closed
 
-    async def wait(self, job_id: JobId, timeout: float) -> None:  # noqa: ASYNC109 - bare futures
-        """Wait for the next change of the job, or for the stop; *timeout* seconds at most.
+    async def wait(self, job_id: JobId, until: Condition, timeout: float) -> None:  # noqa: ASYNC109 - bare futures
+        """Wait until *until* holds of a change of the job, for *timeout* seconds at most.
 
-        The waiter is registered before the first suspension: a caller that has looked at the
-        job without awaiting in between cannot sleep through a change.
+        Its end, a `wake` and the stop end the wait, too: the caller looks again. The waiter is
+        registered before the first suspension: a caller that has looked at the job without
+        awaiting in between cannot sleep through a change.
         """
         if self._is_closed or timeout <= 0:
             return
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        waiters = self._waiters.setdefault(job_id, set())
-        waiters.add(future)
+        waiters = self._waiters.setdefault(job_id, {})
+        waiters[future] = until
         timer = None if timeout == math.inf else loop.call_later(timeout, _resolve, future)
         try:
             await future
         finally:
             if timer is not None:
                 timer.cancel()
-            waiters.discard(future)
+            waiters.pop(future, None)
             if not waiters and self._waiters.get(job_id) is waiters:
                 del self._waiters[job_id]
 
@@ -126,7 +131,11 @@ class Notifier:
 
     def publish(self, job: Job, transitions: Sequence[Transition]) -> None:
         """Tell of a committed change: its log rows, or a progress report when there is none."""
-        self.wake(job.job_id)
+        waiters = self._waiters.get(job.job_id)
+        if waiters is not None:
+            for future, until in waiters.items():
+                if job.done or _holds(until, job):
+                    _resolve(future)
         if not self._subscriptions:
             return
         notices = [Notice(job, row) for row in transitions] or [Notice(job, None)]
@@ -150,6 +159,13 @@ class Notifier:
             self.wake(job_id)
         for subscription in tuple(self._subscriptions):
             subscription.close()
+
+
+def _holds(until: Condition, job: Job) -> bool:
+    try:
+        return until(job)
+    except Exception:  # noqa: BLE001 - the waiter asks again, and its caller gets the error
+        return True
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

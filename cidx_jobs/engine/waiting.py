@@ -88,7 +88,7 @@ class WaitingRoom:
                 return job
             # For an unfinished job nothing has awaited since it was looked at: it came from
             # memory. So no change can fall between the look and the wait.
-            await notifier.wait(job_id, left)
+            await notifier.wait(job_id, until, left)
 
     def status(self, job: Job) -> QueueStatus | None:
         """Say where a waiting job stands and why it waits; None for one that does not wait."""
