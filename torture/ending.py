@@ -50,7 +50,7 @@ async def _let_end(site: Site, load: Load) -> None:
 
 async def _end_endless(caller: Caller, ledger: Ledger) -> None:
     for one in list(ledger.submitted.values()):
-        is_endless = one.body["job_type"] in {"survive", "wait"}
+        is_endless = one.body["job_type"] in {"survive", "child", "wait"}
         if one.job_id is None or not (is_endless or one.body["hold"]):
             continue
         answer = await caller.ask("POST", f"/api/jobs/{one.job_id}/cancel")

@@ -59,6 +59,20 @@ async def survive(context: JobContext) -> dict[str, Any]:
     return {}
 
 
+async def run_child(context: JobContext) -> dict[str, Any]:
+    """Run a process with a child of its own, until it is ended; they end when they are told."""
+    _note(context, "begin")
+    environment = {
+        ID_VARIABLE: os.environ[ID_VARIABLE],
+        SERVER_VARIABLE: str(os.getpid()),
+    }
+    try:
+        await context.run(["sh", "-c", "sleep 86400 & wait"], timeout=86_400, env=environment)
+    finally:
+        _note(context, "end")
+    return {}
+
+
 async def kill_server(context: JobContext) -> dict[str, Any]:
     """Kill the server, at once and always."""
     _note(context, "begin")
@@ -100,6 +114,7 @@ def _note(context: JobContext, what: str, **more: Any) -> None:
 TYPES = [
     JobType("count", count, max_attempts=1000, on_interrupt="resume"),
     JobType("survive", survive, max_attempts=1000, on_interrupt="resume"),
+    JobType("child", run_child, max_attempts=1000, on_interrupt="resume"),
     JobType("kill_server", kill_server, max_attempts=1000, on_interrupt="resume"),
     JobType("wait", wait_for_end, max_attempts=1000, on_interrupt="resume"),
 ]

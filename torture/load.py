@@ -43,30 +43,15 @@ class Load:
 
     async def plant_tree(self, caller: Caller) -> None:
         """Submit a job whose processes try to survive: each life of a server has one."""
-        await self._submit_kind(caller, "survive")
+        await self.submit(caller, "survive")
 
     async def settle(self, caller: Caller) -> None:
         """Send every submit whose outcome is unknown again, under its key."""
         for one in self._unknown():
-            await self._send(caller, one)
+            await self.send(caller, one)
 
-    async def _be_user(self, caller: Caller) -> None:
-        steps = (self._submit, self._submit, self._repeat, self._cancel, self._read, self._read)
-        while True:
-            await self.random.choice(steps)(caller)
-            await asyncio.sleep(self.random.random() * PAUSE_SECONDS)
-
-    async def _submit(self, caller: Caller) -> None:
-        if self.quota <= 0:
-            await self._read(caller)
-            return
-        if len(self._unknown()) >= QUOTA:
-            # Whoever is refused for long, as by a server that stops, asks again for the same.
-            await self._repeat(caller)
-            return
-        await self._submit_kind(caller, self.random.choice(_TYPES))
-
-    async def _submit_kind(self, caller: Caller, kind: str) -> None:
+    async def submit(self, caller: Caller, kind: str) -> Submitted:
+        """Submit a job of this kind, under a key of its own."""
         self._count += 1
         key = f"key-{self._count}"
         body = {
@@ -78,17 +63,11 @@ class Load:
         }
         one = Submitted(key, body)
         self.ledger.submitted[key] = one
-        await self._send(caller, one)
+        await self.send(caller, one)
+        return one
 
-    async def _repeat(self, caller: Caller) -> None:
-        choices = self._unknown() or list(self.ledger.submitted.values())
-        if choices:
-            await self._send(caller, self.random.choice(choices))
-
-    def _unknown(self) -> list[Submitted]:
-        return [one for one in self.ledger.submitted.values() if one.job_id is None]
-
-    async def _send(self, caller: Caller, one: Submitted) -> None:
+    async def send(self, caller: Caller, one: Submitted) -> None:
+        """Send a submit, for the first time or again."""
         headers = {"Idempotency-Key": one.key}
         answer = await caller.ask("POST", "/api/jobs", one.body, headers)
         if answer is None:
@@ -102,20 +81,14 @@ class Load:
         else:
             self.refusals.append(answer.status)
 
-    async def _cancel(self, caller: Caller) -> None:
-        known = self.ledger.known
-        if not known or self.random.random() < 0.5:
-            return
-        job_id = self.random.choice(known[-20:])
+    async def cancel(self, caller: Caller, job_id: str) -> None:
+        """Cancel an acknowledged job."""
         answer = await caller.ask("POST", f"/api/jobs/{job_id}/cancel")
         if answer is not None:
             self.ledger.note_cancel(job_id, answer.status)
 
-    async def _read(self, caller: Caller) -> None:
-        known = self.ledger.known
-        if not known:
-            return
-        job_id = self.random.choice(known[-50:])
+    async def read(self, caller: Caller, job_id: str) -> None:
+        """Read an acknowledged job: it is there, and no older than it was."""
         at_least = self.ledger.versions.get(job_id, 0)
         answer = await caller.ask("GET", f"/api/jobs/{job_id}")
         if answer is None:
@@ -124,6 +97,43 @@ class Load:
             self.ledger.note_version(job_id, answer.document["version"], at_least)
         elif answer.status == 404:
             self.ledger.blame(f"job {job_id} was acknowledged and is lost: 404")
+
+    async def _be_user(self, caller: Caller) -> None:
+        steps = (
+            *(self._submit_any, self._submit_any, self._repeat_any),
+            *(self._cancel_any, self._read_any, self._read_any),
+        )
+        while True:
+            await self.random.choice(steps)(caller)
+            await asyncio.sleep(self.random.random() * PAUSE_SECONDS)
+
+    async def _submit_any(self, caller: Caller) -> None:
+        if self.quota <= 0:
+            await self._read_any(caller)
+            return
+        if len(self._unknown()) >= QUOTA:
+            # Whoever is refused for long, as by a server that stops, asks again for the same.
+            await self._repeat_any(caller)
+            return
+        await self.submit(caller, self.random.choice(_TYPES))
+
+    async def _repeat_any(self, caller: Caller) -> None:
+        choices = self._unknown() or list(self.ledger.submitted.values())
+        if choices:
+            await self.send(caller, self.random.choice(choices))
+
+    def _unknown(self) -> list[Submitted]:
+        return [one for one in self.ledger.submitted.values() if one.job_id is None]
+
+    async def _cancel_any(self, caller: Caller) -> None:
+        known = self.ledger.known
+        if known and self.random.random() >= 0.5:
+            await self.cancel(caller, self.random.choice(known[-20:]))
+
+    async def _read_any(self, caller: Caller) -> None:
+        known = self.ledger.known
+        if known:
+            await self.read(caller, self.random.choice(known[-50:]))
 
 
 @contextlib.asynccontextmanager

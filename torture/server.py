@@ -1,12 +1,16 @@
 """A real ``cidx-jobs serve`` as a process, its log, and how to ask it."""
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import json
 import os
 import re
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +24,7 @@ READY_SECONDS = 30.0
 STOP_SECONDS = 30.0
 ANSWER_SECONDS = 20.0
 
-_FOREIGN = re.compile("CIDX|COVERAGE")
+_FOREIGN = re.compile("CIDX|COVERAGE|PYTHONDONTWRITEBYTECODE")
 
 ID_VARIABLE = "TORTURE_ID"
 """Marks every process of one torture run, so that what outlives its server is found."""
@@ -56,7 +60,13 @@ class Site:
         # Whoever measures the harness does not measure servers that are killed.
         kept = {name: value for name, value in os.environ.items() if not _FOREIGN.search(name)}
         ours = {f"CIDX_JOBS_{name.upper()}": value for name, value in values.items()}
-        return {**kept, **ours, ID_VARIABLE: self.identity, RUNS_VARIABLE: str(self.runs)}
+        return {
+            **kept,
+            **ours,
+            "PYTHONPYCACHEPREFIX": _compiled_folder(),
+            ID_VARIABLE: self.identity,
+            RUNS_VARIABLE: str(self.runs),
+        }
 
 
 @attrs.define
@@ -159,6 +169,15 @@ async def start(site: Site, prefix: Sequence[str] = ()) -> Server:
     server = Server(process=process, born=time.monotonic())
     server.follow()
     return server
+
+
+@functools.cache
+def _compiled_folder() -> str:
+    # Where nothing may be kept beside the sources, each start would compile them anew, which
+    # takes longer than the rest of it. A folder of our own can be kept anywhere.
+    folder = tempfile.mkdtemp(prefix="torture-compiled-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @contextlib.asynccontextmanager

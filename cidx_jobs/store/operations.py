@@ -24,8 +24,8 @@ from cidx_jobs.store.rows import (
     Shape,
     columns,
     encode_changed,
-    encode_members,
     encode_new,
+    encode_progress,
     parameter,
 )
 from cidx_jobs.store.transaction import Transaction
@@ -154,7 +154,7 @@ def save_progress(
 def encode_report(job: Job) -> tuple[JobId, Row]:
     """Make the row of a progress report."""
     return job.job_id, (
-        *encode_members(job, PROGRESS),
+        *encode_progress(job),
         job.job_id,
         job.version - 1,
         job.run,
