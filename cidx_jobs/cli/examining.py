@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cidx_jobs.cli.exits import Exit
+from cidx_jobs.cli.loading import loaded
 from cidx_jobs.cli.output import print_json, print_lines
 from cidx_jobs.cli.ownership import find_directory, named_server, running_server
 from cidx_jobs.cli.running import ask
@@ -41,6 +42,7 @@ def _examine(
     if named is not None:
         return ask(named, at_server)
     directory = find_directory(data_dir, config)
+    loaded(speaks_tls=False)
     # To own the directory is the only proof that no server does.
     try:
         return DoctorDocument.of(examine_directory(directory, deep=deep))

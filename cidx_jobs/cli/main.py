@@ -4,6 +4,7 @@ Nothing but signals may be imported before `main` has taken them over, and nothi
 its command runs: ``--help`` answers in under 0.2 seconds.
 """
 
+import gc
 import os
 import sys
 
@@ -18,6 +19,8 @@ def main(arguments: Arguments | None = None) -> None:
     is_server = "serve" in (sys.argv[1:] if arguments is None else arguments)
     end_at_once_on_signals(code_of_term=Exit.DONE if is_server else Exit.TERMINATED)
     _accept_any_text()
+    # On again once the modules are loaded: what is made until then is no garbage.
+    gc.disable()
     code = run(arguments)
     # A server's loop had the signals and has let go of them.
     end_at_once_on_signals(code_of_term=code if is_server else Exit.TERMINATED)

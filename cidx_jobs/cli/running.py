@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from cidx_jobs.cli.loading import loaded
 from cidx_jobs.cli.signals import RaisingKeyboardInterrupt
 from cidx_jobs.cli.target import Target
 from cidx_jobs.client import JobsClient
@@ -21,13 +22,18 @@ class TerminatedError(Exception):
     """SIGTERM came; what was open is closed."""
 
 
-def run_async(work: Coroutine[Any, Any, T]) -> T:
+def run_async(work: Coroutine[Any, Any, T], *, speaks_tls: bool = False) -> T:
     """Run *work* in a loop of its own, and give what it gives.
+
+    Args:
+        work: the command's work.
+        speaks_tls: whether it connects to a server over TLS.
 
     Raises:
         KeyboardInterrupt: Ctrl-C came; the work was cancelled and has cleaned up.
         TerminatedError: the same for SIGTERM.
     """
+    loaded(speaks_tls=speaks_tls)
     with RaisingKeyboardInterrupt():
         return asyncio.run(_until_terminated(work))
 
@@ -45,7 +51,8 @@ def ask(target: Target, work: Callable[[JobsClient], Awaitable[T]]) -> T:
         client = JobsClient(target.server, target.token, retries=RETRIES)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    return run_async(_with_client(client, work))
+    speaks_tls = target.server.startswith("https:")
+    return run_async(_with_client(client, work), speaks_tls=speaks_tls)
 
 
 async def _with_client(client: JobsClient, work: Callable[[JobsClient], Awaitable[T]]) -> T:

@@ -36,6 +36,9 @@ def serve(target: Target, *, config: Path | None, log_format: str | None, **flag
     Every setting can come from --config or from a variable CIDX_JOBS_NAME; flags win over
     variables, variables over the file. --json is the same as --log-format json.
     """
+    from cidx_jobs.cli.loading import load_lightly
+
+    load_lightly()
     from cidx_jobs.cli.serving import serve_until_stopped
 
     wanted_format = log_format or ("json" if target.as_json else None)

@@ -9,6 +9,7 @@ from typing import Any
 
 from cidx_jobs.cli.configuration import read_settings
 from cidx_jobs.cli.exits import Exit
+from cidx_jobs.cli.loading import loaded
 from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
 from cidx_jobs.observe.logs import configure_logging
 from cidx_jobs.settings import Settings
@@ -24,6 +25,8 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
     """
     settings = read_settings(config, **flags)
     configure_logging(settings.log_level, settings.log_format)
+    # Code of the operator may speak to anybody; ours speaks to nobody.
+    loaded(speaks_tls=settings.handlers is not None)
     if settings.handlers:
         # As `python -m` has it: modules beside the place where the server is started are found.
         sys.path.insert(0, str(Path.cwd()))

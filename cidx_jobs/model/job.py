@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from cidx_jobs.model.evolving import make_evolve
+from cidx_jobs.model.evolving import hasten, make_evolve
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 
 JsonObject = Mapping[str, Any]
@@ -135,7 +135,8 @@ class JobWarning:
     """How many times it was reported (equal code and message are counted, not repeated)."""
 
 
-@attrs.frozen(kw_only=True)
+@hasten
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class AttemptRecord:
     """One ended run."""
 
@@ -194,6 +195,7 @@ class CheckpointInfo:
 NO_DETAIL = ProgressDetail()
 
 
+@hasten
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Job:
     """One job, as it is stored: everything but the content of its checkpoint."""
@@ -279,6 +281,7 @@ class Job:
 _evolve_job = make_evolve(Job)
 
 
+@hasten
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Transition:
     """One row of the transition log; *sequence* is given by the store when it is committed."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 
+from cidx_jobs.model.evolving import hasten
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job import Job, JobStatus, JsonObject, Transition
 
@@ -60,7 +61,8 @@ class IdempotencyRecord:
     created_at: datetime
 
 
-@attrs.frozen(kw_only=True)
+@hasten
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Change:
     """One job's part of a transaction: the job as it will be, and its rows for the log.
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import attrs
 
+from cidx_jobs.model.evolving import hasten
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job import Job, JsonObject
 
@@ -27,7 +28,8 @@ class RequestKey:
     fingerprint: str
 
 
-@attrs.frozen(kw_only=True)
+@hasten
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class SubmitRequest:
     """A job that somebody wants; None takes the default of the job type, user or server."""
 

@@ -94,12 +94,16 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
     jobs = JobSystem(settings, [*job_types, *load_job_types(settings.handlers)])
     stop = _Stop(jobs)
     raise_file_limit(settings.max_connections)
-    with _signals(stop.ask):
+    with _signals(stop.ask), contextlib.ExitStack() as start:
+        start.callback(gc.enable)
+        # To look for garbage among many jobs while they are loaded takes longer than to load them.
+        gc.disable()
         app = create_app(jobs)
         async with jobs, _announced(jobs, app) as url:
             # What is loaded by now stays: to look through it again and again, some ten
             # milliseconds each time, would only hold the loop.
             gc.freeze()
+            start.close()
             _log.info("server_ready", url=url, auth=settings.auth_mode, loop=_loop_name())
             await stop.asked.wait()
             _log.info("server_stopping")

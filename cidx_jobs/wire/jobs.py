@@ -1,6 +1,7 @@
 """The job as the API shows it: whole, in lists, and short for pollers (api.md 1.2, 1.9)."""
 
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Self
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
@@ -69,9 +70,53 @@ class JobDocument(Document, frozen=True, kw_only=True):
     links: LinksDocument
 
     @classmethod
-    def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
-        """Give the document of a job; *prefix* is the path that the routes stand under."""
-        return cls(**_members(job, queue), **_whole(job, prefix))
+    def of(cls, job: Job, queue: QueueStatus | None, prefix: str, **more: Any) -> Self:
+        """Give the document of a job.
+
+        Args:
+            job: what it shows.
+            queue: where the job stands if it waits.
+            prefix: the path that the routes stand under.
+            more: the members that a longer form has besides.
+        """
+        # One call with every member: from dicts that are put together it would take twice as
+        # long, and each submit waits for it.
+        return cls(
+            job_id=job.job_id,
+            job_type=job.job_type,
+            user_id=job.user_id,
+            project_id=job.project_id,
+            status=job.status,
+            done=job.done,
+            version=job.version,
+            priority=job.priority,
+            labels=dict(job.labels),
+            attempt=job.attempt,
+            max_attempts=job.max_attempts,
+            options=dict(job.options),
+            progress=job.progress,
+            phase=job.phase,
+            message=job.message,
+            progress_detail=ProgressDocument.of(job.progress_detail),
+            phases=tuple(map(PhaseDocument.of, job.phases)),
+            queue=QueueDocument.of(queue) if queue else None,
+            created_at=job.created_at,
+            queued_at=job.queued_at,
+            start_at=job.start_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            updated_at=job.updated_at,
+            timeout_seconds=plain(job.timeout_seconds),
+            cancel_requested_at=job.cancel_requested_at,
+            cancel_reason=job.cancel_reason,
+            checkpoint=CheckpointDocument.of(job.checkpoint) if job.checkpoint else None,
+            result=object_or_none(job.result),
+            error=ErrorDocument.of(job.error) if job.error else None,
+            warnings=tuple(map(WarningDocument.of, job.warnings)),
+            attempts=tuple(map(AttemptDocument.of, job.attempts)),
+            links=LinksDocument.of(job.job_id, prefix),
+            **more,
+        )
 
 
 class ListedJobDocument(JobDocument, frozen=True, kw_only=True):
@@ -85,9 +130,9 @@ class ListedJobDocument(JobDocument, frozen=True, kw_only=True):
     """The same as `finished_at`."""
 
     @classmethod
-    def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
-        """Give the document of a job; *prefix* is the path that the routes stand under."""
-        return cls(**_members(job, queue), **_whole(job, prefix), **_aliases(job))
+    def of(cls, job: Job, queue: QueueStatus | None, prefix: str, **more: Any) -> Self:
+        """Give the document of a job, as `JobDocument.of` does."""
+        return super().of(job, queue, prefix, **_aliases(job), **more)
 
 
 class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
@@ -96,12 +141,12 @@ class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
     success: bool
 
     @classmethod
-    def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
+    def of(cls, job: Job, queue: QueueStatus | None, prefix: str, **more: Any) -> Self:
         """Give the answer for a job that was told to stop."""
         is_over = job.status is JobStatus.CANCELLED
         message = "Job cancelled" if is_over else "Job is being cancelled"
-        members = _members(job, queue) | {"message": message}
-        return cls(**members, **_whole(job, prefix), success=True)
+        told = job.changed({"message": message})
+        return super().of(told, queue, prefix, success=True, **more)
 
 
 class JobListDocument(Document, frozen=True, kw_only=True):
@@ -166,11 +211,16 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None) -> Self:
         """Give the short form of a job."""
-        members = _members(job, queue) | {"message": describe(job, queue)}
-        if job.status.is_waiting:
-            members |= {"status": JobStatus.QUEUED, "phase": "queued"}
+        is_waiting = job.status.is_waiting
+        shown = job.changed(
+            {
+                "message": describe(job, queue),
+                "status": JobStatus.QUEUED if is_waiting else job.status,
+                "phase": "queued" if is_waiting else job.phase,
+            }
+        )
         return cls(
-            **members,
+            **_common(JobDocument.of(shown, queue, "")),
             id=job.job_id,
             repository_id=job.project_id,
             error_details=_error_text(job),
@@ -213,49 +263,17 @@ def _error_text(job: Job) -> str | None:
     return f"{job.error.code}: {job.error.message}"
 
 
-def _members(job: Job, queue: QueueStatus | None) -> dict[str, Any]:
-    """Give the members that every form has."""
-    return {
-        "job_id": job.job_id,
-        "job_type": job.job_type,
-        "user_id": job.user_id,
-        "project_id": job.project_id,
-        "status": job.status,
-        "done": job.done,
-        "version": job.version,
-        "priority": job.priority,
-        "labels": dict(job.labels),
-        "attempt": job.attempt,
-        "max_attempts": job.max_attempts,
-        "progress": job.progress,
-        "phase": job.phase,
-        "message": job.message,
-        "progress_detail": ProgressDocument.of(job.progress_detail),
-        "queue": QueueDocument.of(queue) if queue else None,
-        "created_at": job.created_at,
-        "queued_at": job.queued_at,
-        "start_at": job.start_at,
-        "started_at": job.started_at,
-        "finished_at": job.finished_at,
-        "updated_at": job.updated_at,
-        "timeout_seconds": plain(job.timeout_seconds),
-        "cancel_requested_at": job.cancel_requested_at,
-        "cancel_reason": job.cancel_reason,
-        "checkpoint": CheckpointDocument.of(job.checkpoint) if job.checkpoint else None,
-        "result": object_or_none(job.result),
-        "error": ErrorDocument.of(job.error) if job.error else None,
-        "warnings": tuple(map(WarningDocument.of, job.warnings)),
-    }
+def _common(document: JobDocument) -> dict[str, Any]:
+    """Give the members that the short form has as well."""
+    return dict(zip(_COMMON, _values_of(document), strict=True))
 
 
-def _whole(job: Job, prefix: str) -> dict[str, Any]:
-    """Give the members that only the whole job has."""
-    return {
-        "options": dict(job.options),
-        "phases": tuple(map(PhaseDocument.of, job.phases)),
-        "attempts": tuple(map(AttemptDocument.of, job.attempts)),
-        "links": LinksDocument.of(job.job_id, prefix),
-    }
+_COMMON = tuple(
+    name
+    for name in JobDocument.__struct_fields__
+    if name in frozenset(StatusDocument.__struct_fields__)
+)
+_values_of = attrgetter(*_COMMON)
 
 
 def _aliases(job: Job) -> dict[str, Any]:
