@@ -1,6 +1,7 @@
 """What a route promises: the values that the document of the API is made of.
 
-The table of routes says who may call what; `cidx_jobs.web.operations` says the rest of each.
+The table of routes (`cidx_jobs.web.table`) says who may call what; `cidx_jobs.web.operations` says
+the rest of each.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,30 +9,12 @@ from typing import Any
 
 import attrs
 
-from cidx_jobs.web.middlewares import Answer
 from cidx_jobs.wire.coding import Document
 
 JSON = "application/json"
 
 Schema = Mapping[str, Any]
 """A JSON Schema (2020-12), as OpenAPI 3.1 takes it."""
-
-
-@attrs.frozen
-class Route:
-    """One method of one path, and who may use it."""
-
-    method: str
-    path: str
-    """Below the prefix."""
-    scope: str | None
-    """``read``, ``write``, ``admin``, or None for everybody."""
-    answer: Answer
-
-    @property
-    def key(self) -> str:
-        """By what the route's `Operation` is found."""
-        return f"{self.method} {self.path}"
 
 
 @attrs.frozen

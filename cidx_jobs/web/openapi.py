@@ -2,14 +2,14 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from cidx_jobs import __version__
 from cidx_jobs.model.ids import JOB_ID_PATTERN, PROJECT_ID_PATTERN
 from cidx_jobs.web.answers import answer_headers
-from cidx_jobs.web.contract import JSON, Operation, Parameter, Reply, Route, Schema
+from cidx_jobs.web.contract import JSON, Operation, Parameter, Reply, Schema
 from cidx_jobs.web.examples_jobs import JOB_ID, PROJECT_ID
 from cidx_jobs.web.headers import HEADERS
 from cidx_jobs.web.operations import OPERATIONS
@@ -17,12 +17,10 @@ from cidx_jobs.web.parameters import REQUEST_ID
 from cidx_jobs.web.problems import STATUSES
 from cidx_jobs.web.refusals import describe_errors
 from cidx_jobs.web.schemas import make_schemas, refer
+from cidx_jobs.web.table import Route, Table
 from cidx_jobs.wire.coding import Document, decode, encode
 from cidx_jobs.wire.events import EventDocument, ProgressEventDocument, ResetDocument
 from cidx_jobs.wire.problems import ProblemDocument
-
-Table = Sequence[tuple[str, Route]]
-"""Each route with its whole path."""
 
 ABOUT = """Background jobs with durable state, fair limits and live progress.
 

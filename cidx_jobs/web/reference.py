@@ -1,22 +1,20 @@
 """The two routes that describe all routes: the document, and a page to read it."""
 
 import asyncio
-from collections.abc import Sequence
+import importlib
 
 import attrs
 from aiohttp import web
 
 from cidx_jobs.web.answers import JSON, answer_headers
 from cidx_jobs.web.api import Call
-from cidx_jobs.web.contract import Route
-from cidx_jobs.web.openapi import Table, make_document
-from cidx_jobs.web.page import STYLE_DIGEST, make_page
 from cidx_jobs.web.requests import Query
+from cidx_jobs.web.table import Route, Table
 from cidx_jobs.wire.coding import encode
 
 _HTML = "text/html; charset=utf-8"
 _POLICY = (
-    f"default-src 'none'; style-src 'sha256-{STYLE_DIGEST}'; base-uri 'none'; "
+    "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
 
@@ -27,6 +25,8 @@ class _Made:
 
     document: bytes
     page: bytes
+    policy: str
+    """What the page may load: its style."""
 
 
 class Reference:
@@ -59,7 +59,7 @@ class Reference:
         """Give the page."""
         Query(call.request, ())
         made = await self._make(call)
-        headers = answer_headers(_HTML, call.request_id) | {"Content-Security-Policy": _POLICY}
+        headers = answer_headers(_HTML, call.request_id) | {"Content-Security-Policy": made.policy}
         return web.Response(body=made.page, headers=headers)
 
     async def _make(self, call: Call) -> _Made:
@@ -71,6 +71,13 @@ class Reference:
         return self._made
 
 
-def _make(table: Sequence[tuple[str, Route]], mount: str) -> _Made:
-    document = make_document(table, mount)
-    return _Made(document=encode(document), page=make_page(document).encode())
+def _make(table: Table, mount: str) -> _Made:
+    # Not at the top: each start of a server would wait for what may never be asked for.
+    openapi = importlib.import_module("cidx_jobs.web.openapi")
+    page = importlib.import_module("cidx_jobs.web.page")
+    document = openapi.make_document(table, mount)
+    return _Made(
+        document=encode(document),
+        page=page.make_page(document).encode(),
+        policy=_POLICY.format(page.STYLE_DIGEST),
+    )

@@ -6,10 +6,9 @@ from aiohttp import web
 
 from cidx_jobs.web import admin, doctor, events, jobs, lists, projects, service
 from cidx_jobs.web.api import Api
-from cidx_jobs.web.contract import Route
 from cidx_jobs.web.middlewares import Endpoint, Fallback, expect_body
-from cidx_jobs.web.openapi import Table
 from cidx_jobs.web.reference import Reference
+from cidx_jobs.web.table import Route, Table
 
 _REST = "/{rest:.*}"
 

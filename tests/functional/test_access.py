@@ -16,10 +16,10 @@ from cidx_jobs.store.accounts import make_token
 from cidx_jobs.store.memory import MemoryPersistence
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
-from cidx_jobs.web.contract import Route
 from cidx_jobs.web.keys import API
 from cidx_jobs.web.routes import API_ROUTES, list_routes
 from cidx_jobs.web.server import listening
+from cidx_jobs.web.table import Route
 from tests.functional.web import (
     NO_JOB,
     REPOSITORY,

@@ -1,0 +1,152 @@
+"""What a process of the command loads before it answers, and what it leaves for later."""
+
+import os
+import ssl
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+WAIT_SECONDS = 30.0
+
+# Whole modules, or packages with all that is in them.
+OF_A_SERVER = (
+    "cidx_jobs.client",
+    "cidx_jobs.web.contract",
+    "cidx_jobs.web.examples",
+    "cidx_jobs.web.openapi",
+    "cidx_jobs.web.operations",
+    "cidx_jobs.web.page",
+    "cidx_jobs.web.parameters",
+    "cidx_jobs.web.refusals",
+    "cidx_jobs.web.schemas",
+    "jwt",
+    "prometheus_client",
+    "pygments",
+    "rich.console",
+)
+OF_A_CLIENT = (
+    "aiosqlite",
+    "cidx_jobs.engine",
+    "cidx_jobs.handlers",
+    "cidx_jobs.interfaces",
+    "cidx_jobs.settings",
+    "cidx_jobs.store",
+    "cidx_jobs.system",
+    "cidx_jobs.web",
+    "psutil",
+    "pygments",
+    "rich.console",
+    "sqlite3",
+    "structlog",
+    "uvloop",
+)
+
+# What stands in the contexts that aiohttp has made, beside one that is made in the usual way.
+LOADED = """
+import gc, ssl, sys
+from cidx_jobs.cli.loading import load_lightly, loaded
+gc.disable()
+load_lightly()
+from aiohttp import connector
+import structlog
+is_left_out = "rich.console" not in sys.modules
+before = connector._SSL_CONTEXT_VERIFIED.cert_store_stats()
+loaded(speaks_tls=SPEAKS)
+import rich.console
+usual = ssl.create_default_context().cert_store_stats()
+print(is_left_out, gc.isenabled(), usual["x509"])
+print(before["x509"], connector._SSL_CONTEXT_VERIFIED.cert_store_stats()["x509"])
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Give an environment without anybody's settings of ours, with the package in reach.
+
+    What measures the coverage would load modules of its own.
+    """
+    others = ("CIDX_", "COVERAGE_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+    return kept | {"PYTHONPATH": str(ROOT)} | more
+
+
+def imported(lines: Sequence[str]) -> set[str]:
+    """Give the modules that ``-X importtime`` tells of."""
+    rows = [line.rsplit("|", 1) for line in lines if line.startswith("import time:")]
+    return {row[-1].strip() for row in rows}
+
+
+def among(modules: set[str], names: Sequence[str]) -> set[str]:
+    """Give the modules that are one of the names, or within it."""
+    return {one for one in modules if any(f"{one}.".startswith(f"{name}.") for name in names)}
+
+
+def test_a_server_loads_nothing_that_may_never_be_asked_for(tmp_path: Path) -> None:
+    """The description of the API, other ways in and libraries' extras wait for their first use."""
+    lines: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "cidx_jobs", "serve"],
+        env=environment(
+            CIDX_JOBS_DATA_DIR=str(tmp_path / "data"),
+            CIDX_JOBS_UNIX_SOCKET=str(tmp_path / "s"),
+            CIDX_JOBS_LOG_FORMAT="json",
+        ),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        while '"server_ready"' not in "".join(lines[-1:]):
+            line = process.stderr.readline()
+            assert line, lines
+            lines.append(line)
+        process.terminate()
+        process.stderr.read()
+        process.wait(WAIT_SECONDS)
+
+    assert "cidx_jobs.web.server" in imported(lines)
+    assert not among(imported(lines), OF_A_SERVER)
+
+
+def test_a_command_that_asks_loads_no_server(tmp_path: Path) -> None:
+    """What speaks to a server needs the client, and nothing that a server is made of."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-X", "importtime", "-m", "cidx_jobs"),
+            *("--server", f"unix:{tmp_path}/none", "status", "@latest"),
+        ],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_SECONDS,
+    )
+
+    found = imported(done.stderr.splitlines())
+    assert "cidx_jobs.client.transport" in found
+    assert not among(found, OF_A_CLIENT)
+
+
+@pytest.mark.parametrize("speaks_tls", [False, True])
+def test_what_was_left_out_is_back_before_the_work(*, speaks_tls: bool) -> None:
+    """Rich can be imported, garbage is collected, and TLS has the system's certificates.
+
+    They are read only for who speaks TLS; for others the context trusts nobody.
+    """
+    code = LOADED.replace("SPEAKS", str(speaks_tls))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=WAIT_SECONDS,
+    )
+
+    usual = str(ssl.create_default_context().cert_store_stats()["x509"])
+    read = usual if speaks_tls else "0"
+    assert done.stdout.split() == ["True", "True", usual, "0", read]
