@@ -1,8 +1,9 @@
 """The job as the API shows it: whole, in lists, and short for pollers (api.md 1.2, 1.9)."""
 
 from datetime import datetime
-from operator import attrgetter
 from typing import Any, Self
+
+from msgspec.structs import asdict
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job import Job, JobStatus
@@ -70,17 +71,10 @@ class JobDocument(Document, frozen=True, kw_only=True):
     links: LinksDocument
 
     @classmethod
-    def of(cls, job: Job, queue: QueueStatus | None, prefix: str, **more: Any) -> Self:
-        """Give the document of a job.
-
-        Args:
-            job: what it shows.
-            queue: where the job stands if it waits.
-            prefix: the path that the routes stand under.
-            more: the members that a longer form has besides.
-        """
+    def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
+        """Give the document of a job; *prefix* is the path that the routes stand under."""
         # One call with every member: from dicts that are put together it would take twice as
-        # long, and each submit waits for it.
+        # long, and each submit pays for it.
         return cls(
             job_id=job.job_id,
             job_type=job.job_type,
@@ -115,7 +109,6 @@ class JobDocument(Document, frozen=True, kw_only=True):
             warnings=tuple(map(WarningDocument.of, job.warnings)),
             attempts=tuple(map(AttemptDocument.of, job.attempts)),
             links=LinksDocument.of(job.job_id, prefix),
-            **more,
         )
 
 
@@ -130,9 +123,9 @@ class ListedJobDocument(JobDocument, frozen=True, kw_only=True):
     """The same as `finished_at`."""
 
     @classmethod
-    def of(cls, job: Job, queue: QueueStatus | None, prefix: str, **more: Any) -> Self:
-        """Give the document of a job, as `JobDocument.of` does."""
-        return super().of(job, queue, prefix, **_aliases(job), **more)
+    def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
+        """Give the document of a job; *prefix* is the path that the routes stand under."""
+        return cls(**asdict(JobDocument.of(job, queue, prefix)), **_aliases(job))
 
 
 class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
@@ -141,12 +134,12 @@ class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
     success: bool
 
     @classmethod
-    def of(cls, job: Job, queue: QueueStatus | None, prefix: str, **more: Any) -> Self:
+    def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
         """Give the answer for a job that was told to stop."""
         is_over = job.status is JobStatus.CANCELLED
         message = "Job cancelled" if is_over else "Job is being cancelled"
-        told = job.changed({"message": message})
-        return super().of(told, queue, prefix, success=True, **more)
+        members = asdict(JobDocument.of(job, queue, prefix)) | {"message": message}
+        return cls(**members, success=True)
 
 
 class JobListDocument(Document, frozen=True, kw_only=True):
@@ -211,21 +204,22 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None) -> Self:
         """Give the short form of a job."""
-        is_waiting = job.status.is_waiting
-        shown = job.changed(
-            {
-                "message": describe(job, queue),
-                "status": JobStatus.QUEUED if is_waiting else job.status,
-                "phase": "queued" if is_waiting else job.phase,
-            }
-        )
+        members = asdict(JobDocument.of(job, queue, prefix=""))
+        for name in _ONLY_OF_THE_WHOLE:
+            del members[name]
+        members["message"] = describe(job, queue)
+        if job.status.is_waiting:
+            members |= {"status": JobStatus.QUEUED, "phase": "queued"}
         return cls(
-            **_common(JobDocument.of(shown, queue, "")),
+            **members,
             id=job.job_id,
             repository_id=job.project_id,
             error_details=_error_text(job),
             **_aliases(job),
         )
+
+
+_ONLY_OF_THE_WHOLE = ("options", "phases", "attempts", "links")
 
 
 def describe(job: Job, queue: QueueStatus | None) -> str:
@@ -261,19 +255,6 @@ def _error_text(job: Job) -> str | None:
     if job.status is not JobStatus.FAILED or job.error is None:
         return None
     return f"{job.error.code}: {job.error.message}"
-
-
-def _common(document: JobDocument) -> dict[str, Any]:
-    """Give the members that the short form has as well."""
-    return dict(zip(_COMMON, _values_of(document), strict=True))
-
-
-_COMMON = tuple(
-    name
-    for name in JobDocument.__struct_fields__
-    if name in frozenset(StatusDocument.__struct_fields__)
-)
-_values_of = attrgetter(*_COMMON)
 
 
 def _aliases(job: Job) -> dict[str, Any]:
