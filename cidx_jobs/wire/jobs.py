@@ -3,8 +3,6 @@
 from datetime import datetime
 from typing import Any, Self
 
-from msgspec.structs import asdict
-
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job import Job, JobStatus
 from cidx_jobs.model.waiting import QueueStatus
@@ -73,43 +71,7 @@ class JobDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
         """Give the document of a job; *prefix* is the path that the routes stand under."""
-        # One call with every member: from dicts that are put together it would take twice as
-        # long, and each submit pays for it.
-        return cls(
-            job_id=job.job_id,
-            job_type=job.job_type,
-            user_id=job.user_id,
-            project_id=job.project_id,
-            status=job.status,
-            done=job.done,
-            version=job.version,
-            priority=job.priority,
-            labels=dict(job.labels),
-            attempt=job.attempt,
-            max_attempts=job.max_attempts,
-            options=dict(job.options),
-            progress=job.progress,
-            phase=job.phase,
-            message=job.message,
-            progress_detail=ProgressDocument.of(job.progress_detail),
-            phases=tuple(map(PhaseDocument.of, job.phases)),
-            queue=QueueDocument.of(queue) if queue else None,
-            created_at=job.created_at,
-            queued_at=job.queued_at,
-            start_at=job.start_at,
-            started_at=job.started_at,
-            finished_at=job.finished_at,
-            updated_at=job.updated_at,
-            timeout_seconds=plain(job.timeout_seconds),
-            cancel_requested_at=job.cancel_requested_at,
-            cancel_reason=job.cancel_reason,
-            checkpoint=CheckpointDocument.of(job.checkpoint) if job.checkpoint else None,
-            result=object_or_none(job.result),
-            error=ErrorDocument.of(job.error) if job.error else None,
-            warnings=tuple(map(WarningDocument.of, job.warnings)),
-            attempts=tuple(map(AttemptDocument.of, job.attempts)),
-            links=LinksDocument.of(job.job_id, prefix),
-        )
+        return cls(**_members(job, queue), **_whole(job, prefix))
 
 
 class ListedJobDocument(JobDocument, frozen=True, kw_only=True):
@@ -125,7 +87,7 @@ class ListedJobDocument(JobDocument, frozen=True, kw_only=True):
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
         """Give the document of a job; *prefix* is the path that the routes stand under."""
-        return cls(**asdict(JobDocument.of(job, queue, prefix)), **_aliases(job))
+        return cls(**_members(job, queue), **_whole(job, prefix), **_aliases(job))
 
 
 class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
@@ -138,8 +100,8 @@ class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
         """Give the answer for a job that was told to stop."""
         is_over = job.status is JobStatus.CANCELLED
         message = "Job cancelled" if is_over else "Job is being cancelled"
-        members = asdict(JobDocument.of(job, queue, prefix)) | {"message": message}
-        return cls(**members, success=True)
+        members = _members(job, queue) | {"message": message}
+        return cls(**members, **_whole(job, prefix), success=True)
 
 
 class JobListDocument(Document, frozen=True, kw_only=True):
@@ -204,10 +166,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None) -> Self:
         """Give the short form of a job."""
-        members = asdict(JobDocument.of(job, queue, prefix=""))
-        for name in _ONLY_OF_THE_WHOLE:
-            del members[name]
-        members["message"] = describe(job, queue)
+        members = _members(job, queue) | {"message": describe(job, queue)}
         if job.status.is_waiting:
             members |= {"status": JobStatus.QUEUED, "phase": "queued"}
         return cls(
@@ -217,9 +176,6 @@ class StatusDocument(Document, frozen=True, kw_only=True):
             error_details=_error_text(job),
             **_aliases(job),
         )
-
-
-_ONLY_OF_THE_WHOLE = ("options", "phases", "attempts", "links")
 
 
 def describe(job: Job, queue: QueueStatus | None) -> str:
@@ -255,6 +211,51 @@ def _error_text(job: Job) -> str | None:
     if job.status is not JobStatus.FAILED or job.error is None:
         return None
     return f"{job.error.code}: {job.error.message}"
+
+
+def _members(job: Job, queue: QueueStatus | None) -> dict[str, Any]:
+    """Give the members that every form has."""
+    return {
+        "job_id": job.job_id,
+        "job_type": job.job_type,
+        "user_id": job.user_id,
+        "project_id": job.project_id,
+        "status": job.status,
+        "done": job.done,
+        "version": job.version,
+        "priority": job.priority,
+        "labels": dict(job.labels),
+        "attempt": job.attempt,
+        "max_attempts": job.max_attempts,
+        "progress": job.progress,
+        "phase": job.phase,
+        "message": job.message,
+        "progress_detail": ProgressDocument.of(job.progress_detail),
+        "queue": QueueDocument.of(queue) if queue else None,
+        "created_at": job.created_at,
+        "queued_at": job.queued_at,
+        "start_at": job.start_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "updated_at": job.updated_at,
+        "timeout_seconds": plain(job.timeout_seconds),
+        "cancel_requested_at": job.cancel_requested_at,
+        "cancel_reason": job.cancel_reason,
+        "checkpoint": CheckpointDocument.of(job.checkpoint) if job.checkpoint else None,
+        "result": object_or_none(job.result),
+        "error": ErrorDocument.of(job.error) if job.error else None,
+        "warnings": tuple(map(WarningDocument.of, job.warnings)),
+    }
+
+
+def _whole(job: Job, prefix: str) -> dict[str, Any]:
+    """Give the members that only the whole job has."""
+    return {
+        "options": dict(job.options),
+        "phases": tuple(map(PhaseDocument.of, job.phases)),
+        "attempts": tuple(map(AttemptDocument.of, job.attempts)),
+        "links": LinksDocument.of(job.job_id, prefix),
+    }
 
 
 def _aliases(job: Job) -> dict[str, Any]:
