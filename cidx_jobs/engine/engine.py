@@ -65,15 +65,11 @@ class Engine:
         self._ledger = JobLedger(store, self.board)
         recorder = RunRecorder(store, self.board, self._ledger, identity.epoch)
         self._book = ProgressBook(recorder.save_progress, settings.progress_interval_seconds)
-        self._stalls = StallWatch(clock)
-        self._resources = ResourceWatch(children.find_by_run)
         self._executor = LocalExecutor(
             Runner(
                 job_types=job_types,
                 recorder=recorder,
                 book=self._book,
-                stalls=self._stalls,
-                resources=self._resources,
                 controller=self.controller,
                 children=children,
                 clock=clock,
@@ -85,6 +81,8 @@ class Engine:
                 load=self._load_running,
             )
         )
+        self._stalls = StallWatch(clock, self._executor.trackers)
+        self._resources = ResourceWatch(children.find_by_run, self._executor.find)
         suspects = Suspects(clock, settings.poison_after)
         self.scheduler = Scheduler(self.board, recorder, self._executor, suspects)
         self._waiting_room = WaitingRoom(self.board, self._ledger)
@@ -128,7 +126,7 @@ class Engine:
         await self._executor.start()
         recovery = await self._janitor.recover(before)
         self.board.on_room = self.scheduler.wake
-        self._book.start()
+        await self._book.start()
         await self._stalls.start()
         await self._resources.start()
         await self.scheduler.start()

@@ -1,9 +1,9 @@
 """Where runs happen by default: asyncio tasks of this process."""
 
 import asyncio
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
+from cidx_jobs.engine.progress import ProgressTracker
 from cidx_jobs.engine.runner import STORE_AGAIN_SECONDS, Runner, RunningJob
 from cidx_jobs.interfaces import ActiveRun
 from cidx_jobs.model.ids import JobId
@@ -45,9 +45,7 @@ class LocalExecutor:
     def dispatch(self, runs: Sequence[ActiveRun]) -> None:
         """Begin the runs, whose jobs are stored as running."""
         for run in runs:
-            running = self._runner.begin(run)
-            self._running[run.job_id] = running
-            running.task.add_done_callback(partial(self._forget, running))
+            self._running[run.job_id] = self._runner.begin(run, self._forget)
 
     def cancel(self, run: ActiveRun) -> None:
         """Ask the run's task to end; its end is reported as every end is."""
@@ -63,6 +61,17 @@ class LocalExecutor:
             if job.job_id not in self._running or self._running[job.job_id].run.run != job.run
         ]
 
+    def find(self, run: ActiveRun) -> RunningJob | None:
+        """Give the run while its handler is at work."""
+        running = self._running.get(run.job_id)
+        return (
+            running if running is not None and running.run == run and running.is_handling else None
+        )
+
+    def trackers(self) -> Iterator[ProgressTracker]:
+        """Give the progress of the runs whose handlers are at work."""
+        return (running.tracker for running in self._running.values() if running.is_handling)
+
     def hurry(self) -> None:
         """Interrupt what still runs, whatever grace was given."""
         for running in tuple(self._running.values()):
@@ -74,11 +83,6 @@ class LocalExecutor:
             # asyncio.wait, since wait_for waits for a handler that ignores its cancellation.
             await asyncio.wait(tasks, timeout=seconds)
 
-    def _forget(self, running: RunningJob, _: asyncio.Task[None]) -> None:
+    def _forget(self, running: RunningJob) -> None:
         if self._running.get(running.run.job_id) is running:
             del self._running[running.run.job_id]
-        if not running.task.cancelled() and running.task.exception() is not None:
-            error = running.task.exception()
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a run's task failed", "exception": error, "task": running.task}
-            )

@@ -4,10 +4,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import ClassVar
 
 import attrs
 import structlog
 
+from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.board import Board
 from cidx_jobs.engine.retention import Retention
 from cidx_jobs.engine.runs import Broke, Ending, Interrupted, RunRecorder
@@ -25,8 +27,10 @@ _CLEANUP_PAUSE_SECONDS = 60.0
 _log = structlog.get_logger("cidx_jobs.engine")
 
 
-class Janitor:
-    """Recovery at start and retention ever after."""
+class Janitor(Background):
+    """Recovery before the start, and retention ever after."""
+
+    task_name: ClassVar[str] = "janitor"
 
     def __init__(
         self, *, store: JobStore, board: Board, recorder: RunRecorder, executor: Executor,
@@ -43,7 +47,6 @@ class Janitor:
         self._retention_seconds = retention_seconds
         self._suspects = suspects
         self._poison_after = poison_after
-        self._task: asyncio.Task[None] | None = None
 
     async def recover(self, before: Recovery) -> Recovery:
         """Load what is unfinished, and resolve every run that died with an older server.
@@ -61,17 +64,6 @@ class Janitor:
         recovery = attrs.evolve(before, unfinished=len(jobs), **ends)
         _log.info("recovery_finished", **attrs.asdict(recovery))
         return recovery
-
-    async def start(self) -> None:
-        """Begin to delete expired jobs."""
-        self._task = asyncio.create_task(self._clear_forever(), name="janitor")
-
-    async def stop(self) -> None:
-        """End it; stopping twice is fine."""
-        if self._task is not None:
-            task, self._task = self._task, None
-            task.cancel()
-            await asyncio.wait([task])
 
     async def delete_expired(self) -> int:
         """Delete the finished jobs whose time is over; give how many there were."""
@@ -100,7 +92,7 @@ class Janitor:
         on_interrupt = known.on_interrupt if known else OnInterrupt.RESUME
         return Interrupted(on_interrupt, is_clean=False)
 
-    async def _clear_forever(self) -> None:
+    async def _go_on(self) -> None:
         while True:
             try:
                 deleted = await self.delete_expired()

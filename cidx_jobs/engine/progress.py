@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
+from cidx_jobs.engine.background import Background
 from cidx_jobs.interfaces import ActiveRun, Clock
 from cidx_jobs.model.errors import StoreError, UnavailableError
 from cidx_jobs.model.job import (
@@ -217,8 +218,10 @@ class ProgressTracker:
         return round((done - first_done) / (now - first_at), 1)
 
 
-class ProgressBook:
+class ProgressBook(Background):
     """Collects which runs have news and stores the newest state of each, once an interval."""
+
+    task_name: ClassVar[str] = "progress-book"
 
     def __init__(
         self,
@@ -230,7 +233,6 @@ class ProgressBook:
         self._interval_seconds = interval_seconds
         self._dirty: dict[ActiveRun, ProgressTracker] = {}
         self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
     def mark(self, run: ActiveRun, tracker: ProgressTracker) -> None:
         """Note that the run has news."""
@@ -241,18 +243,7 @@ class ProgressBook:
         """Forget the run: its end stores its last progress."""
         self._dirty.pop(run, None)
 
-    def start(self) -> None:
-        """Begin to store."""
-        self._task = asyncio.create_task(self._store_news(), name="progress-book")
-
-    async def stop(self) -> None:
-        """End the storing; stopping twice is fine."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
-
-    async def _store_news(self) -> None:
+    async def _go_on(self) -> None:
         while True:
             await self._news.wait()
             self._news.clear()

@@ -2,9 +2,11 @@
 
 import asyncio
 from datetime import timedelta
+from typing import ClassVar
 
 import structlog
 
+from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.board import Board
 from cidx_jobs.interfaces import JobStore, ProjectFiles
 from cidx_jobs.model.errors import (
@@ -22,13 +24,15 @@ _PAUSE_SECONDS = 3_600.0
 _log = structlog.get_logger("cidx_jobs.engine")
 
 
-class Projects:
+class Projects(Background):
     """Removes projects that no job works on.
 
     The files go by a rename, begun in the same turn of the loop as the look at the jobs: a run
     that starts meanwhile waits for it, finds an empty place and makes everything anew. A kill
     between the rename and the rest leaves a project that can be synced, or removed again.
     """
+
+    task_name: ClassVar[str] = "unused-projects"
 
     def __init__(
         self, store: JobStore, board: Board, files: ProjectFiles, keep_seconds: float
@@ -41,7 +45,6 @@ class Projects:
         self._board = board
         self._files = files
         self._keep_seconds = keep_seconds
-        self._task: asyncio.Task[None] | None = None
 
     async def remove(self, user_id: UserId, project_id: ProjectId) -> None:
         """Remove a project: its copy, its index, and what is known of it.
@@ -78,14 +81,7 @@ class Projects:
     async def start(self) -> None:
         """Begin to remove what is unused, if that is wanted."""
         if self._keep_seconds:
-            self._task = asyncio.create_task(self._remove_forever(), name="unused-projects")
-
-    async def stop(self) -> None:
-        """End it; stopping twice is fine."""
-        if self._task is not None:
-            task, self._task = self._task, None
-            task.cancel()
-            await asyncio.wait([task])
+            await super().start()
 
     async def _remove_files(self, project: Project) -> bool:
         user_id, project_id = project.user_id, project.project_id
@@ -106,7 +102,7 @@ class Projects:
         )
         return next(mine, None)
 
-    async def _remove_forever(self) -> None:
+    async def _go_on(self) -> None:
         while True:
             try:
                 await self.remove_unused()

@@ -7,10 +7,11 @@ nothing is measured and no limit is held.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Protocol
 
 import attrs
 
-from cidx_jobs.engine.progress import ProgressTracker
+from cidx_jobs.engine.background import Background
 from cidx_jobs.interfaces import ActiveRun
 
 try:
@@ -24,6 +25,17 @@ FindChildren = Callable[[], Mapping[ActiveRun, Sequence[int]]]
 """Gives the process ids of the children that run now, by the run that started them."""
 
 
+class Measured(Protocol):
+    """A run whose handler is at work."""
+
+    def use(self, usage: "Usage") -> None:
+        """Learn what the run's child processes use now."""
+
+
+FindRun = Callable[[ActiveRun], Measured | None]
+"""Gives the run while its handler is at work."""
+
+
 @attrs.frozen(kw_only=True)
 class Usage:
     """What the child processes of one run use now."""
@@ -34,48 +46,23 @@ class Usage:
     """Processor time of those that live, with what their own ended children took."""
 
 
-@attrs.frozen
-class _Watched:
-    tracker: ProgressTracker
-    max_memory_bytes: int | None
-    on_excess: Callable[[int], None]
+class ResourceWatch(Background):
+    """Measures the children of the runs once a second, and tells the runs."""
 
+    task_name: ClassVar[str] = "resource-watch"
 
-class ResourceWatch:
-    """Measures the children of the runs once a second, and tells of those over their limit."""
-
-    def __init__(self, find_children: FindChildren, look_seconds: float = _LOOK_SECONDS) -> None:
+    def __init__(
+        self, find_children: FindChildren, find_run: FindRun, look_seconds: float = _LOOK_SECONDS
+    ) -> None:
         """Measure what *find_children* gives, every *look_seconds*."""
         self._find_children = find_children
+        self._find_run = find_run
         self._look_seconds = look_seconds
-        self._watched: dict[ActiveRun, _Watched] = {}
-        self._task: asyncio.Task[None] | None = None
-
-    def add(
-        self,
-        run: ActiveRun,
-        tracker: ProgressTracker,
-        max_memory_bytes: int | None,
-        on_excess: Callable[[int], None],
-    ) -> None:
-        """Watch a run; *on_excess* is called with what it uses once that is over its limit."""
-        self._watched[run] = _Watched(tracker, max_memory_bytes, on_excess)
-
-    def drop(self, run: ActiveRun) -> None:
-        """Watch a run no longer."""
-        self._watched.pop(run, None)
 
     async def start(self) -> None:
         """Begin to measure, if there is something to measure with."""
         if psutil is not None:
-            self._task = asyncio.create_task(self._look_forever(), name="resource-watch")
-
-    async def stop(self) -> None:
-        """End it; stopping twice is fine."""
-        if self._task is not None:
-            task, self._task = self._task, None
-            task.cancel()
-            await asyncio.wait([task])
+            await super().start()
 
     async def look(self) -> None:
         """Measure once."""
@@ -85,15 +72,11 @@ class ResourceWatch:
         # Reading /proc takes a while where a run has many processes.
         usages = await asyncio.to_thread(_measure_all, children)
         for run, usage in usages.items():
-            watched = self._watched.get(run)
-            if watched is None:
-                continue
-            watched.tracker.set_usage(usage.memory_bytes, usage.cpu_seconds)
-            limit = watched.max_memory_bytes
-            if limit is not None and usage.memory_bytes > limit:
-                watched.on_excess(usage.memory_bytes)
+            measured = self._find_run(run)
+            if measured is not None:
+                measured.use(usage)
 
-    async def _look_forever(self) -> None:
+    async def _go_on(self) -> None:
         while True:
             await asyncio.sleep(self._look_seconds)
             await self.look()

@@ -11,9 +11,8 @@ import structlog
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.context import ChildRunner, RunContext, to_json_object
 from cidx_jobs.engine.progress import ProgressBook, ProgressTracker
-from cidx_jobs.engine.resources import ResourceWatch
+from cidx_jobs.engine.resources import Usage
 from cidx_jobs.engine.runs import Broke, Ending, Interrupted, RunRecorder, Succeeded
-from cidx_jobs.engine.stalls import StallWatch
 from cidx_jobs.interfaces import CURRENT_RUN, ActiveRun, Clock
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import JobFailure, UnavailableError, ValidationError
@@ -38,16 +37,13 @@ class Runner:
 
     def __init__(
         self, *, job_types: JobTypes, recorder: RunRecorder, book: ProgressBook,
-        stalls: StallWatch, resources: ResourceWatch, controller: ConcurrencyController,
-        children: ChildRunner, clock: Clock, retry_policy: RetryPolicy, random: Random,
-        load: Callable[[ActiveRun], Job],
+        controller: ConcurrencyController, children: ChildRunner, clock: Clock,
+        retry_policy: RetryPolicy, random: Random, load: Callable[[ActiveRun], Job],
     ) -> None:  # fmt: skip
         """Take the parts."""
         self.job_types = job_types
         self.recorder = recorder
         self.book = book
-        self.stalls = stalls
-        self.resources = resources
         self.controller = controller
         self.children = children
         self.clock = clock
@@ -55,27 +51,30 @@ class Runner:
         self.random = random
         self.load = load
 
-    def begin(self, run: ActiveRun) -> "RunningJob":
-        """Start the task of a run whose job is stored as running."""
-        return RunningJob(self, run)
+    def begin(self, run: ActiveRun, on_end: Callable[["RunningJob"], None]) -> "RunningJob":
+        """Start the task of a run whose job is stored as running; *on_end* is its last step."""
+        return RunningJob(self, run, on_end)
 
 
 class RunningJob:
     """The task of one run, and what was asked of it from outside.
 
     The handler runs in this very task: one task a run is what a run costs at the least. So the
-    task may be cancelled only while the handler runs (`_is_handling`); its end is stored after.
+    task may be cancelled only while the handler runs (`is_handling`); its end is stored after.
     """
 
-    def __init__(self, runner: Runner, run: ActiveRun) -> None:
+    def __init__(
+        self, runner: Runner, run: ActiveRun, on_end: Callable[["RunningJob"], None]
+    ) -> None:
         """Start at once."""
         self.run = run
+        self.is_handling = False
+        """True while the handler is at work."""
+        self._on_end = on_end
         self._runner = runner
         self._job = runner.load(run)
-        self._tracker = ProgressTracker(runner.clock, partial(runner.book.mark, run))
-        runner.stalls.add(run, self._tracker)
+        self.tracker = ProgressTracker(runner.clock, partial(runner.book.mark, run))
         self._context: RunContext | None = None
-        self._is_handling = False
         self._is_cancelled = False
         self._is_interrupted = False
         self._is_timed_out = False
@@ -109,13 +108,17 @@ class RunningJob:
         self._is_timed_out = True
         self._stop_handler()
 
-    def _exceed(self, memory_bytes: int) -> None:
-        if self._used_too_much is None:
-            self._used_too_much = memory_bytes
+    def use(self, usage: Usage) -> None:
+        """Show what the run's child processes use now; stop the handler if it is too much."""
+        self.tracker.set_usage(usage.memory_bytes, usage.cpu_seconds)
+        job_type = self._runner.job_types.get(self._job.job_type)
+        limit = None if job_type is None else job_type.max_memory_bytes
+        if limit is not None and usage.memory_bytes > limit and self._used_too_much is None:
+            self._used_too_much = usage.memory_bytes
             self._stop_handler()
 
     def _stop_handler(self) -> None:
-        if not self._is_handling:
+        if not self.is_handling:
             return
         self.task.cancel()
         if self._patience is None:
@@ -129,13 +132,14 @@ class RunningJob:
 
     async def _live(self) -> None:
         began = self._runner.clock.monotonic()
-        ending = await self._reach_end()
-        elapsed = self._runner.clock.monotonic() - began
-        # From here the end itself brings the progress: a report of its own would come late.
-        self._runner.book.drop(self.run)
-        self._runner.stalls.drop(self.run)
-        self._runner.resources.drop(self.run)
-        await self._store_end(ending, elapsed)
+        try:
+            ending = await self._reach_end()
+            elapsed = self._runner.clock.monotonic() - began
+            # From here the end itself brings the progress: a report of its own would come late.
+            self._runner.book.drop(self.run)
+            await self._store_end(ending, elapsed)
+        finally:
+            self._on_end(self)
 
     async def _reach_end(self) -> Ending:
         job_type = self._runner.job_types.get(self._job.job_type)
@@ -143,7 +147,7 @@ class RunningJob:
             text = f"job type {self._job.job_type} is not registered in this server"
             return self._broken("CFG-002", text, retry_after=None)
         timer = asyncio.get_running_loop().call_later(self._job.timeout_seconds, self._time_out)
-        self._is_handling = True
+        self.is_handling = True
         try:
             # A handler that ignores its cancellation keeps the slot: two attempts of a job may
             # never overlap (guarantees.md, G4).
@@ -158,7 +162,7 @@ class RunningJob:
         return self._timed_out(job_type) if self._is_timed_out else Succeeded(result)
 
     async def _end_handling(self) -> None:
-        self._is_handling = False
+        self.is_handling = False
         if self._patience is not None:
             self._patience.cancel()
         if self._was_stopped:
@@ -174,13 +178,12 @@ class RunningJob:
             raise asyncio.CancelledError
         runner = self._runner
         CURRENT_RUN.set(self.run)
-        runner.resources.add(self.run, self._tracker, job_type.max_memory_bytes, self._exceed)
         saved = await runner.recorder.load_checkpoint(self._job)
         self._context = RunContext(
             job=self._job,
             checkpoint=None if saved is None else saved.data,
             run=self.run,
-            tracker=self._tracker,
+            tracker=self.tracker,
             recorder=runner.recorder,
             controller=runner.controller,
             children=runner.children,
@@ -247,7 +250,7 @@ class RunningJob:
             code,
             redact(message)[:_MAX_MESSAGE],
             at=self._runner.clock.now(),
-            phase=self._tracker.snapshot().phase,
+            phase=self.tracker.snapshot().phase,
             retryable=retry_after is not None,
         )
         return Broke(error, retry_after)
@@ -261,7 +264,7 @@ class RunningJob:
         """Store the end however long the store cannot write: the slot waits for it."""
         while True:
             try:
-                progress = self._tracker.snapshot() if self._tracker.has_news else None
+                progress = self.tracker.snapshot() if self.tracker.has_news else None
                 await self._runner.recorder.end(self.run, ending, progress, elapsed)
             except UnavailableError:
                 if self._is_given_up:
@@ -272,6 +275,6 @@ class RunningJob:
 
     def _remind(self) -> None:
         # The progress book stores it; the slot stays held until the task ends.
-        self._tracker.warn(
+        self.tracker.warn(
             "abandoned", "the job was told to stop and goes on; its slot is held until it ends"
         )

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import ClassVar
 
 import attrs
 
+from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.board import Board
 from cidx_jobs.engine.ledger import JobLedger
 from cidx_jobs.model.ids import JobId
@@ -53,8 +55,13 @@ class _Seen:
     at: float
 
 
-class WaitingRoom:
-    """Who waits for which job, and what a waiting job is told of itself."""
+class WaitingRoom(Background):
+    """Who waits for which job, and what a waiting job is told of itself.
+
+    Once a second it looks for places in the queue that changed while somebody waits.
+    """
+
+    task_name: ClassVar[str] = "waiting-room"
 
     def __init__(self, board: Board, ledger: JobLedger) -> None:
         """Take the parts."""
@@ -62,18 +69,6 @@ class WaitingRoom:
         self._ledger = ledger
         self._seen: dict[JobId, _Seen] = {}
         self._unchecked: list[JobId] = []
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin to look, once a second, for places that changed while somebody waits."""
-        self._task = asyncio.create_task(self._tell_places(), name="waiting-room")
-
-    async def stop(self) -> None:
-        """End it; stopping twice is fine."""
-        if self._task is not None:
-            task, self._task = self._task, None
-            task.cancel()
-            await asyncio.wait([task])
 
     async def wait(self, job_id: JobId, until: Callable[[Job], bool], timeout: float) -> Job:  # noqa: ASYNC109 - bare futures
         """Give the job once *until* holds, it is done, the time is up, or the server stops."""
@@ -129,7 +124,7 @@ class WaitingRoom:
             self._board.notifier.wake(job.job_id)
         return seen
 
-    async def _tell_places(self) -> None:
+    async def _go_on(self) -> None:
         while True:
             await asyncio.sleep(REVISION_SECONDS)
             for job_id in self._board.notifier.awaited_jobs:

@@ -22,8 +22,7 @@ def test_a_silent_run_is_marked_and_a_report_takes_it_back() -> None:
     clock = FakeClock()
     changes: list[int] = []
     tracker = ProgressTracker(clock, lambda _: changes.append(1))
-    watch = StallWatch(clock)
-    watch.add(RUN, tracker)
+    watch = StallWatch(clock, lambda: [tracker])
 
     clock.advance(STALL_SECONDS - 1)
     watch.look()
@@ -43,9 +42,9 @@ def test_a_run_that_is_over_is_watched_no_longer() -> None:
     """Its tracker is left alone."""
     clock = FakeClock()
     tracker = ProgressTracker(clock, lambda _: None)
-    watch = StallWatch(clock)
-    watch.add(RUN, tracker)
-    watch.drop(RUN)
+    runs = [tracker]
+    watch = StallWatch(clock, lambda: runs)
+    runs.clear()
 
     clock.advance(100)
     watch.look()
