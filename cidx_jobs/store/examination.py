@@ -17,7 +17,7 @@ from cidx_jobs.model.lifecycle import TRANSITIONS
 from cidx_jobs.model.upkeep import Finding
 from cidx_jobs.settings import DataDirectory, project_directory
 from cidx_jobs.store.connection import read_only_uri
-from cidx_jobs.store.inspection import inspect_files
+from cidx_jobs.store.inspection import inspecting
 from cidx_jobs.store.migrations import load_migrations
 from cidx_jobs.store.owner import take_ownership
 
@@ -77,8 +77,8 @@ def examine_directory(directory: DataDirectory, *, deep: bool = False) -> tuple[
         raise StartRefusedError(message)
     ownership = take_ownership(directory)
     try:
-        inspect_files(directory, load_migrations())
-        return examine(directory, deep=deep)
+        with inspecting(directory, load_migrations()):
+            return examine(directory, deep=deep)
     finally:
         ownership.release()
 

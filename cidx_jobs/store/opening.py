@@ -15,7 +15,7 @@ from cidx_jobs.model.errors import StartRefusedError
 from cidx_jobs.model.queries import StoreIdentity
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.connection import connect_for_start
-from cidx_jobs.store.inspection import inspect_files
+from cidx_jobs.store.inspection import inspecting
 from cidx_jobs.store.mark import HighWaterMark, Position, open_mark
 from cidx_jobs.store.migrations import Migration, apply_migrations
 from cidx_jobs.store.owner import FILE_MODE, Ownership, protect, take_ownership
@@ -68,10 +68,11 @@ def take_possession(
         ownership = take_ownership(directory)
         undo.callback(ownership.release)
         try:
-            if not inspect_files(directory, migrations):
-                _create_private(directory)
-            connection = connect_for_start(directory.database, synchronous)
-            undo.callback(connection.close)
+            with inspecting(directory, migrations) as is_there:
+                if not is_there:
+                    _create_private(directory)
+                connection = connect_for_start(directory.database, synchronous)
+                undo.callback(connection.close)
             apply_migrations(connection, migrations, to_microseconds(clock.now()))
             identity, ledger = _begin_epoch(connection)
             protect(directory)
