@@ -40,14 +40,14 @@ _KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
 _PREFERRED_WAIT = re.compile(r"(?i)(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])")
 
 
-async def submit(call: Call) -> web.Response:
+def submit(call: Call) -> Awaitable[web.Response]:
     """Store a job of any registered type."""
-    return await _submit(call, SubmitBody)
+    return _submit(call, SubmitBody)
 
 
-async def sync(call: Call) -> web.Response:
+def sync(call: Call) -> Awaitable[web.Response]:
     """Store a ``repository_sync``."""
-    return await _submit(call, SyncBody)
+    return _submit(call, SyncBody)
 
 
 def get_job(call: Call) -> Awaitable[web.Response]:

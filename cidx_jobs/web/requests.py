@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from cidx_jobs.model.errors import InvalidParameterError
 from cidx_jobs.web.problems import (
@@ -38,15 +38,20 @@ async def read_members(request: web.Request) -> dict[str, Any]:
         RequestTimeoutError: it took longer than 10 seconds.
         MalformedBodyError, ValidationError: see `read_object`.
     """
-    encoding = request.headers.get("Content-Encoding", "identity")
-    if encoding.strip().lower() != "identity":
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING)
+    if encoding is not None and encoding.strip().lower() != "identity":
         raise UnsupportedMediaTypeError(_shown(encoding))
     if not request.can_read_body:
         return {}
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise BodyTooLargeError(MAX_BODY_BYTES)
-    _check_type(request)
-    return read_object(await _read_bytes(request))
+    if request.headers.get(hdrs.CONTENT_TYPE) != "application/json":
+        _check_type(request)
+    content = request.content
+    if content.is_eof() and content.exception() is None:
+        # All of it came along with the head, as small bodies do: there is nothing to wait for.
+        return read_object(_bounded(content.read_nowait()))
+    return read_object(await _await_bytes(request))
 
 
 class Query:
@@ -148,14 +153,6 @@ def _check_type(request: web.Request) -> None:
     charset = request.charset
     if charset is not None and charset.lower() not in _OUR_CHARSETS:
         raise UnsupportedMediaTypeError(_shown(charset))
-
-
-async def _read_bytes(request: web.Request) -> bytes:
-    content = request.content
-    if content.is_eof() and content.exception() is None:
-        # All of it came along with the head, as small bodies do: there is nothing to wait for.
-        return _bounded(content.read_nowait())
-    return await _await_bytes(request)
 
 
 async def _await_bytes(request: web.Request) -> bytes:
