@@ -17,7 +17,8 @@ from typing import Any
 
 import structlog
 
-from torture import damage, disk, history, io_faults, kill, soak
+from torture import damage, disk, history, io_faults, kill, soak, sweep
+from torture.points import Point
 from torture.skipping import SkippedError, must_not_skip
 
 Torture = Callable[..., Coroutine[Any, Any, tuple[list[str], dict[str, Any]]]]
@@ -29,8 +30,10 @@ TORTURES: dict[str, tuple[Torture, int]] = {
     "io": (io_faults.torture, 20),
     "kill": (kill.torture, 20),
     "soak": (soak.torture, 100),
+    "sweep": (sweep.torture, 0),
 }
-"""Each with its default number of rounds: calls of `history`, thousands of jobs of `soak`."""
+"""Each with its default number of rounds: calls of `history`, thousands of jobs of `soak`,
+points of `sweep` (0: all there are)."""
 
 _MOST_SHOWN = 40
 
@@ -45,6 +48,10 @@ def main() -> int:
     parser.add_argument(
         "--ways", help=f"of `kill`: how the server dies, in turn, of {', '.join(kill.WAYS)}"
     )
+    parser.add_argument("--only", help="of `sweep`: points as it names them, with commas between")
+    parser.add_argument(
+        "--parallel", type=int, default=1, help="of `kill`, `sweep`: servers at a time"
+    )
     wanted = parser.parse_args()
     # What a system inside this process logs; the servers' own logs are read, not shown.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
@@ -52,8 +59,10 @@ def main() -> int:
     more = _more(parser, wanted)
     rounds = wanted.rounds or default
     seed = random.randrange(2**32) if wanted.seed is None else wanted.seed
-    ways = f' --ways "{wanted.ways}"' if wanted.ways else ""
-    print(f"torture {wanted.torture} --rounds {rounds} --seed {seed}{ways}", flush=True)
+    more_text = f' --ways "{wanted.ways}"' if wanted.ways else ""
+    more_text += f" --only {wanted.only}" if wanted.only else ""
+    more_text += f" --parallel {wanted.parallel}" if wanted.parallel != 1 else ""
+    print(f"torture {wanted.torture} --rounds {rounds} --seed {seed}{more_text}", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
         try:
@@ -71,12 +80,28 @@ def main() -> int:
 
 
 def _more(parser: argparse.ArgumentParser, wanted: argparse.Namespace) -> dict[str, Any]:
-    if wanted.ways is None:
-        return {}
-    ways = wanted.ways.split(",")
-    if wanted.torture != "kill" or not set(ways) <= set(kill.WAYS):
+    ways = wanted.ways.split(",") if wanted.ways else []
+    if ways and (wanted.torture != "kill" or not set(ways) <= set(kill.WAYS)):
         parser.error(f"--ways is for kill: {', '.join(kill.WAYS)}, separated by commas")
-    return {"ways": ways}
+    if wanted.only and wanted.torture != "sweep":
+        parser.error("--only is for sweep")
+    if wanted.parallel != 1 and wanted.torture not in {"kill", "sweep"}:
+        parser.error("--parallel is for kill and sweep")
+    more = {
+        "kill": {"ways": ways, "parallel": wanted.parallel},
+        "sweep": {"only": _points(parser, wanted.only), "parallel": wanted.parallel},
+    }
+    return more.get(wanted.torture, {})
+
+
+def _points(parser: argparse.ArgumentParser, text: str | None) -> list[str]:
+    points = text.split(",") if text else []
+    try:
+        for point in points:
+            Point.parse(point)
+    except ValueError as error:
+        parser.error(f"--only takes points as first:log:flush:EIO:14: {error}")
+    return points
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ class DiskLoop:
             "hold": False,
         }
         one = Submitted(f"probe-{number}", body)
-        self.load.ledger.submitted[one.key] = one
+        self.load.ledger.note_attempt(one)
         answer = await caller.ask("POST", "/api/jobs", body, {"Idempotency-Key": one.key})
         if answer is not None and answer.status in {200, 202}:
             self.load.ledger.note_submit(one, answer.document["job_id"])

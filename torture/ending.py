@@ -36,7 +36,7 @@ async def _let_end(site: Site, load: Load) -> None:
         await check_orphans(site, server.pid, ledger)
         await load.settle(caller)
         await load.settle(caller)
-        if any(one.job_id is None for one in ledger.submitted.values()):
+        if ledger.unknown:
             ledger.blame("a submit is refused by a healthy server")
         await _end_endless(caller, ledger)
         await _until_all_final(caller, ledger)
@@ -74,6 +74,13 @@ async def _examine(caller: Caller, ledger: Ledger) -> None:
     answer = await caller.ask("GET", "/api/admin/doctor?deep=true")
     if answer is None or answer.status != 200 or not answer.document["ok"]:
         ledger.blame(f"doctor at the server: {answer}")
+
+
+def blame_tracebacks(ledger: Ledger, server: Server) -> None:
+    """Blame what the server shows of its inside; whatever happens to it, it has words for."""
+    for line in server.lines:
+        if "Traceback" in str(line):
+            ledger.blame(f"the server shows a traceback: {line}")
 
 
 def note_death(ledger: Ledger, server: Server, at: float) -> None:

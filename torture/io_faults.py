@@ -14,11 +14,11 @@ from typing import Any
 
 import attrs
 
-from torture.ending import close_accounts, note_death
+from torture.ending import blame_tracebacks, close_accounts, note_death
 from torture.ledger import Ledger
 from torture.load import Load, loaded
 from torture.server import Caller, NotReadyError, Site, start
-from torture.skipping import SkippedError
+from torture.tracing import check_tracer
 from torture.verify import end_processes, find_orphans
 
 PER_USER = 3
@@ -88,7 +88,7 @@ async def torture(
     Raises:
         SkippedError: this machine has no tracer that can do it.
     """
-    await _check_tracer()
+    await check_tracer()
     random = Random(seed)
     faults: list[str] = []
     totals: Counter[str] = Counter()
@@ -117,7 +117,7 @@ async def _round(
             counts["started"] += 1
             async with Caller(server) as caller, loaded(load, caller):
                 await asyncio.sleep(_WORK_SECONDS)
-        _check_words(load.ledger, [str(line) for line in server.lines])
+        blame_tracebacks(load.ledger, server)
         counts["storage_failed"] += server.count("storage_failed") > 0
         await server.stop()
     finally:
@@ -127,24 +127,3 @@ async def _round(
     finally:
         end_processes(find_orphans(site, 0))
     return load.ledger.faults, dict(counts)
-
-
-def _check_words(ledger: Ledger, lines: list[str]) -> None:
-    for line in lines:
-        if "Traceback" in line:
-            ledger.blame(f"the server shows a traceback: {line}")
-
-
-async def _check_tracer() -> None:
-    if shutil.which("strace") is None:
-        message = "there is no strace here"
-        raise SkippedError(message)
-    probe = ("strace", "-D", "-f", "--seccomp-bpf", "-qqq", "-o", "/dev/null")
-    inject = ("-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=1")
-    process = await asyncio.create_subprocess_exec(
-        *probe, *inject, "true", stderr=asyncio.subprocess.PIPE
-    )
-    _, said = await process.communicate()
-    if process.returncode != 0:
-        message = f"strace cannot trace here: {said.decode('utf-8', 'replace').strip()}"
-        raise SkippedError(message)

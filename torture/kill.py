@@ -1,9 +1,11 @@
 """kill -9, over and over: at any moment, while the server starts, and right after an answer."""
 
 import asyncio
+import itertools
+import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -54,8 +56,20 @@ class KillLoop:
     ways: Sequence[str] = ()
     """How the server dies, in turn; at random where it is empty."""
     deaths: Counter[str] = attrs.field(factory=Counter)
+    counts: Counter[str] = attrs.field(factory=Counter)
     ready: list[float] = attrs.field(factory=list)
     recovered: Counter[str] = attrs.field(factory=Counter)
+
+    async def run(self, rounds: int) -> None:
+        """Live that many lives, and then see that everything becomes final and fits together."""
+        try:
+            for _ in range(rounds):
+                await self.round()
+            self.counts.update(
+                await close_accounts(self.site, self.load, per_user=PER_USER, total=TOTAL)
+            )
+        finally:
+            end_processes(find_orphans(self.site, 0))
 
     async def round(self) -> None:
         """Live one life of the server, to its violent end."""
@@ -114,11 +128,10 @@ class KillLoop:
 
     async def _terminate(self, server: Server, *, twice: bool) -> None:
         began = time.monotonic()
-        server.process.terminate()
+        server.send_signal(signal.SIGTERM)
         if twice:
             await asyncio.sleep(self.random.random() * _GRACE_SECONDS)
-            if server.process.returncode is None:
-                server.process.terminate()
+            server.send_signal(signal.SIGTERM)
         code = await server.stop()
         if code != 0 or time.monotonic() - began > _STOP_BOUND_SECONDS:
             seconds = time.monotonic() - began
@@ -140,7 +153,7 @@ def _killer(server: Server, answered: asyncio.Event, after: int) -> Any:
         nonlocal left
         left -= 1
         if left == 0:
-            server.process.kill()
+            server.send_signal(signal.SIGKILL)
             answered.set()
 
     return kill
@@ -157,22 +170,35 @@ async def torture(
     seed: int,
     handlers: str = "torture.jobs:TYPES",
     ways: Sequence[str] = (),
+    parallel: int = 1,
 ) -> tuple[list[str], dict[str, Any]]:
-    """Kill a server *rounds* times; give the broken promises, and what was counted."""
-    random = Random(seed)
-    site = Site(folder / "data", folder / "runs", f"kill-{folder.name}", SETTINGS, handlers)
-    loop = KillLoop(site, Load(Ledger(), random), random, ways)
-    try:
-        for _ in range(rounds):
-            await loop.round()
-        counts = await close_accounts(site, loop.load, per_user=PER_USER, total=TOTAL)
-    finally:
-        end_processes(find_orphans(site, 0))
-    ready = sorted(loop.ready)
-    return loop.load.ledger.faults, {
-        **counts,
-        "deaths": dict(loop.deaths),
-        "recovered": dict(loop.recovered),
-        "cancels": len(loop.load.ledger.told_to_stop) + len(loop.load.ledger.stopped_waiting),
+    """Kill a server *rounds* times; give the broken promises, and what was counted.
+
+    Where several are killed side by side (*parallel*), each has its users, its directory and its
+    accounts for itself.
+    """
+    loops = [
+        _make_loop(folder / str(n), Random(seed + n), handlers, ways) for n in range(parallel)
+    ]
+    async with asyncio.TaskGroup() as group:
+        for number, loop in enumerate(loops):
+            group.create_task(loop.run(len(range(number, rounds, parallel))))
+    ready = sorted(itertools.chain.from_iterable(loop.ready for loop in loops))
+    ledgers = [loop.load.ledger for loop in loops]
+    return [fault for ledger in ledgers for fault in ledger.faults], {
+        **_sum(loop.counts for loop in loops),
+        "deaths": _sum(loop.deaths for loop in loops),
+        "recovered": _sum(loop.recovered for loop in loops),
+        "cancels": sum(len(one.told_to_stop) + len(one.stopped_waiting) for one in ledgers),
         "ready_seconds": [round(ready[len(ready) // 2], 2), round(ready[-1], 2)] if ready else [],
     }
+
+
+def _make_loop(folder: Path, random: Random, handlers: str, ways: Sequence[str]) -> KillLoop:
+    folder.mkdir()
+    site = Site(folder / "data", folder / "runs", f"kill-{folder}", SETTINGS, handlers)
+    return KillLoop(site, Load(Ledger(), random), random, ways)
+
+
+def _sum(counters: Iterable[Counter[str]]) -> dict[str, int]:
+    return dict(sum(counters, start=Counter[str]()))

@@ -28,6 +28,10 @@ class Ledger:
     """Everything that was acknowledged, and whatever contradicts it."""
 
     submitted: dict[str, Submitted] = attrs.field(factory=dict)
+    unknown: dict[str, Submitted] = attrs.field(factory=dict)
+    """Those of them that no answer has acknowledged yet."""
+    known: list[str] = attrs.field(factory=list)
+    """The ids of all acknowledged jobs, in the order of their first answers."""
     versions: dict[str, int] = attrs.field(factory=dict)
     """The newest version of each job that an answer has shown."""
     stopped_waiting: dict[str, float] = attrs.field(factory=dict)
@@ -38,19 +42,21 @@ class Ledger:
     """When each server process was surely dead."""
     faults: list[str] = attrs.field(factory=list)
 
-    @property
-    def known(self) -> list[str]:
-        """The ids of all acknowledged jobs."""
-        return [one.job_id for one in self.submitted.values() if one.job_id is not None]
-
     def blame(self, text: str) -> None:
         """Note a broken promise."""
         self.faults.append(text)
+
+    def note_attempt(self, one: Submitted) -> None:
+        """Note, before it is sent for the first time, what is submitted."""
+        self.submitted[one.key] = self.unknown[one.key] = one
 
     def note_submit(self, one: Submitted, job_id: str) -> None:
         """Note that the submit was acknowledged with this job; a second answer says the same."""
         if one.job_id is not None and one.job_id != job_id:
             self.blame(f"key {one.key} gave two jobs: {one.job_id} and {job_id}")
+        if one.job_id is None:
+            self.known.append(job_id)
+            self.unknown.pop(one.key, None)
         one.job_id = job_id
 
     def note_version(self, job_id: str, version: int, at_least: int) -> None:

@@ -47,11 +47,11 @@ class Load:
 
     async def settle(self, caller: Caller) -> None:
         """Send every submit whose outcome is unknown again, under its key."""
-        for one in self._unknown():
+        for one in list(self.ledger.unknown.values()):
             await self.send(caller, one)
 
-    async def submit(self, caller: Caller, kind: str) -> Submitted:
-        """Submit a job of this kind, under a key of its own."""
+    async def submit(self, caller: Caller, kind: str, steps: int | None = None) -> Submitted:
+        """Submit a job of this kind, under a key of its own; one that counts, to *steps*."""
         self._count += 1
         key = f"key-{self._count}"
         body = {
@@ -59,10 +59,10 @@ class Load:
             "project_id": f"p{self._count % 7}",
             "hold": kind == "held",
             "labels": {"key": key},
-            "options": {"steps": self.random.randint(1, 8)} if kind == "count" else {},
+            "options": {"steps": steps or self.random.randint(1, 8)} if kind == "count" else {},
         }
         one = Submitted(key, body)
-        self.ledger.submitted[key] = one
+        self.ledger.note_attempt(one)
         await self.send(caller, one)
         return one
 
@@ -111,19 +111,18 @@ class Load:
         if self.quota <= 0:
             await self._read_any(caller)
             return
-        if len(self._unknown()) >= QUOTA:
+        if len(self.ledger.unknown) >= QUOTA:
             # Whoever is refused for long, as by a server that stops, asks again for the same.
             await self._repeat_any(caller)
             return
         await self.submit(caller, self.random.choice(_TYPES))
 
     async def _repeat_any(self, caller: Caller) -> None:
-        choices = self._unknown() or list(self.ledger.submitted.values())
-        if choices:
-            await self.send(caller, self.random.choice(choices))
-
-    def _unknown(self) -> list[Submitted]:
-        return [one for one in self.ledger.submitted.values() if one.job_id is None]
+        if self.ledger.unknown:
+            await self.send(caller, self.random.choice(list(self.ledger.unknown.values())))
+        elif self._count:
+            key = f"key-{self.random.randint(1, self._count)}"
+            await self.send(caller, self.ledger.submitted[key])
 
     async def _cancel_any(self, caller: Caller) -> None:
         known = self.ledger.known

@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 READY_SECONDS = 30.0
 STOP_SECONDS = 30.0
 ANSWER_SECONDS = 20.0
+_POLL_SECONDS = 0.005
+_LAST_WORDS_SECONDS = 0.1
 
 _FOREIGN = re.compile("CIDX|COVERAGE|PYTHONDONTWRITEBYTECODE")
 
@@ -109,14 +111,22 @@ class Server:
 
     async def kill(self) -> float:
         """Kill it with -9; give the time at which it was surely dead."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
         return await self.ended()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal; nothing happens where it has ended.
+
+        Not by the process's own method, which asks the system whether it has ended and so may
+        take the exit code away from whoever waits for it.
+        """
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     async def stop(self) -> int:
         """Stop it as an operator does; give the exit code."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self.ended()
@@ -127,11 +137,14 @@ class Server:
 
     async def ended(self) -> float:
         """Wait for its end; give the time of it."""
-        await self.process.wait()
+        # `wait` would wait for the end of its pipe as well, and a child that outlived it, or the
+        # tracer of one, may hold that.
+        while self.process.returncode is None:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_SECONDS)
         died = time.monotonic()
         if self._reader is not None:
-            # A child that outlived it may hold the pipe: what it said is not awaited for ever.
-            await asyncio.wait({self._reader}, timeout=0.5)
+            # What it said last is in the pipe by now.
+            await asyncio.wait({self._reader}, timeout=_LAST_WORDS_SECONDS)
             self._reader.cancel()
         return died
 

@@ -1,7 +1,7 @@
 """The tortures in small, and their teeth: each must find the bug that is planted for it.
 
-The long forms are ``make torture-kill``, ``torture-disk``, ``torture-io``, ``torture-history``,
-``torture-damage`` and ``torture-soak``.
+The long forms are ``make torture-kill``, ``torture-disk``, ``torture-io``, ``torture-sweep``,
+``torture-history``, ``torture-damage`` and ``torture-soak``.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-from torture import damage, disk, history, io_faults, kill, soak
+from torture import damage, disk, history, io_faults, kill, soak, sweep
 from torture.skipping import SkippedError, must_not_skip
 
 # Each starts several servers, in turn.
@@ -50,6 +50,19 @@ async def test_a_call_that_fails_loses_nothing(tmp_path: Path) -> None:
 
     assert broken == []
     assert counts["started"] > 0
+
+
+async def test_one_call_that_fails_or_kills_loses_nothing(tmp_path: Path) -> None:
+    """The flush of a commit fails; a restart ends in the write of its mark."""
+    points = ("first:log:flush:EIO:10", "again:mark:write:KILL:2")
+    try:
+        broken, counts = await sweep.torture(tmp_path, rounds=0, seed=11, only=points)
+    except SkippedError as error:
+        skip(error)
+
+    assert broken == []
+    assert counts["reached"] == len(points)
+    assert counts["storage_failed"] > 0
 
 
 async def test_every_hurt_file_is_refused_untouched_or_harmless(tmp_path: Path) -> None:
@@ -98,6 +111,28 @@ async def test_a_writer_that_dies_is_found_by_a_full_disk(tmp_path: Path) -> Non
         skip(error)
 
     assert any("after space was back" in text for text in broken)
+
+
+async def test_a_commit_taken_for_stored_is_found_by_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flush fails, the caller is answered as if it had not, and what it was told is lost."""
+    # Such a server may do the same over and over; nobody waits for its answers or its end.
+    monkeypatch.setattr("torture.server.STOP_SECONDS", 0.5)
+    monkeypatch.setattr("torture.server.ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr("torture.sweep._WAIT_SECONDS", 1)
+    try:
+        broken, _ = await sweep.torture(
+            tmp_path,
+            rounds=0,
+            seed=4,
+            handlers="torture.planted.taken_for_stored:TYPES",
+            only=["first:log:flush:EIO:10"],
+        )
+    except SkippedError as error:
+        skip(error)
+
+    assert broken != []
 
 
 async def test_a_start_that_asks_no_mark_is_found_by_hurt_files(
