@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 
 from aiohttp import web
+from aiohttp.web_urldispatcher import ResourceRoute
 
 from cidx_jobs.web import admin, doctor, events, jobs, lists, projects, service
 from cidx_jobs.web.api import Api
 from cidx_jobs.web.middlewares import Endpoint, Fallback, expect_body
+from cidx_jobs.web.paths import JobPaths
 from cidx_jobs.web.reference import Reference
 from cidx_jobs.web.table import Route, Table
 
 _REST = "/{rest:.*}"
 
 API_ROUTES: Sequence[Route] = (
-    # What is asked most stands first: aiohttp tries the routes below /jobs in this order.
     Route("GET", "/jobs/{job_id}/status", "read", jobs.get_status),
     Route("GET", "/jobs/{job_id}", "read", jobs.get_job),
     Route("POST", "/jobs", "write", jobs.submit),
@@ -77,18 +78,22 @@ def add_routes(app: web.Application, api: Api, prefix: str, *, is_own: bool) -> 
         is_own: the application is ours alone: it gets the server's routes too, and whatever no
             route takes, in all of it, is ours to answer.
     """
-    resources: dict[str, web.Resource] = {}
+    jobs = JobPaths(f"{prefix}/jobs")
+    app.router.register_resource(jobs)
+    resources: dict[str, web.Resource] = {jobs.canonical: jobs}
     for path, route in list_routes(prefix, is_own=is_own):
-        resource = resources.get(path) or app.router.add_resource(path)
-        resources[path] = resource
-        _add(resource, route.method, Endpoint(api, route.answer, route.scope))
-        if route.method == "GET":
-            _add(resource, "HEAD", Endpoint(api, route.answer, route.scope))
+        if path not in resources:
+            resources[path] = app.router.add_resource(path)
+        _, is_of_one_job, after_id = path.partition(f"{jobs.canonical}/{{job_id}}")
+        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+            added = _add(resources[path], method, Endpoint(api, route.answer, route.scope))
+            if is_of_one_job:
+                jobs.add_way(after_id, added)
     fallback = Fallback(tuple(resources.values()))
     rest = app.router.add_resource(_REST if is_own else prefix + _REST)
     _add(rest, "*", Endpoint(api, fallback.answer, None))
-    return resources[f"{prefix}/jobs"]
+    return jobs
 
 
-def _add(resource: web.Resource, method: str, endpoint: Endpoint) -> None:
-    resource.add_route(method, endpoint.serve, expect_handler=expect_body)
+def _add(resource: web.Resource, method: str, endpoint: Endpoint) -> ResourceRoute:
+    return resource.add_route(method, endpoint.serve, expect_handler=expect_body)
