@@ -99,7 +99,7 @@ class Server:
         Raises:
             NotReadyError: it ended before, or takes too long.
         """
-        ended = asyncio.create_task(self.process.wait())
+        ended = asyncio.create_task(self._exited())
         ready = asyncio.create_task(self._is_ready.wait())
         await asyncio.wait(
             {ended, ready}, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED
@@ -137,10 +137,7 @@ class Server:
 
     async def ended(self) -> float:
         """Wait for its end; give the time of it."""
-        # `wait` would wait for the end of its pipe as well, and a child that outlived it, or the
-        # tracer of one, may hold that.
-        while self.process.returncode is None:  # noqa: ASYNC110
-            await asyncio.sleep(_POLL_SECONDS)
+        await self._exited()
         died = time.monotonic()
         if self._reader is not None:
             # What it said last is in the pipe by now.
@@ -151,6 +148,12 @@ class Server:
     def follow(self) -> None:
         """Begin to read its log."""
         self._reader = asyncio.create_task(self._read())
+
+    async def _exited(self) -> None:
+        # The process's own `wait` waits for the end of its pipe as well, and a child that
+        # outlived it, or the tracer of one, may hold that.
+        while self.process.returncode is None:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _read(self) -> None:
         stream = self.process.stderr
