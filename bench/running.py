@@ -1,8 +1,8 @@
 """P9, P11: what fifty reporting jobs cost the others, and how long the loop is held at load.
 
 P9: fifty jobs report a hundred times a second each; first alone, to see what of the writer's time
-that takes, then beside submits, to see how long those wait. P11: a hundred users submit no-op jobs at half
-the rate that the engine reaches when they do not wait for each other.
+that takes, then beside submits, to see how long those wait. P11: a hundred users submit no-op
+jobs at half the rate that the engine reaches when they do not wait for each other.
 """
 
 import asyncio
