@@ -6,7 +6,7 @@ a refused start leaves no thread behind.
 
 import os
 import sqlite3
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import attrs
 
@@ -15,12 +15,15 @@ from cidx_jobs.model.errors import StartRefusedError
 from cidx_jobs.model.queries import StoreIdentity
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.connection import connect_for_start
-from cidx_jobs.store.inspection import inspecting
+from cidx_jobs.store.inspection import inspecting, wal_of
 from cidx_jobs.store.mark import HighWaterMark, Position, open_mark
 from cidx_jobs.store.migrations import Migration, apply_migrations
 from cidx_jobs.store.owner import FILE_MODE, Ownership, protect, take_ownership
 from cidx_jobs.store.rows import to_microseconds
 from cidx_jobs.store.transaction import Ledger
+
+_LONG_LOG_BYTES = 16_000_000
+"""About where the writer puts its log away after a commit."""
 
 _BEGIN_EPOCH = "UPDATE owner SET epoch = epoch + 1, batch = batch + 1 WHERE id = 1"
 _READ_OWNER = "SELECT uuid, epoch, batch, sequence, clock_seconds FROM owner WHERE id = 1"
@@ -33,8 +36,22 @@ class Possession:
     identity: StoreIdentity
     ledger: Ledger
     mark: HighWaterMark
+    has_long_log: bool
+    """A server that was killed has left much to be put away."""
     _ownership: Ownership
     _connection: sqlite3.Connection | None
+
+    def put_log_away(self) -> None:
+        """Move into the database what a server that was killed has left in its log.
+
+        Done once other connections are open, and beside them: they read and write meanwhile. It
+        may take a second. Then the connection of the start is closed.
+        """
+        if self._connection is not None:
+            # Where it fails, on a full disk say, the writer tries it anew after its commits.
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self.disconnect()
 
     def disconnect(self) -> None:
         """Close the connection of the start; done once others are open.
@@ -73,15 +90,18 @@ def take_possession(
                     _create_private(directory)
                 connection = connect_for_start(directory.database, synchronous)
                 undo.callback(connection.close)
+            # A log that is long already would be put away by the first commit, and all would wait.
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
             apply_migrations(connection, migrations, to_microseconds(clock.now()))
             identity, ledger = _begin_epoch(connection)
             protect(directory)
+            has_long_log = wal_of(directory.database).stat().st_size > _LONG_LOG_BYTES
             mark = open_mark(directory.high_water_mark, Position(ledger.sequence, ledger.batch))
         except (OSError, sqlite3.Error) as error:
             message = f"the data directory {directory.root} cannot be used: {error}"
             raise StartRefusedError(message) from error
         undo.pop_all()
-    return Possession(identity, ledger, mark, ownership, connection)
+    return Possession(identity, ledger, mark, has_long_log, ownership, connection)
 
 
 def _begin_epoch(connection: sqlite3.Connection) -> tuple[StoreIdentity, Ledger]:

@@ -95,7 +95,14 @@ async def open_session(directory: DataDirectory, synchronous: str, clock: Clock)
         undo.push_async_callback(point_reader.close)
         list_reader = Reader(await open_reader(directory.database))
         undo.push_async_callback(list_reader.close)
-        await asyncio.to_thread(possession.disconnect)
+        if possession.has_long_log:
+            # Nobody waits for it before the end.
+            putting_away = asyncio.create_task(
+                asyncio.to_thread(possession.put_log_away), name="store-log"
+            )
+            undo.push_async_callback(asyncio.wait, [putting_away])
+        else:
+            await asyncio.to_thread(possession.disconnect)
         return Session(
             identity=possession.identity,
             writer=writer,

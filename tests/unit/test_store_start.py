@@ -1,6 +1,7 @@
 """The start of the store: what it makes, what it refuses, and that a refusal touches nothing."""
 
 import asyncio
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -74,6 +75,10 @@ async def killed(directory: DataDirectory, tmp_path: Path) -> DataDirectory:
     shared_of(image).unlink()
     await jobs.close()
     return image
+
+
+LONG_LOG_BYTES = 18_000_000
+LENGTHEN = "UPDATE jobs SET message = hex(zeroblob(?)) WHERE row = 1"
 
 
 def wal_of(directory: DataDirectory) -> Path:
@@ -498,6 +503,35 @@ async def test_a_killed_server_leaves_nothing_that_is_refused(
 
     assert stats.by_status == {"completed": 6}
     assert stats.last_sequence == 24
+
+
+@pytest.mark.slow
+async def test_a_long_log_is_put_away_while_the_store_is_open(
+    directory: DataDirectory, tmp_path: Path
+) -> None:
+    """The start does not wait until a killed server's log is in the database; then it is."""
+    await used(directory)
+    image = DataDirectory(tmp_path / "image")
+    with contextlib.closing(sqlite3.connect(directory.database, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute(LENGTHEN, (LONG_LOG_BYTES // 2,))
+        shutil.copytree(directory.root, image.root)
+    shared_of(image).unlink()
+    before = image.database.stat().st_size
+
+    jobs = persistence(image)
+    await jobs.open()
+    under_way = [task for task in asyncio.all_tasks() if task.get_name() == "store-log"]
+    stored = await store_completed(jobs)
+    await asyncio.gather(*under_way)
+    after = image.database.stat().st_size
+    found = await jobs.load_job(stored.job_id)
+    await jobs.close()
+
+    assert found == stored
+    assert after >= before + LONG_LOG_BYTES
+    assert not wal_of(image).exists()
 
 
 def tear(wal: Path) -> None:
