@@ -27,7 +27,7 @@ from bench.harness import Bench
 from bench.history import MANY, fill
 from cidx_jobs import JobContext, JobSystem, JobType, create_app
 from cidx_jobs.settings import make_settings
-from cidx_jobs.web.server import listening
+from cidx_jobs.web.server import listening, settle_collector
 
 CONNECTIONS = 64
 SUBMITTERS = 100
@@ -116,6 +116,8 @@ async def _serve() -> None:
             listening(create_app(jobs), host="127.0.0.1", port=0) as ours,
             _bare_site(_Bare().app) as bare,
         ):
+            # As the standalone server does.
+            settle_collector()
             print(json.dumps({"ours": ours, "bare": bare, "pid": os.getpid()}), flush=True)
             await asyncio.to_thread(sys.stdin.read)
 

@@ -35,6 +35,9 @@ LINGER_SECONDS = 5.0
 MAX_CONNECTIONS = 12_000
 """Those that long-poll are among them (`max_waiters_total`)."""
 
+YOUNG_OBJECTS = 10_000
+"""So many new objects, a millisecond's work, before the garbage collector looks at them."""
+
 _FILES_OF_OURS = 256
 _FEWEST = 16
 _BACKLOG = 1_024
@@ -100,9 +103,7 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
         gc.disable()
         app = create_app(jobs)
         async with jobs, _announced(jobs, app) as url:
-            # What is loaded by now stays: to look through it again and again, some ten
-            # milliseconds each time, would only hold the loop.
-            gc.freeze()
+            settle_collector()
             start.close()
             _log.info("server_ready", url=url, auth=settings.auth_mode, loop=_loop_name())
             await stop.asked.wait()
@@ -150,6 +151,18 @@ async def listening(
         await runner.cleanup()
         if unix_socket is not None:
             await asyncio.to_thread(unix_socket.unlink, missing_ok=True)
+
+
+def settle_collector() -> None:
+    """Let the garbage collector leave alone what is loaded by now, and look less often.
+
+    What is loaded stays: to look through it again and again, some ten milliseconds each time,
+    would only hold the loop. And nearly all that a request makes goes without the collector, or
+    lives as long as its job: at Python's own 700 new objects it looks every thirty submits or so,
+    which takes a tenth of their processor time, and finds nothing.
+    """
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def raise_file_limit(connections: int) -> None:
