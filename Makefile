@@ -65,6 +65,8 @@ $(VENV)/.test: setup.cfg
 	@echo "Installing into $(VENV) (about a minute, once) ..."
 	@"$(PYTHON)" -m venv $(VENV)
 	@$(PIP) -e '.[test]'
+	@# As pip does where it installs the package itself: an environment may forbid Python to do it later.
+	@$(BIN)/python -m compileall -q cidx_jobs
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.test
