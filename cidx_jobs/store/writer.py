@@ -110,10 +110,12 @@ class Writer:
         """Wait for something to write; False once there is nothing and never will be."""
         while not self._queue and not self._is_closed:
             self._wake.clear()
+            if not self._committer.is_alarmed:
+                await self._wake.wait()
+                continue
             # Nobody asks a server that is not ready, so a writer that failed asks itself.
-            timeout = PROBE_SECONDS if self._committer.is_alarmed else None
             try:
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(PROBE_SECONDS):
                     await self._wake.wait()
             except TimeoutError:
                 return True
@@ -123,20 +125,11 @@ class Writer:
         queue = self._queue
         batch = [queue.popleft() for _ in range(min(len(queue), MAX_BATCH))]
         self._make_room()
-        # A task of its own: this one may be cancelled, a transaction may not. It answers, too, so
-        # that the callers go on before this task has been told.
-        commit = asyncio.create_task(self._commit(batch), name="store-commit")
-        try:
-            await asyncio.shield(commit)
-        except asyncio.CancelledError:
-            await asyncio.wait({commit})
-            raise
-
-    async def _commit(self, batch: Sequence[_Request]) -> None:
         try:
             values = await self._committer.commit([request.operation for request in batch])
         except asyncio.CancelledError:
             # The loop is being torn down, and every task with it: nobody will learn the outcome.
+            # The transaction goes on to its end, and the connection is closed after it.
             _refuse(batch, StorageUnavailableError())
             raise
         except Exception as error:  # noqa: BLE001 - the callers of the batch get it
