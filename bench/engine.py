@@ -2,6 +2,7 @@
 
 The raw loop does what durability costs at the least: insert, start and finish as three shared
 commits, 100 jobs a batch, no asyncio. "One transaction each" commits every transition by itself.
+The garbage collector is settled as the standalone server settles it.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import structlog
 
 from bench.harness import Bench
 from cidx_jobs import JobContext, JobSystem, JobType, Settings
+from cidx_jobs.web.server import settle_collector
 
 USERS = 100
 JOBS = 2_000
@@ -32,6 +34,7 @@ CREATE INDEX by_user ON jobs (user_id, status);
 def main() -> None:
     """Measure in turn, in one run."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    settle_collector()
     with Bench("engine", settings={"jobs": JOBS, "users": USERS, "synchronous": "FULL"}) as bench:
         taken = bench.paired(
             {"engine": engine_rate, "raw loop": raw_rate, "one commit each": plain_rate},
