@@ -32,6 +32,7 @@ ALL_CLEAR_SECONDS = 1.0
 SETTLE_SECONDS = 0.25
 """How long to wait before an unknown commit is looked for again."""
 
+_CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
 _READ_BATCH = "SELECT batch FROM owner WHERE id = 1"
 # With less than this free an error of the disk is taken for a full disk: SQLite reports some of
 # those as I/O errors.
@@ -71,6 +72,17 @@ class Committer:
     async def open(self) -> None:
         """Connect."""
         self._db = await self._connect()
+
+    async def put_log_away(self) -> None:
+        """Move the write-ahead log into the database; commits wait for it, reads do not.
+
+        The writing connection does it and no other: with two that write or checkpoint, SQLite
+        before 3.51.3 may damage the database (guarantees.md, fact 7).
+        """
+        # Where it fails, on a full disk say, it is tried anew after the commits to come.
+        if self._db is not None:
+            with suppress(sqlite3.Error):
+                await self._db.execute_fetchall(_CHECKPOINT)
 
     async def close(self) -> None:
         """Let go of the connection, if there is one; closing twice is fine."""

@@ -6,7 +6,7 @@ a refused start leaves no thread behind.
 
 import os
 import sqlite3
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import attrs
 
@@ -40,18 +40,6 @@ class Possession:
     """A server that was killed has left much to be put away."""
     _ownership: Ownership
     _connection: sqlite3.Connection | None
-
-    def put_log_away(self) -> None:
-        """Move into the database what a server that was killed has left in its log.
-
-        Done once other connections are open, and beside them: they read and write meanwhile. It
-        may take a second. Then the connection of the start is closed.
-        """
-        if self._connection is not None:
-            # Where it fails, on a full disk say, the writer tries it anew after its commits.
-            with suppress(sqlite3.Error):
-                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        self.disconnect()
 
     def disconnect(self) -> None:
         """Close the connection of the start; done once others are open.
@@ -90,7 +78,8 @@ def take_possession(
                     _create_private(directory)
                 connection = connect_for_start(directory.database, synchronous)
                 undo.callback(connection.close)
-            # A log that is long already would be put away by the first commit, and all would wait.
+            # A log that is long already would be put away by the first commit, and all would
+            # wait: the writer does it.
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             apply_migrations(connection, migrations, to_microseconds(clock.now()))
             identity, ledger = _begin_epoch(connection)

@@ -86,7 +86,7 @@ async def open_session(directory: DataDirectory, synchronous: str, clock: Clock)
             clock_seconds=_engine_seconds(possession.identity, clock),
             ledger=possession.ledger,
         )
-        writer = Writer(committer)
+        writer = Writer(committer, has_long_log=possession.has_long_log)
         # Closed after the readers: the last connection to close moves the log into the database,
         # and only the writer may.
         undo.push_async_callback(writer.close)
@@ -95,14 +95,7 @@ async def open_session(directory: DataDirectory, synchronous: str, clock: Clock)
         undo.push_async_callback(point_reader.close)
         list_reader = Reader(await open_reader(directory.database))
         undo.push_async_callback(list_reader.close)
-        if possession.has_long_log:
-            # Nobody waits for it before the end.
-            putting_away = asyncio.create_task(
-                asyncio.to_thread(possession.put_log_away), name="store-log"
-            )
-            undo.push_async_callback(asyncio.wait, [putting_away])
-        else:
-            await asyncio.to_thread(possession.disconnect)
+        await asyncio.to_thread(possession.disconnect)
         return Session(
             identity=possession.identity,
             writer=writer,

@@ -37,6 +37,9 @@ class Writer:
     """Takes operations from many callers; made inside a running loop, ended by `close`."""
 
     _committer: Committer
+    _has_long_log: bool = False
+    """A server that was killed has left much in the log: it is put away before the first batch,
+    beside what else a start does."""
     _queue: deque[_Request] = attrs.field(factory=deque, init=False)
     _for_room: deque[asyncio.Future[None]] = attrs.field(factory=deque, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -97,6 +100,8 @@ class Writer:
 
     async def _run(self) -> None:
         try:
+            if self._has_long_log:
+                await self._committer.put_log_away()
             while await self._has_work():
                 await self._write_batch()
         finally:
