@@ -42,7 +42,7 @@ def _examine(
     if named is not None:
         return ask(named, at_server)
     directory = find_directory(data_dir, config)
-    loaded(speaks_tls=False)
+    loaded()
     # To own the directory is the only proof that no server does.
     try:
         return DoctorDocument.of(examine_directory(directory, deep=deep))

@@ -22,18 +22,14 @@ class TerminatedError(Exception):
     """SIGTERM came; what was open is closed."""
 
 
-def run_async(work: Coroutine[Any, Any, T], *, speaks_tls: bool = False) -> T:
+def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run *work* in a loop of its own, and give what it gives.
-
-    Args:
-        work: the command's work.
-        speaks_tls: whether it connects to a server over TLS.
 
     Raises:
         KeyboardInterrupt: Ctrl-C came; the work was cancelled and has cleaned up.
         TerminatedError: the same for SIGTERM.
     """
-    loaded(speaks_tls=speaks_tls)
+    loaded()
     with RaisingKeyboardInterrupt():
         return asyncio.run(_until_terminated(work))
 
@@ -51,8 +47,7 @@ def ask(target: Target, work: Callable[[JobsClient], Awaitable[T]]) -> T:
         client = JobsClient(target.server, target.token, retries=RETRIES)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    speaks_tls = target.server.startswith("https:")
-    return run_async(_with_client(client, work), speaks_tls=speaks_tls)
+    return run_async(_with_client(client, work))
 
 
 async def _with_client(client: JobsClient, work: Callable[[JobsClient], Awaitable[T]]) -> T:

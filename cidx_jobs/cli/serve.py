@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from cidx_jobs.cli.admin import CONFIG, DATA_DIR
+from cidx_jobs.cli.loading import load_lightly
 from cidx_jobs.cli.target import Target, speaks_json
 
 
@@ -36,8 +37,6 @@ def serve(target: Target, *, config: Path | None, log_format: str | None, **flag
     Every setting can come from --config or from a variable CIDX_JOBS_NAME; flags win over
     variables, variables over the file. --json is the same as --log-format json.
     """
-    from cidx_jobs.cli.loading import load_lightly
-
     load_lightly()
     from cidx_jobs.cli.serving import serve_until_stopped
 

@@ -25,8 +25,7 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
     """
     settings = read_settings(config, **flags)
     configure_logging(settings.log_level, settings.log_format)
-    # Code of the operator may speak to anybody; ours speaks to nobody.
-    loaded(speaks_tls=settings.handlers is not None)
+    loaded()
     if settings.handlers:
         # As `python -m` has it: modules beside the place where the server is started are found.
         sys.path.insert(0, str(Path.cwd()))

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from cidx_jobs.cli.loading import load_lightly
+
 DEFAULT_SERVER = "http://127.0.0.1:8095"
 
 
@@ -56,7 +58,7 @@ def talks(function: Callable[..., Any]) -> Callable[..., Any]:
         target = Target(
             server or before.named_server, before.token, as_json=as_json or before.as_json
         )
-        _load_lightly()
+        load_lightly()
         return function(target, *arguments, **options)
 
     return with_target
@@ -73,10 +75,3 @@ def speaks_json(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(target, *arguments, **options)
 
     return with_target
-
-
-def _load_lightly() -> None:
-    # Not at the top: it knows ssl, which those who only ask for help need not wait for.
-    from cidx_jobs.cli.loading import load_lightly
-
-    load_lightly()
