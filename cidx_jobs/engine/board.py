@@ -114,10 +114,16 @@ class Board:
         """Take the unfinished jobs of the store into an empty memory."""
         for job in jobs:
             self.live.put(job)
-            self._move(None, job)
+            if job.status is JobStatus.QUEUED:
+                self._push(job)
+                self._set_alarm(job)
+            else:
+                self._move(None, job)
         self.controller.restore(
             [job for job in jobs if job.status is JobStatus.RUNNING], self.resources_of
         )
+        # Once for all: each job by itself would look again at its user and its type.
+        self.refresh_gates()
         self._check_lines(jobs)
 
     def set_limits(self, limits: Limits) -> None:
@@ -175,7 +181,7 @@ class Board:
 
     def requeue(self, job: Job) -> None:
         """Put a queued job at its stored place in the order."""
-        self.queue.push(job, is_eligible=not _is_later(job.retry_at, self.clock.now()))
+        self._push(job)
         self.refresh_user(job.user_id)
         self.refresh_type(job.job_type)
 
@@ -198,6 +204,9 @@ class Board:
         for alarm in self._alarms.values():
             alarm.cancel()
         self._alarms.clear()
+
+    def _push(self, job: Job) -> None:
+        self.queue.push(job, is_eligible=not _is_later(job.retry_at, self.clock.now()))
 
     def _move(self, before: Job | None, job: Job) -> None:
         if before is not None and before.status is JobStatus.RUNNING:

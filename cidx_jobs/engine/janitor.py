@@ -75,13 +75,18 @@ class Janitor(Background):
 
     async def _resolve(self, running: Sequence[Job]) -> Mapping[str, int]:
         by_id = {job.job_id: job for job in running}
-        ends: Counter[str] = Counter()
-        for run in self._executor.lost(running):
-            job = by_id[run.job_id]
-            ending = self._ending(job, was_alone=len(running) == 1)
-            await self._recorder.end(run, ending, None, _last_seen_seconds(job))
-            ends[_name_of_end(job, ending)] += 1
-        return ends
+        lost = [(run, by_id[run.job_id]) for run in self._executor.lost(running)]
+        endings = [self._ending(job, was_alone=len(running) == 1) for _, job in lost]
+        # All at once, so that they share a transaction: somebody waits for the start.
+        await asyncio.gather(
+            *(
+                self._recorder.end(run, ending, None, _last_seen_seconds(job))
+                for (run, job), ending in zip(lost, endings, strict=True)
+            )
+        )
+        return Counter(
+            _name_of_end(job, ending) for (_, job), ending in zip(lost, endings, strict=True)
+        )
 
     def _ending(self, job: Job, *, was_alone: bool) -> Ending:
         if was_alone and is_suspect(job, self._poison_after) and not has_progressed(job):
