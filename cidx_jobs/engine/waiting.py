@@ -73,17 +73,21 @@ class WaitingRoom(Background):
     async def wait(self, job_id: JobId, until: Callable[[Job], bool], timeout: float) -> Job:  # noqa: ASYNC109 - bare futures
         """Give the job once *until* holds, it is done, the time is up, or the server stops."""
         # The caller's own time, which passes also where a test holds the clock still.
-        monotonic = asyncio.get_running_loop().time
-        deadline = monotonic() + timeout
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
         notifier = self._board.notifier
         while True:
             job = await self._ledger.load(job_id)
-            left = deadline - monotonic()
+            left = deadline - loop.time()
             if job.done or until(job) or left <= 0 or notifier.is_closed:
                 return job
             # For an unfinished job nothing has awaited since it was looked at: it came from
             # memory. So no change can fall between the look and the wait.
-            await notifier.wait(job_id, until, left)
+            waiter = notifier.expect(job_id, until, left)
+            try:
+                await waiter
+            finally:
+                notifier.forget(job_id, waiter)
 
     def status(self, job: Job) -> QueueStatus | None:
         """Say where a waiting job stands and why it waits; None for one that does not wait."""
