@@ -4,6 +4,7 @@ Every write names its run and is refused once the job's row has moved on (guaran
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -178,7 +179,10 @@ class RunRecorder:
             try:
                 runs += await self._start([job])
             except StaleVersionError:
-                continue
+                # Else a memory that is behind the store would have it tried for ever. Those that
+                # have started must be told of, also where nothing can be read.
+                with contextlib.suppress(UnavailableError):
+                    await self._ledger.reload(job.job_id)
             except UnavailableError:
                 # Those before it do run; that it was not stored is met again at the next try.
                 break
