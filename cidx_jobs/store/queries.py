@@ -114,7 +114,7 @@ def events_statement(query: EventQuery) -> str:
 
 def _ranges(connection: sqlite3.Connection, query: JobQuery) -> list[Range]:
     fixed = {"user_id": query.user_id, "job_type": query.job_type}
-    if query.statuses is None and not any(fixed.values()):
+    if query.statuses is None and all(value is None for value in fixed.values()):
         return [Range(ranges.WHOLE, {})]
     wanted = sorted(JobStatus if query.statuses is None else query.statuses)
     live = ranges.LIVE if query.user_id is None else ranges.LIVE_OF_USER

@@ -62,7 +62,9 @@ FILTERS: list[dict[str, Any]] = [
     {"user_id": ALICE, "project_id": ProjectId("q1")},
     {"project_id": ProjectId("r2"), "statuses": frozenset({JobStatus.FAILED})},
     {"user_id": UserId("nobody")},
+    {"user_id": UserId("")},
     {"job_type": "no-such-type"},
+    {"job_type": ""},
 ]
 
 
