@@ -138,7 +138,8 @@ class _Watch:
         if not job.done:
             server = self.target.named_server
             where = f" --server {server}" if server else ""
-            say(f"Job {job.job_id} goes on. Come back with: cidx-jobs watch {job.job_id}{where}")
+            state = "goes on" if job.cancel_requested_at is None else "is being cancelled"
+            say(f"Job {job.job_id} {state}. Come back with: cidx-jobs watch {job.job_id}{where}")
 
 
 async def _cancel(job_id: str, client: JobsClient) -> JobDocument:

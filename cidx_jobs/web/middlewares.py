@@ -76,14 +76,21 @@ class Endpoint:
     ) -> web.StreamResponse:
         who = f"peer {request.remote}" if identity is None else f"user {identity.user_id}"
         allowance = rates.take(who)
-        if allowance.wait_seconds:
-            raise RateLimitedError(allowance.wait_seconds)
-        call = self._call(request, request_id, check_scope(identity, self._scope or ""))
-        call.headers = {
+        headers = {
             "RateLimit-Policy": rates.policy,
             "RateLimit": f'"default";r={allowance.remaining};t={allowance.reset_seconds}',
         }
-        answer = await self._answer(call)
+        try:
+            if allowance.wait_seconds:
+                raise RateLimitedError(allowance.wait_seconds)
+            call = self._call(request, request_id, check_scope(identity, self._scope or ""))
+            call.headers = headers
+            answer = await self._answer(call)
+        except CidxJobsError as error:
+            # A refusal counts too: who gets it must see what they have left.
+            refusal = self._refuse(request, error, request_id)
+            refusal.headers.update(headers)
+            return refusal
         if call.is_quiet or answer.status == web.HTTPNotModified.status_code:
             rates.give_back(who)
         return answer

@@ -360,7 +360,8 @@ def test_a_timeout_leaves_the_job_or_cancels_it(server: Server) -> None:
     cancelling = server.cli("watch", gone, "--timeout", "0.3", "--cancel-on-timeout")
 
     assert leaving.code == cancelling.code == 4
-    assert f"cidx-jobs watch {left}" in leaving.err
+    assert f"{left} goes on. Come back with: cidx-jobs watch {left}" in leaving.err
+    assert "goes on" not in cancelling.err
     assert server.cli("wait", gone, "--timeout", "10").code == 6
     assert server.cli("cancel", left).code == 0
 

@@ -23,9 +23,10 @@ async def test_who_asks_too_often_is_refused(limited: House) -> None:
     other = await limited.ask("GET", "/api/jobs", user="bob")
 
     assert [answer.status for answer in answers] == [200, 200, 200, 429]
-    assert [answer.headers.get("RateLimit", "") for answer in answers][:3] == [
+    assert [answer.headers.get("RateLimit", "") for answer in answers] == [
         '"default";r=2;t=100',
         '"default";r=1;t=200',
+        '"default";r=0;t=300',
         '"default";r=0;t=300',
     ]
     assert answers[0].headers["RateLimit-Policy"] == '"default";q=3;w=300'
@@ -33,6 +34,16 @@ async def test_who_asks_too_often_is_refused(limited: House) -> None:
     assert problem["code"] == "rate_limited"
     assert 0 < int(answers[3].headers["Retry-After"]) <= 100
     assert other.status == 200
+
+
+async def test_refusals_say_what_is_left(limited: House) -> None:
+    """They are counted like any other answer."""
+    missing = await limited.ask("GET", "/api/jobs/nope")
+    stranger = await limited.ask("GET", "/api/jobs", headers={"Authorization": "Bearer nope"})
+
+    assert (missing.status, missing.headers["RateLimit"]) == (404, '"default";r=2;t=100')
+    assert (stranger.status, stranger.headers["RateLimit"]) == (401, '"default";r=2;t=100')
+    assert stranger.headers["RateLimit-Policy"] == '"default";q=3;w=300'
 
 
 async def test_who_is_unknown_is_counted_by_address(limited: House) -> None:
