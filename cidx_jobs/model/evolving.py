@@ -8,6 +8,7 @@ which would change the layout. The code is written out member by member, as attr
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
 from typing import Any, TypeVar, cast
 
 import attrs
@@ -39,7 +40,8 @@ def make_evolve(kind: type[Value]) -> Evolve[Value]:
 def hasten(kind: type[Value]) -> type[Value]:
     """Give the class with an ``__init__`` that does the same in a quarter of the time.
 
-    For classes without validators and converters, all of whose members are keywords.
+    For classes without validators and converters, all of whose members are keywords. What
+    inherits from them needs an ``__init__`` of its own, as attrs makes one.
     """
     source = [
         f"def __init__(self, *, {', '.join(_parameters(kind))}):",
@@ -48,7 +50,9 @@ def hasten(kind: type[Value]) -> type[Value]:
         "    self.__class__ = kind",
     ]
     defaults = {f"default_{field.name}": field.default for field in attrs.fields(kind)}
-    kind.__init__ = _define("__init__", source, kind, defaults)  # type: ignore[method-assign]
+    made = _define("__init__", source, kind, defaults)
+    # Signature, types and the texts of errors stay those that attrs gave.
+    kind.__init__ = wraps(kind.__init__)(made)  # type: ignore[method-assign]
     return kind
 
 
@@ -74,7 +78,8 @@ def _define(
     known = {
         "new": object.__new__,
         "object_setattr": object.__setattr__,
-        "draft": type(f"{kind.__name__}Draft", (), {"__slots__": names}),
+        # By the same name, which is in the text of an error about an unknown member.
+        "draft": type(kind.__name__, (), {"__slots__": names}),
         "kind": kind,
         **(scope or {}),
     }

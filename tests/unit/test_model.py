@@ -1,10 +1,13 @@
 """The other rules of the model: ids, phases, back-off, guidance, redaction, settings."""
 
+import inspect
 import re
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,10 +17,12 @@ from cidx_jobs.model import errors
 from cidx_jobs.model.errors import CidxJobsError, Fatal, Retryable, SettingsError
 from cidx_jobs.model.guidance import GUIDANCE, make_error
 from cidx_jobs.model.ids import is_job_id, is_project_id, make_job_id
-from cidx_jobs.model.job import PhaseState, PhaseStatus
+from cidx_jobs.model.job import AttemptRecord, Job, PhaseState, PhaseStatus, Transition
 from cidx_jobs.model.phases import ALMOST_DONE, overall_progress, percent
+from cidx_jobs.model.queries import Change
 from cidx_jobs.model.redaction import redact
 from cidx_jobs.model.retries import RetryPolicy
+from cidx_jobs.model.submission import SubmitRequest
 from cidx_jobs.settings import Settings, load_settings
 
 
@@ -185,3 +190,14 @@ class TestSettings:
         """Or a user could sync the database."""
         with pytest.raises(SettingsError, match="git_local_roots"):
             Settings(data_dir=tmp_path / "data", git_local_roots=(tmp_path,))
+
+
+@pytest.mark.parametrize("kind", [Job, AttemptRecord, Transition, Change, SubmitRequest])
+def test_a_quick_constructor_says_what_it_takes(kind: type[Any]) -> None:
+    """Its members with their types, and in an error whose constructor it is."""
+    parameters = inspect.signature(kind).parameters
+
+    assert list(parameters) == [field.name for field in attrs.fields(kind)]
+    assert all(each.annotation is not inspect.Parameter.empty for each in parameters.values())
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) got an unexpected"):
+        kind(unknown=1)
