@@ -1,6 +1,8 @@
 """An answer is the same, whether it goes out ready made or by way of aiohttp."""
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,20 @@ async def test_a_ready_answer_tells_of_itself(aiohttp_client: AioClient) -> None
         True,
         7,
     )
+
+
+async def test_an_application_that_is_over_is_let_go(tmp_path: Path) -> None:
+    """Nothing that answered for it keeps it, and with it the jobs of its system."""
+    app = create_app(
+        JobSystem(make_settings({"data_dir": tmp_path}), persistence=MemoryPersistence())
+    )
+    over = weakref.ref(app)
+    async with listening(app, host="127.0.0.1", port=0) as url:
+        await raw(url, "GET /api/job-types HTTP/1.1")
+
+    del app
+    # What the loop still has to call for the closed connection has a hold on it, too.
+    async with asyncio.timeout(WAIT_SECONDS):
+        while over() is not None:
+            await asyncio.sleep(0)
+            gc.collect()
