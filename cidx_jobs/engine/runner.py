@@ -138,6 +138,11 @@ class RunningJob:
             # From here the end itself brings the progress: a report of its own would come late.
             self._runner.book.drop(self.run)
             await self._store_end(ending, elapsed)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, handed to the loop
+            # Nobody awaits the task, and the loop by itself would tell of it only once the
+            # collector has found the task.
+            context = {"message": "a run's task failed", "exception": error, "task": self.task}
+            asyncio.get_running_loop().call_exception_handler(context)
         finally:
             self._on_end(self)
 

@@ -1,6 +1,7 @@
 """The engine, over the memory store and over the database: slots, order, control, ends."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
@@ -30,6 +31,7 @@ from cidx_jobs import (
     VersionMismatchError,
 )
 from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.engine.runs import RunRecorder
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job import Transition
@@ -862,3 +864,30 @@ async def test_a_waiting_job_is_told_how_long_it_may_take(open_jobs: Open) -> No
     assert known.estimated_wait_seconds is not None
     low, high = known.estimated_wait_seconds
     assert 0 <= low <= high < 60
+
+
+async def test_a_fault_of_ours_in_a_run_is_told_at_once(
+    open_jobs: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop reports it while the error is young, and not when the collector finds the task."""
+    told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    asyncio.get_running_loop().set_exception_handler(lambda _, told_of: told.put_nowait(told_of))
+
+    async def broken(*_: object) -> None:
+        message = "planted"
+        raise ValueError(message)
+
+    monkeypatch.setattr(RunRecorder, "end", broken)
+    gate = Gate()
+    gate.open()
+    gc.disable()
+    try:
+        async with open_jobs(gate.job_type) as jobs:
+            job = await submit(jobs)
+            async with asyncio.timeout(WAIT_SECONDS):
+                report = await told.get()
+    finally:
+        gc.enable()
+
+    assert str(report["exception"]) == "planted"
+    assert report["task"].get_name() == f"job-{job.job_id}"
