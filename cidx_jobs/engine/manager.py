@@ -32,8 +32,8 @@ from cidx_jobs.model.queries import EventQuery, JobPage, JobQuery
 from cidx_jobs.model.submission import Submission, SubmitRequest
 from cidx_jobs.model.waiting import QueueStatus
 
-_CATCH_UP_SECONDS = 0.001
-_CATCH_UP_LOOKS = 2_000
+_CATCH_UP_SECONDS = 2.0
+"""More than the moment between a commit and its arrival in memory."""
 
 _ENDS_OF_RUNS = (JobStatus.COMPLETED, JobStatus.FAILED)
 _ASK_AGAIN_SECONDS = 1.0
@@ -110,11 +110,19 @@ class SyncJobManager:
         A commit is in the file a moment before it is here. Whoever was told of it by a list must
         not be told an older state by the next read, which is answered from memory.
         """
-        for _ in range(_CATCH_UP_LOOKS):
-            known = self._board.live.find(job_id)
-            if known is None or known.version >= version:
-                return
-            await asyncio.sleep(_CATCH_UP_SECONDS)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _CATCH_UP_SECONDS
+        notifier = self._board.notifier
+        while self._is_behind(job_id, version) and (left := deadline - loop.time()) > 0:
+            waiter = notifier.expect(job_id, lambda job: job.version >= version, left)
+            try:
+                await waiter
+            finally:
+                notifier.forget(job_id, waiter)
+
+    def _is_behind(self, job_id: JobId, version: int) -> bool:
+        known = self._board.live.find(job_id)
+        return known is not None and known.version < version
 
     async def cancel_job(self, job_id: JobId, reason: str | None = None) -> Job:
         """Cancel a job that waits, at once; tell one that runs to stop. Idempotent.
