@@ -1,5 +1,6 @@
 """What a job type is: its handler, and the rules that the engine keeps for it."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
@@ -10,6 +11,7 @@ import msgspec
 from cidx_jobs.interfaces import JobHandler
 from cidx_jobs.model.errors import Fault, UnknownJobTypeError, ValidationError
 from cidx_jobs.model.job import JsonObject
+from cidx_jobs.model.json_schema import check_schema, escape, find_faults
 from cidx_jobs.model.queries import Project
 from cidx_jobs.model.retries import RetryPolicy
 
@@ -33,6 +35,11 @@ class Admission:
     project: Project | None = None
 
 
+_MEMBER_FAULTS = (
+    (re.compile("Object missing required field `(.*)`", re.DOTALL), "it is required"),
+    (re.compile("Object contains unknown field `(.*)`", re.DOTALL), "there is no such member"),
+)
+
 Admit = Callable[[JsonObject, Project], Admission]
 """Checks the options of a submit against what is known of the project; raises
 `ValidationError` with pointers below ``/options``."""
@@ -52,9 +59,9 @@ class JobType:
     retry: RetryPolicy | None
     resources: tuple[str, ...]
     """Named resources held from start to end; they gate the start."""
-    options_schema: Any
-    """A class (attrs, msgspec, dataclass or TypedDict) that the options must fit; None takes
-    any JSON object."""
+    options_schema: Any = attrs.field(hash=False)
+    """What the options must fit: a class (attrs, msgspec, dataclass or TypedDict) or a JSON
+    Schema; None takes any JSON object."""
     max_memory_bytes: int | None
     """What the child processes of a run may use together (extra ``resources``); None: no limit."""
     admit: Admit | None
@@ -77,7 +84,14 @@ class JobType:
         """Take the rules; None leaves a rule to the server's settings.
 
         With ``max_attempts=1`` an interrupted run fails instead of running again.
+
+        Raises:
+            TypeError, ValueError: *options_schema* is nothing that options can be held against.
         """
+        if isinstance(options_schema, Mapping):
+            check_schema(options_schema)
+        elif options_schema is not None:
+            msgspec.json.schema(options_schema)
         at_most_once = max_attempts == 1 and on_interrupt == OnInterrupt.RESUME
         self.__attrs_init__(
             name=name,
@@ -101,6 +115,11 @@ class JobType:
         """
         if self.options_schema is None:
             return options
+        if isinstance(self.options_schema, Mapping):
+            faults = find_faults(self.options_schema, options, "/options")
+            if faults:
+                raise ValidationError(faults)
+            return options
         try:
             fitted = msgspec.convert(options, self.options_schema)
         except msgspec.ValidationError as error:
@@ -112,6 +131,8 @@ class JobType:
         """Give the JSON Schema of the options."""
         if self.options_schema is None:
             return {"type": "object"}
+        if isinstance(self.options_schema, Mapping):
+            return self.options_schema
         return msgspec.json.schema(self.options_schema)
 
 
@@ -149,5 +170,10 @@ class JobTypes(Mapping[str, JobType]):
 def _fault(text: str) -> Fault:
     # msgspec says where in the form "... - at `$.names[0]`".
     message, _, place = text.partition(" - at `$")
-    pointer = place.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
-    return Fault(f"/options{pointer}", message)
+    place = place.rstrip("`").replace("[...]", "").replace("[", ".").replace("]", "")
+    pointer = "/options" + place.replace(".", "/")
+    # It tells of a member that is lacking, or too much, at the object that it belongs to.
+    for pattern, told in _MEMBER_FAULTS:
+        if found := pattern.fullmatch(message):
+            return Fault(f"{pointer}/{escape(found[1])}", told)
+    return Fault(pointer, message)

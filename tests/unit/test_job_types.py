@@ -1,0 +1,147 @@
+"""What a job type makes of the options that it is submitted with."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from cidx_jobs import JobContext, JobType, ValidationError
+from cidx_jobs.model.json_schema import check_schema, find_faults
+
+
+class Depth(msgspec.Struct, forbid_unknown_fields=True):
+    """A part of options."""
+
+    levels: int
+
+
+class Options(msgspec.Struct, forbid_unknown_fields=True):
+    """Options as a class."""
+
+    names: list[str]
+    depth: Depth | None = None
+    weights: dict[str, int] = {}
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "names": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "depth": {"$ref": "#/$defs/depth"},
+        "weights": {"type": "object", "additionalProperties": {"type": "integer"}},
+    },
+    "required": ["names"],
+    "additionalProperties": False,
+    "$defs": {
+        "depth": {
+            "type": ["object", "null"],
+            "properties": {"levels": {"type": "integer"}},
+            "required": ["levels"],
+            "additionalProperties": False,
+        }
+    },
+}
+
+
+async def idle(_: JobContext) -> None:
+    """Do nothing."""
+
+
+@pytest.fixture(params=[Options, SCHEMA], ids=["class", "schema"])
+def job_type(request: pytest.FixtureRequest) -> JobType:
+    """Give a type with the same rules, once as a class and once as a JSON Schema."""
+    return JobType("idle", idle, options_schema=request.param)
+
+
+@pytest.mark.parametrize(
+    ("options", "pointer"),
+    [
+        ({}, "/options/names"),
+        ({"names": ["a"], "x/y": 1}, "/options/x~1y"),
+        ({"names": "a"}, "/options/names"),
+        ({"names": ["a", 1]}, "/options/names/1"),
+        ({"names": ["a"], "depth": {}}, "/options/depth/levels"),
+        ({"names": ["a"], "depth": {"levels": 1, "x": 1}}, "/options/depth/x"),
+    ],
+)
+def test_a_wrong_option_is_pointed_at(
+    job_type: JobType, options: dict[str, Any], pointer: str
+) -> None:
+    """The pointer is that of the member, also of one that is lacking or too much."""
+    with pytest.raises(ValidationError) as refused:
+        job_type.check_options(options)
+
+    assert [fault.pointer for fault in refused.value.faults] == [pointer]
+
+
+def test_options_that_fit_are_taken(job_type: JobType) -> None:
+    """Whatever says what they must fit."""
+    options = {"names": ["a"], "depth": {"levels": 2}, "weights": {"a": 1}}
+
+    assert job_type.check_options(options) == options
+    assert hash(job_type) == hash(job_type)
+
+
+def test_a_json_schema_is_told_as_it_is() -> None:
+    """Who reads the job types sees what was registered."""
+    assert JobType("idle", idle, options_schema=SCHEMA).describe_options() == SCHEMA
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "objekt"},
+        {"type": "object", "patternProperties": {}},
+        {"properties": {"a": {"minimun": 1}}},
+        {"properties": {"a": 1}},
+        {"$ref": "#/$defs/none"},
+        {"$defs": {"a": {"then": {}}}},
+        {"properties": {"a": {"pattern": "("}}},
+        {"properties": []},
+        {"properties": {"a": {"minimum": "1"}}},
+        {"items": {"maxLength": -1}},
+        {"additionalProperties": None},
+        {"required": "a"},
+        {"multipleOf": 0},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}]}}},
+        "object",
+        complex,
+    ],
+)
+def test_a_schema_that_cannot_be_kept_is_refused(schema: Any) -> None:
+    """When the type is made, and not at the first submit."""
+    with pytest.raises((TypeError, ValueError)):
+        JobType("idle", idle, options_schema=schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "fitting", "wrong"),
+    [
+        ({"type": "integer"}, [1, 2.0], [1.5, True, "1", None]),
+        ({"type": "number"}, [1, 1.5], [False, "1"]),
+        ({"type": ["boolean", "null"]}, [True, None], [0, ""]),
+        ({"enum": [1, "a"]}, [1, "a"], [True, "b"]),
+        ({"const": True}, [True], [1]),
+        ({"minimum": 1, "exclusiveMaximum": 3}, [1, 2.9, "text"], [0, 3]),
+        ({"exclusiveMinimum": 1, "maximum": 3}, [1.1, 3], [1, 4]),
+        ({"multipleOf": 5}, [10, 0], [3]),
+        ({"multipleOf": 1e-300}, [0], [1e300]),
+        ({"minLength": 2, "maxLength": 3}, ["ab", 1], ["a", "abcd"]),
+        ({"pattern": "^a"}, ["ab"], ["ba"]),
+        ({"minItems": 1, "maxItems": 2, "uniqueItems": True}, [[1], [1, True]], [[], [1, 1]]),
+        ({"minProperties": 1, "maxProperties": 1}, [{"a": 1}], [{}, {"a": 1, "b": 2}]),
+        ({"allOf": [{"minimum": 1}, {"maximum": 2}]}, [1], [3]),
+        ({"anyOf": [{"type": "string"}, {"minimum": 5}]}, ["a", 5], [1]),
+        ({"oneOf": [{"minimum": 5}, {"maximum": 9}]}, [1, 10], [7]),
+        ({"properties": {"a": False}}, [{}], [{"a": 1}]),
+        ({"title": "t", "default": 1, "format": "email"}, [1, "x"], []),
+    ],
+)
+def test_each_keyword_is_kept(
+    schema: dict[str, Any], fitting: list[Any], wrong: list[Any]
+) -> None:
+    """As JSON Schema 2020-12 has it."""
+    check_schema(schema)
+
+    assert [value for value in fitting if find_faults(schema, value, "")] == []
+    assert [value for value in wrong if not find_faults(schema, value, "")] == []
