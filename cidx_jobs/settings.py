@@ -16,9 +16,9 @@ from cidx_jobs.model.fields import (
     command,
     duration,
     flag,
-    map_of,
     names,
     number,
+    numbers,
     optional,
     other,
     paths,
@@ -63,16 +63,16 @@ class Settings:
     max_running_total: int = number(50, 1, 10_000, "Jobs that run at a time.")
     max_queued_per_user: int = number(1_000, 1, 1_000_000, "Jobs of one user that may wait.")
     max_queued_total: int = number(100_000, 1, 10_000_000, "Jobs that may wait.")
-    resources: Mapping[str, int] = other(
-        "git=5,indexing=10", map_of(whole), "Named limits, for job types and inside runs."
+    resources: Mapping[str, int] = numbers(
+        "git=5,indexing=10", whole, 1, 10_000, "Named limits, for job types and inside runs."
     )
     max_priority: int = number(9, 0, 9, "The highest priority that a user may ask for.")
     ageing_seconds_per_level: float = duration(
         60, 0.01, 86_400, "A waiting job gains one priority level in this time."
     )
     default_priority: int = number(5, 0, 9, "The priority of a job that asks for none.")
-    user_priorities: Mapping[str, int] = other(
-        {}, map_of(whole), "Default priorities of users that have one of their own."
+    user_priorities: Mapping[str, int] = numbers(
+        {}, whole, 0, 9, "Default priorities of users that have one of their own."
     )
     default_timeout_seconds: float = duration(
         3_600, 0.01, 30 * _DAY, "The longest a run may take."
@@ -104,8 +104,8 @@ class Settings:
     retry_cap_seconds: float = duration(30, 0, 86_400, "The highest back-off.")
     shutdown_grace_seconds: float = duration(20, 0, 3_600, "How long a stop lets jobs end.")
     retention_seconds: float = duration(7 * _DAY, 1, 3_650 * _DAY, "How long finished jobs stay.")
-    retention_seconds_by_status: Mapping[str, float] = other(
-        {}, map_of(seconds), "The same for a final status that has a time of its own."
+    retention_seconds_by_status: Mapping[str, float] = numbers(
+        {}, seconds, 1, 3_650 * _DAY, "The same for a final status that has a time of its own."
     )
     progress_interval_seconds: float = duration(
         0.25, 0.01, 60, "At most so often a progress report of a job is stored."

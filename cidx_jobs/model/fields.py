@@ -1,7 +1,7 @@
 """attrs fields for settings: each converts text, keeps a range, and says what it is about."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,21 @@ def between(low: float, high: float) -> Callable[[Any, Any, Any], None]:
     return check
 
 
+def each_between(low: float, high: float) -> Callable[[Any, Any, Any], None]:
+    """Give a validator of a map whose values have a range, both ends included."""
+
+    def check(_: Any, attribute: Any, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            if not name or not low <= value <= high:
+                message = (
+                    f"{attribute.name}: {name}={value:g}: there must be a name, "
+                    f"and a number from {low:g} to {high:g}"
+                )
+                raise SettingsError(message)
+
+    return check
+
+
 def one_of(*choices: str) -> Callable[[Any, Any, Any], None]:
     """Give a validator of a choice."""
 
@@ -114,6 +129,18 @@ def duration(default: float, low: float, high: float, about: str) -> Any:
         converter=seconds,
         validator=between(low, high),
         metadata={"about": about, "range": f"{low:g} to {high:g} seconds"},
+    )
+
+
+def numbers(
+    default: Any, convert: Callable[[Any], Any], low: float, high: float, about: str
+) -> Any:
+    """Give a field for a map from names to numbers, each from *low* to *high*."""
+    return attrs.field(
+        default=default,
+        converter=map_of(convert),
+        validator=each_between(low, high),
+        metadata={"about": about, "range": f"each {low:,g} to {high:,g}"},
     )
 
 

@@ -1,6 +1,6 @@
 """What only administrators may do: tokens, counts, limits, pauses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -46,6 +46,7 @@ SAMPLE = 200
 """How many finished jobs the waits and durations of the stats are made of."""
 
 _MAX_PRIORITY = 9
+_NAME_RULE = f"1 to {MAX_USER_ID_CHARACTERS} printable characters"
 
 
 async def list_tokens(call: Call) -> web.Response:
@@ -225,10 +226,11 @@ def _pause_faults(body: PauseBody) -> list[Fault]:
 
 
 def _user_faults(user_id: str) -> list[Fault]:
-    if 1 <= len(user_id) <= MAX_USER_ID_CHARACTERS and user_id.isprintable():
-        return []
-    rule = f"it has 1 to {MAX_USER_ID_CHARACTERS} printable characters"
-    return [Fault("/user_id", rule)]
+    return [] if _is_name(user_id) else [Fault("/user_id", f"it has {_NAME_RULE}")]
+
+
+def _is_name(text: str) -> bool:
+    return 1 <= len(text) <= MAX_USER_ID_CHARACTERS and text.isprintable()
 
 
 def _token_faults(body: TokenBody) -> list[Fault]:
@@ -260,20 +262,27 @@ def _changed(call: Call, body: LimitsBody, now: Limits) -> Limits:
 def _limit_faults(call: Call, body: LimitsBody, name: str) -> list[Fault]:
     match name:
         case "resources":
-            rule = f"a resource has 1 to {MAX_UNITS} units"
-            units = body.resources or {}
-            wrong = [one for one, count in units.items() if not 1 <= count <= MAX_UNITS]
+            return _map_faults("/resources", body.resources, 1, MAX_UNITS)
         case "user_max_priorities":
-            rule = f"a priority is from 0 to {_MAX_PRIORITY}"
-            own = body.user_max_priorities or {}
-            wrong = [one for one, priority in own.items() if not 0 <= priority <= _MAX_PRIORITY]
+            own = body.user_max_priorities
+            return _map_faults("/user_max_priorities", own, 0, _MAX_PRIORITY)
         case _:
             try:
                 attrs.evolve(call.api.jobs.settings, **{name: getattr(body, name)})
             except SettingsError as error:
                 return [Fault(f"/{name}", error.message)]
             return []
-    return [Fault(f"/{name}", f"{one}: {rule}") for one in wrong]
+
+
+def _map_faults(
+    pointer: str, numbers: Mapping[str, int] | None, low: int, high: int
+) -> list[Fault]:
+    rule = f"the number is from {low} to {high}, and the name has {_NAME_RULE}"
+    return [
+        Fault(pointer, f"{name[:80]!r}: {rule}")
+        for name, number in (numbers or {}).items()
+        if not low <= number <= high or not _is_name(name)
+    ]
 
 
 def _slots(call: Call) -> SlotUseDocument:

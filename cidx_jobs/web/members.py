@@ -179,7 +179,10 @@ _LABELS = {
 
 
 def _map_of(low: int, high: int) -> Mapping[str, Any]:
-    return {"additionalProperties": {"type": "integer", "minimum": low, "maximum": high}}
+    return {
+        "propertyNames": {"minLength": 1, "maxLength": MAX_USER_ID_CHARACTERS, **_NO_CONTROLS},
+        "additionalProperties": {"type": "integer", "minimum": low, "maximum": high},
+    }
 
 
 def _limits() -> Mapping[str, Mapping[str, Any]]:

@@ -172,7 +172,10 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("name", "value"),
         [("NO_SUCH", "1"), ("PORT", "x"), ("PORT", "70000"), ("GIT_SSH", "yes"),
-         ("RESOURCES", "git"), ("AUTH", "maybe"), ("POISON_AFTER", "-1")],
+         ("RESOURCES", "git"), ("AUTH", "maybe"), ("POISON_AFTER", "-1"),
+         ("RESOURCES", "git=0"), ("RESOURCES", "=1"), ("USER_PRIORITIES", "bob=10"),
+         ("RETENTION_SECONDS_BY_STATUS", "failed=-1"),
+         ("RETENTION_SECONDS_BY_STATUS", "failed=nan")],
     )  # fmt: skip
     def test_a_wrong_setting_is_named(self, name: str, value: str) -> None:
         """The error says which it was."""
