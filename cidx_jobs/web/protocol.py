@@ -11,11 +11,14 @@ closed at once.
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from typing import Any, cast
 
 import structlog
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
+from yarl import URL
 
 from cidx_jobs.model.errors import CidxJobsError, RequestError
 from cidx_jobs.web.problems import TooManyConnectionsError, make_problem
@@ -28,6 +31,7 @@ EXTRA_SECONDS = 3.0
 _TOLD_SECONDS = 60.0
 _HEALTH = ("/livez", "/readyz")
 _CLIENT_ERRORS = range(400, 500)
+_ROOT = URL("/")
 
 _log = structlog.get_logger("cidx_jobs.web")
 _numbers = itertools.count(1)
@@ -126,6 +130,24 @@ class ProblemServer(web.Server):
         return ProblemHandler(self, loop=self._loop, **self._kwargs)
 
 
+def _rooted(make_request: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
+    """Give *make_request*, with the root for a target without a path, as ``*`` is.
+
+    The router looks for nothing there, and aiohttp would answer in its own words.
+    """
+
+    def make(message: RawRequestMessage, *parts: Any) -> web.BaseRequest:
+        if message.path[:1] != "/" and not _has_path(message.url):
+            message = message._replace(url=_ROOT)
+        return make_request(message, *parts)
+
+    return make
+
+
+def _has_path(url: URL) -> bool:
+    return (url.relative() if url.absolute else url).raw_path.startswith("/")
+
+
 class ProblemRunner(web.AppRunner):
     """Runs an application on a `ProblemServer`."""
 
@@ -140,7 +162,7 @@ class ProblemRunner(web.AppRunner):
         made = await super()._make_server()
         return ProblemServer(
             made.request_handler,
-            request_factory=made.request_factory,
+            request_factory=_rooted(made.request_factory),
             handler_cancellation=made.handler_cancellation,
             max_connections=self._max_connections,
             **made._kwargs,  # noqa: SLF001 - what it was made with, unchanged

@@ -171,6 +171,19 @@ async def test_what_is_no_http_gets_a_problem_too(
     assert "Traceback" not in "".join(capsys.readouterr())
 
 
+@pytest.mark.parametrize("target", [b"OPTIONS *", b"CONNECT a:1", b"GET http://example.org"])
+async def test_what_names_no_path_gets_a_problem_too(house: House, target: bytes) -> None:
+    """404 with the shields of every answer, and not in the words of the library below."""
+    async with connected(house) as (connection,):
+        connection[1].write(target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+
+        status, headers, body = await answer_of(connection)
+
+    assert (status, json.loads(body)["code"]) == (404, "not_found")
+    assert headers["Content-Type"] == "application/problem+json"
+    assert SECURITY_HEADERS.items() <= headers.items()
+
+
 async def test_a_body_in_broken_pieces_is_malformed(house: House) -> None:
     """400, not 500."""
     begin = head(house, 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
