@@ -130,6 +130,17 @@ class Writer:
         queue = self._queue
         batch = [queue.popleft() for _ in range(min(len(queue), MAX_BATCH))]
         self._make_room()
+        # A task of its own: this one may be cancelled, and then the callers must still learn what
+        # became of their transaction. It answers, too, so that they go on before this task has
+        # been told.
+        commit = asyncio.create_task(self._commit(batch), name="store-commit")
+        try:
+            await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            await asyncio.wait({commit})
+            raise
+
+    async def _commit(self, batch: Sequence[_Request]) -> None:
         try:
             values = await self._committer.commit([request.operation for request in batch])
         except asyncio.CancelledError:
