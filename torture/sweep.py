@@ -67,10 +67,7 @@ class Sweep:
                 self.counts.update(await life.live(point))
             self.counts["points"] += 1
             self.seconds.append(time.monotonic() - began)
-            self.faults += [
-                f"sweep --seed {self.seed} --only {point}: {text}"
-                for text in life.load.ledger.faults
-            ]
+            self._note(point, life.load.ledger.faults)
             self._tell(total)
 
     def _life(self, name: str) -> "_Life":
@@ -78,6 +75,13 @@ class Sweep:
         own.mkdir()
         site = Site(own / "data", own / "runs", f"sweep-{own}", SETTINGS, self.handlers)
         return _Life(own, site, Load(Ledger(), Random(self.seed)))
+
+    def _note(self, point: Point, texts: Sequence[str]) -> None:
+        found = [f"sweep --seed {self.seed} --only {point}: {text}" for text in texts]
+        self.faults += found
+        # Told at once: the end of a sweep is far, and whoever mends it need not wait for it.
+        for text in found:
+            print(text, flush=True)
 
     def _tell(self, total: int) -> None:
         done = self.counts["points"]
