@@ -1,5 +1,8 @@
 """The transition log: of one job, or of all that the caller may see."""
 
+import re
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from cidx_jobs.model.errors import HistoryExpiredError
@@ -15,6 +18,7 @@ from cidx_jobs.wire.events import EventDocument, EventListDocument
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 _JSON = "application/json"
+_QUALITY = re.compile(r"(?i)(?:^|;)\s*q=([01](?:\.[0-9]{0,3})?)\s*(?:$|;)")
 
 
 async def list_job_events(call: Call) -> web.StreamResponse:
@@ -66,11 +70,29 @@ async def _check_history(call: Call, after: int) -> None:
 
 
 def _choose_kind(request: web.Request) -> str:
-    """Give the form that the client accepts, JSON before a stream unless only that is named."""
-    accepted = request.headers.get("Accept", "*/*")
-    kinds = {part.partition(";")[0].strip().lower() for part in accepted.split(",")}
-    if STREAM in kinds and request.method != "HEAD":
-        return STREAM
-    if kinds & {STREAM, _JSON, "application/*", "*/*", ""}:
-        return _JSON
-    raise NotAcceptableError([_JSON, STREAM])
+    """Give the form that the client likes best; of two that it likes the same JSON.
+
+    A stream that it names, and not only lets be, comes before that.
+    """
+    ranges = _read_ranges(",".join(request.headers.getall("Accept", ())))
+    stream, listed = _quality(ranges, STREAM), _quality(ranges, _JSON)
+    if stream == listed == 0:
+        raise NotAcceptableError([_JSON, STREAM])
+    is_wanted = stream > listed or (stream == listed and STREAM in ranges)
+    return STREAM if is_wanted and request.method != "HEAD" else _JSON
+
+
+def _read_ranges(accepted: str) -> Mapping[str, float]:
+    """Give the media ranges of ``Accept`` with their qualities (RFC 9110, 12.5.1)."""
+    ranges: dict[str, float] = {}
+    for part in accepted.split(","):
+        name, _, parameters = part.partition(";")
+        found = _QUALITY.search(parameters)
+        if name.strip():
+            ranges[name.strip().lower()] = float(found[1]) if found else 1.0
+    return ranges or {"*/*": 1.0}
+
+
+def _quality(ranges: Mapping[str, float], kind: str) -> float:
+    group = f"{kind.partition('/')[0]}/*"
+    return next((ranges[name] for name in (kind, group, "*/*") if name in ranges), 0.0)

@@ -295,6 +295,7 @@ async def test_a_page_of_the_log_that_was_deleted_is_gone(house: House) -> None:
         ("text/html, application/*;q=0.5", 200),
         ("text/html", 406),
         ("image/png, text/plain", 406),
+        ("application/json;q=0, */*;q=0.0", 406),
     ],
 )
 @pytest.mark.parametrize("everything", [True, False])
@@ -311,6 +312,31 @@ async def test_the_log_comes_in_the_forms_it_has(
     if status == 406:
         problem = problem_of(answer, await answer.json())
         assert problem["available"] == ["application/json", "text/event-stream"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", "application/json"),
+        ("*/*;q=0.1", "application/json"),
+        ("text/event-stream;q=0, application/json", "application/json"),
+        ("text/event-stream;q=0.5, application/json", "application/json"),
+        ("text/event-stream", "text/event-stream"),
+        ("TEXT/*", "text/event-stream"),
+        ("application/json, text/event-stream", "text/event-stream"),
+        ("*/*, text/event-stream; charset=utf-8", "text/event-stream"),
+        ("application/json; q=0.1, text/event-stream", "text/event-stream"),
+    ],
+)
+async def test_the_log_comes_in_the_form_that_is_liked_best(
+    house: House, accept: str, kind: str
+) -> None:
+    """As RFC 9110 weighs them; a stream only where it is named or nothing else will do."""
+    job = await house.submit_ended()
+
+    answer = await house.ask("GET", f"/api/jobs/{job.job_id}/events", headers={"Accept": accept})
+
+    assert (answer.status, answer.content_type) == (200, kind)
 
 
 async def test_the_queue_shows_the_callers_waiting_jobs_in_order(house: House) -> None:
