@@ -227,10 +227,10 @@ async def cut(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-def answer_with(status: int, code: str, **members: Any) -> Fault:
+def answer_with(status: int, code: str, detail: str | None = None, **members: Any) -> Fault:
     """Give a fault that answers with a problem."""
 
     async def answer(_: web.Request) -> web.StreamResponse:
-        return problem(status, code, f"canned {code}", **members)
+        return problem(status, code, detail or f"canned {code}", **members)
 
     return answer

@@ -66,8 +66,11 @@ def tell(error: CidxJobsError, *, as_json: bool = False) -> Exit:
     """Say what went wrong and what to do about it; give the exit code."""
     say(f"cidx-jobs: {error.message}")
     if isinstance(error, RequestRefusedError):
-        for fault in error.errors:
-            say(f"  {fault.get('pointer', '')}: {fault.get('message', '')}")
+        told = (f"{one.get('pointer', '')}: {one.get('message', '')}" for one in error.errors)
+        for fault in told:
+            # The first of them is mostly what the message says already.
+            if fault != error.message:
+                say(f"  {fault}")
     advice = advise(error)
     if advice:
         say(f"  {advice}")

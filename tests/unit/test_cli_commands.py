@@ -224,14 +224,24 @@ def test_a_server_that_is_not_there_exits_with_3(
 
 
 def test_wrong_members_are_named(canned: CannedServer, cli: RunCli) -> None:
-    """Each fault of a refused document has a line."""
-    errors = [{"pointer": "/options/branch", "message": "it begins with a dash"}]
-    canned.faults = [answer_with(422, "validation_failed", errors=errors)]
+    """Each fault of a refused document has a line, and none has two."""
+    errors = [
+        {"pointer": "/options/branch", "message": "it begins with a dash"},
+        {"pointer": "/labels/A", "message": "it is too large"},
+    ]
+    detail = "/options/branch: it begins with a dash"
+    canned.faults = [
+        answer_with(422, "validation_failed", errors=errors),
+        answer_with(422, "validation_failed", errors=errors, detail=detail),
+    ]
 
     done = cli("sync", "p", "--branch", "x")
+    again = cli("sync", "p", "--branch", "x")
 
-    assert done.code == 1
-    assert "/options/branch: it begins with a dash" in done.err
+    assert done.code == again.code == 1
+    for told in (done.err, again.err):
+        assert told.count("/options/branch: it begins with a dash") == 1
+        assert told.count("/labels/A: it is too large") == 1
 
 
 def test_hostile_text_of_a_server_is_escaped(canned: CannedServer, cli: RunCli) -> None:
