@@ -10,7 +10,7 @@ import attrs
 
 from cidx_jobs.engine.board import Board
 from cidx_jobs.engine.ledger import JobLedger
-from cidx_jobs.engine.requests import check_request
+from cidx_jobs.engine.requests import check_request, highest_priority
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import (
@@ -25,7 +25,7 @@ from cidx_jobs.model.guidance import make_error
 from cidx_jobs.model.ids import JobId, UserId, make_job_id
 from cidx_jobs.model.job import Job, JobStatus, JsonObject, Place
 from cidx_jobs.model.queries import Change, IdempotencyRecord, Project
-from cidx_jobs.model.submission import OnConflict, RequestKey, Submission, SubmitRequest
+from cidx_jobs.model.submission import OnConflict, Submission, SubmitRequest
 from cidx_jobs.settings import Settings
 
 IDEMPOTENCY_SECONDS = 86_400.0
@@ -49,14 +49,30 @@ class Admission:
         self._admitting_total = 0
         self._ids = 0
 
+    async def find_replay(self, request: SubmitRequest) -> Submission | None:
+        """Give the job that was stored when the request's key came for the first time.
+
+        Raises:
+            IdempotencyKeyReusedError: it came with another request.
+        """
+        key = request.request_key
+        if key is None:
+            return None
+        not_before = self._board.clock.now() - timedelta(seconds=IDEMPOTENCY_SECONDS)
+        record = await self._store.find_idempotency_record(request.user_id, key.key, not_before)
+        if record is None:
+            return None
+        if record.fingerprint != key.fingerprint:
+            raise IdempotencyKeyReusedError
+        return Submission(job=await self._ledger.load(record.job_id), is_replayed=True)
+
     async def admit(self, request: SubmitRequest) -> Submission:
-        """Store the job that the request asks for, or find the one that serves it already."""
+        """Store the job that the request asks for, or find the one that serves it already.
+
+        The request is no replay, as far as `find_replay` could tell a moment ago.
+        """
         job_type = self._job_types[request.job_type]
         check_request(request, self._board.controller.limits)
-        if request.request_key is not None:
-            replay = await self._find_replay(request.user_id, request.request_key)
-            if replay is not None:
-                return replay
         options, project = await self._admit_options(request, job_type)
         if options is not request.options:
             request = attrs.evolve(request, options=options)
@@ -67,21 +83,11 @@ class Admission:
                 # Somebody else moved the line of the project, or took the key, first.
                 continue
             except IdempotencyKeyReusedError:
-                if request.request_key is None:
-                    raise
-                replay = await self._find_replay(request.user_id, request.request_key)
+                # The same request was stored in the same moment.
+                replay = await self.find_replay(request)
                 if replay is None:
                     raise
                 return replay
-
-    async def _find_replay(self, user_id: UserId, key: RequestKey) -> Submission | None:
-        not_before = self._board.clock.now() - timedelta(seconds=IDEMPOTENCY_SECONDS)
-        record = await self._store.find_idempotency_record(user_id, key.key, not_before)
-        if record is None:
-            return None
-        if record.fingerprint != key.fingerprint:
-            raise IdempotencyKeyReusedError
-        return Submission(job=await self._ledger.load(record.job_id), is_replayed=True)
 
     async def _admit_options(
         self, request: SubmitRequest, job_type: JobType
@@ -226,7 +232,8 @@ class Admission:
         if request.priority is not None:
             return request.priority
         own = self._settings.user_priorities.get(request.user_id)
-        return self._settings.default_priority if own is None else own
+        usual = self._settings.default_priority if own is None else own
+        return min(usual, highest_priority(request.user_id, self._board.controller.limits))
 
     def _make_id(self, now: datetime) -> JobId:
         self._ids += 1

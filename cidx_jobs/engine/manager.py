@@ -72,6 +72,10 @@ class SyncJobManager:
             IdempotencyKeyReusedError: the key was used for another request.
             UserQueueFullError, QueueFullError: too many wait.
         """
+        # First: whoever asks again after a lost answer asks for nothing new.
+        replay = await self._admission.find_replay(request)
+        if replay is not None:
+            return replay
         if self._is_stopping:
             raise StoppingError
         if self._board.pauses.draining:

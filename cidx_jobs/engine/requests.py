@@ -47,10 +47,14 @@ def check_labels(labels: Mapping[str, str]) -> Iterator[Fault]:
 
 def check_priority(user_id: str, priority: int, limits: Limits) -> Iterator[Fault]:
     """Give what is wrong with a priority that the user asks for."""
-    highest = limits.user_max_priorities.get(user_id, limits.max_priority)
-    highest = min(highest, MAX_PRIORITY)
+    highest = highest_priority(user_id, limits)
     if not MIN_PRIORITY <= priority <= highest:
         yield Fault("/priority", f"a priority is from {MIN_PRIORITY} to {highest}")
+
+
+def highest_priority(user_id: str, limits: Limits) -> int:
+    """Give the highest priority that the user's jobs may have."""
+    return min(limits.user_max_priorities.get(user_id, limits.max_priority), MAX_PRIORITY)
 
 
 def _faults(request: SubmitRequest, limits: Limits) -> Iterator[Fault]:

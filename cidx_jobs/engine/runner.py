@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from random import Random
 
@@ -131,8 +132,8 @@ class RunningJob:
         return self._is_cancelled or self._is_interrupted or over
 
     async def _live(self) -> None:
-        began = self._runner.clock.monotonic()
         try:
+            began = self._runner.recorder.began_at(self.run)
             ending = await self._reach_end()
             elapsed = self._runner.clock.monotonic() - began
             # From here the end itself brings the progress: a report of its own would come late.
@@ -185,7 +186,7 @@ class RunningJob:
         CURRENT_RUN.set(self.run)
         saved = await runner.recorder.load_checkpoint(self._job)
         self._context = RunContext(
-            job=self._job,
+            job=_own_copy(self._job),
             checkpoint=None if saved is None else saved.data,
             run=self.run,
             tracker=self.tracker,
@@ -283,3 +284,13 @@ class RunningJob:
         self.tracker.warn(
             "abandoned", "the job was told to stop and goes on; its slot is held until it ends"
         )
+
+
+def _own_copy(job: Job) -> Job:
+    """Give the job with options and labels that its handler may change as it likes.
+
+    Those of the job itself are what everybody else reads.
+    """
+    if not job.options and not job.labels:
+        return job
+    return job.changed({"options": deepcopy(job.options), "labels": dict(job.labels)})

@@ -70,6 +70,8 @@ class RunRecorder:
         self._ledger = ledger
         self._epoch = epoch
         self._decreed: dict[ActiveRun, Ending] = {}
+        self._began: dict[ActiveRun, float] = {}
+        """The monotonic second of each run's `started_at`."""
 
     def decree(self, run: ActiveRun, ending: Ending) -> None:
         """Let the run end as this, however its task ends: somebody else has decided it.
@@ -89,6 +91,10 @@ class RunRecorder:
         except StaleVersionError:
             return await self._start_one_by_one(jobs)
 
+    def began_at(self, run: ActiveRun) -> float:
+        """Give the monotonic second that is the run's `started_at`."""
+        return self._began[run]
+
     async def end(
         self, run: ActiveRun, ending: Ending, progress: ProgressSnapshot | None, elapsed: float
     ) -> Job | None:
@@ -107,6 +113,7 @@ class RunRecorder:
 
         job = await self._ledger.record(run.job_id, decide)
         self._decreed.pop(run, None)
+        self._began.pop(run, None)
         return job if job.run == run.run and job.status is not JobStatus.RUNNING else None
 
     async def save_progress(self, reports: Sequence[tuple[ActiveRun, ProgressSnapshot]]) -> None:
@@ -168,10 +175,12 @@ class RunRecorder:
         if not jobs:
             return []
         events = [Start(epoch=self._epoch)]
-        now = self._board.clock.now()
+        now, began = self._board.clock.now(), self._board.clock.monotonic()
         changes = [self._ledger.advance(job, job, events, now) for job in jobs]
         await self._ledger.commit(changes)
-        return [ActiveRun(job_id=change.job.job_id, run=change.job.run) for change in changes]
+        runs = [ActiveRun(job_id=change.job.job_id, run=change.job.run) for change in changes]
+        self._began.update(dict.fromkeys(runs, began))
+        return runs
 
     async def _start_one_by_one(self, jobs: Sequence[Job]) -> Sequence[ActiveRun]:
         runs: list[ActiveRun] = []

@@ -643,6 +643,74 @@ async def test_equal_keys_in_parallel_make_one_job(open_jobs: Open) -> None:
     assert sum(not answer.is_replayed for answer in answers) == 1
 
 
+async def test_a_replay_asks_for_nothing_new(open_jobs: Open) -> None:
+    """It is answered while the server drains, and under limits that would refuse it today."""
+    gate = Gate()
+    async with open_jobs(gate.job_type, default_priority=3) as jobs:
+        request = SubmitRequest(
+            user_id=UserId("u"),
+            project_id=ProjectId("p"),
+            job_type="gated",
+            priority=7,
+            hold=True,
+            request_key=RequestKey(key="k", fingerprint="f"),
+        )
+        first = await jobs.manager.create_job(request)
+        limits = attrs.evolve(jobs.manager.limits, max_priority=2)
+        await jobs.manager.set_controls(limits=limits, pauses=Pauses(draining=True))
+        again = await jobs.manager.create_job(request)
+
+    assert again.is_replayed
+    assert again.job == first.job
+
+
+async def test_a_default_priority_keeps_to_the_limits(open_jobs: Open) -> None:
+    """Of the server and of the user; who asks for none cannot be refused for it."""
+    gate = Gate()
+    async with open_jobs(gate.job_type, user_priorities={"ann": 8}, default_priority=7) as jobs:
+        limits = attrs.evolve(jobs.manager.limits, max_priority=6, user_max_priorities={"ben": 2})
+        await jobs.manager.set_controls(limits=limits)
+        given = [
+            (await jobs.submit(user, "p", job_type="gated", hold=True)).priority
+            for user in ("ann", "ben", "cat")
+        ]
+
+    assert given == [6, 2, 6]
+
+
+async def test_a_run_ends_after_all_that_happened_in_it(open_jobs: Open) -> None:
+    """Its duration counts from its start, and so no phase is over later than the job."""
+
+    async def work(context: JobContext) -> None:
+        async with context.phase("only", weight=1.0):
+            await asyncio.sleep(0)
+
+    async with open_jobs(JobType("work", work)) as jobs:
+        job = await jobs.submit("u", "p", job_type="work")
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    (phase,) = done.phases
+    assert done.finished_at is not None
+    assert phase.finished_at is not None
+    assert done.finished_at >= phase.finished_at
+
+
+async def test_what_a_handler_does_to_its_options_is_its_own(open_jobs: Open) -> None:
+    """Readers see what was asked for, whatever the job's code makes of it."""
+
+    async def spoil(context: JobContext) -> None:
+        context.options["names"].clear()
+        context.job.labels["by"] = "itself"  # type: ignore[index]  # a mapping by its type
+
+    async with open_jobs(JobType("spoil", spoil)) as jobs:
+        asked = {"names": ["a"]}
+        job = await jobs.submit("u", "p", job_type="spoil", options=asked, labels={"by": "ann"})
+        done = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert done.status is JobStatus.COMPLETED
+    assert (done.options, done.labels) == ({"names": ["a"]}, {"by": "ann"})
+
+
 async def test_too_many_waiting_jobs_are_refused_and_not_stored(open_jobs: Open) -> None:
     """Also when they come all at once."""
     gate = Gate()
