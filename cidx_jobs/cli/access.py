@@ -1,26 +1,20 @@
 """Tokens, at whoever owns the data directory: its server, or nobody and so this command."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 from cidx_jobs.cli.exits import Exit
 from cidx_jobs.cli.output import print_json, print_lines
-from cidx_jobs.cli.ownership import find_directory, named_server, running_server
-from cidx_jobs.cli.running import ask, run_async
+from cidx_jobs.cli.owning import at_owner
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.text import escape, table
 from cidx_jobs.client import JobsClient
-from cidx_jobs.engine.clock import SystemClock
-from cidx_jobs.model.errors import AlreadyOwnedError, TokenNotFoundError, ValidationError
+from cidx_jobs.model.errors import TokenNotFoundError, ValidationError
 from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, UserId
-from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.accounts import make_token
 from cidx_jobs.store.persistence import JobPersistence
 from cidx_jobs.wire.access import NewTokenDocument, TokenDocument, TokenListDocument
-
-T = TypeVar("T")
 
 
 def create(
@@ -52,7 +46,7 @@ def create(
         await store.save_token(token)
         return NewTokenDocument.of(text, token)
 
-    made = _at_owner(target, data_dir, config, at_server, in_directory)
+    made = at_owner(target, data_dir, config, at_server, in_directory, makes_it=True)
     if target.as_json:
         print_json(made)
     else:
@@ -67,7 +61,7 @@ def show(target: Target, data_dir: Path | None, config: Path | None) -> Exit:
         tokens = await store.list_tokens()
         return TokenListDocument(tokens=tuple(map(TokenDocument.of, tokens)))
 
-    found = _at_owner(target, data_dir, config, JobsClient.list_tokens, in_directory)
+    found = at_owner(target, data_dir, config, JobsClient.list_tokens, in_directory)
     if target.as_json:
         print_json(found)
     else:
@@ -86,40 +80,10 @@ def revoke(target: Target, data_dir: Path | None, config: Path | None, token_id:
         if not await store.delete_token(token_id):
             raise TokenNotFoundError(token_id)
 
-    _at_owner(target, data_dir, config, at_server, in_directory)
+    at_owner(target, data_dir, config, at_server, in_directory)
     if target.as_json:
         print_json({"token_id": token_id, "revoked": True})
     return Exit.DONE
-
-
-def _at_owner(
-    target: Target,
-    data_dir: Path | None,
-    config: Path | None,
-    at_server: Callable[[JobsClient], Awaitable[T]],
-    in_directory: Callable[[JobPersistence], Awaitable[T]],
-) -> T:
-    named = named_server(target, data_dir, config)
-    if named is not None:
-        return ask(named, at_server)
-    directory = find_directory(data_dir, config)
-    # To own the directory is the only proof that no server does; what is written in
-    # server.json may be old, and its port somebody else's by now.
-    try:
-        return run_async(_with_store(directory, in_directory))
-    except AlreadyOwnedError:
-        return ask(running_server(directory, as_json=target.as_json), at_server)
-
-
-async def _with_store(
-    directory: DataDirectory, work: Callable[[JobPersistence], Awaitable[T]]
-) -> T:
-    store = JobPersistence(directory, clock=SystemClock())
-    await store.open()
-    try:
-        return await work(store)
-    finally:
-        await store.close()
 
 
 def _check_user(user_id: str) -> None:

@@ -12,10 +12,11 @@ from cidx_jobs.cli.target import Target, talks
 
 @click.group()
 def admin() -> None:
-    """Operate a running server.
+    """Operate a server.
 
-    Speaks to the server that owns the data directory, with the token that it keeps there; with
-    --server to that one, with CIDX_JOBS_TOKEN.
+    Speaks to the server that owns the data directory, with the token that it keeps there; where
+    none does, it opens the directory itself. With --server it speaks to that one, with
+    CIDX_JOBS_TOKEN.
     """
 
 

@@ -1,29 +1,42 @@
 """What the commands of an operator do."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
 import click
 import msgspec
 
+from cidx_jobs.cli.configuration import read_settings
 from cidx_jobs.cli.exits import Exit
 from cidx_jobs.cli.output import print_json, print_lines
-from cidx_jobs.cli.ownership import owning_server
-from cidx_jobs.cli.running import ask
+from cidx_jobs.cli.owning import at_owner
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.text import duration, escape
 from cidx_jobs.cli.wanting import read_pairs
 from cidx_jobs.client import JobsClient
+from cidx_jobs.engine.controls import FINAL, apply_limits, apply_pauses, check_cleanup
+from cidx_jobs.engine.retention import delete_expired
 from cidx_jobs.model.job import JobStatus
+from cidx_jobs.model.limits import Limits, Pauses
+from cidx_jobs.model.queries import JobQuery
+from cidx_jobs.model.upkeep import Recovery
+from cidx_jobs.store.persistence import JobPersistence
 from cidx_jobs.wire.bodies import LimitsBody
 from cidx_jobs.wire.coding import Document
 from cidx_jobs.wire.service import (
     CleanupDocument,
+    LimitsDocument,
     PausesDocument,
     QuantilesDocument,
+    ResourceUseDocument,
+    SlotUseDocument,
     StatsDocument,
 )
+from cidx_jobs.wire.statistics import SAMPLE, make_stats
 
 D = TypeVar("D", bound=Document)
 
@@ -31,9 +44,23 @@ _RESOURCE = "resources."
 
 
 def show_stats(target: Target, data_dir: Path | None, config: Path | None) -> Exit:
-    """Show the counts of the server."""
-    server = owning_server(target, data_dir, config)
-    return _show(target, ask(server, JobsClient.get_stats), _stats_lines)
+    """Show the counts."""
+    settings = read_settings(config, data_dir=data_dir)
+
+    async def in_directory(store: JobPersistence) -> StatsDocument:
+        ended = await store.query_jobs(JobQuery(statuses=FINAL, limit=SAMPLE))
+        limits, pauses = await store.load_controls()
+        return make_stats(
+            await store.collect_stats(),
+            ended.jobs,
+            slots=_free_slots(limits or settings.limits),
+            pauses=pauses,
+            waiters=0,
+            recovery=Recovery(),
+        )
+
+    found = at_owner(target, data_dir, config, JobsClient.get_stats, in_directory)
+    return _show(target, found, _stats_lines)
 
 
 def show_limits(
@@ -45,12 +72,20 @@ def show_limits(
         click.UsageError: a change is not understood.
     """
     wanted = _read_limits(changes)
-    server = owning_server(target, data_dir, config)
+    settings = read_settings(config, data_dir=data_dir)
 
-    async def work(client: JobsClient) -> Document:
+    async def at_server(client: JobsClient) -> LimitsDocument:
         return await (client.change_limits(**wanted) if wanted else client.get_limits())
 
-    return _show(target, ask(server, work), _member_lines)
+    async def in_directory(store: JobPersistence) -> LimitsDocument:
+        kept, pauses = await store.load_controls()
+        limits = apply_limits(kept or settings.limits, wanted, settings)
+        if wanted:
+            await store.save_controls(limits, pauses)
+        return LimitsDocument.of(limits)
+
+    found = at_owner(target, data_dir, config, at_server, in_directory)
+    return _show(target, found, _member_lines)
 
 
 def set_pause(
@@ -64,19 +99,28 @@ def set_pause(
 ) -> Exit:
     """Keep jobs from starting, or let them."""
 
-    async def work(client: JobsClient) -> PausesDocument:
+    async def at_server(client: JobsClient) -> PausesDocument:
         change = client.pause if is_paused else client.resume
         return await change(user_id=user, job_type=job_type)
 
-    return _show(target, _at_owner(target, data_dir, config, work), _member_lines)
+    def change(now: Pauses) -> Pauses:
+        return apply_pauses(now, user_id=user, job_type=job_type, is_paused=is_paused)
+
+    found = at_owner(target, data_dir, config, at_server, partial(_put_in_force, change))
+    return _show(target, found, _member_lines)
 
 
 def set_drain(
     target: Target, data_dir: Path | None, config: Path | None, *, is_draining: bool
 ) -> Exit:
     """Refuse new jobs, or take them."""
-    work = JobsClient.drain if is_draining else JobsClient.end_drain
-    return _show(target, _at_owner(target, data_dir, config, work), _member_lines)
+    at_server = JobsClient.drain if is_draining else JobsClient.end_drain
+
+    def change(now: Pauses) -> Pauses:
+        return attrs.evolve(now, draining=is_draining)
+
+    found = at_owner(target, data_dir, config, at_server, partial(_put_in_force, change))
+    return _show(target, found, _member_lines)
 
 
 def clean_up(
@@ -89,21 +133,43 @@ def clean_up(
     dry_run: bool,
 ) -> Exit:
     """Delete finished jobs that are old enough, or count them."""
-    wanted = [JobStatus(status) for status in statuses] or None
+    wanted = [JobStatus(status) for status in statuses]
 
-    async def work(client: JobsClient) -> CleanupDocument:
-        return await client.clean_up(older_than, statuses=wanted, dry_run=dry_run)
+    async def at_server(client: JobsClient) -> CleanupDocument:
+        return await client.clean_up(older_than, statuses=wanted or None, dry_run=dry_run)
 
-    return _show(target, _at_owner(target, data_dir, config, work), _member_lines)
+    async def in_directory(store: JobPersistence) -> CleanupDocument:
+        check_cleanup(older_than, wanted)
+        before = datetime.now(UTC) - timedelta(seconds=older_than)
+        those = frozenset(wanted) or FINAL
+        matched = await store.count_expired_jobs(before, those)
+        deleted = 0 if dry_run else await delete_expired(store, before, those)
+        return CleanupDocument(matched=matched, deleted=deleted, dry_run=dry_run)
+
+    found = at_owner(target, data_dir, config, at_server, in_directory)
+    return _show(target, found, _member_lines)
 
 
-def _at_owner(
-    target: Target,
-    data_dir: Path | None,
-    config: Path | None,
-    work: Callable[[JobsClient], Awaitable[D]],
-) -> D:
-    return ask(owning_server(target, data_dir, config), work)
+async def _put_in_force(
+    change: Callable[[Pauses], Pauses], store: JobPersistence
+) -> PausesDocument:
+    limits, pauses = await store.load_controls()
+    changed = change(pauses)
+    await store.save_controls(limits, changed)
+    return PausesDocument.of(changed)
+
+
+def _free_slots(limits: Limits) -> SlotUseDocument:
+    return SlotUseDocument(
+        running=0,
+        max_running_total=limits.max_running_total,
+        max_running_per_user=limits.max_running_per_user,
+        users={},
+        resources={
+            name: ResourceUseDocument(used=0, limit=limit, waiting=0)
+            for name, limit in limits.resources.items()
+        },
+    )
 
 
 def _show(target: Target, document: D, lines: Callable[[D], Iterator[str]]) -> Exit:

@@ -10,9 +10,8 @@ from pathlib import Path
 from cidx_jobs.cli.configuration import read_settings
 from cidx_jobs.cli.target import Target
 from cidx_jobs.client import ServerBusyError
-from cidx_jobs.model.errors import AlreadyOwnedError, SettingsError, StartRefusedError
+from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.owner import take_ownership
 
 
 def named_server(target: Target, data_dir: Path | None, config: Path | None) -> Target | None:
@@ -39,29 +38,6 @@ def find_directory(data_dir: Path | None, config: Path | None) -> DataDirectory:
         SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
     """
     return DataDirectory(read_settings(config, data_dir=data_dir).data_dir)
-
-
-def owning_server(target: Target, data_dir: Path | None, config: Path | None) -> Target:
-    """Give the server to administer, with a token for that.
-
-    Raises:
-        StartRefusedError: no server owns the directory.
-        ServerBusyError: one does, and does not say where it is.
-        SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
-    """
-    named = named_server(target, data_dir, config)
-    if named is not None:
-        return named
-    directory = find_directory(data_dir, config)
-    # To own the directory is the only proof that no server does; what is written in
-    # server.json may be old, and its port somebody else's by now.
-    try:
-        if directory.root.exists():
-            take_ownership(directory).release()
-    except AlreadyOwnedError:
-        return running_server(directory, as_json=target.as_json)
-    message = f"no server owns {directory.root}: name its directory with --data-dir"
-    raise StartRefusedError(message)
 
 
 def running_server(directory: DataDirectory, *, as_json: bool) -> Target:

@@ -7,6 +7,7 @@ import attrs
 
 from cidx_jobs.engine.board import Board
 from cidx_jobs.interfaces import JobStore
+from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import JobStatus
 
 BATCH = 300
@@ -54,12 +55,27 @@ class Retention:
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> int:
         """Delete the jobs that finished *before*, a batch a transaction; give how many."""
-        deleted = 0
-        while not is_stopping():
-            gone = await self._store.delete_expired_jobs(before, statuses, BATCH)
-            for job_id in gone:
-                self._board.live.forget(job_id)
-            deleted += len(gone)
-            if len(gone) < BATCH:
-                break
-        return deleted
+        forget = self._board.live.forget
+        return await delete_expired(self._store, before, statuses, is_stopping, forget)
+
+
+async def delete_expired(
+    store: JobStore,
+    before: datetime,
+    statuses: frozenset[JobStatus],
+    is_stopping: Callable[[], bool] = lambda: False,
+    forget: Callable[[JobId], None] = lambda _: None,
+) -> int:
+    """Delete the jobs that finished *before* from a store; give how many.
+
+    *forget* is called with each, and once *is_stopping* holds no further batch begins.
+    """
+    deleted = 0
+    while not is_stopping():
+        gone = await store.delete_expired_jobs(before, statuses, BATCH)
+        for job_id in gone:
+            forget(job_id)
+        deleted += len(gone)
+        if len(gone) < BATCH:
+            break
+    return deleted

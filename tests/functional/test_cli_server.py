@@ -680,6 +680,43 @@ def test_an_operator_changes_the_server(server: Server, tmp_path: Path) -> None:
     assert "50" in server.cli("admin", "stats").out
 
 
+def test_an_operator_changes_a_directory_that_no_server_owns(tmp_path: Path) -> None:
+    """What is set is kept for the next server; where there is no database none is made."""
+    env = clean_environment() | {"CIDX_JOBS_DATA_DIR": str(tmp_path / "data")}
+
+    def admin(*arguments: str) -> Done:
+        return run_here(("admin", *arguments), env)
+
+    nowhere = admin("stats")
+    assert not (tmp_path / "data").exists()
+    run_here(("token", "create", "alice"), env)
+    stats = admin("stats", "--json").json
+    limits = admin("limits", "--set", "resources.git=7", "--set", "max_priority=3", "--json").json
+    wrong = admin("limits", "--set", "max_running_total=0")
+    admin("pause", "--user", "eve")
+    admin("pause", "--user", "ann")
+    paused = admin("resume", "--user", "eve", "--json").json
+    nobody = admin("pause", "--user", "")
+    admin("drain")
+    cleaned = admin("cleanup", "--older-than", "0", "--json").json
+    kept = admin("stats", "--json").json
+    shown = admin("limits", "--json").json
+    ended = admin("drain", "--off", "--json").json
+
+    assert nowhere.code == 1
+    assert "--data-dir" in nowhere.err
+    assert (stats["by_status"], stats["slots"]["running"]) == ({}, 0)
+    assert (limits["resources"]["git"], limits["max_priority"]) == (7, 3)
+    assert wrong.code == nobody.code == 1
+    assert "max_running_total" in wrong.err
+    assert paused["users"] == ["ann"]
+    assert cleaned == {"matched": 0, "deleted": 0, "dry_run": False}
+    assert kept["pauses"]["draining"] is True
+    assert kept["slots"]["resources"]["git"]["limit"] == 7
+    assert shown == limits
+    assert ended["draining"] is False
+
+
 def test_a_start_that_is_refused_says_why(server: Server, tmp_path: Path) -> None:
     """One line and exit code 1: for a second owner, a port that is taken, a wrong setting."""
     port = server.url.rpartition(":")[2]
