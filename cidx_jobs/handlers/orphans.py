@@ -19,6 +19,7 @@ _PROC = Path("/proc")
 _POLL_SECONDS = 0.02
 _SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 0.1
+_LOOKS_AGAIN = 10
 _START_TIME_FIELD = 19
 """Where the start time stands in /proc/PID/stat, counted behind the name."""
 
@@ -47,16 +48,18 @@ async def find_children(uuid: str) -> frozenset[int]:
 async def find_strays(identity: StoreIdentity, children: Children) -> Sequence[Finding]:
     """Give the processes of this database that no run of this server has.
 
-    Looked at twice: a child that is just being started or ended is none.
+    What is found is looked at again for a second: a child that is just being started or ended is
+    none, and on a busy machine one that was told to end takes a moment to be gone.
     """
-    first = await asyncio.to_thread(_strays, identity, children)
-    if not first:
-        return []
-    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-    again = await asyncio.to_thread(_strays, identity, children)
+    found = await asyncio.to_thread(_strays, identity, children)
+    for _ in range(_LOOKS_AGAIN):
+        if not found:
+            break
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        found &= await asyncio.to_thread(_strays, identity, children)
     return [
         Finding(kind="children", message=f"process {pid} of server start {epoch} has no run")
-        for pid, epoch in sorted(first & again)
+        for pid, epoch in sorted(found)
     ]
 
 
