@@ -15,6 +15,7 @@ from cidx_jobs.interfaces import JobStore
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import (
     IdempotencyKeyReusedError,
+    JobNotFoundError,
     ProjectBusyError,
     QueueFullError,
     StaleVersionError,
@@ -62,9 +63,14 @@ class Admission:
         record = await self._store.find_idempotency_record(request.user_id, key.key, not_before)
         if record is None:
             return None
+        try:
+            job = await self._ledger.load(record.job_id)
+        except JobNotFoundError:
+            # It was cleaned away, and its key is free with it.
+            return None
         if record.fingerprint != key.fingerprint:
             raise IdempotencyKeyReusedError
-        return Submission(job=await self._ledger.load(record.job_id), is_replayed=True)
+        return Submission(job=job, is_replayed=True)
 
     async def admit(self, request: SubmitRequest) -> Submission:
         """Store the job that the request asks for, or find the one that serves it already.

@@ -297,7 +297,9 @@ class MemoryPersistence:
 
     def _check_key(self, record: IdempotencyRecord) -> None:
         known = self._keys.get((record.user_id, record.key))
-        if known is not None and known.created_at >= record.created_at - IDEMPOTENCY_LIFETIME:
+        if known is None or known.job_id not in self._table.jobs:
+            return
+        if known.created_at >= record.created_at - IDEMPOTENCY_LIFETIME:
             raise IdempotencyKeyReusedError
 
     def _report(self, job: Job) -> None:

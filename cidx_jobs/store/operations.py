@@ -31,7 +31,7 @@ from cidx_jobs.store.rows import (
 from cidx_jobs.store.transaction import Transaction
 
 IDEMPOTENCY_MICROSECONDS = 24 * 3_600 * 1_000_000
-"""How long a key is kept."""
+"""How long a key is kept, if its job is."""
 
 _UPDATE_PROGRESS = (
     f"UPDATE jobs SET {', '.join(f'{name} = {parameter(name)}' for name in columns(PROGRESS))} "  # noqa: S608
@@ -45,6 +45,7 @@ INSERT INTO idempotency (user_id, key, fingerprint, job_id, created_at) VALUES (
 ON CONFLICT (user_id, key) DO UPDATE
 SET fingerprint = excluded.fingerprint, job_id = excluded.job_id, created_at = excluded.created_at
 WHERE idempotency.created_at < ?
+OR NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.job_id = idempotency.job_id)
 """
 _SAVE_CHECKPOINT = """
 INSERT INTO checkpoints (job_id, run, data, phase, saved_at) VALUES (?, ?, ?, ?, ?)

@@ -512,6 +512,19 @@ async def test_a_key_is_free_again_after_a_day(jobs: JobStore) -> None:
     assert await jobs.find_idempotency_record(ALICE, "k1", NOON) == later
 
 
+async def test_a_key_is_free_again_when_its_job_is_gone(jobs: JobStore) -> None:
+    """Nothing is left that a replay could be answered with."""
+    done = await store_completed(jobs, project_id="a")
+    second, third = submitted(project_id="b"), submitted(project_id="c")
+    await jobs.save_changes([second], idempotency=record(done.job_id))
+    await jobs.delete_expired_jobs(NOON + timedelta(days=1), frozenset(JobStatus), 10)
+
+    await jobs.save_changes([third], idempotency=record(third.job.job_id))
+
+    found = await jobs.find_idempotency_record(ALICE, "k1", NOON - timedelta(hours=1))
+    assert found == record(third.job.job_id)
+
+
 async def test_an_old_record_is_not_found(jobs: JobStore) -> None:
     """*not_before* is the age from which a key no longer counts."""
     change = submitted()

@@ -404,9 +404,11 @@ def test_a_loop_that_is_torn_down_leaves_no_thread_behind(disk: Disk) -> None:
 
 
 def connection_threads() -> list[str]:
-    """Name the threads of connections that are still there."""
-    names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if "_connection_worker_thread" in name]
+    """Name the threads of connections that do not end; one that was closed takes a moment."""
+    threads = [one for one in threading.enumerate() if "_connection_worker_thread" in one.name]
+    for thread in threads:
+        thread.join(5.0)
+    return [thread.name for thread in threads if thread.is_alive()]
 
 
 # --- commits whose outcome is unknown --------------------------------------------------------

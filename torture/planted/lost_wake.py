@@ -1,20 +1,21 @@
 """Every other change wakes nobody."""
 
 import itertools
+from collections.abc import Sequence
 
 from cidx_jobs.engine.notifier import Notifier
-from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job import Job, Transition
 from torture.jobs import TYPES
 
 __all__ = ["TYPES"]
 
-_wake = Notifier.wake
+_publish = Notifier.publish
 _numbers = itertools.count()
 
 
-def _wake_some(self: Notifier, job_id: JobId) -> None:
-    if next(_numbers) % 2 or self.is_closed:
-        _wake(self, job_id)
+def _tell_some(self: Notifier, job: Job, transitions: Sequence[Transition]) -> None:
+    if next(_numbers) % 2:
+        _publish(self, job, transitions)
 
 
-Notifier.wake = _wake_some  # type: ignore[method-assign]
+Notifier.publish = _tell_some  # type: ignore[method-assign]
