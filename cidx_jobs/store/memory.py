@@ -309,11 +309,9 @@ class MemoryPersistence:
         self._table.apply([Change(job=job, base_version=base)])
 
     def _append(self, changes: Sequence[Change]) -> Sequence[Transition]:
-        logged = []
-        for change in changes:
-            for transition in change.transitions:
-                self._sequence += 1
-                logged.append(attrs.evolve(transition, sequence=self._sequence))
+        rows = [row for change in changes for row in change.transitions]
+        logged = [row.numbered(self._sequence + n) for n, row in enumerate(rows, start=1)]
+        self._sequence += len(logged)
         self._events += logged
         return tuple(logged)
 
