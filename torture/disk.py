@@ -20,7 +20,7 @@ from torture.ledger import Ledger, Submitted
 from torture.load import Load, loaded
 from torture.server import Caller, Server, Site, started
 from torture.skipping import SkippedError
-from torture.verify import end_processes, find_orphans
+from torture.verify import end_orphans
 
 SIZE = "64m"
 BACK_SECONDS = 5.0
@@ -230,7 +230,7 @@ async def torture(
                 note_death(loop.load.ledger, server, time.monotonic())
             counts = await close_accounts(site, loop.load, per_user=PER_USER, total=TOTAL)
         finally:
-            end_processes(find_orphans(site, 0))
+            end_orphans(site)
     back = sorted(loop.back)
     return loop.load.ledger.faults, {
         **counts,

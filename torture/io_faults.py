@@ -19,7 +19,7 @@ from torture.ledger import Ledger
 from torture.load import Load, loaded
 from torture.server import Caller, NotReadyError, Site, start
 from torture.tracing import check_tracer
-from torture.verify import end_processes, find_orphans
+from torture.verify import end_orphans
 
 PER_USER = 3
 TOTAL = 5
@@ -125,5 +125,5 @@ async def _round(
     try:
         counts.update(await close_accounts(site, load, per_user=PER_USER, total=TOTAL))
     finally:
-        end_processes(find_orphans(site, 0))
+        end_orphans(site)
     return load.ledger.faults, dict(counts)

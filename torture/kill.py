@@ -16,7 +16,7 @@ from torture.ending import close_accounts, note_death
 from torture.ledger import Ledger
 from torture.load import Load, loaded
 from torture.server import Caller, NotReadyError, Server, Site, start
-from torture.verify import check_orphans, end_processes, find_orphans
+from torture.verify import check_orphans, end_orphans
 
 WAYS = ("work", "start", "answer", "term", "term twice")
 """How a server dies: at any moment, during its start, after an answer, or by SIGTERM."""
@@ -69,7 +69,7 @@ class KillLoop:
                 await close_accounts(self.site, self.load, per_user=PER_USER, total=TOTAL)
             )
         finally:
-            end_processes(find_orphans(self.site, 0))
+            end_orphans(self.site)
 
     async def round(self) -> None:
         """Live one life of the server, to its violent end."""

@@ -22,7 +22,7 @@ from torture.load import Load
 from torture.points import Point, count_calls, counting_tracer, list_points
 from torture.server import STOP_SECONDS, Caller, NotReadyError, Server, Site, start, started
 from torture.tracing import Tap, check_tracer
-from torture.verify import check_orphans, end_processes, find_orphans
+from torture.verify import check_orphans, end_orphans
 
 LIVES = ("first", "again")
 """A server's first life in an empty directory, or one after a kill that left work behind."""
@@ -104,7 +104,7 @@ class _Life:
         return None
 
     async def __aexit__(self, *_: object) -> None:
-        end_processes(find_orphans(self.site, 0))
+        end_orphans(self.site)
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     async def count(self, kind: str) -> Any:

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import sqlite3
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -52,6 +53,13 @@ def find_orphans(site: Site, server_pid: int) -> set[int]:
         if ours in variables and is_other:
             found.add(int(entry.name))
     return found
+
+
+def end_orphans(site: Site) -> None:
+    """Kill every process of the site's jobs, those too that began while others were killed."""
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    while (left := find_orphans(site, 0)) and time.monotonic() < deadline:
+        end_processes(left)
 
 
 def end_processes(pids: set[int]) -> None:
