@@ -6,18 +6,14 @@ nothing is measured and no limit is held.
 """
 
 import asyncio
+import importlib
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import ClassVar, Protocol
 
-import attrs
-
 from cidx_jobs.engine.background import Background
+from cidx_jobs.engine.usage import Usage
 from cidx_jobs.interfaces import ActiveRun
-
-try:
-    import psutil
-except ImportError:  # pragma: no cover - the tests have every extra
-    psutil = None  # type: ignore[assignment]  # the extra is not installed
 
 _LOOK_SECONDS = 1.0
 
@@ -28,22 +24,12 @@ FindChildren = Callable[[], Mapping[ActiveRun, Sequence[int]]]
 class Measured(Protocol):
     """A run whose handler is at work."""
 
-    def use(self, usage: "Usage") -> None:
+    def use(self, usage: Usage) -> None:
         """Learn what the run's child processes use now."""
 
 
 FindRun = Callable[[ActiveRun], Measured | None]
 """Gives the run while its handler is at work."""
-
-
-@attrs.frozen(kw_only=True)
-class Usage:
-    """What the child processes of one run use now."""
-
-    memory_bytes: int
-    """Resident memory of all of them."""
-    cpu_seconds: float
-    """Processor time of those that live, with what their own ended children took."""
 
 
 class ResourceWatch(Background):
@@ -61,7 +47,7 @@ class ResourceWatch(Background):
 
     async def start(self) -> None:
         """Begin to measure, if there is something to measure with."""
-        if psutil is not None:
+        if find_spec("psutil") is not None:
             await super().start()
 
     async def look(self) -> None:
@@ -69,7 +55,7 @@ class ResourceWatch(Background):
         children = self._find_children()
         if not children:
             return
-        # Reading /proc takes a while where a run has many processes.
+        # Reading /proc takes a while where a run has many processes, and so does loading psutil.
         usages = await asyncio.to_thread(_measure_all, children)
         for run, usage in usages.items():
             measured = self._find_run(run)
@@ -82,25 +68,7 @@ class ResourceWatch(Background):
             await self.look()
 
 
-def measure(process_ids: Sequence[int]) -> Usage:
-    """Give what these processes and all below them use; one that has ended counts nothing."""
-    memory, seconds = 0, 0.0
-    for process_id in process_ids:
-        try:
-            root = psutil.Process(process_id)
-            family = [root, *root.children(recursive=True)]
-        except psutil.Error:
-            continue
-        for process in family:
-            try:
-                with process.oneshot():
-                    times = process.cpu_times()
-                    memory += process.memory_info().rss
-            except psutil.Error:
-                continue
-            seconds += times.user + times.system + times.children_user + times.children_system
-    return Usage(memory_bytes=memory, cpu_seconds=round(seconds, 2))
-
-
-def _measure_all(children: Mapping[ActiveRun, Sequence[int]]) -> dict[ActiveRun, Usage]:
-    return {run: measure(process_ids) for run, process_ids in children.items()}
+def _measure_all(children: Mapping[ActiveRun, Sequence[int]]) -> Mapping[ActiveRun, Usage]:
+    measuring = importlib.import_module("cidx_jobs.engine.measuring")
+    usages: Mapping[ActiveRun, Usage] = measuring.measure_all(children)
+    return usages

@@ -12,8 +12,8 @@ import structlog
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.context import ChildRunner, RunContext, to_json_object
 from cidx_jobs.engine.progress import ProgressBook, ProgressTracker
-from cidx_jobs.engine.resources import Usage
 from cidx_jobs.engine.runs import Broke, Ending, Interrupted, RunRecorder, Succeeded
+from cidx_jobs.engine.usage import Usage
 from cidx_jobs.interfaces import CURRENT_RUN, ActiveRun, Clock
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import JobFailure, UnavailableError, ValidationError

@@ -27,6 +27,7 @@ OF_A_SERVER = (
     "jwt",
     "prometheus_client",
     "pygments",
+    "psutil",
     "rich.console",
 )
 OF_A_CLIENT = (
