@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any, Self
 
 import attrs
-import structlog
 
 from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.engine.concurrency import ConcurrencyController
@@ -34,8 +33,6 @@ from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.command_index import make_indexer
 from cidx_jobs.store.persistence import JobPersistence
 from cidx_jobs.store.project_directories import ProjectDirectories
-
-_log = structlog.get_logger("cidx_jobs.system")
 
 
 class JobSystem:

@@ -3,8 +3,6 @@
 import random
 from collections.abc import Sequence
 
-import structlog
-
 from cidx_jobs.engine.admission import Admission
 from cidx_jobs.engine.board import Board
 from cidx_jobs.engine.clock import EngineClock
@@ -36,10 +34,6 @@ from cidx_jobs.model.queries import StoreIdentity
 from cidx_jobs.model.retries import RetryPolicy
 from cidx_jobs.model.upkeep import Finding, Recovery
 from cidx_jobs.settings import Settings
-
-_STORE_AGAIN_SECONDS = 0.5
-
-_log = structlog.get_logger("cidx_jobs.engine")
 
 
 class Engine:

@@ -35,7 +35,6 @@ _MAX_PORT = 65_535
 _MIN_LABELS = 2
 
 _WRONG_IN_BRANCHES = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
-_CLEAR_TEXT = "http"
 
 
 class Scheme(StrEnum):

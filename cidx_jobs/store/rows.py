@@ -1,4 +1,4 @@
-"""Jobs, log rows, projects and tokens as rows, and back.
+"""Jobs as rows, and back; and how any value is stored.
 
 A time is stored as whole microseconds since 1970 in UTC; a value that is made of parts as JSON
 text. A JSON column that holds the model's default is NULL.

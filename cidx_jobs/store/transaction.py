@@ -20,7 +20,7 @@ _OWN_THE_BATCH = """
 UPDATE owner SET batch = batch + 1, sequence = ?, clock_seconds = ? WHERE id = 1 AND epoch = ?
 """
 _INSERT_EVENT = (
-    f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 - constants of `rows`
+    f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 - constants of `log_rows`
     f"VALUES ({', '.join(map(parameter, EVENT_COLUMNS))})"
 )
 _COUNT_IN = """

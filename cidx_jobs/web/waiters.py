@@ -58,10 +58,6 @@ class Waiters:
         """How many wait now."""
         return self._count
 
-    def count_of(self, user_id: str) -> int:
-        """How many requests of this user wait now."""
-        return self._by_user[user_id]
-
     def has_place(self, user_id: str) -> bool:
         """Tell whether one more request of this user may wait."""
         if self._is_stopping or self._count >= self._total:
