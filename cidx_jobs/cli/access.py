@@ -10,8 +10,9 @@ from cidx_jobs.cli.owning import at_owner
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.text import escape, table
 from cidx_jobs.client import JobsClient
-from cidx_jobs.model.errors import TokenNotFoundError, ValidationError
-from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, UserId
+from cidx_jobs.engine.controls import check_token
+from cidx_jobs.model.errors import TokenNotFoundError
+from cidx_jobs.model.ids import UserId
 from cidx_jobs.store.accounts import make_token
 from cidx_jobs.store.persistence import JobPersistence
 from cidx_jobs.wire.access import NewTokenDocument, TokenDocument, TokenListDocument
@@ -27,7 +28,13 @@ def create(
     label: str | None,
     lifetime_seconds: float | None,
 ) -> Exit:
-    """Make a token and print its text, alone."""
+    """Make a token and print its text, alone.
+
+    Raises:
+        ValidationError: a member is out of its range.
+    """
+    # Before anybody is asked: a number without bound has no form in a request.
+    check_token(user, scope, lifetime_seconds=lifetime_seconds, label=label)
 
     async def at_server(client: JobsClient) -> NewTokenDocument:
         return await client.create_token(
@@ -35,7 +42,6 @@ def create(
         )
 
     async def in_directory(store: JobPersistence) -> NewTokenDocument:
-        _check_user(user)
         text, token = make_token(
             UserId(user),
             scope,
@@ -84,12 +90,6 @@ def revoke(target: Target, data_dir: Path | None, config: Path | None, token_id:
     if target.as_json:
         print_json({"token_id": token_id, "revoked": True})
     return Exit.DONE
-
-
-def _check_user(user_id: str) -> None:
-    if not 1 <= len(user_id) <= MAX_USER_ID_CHARACTERS or not user_id.isprintable():
-        rule = f"it has 1 to {MAX_USER_ID_CHARACTERS} printable characters"
-        raise ValidationError.at("/user_id", rule)
 
 
 def _rows(tokens: Sequence[TokenDocument]) -> list[tuple[str, ...]]:

@@ -13,6 +13,9 @@ from cidx_jobs.settings import Settings
 
 MAX_AGE_SECONDS = 100 * 365 * 86_400
 MAX_UNITS = 10_000
+SCOPES = ("read", "write", "admin")
+MAX_TOKEN_LABEL_CHARACTERS = 255
+MAX_LIFETIME_SECONDS = 10 * 365 * 86_400
 FINAL = frozenset(status for status in JobStatus if status.is_final)
 NAME_RULE = f"1 to {MAX_USER_ID_CHARACTERS} printable characters"
 
@@ -42,7 +45,7 @@ def apply_pauses(
     Raises:
         ValidationError: there can be no such user or type.
     """
-    faults = [] if user_id is None else user_faults(user_id)
+    faults = [] if user_id is None else _user_faults(user_id)
     if job_type is not None and not is_job_type(job_type):
         faults.append(Fault("/job_type", "it is no name of a job type"))
     if faults:
@@ -78,8 +81,29 @@ def check_cleanup(older_than_seconds: float, statuses: Collection[JobStatus]) ->
         raise ValidationError(faults)
 
 
-def user_faults(user_id: str) -> list[Fault]:
-    """Give what is wrong with the name of a user."""
+def check_token(
+    user_id: str, scope: str, *, lifetime_seconds: float | None, label: str | None
+) -> None:
+    """Check what a token shall be.
+
+    Raises:
+        ValidationError: a member is out of its range.
+    """
+    faults = _user_faults(user_id)
+    if scope not in SCOPES:
+        faults.append(Fault("/scope", f"it is one of {', '.join(SCOPES)}"))
+    if lifetime_seconds is not None and not 0 < lifetime_seconds <= MAX_LIFETIME_SECONDS:
+        faults.append(Fault("/lifetime_seconds", f"it is over 0, at most {MAX_LIFETIME_SECONDS}"))
+    if label is not None and not (
+        len(label) <= MAX_TOKEN_LABEL_CHARACTERS and label.isprintable()
+    ):
+        rule = f"it has at most {MAX_TOKEN_LABEL_CHARACTERS} printable characters"
+        faults.append(Fault("/label", rule))
+    if faults:
+        raise ValidationError(faults)
+
+
+def _user_faults(user_id: str) -> list[Fault]:
     return [] if _is_name(user_id) else [Fault("/user_id", f"it has {NAME_RULE}")]
 
 

@@ -10,13 +10,9 @@ from cidx_jobs.engine.controls import (
     apply_limits,
     apply_pauses,
     check_cleanup,
-    user_faults,
+    check_token,
 )
-from cidx_jobs.model.errors import (
-    Fault,
-    TokenNotFoundError,
-    ValidationError,
-)
+from cidx_jobs.model.errors import TokenNotFoundError
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.queries import JobQuery
@@ -35,10 +31,6 @@ from cidx_jobs.wire.service import (
 )
 from cidx_jobs.wire.statistics import SAMPLE, make_stats
 
-SCOPES = ("read", "write", "admin")
-MAX_LABEL_CHARACTERS = 255
-MAX_LIFETIME_SECONDS = 10 * 365 * 86_400
-
 
 async def list_tokens(call: Call) -> web.Response:
     """Give all tokens, without their texts."""
@@ -51,9 +43,7 @@ async def create_token(call: Call) -> web.Response:
     """Make a token; its text is shown this once."""
     Query(call.request, ())
     body = fit(TokenBody, await read_members(call.request))
-    faults = _token_faults(body)
-    if faults:
-        raise ValidationError(faults)
+    check_token(body.user_id, body.scope, lifetime_seconds=body.lifetime_seconds, label=body.label)
     jobs = call.api.jobs
     text, token = make_token(
         UserId(body.user_id),
@@ -174,20 +164,6 @@ async def _put_in_force(
 ) -> web.Response:
     await call.manager.set_controls(pauses=change)
     return call.answer(PausesDocument.of(call.manager.pauses), status=status)
-
-
-def _token_faults(body: TokenBody) -> list[Fault]:
-    faults = user_faults(body.user_id)
-    if body.scope not in SCOPES:
-        faults.append(Fault("/scope", f"it is one of {', '.join(SCOPES)}"))
-    lifetime = body.lifetime_seconds
-    if lifetime is not None and not 0 < lifetime <= MAX_LIFETIME_SECONDS:
-        faults.append(Fault("/lifetime_seconds", f"it is over 0, at most {MAX_LIFETIME_SECONDS}"))
-    label = body.label
-    if label is not None and (len(label) > MAX_LABEL_CHARACTERS or not label.isprintable()):
-        rule = f"it has at most {MAX_LABEL_CHARACTERS} printable characters"
-        faults.append(Fault("/label", rule))
-    return faults
 
 
 def _slots(call: Call) -> SlotUseDocument:

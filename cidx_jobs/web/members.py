@@ -9,7 +9,13 @@ from typing import Any
 
 import attrs
 
-from cidx_jobs.engine.controls import MAX_AGE_SECONDS, MAX_UNITS
+from cidx_jobs.engine.controls import (
+    MAX_AGE_SECONDS,
+    MAX_LIFETIME_SECONDS,
+    MAX_TOKEN_LABEL_CHARACTERS,
+    MAX_UNITS,
+    SCOPES,
+)
 from cidx_jobs.engine.requests import (
     LABEL_KEY_PATTERN,
     MAX_ATTEMPTS,
@@ -26,8 +32,6 @@ from cidx_jobs.model.ids import (
 from cidx_jobs.model.job import MAX_PRIORITY, MIN_PRIORITY, JobStatus
 from cidx_jobs.model.limits import Limits
 from cidx_jobs.settings import Settings
-from cidx_jobs.web.admin import MAX_LABEL_CHARACTERS as MAX_TOKEN_LABEL_CHARACTERS
-from cidx_jobs.web.admin import MAX_LIFETIME_SECONDS, SCOPES
 from cidx_jobs.web.jobs import MAX_REASON_CHARACTERS
 
 _NOT_NEGATIVE = {"minimum": 0}

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -265,6 +266,28 @@ def test_the_token_comes_from_the_environment(
     cli("list")
 
     assert canned.requests[0].headers["Authorization"] == "Bearer cidxj_x"
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (("--expires-in", "nan"), "lifetime_seconds"),
+        (("--expires-in", "inf"), "lifetime_seconds"),
+        (("--expires-in", "1e12"), "lifetime_seconds"),
+        (("--label", "a\nb"), "label"),
+    ],
+)
+def test_a_token_is_refused_alike_with_and_without_a_server(
+    cli: RunCli, tmp_path: Path, more: tuple[str, str], named: str
+) -> None:
+    """Where the command opens the directory itself the same ranges hold; nothing is stored."""
+    data_dir = tmp_path / "data"
+
+    done = cli("token", "create", "alice", "--data-dir", str(data_dir), *more)
+
+    assert done.code == 1
+    assert f"/{named}: it" in done.err
+    assert not data_dir.exists()
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
