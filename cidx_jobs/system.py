@@ -28,6 +28,7 @@ from cidx_jobs.model.job import Job, Transition
 from cidx_jobs.model.queries import JobQuery, StoreIdentity
 from cidx_jobs.model.submission import OnConflict, SubmitRequest
 from cidx_jobs.model.upkeep import Finding, Recovery
+from cidx_jobs.model.values import plain_options, start_in_utc
 from cidx_jobs.observe.transitions import TransitionLog
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.command_index import make_indexer
@@ -240,11 +241,11 @@ class JobSystem:
             user_id=UserId(user_id),
             project_id=ProjectId(project_id),
             job_type=job_type,
-            options=dict(options or {}),
+            options=plain_options(options or {}),
             priority=priority,
             max_attempts=max_attempts,
             timeout_seconds=timeout_seconds,
-            start_at=start_at,
+            start_at=start_in_utc(start_at),
             hold=hold,
             on_conflict=OnConflict(on_conflict),
             labels=dict(labels or {}),
@@ -320,7 +321,11 @@ class JobSystem:
         return self._opened().idleness.find_next_due()
 
     async def events(self, job_id: str) -> AsyncIterator[Transition]:
-        """Go through the job's transitions, those that were and those to come, to its end."""
+        """Go through the job's transitions, those that were and those to come, to its end.
+
+        Raises:
+            JobNotFoundError: there is none.
+        """
         async for row in follow_transitions(self.manager, JobId(job_id)):
             yield row
 

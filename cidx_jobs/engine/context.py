@@ -6,7 +6,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
 import structlog
 
 from cidx_jobs.engine.concurrency import ConcurrencyController
@@ -15,6 +14,7 @@ from cidx_jobs.engine.runs import RunRecorder
 from cidx_jobs.interfaces import ActiveRun, ChildResult, PhaseReporter
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.job import Job, JsonObject, PhaseStatus
+from cidx_jobs.model.values import plain_json
 
 
 class ChildRunner(Protocol):
@@ -198,9 +198,9 @@ def to_json(value: Any) -> Any:
         JobFailure: it is not JSON (code VAL-002).
     """
     try:
-        return msgspec.json.decode(msgspec.json.encode(value))
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        message = f"the job's code gave something that is not JSON: {error}"
+        return plain_json(value)
+    except ValueError as error:
+        message = f"what the job's code gave: {error}"
         raise JobFailure(message, code="VAL-002") from error
 
 

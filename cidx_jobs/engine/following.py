@@ -14,7 +14,11 @@ async def follow_transitions(manager: SyncJobManager, job_id: JobId) -> AsyncIte
     """Go through the transitions that were, then those to come, until the job's end.
 
     It ends early when the server stops, and when the reader falls too far behind.
+
+    Raises:
+        JobNotFoundError: there is no such job.
     """
+    await manager.get_job(job_id)
     subscription = manager.subscribe(lambda job: job.job_id == job_id)
     try:
         last = 0

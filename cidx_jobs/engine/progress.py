@@ -20,12 +20,12 @@ from cidx_jobs.model.job import (
     ProgressDetail,
 )
 from cidx_jobs.model.phases import ALMOST_DONE, overall_progress, percent
+from cidx_jobs.model.values import plain_count, plain_text, plain_weight
 
 RATE_WINDOW_SECONDS = 10.0
 """A rate is what was done in at most this long before the last report."""
 
 _MAX_WARNINGS = 50
-_MAX_TEXT = 500
 
 
 @attrs.frozen(kw_only=True)
@@ -89,7 +89,9 @@ class ProgressTracker:
 
         Raises:
             RuntimeError: another phase is still going on.
+            TypeError, ValueError: the weight is not a number from 0 on.
         """
+        name, weight = plain_text(name), plain_weight(weight)
         if self._current is not None:
             message = f"phase {self._phases[self._current].name} has not ended"
             raise RuntimeError(message)
@@ -114,7 +116,10 @@ class ProgressTracker:
 
     def plan(self, weights: Sequence[tuple[str, float]]) -> None:
         """Show phases that are still to come, with their weights."""
-        self._phases = [PhaseState(name=name, weight=weight) for name, weight in weights]
+        self._phases = [
+            PhaseState(name=plain_text(name), weight=plain_weight(weight))
+            for name, weight in weights
+        ]
         self._changed()
 
     def leave(self, status: PhaseStatus, result: JsonObject | None) -> None:
@@ -143,14 +148,21 @@ class ProgressTracker:
         message: str | None,
         part: float | None,
     ) -> None:
-        """Take one report: of the current phase, or of the whole where there is none."""
+        """Take one report: of the current phase, or of the whole where there is none.
+
+        Raises:
+            TypeError, ValueError, OverflowError: a number is none; nothing is taken.
+        """
+        if part is None and done is not None and total is not None:
+            part = percent(done, total)
+        done, total, part = plain_count(done), plain_count(total), plain_count(part)
         self.last_sign_at = self._clock.monotonic()
         rate = self._rate(done)
         self._detail = ProgressDetail(
             done=done,
             total=total,
-            unit=unit,
-            current_item=None if current_item is None else current_item[:_MAX_TEXT],
+            unit=None if unit is None else plain_text(unit),
+            current_item=None if current_item is None else plain_text(current_item),
             rate_per_second=rate,
             eta_seconds=_eta(done, total, rate),
             progress_at=self._clock.now(),
@@ -159,11 +171,9 @@ class ProgressTracker:
             cpu_seconds=self._detail.cpu_seconds,
         )
         if message is not None:
-            self._message = message[:_MAX_TEXT]
+            self._message = plain_text(message)
         if part is not None:
-            self._set_part(int(max(0.0, min(100.0, part))))
-        elif done is not None and total is not None:
-            self._set_part(percent(done, total))
+            self._set_part(max(0, min(100, part)))
         self._changed()
 
     def wait_for(self, resource: str | None) -> None:
@@ -186,7 +196,7 @@ class ProgressTracker:
 
     def warn(self, code: str, message: str) -> None:
         """Count a warning; beyond fifty different ones only the known are counted on."""
-        key = (code, message[:_MAX_TEXT])
+        key = (plain_text(code), plain_text(message))
         if key in self._warnings or len(self._warnings) < _MAX_WARNINGS:
             self._warnings[key] = self._warnings.get(key, 0) + 1
             self._on_change(self)

@@ -21,6 +21,7 @@ from cidx_jobs.model.guidance import GUIDANCE, make_error
 from cidx_jobs.model.job import Job, JsonObject
 from cidx_jobs.model.redaction import redact
 from cidx_jobs.model.retries import RetryPolicy
+from cidx_jobs.model.values import plain_text
 
 ABANDONED_SECONDS = 10.0
 """A run that was told to stop and has not ended in this time is marked as abandoned."""
@@ -29,6 +30,7 @@ STORE_AGAIN_SECONDS = 0.5
 """How often an end that cannot be stored is tried again."""
 
 _MAX_MESSAGE = 1_000
+_MAX_RETRY_SECONDS = 3_650 * 86_400.0
 
 _log = structlog.get_logger("cidx_jobs.engine")
 
@@ -160,7 +162,9 @@ class RunningJob:
             result = await self._handle(job_type)
         except asyncio.CancelledError:
             return self._stopped(job_type)
-        except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is an end
+        except (Exception, BaseExceptionGroup, SystemExit) as error:  # noqa: BLE001
+            # A handler may raise anything, and it is an end: also a library's `sys.exit`, which
+            # would take the whole server with it. Only Ctrl-C passes.
             return self._failed(error, job_type)
         finally:
             timer.cancel()
@@ -208,7 +212,7 @@ class RunningJob:
         text = "the job's code cancelled itself"
         return self._broken("HANDLER_ERROR", text, retry_after=self._backoff(job_type))
 
-    def _failed(self, error: Exception, job_type: JobType) -> Ending:
+    def _failed(self, error: BaseException, job_type: JobType) -> Ending:
         if isinstance(error, JobFailure):
             return self._failure(error, job_type)
         if self._was_stopped:
@@ -224,24 +228,26 @@ class RunningJob:
     def _interruption(self) -> Interrupted:
         return Interrupted(self._runner.job_types[self._job.job_type].on_interrupt)
 
-    def _failure(self, error: Exception, job_type: JobType) -> Ending:
+    def _failure(self, error: BaseException, job_type: JobType) -> Ending:
         backoff = self._backoff(job_type)
         if isinstance(error, JobFailure):
             known = GUIDANCE.get(error.failure_code)
             retryable = error.retryable
             if retryable is None:
                 retryable = known.retryable if known else True
-            after = backoff if error.after is None else max(0.0, error.after)
+            # A moment that no calendar holds could not be stored.
+            after = backoff if error.after is None else min(error.after, _MAX_RETRY_SECONDS)
+            after = max(0.0, after)
             return self._broken(
                 error.failure_code, error.message, retry_after=after if retryable else None
             )
         if isinstance(error, ValidationError):
             return self._broken("VAL-001", error.message, retry_after=None)
         self._log_failure(error)
-        text = f"the job's code raised {type(error).__name__}: {error}".rstrip(": ")
+        text = f"the job's code raised {type(error).__name__}: {_told(error)}".rstrip(": ")
         return self._broken("HANDLER_ERROR", text, retry_after=backoff)
 
-    def _log_failure(self, error: Exception) -> None:
+    def _log_failure(self, error: BaseException) -> None:
         # A log that cannot be written must not keep a run from its end.
         with contextlib.suppress(Exception):
             _log.error(
@@ -253,8 +259,8 @@ class RunningJob:
 
     def _broken(self, code: str, message: str, *, retry_after: float | None) -> Broke:
         error = make_error(
-            code,
-            redact(message)[:_MAX_MESSAGE],
+            plain_text(code),
+            plain_text(redact(message), _MAX_MESSAGE),
             at=self._runner.clock.now(),
             phase=self.tracker.snapshot().phase,
             retryable=retry_after is not None,
@@ -284,6 +290,13 @@ class RunningJob:
         self.tracker.warn(
             "abandoned", "the job was told to stop and goes on; its slot is held until it ends"
         )
+
+
+def _told(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - also an error's own text is foreign code
+        return ""
 
 
 def _own_copy(job: Job) -> Job:

@@ -439,11 +439,15 @@ class JobFailure(CidxJobsError):  # noqa: N818 - it is raised by handlers and na
             code: a code of `cidx_jobs.model.guidance` or one of the job type's own.
             retryable: overrides what the code's entry says.
             after: seconds to wait before the next attempt; the back-off's choice if None.
+
+        Raises:
+            TypeError, ValueError: *after* is no number.
         """
-        super().__init__(message)
-        self.failure_code = code or self.code
+        # Often an exception that was caught: what is kept of it is its text.
+        super().__init__(str(message))
+        self.failure_code = str(code or self.code)
         self.retryable = retryable
-        self.after = after
+        self.after = None if after is None else float(after)
 
 
 class Retryable(JobFailure):

@@ -4,7 +4,7 @@ Ranges are checked where the rule lives (the engine); here stands only what has 
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from cidx_jobs.model.errors import ValidationError
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job import JobStatus
 from cidx_jobs.model.submission import OnConflict, RequestKey, SubmitRequest
+from cidx_jobs.model.values import start_in_utc
 from cidx_jobs.wire.coding import Document
 
 REPOSITORY_SYNC = "repository_sync"
@@ -152,21 +153,12 @@ def make_submit(
         priority=body.priority,
         max_attempts=body.max_attempts,
         timeout_seconds=body.timeout_seconds,
-        start_at=_in_utc(body.start_at),
+        start_at=start_in_utc(body.start_at),
         hold=body.hold,
         on_conflict=body.on_conflict,
         labels=body.labels,
         request_key=key,
     )
-
-
-def _in_utc(time: datetime | None) -> datetime | None:
-    if time is None or time.tzinfo is None:
-        return time
-    try:
-        return time.astimezone(UTC)
-    except OverflowError as error:
-        raise ValidationError.at("/start_at", "no such time in UTC") from error
 
 
 def _options(body: SubmitBody | SyncBody) -> Mapping[str, Any]:

@@ -1,0 +1,84 @@
+"""What foreign code says, made fit to be stored: it may say anything, and is to be read again."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from cidx_jobs.model.errors import ValidationError
+
+MAX_TEXT = 500
+"""Characters of a message, an item or a name that are kept."""
+
+
+def plain_json(value: Any) -> Any:
+    """Give *value* as what JSON makes of it.
+
+    Raises:
+        ValueError: it is not JSON; the text says why.
+    """
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value))
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        message = f"it is not JSON: {error}"
+        raise ValueError(message) from error
+
+
+def plain_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the options of a job as its handler would find them after a restart.
+
+    Raises:
+        ValidationError: they are not JSON.
+    """
+    try:
+        plain: Mapping[str, Any] = plain_json(dict(options))
+    except ValueError as error:
+        raise ValidationError.at("/options", str(error)) from error
+    return plain
+
+
+def plain_text(value: Any, max_characters: int = MAX_TEXT) -> str:
+    """Give *value* as text; half of a surrogate pair, which no UTF-8 holds, as a question mark.
+
+    Such text comes from file names that are none (`os.fsdecode`).
+    """
+    text = str(value)[:max_characters]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def plain_count(value: float | None) -> int | None:
+    """Give a count as a whole number.
+
+    Raises:
+        TypeError, ValueError, OverflowError: it is none.
+    """
+    return None if value is None else int(value)
+
+
+def plain_weight(value: float) -> float:
+    """Give the weight of a phase.
+
+    Raises:
+        TypeError, ValueError: it is not a number from 0 on.
+    """
+    weight = float(value)
+    if not 0 <= weight < math.inf:
+        message = f"a phase's weight is a number from 0 on, not {weight}"
+        raise ValueError(message)
+    return weight
+
+
+def start_in_utc(time: datetime | None) -> datetime | None:
+    """Give a start time in UTC; one without a time zone is left to whoever refuses it.
+
+    Raises:
+        ValidationError: UTC has no such time.
+    """
+    if time is None or time.tzinfo is None:
+        return time
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValidationError.at("/start_at", "no such time in UTC") from error
