@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,6 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
     settings = read_settings(config, **flags)
     configure_logging(settings.log_level, settings.log_format)
     loaded()
-    if settings.handlers:
-        # As `python -m` has it: modules beside the place where the server is started are found.
-        sys.path.insert(0, str(Path.cwd()))
     try:
         with asyncio.Runner(loop_factory=choose_loop()) as runner:
             runner.run(run_server(settings))

@@ -11,9 +11,9 @@ from types import ModuleType
 
 import pytest
 
-from cidx_jobs.cli.serving import choose_loop
+from cidx_jobs.cli.serving import choose_loop, serve_until_stopped
 from cidx_jobs.model.errors import SettingsError
-from cidx_jobs.settings import DataDirectory
+from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.memory import MemoryPersistence
 from cidx_jobs.web.files import ensure_admin_token, remove_server_file, write_server_file
 from cidx_jobs.web.server import bound_connections, load_job_types, raise_file_limit
@@ -47,6 +47,28 @@ def test_what_names_no_job_types_is_a_wrong_setting(place: str) -> None:
     """One clear line that names the setting."""
     with pytest.raises(SettingsError, match="handlers"):
         load_job_types(place)
+
+
+def test_the_working_directory_takes_no_installed_modules_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Job types are found in it, but only where nothing that is installed has the name."""
+    (tmp_path / "jobs_at_hand.py").write_text("TYPES = []\n", "utf-8")
+    places: list[str] = []
+
+    async def note(settings: Settings) -> None:
+        load_job_types(settings.handlers)
+        places.extend(sys.path)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    monkeypatch.setattr("cidx_jobs.cli.serving.configure_logging", lambda *_: None)
+    monkeypatch.setattr("cidx_jobs.cli.serving.run_server", note)
+
+    serve_until_stopped(None, data_dir=tmp_path / "data", handlers="jobs_at_hand:TYPES")
+
+    assert places[-1] == str(tmp_path)
+    assert places.count(str(tmp_path)) == 1
 
 
 async def test_the_admin_token_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
