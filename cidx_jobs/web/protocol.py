@@ -71,9 +71,10 @@ class ProblemHandler(RequestHandler):
     ) -> web.StreamResponse:
         """Give the answer to what never reached a route, or failed outside of all of them."""
         request_id = f"connection-{next(_numbers):x}"
-        if request.writer.output_size > 0:
-            # Half an answer has gone out: all that is left is to break off.
-            raise ConnectionError(message)
+        if request.writer.output_size > 0 or isinstance(exc, ConnectionError):
+            # Half an answer has gone out, or nobody is there to take one: all that is left is
+            # to break off.
+            raise ConnectionError(message) from exc
         error: CidxJobsError = RequestError("this is no HTTP request that can be understood")
         if status in _CLIENT_ERRORS:
             _log.debug("request_not_understood", request_id=request_id, peer=request.remote)

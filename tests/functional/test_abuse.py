@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import structlog.testing
 
 from cidx_jobs.web import protocol, requests, server
 from cidx_jobs.web.app import create_app
@@ -103,15 +104,17 @@ async def test_a_slow_body_is_waited_for_only_so_long(
 
 async def test_a_body_that_breaks_off_is_no_failure(house: House) -> None:
     """The client has gone: nothing is stored, nothing is logged as ours."""
-    async with connected(house) as ((_, writer),):
-        writer.write(head(house, 1_000) + b'{"job_type":')
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
+    with structlog.testing.capture_logs() as logs:
+        async with connected(house) as ((_, writer),):
+            writer.write(head(house, 1_000) + b'{"job_type":')
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
 
-        other = await house.ask("GET", "/api/jobs")
+            other = await house.ask("GET", "/api/jobs")
 
     assert (await other.json())["total"] == 0
+    assert [line for line in logs if line["log_level"] == "error"] == []
 
 
 async def test_a_large_body_is_refused_before_it_is_read(
