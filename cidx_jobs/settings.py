@@ -86,7 +86,11 @@ class Settings:
     )
     allowed_origins: tuple[str, ...] = other((), names, "Origins of pages that may call.")
     rate_limit_per_second: float = duration(
-        0, 0, 1_000_000, "Requests a second of one user, else of one address; 0 is off."
+        0,
+        0,
+        1_000_000,
+        "Requests of one user, else of one address; 0 is off.",
+        unit="a second",
     )
     rate_limit_burst: int = number(20, 1, 1_000_000, "Requests that may come at once.")
     jwt_key: str | None = attrs.field(
@@ -133,7 +137,9 @@ class Settings:
     max_files: int = number(200_000, 1, 100_000_000, "The most files in a repository.")
     max_file_bytes: int = number(_MIB, 1, 2**40, "Larger files are skipped with a warning.")
     index_command: tuple[str, ...] | None = other(
-        None, command, "A program in place of the built-in index."
+        None,
+        command,
+        "A program in place of the built-in index; in a variable split as a shell does.",
     )
     index_command_memory_bytes: int = number(
         8 * 1024 * _MIB, 0, 2**60, "What a process of that program may take; 0: no bound."
@@ -231,24 +237,12 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     Raises:
         SettingsError: a key is unknown or a value wrong; the text names it.
     """
-    fields = {field.name: field for field in attrs.fields(Settings)}
-    for name, value in values.items():
-        if name not in fields:
+    known = attrs.fields_dict(Settings)
+    for name in values:
+        if name not in known:
             message = f"there is no setting {name}"
             raise SettingsError(message)
-        _check_convertible(fields[name], value)
     return Settings(**values)
-
-
-def _check_convertible(field: Any, value: Any) -> None:
-    # attrs converts without naming the field; done once before, the error can name it.
-    if field.converter is None:
-        return
-    try:
-        field.converter(value)
-    except (ValueError, TypeError, AttributeError) as error:
-        message = f"{field.name}: {value!r} is not understood: {error}"
-        raise SettingsError(message) from error
 
 
 def _read_file(path: Path) -> dict[str, Any]:

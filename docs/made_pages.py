@@ -53,7 +53,7 @@ def settings_page() -> str:
         f"Each setting `name` is read from the variable `{PREFIX}NAME`, or from the TOML file",
         "that `--config` names. An unknown key is an error that names it.",
         "In variables, lists are separated by commas, maps are `k=v,k=v`, booleans are `true` or",
-        "`false`, and durations are plain seconds.",
+        "`false`, and durations are plain seconds; TOML has its own lists, tables and booleans.",
         "",
         "| name | default | range | what it is |",
         "|---|---|---|---|",
@@ -161,7 +161,7 @@ def main() -> None:
 
 
 def _default(field: Any) -> str:
-    value = field.converter(field.default) if field.converter else field.default
+    value = getattr(Settings(), field.name)
     if value is None or value in ((), {}):
         return "-"
     if isinstance(value, dict):

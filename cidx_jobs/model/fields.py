@@ -1,5 +1,6 @@
 """attrs fields for settings: each converts text, keeps a range, and says what it is about."""
 
+import math
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -75,12 +76,28 @@ def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None or value == "" else convert(value)
 
 
+def named(convert: Callable[[Any], Any]) -> Any:
+    """Give the converter of a setting: what it cannot read is an error that names the setting."""
+
+    def read(value: Any, field: Any) -> Any:
+        try:
+            return convert(value)
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            message = f"{field.name}: {value!r} is not understood: {error}"
+            raise SettingsError(message) from error
+
+    return attrs.Converter(read, takes_field=True)
+
+
 def between(low: float, high: float) -> Callable[[Any, Any, Any], None]:
     """Give a validator of a range, both ends included."""
 
     def check(_: Any, attribute: Any, value: float | None) -> None:
         if value is not None and not low <= value <= high:
-            message = f"{attribute.name} must be from {low:g} to {high:g}, not {value:g}"
+            message = (
+                f"{attribute.name} must be from {_shown(low)} to {_shown(high)}, "
+                f"not {_shown(value)}"
+            )
             raise SettingsError(message)
 
     return check
@@ -93,8 +110,8 @@ def each_between(low: float, high: float) -> Callable[[Any, Any, Any], None]:
         for name, value in values.items():
             if not name or not low <= value <= high:
                 message = (
-                    f"{attribute.name}: {name}={value:g}: there must be a name, "
-                    f"and a number from {low:g} to {high:g}"
+                    f"{attribute.name}: {name}={_shown(value)}: there must be a name, "
+                    f"and a number from {_shown(low)} to {_shown(high)}"
                 )
                 raise SettingsError(message)
 
@@ -105,7 +122,8 @@ def one_of(*choices: str) -> Callable[[Any, Any, Any], None]:
     """Give a validator of a choice."""
 
     def check(_: Any, attribute: Any, value: str | None) -> None:
-        if value is not None and value not in choices:
+        is_unset = value is None and attribute.default is None
+        if not is_unset and value not in choices:
             message = f"{attribute.name} must be one of {', '.join(choices)}, not {value!r}"
             raise SettingsError(message)
 
@@ -116,19 +134,19 @@ def number(default: int, low: int, high: int, about: str) -> Any:
     """Give a field for a whole number from *low* to *high*."""
     return attrs.field(
         default=default,
-        converter=whole,
+        converter=named(whole),
         validator=between(low, high),
-        metadata={"about": about, "range": f"{low:,} to {high:,}", "bounds": (low, high)},
+        metadata={"about": about, "range": _range(low, high), "bounds": (low, high)},
     )
 
 
-def duration(default: float, low: float, high: float, about: str) -> Any:
-    """Give a field for seconds from *low* to *high*."""
+def duration(default: float, low: float, high: float, about: str, *, unit: str = "seconds") -> Any:
+    """Give a field for seconds, or another *unit*, from *low* to *high*."""
     return attrs.field(
         default=default,
-        converter=seconds,
+        converter=named(seconds),
         validator=between(low, high),
-        metadata={"about": about, "range": f"{low:g} to {high:g} seconds"},
+        metadata={"about": about, "range": f"{_range(low, high)} {unit}"},
     )
 
 
@@ -138,9 +156,9 @@ def numbers(
     """Give a field for a map from names to numbers, each from *low* to *high*."""
     return attrs.field(
         default=default,
-        converter=map_of(convert),
+        converter=named(map_of(convert)),
         validator=each_between(low, high),
-        metadata={"about": about, "range": f"each {low:,g} to {high:,g}"},
+        metadata={"about": about, "range": f"each {_range(low, high)}"},
     )
 
 
@@ -155,4 +173,14 @@ def choice(default: str | None, choices: tuple[str, ...], about: str) -> Any:
 
 def other(default: Any, convert: Callable[[Any], Any], about: str) -> Any:
     """Give a field for anything that *convert* reads."""
-    return attrs.field(default=default, converter=convert, metadata={"about": about, "range": ""})
+    metadata = {"about": about, "range": ""}
+    return attrs.field(default=default, converter=named(convert), metadata=metadata)
+
+
+def _range(low: float, high: float) -> str:
+    return f"{_shown(low)} to {_shown(high)}"
+
+
+def _shown(number: float) -> str:
+    is_whole = math.isfinite(number) and number == int(number)
+    return f"{int(number):,}" if is_whole else f"{number:g}"

@@ -182,6 +182,23 @@ class TestSettings:
         with pytest.raises(SettingsError, match=name.lower()):
             load_settings(None, {f"CIDX_JOBS_{name}": value})
 
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("port", "x"), ("data_dir", None), ("resources", "git"), ("git_ssh", 1),
+         ("allowed_hosts", 5), ("max_files", 1.5), ("index_command", "'"), ("log_level", None)],
+    )  # fmt: skip
+    def test_a_program_hears_of_a_wrong_setting_as_the_command_line_does(
+        self, name: str, value: object
+    ) -> None:
+        """`SettingsError` with the setting's name, never a bare error of what reads it."""
+        with pytest.raises(SettingsError, match=f"^{name}"):
+            Settings(**{name: value})  # type: ignore[arg-type] # on purpose
+
+    def test_a_range_is_told_in_full(self) -> None:
+        """No number is rounded, in the limits or in what was given."""
+        with pytest.raises(SettingsError, match="from 0 to 315,360,000, not 315,360,001"):
+            Settings(project_retention_seconds=315_360_001)
+
     def test_none_is_refused_where_others_can_reach(self) -> None:
         """Without authentication a server is for its own machine only."""
         assert Settings().auth_mode == "none"
