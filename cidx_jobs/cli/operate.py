@@ -83,7 +83,7 @@ def resume(target: Target, data_dir: Path | None, config: Path | None, **about: 
 @CONFIG
 @talks
 def drain(target: Target, data_dir: Path | None, config: Path | None, *, off: bool) -> int:
-    """Refuse new jobs, and finish what is there."""
+    """Refuse new jobs, start none, and finish what runs."""
     from cidx_jobs.cli.operating import set_drain
 
     return set_drain(target, data_dir, config, is_draining=not off)

@@ -108,7 +108,7 @@ class PausesDocument(Document, frozen=True, kw_only=True):
     users: tuple[str, ...]
     job_types: tuple[str, ...]
     draining: bool
-    """New jobs are refused; what waits and runs is finished."""
+    """New jobs are refused and none is started; what runs is finished."""
 
     @classmethod
     def of(cls, pauses: Pauses) -> Self:
