@@ -175,7 +175,7 @@ class RunningJob:
         self.is_handling = False
         if self._patience is not None:
             self._patience.cancel()
-        if self._was_stopped:
+        if self.task.cancelling():
             # A cancellation that the handler's own last step asked for is still on its way; it
             # was meant for the handler, not for what stores the end.
             with contextlib.suppress(asyncio.CancelledError):

@@ -1,0 +1,223 @@
+"""The engine where two things fall into one moment, or the store refuses in the middle."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from cidx_jobs import (
+    Job,
+    JobContext,
+    JobStatus,
+    JobSystem,
+    JobType,
+    QueueFullError,
+    Retryable,
+    StaleVersionError,
+    StorageUnavailableError,
+)
+from cidx_jobs.engine.runs import Succeeded
+from cidx_jobs.interfaces import ActiveRun
+from cidx_jobs.model.job import Transition
+from cidx_jobs.model.limits import Pauses
+from cidx_jobs.model.queries import Change
+from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.testing import open_for_tests
+from tests.fakes import WAIT_SECONDS, Gate
+
+Step = Callable[[Sequence[Change]], None]
+
+
+class Scripted(MemoryPersistence):
+    """A store whose commits a test may refuse, or let nobody hear of for a while."""
+
+    def __init__(self) -> None:
+        """Do as any store at first."""
+        super().__init__()
+        self.before: Step = lambda _: None
+        """Called with the changes before they are stored; what it raises refuses them."""
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        """While it is not set, a start is stored and its caller does not learn of it."""
+        self.has_stored = asyncio.Event()
+        """Set once a start is stored."""
+
+    async def save_changes(self, changes: Sequence[Change], **more: Any) -> Sequence[Transition]:
+        """Store the changes, as the test wants it."""
+        self.before(changes)
+        rows = await super().save_changes(changes, **more)
+        if rows[0].event == "start":
+            self.has_stored.set()
+            await self.may_answer.wait()
+        return rows
+
+
+@asynccontextmanager
+async def opened(
+    *job_types: JobType, **settings: Any
+) -> AsyncIterator[tuple[JobSystem, Scripted]]:
+    """Open a system over such a store."""
+    store = Scripted()
+    async with open_for_tests(job_types, persistence=store, **settings) as jobs:
+        yield jobs, store
+
+
+async def submit(jobs: JobSystem, project: str = "p", **request: Any) -> Job:
+    """Submit a gated job."""
+    return await jobs.submit("u", project, job_type="gated", **request)
+
+
+async def ended(jobs: JobSystem, job: Job) -> Job:
+    """Wait for the job's end."""
+    return await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+
+async def test_whoever_follows_moves_up_with_the_end_before_it() -> None:
+    """In the same transaction: when the end is known, the follower waits for a slot already."""
+    gate = Gate(exclusive=True)
+    async with opened(gate.job_type) as (jobs, _):
+        head = await submit(jobs)
+        await gate.arrived(1)
+        follower = await submit(jobs)
+        waiting = asyncio.create_task(jobs.wait(head.job_id))
+        await asyncio.sleep(0)
+        await jobs.cancel(head.job_id)
+        await waiting
+        now = await jobs.get(follower.job_id)
+
+    assert follower.status is JobStatus.CREATED
+    assert now.status is not JobStatus.CREATED
+
+
+async def test_a_cancel_between_a_start_and_its_task_keeps_the_handler_from_running() -> None:
+    """The start is stored and the cancel too, before there is a task that could be told."""
+    gate = Gate()
+    async with opened(gate.job_type) as (jobs, store):
+        store.may_answer.clear()
+        job = await submit(jobs)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await store.has_stored.wait()
+        told = await jobs.cancel(job.job_id)
+        store.may_answer.set()
+        over = await ended(jobs, job)
+
+    assert (told.status, over.status) == (JobStatus.RUNNING, JobStatus.CANCELLED)
+    assert gate.contexts == []
+
+
+async def test_starts_before_one_that_cannot_be_stored_do_run() -> None:
+    """The batch is refused as stale, then of its starts the second: no run is lost."""
+    refusals: list[Exception | None] = []
+
+    def refuse(changes: Sequence[Change]) -> None:
+        if changes[0].transitions[0].event == "start" and refusals:
+            refusal = refusals.pop(0)
+            if refusal is not None:
+                raise refusal
+
+    gate = Gate()
+    gate.open()
+    async with opened(gate.job_type) as (jobs, store):
+        store.before = refuse
+        await jobs.manager.set_controls(pauses=Pauses(everything=True))
+        submitted = [await submit(jobs) for _ in range(3)]
+        stale = StaleVersionError(submitted[0].job_id, 2)
+        refusals += [stale, None, StorageUnavailableError()]
+        await jobs.manager.set_controls(pauses=Pauses())
+        over = [await ended(jobs, job) for job in submitted]
+
+    assert refusals == []
+    assert [job.status for job in over] == [JobStatus.COMPLETED] * 3
+
+
+async def test_the_end_of_an_older_run_ends_nothing() -> None:
+    """A run is named by its number: that of another one leaves the job as it is."""
+    gate = Gate()
+    async with opened(gate.job_type) as (jobs, _):
+        job = await submit(jobs)
+        await gate.arrived(1)
+        older = ActiveRun(job.job_id, gate.contexts[0].job.run - 1)
+
+        refused = await jobs.manager._recorder.end(older, Succeeded({}), None, 0.0)
+
+        assert refused is None
+        assert (await jobs.get(job.job_id)).status is JobStatus.RUNNING
+
+
+@pytest.mark.parametrize("way", ["hurried", "by itself"])
+async def test_a_cancellation_in_the_last_step_does_not_reach_the_end(
+    monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """The handler has returned, and its result is stored, also where that takes a second try."""
+    systems: list[JobSystem] = []
+    refusals = [StorageUnavailableError()]
+
+    async def return_at_once(_: JobContext) -> dict[str, object]:
+        if way == "hurried":
+            systems[0].hurry()
+        else:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+        return {"done": True}
+
+    def refuse_end(changes: Sequence[Change]) -> None:
+        if changes[0].job.done and refusals:
+            raise refusals.pop()
+
+    monkeypatch.setattr("cidx_jobs.engine.runner.STORE_AGAIN_SECONDS", 0.01)
+    async with opened(JobType("hasty", return_at_once)) as (jobs, store):
+        systems.append(jobs)
+        store.before = refuse_end
+        over = await ended(jobs, await jobs.submit("u", "p", job_type="hasty"))
+
+    assert refusals == []
+    assert over.result == {"done": True}
+
+
+async def test_many_users_at_once_do_not_overfill_the_queue() -> None:
+    """What is being stored counts already, for all users together as for each."""
+    gate = Gate()
+    async with opened(gate.job_type, max_queued_total=3) as (jobs, _):
+        submits = [jobs.submit(f"u{n}", "p", job_type="gated", hold=True) for n in range(10)]
+        answers = await asyncio.gather(*submits, return_exceptions=True)
+        stored = await jobs.list()
+
+    assert sum(isinstance(answer, QueueFullError) for answer in answers) == 7
+    assert len(stored) == 3
+
+
+async def test_a_request_does_not_join_what_has_run_before() -> None:
+    """One run starts after the last request: what is to be tried again began before it."""
+
+    async def fail(_: JobContext) -> None:
+        raise Retryable(after=3_600.0)
+
+    async with opened(JobType("once", fail, exclusive=True)) as (jobs, _):
+        first = await jobs.submit("u", "p", job_type="once")
+        again = await jobs.manager.wait(
+            first.job_id, lambda job: job.retry_at is not None, WAIT_SECONDS
+        )
+        second = await jobs.submit("u", "p", job_type="once")
+
+    assert again.status is JobStatus.QUEUED
+    assert second.job_id != first.job_id
+    assert second.status is JobStatus.CREATED
+
+
+async def test_a_run_that_was_broken_off_says_nothing_of_how_long_jobs_take() -> None:
+    """Only runs that completed are typical of their kind."""
+    gate = Gate()
+    async with opened(gate.job_type, max_running_total=1) as (jobs, _):
+        broken_off = await submit(jobs)
+        await gate.arrived(1)
+        await jobs.cancel(broken_off.job_id)
+        await ended(jobs, broken_off)
+        await submit(jobs)
+        await gate.arrived(2)
+        place = jobs.manager.queue_status(await submit(jobs))
+
+    assert place is not None
+    assert place.estimated_wait_seconds is None
