@@ -844,3 +844,13 @@ async def test_stats_count_what_is_stored(jobs: JobStore) -> None:
     await jobs.delete_expired_jobs(NOON + timedelta(days=1), frozenset(JobStatus), 10)
 
     assert (await jobs.collect_stats()).by_status == {"queued": 2}
+
+
+async def test_a_refused_change_is_not_counted(jobs: JobStore) -> None:
+    """Also where the end of a job stood before what was refused in the same transaction."""
+    running = await store_running(jobs)
+    with pytest.raises(StaleVersionError):
+        await jobs.save_changes([completed(running), started(submitted().job)])
+    await store_completed(jobs, project_id="b")
+
+    assert (await jobs.collect_stats()).by_status == {"running": 1, "completed": 1}

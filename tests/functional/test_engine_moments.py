@@ -22,7 +22,7 @@ from cidx_jobs.engine.runs import Succeeded
 from cidx_jobs.interfaces import ActiveRun
 from cidx_jobs.model.job import Transition
 from cidx_jobs.model.limits import Pauses
-from cidx_jobs.model.queries import Change
+from cidx_jobs.model.queries import Change, EventQuery
 from cidx_jobs.store.memory import MemoryPersistence
 from cidx_jobs.testing import open_for_tests
 from tests.fakes import WAIT_SECONDS, Gate
@@ -43,11 +43,23 @@ class Scripted(MemoryPersistence):
         """While it is not set, a start is stored and its caller does not learn of it."""
         self.has_stored = asyncio.Event()
         """Set once a start is stored."""
+        self.may_tell = asyncio.Event()
+        self.may_tell.set()
+        """While it is not set, what is stored does not come into memory."""
 
-    async def save_changes(self, changes: Sequence[Change], **more: Any) -> Sequence[Transition]:
+    async def save_changes(
+        self,
+        changes: Sequence[Change],
+        *,
+        on_commit: Callable[[Sequence[Transition]], None] | None = None,
+        **more: Any,
+    ) -> Sequence[Transition]:
         """Store the changes, as the test wants it."""
         self.before(changes)
         rows = await super().save_changes(changes, **more)
+        await self.may_tell.wait()
+        if on_commit is not None:
+            on_commit(rows)
         if rows[0].event == "start":
             self.has_stored.set()
             await self.may_answer.wait()
@@ -146,6 +158,19 @@ async def test_the_end_of_an_older_run_ends_nothing() -> None:
         assert (await jobs.get(job.job_id)).status is JobStatus.RUNNING
 
 
+async def test_a_run_that_is_not_the_one_at_work_is_lost() -> None:
+    """Of a job that is held here by another run than its row says, that run will never end."""
+    gate = Gate()
+    async with opened(gate.job_type) as (jobs, _):
+        await submit(jobs)
+        await gate.arrived(1)
+        held = gate.contexts[0].job
+        newer = held.changed({"run": held.run + 1})
+
+        assert jobs._opened()._executor.lost([held]) == []
+        assert jobs._opened()._executor.lost([newer]) == [ActiveRun(held.job_id, newer.run)]
+
+
 @pytest.mark.parametrize("way", ["hurried", "by itself"])
 async def test_a_cancellation_in_the_last_step_does_not_reach_the_end(
     monkeypatch: pytest.MonkeyPatch, way: str
@@ -221,3 +246,58 @@ async def test_a_run_that_was_broken_off_says_nothing_of_how_long_jobs_take() ->
 
     assert place is not None
     assert place.estimated_wait_seconds is None
+
+
+async def test_a_list_is_never_ahead_of_the_next_read() -> None:
+    """What the store shows before memory has it is told once memory has it, too."""
+    gate = Gate()
+    async with opened(gate.job_type) as (jobs, store):
+        job = await submit(jobs, hold=True)
+        store.may_tell.clear()
+        revising = asyncio.create_task(jobs.manager.revise_job(job.job_id, priority=7))
+        await asyncio.sleep(0)
+        listing = asyncio.create_task(jobs.list("u"))
+        reading = asyncio.create_task(jobs.manager.query_events(EventQuery(job_id=job.job_id)))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        are_early = listing.done(), reading.done()
+        store.may_tell.set()
+        (listed,), rows = await listing, await reading
+        now = await jobs.get(job.job_id)
+        await revising
+
+    assert are_early == (False, False)
+    assert listed.priority == 7
+    assert now.version == listed.version == rows[-1].version
+
+
+async def test_a_reader_that_falls_too_far_behind_is_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It gets what was in line for it, and then the end: nobody's line grows for ever."""
+    monkeypatch.setattr("cidx_jobs.engine.notifier.STREAM_BUFFER", 3)
+    gate = Gate()
+    async with opened(gate.job_type) as (jobs, _):
+        slow = jobs.manager.subscribe(lambda _: True)
+        job = await submit(jobs, hold=True)
+        for priority in range(5):
+            await jobs.manager.revise_job(job.job_id, priority=priority)
+        seen = [notice.job.version async for notice in slow]
+
+    assert seen == [1, 2, 3]
+    assert slow.was_dropped
+
+
+async def test_nothing_is_kept_of_the_place_of_a_job_that_is_over() -> None:
+    """A tag is remembered while its job waits, and not for ever."""
+    gate = Gate()
+    async with opened(gate.job_type) as (jobs, _):
+        room = jobs.manager._waiting_room
+        job = await submit(jobs, hold=True)
+        jobs.manager.tag(job)
+        room._forget_finished()
+        while_it_waits = len(room._seen)
+        await jobs.cancel(job.job_id)
+        room._forget_finished()
+
+        assert (while_it_waits, len(room._seen)) == (1, 0)

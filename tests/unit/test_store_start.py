@@ -21,6 +21,7 @@ from cidx_jobs.model.errors import (
     SchemaTooNewError,
     StartRefusedError,
 )
+from cidx_jobs.model.limits import Pauses
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.migrations import (
     Migration,
@@ -387,6 +388,12 @@ def garble_schema(path: Path) -> None:
     path.write_bytes(content[:100] + b"\xff" * 200 + content[300:])
 
 
+def garble_free_list(path: Path) -> None:
+    """Let the header speak of free pages that there are not: who writes would look for them."""
+    content = path.read_bytes()
+    path.write_bytes(content[:36] + b"\x00\x00\x00\x07" + content[40:])
+
+
 def empty(path: Path) -> None:
     """Take everything away."""
     path.write_bytes(b"")
@@ -402,6 +409,7 @@ DAMAGES = [
     cut_last_page,
     garble_start,
     garble_page_size,
+    garble_free_list,
     garble_schema,
     empty,
     remove,
@@ -463,6 +471,21 @@ async def test_an_older_copy_is_refused(directory: DataDirectory) -> None:
     directory.database.write_bytes(old)
 
     await assert_refused(directory, DatabaseDamagedError, "rolled back")
+
+
+async def test_an_older_copy_with_the_whole_log_is_refused(directory: DataDirectory) -> None:
+    """What it lacks are transactions without a row in the log, as those of progress are."""
+    store = persistence(directory)
+    await store.open()
+    await store.save_changes([submitted()])
+    await store.close()
+    older = directory.database.read_bytes()
+    await store.open()
+    await store.save_controls(None, Pauses(draining=True))
+    await store.close()
+    directory.database.write_bytes(older)
+
+    await assert_refused(directory, DatabaseDamagedError, "transaction")
 
 
 async def test_a_garbled_mark_is_refused(directory: DataDirectory) -> None:

@@ -507,6 +507,18 @@ async def test_a_full_disk_fails_the_whole_batch_and_is_said_once(
     assert [line["event"] for line in logs] == ["storage_failed", "storage_recovered"]
 
 
+async def test_a_connection_that_met_an_error_is_not_used_again(
+    opened: Writer, disk: Disk
+) -> None:
+    """Nobody knows in what state it is: the next batch has a new one."""
+    disk.fault = once("BEGIN IMMEDIATE")
+    with pytest.raises(StorageUnavailableError):
+        await opened.write(note("a"))
+
+    assert await opened.write(note("a")) == 1
+    assert disk.connections == 2
+
+
 async def test_a_write_that_fits_on_a_full_disk_ends_no_alarm(opened: Writer, disk: Disk) -> None:
     """A disk that is full for all but the smallest writes is one episode, told once."""
     with structlog.testing.capture_logs() as logs:
