@@ -11,6 +11,7 @@ from typing import Any, Self
 import attrs
 
 from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.engine.closing import finish
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.engine import Engine
 from cidx_jobs.engine.following import follow_transitions
@@ -101,7 +102,7 @@ class JobSystem:
             StartRefusedError: the data directory cannot be served.
             RuntimeError: it is open already.
         """
-        if self._engine is not None or self._is_opening:
+        if (self._engine or self._closing) is not None or self._is_opening:
             message = "the job system is open already"
             raise RuntimeError(message)
         self._loop = asyncio.get_running_loop()
@@ -142,19 +143,19 @@ class JobSystem:
     async def close(self) -> None:
         """Stop the jobs within the grace time, then the store; closing twice is fine.
 
-        Jobs that are interrupted are queued again with their attempt given back.
+        Jobs that are interrupted are queued again with their attempt given back. Who is
+        cancelled here has the grace time cut short, and is cancelled once it is closed.
         """
         engine, self._engine = self._engine, None
         if engine is None:
             return
         self._closing = engine
         self._is_stopping = True
+        stop = engine.stop(self.settings.shutdown_grace_seconds)
         try:
-            await engine.stop(self.settings.shutdown_grace_seconds)
+            await finish(stop, [self.indexer.close, self.persistence.close], engine.hurry)
         finally:
             self._closing = None
-            await self.indexer.close()
-            await self.persistence.close()
 
     def hurry(self) -> None:
         """Let a close that is under way wait for no job any longer."""

@@ -19,7 +19,7 @@ from cidx_jobs import (
     StartRefusedError,
     StorageUnavailableError,
 )
-from cidx_jobs.model.job import Transition
+from cidx_jobs.model.job import Outcome, Transition
 from cidx_jobs.testing import Gate, MemoryPersistence, run_until_idle
 from tests.fakes import WAIT_SECONDS
 from tests.leftovers import nothing_left_behind
@@ -146,6 +146,51 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_behind(tmp_path: Path
             await jobs.close()
 
         assert not jobs.is_open
+
+
+async def test_a_close_that_is_cancelled_is_a_close_all_the_same(tmp_path: Path) -> None:
+    """No run goes on without a store: the grace time is cut short, and each is given back."""
+    gate = Gate()
+    settings = Settings(data_dir=tmp_path / "data", shutdown_grace_seconds=3_600)
+    for steps in range(1, 20, 6):
+        jobs = JobSystem(settings, [gate.job_type])
+        with nothing_left_behind():
+            await jobs.__aenter__()
+            job = await jobs.submit("alice", "p", job_type="gated")
+            await jobs.wait(job.job_id, until="change", timeout=WAIT_SECONDS)
+            closing = asyncio.create_task(jobs.close(), name="closing")
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+
+    async with make_jobs(tmp_path) as again:
+        found = await again.list("alice")
+
+    assert again.recovery.interrupted == 0
+    assert {each.attempts[-1].outcome for each in found} == {Outcome.INTERRUPTED}
+
+
+async def test_it_is_opened_again_only_once_it_is_closed(tmp_path: Path) -> None:
+    """A system whose runs still end is not opened over them."""
+    gate = Gate()
+    settings = Settings(data_dir=tmp_path / "data", shutdown_grace_seconds=WAIT_SECONDS)
+    jobs = JobSystem(settings, [gate.job_type])
+    async with jobs:
+        await jobs.submit("alice", "p", job_type="gated")
+        await gate.arrived()
+        closing = asyncio.create_task(jobs.close(), name="closing")
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="open already"):
+            await jobs.__aenter__()
+        gate.open()
+        await closing
+
+    async with jobs:
+        [job] = await jobs.list("alice")
+
+    assert job.status is JobStatus.COMPLETED
 
 
 def test_types_may_come_from_an_iterator(tmp_path: Path) -> None:
