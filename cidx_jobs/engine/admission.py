@@ -10,7 +10,7 @@ import attrs
 
 from cidx_jobs.engine.board import Board
 from cidx_jobs.engine.ledger import JobLedger
-from cidx_jobs.engine.requests import check_request, highest_priority
+from cidx_jobs.engine.requests import MAX_LABELS, check_request, highest_priority
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import (
@@ -20,6 +20,7 @@ from cidx_jobs.model.errors import (
     QueueFullError,
     StaleVersionError,
     UserQueueFullError,
+    ValidationError,
 )
 from cidx_jobs.model.events import Cancel, Enqueue, Event, RequestCancel, Revise, Submit
 from cidx_jobs.model.guidance import make_error
@@ -155,11 +156,15 @@ class Admission:
     def _join(self, job: Job, request: SubmitRequest) -> Change:
         """Give the change by which a waiting job serves the request, too (api.md 1.3)."""
         priority = max(job.priority, self._priority(request))
+        labels = {**job.labels, **request.labels}
+        if len(labels) > MAX_LABELS:
+            message = f"at most {MAX_LABELS} labels, those of the job that it joins among them"
+            raise ValidationError.at("/labels", message)
         needs_key = job.status is JobStatus.QUEUED and priority != job.priority
         events: list[Event] = [
             Revise(
                 priority=priority,
-                labels={**job.labels, **request.labels},
+                labels=labels,
                 options=_merged_options(job.options, request.options),
                 key=self._board.make_key(job, priority) if needs_key else None,
                 release=True,

@@ -51,6 +51,20 @@ async def test_a_second_sync_joins_the_first(house: House) -> None:
     assert (answer.status, (await answer.json())["job_id"]) == (200, first["job_id"])
 
 
+async def test_a_joined_job_takes_no_more_labels_than_any(house: House) -> None:
+    """32 with those that it has: 422 for who would bring one more, and nothing is changed."""
+    labels = {f"l{number}": "" for number in range(32)}
+    body = {"project_id": "p", "repository_url": REPOSITORY, "hold": True, "labels": labels}
+    first = await (await house.ask("POST", "/api/sync", json=body)).json()
+
+    answer = await house.ask("POST", "/api/sync", json=body | {"labels": {"l32": ""}})
+
+    problem = problem_of(answer, await answer.json())
+    after = await house.jobs.get(first["job_id"])
+    assert (answer.status, problem["errors"][0]["pointer"]) == (422, "/labels")
+    assert (after.version, after.labels) == (1, labels)
+
+
 async def test_a_refused_conflict_names_the_active_job(house: House) -> None:
     """409 with the id of what is in the way."""
     body = {"project_id": "p", "repository_url": REPOSITORY, "hold": True}
