@@ -51,6 +51,22 @@ async def test_who_has_the_key_is_known(door: Door) -> None:
     assert found[0].scopes <= {"read", "write", "admin"}
 
 
+async def test_the_last_use_of_a_token_does_not_bring_it_back() -> None:
+    """It was just used, and is revoked before the time of that is stored."""
+    store, clock = MemoryPersistence(), FakeClock()
+    await store.open()
+    text, token = make_token(UserId("alice"), "write", now=clock.now())
+    await store.save_token(token)
+    authenticator = TokenAuthenticator(store, clock)
+
+    found = await authenticator.authenticate(shown({"Authorization": f"Bearer {text}"}))
+    await authenticator.revoke(token.token_id)
+    await authenticator.close()
+
+    assert found is not None
+    assert await store.list_tokens() == ()
+
+
 @pytest.mark.parametrize("peer", ["192.0.2.1", "::1", None])
 async def test_where_a_request_comes_from_is_no_key(door: Door, peer: str | None) -> None:
     """Without what opens it nobody comes in, unless all do."""

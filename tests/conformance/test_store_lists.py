@@ -123,15 +123,18 @@ async def test_pages_by_cursor_hold_each_job_once(
     assert all(page.total == len(wanted) for page in found)
 
 
+@pytest.mark.parametrize("limit", [2, 7])
 @pytest.mark.parametrize("filters", FILTERS[:8])
-async def test_pages_by_offset_hold_each_job_once(jobs: JobStore, filters: dict[str, Any]) -> None:
+async def test_pages_by_offset_hold_each_job_once(
+    jobs: JobStore, filters: dict[str, Any], limit: int
+) -> None:
     """An offset counts the jobs before the page; one behind the end gives an empty page."""
     stored = await fill(jobs)
     wanted = expected(stored, JobQuery(**filters))
 
     found = [
-        await jobs.query_jobs(JobQuery(**filters, limit=7, offset=offset))
-        for offset in range(0, len(stored) + 7, 7)
+        await jobs.query_jobs(JobQuery(**filters, limit=limit, offset=offset))
+        for offset in range(0, len(stored) + limit, limit)
     ]
 
     assert [job for page in found for job in page.jobs] == wanted
