@@ -45,13 +45,7 @@ _OTHER_OPERATIONS: Mapping[str, Operation] = {
             ),
             Reply(status=204, about="The job is done, and its stream has nothing after the id."),
         ),
-        errors=(
-            "job_not_found",
-            "invalid_cursor",
-            "history_expired",
-            "not_acceptable",
-            "too_many_streams",
-        ),
+        errors=("job_not_found", "invalid_cursor", "not_acceptable", "too_many_streams"),
     ),
     "GET /events": Operation(
         name="listEvents",

@@ -287,6 +287,21 @@ async def test_a_page_of_the_log_that_was_deleted_is_gone(house: House) -> None:
     assert problem["oldest_seq"] > 1
 
 
+async def test_a_jobs_own_log_is_whole_whatever_is_deleted_beside_it(house: House) -> None:
+    """The next page comes, though rows of other jobs between the two are gone."""
+    job = await house.submit(hold=True)
+    await house.submit_ended()
+    path = f"/api/jobs/{job['job_id']}/events?limit=1"
+    await house.ask("PATCH", f"/api/jobs/{job['job_id']}", json={"priority": 1})
+    page = await (await house.ask("GET", path)).json()
+    now = house.jobs.clock.now() + timedelta(seconds=1)
+    await house.jobs.persistence.delete_expired_jobs(now, frozenset({JobStatus.COMPLETED}), 10)
+
+    answer = await house.ask("GET", f"{path}&cursor={page['next_cursor']}")
+
+    assert [row["version"] for row in (await answer.json())["events"]] == [2]
+
+
 @pytest.mark.parametrize(
     ("accept", "status"),
     [
