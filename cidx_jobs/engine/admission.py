@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -26,12 +26,9 @@ from cidx_jobs.model.events import Cancel, Enqueue, Event, RequestCancel, Revise
 from cidx_jobs.model.guidance import make_error
 from cidx_jobs.model.ids import JobId, UserId, make_job_id
 from cidx_jobs.model.job import Job, JobStatus, JsonObject, Place
-from cidx_jobs.model.queries import Change, IdempotencyRecord, Project
+from cidx_jobs.model.queries import KEY_LIFETIME, Change, IdempotencyRecord, Project
 from cidx_jobs.model.submission import OnConflict, Submission, SubmitRequest
 from cidx_jobs.settings import Settings
-
-IDEMPOTENCY_SECONDS = 86_400.0
-"""How long a key is kept (api.md 1.3)."""
 
 
 class Admission:
@@ -60,7 +57,7 @@ class Admission:
         key = request.request_key
         if key is None:
             return None
-        not_before = self._board.clock.now() - timedelta(seconds=IDEMPOTENCY_SECONDS)
+        not_before = self._board.clock.now() - KEY_LIFETIME
         record = await self._store.find_idempotency_record(request.user_id, key.key, not_before)
         if record is None:
             return None

@@ -1,6 +1,6 @@
 """What may be asked of a store, and the values that its answers are made of."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
@@ -8,6 +8,9 @@ import attrs
 from cidx_jobs.model.evolving import hasten
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job import Job, JobStatus, JsonObject, Transition
+
+KEY_LIFETIME = timedelta(hours=24)
+"""How long an idempotency key is kept, if its job is (api.md 1.3)."""
 
 
 @attrs.frozen(kw_only=True)

@@ -5,7 +5,7 @@ Closing it keeps what it holds, so that opening it again is a restart of the ser
 
 import uuid
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -20,6 +20,7 @@ from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job import Job, JobStatus, Transition
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.queries import (
+    KEY_LIFETIME,
     Change,
     Checkpoint,
     EventQuery,
@@ -40,8 +41,6 @@ from cidx_jobs.store.memory_queries import (
     page_of,
 )
 from cidx_jobs.store.memory_table import JobTable
-
-IDEMPOTENCY_LIFETIME = timedelta(hours=24)
 
 
 class MemoryPersistence:
@@ -299,7 +298,7 @@ class MemoryPersistence:
         known = self._keys.get((record.user_id, record.key))
         if known is None or known.job_id not in self._table.jobs:
             return
-        if known.created_at >= record.created_at - IDEMPOTENCY_LIFETIME:
+        if known.created_at >= record.created_at - KEY_LIFETIME:
             raise IdempotencyKeyReusedError
 
     def _report(self, job: Job) -> None:

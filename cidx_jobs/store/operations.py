@@ -7,6 +7,7 @@ did (see `cidx_jobs.store.transaction`).
 import functools
 import sqlite3
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from cidx_jobs.model.errors import (
@@ -17,7 +18,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import Job, JobStatus, Transition
-from cidx_jobs.model.queries import Change, RunGuard
+from cidx_jobs.model.queries import KEY_LIFETIME, Change, RunGuard
 from cidx_jobs.store.rows import (
     PROGRESS,
     Row,
@@ -30,8 +31,7 @@ from cidx_jobs.store.rows import (
 )
 from cidx_jobs.store.transaction import Transaction
 
-IDEMPOTENCY_MICROSECONDS = 24 * 3_600 * 1_000_000
-"""How long a key is kept, if its job is."""
+_KEY_MICROSECONDS = KEY_LIFETIME // timedelta(microseconds=1)
 
 _UPDATE_PROGRESS = (
     f"UPDATE jobs SET {', '.join(f'{name} = {parameter(name)}' for name in columns(PROGRESS))} "  # noqa: S608
@@ -229,7 +229,7 @@ def _refusal(change: Change, error: sqlite3.IntegrityError) -> Exception:
 
 def _save_key(transaction: Transaction, key: Row) -> None:
     created_at = key[-1]
-    transaction.execute(_SAVE_KEY, (*key, created_at - IDEMPOTENCY_MICROSECONDS))
+    transaction.execute(_SAVE_KEY, (*key, created_at - _KEY_MICROSECONDS))
     if transaction.cursor.rowcount != 1:
         raise IdempotencyKeyReusedError
 

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job import Job, JobStatus, Transition
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.queries import (
+    KEY_LIFETIME,
     Change,
     Checkpoint,
     EventQuery,
@@ -39,9 +40,6 @@ from cidx_jobs.store.records import (
 from cidx_jobs.store.rows import to_microseconds
 from cidx_jobs.store.session import Session, open_session
 from cidx_jobs.store.transaction import Operation
-
-KEY_LIFETIME = timedelta(hours=24)
-"""How long an idempotency key is kept."""
 
 T = TypeVar("T")
 
