@@ -258,6 +258,7 @@ async def test_the_last_use_of_a_token_is_kept_and_does_not_bring_it_back(house:
         ("https://evil.example", False),
         ("null", False),
         ("http://{host}.evil.example", False),
+        ("http://evil{host}", False),
         ("ftp://{host}", False),
         ("http://localhost:1", False),
         ("", False),
