@@ -110,9 +110,9 @@ class InvalidParameterError(RequestError):
 
     code = "invalid_parameter"
 
-    def __init__(self, parameter: str, message: str) -> None:
-        """Name the parameter and what is wrong with it."""
-        super().__init__(f"{parameter}: {message}", parameter=parameter)
+    def __init__(self, parameter: str, message: str, **members: Any) -> None:
+        """Name the parameter and what is wrong with it; *members* are what *message* names."""
+        super().__init__(f"{parameter}: {message}", parameter=parameter, **members)
 
 
 class InvalidCursorError(InvalidParameterError):
@@ -264,7 +264,7 @@ class AdminRequiredError(ForbiddenError):
 
     def __init__(self) -> None:
         """Build the one text there is."""
-        super().__init__("this needs a token with the scope admin")
+        super().__init__("this needs a token with the scope admin", scope="admin")
 
 
 class ExtraMissingError(RequestError):

@@ -102,7 +102,8 @@ def _read_statuses(texts: list[str]) -> frozenset[JobStatus] | None:
     names = [name.strip() for text in texts for name in text.split(",")]
     wrong = [name for name in names if name not in _STATUSES]
     if wrong:
-        raise InvalidParameterError("status", f"it must be of {', '.join(_STATUSES)}")
+        message = f"it must be of {', '.join(_STATUSES)}"
+        raise InvalidParameterError("status", message, choices=list(_STATUSES))
     return frozenset().union(*(_STATUSES[name] for name in names)) if names else None
 
 

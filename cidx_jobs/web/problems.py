@@ -126,7 +126,7 @@ class UnsupportedMediaTypeError(RequestError):
 
     def __init__(self, what: str) -> None:
         """Say what it is instead."""
-        super().__init__(f"the body must be application/json in UTF-8, not {what}")
+        super().__init__(f"the body must be application/json in UTF-8, not {what}", received=what)
 
 
 class TooManyStreamsError(UnavailableError):

@@ -59,7 +59,8 @@ async def search(call: Call) -> web.Response:
     limit = parameters.whole("limit", 1, MAX_LIMIT) or DEFAULT_LIMIT
     path = parameters.text("path")
     if path is not None and len(path) > MAX_PATH_CHARACTERS:
-        raise InvalidParameterError("path", f"at most {MAX_PATH_CHARACTERS} characters")
+        message = f"at most {MAX_PATH_CHARACTERS} characters"
+        raise InvalidParameterError("path", message, limit=MAX_PATH_CHARACTERS)
     if len(text) > MAX_CHARACTERS:
         raise ValidationError.at("/q", f"it has at most {MAX_CHARACTERS} characters")
     project = await _load_project(call)

@@ -20,7 +20,9 @@ from cidx_jobs.wire.reading import MalformedBodyError
 _SAMPLES: tuple[CidxJobsError, ...] = (
     errors.RequestError("this is no HTTP request that can be understood"),
     MalformedBodyError("the body is not JSON: Expecting value (character 0)", character=0),
-    errors.InvalidParameterError("limit", "it must be a whole number from 1 to 200"),
+    errors.InvalidParameterError(
+        "limit", "it must be a whole number from 1 to 200", minimum=1, maximum=200
+    ),
     errors.InvalidCursorError(),
     errors.AuthenticationRequiredError(),
     errors.ForbiddenError("this needs a token with the scope write", scope="write"),

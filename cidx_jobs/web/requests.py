@@ -101,7 +101,8 @@ class Query:
         if text is None:
             return None
         if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
-            raise InvalidParameterError(name, f"it must be a whole number from {low} to {high}")
+            message = f"it must be a whole number from {low} to {high}"
+            raise InvalidParameterError(name, message, minimum=low, maximum=high)
         return int(text)
 
     def choice(self, name: str, choices: Mapping[str, T]) -> T | None:
@@ -114,7 +115,8 @@ class Query:
         if text is None:
             return None
         if text not in choices:
-            raise InvalidParameterError(name, f"it must be one of {', '.join(choices)}")
+            message = f"it must be one of {', '.join(choices)}"
+            raise InvalidParameterError(name, message, choices=list(choices))
         return choices[text]
 
     def checked(self, name: str, is_valid: Callable[[str], bool], rule: str) -> str | None:

@@ -121,7 +121,7 @@ def _real(text: str) -> float:
 
 def _refuse(text: str) -> NoReturn:
     message = f"the body has a number that JSON has not: {text}"
-    raise MalformedBodyError(message)
+    raise MalformedBodyError(message, number=text)
 
 
 _decoder = json.JSONDecoder(

@@ -14,11 +14,13 @@ from yarl import URL
 from cidx_jobs.model import errors
 from cidx_jobs.model.errors import CidxJobsError
 from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job import JobStatus
 from cidx_jobs.web import problems
 from cidx_jobs.web.problems import STATUSES, make_problem
 from cidx_jobs.web.routes import list_routes
 from tests.functional.web import NO_JOB, SECURITY_HEADERS, AioClient, House, open_house, problem_of
 
+JSON = {"Content-Type": "application/json"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND")
 ROUTES = list_routes("/api", is_own=True)
 PATHS = sorted({path for path, _ in ROUTES})
@@ -94,11 +96,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "none": {},
     "empty object": {"json": {}},
     "array": {"json": [1]},
-    "no json": {"data": b"\xff\x00{", "headers": {"Content-Type": "application/json"}},
+    "no json": {"data": b"\xff\x00{", "headers": JSON},
     "form": {"data": {"a": "b"}},
     "text": {"data": "{}", "headers": {"Content-Type": "text/plain"}},
     "unknown members": {"json": {"a\x01": {"b": ["\u202e"]}}},
-    "large": {"data": b"x" * 70_000, "headers": {"Content-Type": "application/json"}},
+    "large": {"data": b"x" * 70_000, "headers": JSON},
 }
 
 
@@ -172,6 +174,28 @@ async def test_the_owner_of_a_job_is_never_taken_from_its_body(house: House) -> 
 def error_classes(root: type[CidxJobsError] = CidxJobsError) -> set[type[CidxJobsError]]:
     """Give an error class and all below it."""
     return {root}.union(*(error_classes(below) for below in root.__subclasses__()))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "members"),
+    [
+        ("GET", "/api/jobs?limit=0", {}, {"parameter": "limit", "minimum": 1, "maximum": 200}),
+        ("GET", "/api/jobs?order=x", {}, {"choices": ["-created_at", "created_at"]}),
+        ("GET", "/api/jobs?status=x", {}, {"choices": [*JobStatus, "pending"]}),
+        ("GET", "/api/projects/p/search?q=abc&path=" + "x" * 5_000, {}, {"limit": 1_000}),
+        ("GET", "/api/admin/stats", {}, {"scope": "admin"}),
+        ("POST", "/api/jobs", {"data": "text"}, {"received": "text/plain"}),
+        ("POST", "/api/jobs", {"data": b"[1e999]", "headers": JSON}, {"number": "1e999"}),
+    ],
+)
+async def test_what_a_detail_names_is_a_member(
+    house: House, method: str, path: str, more: dict[str, Any], members: dict[str, Any]
+) -> None:
+    """Programs need not take a text apart."""
+    answer = await house.ask(method, path, **more)
+
+    problem = problem_of(answer, await answer.json())
+    assert members.items() <= problem.items()
 
 
 def test_every_code_has_its_status() -> None:
