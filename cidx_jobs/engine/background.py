@@ -15,6 +15,7 @@ class Background(ABC):
     async def start(self) -> None:
         """Begin."""
         self._task = asyncio.create_task(self._go_on(), name=self.task_name)
+        self._task.add_done_callback(_tell_of_fault)
 
     async def stop(self) -> None:
         """End it, wherever it is; stopping twice is fine."""
@@ -26,3 +27,11 @@ class Background(ABC):
     @abstractmethod
     async def _go_on(self) -> None:
         """Work until the task is cancelled."""
+
+
+def _tell_of_fault(task: asyncio.Task[None]) -> None:
+    # Nobody awaits the task, and as long as it is held the loop by itself would not tell of it.
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        context = {"message": f"{task.get_name()} failed", "exception": error, "task": task}
+        task.get_loop().call_exception_handler(context)

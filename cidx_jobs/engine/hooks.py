@@ -74,13 +74,22 @@ class Hooks:
         for each in (rest, task):
             each.cancel()
         await asyncio.wait([rest, task])
+        # Whoever waits in `settle` waits for what will not be told any more.
+        while not self._queue.empty():
+            self._queue.get_nowait()
+            self._queue.task_done()
 
     async def _await_hooks(self) -> None:
         while True:
             job, transition = await self._queue.get()
-            for hook in self._hooks:
-                try:
-                    await hook(job, transition)
-                except Exception as error:  # noqa: BLE001 - an application's own code
-                    _log.error("hook_failed", job_id=job.job_id, error=type(error).__name__)
-            self._queue.task_done()
+            try:
+                await self._await_each(job, transition)
+            finally:
+                self._queue.task_done()
+
+    async def _await_each(self, job: Job, transition: Transition) -> None:
+        for hook in self._hooks:
+            try:
+                await hook(job, transition)
+            except Exception as error:  # noqa: BLE001 - an application's own code
+                _log.error("hook_failed", job_id=job.job_id, error=type(error).__name__)
