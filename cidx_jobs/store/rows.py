@@ -36,6 +36,7 @@ Row = tuple[Any, ...]
 ABSENT = -(2**63)
 """Stands for None in the rows of jobs and of the log on their way in; no member can be it."""
 
+_STATUSES = {status.value: status for status in JobStatus}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_KEY = (ABSENT, ABSENT, ABSENT)
 _to_json = msgspec.json.Encoder().encode
@@ -232,14 +233,16 @@ _UNLIKE = SimpleNamespace(**dict.fromkeys(_MEMBERS, object()))
 
 def decode_job(row: Row) -> Job:
     """Give the job whose `JOB_COLUMNS` the row holds."""
+    # fmt: off
     (
-        (job_id, job_type, user_id, project_id, timeout_seconds, created_at),
-        (version, updated_at, progress, phase, message, detail, phases, warnings),
-        (status, priority, attempt, max_attempts, attempts_granted, run, epoch, losses),
-        (place, hold, start_at, retry_at),
-        (queued_at, started_at, finished_at, cancel_requested_at, cancel_reason),
-        (labels, options, checkpoint, result, error, attempts, level, turn, arrival),
-    ) = (row[:6], row[6:14], row[14:22], row[22:26], row[26:31], row[31:])
+        job_id, job_type, user_id, project_id, timeout_seconds, created_at,
+        version, updated_at, progress, phase, message, detail, phases, warnings,
+        status, priority, attempt, max_attempts, attempts_granted, run, epoch, losses,
+        place, hold, start_at, retry_at,
+        queued_at, started_at, finished_at, cancel_requested_at, cancel_reason,
+        labels, options, checkpoint, result, error, attempts, level, turn, arrival,
+    ) = row
+    # fmt: on
     return Job(
         job_id=JobId(job_id),
         job_type=job_type,
@@ -255,7 +258,7 @@ def decode_job(row: Row) -> Job:
         progress_detail=NO_DETAIL if detail is None else _read_detail(detail),
         phases=() if phases is None else _read_phases(phases),
         warnings=() if warnings is None else _read_warnings(warnings),
-        status=JobStatus(status),
+        status=_STATUSES[status],
         priority=priority,
         attempt=attempt,
         max_attempts=max_attempts,
