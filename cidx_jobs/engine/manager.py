@@ -29,7 +29,9 @@ from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job import Job, JobStatus, Place, Transition
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.queries import EventQuery, JobPage, JobQuery
+from cidx_jobs.model.redaction import redact_secrets
 from cidx_jobs.model.submission import Submission, SubmitRequest
+from cidx_jobs.model.values import plain_text
 from cidx_jobs.model.waiting import QueueStatus
 
 _CATCH_UP_SECONDS = 2.0
@@ -138,6 +140,8 @@ class SyncJobManager:
             JobNotFoundError: there is none.
             AlreadyFinishedError: it is completed or failed.
         """
+        # It becomes the text of the job's error, in which no secret may stand.
+        reason = None if reason is None else plain_text(redact_secrets(reason))
 
         def decide(job: Job) -> Decision | None:
             if job.status is JobStatus.CANCELLED or job.cancel_requested_at is not None:

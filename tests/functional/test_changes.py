@@ -34,6 +34,21 @@ async def test_a_running_job_is_told_to_stop(house: House) -> None:
     await house.until(job["job_id"], JobStatus.CANCELLED)
 
 
+@pytest.mark.parametrize("runs", [False, True])
+async def test_the_reason_of_a_cancel_keeps_no_secret(house: House, runs: bool) -> None:
+    """It is the text of the job's error: passwords are taken out before it is stored."""
+    job = await (house.submit_running() if runs else house.submit(hold=True))
+    reason = {"reason": "https://ann:hunter2@example.com does not answer"}
+
+    await house.ask("POST", f"/api/jobs/{job['job_id']}/cancel", json=reason)
+
+    await house.until(job["job_id"], JobStatus.CANCELLED)
+    stored = await (await house.ask("GET", f"/api/jobs/{job['job_id']}")).text()
+    log = await (await house.ask("GET", f"/api/jobs/{job['job_id']}/events")).text()
+    assert stored.count("https://[secret]@example.com does not answer") >= 2
+    assert "hunter2" not in stored + log
+
+
 @pytest.mark.parametrize("runs", [True, False])
 async def test_delete_is_cancel_for_clients_that_expect_the_verb(house: House, runs: bool) -> None:
     """200 with the job, success and a message, whether it has stopped yet or not."""
