@@ -266,17 +266,26 @@ async def test_a_full_server_still_tells_how_it_is(house: House, path: str, stat
 async def test_connections_far_too_many_are_closed_at_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And those that are told so have little time to ask."""
+    """Without a word; those that are told something may still ask, and all others go on."""
     monkeypatch.setattr(protocol, "EXTRA_CONNECTIONS", 2)
-    monkeypatch.setattr(protocol, "EXTRA_SECONDS", 0.1)
     async with connected(house, 9, most=3) as connections:
-        served, extra = connections[:3], connections[3:]
+        served, told, far = connections[:3], connections[3:5], connections[5:]
 
-        async with asyncio.timeout(WAIT_SECONDS):
-            ends = [await end_of(reader) for reader, _ in extra]
+        async with asyncio.timeout(protocol.EXTRA_SECONDS / 2):
+            ends = [await end_of(reader) for reader, _ in far]
 
-        assert ends == [b""] * 6
+        assert ends == [b""] * 4
+        assert not any(reader.at_eof() for reader, _ in told)
         assert [await is_served(house, one) for one in served] == [True] * 3
+
+
+async def test_a_connection_too_many_has_little_time_to_ask(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that says nothing would keep others from being told."""
+    monkeypatch.setattr(protocol, "EXTRA_SECONDS", 0.1)
+    async with connected(house, 2, most=1) as (_, extra), asyncio.timeout(WAIT_SECONDS):
+        assert await end_of(extra[0]) == b""
 
 
 async def end_of(reader: asyncio.StreamReader) -> bytes:

@@ -213,15 +213,17 @@ async def test_nothing_until_the_time_is_up(house: House, form: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_of_submit", [False, True])
 async def test_a_new_place_in_the_queue_wakes_who_waits_for_a_change(
-    aiohttp_client: AioClient, tmp_path: Path
+    aiohttp_client: AioClient, tmp_path: Path, *, is_of_submit: bool
 ) -> None:
-    """The version stays, the revision grows."""
+    """The version stays, the revision grows; the tag of a submit names the version alone."""
     async with open_house(aiohttp_client, tmp_path, max_running_per_user=1) as house:
         await house.submit_running()
         first = await house.submit(project_id="q")
         second = await house.submit(project_id="r")
         tag = await tag_of(house, second["job_id"])
+        tag = f'W/"{second["version"]}"' if is_of_submit else tag
         reader = poll(house, second["job_id"], "", "wait=30", headers={"If-None-Match": tag})
         await house.parked(1)
 
