@@ -12,6 +12,7 @@ from cidx_jobs.interfaces import Authenticator, Identity
 from cidx_jobs.model.errors import (
     AdminRequiredError,
     AuthenticationRequiredError,
+    CidxJobsError,
     ForbiddenError,
     JobNotFoundError,
     StoppingError,
@@ -106,6 +107,19 @@ class Call:
         if job.user_id != self.caller.user_id and not self.caller.is_admin:
             raise JobNotFoundError(text)
         return job
+
+    async def is_still_known(self) -> bool:
+        """Tell whether the caller's token still holds, in an answer that goes on and on.
+
+        A host application that tells who makes a request is asked once for each.
+        """
+        if self.api.authenticator is None:
+            return True
+        try:
+            return await self.api.authenticate(self.request) is not None
+        except CidxJobsError:
+            # Nobody can tell now: whoever comes back will be told why.
+            return False
 
     def answer(
         self, document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None

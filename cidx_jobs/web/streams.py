@@ -158,6 +158,8 @@ async def _send(call: Call, chunks: AsyncGenerator[bytes, None]) -> web.StreamRe
     try:
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
+                if not await call.is_still_known():
+                    break  # with another token they can go on by id
                 async with asyncio.timeout(STALL_SECONDS):
                     await response.write(chunk)
     except TimeoutError:

@@ -285,6 +285,24 @@ async def test_a_reader_that_does_not_read_is_dropped(
                 assert answer.status == 200
 
 
+async def test_a_revoked_token_ends_its_streams(house: House) -> None:
+    """Nothing that happens after the revocation is told any more; others read on."""
+    job = await house.submit(hold=True)
+    made = await house.ask("POST", "/api/admin/tokens", user="root", json={"user_id": "alice"})
+    house.tokens["other"] = (await made.json())["token"]
+    path = f"/api/jobs/{job['job_id']}/events"
+
+    async with stream(house, path, user="other") as revoked, stream(house, path) as kept:
+        first = [await revoked.next(), await kept.next()]
+        token_id = (await made.json())["token_id"]
+        await house.ask("DELETE", f"/api/admin/tokens/{token_id}", user="root")
+        await house.ask("DELETE", f"/api/jobs/{job['job_id']}")
+        rest = [names(await reader.rest()) for reader in (revoked, kept)]
+
+    assert names([event for event in first if event is not None]) == ["snapshot", "snapshot"]
+    assert rest == [[], ["transition", "end"]]
+
+
 async def test_a_stop_ends_the_streams(house: House) -> None:
     """Without an `end`: the job goes on, and the reader may come back by id."""
     job = await house.submit(hold=True)
