@@ -9,9 +9,14 @@ import attrs
 import msgspec
 
 from cidx_jobs.interfaces import JobHandler
-from cidx_jobs.model.errors import Fault, UnknownJobTypeError, ValidationError
+from cidx_jobs.model.errors import (
+    Fault,
+    UnknownJobTypeError,
+    ValidationError,
+    pointer_step,
+)
 from cidx_jobs.model.job import JsonObject
-from cidx_jobs.model.json_schema import check_schema, escape, find_faults
+from cidx_jobs.model.json_schema import check_schema, find_faults
 from cidx_jobs.model.queries import Project
 from cidx_jobs.model.retries import RetryPolicy
 
@@ -175,5 +180,5 @@ def _fault(text: str) -> Fault:
     # It tells of a member that is lacking, or too much, at the object that it belongs to.
     for pattern, told in _MEMBER_FAULTS:
         if found := pattern.fullmatch(message):
-            return Fault(f"{pointer}/{escape(found[1])}", told)
+            return Fault(f"{pointer}/{pointer_step(found[1])}", told)
     return Fault(pointer, message)

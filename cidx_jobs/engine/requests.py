@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from cidx_jobs.model.errors import Fault, ValidationError
+from cidx_jobs.model.errors import Fault, ValidationError, pointer_step
 from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, is_project_id
 from cidx_jobs.model.job import MAX_PRIORITY, MIN_PRIORITY
 from cidx_jobs.model.limits import Limits
@@ -35,7 +35,7 @@ def check_labels(labels: Mapping[str, str]) -> Iterator[Fault]:
     if len(labels) > MAX_LABELS:
         yield Fault("/labels", f"at most {MAX_LABELS} labels")
     for key, value in labels.items():
-        pointer = "/labels/" + key.replace("~", "~0").replace("/", "~1")
+        pointer = f"/labels/{pointer_step(key)}"
         if not _LABEL_KEY.fullmatch(key):
             yield Fault(pointer, "a label's key is 1 to 63 characters of [a-z0-9._-]")
         if len(value) > MAX_LABEL_CHARACTERS or _CONTROL.search(value):

@@ -77,6 +77,11 @@ class Fault:
     message: str
 
 
+def pointer_step(name: str) -> str:
+    """Give a member's name as a step of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
 class ValidationError(RequestError):
     """A document can be read but is wrong; `faults` names each member."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from cidx_jobs.model.errors import Fault
+from cidx_jobs.model.errors import Fault, pointer_step
 
 Schema = Mapping[str, Any]
 AnySchema = Schema | bool
@@ -47,11 +47,6 @@ def find_faults(schema: Schema, document: Any, pointer: str) -> list[Fault]:
         pointer: that of the document itself.
     """
     return list(_Checker(schema.get("$defs", {})).faults(schema, document, pointer))
-
-
-def escape(name: str) -> str:
-    """Give a member's name as a step of a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _is_whole(value: Any) -> bool:
@@ -225,11 +220,11 @@ class _Checker:
     ) -> Iterator[Fault]:
         for name in schema.get("required", ()):
             if name not in members:
-                yield Fault(f"{at}/{escape(name)}", "it is required")
+                yield Fault(f"{at}/{pointer_step(name)}", "it is required")
         known = schema.get("properties", {})
         others = schema.get("additionalProperties", True)
         for name, value in members.items():
-            place = f"{at}/{escape(name)}"
+            place = f"{at}/{pointer_step(name)}"
             if name in known:
                 yield from self.faults(known[name], value, place)
             elif others is False:

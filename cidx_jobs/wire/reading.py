@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from cidx_jobs.model.errors import Fault, RequestError, ValidationError
+from cidx_jobs.model.errors import Fault, RequestError, ValidationError, pointer_step
 from cidx_jobs.wire.coding import Document
 
 B = TypeVar("B", bound=Document)
@@ -167,8 +167,8 @@ def _fault(name: str, text: str) -> Fault:
 
 
 def _pointer(name: str) -> str:
-    """Give the JSON pointer (RFC 6901) of a member of the whole document."""
-    return "/" + name.replace("~", "~0").replace("/", "~1")
+    """Give the JSON pointer of a member of the whole document."""
+    return f"/{pointer_step(name)}"
 
 
 def _safe(name: str) -> str:
