@@ -31,7 +31,6 @@ KILL_AFTER_SECONDS = 5.0
 _LAST_WORDS_SECONDS = 2.0
 _PIPE_BYTES = 1024 * 1024
 _ULIMIT_BLOCK = 512
-_KIBIBYTE = 1024
 
 
 @attrs.frozen(kw_only=True)
@@ -40,8 +39,6 @@ class Bounds:
 
     file_bytes: int | None = None
     """The largest file it may write."""
-    memory_bytes: int | None = None
-    """Its address space."""
 
 
 NO_BOUNDS = Bounds()
@@ -242,17 +239,13 @@ def _inherited() -> dict[str, str]:
 
 
 def _bounded(argv: Sequence[str], bounds: Bounds) -> Sequence[str]:
-    # A shell sets the bounds and becomes the program: code of ours between fork and exec is not
-    # safe in a process with threads, and from outside they would come too late.
-    limits = []
-    if bounds.file_bytes is not None:
-        # The child shall be told of it by an error, and say so, not die without a word.
-        limits.append(f"trap '' XFSZ && ulimit -f {-(-bounds.file_bytes // _ULIMIT_BLOCK)}")
-    if bounds.memory_bytes is not None:
-        limits.append(f"ulimit -v {-(-bounds.memory_bytes // _KIBIBYTE)}")
-    if not limits:
+    if bounds.file_bytes is None:
         return argv
-    return ["sh", "-c", " && ".join([*limits, 'exec "$@"']), "sh", *argv]
+    # A shell sets the bound and becomes the program: code of ours between fork and exec is not
+    # safe in a process with threads, and from outside it would come too late. The child shall be
+    # told of the bound by an error, and say so, not die without a word.
+    blocks = -(-bounds.file_bytes // _ULIMIT_BLOCK)
+    return ["sh", "-c", f"trap '' XFSZ && ulimit -f {blocks} && exec \"$@\"", "sh", *argv]
 
 
 async def _finish(ending: Coroutine[None, None, None]) -> None:

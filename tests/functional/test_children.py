@@ -284,20 +284,6 @@ def test_another_loop_has_the_same_children(tmp_path: Path) -> None:
         runner.run(work())
 
 
-@pytest.mark.parametrize(("mebibytes", "is_well"), [(40, False), (400, True)])
-async def test_a_bound_on_memory_holds(
-    children: Children, mebibytes: int, *, is_well: bool
-) -> None:
-    """A child cannot take more memory than it may, and is free below that."""
-    result = await children.execute(
-        ["dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"],
-        timeout=WAIT_SECONDS,
-        bounds=Bounds(memory_bytes=mebibytes * 1024 * 1024),
-    )
-
-    assert (result.returncode == 0) == is_well
-
-
 async def test_a_thread_can_talk_with_a_child(children: Children) -> None:
     """A stream's two ends are used by another thread, and its end is the end of file."""
 
