@@ -6,13 +6,11 @@ from collections.abc import Callable
 import structlog
 
 from cidx_jobs.engine.board import Board
-from cidx_jobs.engine.ledger import Decision, JobLedger
+from cidx_jobs.engine.ledger import STORE_AGAIN_SECONDS, Decision, JobLedger
 from cidx_jobs.model.errors import CidxJobsError, UnavailableError
 from cidx_jobs.model.events import Enqueue
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import Job, JobStatus, Place
-
-_STORE_AGAIN_SECONDS = 0.5
 
 _log = structlog.get_logger("cidx_jobs.engine")
 
@@ -71,7 +69,7 @@ class Errands:
                 await self._ledger.record(job_id, decide)
             except UnavailableError:
                 # Nobody asks for it again: whoever gave up now would leave it to the next start.
-                await asyncio.sleep(_STORE_AGAIN_SECONDS)
+                await asyncio.sleep(STORE_AGAIN_SECONDS)
                 continue
             except CidxJobsError as error:
                 _log.warning("errand_failed", job_id=job_id, code=error.code)

@@ -16,6 +16,9 @@ from cidx_jobs.model.job import Job, Place, Transition
 from cidx_jobs.model.lifecycle import advance
 from cidx_jobs.model.queries import Change, IdempotencyRecord, Project
 
+STORE_AGAIN_SECONDS = 0.5
+"""How often the engine tries again what it owes and the store could not take."""
+
 Decision = tuple[Job, Sequence[Event]]
 """The job (with members that are no edge's business already set) and the edges to take."""
 

@@ -11,6 +11,7 @@ import structlog
 
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.context import ChildRunner, RunContext, to_json_object
+from cidx_jobs.engine.ledger import STORE_AGAIN_SECONDS
 from cidx_jobs.engine.progress import ProgressBook, ProgressTracker
 from cidx_jobs.engine.runs import Broke, Ending, Interrupted, RunRecorder, Succeeded
 from cidx_jobs.engine.usage import Usage
@@ -25,9 +26,6 @@ from cidx_jobs.model.values import plain_text
 
 ABANDONED_SECONDS = 10.0
 """A run that was told to stop and has not ended in this time is marked as abandoned."""
-
-STORE_AGAIN_SECONDS = 0.5
-"""How often an end that cannot be stored is tried again."""
 
 _MAX_MESSAGE = 1_000
 _MAX_RETRY_SECONDS = 3_650 * 86_400.0

@@ -13,7 +13,7 @@ from typing import Any, assert_never
 import attrs
 
 from cidx_jobs.engine.board import Board
-from cidx_jobs.engine.ledger import Decision, JobLedger
+from cidx_jobs.engine.ledger import STORE_AGAIN_SECONDS, Decision, JobLedger
 from cidx_jobs.engine.progress import ProgressSnapshot
 from cidx_jobs.interfaces import ActiveRun, JobStore
 from cidx_jobs.job_types import OnInterrupt
@@ -30,8 +30,6 @@ from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import CheckpointInfo, Job, JobError, JobStatus, JsonObject
 from cidx_jobs.model.lifecycle import record_progress
 from cidx_jobs.model.queries import Change, Checkpoint
-
-_STORE_AGAIN_SECONDS = 0.5
 
 
 @attrs.frozen
@@ -159,7 +157,7 @@ class RunRecorder:
                 continue
             except (StorageFullError, StorageUnavailableError):
                 # That the disk is full is not the job's fault: the run waits for it.
-                await asyncio.sleep(_STORE_AGAIN_SECONDS)
+                await asyncio.sleep(STORE_AGAIN_SECONDS)
                 continue
             return
 

@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from cidx_jobs.engine.board import Board
+from cidx_jobs.engine.ledger import STORE_AGAIN_SECONDS
 from cidx_jobs.engine.runs import RunRecorder
 from cidx_jobs.engine.suspects import Suspects
 from cidx_jobs.interfaces import Executor
@@ -14,8 +15,6 @@ from cidx_jobs.model.job import Job
 
 MAX_BATCH = 100
 """How many starts are stored in one transaction."""
-
-_STORE_AGAIN_SECONDS = 0.5
 
 _log = structlog.get_logger("cidx_jobs.engine")
 
@@ -77,7 +76,7 @@ class Scheduler:
                 await self._pause()
 
     async def _pause(self) -> None:
-        await asyncio.sleep(_STORE_AGAIN_SECONDS)
+        await asyncio.sleep(STORE_AGAIN_SECONDS)
         self.wake()
 
     async def _promote(self) -> int:
