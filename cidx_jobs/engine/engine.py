@@ -132,10 +132,15 @@ class Engine:
     async def stop(self, grace_seconds: float) -> None:
         """Start nothing new, let runs end within the grace time, interrupt the rest."""
         self.manager.begin_stop()
-        await self.scheduler.stop()
-        await self.projects.stop()
-        await self._janitor.stop()
-        await self._executor.stop(grace_seconds)
+        try:
+            await self.scheduler.stop()
+            await self.projects.stop()
+            await self._janitor.stop()
+            await self._executor.stop(grace_seconds)
+        finally:
+            # Also where a loop is torn down around it, as by a second Ctrl-C: that waits for
+            # every task, and the store is gone.
+            self._executor.give_up()
         await self._resources.stop()
         await self._stalls.stop()
         await self._book.stop()

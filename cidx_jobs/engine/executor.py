@@ -35,11 +35,9 @@ class LocalExecutor:
         """
         self._is_stopping = True
         await self._wait(grace_seconds)
-        for running in tuple(self._running.values()):
-            running.interrupt()
+        self.hurry()
         await self._wait(LAST_WORDS_SECONDS)
-        for running in tuple(self._running.values()):
-            running.give_up()
+        self.give_up()
         await self._wait(2 * STORE_AGAIN_SECONDS)
 
     def dispatch(self, runs: Sequence[ActiveRun]) -> None:
@@ -76,6 +74,11 @@ class LocalExecutor:
         """Interrupt what still runs, whatever grace was given."""
         for running in tuple(self._running.values()):
             running.interrupt()
+
+    def give_up(self) -> None:
+        """Let no run wait for a store that cannot write: it is about to be closed."""
+        for running in tuple(self._running.values()):
+            running.give_up()
 
     async def _wait(self, seconds: float) -> None:
         tasks = [running.task for running in self._running.values()]

@@ -152,7 +152,7 @@ async def test_a_close_that_is_cancelled_is_a_close_all_the_same(tmp_path: Path)
     """No run goes on without a store: the grace time is cut short, and each is given back."""
     gate = Gate()
     settings = Settings(data_dir=tmp_path / "data", shutdown_grace_seconds=3_600)
-    for steps in range(1, 20, 6):
+    for steps in (1, 13):
         jobs = JobSystem(settings, [gate.job_type])
         with nothing_left_behind():
             await jobs.__aenter__()
@@ -170,6 +170,34 @@ async def test_a_close_that_is_cancelled_is_a_close_all_the_same(tmp_path: Path)
 
     assert again.recovery.interrupted == 0
     assert {each.attempts[-1].outcome for each in found} == {Outcome.INTERRUPTED}
+
+
+def test_a_loop_that_is_torn_down_in_the_middle_of_a_close_comes_to_an_end(
+    tmp_path: Path,
+) -> None:
+    """As by a second Ctrl-C: every task is cancelled, the store's too, and none waits for it."""
+    gate = Gate()
+    settings = Settings(data_dir=tmp_path / "data", shutdown_grace_seconds=3_600)
+    jobs = JobSystem(settings, [gate.job_type])
+
+    async def stop_in_the_middle() -> asyncio.Task[None]:
+        await jobs.__aenter__()
+        await jobs.submit("alice", "p", job_type="gated")
+        await gate.arrived()
+        closing = asyncio.create_task(jobs.close(), name="closing")
+        await asyncio.sleep(0)
+        return closing
+
+    async def open_again() -> Sequence[Job]:
+        async with make_jobs(tmp_path) as again:
+            return await again.list("alice")
+
+    with nothing_left_behind():
+        closing = asyncio.run(stop_in_the_middle())
+        [job] = asyncio.run(open_again())
+
+    assert closing.cancelled()
+    assert job.attempts[-1].outcome is Outcome.INTERRUPTED
 
 
 async def test_it_is_opened_again_only_once_it_is_closed(tmp_path: Path) -> None:
