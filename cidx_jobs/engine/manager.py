@@ -6,6 +6,7 @@ from typing import Any
 
 from cidx_jobs.engine.admission import Admission
 from cidx_jobs.engine.board import Board
+from cidx_jobs.engine.concurrency import SlotUse
 from cidx_jobs.engine.ledger import Decision, JobLedger
 from cidx_jobs.engine.notifier import Subscription
 from cidx_jobs.engine.requests import check_labels, check_priority
@@ -283,6 +284,11 @@ class SyncJobManager:
     def subscribe(self, wants: Callable[[Job], bool]) -> Subscription:
         """Open a stream of the committed changes of the jobs that *wants* accepts."""
         return self._board.notifier.subscribe(wants)
+
+    @property
+    def slots(self) -> SlotUse:
+        """Who holds what now."""
+        return self._board.controller.snapshot()
 
     @property
     def limits(self) -> Limits:

@@ -167,7 +167,7 @@ async def _put_in_force(
 
 
 def _slots(call: Call) -> SlotUseDocument:
-    use = call.api.jobs.concurrency.snapshot()
+    use = call.manager.slots
     return SlotUseDocument(
         running=use.running,
         max_running_total=use.max_running_total,

@@ -103,7 +103,7 @@ def _own_limits(call: Call) -> LimitsDocument:
 
 
 def _own_slots(call: Call) -> SlotsDocument:
-    use = call.api.jobs.concurrency.snapshot()
+    use = call.manager.slots
     return SlotsDocument(
         user=use.users.get(call.user_id, 0),
         total=use.running,

@@ -8,7 +8,7 @@ import pytest
 from cidx_jobs.engine import retention
 from cidx_jobs.model.job import JobStatus
 from cidx_jobs.model.limits import Pauses
-from tests.functional.web import House, problem_of
+from tests.functional.web import House, eventually, problem_of
 
 
 async def admin(house: House, method: str, path: str, **more: Any) -> Any:
@@ -249,6 +249,22 @@ async def test_health_is_open_to_everybody(house: House) -> None:
 
     assert (alive.status, await alive.json()) == (200, {"status": "alive"})
     assert (ready.status, await ready.json()) == (200, {"status": "ready", "reasons": []})
+
+
+@pytest.mark.parametrize("path", ["/api/jobs", "/api/queue", "/api/admin/stats"])
+async def test_a_server_that_waits_for_its_last_jobs_is_still_read(
+    house: House, path: str
+) -> None:
+    """Until the grace time is over: whoever looks how the stop goes on gets an answer."""
+    await house.submit_running()
+    closing = asyncio.create_task(house.jobs.close())
+    await eventually(lambda: not house.jobs.is_open)
+
+    answer = await house.ask("GET", path, user="root")
+
+    house.gate.open()
+    await closing
+    assert answer.status == 200
 
 
 async def test_a_stopping_server_is_alive_but_not_ready(house: House) -> None:
