@@ -1,13 +1,13 @@
-"""Following one job through its transitions, from the first to the last."""
+"""Reading the transition log to its end, and following one job from the first row to the last."""
 
 from collections.abc import AsyncIterator
+
+import attrs
 
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import Transition
 from cidx_jobs.model.queries import EventQuery
-
-_PAGE = 200
 
 
 async def follow_transitions(manager: SyncJobManager, job_id: JobId) -> AsyncIterator[Transition]:
@@ -23,7 +23,8 @@ async def follow_transitions(manager: SyncJobManager, job_id: JobId) -> AsyncIte
     try:
         last = 0
         while True:
-            async for row in _rows_after(manager, job_id, last):
+            query = EventQuery(job_id=job_id, after_sequence=last)
+            async for row in read_log(manager, query):
                 last = row.sequence
                 yield row
                 # A retry on request goes on after an end: the log is read to its last row.
@@ -36,14 +37,12 @@ async def follow_transitions(manager: SyncJobManager, job_id: JobId) -> AsyncIte
         subscription.close()
 
 
-async def _rows_after(
-    manager: SyncJobManager, job_id: JobId, sequence: int
-) -> AsyncIterator[Transition]:
+async def read_log(manager: SyncJobManager, query: EventQuery) -> AsyncIterator[Transition]:
+    """Go through all rows of the log that fit the query, oldest first; its limit is a page's."""
     while True:
-        query = EventQuery(job_id=job_id, after_sequence=sequence, limit=_PAGE)
         rows = await manager.query_events(query)
         for row in rows:
-            sequence = row.sequence
             yield row
-        if len(rows) < _PAGE:
+        if len(rows) < query.limit:
             return
+        query = attrs.evolve(query, after_sequence=rows[-1].sequence)

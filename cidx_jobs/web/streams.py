@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import attrs
 from aiohttp import web
 
+from cidx_jobs.engine.following import read_log
 from cidx_jobs.engine.notifier import Notice, Subscription
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job import Job, Transition
@@ -27,7 +28,6 @@ PING_SECONDS = 15.0
 STALL_SECONDS = 15.0
 """A reader that takes nothing for so long is dropped; they can go on by id."""
 
-_PAGE = 200
 _DIGITS = 18
 
 
@@ -171,17 +171,9 @@ async def _send(call: Call, chunks: AsyncGenerator[bytes, None]) -> web.StreamRe
     return response
 
 
-async def _rows_after(call: Call, scope: _Scope, sequence: int) -> AsyncIterator[Transition]:
-    while True:
-        query = EventQuery(
-            job_id=scope.job_id, user_id=scope.user_id, after_sequence=sequence, limit=_PAGE
-        )
-        rows = await call.manager.query_events(query)
-        for row in rows:
-            sequence = row.sequence
-            yield row
-        if len(rows) < _PAGE:
-            return
+def _rows_after(call: Call, scope: _Scope, sequence: int) -> AsyncIterator[Transition]:
+    query = EventQuery(job_id=scope.job_id, user_id=scope.user_id, after_sequence=sequence)
+    return read_log(call.manager, query)
 
 
 async def _has_all(call: Call, scope: _Scope, last_id: int) -> bool:

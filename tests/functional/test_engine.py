@@ -31,11 +31,13 @@ from cidx_jobs import (
     VersionMismatchError,
 )
 from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.engine.following import read_log
 from cidx_jobs.engine.runs import RunRecorder
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job import Transition
 from cidx_jobs.model.limits import Pauses
+from cidx_jobs.model.queries import EventQuery
 from cidx_jobs.model.submission import RequestKey, SubmitRequest
 from cidx_jobs.store.memory import MemoryPersistence
 from tests.fakes import WAIT_SECONDS, Gate
@@ -804,6 +806,20 @@ async def test_a_resource_that_nobody_named_ends_the_job_with_its_own_code(
     assert (done.status, done.attempt) == (JobStatus.FAILED, 1)
     assert done.error is not None
     assert (done.error.code, done.error.message) == ("CFG-003", "there is no resource gpu")
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 200])
+async def test_a_log_is_read_page_by_page_to_its_end(open_jobs: Open, page: int) -> None:
+    """Whatever fits on a page, each row comes once, in order."""
+    gate = Gate()
+    async with open_jobs(gate.job_type) as jobs:
+        job = await submit(jobs, hold=True)
+        for priority in range(5):
+            await jobs.manager.revise_job(job.job_id, priority=priority)
+        query = EventQuery(job_id=job.job_id, limit=page)
+        versions = [row.version async for row in read_log(jobs.manager, query)]
+
+    assert versions == [1, 2, 3, 4, 5, 6]
 
 
 async def test_other_threads_have_their_own_way_in(open_jobs: Open) -> None:
