@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 
+from cidx_jobs.engine.ledger import STORE_AGAIN_SECONDS
 from cidx_jobs.engine.progress import ProgressTracker
-from cidx_jobs.engine.runner import STORE_AGAIN_SECONDS, Runner, RunningJob
+from cidx_jobs.engine.runner import Runner, RunningJob
 from cidx_jobs.interfaces import ActiveRun
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job import Job
@@ -30,8 +31,8 @@ class LocalExecutor:
         """Let the runs end for *grace_seconds*, then interrupt them; stopping twice is fine.
 
         A handler that ignores its cancellation for `LAST_WORDS_SECONDS` is left behind: its row
-        stays running, and the next start gives it back. So does that of a run whose end cannot be
-        stored.
+        stays running, and the next start gives it back. So it is with
+        a run whose end cannot be stored.
         """
         self._is_stopping = True
         await self._wait(grace_seconds)
