@@ -2,6 +2,8 @@
 
 import asyncio
 import importlib
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,9 @@ from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
 from cidx_jobs.observe.logs import configure_logging
 from cidx_jobs.settings import Settings
 from cidx_jobs.web.server import run_server
+
+CLOSING_SECONDS = 1.0
+"""How long what handlers left behind may take to end, once the server has stopped."""
 
 
 def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
@@ -28,6 +33,12 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
     try:
         with asyncio.Runner(loop_factory=choose_loop()) as runner:
             runner.run(run_server(settings))
+            # All is stored and closed. A handler that ignores its cancellation, in a task or in
+            # a thread, would hold the loop's end for as long as it likes (guarantees.md, G7).
+            end = threading.Timer(CLOSING_SECONDS, os._exit, (Exit.DONE,))
+            end.daemon = True
+            end.start()
+        end.cancel()
     except CidxJobsError:
         raise
     except OSError as error:

@@ -6,8 +6,10 @@ up is torn down in ``finally``, in the reverse order.
 
 import asyncio
 import contextlib
+import errno
 import gc
 import importlib
+import os
 import resource
 import signal
 import sys
@@ -139,18 +141,22 @@ async def listening(
         # An encoded body is refused, and not unpacked before that is known.
         auto_decompress=False,
     )
+    ours: Path | None = None
     try:
         await runner.setup()
+        if unix_socket is not None:
+            await _make_room_for_socket(unix_socket)
         site = _site(runner, host, port, unix_socket)
         await site.start()
         if unix_socket is not None:
+            ours = unix_socket
             # Who may call is said by the file's mode: the owner.
             await asyncio.to_thread(unix_socket.chmod, 0o600)
         yield _url(runner, host, unix_socket)
     finally:
         await runner.cleanup()
-        if unix_socket is not None:
-            await asyncio.to_thread(unix_socket.unlink, missing_ok=True)
+        if ours is not None:
+            await asyncio.to_thread(ours.unlink, missing_ok=True)
 
 
 def settle_collector() -> None:
@@ -275,6 +281,25 @@ def _site(runner: web.AppRunner, host: str, port: int, unix_socket: Path | None)
     if unix_socket is not None:
         return web.UnixSite(runner, str(unix_socket), backlog=_BACKLOG)
     return web.TCPSite(runner, host, port, backlog=_BACKLOG)
+
+
+async def _make_room_for_socket(path: Path) -> None:
+    """Remove the socket that a killed server left; raise OSError where one listens.
+
+    Left to itself asyncio would put the new socket in place of a living server's, too.
+    """
+    try:
+        _, writer = await asyncio.open_unix_connection(str(path))
+    except FileNotFoundError:
+        return
+    except ConnectionRefusedError:
+        # Also said of a file that is no socket: it stays, and is in the way.
+        if await asyncio.to_thread(path.is_socket):
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+        return
+    writer.close()
+    await writer.wait_closed()
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), str(path))
 
 
 def _url(runner: web.AppRunner, host: str, unix_socket: Path | None) -> str:

@@ -1,26 +1,43 @@
 """What the standalone server is made of: job types named by the settings, urls, private files."""
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
+import socket
 import stat
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from aiohttp import web
 
 from cidx_jobs.cli.serving import choose_loop, serve_until_stopped
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.memory import MemoryPersistence
 from cidx_jobs.web.files import ensure_admin_token, remove_server_file, write_server_file
-from cidx_jobs.web.server import bound_connections, load_job_types, raise_file_limit
+from cidx_jobs.web.server import (
+    bound_connections,
+    listening,
+    load_job_types,
+    raise_file_limit,
+)
 from tests.fakes import FakeClock
 from tests.functional.slow_jobs import TYPES
 
 MODULE = "tests.functional.slow_jobs"
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Give a folder whose path is short enough for a socket's."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 def test_job_types_are_found_by_module_and_name() -> None:
@@ -69,6 +86,68 @@ def test_the_working_directory_takes_no_installed_modules_place(
 
     assert places[-1] == str(tmp_path)
     assert places.count(str(tmp_path)) == 1
+
+
+def test_what_handlers_leave_behind_does_not_hold_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that ignores its cancellation gets a moment; then the process ends, with code 0."""
+    codes: list[int] = []
+    left: list[asyncio.Task[None]] = []
+
+    async def ignore_cancellation() -> None:
+        for _ in range(100):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.002)
+            if codes:
+                return
+
+    async def serve(_: Settings) -> None:
+        left.append(asyncio.create_task(ignore_cancellation()))
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("cidx_jobs.cli.serving.configure_logging", lambda *_: None)
+    monkeypatch.setattr("cidx_jobs.cli.serving.run_server", serve)
+    monkeypatch.setattr("cidx_jobs.cli.serving.CLOSING_SECONDS", 0.01)
+    monkeypatch.setattr("cidx_jobs.cli.serving.os._exit", codes.append)
+
+    serve_until_stopped(None, data_dir=tmp_path / "data")
+
+    assert codes == [0]
+
+
+async def test_a_socket_on_which_a_server_listens_is_left_to_it(short_path: Path) -> None:
+    """A second one there is refused, and takes neither the socket nor the file away."""
+    place = short_path / "s"
+    app = web.Application()
+    async with listening(app, host="", port=0, unix_socket=place):
+        with pytest.raises(OSError, match="in use"):
+            async with listening(web.Application(), host="", port=0, unix_socket=place):
+                pass
+        _, writer = await asyncio.open_unix_connection(str(place))
+        writer.close()
+        await writer.wait_closed()
+
+    assert not place.exists()
+
+
+async def test_a_file_in_the_sockets_place_is_kept(short_path: Path) -> None:
+    """What is no socket is nobody's to take away; a socket that a killed server left is."""
+    file, left = short_path / "f", short_path / "s"
+    file.write_text("mine", "utf-8")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(left))
+
+    with pytest.raises(OSError, match="in use"):
+        async with listening(web.Application(), host="", port=0, unix_socket=file):
+            pass
+    async with listening(web.Application(), host="", port=0, unix_socket=left) as url:
+        _, writer = await asyncio.open_unix_connection(str(left))
+        writer.close()
+        await writer.wait_closed()
+
+    assert file.read_text("utf-8") == "mine"
+    assert url == f"unix:{left}"
 
 
 async def test_the_admin_token_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
