@@ -21,6 +21,7 @@ from cidx_jobs.model.fields import (
     numbers,
     optional,
     other,
+    path,
     paths,
     seconds,
     whole,
@@ -52,7 +53,7 @@ class Settings:
         SettingsError: a value is wrong; the text names the setting.
     """
 
-    data_dir: Path = other("./data", Path, "The directory that one server owns; mode 0700.")
+    data_dir: Path = other("./data", path, "The directory that one server owns; mode 0700.")
     host: str = other("127.0.0.1", str, "The address to listen on.")
     port: int = number(8095, 0, 65_535, "The port to listen on; 0 takes a free one.")
     unix_socket: Path | None = other(None, optional(Path), "A socket file in place of a port.")

@@ -44,6 +44,14 @@ def names(value: Any) -> tuple[str, ...]:
     return tuple(str(part) for part in value)
 
 
+def path(value: Any) -> Path:
+    """Give a path; an empty text would be the working directory, which nobody meant."""
+    if value == "":
+        message = "must not be empty"
+        raise ValueError(message)
+    return Path(value)
+
+
 def paths(value: Any) -> tuple[Path, ...]:
     """Give a tuple of paths, as text separated by commas."""
     return tuple(Path(part) for part in names(value))

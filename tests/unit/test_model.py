@@ -172,6 +172,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("name", "value"),
         [("NO_SUCH", "1"), ("PORT", "x"), ("PORT", "70000"), ("GIT_SSH", "yes"),
+         ("DATA_DIR", ""),
          ("RESOURCES", "git"), ("AUTH", "maybe"), ("POISON_AFTER", "-1"),
          ("RESOURCES", "git=0"), ("RESOURCES", "=1"), ("USER_PRIORITIES", "bob=10"),
          ("RETENTION_SECONDS_BY_STATUS", "failed=-1"),
