@@ -79,6 +79,10 @@ def examine_directory(directory: DataDirectory, *, deep: bool = False) -> tuple[
     try:
         with inspecting(directory, load_migrations()):
             return examine(directory, deep=deep)
+    except sqlite3.OperationalError as error:
+        # As on a full disk: what helps a reader of the log cannot be written.
+        message = f"{directory.database} cannot be read: {error}"
+        raise StartRefusedError(message) from error
     finally:
         ownership.release()
 

@@ -190,3 +190,20 @@ def test_what_is_not_there_or_damaged_is_refused(tmp_path: Path, directory: Data
         examine_directory(directory)
 
     assert not (tmp_path / "nothing").exists()
+
+
+def test_a_disk_that_fails_the_reader_is_told_as_such(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one without room for what a reader of the log writes; the directory is let go."""
+
+    def fail(*_: object, **_options: object) -> None:
+        message = "disk I/O error"
+        raise sqlite3.OperationalError(message)
+
+    with monkeypatch.context() as broken:
+        broken.setattr("cidx_jobs.store.examination.examine", fail)
+        with pytest.raises(StartRefusedError, match="cannot be read: disk I/O error"):
+            examine_directory(directory)
+
+    assert examine_directory(directory) == ()
