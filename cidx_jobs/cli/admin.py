@@ -4,18 +4,19 @@ from pathlib import Path
 
 import click
 
+from cidx_jobs.cli.parameters import Place
 from cidx_jobs.cli.target import Target, speaks_json, talks
 
 DATA_DIR = click.option(
     "--data-dir",
     metavar="D",
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="The server's data directory; else CIDX_JOBS_DATA_DIR, else ./data.",
 )
 CONFIG = click.option(
     "--config",
     metavar="FILE.toml",
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="The server's settings.",
 )
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from cidx_jobs.cli.parameters import SECONDS
 from cidx_jobs.cli.sync import ON_CONFLICT, watches
 from cidx_jobs.cli.target import Target, talks
 
@@ -19,7 +20,7 @@ STATUSES = ("created", "queued", "running", "completed", "failed", "cancelled")
 @click.option("--label", "-l", "labels", multiple=True, metavar="K=V", help="A label.")
 @click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
 @click.option("--max-attempts", type=click.IntRange(min=1), help="How often it is tried.")
-@click.option("--run-timeout", type=click.FloatRange(min=0), help="Seconds that a run may take.")
+@click.option("--run-timeout", type=SECONDS, help="Seconds that a run may take.")
 @click.option("--start-at", metavar="TIME", help="Not before this time (RFC 3339).")
 @click.option("--hold", is_flag=True, help="Not before somebody starts it.")
 @click.option("--on-conflict", type=ON_CONFLICT, default="coalesce", show_default=True)
@@ -97,7 +98,7 @@ def list_(
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     help="Wait no longer than this.",
 )
 @talks

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from cidx_jobs.cli.text import cells, duration, escape, fit, fit_path
-from cidx_jobs.model.job import JobStatus
+from cidx_jobs.model.job import JobStatus, Outcome
 from cidx_jobs.wire.jobs import JobDocument
 
 SHORTEST_ITEM = 6
@@ -88,11 +88,13 @@ def report(
 
 
 def resumption(job: JobDocument) -> str | None:
-    """Say what an interrupted job goes on from; None for one that begins anew."""
-    if job.done or job.checkpoint is None:
+    """Say what a job goes on from after a run that has ended; None for one in its first run."""
+    if job.done or job.checkpoint is None or not job.attempts:
         return None
     place = f"phase {escape(job.checkpoint.phase)}" if job.checkpoint.phase else "its checkpoint"
-    return f"job {job.job_id} was interrupted and goes on from {place}"
+    is_interrupted = job.attempts[-1].outcome == Outcome.INTERRUPTED
+    what = "was interrupted and goes on" if is_interrupted else "goes on"
+    return f"job {job.job_id} {what} from {place}"
 
 
 def _bar(progress: int, width: int, marks: str) -> str:

@@ -16,7 +16,7 @@ Arguments = list[str] | tuple[str, ...]
 
 def main(arguments: Arguments | None = None) -> None:
     """Run the command that the arguments (those of the process) name, and exit with its code."""
-    is_server = "serve" in (sys.argv[1:] if arguments is None else arguments)
+    is_server = _names_serve(sys.argv[1:] if arguments is None else arguments)
     end_at_once_on_signals(code_of_term=Exit.DONE if is_server else Exit.TERMINATED)
     _accept_any_text()
     # On again once the modules are loaded: what is made until then is no garbage.
@@ -37,20 +37,20 @@ def run(arguments: Arguments | None = None) -> int:
 
     from cidx_jobs.cli.commands import cidx_jobs
 
+    as_json = "--json" in (sys.argv if arguments is None else arguments)
     try:
         done = cidx_jobs.main(arguments, prog_name="cidx-jobs", standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        return Exit.USAGE
     except click.ClickException as error:
         error.show()
-        return Exit.FAILED
+        if as_json:
+            _print_error("wrong_command_line", error.format_message())
+        return Exit.USAGE if isinstance(error, click.UsageError) else Exit.FAILED
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except BrokenPipeError:
         return _leave_broken_pipe()
     except Exception as error:  # noqa: BLE001 - the one place where an error becomes an exit code
-        return _fail(error, as_json="--json" in (sys.argv if arguments is None else arguments))
+        return _fail(error, as_json=as_json)
     return done if isinstance(done, int) else Exit.DONE
 
 
@@ -65,7 +65,27 @@ def _fail(error: Exception, *, as_json: bool) -> int:
         return Exit.TERMINATED
     if isinstance(error, CidxJobsError):
         return tell(error, as_json=as_json)
-    return tell_of_bug(error)
+    code = tell_of_bug(error)
+    if as_json:
+        _print_error("internal_error", f"{type(error).__name__}: {error}")
+    return code
+
+
+def _print_error(code: str, message: str) -> None:
+    from cidx_jobs.cli.output import print_json
+
+    print_json({"error": {"code": code, "message": message}})
+
+
+def _names_serve(arguments: Arguments) -> bool:
+    # Only where the command's name stands: a text to search for, say, may be the same word.
+    words = iter(arguments)
+    for word in words:
+        if word == "--server":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word == "serve"
+    return False
 
 
 def _accept_any_text() -> None:

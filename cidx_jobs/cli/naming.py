@@ -29,6 +29,10 @@ async def find_job(client: JobsClient, name: str) -> JobDocument:
         click.UsageError: several ids begin so.
     """
     text = name.strip().lower()
+    if not text:
+        # As a variable of a script that was never set: it would be no job's path.
+        message = "Job not found: the id is empty"
+        raise NotFoundError(message, code="job_not_found")
     if text == LATEST:
         return await _latest(client)
     digits = text.replace("-", "")

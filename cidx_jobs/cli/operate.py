@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cidx_jobs.cli.admin import CONFIG, DATA_DIR
+from cidx_jobs.cli.parameters import Seconds
 from cidx_jobs.cli.target import Target, talks
 
 
@@ -92,7 +93,7 @@ def drain(target: Target, data_dir: Path | None, config: Path | None, *, off: bo
 @admin.command()
 @click.option(
     "--older-than",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     required=True,
     metavar="SECONDS",
     help="How long ago they finished, at least.",

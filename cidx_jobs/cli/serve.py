@@ -7,6 +7,7 @@ import click
 
 from cidx_jobs.cli.admin import CONFIG, DATA_DIR
 from cidx_jobs.cli.loading import load_lightly
+from cidx_jobs.cli.parameters import Place
 from cidx_jobs.cli.target import Target, speaks_json
 
 
@@ -15,9 +16,7 @@ from cidx_jobs.cli.target import Target, speaks_json
 @DATA_DIR
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="The port; 0 takes a free one.")
-@click.option(
-    "--unix-socket", type=click.Path(path_type=Path), help="A socket file in place of a port."
-)
+@click.option("--unix-socket", type=Place(), help="A socket file in place of a port.")
 @click.option(
     "--auth", type=click.Choice(["none", "tokens", "jwt", "proxy"]), help="Who may come in."
 )

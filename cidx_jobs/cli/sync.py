@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from cidx_jobs.cli.parameters import SECONDS
 from cidx_jobs.cli.target import Target, talks
 
 ON_CONFLICT = click.Choice(["coalesce", "reject", "replace"])
@@ -19,7 +20,7 @@ def watches(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--timeout",
             metavar="SECONDS",
-            type=click.FloatRange(min=0, min_open=True),
+            type=SECONDS,
             help="Watch no longer than this; the job goes on.",
         ),
     ):

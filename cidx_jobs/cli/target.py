@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -58,10 +58,22 @@ def talks(function: Callable[..., Any]) -> Callable[..., Any]:
         target = Target(
             server or before.named_server, before.token, as_json=as_json or before.as_json
         )
+        _refuse_what_is_no_text([server, *arguments, *options.values()])
         load_lightly()
         return function(target, *arguments, **options)
 
     return with_target
+
+
+def _refuse_what_is_no_text(values: Iterable[Any]) -> None:
+    # Bytes that are no UTF-8 come from the shell as lone surrogates; no request can carry them,
+    # and a name with question marks in their place would be another's.
+    for value in values:
+        if isinstance(value, tuple):
+            _refuse_what_is_no_text(value)
+        elif isinstance(value, str) and any("\ud800" <= mark <= "\udfff" for mark in value):
+            message = f"{value!r} is no text in UTF-8"
+            raise click.UsageError(message)
 
 
 def speaks_json(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -34,6 +34,7 @@ def read_wanted(
     labels: Iterable[str],
     run_timeout: float | None,
     start_at: str | None,
+    idempotency_key: str | None,
     **members: Any,
 ) -> Wanted:
     """Read the parameters of the command ``submit``.
@@ -41,12 +42,16 @@ def read_wanted(
     Raises:
         click.UsageError: one of them is not understood; the text names it.
     """
+    if idempotency_key is not None and not (idempotency_key and idempotency_key.isprintable()):
+        message = "--idempotency-key: it must be 1 to 255 visible ASCII characters"
+        raise click.UsageError(message)
     pairs = read_pairs(options, "--option")
     members |= {
         "options": {name: read_value(value) for name, value in pairs.items()},
         "labels": read_pairs(labels, "--label"),
         "timeout_seconds": run_timeout,
         "start_at": read_time(start_at),
+        "idempotency_key": idempotency_key,
     }
     return Wanted(job_type=job_type, project=project, members=members)
 
@@ -71,7 +76,7 @@ def read_value(text: str) -> Any:
     """Give the JSON value that *text* is, or the text itself when it is none."""
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return text
 
 
@@ -85,6 +90,6 @@ def read_time(text: str | None) -> datetime | None:
         return None
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         message = f"--start-at {text}: it must be a time such as 2030-01-31T18:00:00Z"
         raise click.UsageError(message) from error

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
@@ -95,8 +96,12 @@ class Transport:
         """Take where and as whom; nothing is opened yet.
 
         Raises:
-            ValueError: *base_url* is neither an http(s) URL nor ``unix:`` and a path.
+            ValueError: *base_url* is neither an http(s) URL nor ``unix:`` and a path, or no
+                header can hold the token.
         """
+        if token is not None and not token.isprintable():
+            message = "a token has no control characters: look at what holds it"
+            raise ValueError(message)
         self.address = base_url
         self._root, self._socket_path = _parse_address(base_url)
         self._token = token
@@ -233,10 +238,19 @@ def _parse_address(base_url: str) -> tuple[str, str | None]:
     for scheme in _UNIX_SCHEMES:
         if base_url.startswith(scheme):
             return "http://localhost", base_url.removeprefix(scheme)
-    if not base_url.startswith(("http://", "https://")) or base_url.endswith("//"):
+    if not _is_http_address(base_url):
         message = f"{base_url!r} is no address of a server: http://HOST:PORT or unix:PATH"
         raise ValueError(message)
     return base_url.rstrip("/"), None
+
+
+def _is_http_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        # A port that is none, or half an IPv6 address.
+        return False
 
 
 def _parameters(query: Mapping[str, Any]) -> list[tuple[str, str]]:

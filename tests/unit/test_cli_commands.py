@@ -1,7 +1,9 @@
 """The commands against canned answers: output, exit codes, what is said when it goes wrong."""
 
 import asyncio
+import gc
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from click.testing import CliRunner
 
 from cidx_jobs import __version__
 from cidx_jobs.cli.commands import cidx_jobs
-from cidx_jobs.cli.main import run
+from cidx_jobs.cli.main import main, run
 from tests.canned_server import (
     JOB_ID,
     CannedServer,
@@ -133,8 +135,20 @@ def cli(
         ["sync", "p", "--timeout", "0"],
         ["status", "x", "--server", "localhost:1"],
         ["--server", "localhost:1", "status", "x"],
+        ["status", "x", "--server", "http://[::1"],
+        ["status", "x", "--server", "http://host:99999"],
+        ["sync", "p", "--timeout", "nan"],
+        ["wait", "x", "--timeout", "inf"],
+        ["submit", "x", "-p", "p", "--run-timeout", "nan"],
+        ["submit", "x", "-p", "p", "--start-at", "9999-12-31T23:59:59-10:00"],
+        ["submit", "x", "-p", "p", "--idempotency-key", "a\nb"],
+        ["submit", "x", "-p", "p", "--idempotency-key", ""],
+        ["admin", "cleanup", "--older-than", "nan"],
+        ["check", "--data-dir", ""],
+        ["search", "p", "abc\udcff"],
+        ["wait", "x", "\udcff"],
     ],
-    ids=" ".join,
+    ids=ascii,
 )
 def test_a_wrong_command_line_exits_with_64(cli: RunCli, arguments: list[str]) -> None:
     """What is wrong is said on stderr, with no traceback, and nothing is asked of the server."""
@@ -144,6 +158,97 @@ def test_a_wrong_command_line_exits_with_64(cli: RunCli, arguments: list[str]) -
     assert done.out == ""
     assert "Error: " in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["nonsense"], []], ids=" ".join)
+def test_a_wrong_command_line_is_a_json_document_too(cli: RunCli, arguments: list[str]) -> None:
+    """With ``--json`` stdout holds one document, however a command ends; the code stays 64."""
+    done = cli(*arguments, "--json")
+
+    assert done.code == 64
+    assert done.json["error"]["code"] == "wrong_command_line"
+    assert done.err
+
+
+def test_what_nobody_foresaw_is_a_json_document_too(
+    cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads stdout learns that there is no answer; stderr says how to find out more."""
+
+    def fail(*_: object, **_options: object) -> None:
+        message = "a thing of ours broke"
+        raise LookupError(message)
+
+    monkeypatch.setattr("cidx_jobs.cli.running.JobsClient", fail)
+
+    done = cli("status", "x", "--json")
+
+    assert done.code == 1
+    assert done.json["error"]["code"] == "internal_error"
+    assert "a thing of ours broke" in done.err
+
+
+def test_a_token_that_no_header_can_hold_is_told(
+    cli: RunCli, canned: CannedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a file with more than the token in it was read into the variable."""
+    monkeypatch.setenv("CIDX_JOBS_TOKEN", "cidxj_one\ncidxj_two")
+
+    done = cli("list")
+
+    assert done.code == 64
+    assert "token" in done.err
+    assert "cidxj_" not in done.err
+    assert not canned.requests
+
+
+def test_an_option_too_deep_to_be_json_is_a_text(cli: RunCli, canned: CannedServer) -> None:
+    """As every value that is no JSON."""
+    deep = "[" * 10_000
+
+    done = cli("submit", "steps", "-p", "p", "-o", f"names={deep}")
+
+    assert done.code == 0
+    assert canned.bodies[-1]["options"] == {"names": deep}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["serve"], 0),
+        (["--json", "serve", "--port", "0"], 0),
+        (["--server", "serve", "serve"], 0),
+        (["search", "p", "serve"], 143),
+        (["--server", "serve", "list"], 143),
+        (["sync", "serve"], 143),
+        ([], 143),
+    ],
+)
+def test_sigterm_is_a_good_end_of_the_server_alone(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int
+) -> None:
+    """A project or a text that is called ``serve`` makes no client command a server."""
+    codes: list[int] = []
+    monkeypatch.setattr(
+        "cidx_jobs.cli.main.end_at_once_on_signals",
+        lambda *, code_of_term: codes.append(code_of_term),
+    )
+    monkeypatch.setattr("cidx_jobs.cli.main.run", lambda _: 0)
+    monkeypatch.setattr(gc, "disable", lambda: None)
+
+    with pytest.raises(SystemExit):
+        main(arguments)
+
+    assert set(codes) == {code}
+
+
+def test_a_directory_that_cannot_be_read_is_no_wrong_command_line(
+    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who opens it tells of it, in one line; a command that only names it can go on."""
+    monkeypatch.setattr(os, "access", lambda *_args, **_options: False)
+
+    assert cli("check", "--data-dir", str(tmp_path)).code == 0
 
 
 def test_no_command_shows_the_help_and_exits_with_64(cli: RunCli) -> None:
@@ -327,6 +432,15 @@ def test_a_beginning_that_fits_nothing_is_not_found(cli: RunCli) -> None:
     assert cli("status", "ffff0000").code == 7
     assert cli("status", "019a0000-0000-7000-8000-000000000009").code == 7
     assert cli("status", "nonsense").code == 7
+
+
+def test_an_empty_id_is_no_job(cli: RunCli, canned: CannedServer) -> None:
+    """As from a variable that was never set: said so, and nothing is asked of the server."""
+    done = cli("status", " ")
+
+    assert done.code == 7
+    assert "Job not found" in done.err
+    assert not canned.requests
 
 
 def test_a_beginning_is_looked_for_in_its_time_only(canned: CannedServer, cli: RunCli) -> None:

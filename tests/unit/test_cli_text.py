@@ -260,11 +260,26 @@ def test_the_report_of_a_running_job_says_since_when() -> None:
 
 
 def test_a_job_that_was_interrupted_says_what_it_goes_on_from() -> None:
-    """The checkpoint's phase, where there is one."""
+    """The checkpoint's phase; a job in its first run goes on from nothing, checkpoint or not."""
     checkpoint = {"phase": "indexing", "saved_at": "2030-01-01T00:00:03Z"}
 
+    def after(*outcomes: str) -> str | None:
+        attempts = [
+            {
+                "attempt": 1,
+                "started_at": "2030-01-01T00:00:01Z",
+                "finished_at": "2030-01-01T00:00:04Z",
+                "outcome": outcome,
+                "error": None,
+            }
+            for outcome in outcomes
+        ]
+        return resumption(make_job(checkpoint=checkpoint, attempts=attempts))
+
     assert resumption(INDEXING) is None
-    assert "goes on from phase indexing" in (resumption(make_job(checkpoint=checkpoint)) or "")
+    assert after() is None
+    assert "was interrupted and goes on from phase indexing" in (after("interrupted") or "")
+    assert "interrupted" not in (after("failed") or "goes on")
 
 
 def test_a_table_keeps_its_columns() -> None:
