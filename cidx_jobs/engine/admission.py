@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from cidx_jobs.engine.board import Board
+from cidx_jobs.engine.counts import decrease
 from cidx_jobs.engine.ledger import JobLedger
 from cidx_jobs.engine.requests import MAX_LABELS, check_request, highest_priority
 from cidx_jobs.interfaces import JobStore
@@ -201,9 +202,7 @@ class Admission:
 
     def _give_room(self, user_id: UserId) -> None:
         self._admitting_total -= 1
-        self._admitting[user_id] -= 1
-        if not self._admitting[user_id]:
-            del self._admitting[user_id]
+        decrease(self._admitting, user_id)
 
     def _new_job(self, request: SubmitRequest, job_type: JobType, place: Place | None) -> Change:
         now = self._board.clock.now()

@@ -18,17 +18,15 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
 import attrs
 
+from cidx_jobs.engine.counts import decrease
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job import Job
 from cidx_jobs.model.limits import Limits
 from cidx_jobs.model.waiting import TOTAL_LIMIT, USER_LIMIT, resource_reason
-
-_Name = TypeVar("_Name", bound=str)
 
 
 class SlotError(RuntimeError):
@@ -203,7 +201,7 @@ class ConcurrencyController:
         if holder is None:
             message = f"job {job_id} holds no slot to give back"
             raise SlotError(message)
-        _decrease(self._users, holder.user_id)
+        decrease(self._users, holder.user_id)
         self._leave_line(holder)
         self._let_go(holder)
         for name in holder.resources:
@@ -362,7 +360,7 @@ class ConcurrencyController:
         self._used[name] += 1
 
     def _free_unit(self, name: str) -> None:
-        _decrease(self._used, name)
+        decrease(self._used, name)
         self._serve(name)
         self.on_resource_change(name)
 
@@ -382,10 +380,3 @@ class ConcurrencyController:
             limit=self._limits.resources.get(name, 0),
             waiting=len(self._lines.get(name, ())),
         )
-
-
-def _decrease(counts: Counter[_Name], name: _Name) -> None:
-    counts[name] -= 1
-    if not counts[name]:
-        # `del` is Python's own code in a Counter; `pop` is not.
-        counts.pop(name)

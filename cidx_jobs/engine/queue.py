@@ -11,11 +11,11 @@ waiting job. Adding, removing, starting and ranking take O(log n) (sortedcontain
 from collections import Counter
 from collections.abc import Iterator
 from sys import intern
-from typing import TypeVar
 
 import attrs
 from sortedcontainers import SortedList
 
+from cidx_jobs.engine.counts import decrease
 from cidx_jobs.engine.lanes import Lanes, Rank, pack_key
 from cidx_jobs.engine.turns import Turns
 from cidx_jobs.model.ids import JobId, UserId
@@ -23,8 +23,6 @@ from cidx_jobs.model.job import DispatchKey, Job
 
 DEFAULT_AGEING_SECONDS = 60.0
 DEFAULT_DRIFT = 10
-
-_Name = TypeVar("_Name", bound=str)
 
 
 @attrs.define
@@ -216,8 +214,8 @@ class JobQueue:
         waiting = self._waiting.pop(job_id, None)
         if waiting is None:
             return None
-        _decrease(self._users, waiting.user_id)
-        _decrease(self._types, waiting.job_type)
+        decrease(self._users, waiting.user_id)
+        decrease(self._types, waiting.job_type)
         self._order.remove(waiting.rank)
         del self._job_ids[waiting.rank]
         self._turns.leave(waiting.key, waiting.user_id, waiting.priority, waiting.job_type)
@@ -232,10 +230,3 @@ class JobQueue:
         later.remove(waiting.rank)
         if not later:
             del self._later[waiting.user_id]
-
-
-def _decrease(counts: Counter[_Name], name: _Name) -> None:
-    counts[name] -= 1
-    if not counts[name]:
-        # `del` is Python's own code in a Counter; `pop` is not.
-        counts.pop(name)

@@ -8,6 +8,8 @@ from typing import Self, cast
 
 from aiohttp import web
 
+from cidx_jobs.engine.counts import decrease
+
 LOOK_SECONDS = 5.0
 """A client that went away frees its place within this time."""
 
@@ -111,9 +113,7 @@ class Waiters:
 
     def _give_back(self, user_id: str) -> None:
         self._count -= 1
-        self._by_user[user_id] -= 1
-        if not self._by_user[user_id]:
-            del self._by_user[user_id]
+        decrease(self._by_user, user_id)
 
     def _look_out(self) -> None:
         if self._sweeper is None or self._sweeper.done():
