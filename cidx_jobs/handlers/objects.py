@@ -23,13 +23,13 @@ _TREE_LINE = re.compile(rb"(\d{6}) (\w+) ([0-9a-f]{40,64}) +(\d+|-)\t(.+)", re.D
 def read_tree(output: IO[bytes], max_files: int) -> Iterator[TreeEntry]:
     """Give the entries of a tree while git still lists them.
 
-    A path that is no UTF-8 is given with its wrong bytes as escapes. Of a path that a broken
-    tree names twice the first entry is given.
+    A path that is no UTF-8 is given with its wrong bytes as escapes. Of a path that comes twice,
+    in a broken tree or as another's escaped form, the first entry is given.
 
     Raises:
         JobFailure: there are more than *max_files* (RES-003), or the words are not git's.
     """
-    before = None
+    given: set[str] = set()
     for count, line in enumerate(_read_records(output), start=1):
         if count > max_files:
             message = f"the repository has more than {max_files} files"
@@ -38,12 +38,13 @@ def read_tree(output: IO[bytes], max_files: int) -> Iterator[TreeEntry]:
         if match is None:
             message = "git listed a tree that cannot be understood"
             raise JobFailure(message, code=DAMAGED)
-        mode, _, blob, size, path = match.groups()
-        if path == before:
+        mode, _, blob, size, name = match.groups()
+        path = name.decode("utf-8", "backslashreplace")
+        if path in given:
             continue
-        before = path
+        given.add(path)
         yield TreeEntry(
-            path.decode("utf-8", "backslashreplace"),
+            path,
             mode.decode(),
             blob.decode(),
             None if size == b"-" else int(size),

@@ -276,6 +276,26 @@ async def test_a_name_that_is_no_text_is_shown_escaped(
     assert await syncs.search("odd name") == [("b\\xff", 1, "odd name")]
 
 
+async def test_a_name_that_is_anothers_escaped_form_is_no_trouble(
+    syncs: Syncs, repository: Repository
+) -> None:
+    """Of two files whose names are shown alike the first is taken, whatever was synced before."""
+    blobs = [repository.add_object("blob", text) for text in (b"escape\n", b"no text\n")]
+    names = (b"b\\xff", b"b\xff")
+    lines = [
+        f"100644 blob {blob}\t".encode() + name + b"\0"
+        for blob, name in zip(blobs, names, strict=True)
+    ]
+    repository.commit_tree(repository.git("mktree", "-z", data=lines[0]))
+    await syncs.sync(repository.url)
+    repository.commit_tree(repository.git("mktree", "-z", data=b"".join(lines)))
+
+    job = await syncs.sync(repository.url)
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert await syncs.search("escape") == [("b\\xff", 1, "escape")]
+
+
 async def test_the_same_name_twice_is_no_trouble(syncs: Syncs, repository: Repository) -> None:
     """A tree that names a file twice, which git itself would not write, is taken."""
     blobs = [repository.add_object("blob", text) for text in (b"first\n", b"second\n")]
