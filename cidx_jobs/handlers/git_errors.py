@@ -116,6 +116,8 @@ _SENTENCES = (
 _RECOGNISED = tuple(
     (re.compile(pattern), code, sentence) for pattern, code, sentence in _SENTENCES
 )
+# Names and URLs that git tells of: a repository may be called "timeout".
+_QUOTED = re.compile(r"(?<!\w)'[^'\n]*'")
 _LAST_WORDS = re.compile(r"^(?:fatal|error|remote: fatal): (.+)$", re.MULTILINE)
 
 
@@ -127,8 +129,9 @@ def recognise(stderr: str, url: str) -> JobFailure:
         url: the repository, for the sentence; it is the user's own.
     """
     shown = printable(url)
+    said = _QUOTED.sub("''", stderr.replace(url, ""))
     for pattern, code, sentence in _RECOGNISED:
-        if pattern.search(stderr):
+        if pattern.search(said):
             return JobFailure(sentence.format(url=shown), code=code)
     words = _LAST_WORDS.findall(stderr) or stderr.split("\n")
     last = next((line for line in reversed(words) if line.strip()), "it said nothing")

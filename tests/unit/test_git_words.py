@@ -59,6 +59,40 @@ def test_each_failure_is_recognised(words: str, code: str) -> None:
     assert failure.message
 
 
+@pytest.mark.parametrize(
+    ("url", "words", "code"),
+    [
+        ("https://github.com/a/OpenSSL", "fatal: repository '{url}/' not found", "GIT-001"),
+        ("https://github.com/a/timeout", "fatal: repository '{url}/' not found", "GIT-001"),
+        (
+            "https://github.com/a/Certificates",
+            "fatal: {url}/info/refs not valid: is this a git repository?",
+            "GIT-003",
+        ),
+        (
+            "https://github.com/a/TLS",
+            "fatal: unable to access '{url}/': The requested URL returned error: 500",
+            "NET-007",
+        ),
+        (
+            "https://github.com/a/SSL",
+            "fatal: unable to access '{url}/': Failed to connect to x: Couldn't connect to server",
+            "NET-002",
+        ),
+        (
+            "/link/to/it",
+            "fatal: '/roots/timeout' does not appear to be a git repository",
+            "GIT-003",
+        ),
+    ],
+)
+def test_the_name_of_a_repository_says_nothing_of_its_failure(
+    url: str, words: str, code: str
+) -> None:
+    """What git tells of a failure counts, not the names and URLs that it tells it of."""
+    assert recognise(words.format(url=url), url).failure_code == code
+
+
 def test_an_unknown_failure_shows_the_last_words_without_secrets() -> None:
     """What is not recognised is shown, less paths of the server and passwords."""
     words = "fatal: first\nfatal: odd \x1b[31m thing in /srv/data/p/x at https://u:pw@host/a\n"
@@ -104,6 +138,22 @@ def test_a_tree_is_read_entry_by_entry() -> None:
         TreeEntry("a\tb\n.txt", "100644", BLOB, 2),
         TreeEntry("link", "120000", BLOB, 17),
         TreeEntry("module", "160000", SHA256_BLOB, None),
+    ]
+
+
+def test_no_path_is_given_twice() -> None:
+    """Of a path that comes again, also as another's escaped form, the first entry is given."""
+    other = BLOB[::-1]
+    listed = (
+        f"100644 blob {BLOB}       2\ta/x\0"
+        f"100644 blob {BLOB}       2\tb\\xff\0"
+        f"100644 blob {other}       3\ta/x\0"
+        f"100644 blob {other}       3\tb"
+    ).encode() + b"\xff\0"
+
+    assert list(read_tree(io.BytesIO(listed), 10)) == [
+        TreeEntry("a/x", "100644", BLOB, 2),
+        TreeEntry("b\\xff", "100644", BLOB, 2),
     ]
 
 
