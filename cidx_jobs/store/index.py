@@ -27,7 +27,7 @@ from cidx_jobs.store import index_sql
 from cidx_jobs.store.index_draft import FtsDraft
 from cidx_jobs.store.index_files import IndexFiles
 from cidx_jobs.store.index_reading import check_format, make_state, open_reader
-from cidx_jobs.store.index_text import MIN_CHARACTERS, match_expression, matching_lines
+from cidx_jobs.store.index_text import MIN_CHARACTERS, fold, match_expression, matching_lines
 
 T = TypeVar("T")
 
@@ -177,7 +177,7 @@ class _Search:
         expression = match_expression(self.text)
         if expression is None:
             return []
-        wanted = self.text.lower()
+        wanted = fold(self.text)
         hits: list[SearchHit] = []
         for name, content in self._find_files(db, expression):
             self._raise_if_over()

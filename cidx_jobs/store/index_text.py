@@ -13,6 +13,8 @@ _MAX_TRIGRAMS = 24
 _MAX_LINE_CHARACTERS = 1_000
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
+_SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+_SIGMA_AT_AN_END = "\N{GREEK SMALL LETTER FINAL SIGMA}"
 
 
 def decode_text(data: bytes) -> str | None:
@@ -49,9 +51,15 @@ def match_expression(text: str) -> str | None:
     return " ".join('"' + trigram.replace('"', '""') + '"' for trigram in trigrams[::step])
 
 
+def fold(text: str) -> str:
+    """Give *text* in the form in which letter case does not count."""
+    # At the end of a word the lower case of a sigma is another letter, wherever words end.
+    return text.lower().replace(_SIGMA_AT_AN_END, _SIGMA)
+
+
 def matching_lines(path: str, text: str, wanted: str) -> Iterator[SearchHit]:
-    """Give each line of *text* that holds *wanted* (in lower case), letter case aside."""
-    lowered = text.lower()
+    """Give each line of *text* that holds *wanted* (as of `fold`), letter case aside."""
+    lowered = fold(text)
     found = lowered.find(wanted)
     if found < 0:
         return

@@ -102,6 +102,8 @@ async def test_lines_are_found_by_path_and_then_line(indexer: Indexer) -> None:
     ("content", "text"),
     [
         ("Straße NACH Köln", "köln"),
+        ("ΛΟΓΟΣΑ", "ΛΟΓΟΣ"),
+        ("λόγος", "ΓΟΣ"),
         ("select * from t where a='x\"y'", "* from"),
         ("a='x\"y'", "'x\"y'"),
         ('say "OR" NEAR(x)', '"or" near('),
