@@ -1,5 +1,6 @@
 """What a job type is: its handler, and the rules that the engine keeps for it."""
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
@@ -15,8 +16,10 @@ from cidx_jobs.model.errors import (
     ValidationError,
     pointer_step,
 )
+from cidx_jobs.model.ids import JOB_TYPE_PATTERN, is_job_type
 from cidx_jobs.model.job import JsonObject
 from cidx_jobs.model.json_schema import check_schema, find_faults
+from cidx_jobs.model.limits import MAX_ATTEMPTS, MAX_TIMEOUT_SECONDS
 from cidx_jobs.model.queries import Project
 from cidx_jobs.model.retries import RetryPolicy
 
@@ -91,8 +94,11 @@ class JobType:
         With ``max_attempts=1`` an interrupted run fails instead of running again.
 
         Raises:
-            TypeError, ValueError: *options_schema* is nothing that options can be held against.
+            TypeError, ValueError: a rule cannot be kept, or *options_schema* is nothing that
+                options can be held against.
         """
+        resources = (resources,) if isinstance(resources, str) else tuple(resources)
+        _check_rules(name, run, max_attempts, timeout_seconds)
         if isinstance(options_schema, Mapping):
             check_schema(options_schema)
         elif options_schema is not None:
@@ -106,7 +112,7 @@ class JobType:
             timeout_seconds=timeout_seconds,
             on_interrupt=OnInterrupt.FAIL if at_most_once else OnInterrupt(on_interrupt),
             retry=retry,
-            resources=tuple(resources),
+            resources=resources,
             options_schema=options_schema,
             max_memory_bytes=max_memory_bytes,
             admit=admit,
@@ -129,6 +135,9 @@ class JobType:
             fitted = msgspec.convert(options, self.options_schema)
         except msgspec.ValidationError as error:
             raise ValidationError([_fault(str(error))]) from error
+        if dataclasses.is_dataclass(self.options_schema):
+            # msgspec overlooks the defaults that stand in the class and not in the object.
+            fitted = dataclasses.asdict(fitted)
         whole: JsonObject = msgspec.to_builtins(fitted)
         return whole
 
@@ -170,6 +179,25 @@ class JobTypes(Mapping[str, JobType]):
     def __len__(self) -> int:
         """Count the types."""
         return len(self._by_name)
+
+
+def _check_rules(
+    name: object, run: object, max_attempts: int | None, timeout_seconds: float | None
+) -> None:
+    if not isinstance(name, str) or not callable(run):
+        message = f"a job type is a name and an async function, not {name!r} and {run!r}"
+        raise TypeError(message)
+    if not is_job_type(name):
+        message = f"a job type's name is like {JOB_TYPE_PATTERN}, not {name!r}"
+        raise ValueError(message)
+    if max_attempts is not None and not 1 <= max_attempts <= MAX_ATTEMPTS:
+        message = f"max_attempts is from 1 to {MAX_ATTEMPTS}, not {max_attempts}"
+        raise ValueError(message)
+    if timeout_seconds is not None and not 0 < timeout_seconds <= MAX_TIMEOUT_SECONDS:
+        message = (
+            f"timeout_seconds is over 0, at most {MAX_TIMEOUT_SECONDS:.0f}, not {timeout_seconds}"
+        )
+        raise ValueError(message)
 
 
 def _fault(text: str) -> Fault:

@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 from cidx_jobs.model.errors import Fault, ValidationError, pointer_step
 from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, is_project_id
 from cidx_jobs.model.job import MAX_PRIORITY, MIN_PRIORITY
-from cidx_jobs.model.limits import Limits
+from cidx_jobs.model.limits import MAX_ATTEMPTS, MAX_TIMEOUT_SECONDS, Limits
 from cidx_jobs.model.submission import SubmitRequest
 
 MAX_LABELS = 32
 MAX_LABEL_CHARACTERS = 255
-MAX_ATTEMPTS = 1_000
-MAX_TIMEOUT_SECONDS = 30 * 86_400.0
 LABEL_KEY_PATTERN = r"[a-z0-9._-]{1,63}"
 
 _LABEL_KEY = re.compile(LABEL_KEY_PATTERN)

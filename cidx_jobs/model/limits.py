@@ -6,6 +6,11 @@ import attrs
 
 from cidx_jobs.model.ids import UserId
 
+MAX_ATTEMPTS = 1_000
+"""How many attempts a job or its type may ask for."""
+MAX_TIMEOUT_SECONDS = 30 * 86_400.0
+"""How long a run may ask to take."""
+
 
 @attrs.frozen(kw_only=True)
 class Limits:

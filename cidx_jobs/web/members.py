@@ -18,10 +18,8 @@ from cidx_jobs.engine.controls import (
 )
 from cidx_jobs.engine.requests import (
     LABEL_KEY_PATTERN,
-    MAX_ATTEMPTS,
     MAX_LABEL_CHARACTERS,
     MAX_LABELS,
-    MAX_TIMEOUT_SECONDS,
 )
 from cidx_jobs.model.ids import (
     JOB_ID_PATTERN,
@@ -30,7 +28,7 @@ from cidx_jobs.model.ids import (
     PROJECT_ID_PATTERN,
 )
 from cidx_jobs.model.job import MAX_PRIORITY, MIN_PRIORITY, JobStatus
-from cidx_jobs.model.limits import Limits
+from cidx_jobs.model.limits import MAX_ATTEMPTS, MAX_TIMEOUT_SECONDS, Limits
 from cidx_jobs.settings import Settings
 from cidx_jobs.web.jobs import MAX_REASON_CHARACTERS
 

@@ -1,5 +1,6 @@
 """What a job type makes of the options that it is submitted with."""
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -80,6 +81,60 @@ def test_options_that_fit_are_taken(job_type: JobType) -> None:
 
     assert job_type.check_options(options) == options
     assert hash(job_type) == hash(job_type)
+
+
+@dataclasses.dataclass
+class Corner:
+    """A part of a dataclass."""
+
+    x: int = 1
+
+
+@dataclasses.dataclass
+class Page:
+    """Options as a dataclass, whose defaults stand in the class."""
+
+    number: int
+    title: str = "untitled"
+    corner: Corner = dataclasses.field(default_factory=Corner)
+
+
+def test_the_defaults_of_a_dataclass_are_among_the_options() -> None:
+    """A handler finds every member, as with every other kind of class."""
+    job_type = JobType("idle", idle, options_schema=Page)
+
+    assert job_type.check_options({"number": 1}) == {
+        "number": 1,
+        "title": "untitled",
+        "corner": {"x": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"name": 5},
+        {"name": ""},
+        {"name": "two words"},
+        {"run": None},
+        {"max_attempts": 0},
+        {"max_attempts": "3"},
+        {"timeout_seconds": 0},
+        {"timeout_seconds": float("nan")},
+        {"on_interrupt": "ignore"},
+    ],
+    ids=str,
+)
+def test_a_rule_that_cannot_be_kept_is_refused(rules: dict[str, Any]) -> None:
+    """Where the type is written down, not at its first job."""
+    whole: dict[str, Any] = {"name": "idle", "run": idle} | rules
+    with pytest.raises((TypeError, ValueError)):
+        JobType(**whole)
+
+
+def test_one_resource_is_a_resource() -> None:
+    """Its name is not taken for a list of letters, which no limit would ever name."""
+    assert JobType("idle", idle, resources="gpu").resources == ("gpu",)
 
 
 def test_a_json_schema_is_told_as_it_is() -> None:
