@@ -18,21 +18,35 @@ def main(arguments: Arguments | None = None) -> None:
     """Run the command that the arguments (those of the process) name, and exit with its code."""
     is_server = _names_serve(sys.argv[1:] if arguments is None else arguments)
     end_at_once_on_signals(code_of_term=Exit.DONE if is_server else Exit.TERMINATED)
+    _open_what_is_closed()
     _accept_any_text()
     # On again once the modules are loaded: what is made until then is no garbage.
     gc.disable()
     code = run(arguments)
     # A server's loop had the signals and has let go of them.
     end_at_once_on_signals(code_of_term=code if is_server else Exit.TERMINATED)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = _leave_broken_pipe()
     sys.exit(code)
 
 
 def run(arguments: Arguments | None = None) -> int:
     """Run the command and give its exit code; every error is told on stderr."""
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone.
+        return _let_go_of_output()
+    except OSError as error:
+        if sys.flags.dev_mode:
+            raise
+        from cidx_jobs.cli.output import say
+
+        say(f"cidx-jobs: cannot use {error.filename or 'the output'}: {error.strerror or error}")
+        return _let_go_of_output()
+    return code
+
+
+def _run(arguments: Arguments | None) -> int:
     import click
 
     from cidx_jobs.cli.commands import cidx_jobs
@@ -47,8 +61,8 @@ def run(arguments: Arguments | None = None) -> int:
         return Exit.USAGE if isinstance(error, click.UsageError) else Exit.FAILED
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        return _leave_broken_pipe()
+    except OSError:
+        raise
     except Exception as error:  # noqa: BLE001 - the one place where an error becomes an exit code
         return _fail(error, as_json=as_json)
     return done if isinstance(done, int) else Exit.DONE
@@ -95,7 +109,14 @@ def _accept_any_text() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _leave_broken_pipe() -> int:
-    # Whoever read our output has gone; the interpreter's last flush goes nowhere, quietly.
+def _open_what_is_closed() -> None:
+    # As by `>&-`: Python has None there, and the next file to be opened would be in its place.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
+def _let_go_of_output() -> int:
+    # The interpreter's last flush goes nowhere, quietly.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return Exit.FAILED

@@ -717,6 +717,37 @@ def test_an_operator_changes_a_directory_that_no_server_owns(tmp_path: Path) -> 
     assert ended["draining"] is False
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [["version"], ["version", "--json"], ["check", "--json"]])
+def test_an_output_that_takes_nothing_is_told_in_one_line(arguments: list[str]) -> None:
+    """On a full disk, with exit code 1; where stdout is closed nothing is missing."""
+    environ = clean_environment()
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [*CLI, *arguments],
+            cwd=ROOT,
+            env=environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=WAIT_SECONDS,
+            check=False,
+        )
+    closed = subprocess.run(
+        ["sh", "-c", '"$@" <&- >&-', "sh", *CLI, *arguments],
+        cwd=ROOT,
+        env=environ,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == "cidx-jobs: cannot use the output: No space left on device\n"
+    assert (closed.returncode, closed.stderr) == (0, "")
+
+
 def test_a_start_that_is_refused_says_why(server: Server, tmp_path: Path) -> None:
     """One line and exit code 1: for a second owner, a port that is taken, a wrong setting."""
     port = server.url.rpartition(":")[2]
