@@ -51,7 +51,7 @@ class Possession:
             connection.close()
 
     def release(self) -> None:
-        """Let go of everything; twice is fine."""
+        """Let go of everything, once."""
         self.disconnect()
         self.mark.close()
         self._ownership.release()

@@ -211,9 +211,16 @@ async def test_a_cancellation_in_the_last_step_does_not_reach_the_end(
 async def test_many_users_at_once_do_not_overfill_the_queue() -> None:
     """What is being stored counts already, for all users together as for each."""
     gate = Gate()
-    async with opened(gate.job_type, max_queued_total=3) as (jobs, _):
-        submits = [jobs.submit(f"u{n}", "p", job_type="gated", hold=True) for n in range(10)]
-        answers = await asyncio.gather(*submits, return_exceptions=True)
+    async with opened(gate.job_type, max_queued_total=3) as (jobs, store):
+        store.may_tell.clear()
+        submits = asyncio.gather(
+            *[jobs.submit(f"u{n}", "p", job_type="gated", hold=True) for n in range(10)],
+            return_exceptions=True,
+        )
+        for _ in range(5):
+            await asyncio.sleep(0)
+        store.may_tell.set()
+        answers = await submits
         stored = await jobs.list()
 
     assert sum(isinstance(answer, QueueFullError) for answer in answers) == 7
