@@ -95,7 +95,7 @@ CREATE INDEX jobs_final ON jobs (job_type, status) WHERE finished_at IS NOT NULL
 CREATE INDEX jobs_expiry ON jobs (status, finished_at) WHERE finished_at IS NOT NULL;
 
 -- How many final jobs there are, so that totals are exact without counting rows. Kept by the
--- writer (`counting.py`): triggers would take as long as the rows themselves.
+-- writer: triggers would take as long as the rows themselves.
 CREATE TABLE finals (
     user_id  TEXT NOT NULL,
     job_type TEXT NOT NULL,
