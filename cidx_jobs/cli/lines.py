@@ -6,6 +6,7 @@ from datetime import datetime
 
 from cidx_jobs.cli.text import cells, duration, escape, fit, fit_path
 from cidx_jobs.model.job import JobStatus, Outcome
+from cidx_jobs.wire.coding import encode
 from cidx_jobs.wire.jobs import JobDocument
 
 SHORTEST_ITEM = 6
@@ -172,7 +173,7 @@ def _result(job: JobDocument) -> Iterator[str]:
     result = job.result or {}
     if "commit_after" not in result:
         if result:
-            yield _fact("result", escape(dict(result)))
+            yield _fact("result", escape(encode(result).decode()))
         return
     before, after = (
         str(result.get(name) or "")[:12] for name in ("commit_before", "commit_after")
@@ -185,8 +186,9 @@ def _result(job: JobDocument) -> Iterator[str]:
         f"{result.get('files_total') or 0} in all",
     ]
     yield _fact("files", escape(f"{', '.join(changes)}; {', '.join(counts)}"))
-    if result.get("resumed_from"):
-        yield _fact("resumed", escape(result["resumed_from"]))
+    match result.get("resumed_from"):
+        case {"phase": phase, "files": files}:
+            yield _fact("resumed", escape(f"from phase {phase}, after {files} files"))
 
 
 def _phases(job: JobDocument) -> Iterator[str]:

@@ -220,7 +220,7 @@ def test_the_report_of_a_sync_has_phases_files_and_warnings() -> None:
         "files_indexed": 15,
         "files_skipped": 2,
         "files_total": 500,
-        "resumed_from": "indexing",
+        "resumed_from": {"phase": "indexing", "files": 120},
     }
     job = make_job(
         status="completed",
@@ -237,7 +237,7 @@ def test_the_report_of_a_sync_has_phases_files_and_warnings() -> None:
             "  files       12 added, 3 modified, 0 renamed, 1 deleted; 15 indexed, 2 skipped, "
             "500 in all"
         ),
-        "  resumed     indexing",
+        "  resumed     from phase indexing, after 120 files",
         "  phases      git_sync 2.5s",
         "  warning     big.bin is too large (2 times) [FILE_SKIPPED]",
     ]
@@ -252,6 +252,13 @@ def test_the_report_of_a_failure_says_what_to_do() -> None:
         "  to do       Check the branch name.",
         f"  to do       cidx-jobs retry {JOB_ID}",
     ]
+
+
+def test_the_report_of_another_type_shows_its_result_as_json() -> None:
+    """As the document has it, and not as a language would write it."""
+    job = make_job(job_type="steps", status="completed", result={"ok": True, "left": None})
+
+    assert '  result      {"ok":true,"left":null}' in list(report(job, NOW))
 
 
 def test_the_report_of_a_running_job_says_since_when() -> None:
