@@ -33,5 +33,8 @@ async def _end(task: "asyncio.Task[Any]") -> None:
             await asyncio.wait({task})
         except asyncio.CancelledError:
             cancelled = True
+    if not task.cancelled():
+        # Looked at, also where something else is raised: else the loop would tell of it later.
+        task.exception()
     if cancelled:
         raise asyncio.CancelledError
