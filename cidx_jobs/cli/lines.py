@@ -189,6 +189,8 @@ def _result(job: JobDocument) -> Iterator[str]:
     match result.get("resumed_from"):
         case {"phase": phase, "files": files}:
             yield _fact("resumed", escape(f"from phase {phase}, after {files} files"))
+        case _:
+            pass
 
 
 def _phases(job: JobDocument) -> Iterator[str]:
