@@ -267,12 +267,15 @@ class SyncJobManager:
         """Say where a waiting job stands and why it waits; None for one that does not wait."""
         return self._waiting_room.status(job)
 
-    def place(self, job: Job) -> tuple[int | None, tuple[str, ...]] | None:
-        """Give a waiting job's rank and reasons as they are now; None for one that does not wait.
+    def place(self, job: Job) -> tuple[int, int | None, tuple[str, ...]] | None:
+        """Give how many wait, a waiting job's rank among them and its reasons, as they are now.
 
-        It may be ahead of the tag, which moves on at most once a second.
+        It may be ahead of the tag, which moves on at most once a second. None for a job that
+        does not wait.
         """
-        return self._waiting_room.place(job) if job.status.is_waiting else None
+        if not job.status.is_waiting:
+            return None
+        return (len(self._board.queue), *self._waiting_room.place(job))
 
     def tag(self, job: Job) -> str:
         """Give what identifies the job's document: its version, and the queue's revision.

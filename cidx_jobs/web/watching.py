@@ -132,7 +132,7 @@ def show_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE) -> Page:
     place = call.manager.place(job)
     if place is not None:
         # A waiting job's place may be newer than its tag, and is shown as it is when it is
-        # read; what else is said of the queue is at most a second old.
+        # read; how long it may yet wait is at most a second old.
         key = (*key, place, int(time.monotonic()))
     return call.api.documents.get(key, lambda: _make_page(call, job, tag, form))
 

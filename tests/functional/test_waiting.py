@@ -65,6 +65,19 @@ async def test_full_slots_are_named(small: House) -> None:
     assert of_bob["length"] == 2
 
 
+async def test_how_many_wait_is_told_as_of_now(small: House) -> None:
+    """Who reads a job twice sees a submit that was answered in between."""
+    for _ in range(2):
+        await small.submit_running()
+    job = await small.submit()
+    before = await queue_of(small, job)
+
+    await small.submit()
+
+    after = await queue_of(small, job)
+    assert (before["length"], after["length"], after["position"]) == (1, 2, 1)
+
+
 async def test_what_somebody_else_has_is_named(small: House, beside: Gate) -> None:
     """resource:gpu for another project; project_busy for the same, which does not queue yet."""
     await small.submit(job_type="exclusive")
