@@ -91,5 +91,9 @@ class Hooks:
         for hook in self._hooks:
             try:
                 await hook(job, transition)
-            except Exception as error:  # noqa: BLE001 - an application's own code
+            except (Exception, asyncio.CancelledError) as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                # Where nobody cancels the hooks, this one awaited what somebody had cancelled.
                 _log.error("hook_failed", job_id=job.job_id, error=type(error).__name__)

@@ -250,6 +250,26 @@ async def test_hooks_are_told_once_however_often_it_was_opened(tmp_path: Path) -
     assert heard == ["submit", "enqueue", "start", "complete"]
 
 
+@pytest.mark.parametrize("error", [ValueError(), asyncio.CancelledError()], ids=repr)
+async def test_a_hook_that_fails_is_told_of_the_next_change(
+    error: BaseException, tmp_path: Path
+) -> None:
+    """Also where what it awaits was cancelled: nobody cancelled the hooks."""
+    jobs = make_jobs(tmp_path)
+    heard: list[str] = []
+
+    @jobs.on_transition
+    async def listen(_: Job, transition: Transition) -> None:
+        heard.append(transition.event)
+        raise error
+
+    async with jobs:
+        await submit(jobs)
+        await jobs.wait_until_idle(timeout=WAIT_SECONDS)
+
+    assert heard == ["submit", "enqueue", "start", "complete"]
+
+
 async def test_many_threads_submit_and_wait(tmp_path: Path) -> None:
     """Each gets the answer to its own call."""
 
