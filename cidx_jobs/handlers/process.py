@@ -235,7 +235,10 @@ class _Pipes:
 
 
 def _inherited() -> dict[str, str]:
-    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    # A relative directory would be looked for where the child runs, among foreign files.
+    places = filter(os.path.isabs, os.get_exec_path())
+    return {**inherited, "PATH": os.pathsep.join(places) or os.defpath}
 
 
 def _bounded(argv: Sequence[str], bounds: Bounds) -> Sequence[str]:

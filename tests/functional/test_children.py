@@ -126,6 +126,23 @@ async def test_the_environment_is_clean(
     }
 
 
+@pytest.mark.parametrize("path", [":{bin}:.:bin:", ""])
+async def test_no_program_is_taken_from_where_a_child_runs(
+    children: Children, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str
+) -> None:
+    """Of the server's path only whole directories count, neither ``.`` nor nothing."""
+    stranger = tmp_path / "sh"
+    stranger.write_text("#!/bin/sh\necho stranger\n")
+    stranger.chmod(0o700)
+    monkeypatch.setenv("PATH", path.format(bin="/usr/bin:/bin"))
+
+    result = await children.run(
+        ["sh", "-c", "sh -c 'echo server'"], timeout=WAIT_SECONDS, cwd=tmp_path
+    )
+
+    assert result.stdout == "server\n"
+
+
 async def test_a_child_leads_its_own_session(children: Children) -> None:
     """A signal to the server's group, such as Ctrl-C, does not reach a child."""
     result = await children.run(
