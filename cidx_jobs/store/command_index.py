@@ -160,32 +160,35 @@ class Program:
         self.activity: dict[str, Any] = {"message": "the index program runs"}
         """What its last lines say of its progress."""
 
-    def check(self) -> None:
-        """Look for it on the path; blocks.
+    def find(self) -> Path:
+        """Give its place, from where the server runs; blocks.
 
         Raises:
             JobFailure: it is not there (CFG-001).
         """
-        if shutil.which(self._command[0]) is None:
+        found = shutil.which(self._command[0])
+        if found is None:
             message = f"the index program {Path(self._command[0]).name} is not installed"
             raise JobFailure(message, code="CFG-001")
+        # A relative path would lead to a stranger's file where the program runs.
+        return Path(found).absolute()
 
-    async def index(self, commit: str, *, is_full: bool) -> None:
-        """Run it to its good end.
+    async def index(self, place: Path, commit: str, *, is_full: bool) -> None:
+        """Run it, which lies at *place*, to its good end.
 
         Raises:
             JobFailure: it failed (IDX-003).
         """
         told = {"CIDXJ_COMMIT": commit, "CIDXJ_FULL": "1" if is_full else "0"}
         most = math.ceil(self._memory_bytes / _KIBIBYTE) if self._memory_bytes else "unlimited"
-        bounded = f'ulimit -v {most}; exec "$@"'
+        bounded = f'ulimit -v {most}; exec "$@" 2>&1'
         runner = self._find_runner()
         if runner is None:
             message = "the server is not open"
             raise RuntimeError(message)
         try:
             await runner.run(
-                ["sh", "-c", bounded, "sh", *self._command],
+                ["sh", "-c", bounded, "sh", str(place), *self._command[1:]],
                 timeout=_SECONDS,
                 cwd=self._root,
                 env={**self._environment, **told},
@@ -255,8 +258,8 @@ class CommandDraft:
         Raises:
             JobFailure: it failed (IDX-003) or is not there (CFG-001).
         """
-        await self._known.do(self._program.check)
-        await self._program.index(commit, is_full=self.is_full)
+        place = await self._known.do(self._program.find)
+        await self._program.index(place, commit, is_full=self.is_full)
         await self._known.do(self._known.database.add_without_texts)
         publication = await self._known.publish(commit, note)
         await self._known.do(self._tree.finish)

@@ -141,7 +141,7 @@ class DraftDatabase:
                 text = decode_text(data)
                 skipped = "binary" if text is None else None
                 content_id = self._add_content(bytes.fromhex(blob), len(data), skipped, text)
-                if content_id is not None and text is not None:
+                if content_id is not None and text:
                     self._db.execute(index_sql.ADD_WORDS, (content_id, text))
 
     def _add_content(

@@ -97,6 +97,21 @@ async def test_only_changed_files_are_written_anew(
     assert "CIDXJ_FULL=0" in (log / "told").read_text()
 
 
+async def test_contents_that_are_gone_are_no_damage(
+    syncs: Syncs, repository: Repository, log: Path
+) -> None:
+    """A file that is changed or removed is a change like another: nothing is begun anew."""
+    await syncs.sync(repository.url)
+    repository.commit({"c.txt": "three\n"}, gone=["a/b.txt", "same.txt"])
+
+    job = await syncs.sync()
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert job.warnings == ()
+    assert (log / "runs").read_text() == "run\nrun\n"
+    assert "CIDXJ_FULL=0" in (log / "told").read_text()
+
+
 async def test_a_full_reindex_begins_anew(syncs: Syncs, repository: Repository, log: Path) -> None:
     """Asked for, the program gets an empty place and all files."""
     await syncs.sync(repository.url)
@@ -141,7 +156,11 @@ async def test_its_progress_is_read(syncs: Syncs, repository: Repository) -> Non
     assert (await jobs.wait(job.job_id, timeout=WAIT_SECONDS)).status is JobStatus.COMPLETED
 
 
-@pytest.mark.parametrize("settings", ["echo 'broken \x1b[31m thing'; exit 3"], indirect=True)
+@pytest.mark.parametrize(
+    "settings",
+    ["echo 'broken \x1b[31m thing'; exit 3", "echo 'broken \x1b[31m thing' >&2; exit 3"],
+    indirect=True,
+)
 async def test_a_failure_of_the_program_is_told(syncs: Syncs, repository: Repository) -> None:
     """Its last words are in the error, and the next sync runs it again."""
     job = await syncs.sync(repository.url)
@@ -170,6 +189,24 @@ async def test_the_memory_of_the_program_is_bounded(
         assert (await syncs.sync(repository.url)).status is JobStatus.COMPLETED
 
     assert (tmp_path / "bound").read_text().strip() == told
+
+
+async def test_a_relative_program_is_never_one_of_the_repository(
+    tmp_path: Path, repository: Repository, monkeypatch: pytest.MonkeyPatch, may_block: None
+) -> None:
+    """A relative path counts from where the server was started, not from the files."""
+    for place, word in ((tmp_path, "operator"), (repository.path, "stranger")):
+        program = place / "program"
+        program.write_text(f"#!/bin/sh\necho {word} > {tmp_path}/ran\n")
+        program.chmod(0o700)
+    repository.commit()
+    monkeypatch.chdir(tmp_path)
+
+    async with syncing(sync_settings(tmp_path, index_command=("./program",))) as syncs:
+        job = await syncs.sync(repository.url)
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert (tmp_path / "ran").read_text() == "operator\n"
 
 
 async def test_a_program_that_is_not_there_is_told(
