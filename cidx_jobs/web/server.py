@@ -209,8 +209,9 @@ def load_job_types(place: str | None) -> list[JobType]:
         sys.path.append(here)
     try:
         found = getattr(importlib.import_module(module_name), name) if mark else None
-    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
-        message = f"handlers: {place} cannot be loaded: {error}"
+    except Exception as error:
+        # The code is another's, and fails as it likes.
+        message = f"handlers: {place} cannot be loaded: {type(error).__name__}: {error}"
         raise SettingsError(message) from error
     types = [found] if isinstance(found, JobType) else found
     if not isinstance(types, Iterable):

@@ -58,6 +58,7 @@ def test_job_types_are_found_by_module_and_name() -> None:
         "",
         ":TYPES",
         ".relative:TYPES",
+        "tests.functional.failing_jobs:TYPES",
     ],
 )
 def test_what_names_no_job_types_is_a_wrong_setting(place: str) -> None:
