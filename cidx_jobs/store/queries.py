@@ -221,7 +221,7 @@ def _filters(query: JobQuery) -> Mapping[str, Any]:
     after, before = query.created_after, query.created_before
     return {
         "project_id": query.project_id,
-        "labels": json.dumps(dict(query.labels)) if query.labels else None,
+        "labels": json.dumps(query.labels) if query.labels else None,
         "created_after": None if after is None else to_microseconds(after),
         "created_before": None if before is None else to_microseconds(before),
     }

@@ -35,7 +35,10 @@ AND (:created_after IS NULL OR created_at > :created_after)
 AND (:created_before IS NULL OR created_at < :created_before)
 AND (:labels IS NULL OR NOT EXISTS (
     SELECT 1 FROM json_each(:labels) AS wanted
-    WHERE (labels ->> ('$."' || wanted.key || '"')) IS NOT wanted.value
+    WHERE NOT EXISTS (
+        SELECT 1 FROM json_each(labels) AS own
+        WHERE own.key = wanted.value ->> 0 AND own.value = wanted.value ->> 1
+    )
 ))
 """
 _NEWEST = "AND row < :bound ORDER BY row DESC LIMIT :limit OFFSET :offset"

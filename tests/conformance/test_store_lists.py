@@ -165,7 +165,10 @@ async def test_jobs_that_come_later_do_not_move_a_cursor(jobs: JobStore) -> None
 
 
 async def test_labels_must_all_fit(jobs: JobStore) -> None:
-    """A label with another value, or without one, does not fit; any key and value work."""
+    """A label with another value, or without one, does not fit; any key and value work.
+
+    Also a key that no label can have, and two values of one label: no job has them.
+    """
     odd = {"a.b-c_d": 'it\'s "so" ü %', "origin": "ci"}
     both = await store(jobs, submitted(project_id="a", labels=odd))
     one = await store(jobs, submitted(project_id="b", labels={"origin": "ci"}))
@@ -179,6 +182,8 @@ async def test_labels_must_all_fit(jobs: JobStore) -> None:
     assert await found(*odd.items()) == [both]
     assert await found(("number", "1"))
     assert await found(("origin", "ci"), ("number", "1")) == []
+    assert await found(("origin", "ci"), ("origin", "me")) == []
+    assert await found(('a"b', "ci")) == []
 
 
 async def test_the_time_of_the_submit_narrows(jobs: JobStore) -> None:

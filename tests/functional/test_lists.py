@@ -67,6 +67,7 @@ async def test_a_list_is_of_the_callers_jobs_newest_first(house: House) -> None:
         ("label=origin:ci&label=team:a:b", {"held"}),
         ("label=origin:ci&label=team:x", set()),
         ("label=origin:", set()),
+        ("label=or%22gin:ci", set()),
         ("job_type=gated&status=running", {"running"}),
         ("created_after=2000-01-01T00:00:00Z", {"held", "running", "done", "broken"}),
         ("created_after=2999-01-01T00:00:00%2B02:00", set()),
