@@ -39,12 +39,6 @@ async def end_orphans(uuid: str, epoch: int, *, seconds: float = _SECONDS) -> in
     return len(ended)
 
 
-async def find_children(uuid: str) -> frozenset[int]:
-    """Give the process ids of all children, of whatever epoch, of the database *uuid*."""
-    found = await asyncio.to_thread(lambda: [pid for pid, *_ in _marked(uuid)])
-    return frozenset(found)
-
-
 async def find_strays(identity: StoreIdentity, children: Children) -> Sequence[Finding]:
     """Give the processes of this database that no run of this server has.
 

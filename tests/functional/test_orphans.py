@@ -1,6 +1,7 @@
 """Children that outlived their server, with real processes."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cidx_jobs.handlers.orphans import end_orphans, find_children
+from cidx_jobs.handlers import orphans
+from cidx_jobs.handlers.orphans import end_orphans
 
 OURS = "0b7e7bb8-1d4c-4d62-9c05-4f1b7b2f4f10"
 OTHERS = "11111111-1d4c-4d62-9c05-4f1b7b2f4f10"
@@ -59,9 +61,19 @@ async def test_nobody_else_is_ended(start: Start, mark: str | None) -> None:
     assert child.poll() is None
 
 
-async def test_all_children_of_a_database_are_found(start: Start) -> None:
-    """Children of any epoch of the database are found, and no others."""
-    ours = [start(f"{OURS}:{epoch}") for epoch in (1, 9)]
-    start(f"{OTHERS}:1")
+def test_a_process_that_took_over_the_number_lives_on(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and the signal one may end, and another be given its number."""
+    sent: list[int] = []
+    monkeypatch.setattr(signal, "pidfd_send_signal", lambda _, number: sent.append(number))
+    child = start(f"{OURS}:1")
+    born = orphans._start_time(child.pid)
+    assert born is not None
 
-    assert await find_children(OURS) == {child.pid for child in ours}
+    orphans._kill(child.pid, f"{born}0")
+    to_another = list(sent)
+    orphans._kill(child.pid, born)
+
+    assert to_another == []
+    assert sent == [signal.SIGKILL]

@@ -1,5 +1,6 @@
 """A server that is killed in the middle of a sync goes on with it, to the same index."""
 
+import asyncio
 import contextlib
 import hashlib
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cidx_jobs.handlers.orphans import find_children
+from cidx_jobs.handlers.orphans import _marked
 from cidx_jobs.model.job import Job, JobStatus, Outcome
 from cidx_jobs.settings import Settings
 from cidx_jobs.system import JobSystem
@@ -78,7 +79,7 @@ def kill_when(settings: Settings, repository: Repository, reached: Reached) -> b
 async def take_over(settings: Settings) -> tuple[Job, str]:
     """Open the directory as the next server, wait for the sync's end, and digest the index."""
     async with JobSystem.open(settings) as jobs:
-        assert await find_children(jobs.identity.uuid) == frozenset()
+        assert await asyncio.to_thread(lambda: list(_marked(jobs.identity.uuid))) == []
         (known,) = await jobs.list(USER)
         job = await jobs.wait(known.job_id, timeout=WAIT_SECONDS)
         syncs = Syncs(jobs)
