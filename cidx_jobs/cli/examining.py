@@ -6,7 +6,7 @@ from pathlib import Path
 from cidx_jobs.cli.exits import Exit
 from cidx_jobs.cli.loading import loaded
 from cidx_jobs.cli.output import print_json, print_lines
-from cidx_jobs.cli.ownership import find_directory, named_server, running_server
+from cidx_jobs.cli.ownership import ask_owner, find_directory, named_server
 from cidx_jobs.cli.running import ask
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.text import escape
@@ -47,7 +47,7 @@ def _examine(
     try:
         return DoctorDocument.of(examine_directory(directory, deep=deep))
     except AlreadyOwnedError:
-        return ask(running_server(directory, as_json=target.as_json), at_server)
+        return ask_owner(directory, at_server, as_json=target.as_json)
 
 
 def _lines(found: DoctorDocument) -> Iterator[str]:

@@ -5,13 +5,23 @@ can read those files may administer it.
 """
 
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 from cidx_jobs.cli.configuration import read_settings
+from cidx_jobs.cli.running import ask
 from cidx_jobs.cli.target import Target
-from cidx_jobs.client import ServerBusyError
+from cidx_jobs.client import (
+    AuthenticationError,
+    JobsClient,
+    PermissionDeniedError,
+    ServerBusyError,
+)
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings import DataDirectory
+
+T = TypeVar("T")
 
 
 def named_server(target: Target, data_dir: Path | None, config: Path | None) -> Target | None:
@@ -38,6 +48,29 @@ def find_directory(data_dir: Path | None, config: Path | None) -> DataDirectory:
         SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
     """
     return DataDirectory(read_settings(config, data_dir=data_dir).data_dir)
+
+
+def ask_owner(
+    directory: DataDirectory, work: Callable[[JobsClient], Awaitable[T]], *, as_json: bool
+) -> T:
+    """Let the server that owns the directory do the work.
+
+    Raises:
+        ServerBusyError: it does not say where it is.
+        AuthenticationError: it does not know the directory's token; the text says what to do.
+        JobsClientError: what else it refuses, or that it cannot be reached.
+    """
+    try:
+        return ask(running_server(directory, as_json=as_json), work)
+    except PermissionDeniedError:
+        raise
+    except AuthenticationError as error:
+        # The advice to make a token would lead here again.
+        message = (
+            f"the server does not know the token in {directory.admin_token}: remove that file, "
+            "and start the server again"
+        )
+        raise AuthenticationError(message, code="admin_token_unknown", status=401) from error
 
 
 def running_server(directory: DataDirectory, *, as_json: bool) -> Target:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from cidx_jobs.cli.ownership import find_directory, named_server, running_server
+from cidx_jobs.cli.ownership import ask_owner, find_directory, named_server
 from cidx_jobs.cli.running import ask, run_async
 from cidx_jobs.cli.target import Target
 from cidx_jobs.client import JobsClient
@@ -52,7 +52,7 @@ def at_owner(
     try:
         return run_async(_with_store(directory, in_directory))
     except AlreadyOwnedError:
-        return ask(running_server(directory, as_json=target.as_json), at_server)
+        return ask_owner(directory, at_server, as_json=target.as_json)
 
 
 async def _with_store(

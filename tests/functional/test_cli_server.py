@@ -626,6 +626,8 @@ def test_tokens_are_made_at_the_server_or_in_the_directory(tmp_path: Path) -> No
         revoked = cli("token", "revoke", during["token_id"])
         as_revoked = server.cli("list", CIDX_JOBS_TOKEN=during["token"])
         at_server = server.cli("token", "list", CIDX_JOBS_TOKEN=before.strip())
+        (server.data_dir / "admin.token").write_text("of another server", "utf-8")
+        unknown = [cli("token", "list"), cli("doctor")]
     finally:
         assert stop_server(server) == 0
     after = cli("token", "list")
@@ -637,6 +639,8 @@ def test_tokens_are_made_at_the_server_or_in_the_directory(tmp_path: Path) -> No
     assert latest[1].code == 7  # the administrator has no job of their own
     assert as_bob.code == as_nobody.code == as_revoked.code == at_server.code == 2
     assert {token["user_id"] for token in listed} == {"alice", "bob", "admin"}
+    assert [done.code for done in unknown] == [2, 2]
+    assert all(f"{server.data_dir / 'admin.token'}: remove" in done.err for done in unknown)
     assert revoked.code == 0
     assert "alice" in after.out
     assert "bob" not in after.out
