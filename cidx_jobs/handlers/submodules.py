@@ -91,7 +91,9 @@ class Submodules:
         try:
             theirs = self._parts.rules.read(resolve_url(remote.url, url))
             await self._fetch(theirs, module)
-            return await self.graft(module, theirs, nesting + 1)
+            if await self._parts.git.find_commit(self._parts.repository, module) is not None:
+                return await self.graft(module, theirs, nesting + 1)
+            self._warn(path, "what it names is no commit")
         except ValidationError:
             self._warn(path, "its URL is not taken here")
         except JobFailure as failure:

@@ -116,6 +116,20 @@ async def test_a_submodule_that_cannot_be_had_is_left_out(
 
 
 @pytest.mark.slow
+async def test_a_link_to_what_is_no_commit_is_left_out(syncs: Syncs, tmp_path: Path) -> None:
+    """Git itself never links a file; who writes such a link loses that submodule alone."""
+    library = make(tmp_path, "library", "library words\n")
+    outer = make(tmp_path, "outer", "outer words\n")
+    link(outer, "lib", "../library", library.git("rev-parse", "HEAD:library.txt"))
+
+    job = await syncs.sync(outer.url)
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert "SUBMODULE_LEFT_OUT" in {warning.code for warning in job.warnings}
+    assert ("outer.txt", 1, "outer words") in await syncs.search("outer words")
+
+
+@pytest.mark.slow
 async def test_a_link_without_a_description_is_left_out(syncs: Syncs, tmp_path: Path) -> None:
     """A link that no .gitmodules explains is named in a warning."""
     outer = make(tmp_path, "outer", "outer words\n")
