@@ -150,7 +150,7 @@ class ProjectCopy:
 
     def _holds(self, source: str) -> bool:
         try:
-            return (self.repository / _SOURCE_FILE).read_text("utf-8") == source
+            return (self.repository / _SOURCE_FILE).read_text("utf-8", "replace") == source
         except OSError:
             return False
 

@@ -72,7 +72,7 @@ class IndexFiles:
 
     def _read_pointer(self) -> str | None:
         try:
-            name = self._pointer.read_text("utf-8").strip()
+            name = self._pointer.read_text("utf-8", "replace").strip()
         except (FileNotFoundError, NotADirectoryError):
             return None
         return name if Path(name).name == name and name.startswith(_PREFIX) else None

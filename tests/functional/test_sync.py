@@ -371,7 +371,7 @@ async def test_as_much_history_is_kept_as_the_operator_wants(
     assert refs == ["refs/cidx/head", "refs/cidx/indexed"]
 
 
-@pytest.mark.parametrize("damage", ["objects", "HEAD", "refs/cidx/head"])
+@pytest.mark.parametrize("damage", ["objects", "HEAD", "refs/cidx/head", "cidx-source.json"])
 async def test_a_damaged_copy_is_made_again(
     syncs: Syncs, repository: Repository, damage: str
 ) -> None:
@@ -382,7 +382,7 @@ async def test_a_damaged_copy_is_made_again(
         shutil.rmtree(copy / "objects")
         (copy / "objects").mkdir()
     else:
-        (copy / damage).write_text("nonsense\n")
+        (copy / damage).write_bytes(b"nonsense \xff\n")
     repository.commit({"after": "afterwards\n"})
 
     job = await syncs.sync()
@@ -392,11 +392,15 @@ async def test_a_damaged_copy_is_made_again(
     assert syncs.leftovers() == []
 
 
-async def test_a_damaged_index_is_made_again(syncs: Syncs, repository: Repository) -> None:
+@pytest.mark.parametrize("damaged", ["the index", "its name"])
+async def test_a_damaged_index_is_made_again(
+    syncs: Syncs, repository: Repository, damaged: str
+) -> None:
     """An index that cannot be read is no index: the next sync makes it anew."""
     await syncs.sync(repository.url)
-    current = syncs.directory / (syncs.directory / "index.current").read_text()
-    current.write_bytes(b"nonsense" * 1_000)
+    pointer = syncs.directory / "index.current"
+    current = syncs.directory / pointer.read_text()
+    (current if damaged == "the index" else pointer).write_bytes(b"nonsense \xff" * 1_000)
 
     with pytest.raises(NotIndexedError):
         await syncs.search("first")
