@@ -58,7 +58,10 @@ class Settings:
     port: int = number(8095, 0, 65_535, "The port to listen on; 0 takes a free one.")
     unix_socket: Path | None = other(None, optional(Path), "A socket file in place of a port.")
     auth: str | None = choice(
-        None, AUTH_MODES, "Who may come in; unset: none on loopback, tokens elsewhere."
+        None,
+        AUTH_MODES,
+        "Who may come in; unset: none on loopback, tokens elsewhere. This version has no jwt and "
+        "no proxy.",
     )
     max_running_per_user: int = number(10, 1, 10_000, "Jobs of one user that run at a time.")
     max_running_total: int = number(50, 1, 10_000, "Jobs that run at a time.")
@@ -120,8 +123,10 @@ class Settings:
         SYNCHRONOUS_MODES,
         "NORMAL may lose acknowledged jobs in a power cut.",
     )
-    backup_interval_seconds: float = duration(_DAY, 0, 365 * _DAY, "Between backups; 0 never.")
-    backup_keep: int = number(7, 1, 10_000, "Backups that are kept.")
+    backup_interval_seconds: float = duration(
+        _DAY, 0, 365 * _DAY, "Between backups; 0 never. This version makes none."
+    )
+    backup_keep: int = number(7, 1, 10_000, "Backups that are kept, once there are any.")
     project_retention_seconds: float = duration(
         0, 0, 3_650 * _DAY, "Copies and indexes that nobody synced for so long go; 0 never."
     )
@@ -302,11 +307,6 @@ class DataDirectory:
     def programs(self) -> Path:
         """The files of projects that an index program works on, where there is one."""
         return self.root / "programs"
-
-    @property
-    def backups(self) -> Path:
-        """Where online backups go."""
-        return self.root / "backups"
 
     @property
     def git_credentials(self) -> Path:
