@@ -222,10 +222,12 @@ class RunRecorder:
         )
 
     def _interruption(self, job: Job, ending: Interrupted, elapsed: float) -> Event:
-        if ending.on_interrupt is OnInterrupt.FAIL:
+        # A job may ask for one attempt where its type does not (guarantees.md, G4).
+        is_single = job.attempts_granted == 1 and ending.on_interrupt is OnInterrupt.RESUME
+        if is_single or ending.on_interrupt is OnInterrupt.FAIL:
             error = make_error(
                 "INTERRUPTED",
-                "the server stopped while the job ran, and its type must not run twice",
+                "the server stopped while the job ran, and it must not run twice",
                 at=self._board.clock.now(),
                 phase=job.phase,
             )

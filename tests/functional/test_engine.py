@@ -342,6 +342,27 @@ async def test_a_job_that_must_not_run_twice_fails_when_interrupted(open_jobs: O
     assert len(gate.contexts) == 1
 
 
+@pytest.mark.parametrize(
+    ("request_rules", "settings"),
+    [({"max_attempts": 1}, {}), ({}, {"default_max_attempts": 1})],
+    ids=["by its submit", "by the settings"],
+)
+async def test_a_job_of_one_attempt_is_started_at_most_once(
+    request_rules: dict[str, Any], settings: dict[str, int], open_jobs: Open
+) -> None:
+    """Whoever says so, the submit or the settings: not only the type (guarantees.md, G4)."""
+    gate = Gate()
+    async with open_jobs(gate.job_type, **settings) as jobs:
+        job = await jobs.submit("u", "p", job_type="gated", **request_rules)
+        await gate.arrived(1)
+    async with open_jobs(gate.job_type) as jobs:
+        failed = await jobs.get(job.job_id)
+
+    assert failed.error is not None
+    assert (failed.status, failed.error.code) == (JobStatus.FAILED, "INTERRUPTED")
+    assert len(gate.contexts) == 1
+
+
 async def test_a_retry_goes_on_from_the_checkpoint_unless_told_otherwise(open_jobs: Open) -> None:
     """A failed job that is retried on request finds what it saved."""
     found = []

@@ -54,13 +54,15 @@ async def syncs(settings: Settings) -> AsyncIterator[Syncs]:
         yield opened
 
 
-async def submit(jobs: JobSystem, url: str, timeout_seconds: float = 60) -> Job:
+async def submit(
+    jobs: JobSystem, url: str, timeout_seconds: float = 60, max_attempts: int = 1
+) -> Job:
     """Submit the one sync of the tests."""
     return await jobs.submit(
         ALICE,
         PROJECT,
         options={"repository_url": url},
-        max_attempts=1,
+        max_attempts=max_attempts,
         timeout_seconds=timeout_seconds,
     )
 
@@ -128,7 +130,7 @@ async def test_an_interrupted_sync_goes_on_with_its_draft(
     """A stop in the middle keeps what was indexed, and the next start goes on there."""
     store = MemoryPersistence()
     async with syncing(settings, store) as syncs:
-        job = await submit(syncs.jobs, repository.url)
+        job = await submit(syncs.jobs, repository.url, max_attempts=2)
         await syncs.jobs.manager.wait(job.job_id, has_indexed_a_batch, WAIT_SECONDS)
 
     async with syncing(settings, store) as syncs:
