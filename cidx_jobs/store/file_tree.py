@@ -16,6 +16,7 @@ _FILE, _PROGRAM = 0o600, 0o700
 _EXECUTABLE = "100755"
 _NOT_NAMES = {"", ".", "..", ".git"}
 _MAX_NAME_BYTES = 255
+_MAX_PATH_BYTES = 4_095
 
 
 class FileTree:
@@ -53,8 +54,8 @@ class FileTree:
         What is in the way is replaced: a link, a file where a directory shall be, a directory
         where the file shall be.
         """
-        parts = path.split("/")
-        if not all(map(_is_name, parts)):
+        parts = self._names(path)
+        if not parts:
             return False
         place = self._directory(parts[:-1]) / parts[-1]
         _clear(place)
@@ -67,9 +68,12 @@ class FileTree:
 
     def remove(self, path: str) -> None:
         """Remove a file, and the directories that become empty by it."""
+        parts = self._names(path)
+        if not parts:
+            return
         place = self.root
-        for part in path.split("/"):
-            if not _is_name(part) or place.is_symlink():
+        for part in parts:
+            if place.is_symlink():
                 return
             place /= part
         with contextlib.suppress(OSError):
@@ -77,6 +81,12 @@ class FileTree:
         for directory in place.parents:
             if directory == self.root or not _is_removed(directory):
                 return
+
+    def _names(self, path: str) -> list[str]:
+        """Give the names that lead to a file; none where no checkout may have it."""
+        names = path.split("/")
+        is_short = len(f"{self.root.absolute()}/{path}".encode()) <= _MAX_PATH_BYTES
+        return names if is_short and all(map(_is_name, names)) else []
 
     def _directory(self, parts: list[str]) -> Path:
         place = self.root

@@ -269,7 +269,11 @@ async def test_a_removed_project_leaves_no_files(syncs: Syncs, repository: Repos
 
 
 @pytest.mark.parametrize(
-    "path", ["../out", "a/../../out", ".git/config", "a/.GIT/hooks/x", "/out", "a//b", "n" * 300]
+    "path",
+    [
+        *("../out", "a/../../out", ".git/config", "a/.GIT/hooks/x", "/out", "a//b"),
+        *("n" * 300, "deep/" * 1_000 + "file"),
+    ],
 )
 def test_a_hostile_path_is_not_written(tmp_path: Path, path: str) -> None:
     """Names that no checkout may have are left out."""
