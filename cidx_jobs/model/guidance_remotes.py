@@ -28,7 +28,10 @@ REMOTE_GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             _PERSISTENT,
             _FINAL,
             "The repository has no such branch.",
-            ("Check the branch name.", "Leave the branch out to follow the default one."),
+            (
+                "Check the branch name.",
+                "Sync with a branch that is there: without one the project's last is followed.",
+            ),
         ),
         "GIT-003": Guidance(
             Category.GIT_OPERATION,
