@@ -287,6 +287,8 @@ class JobSystem:
     ) -> Job:
         """Wait for the job's end, its next status, or its next change.
 
+        Where the system stops first, it gives the job as it is then: not done, perhaps.
+
         Args:
             job_id: which job.
             until: ``done``, ``status`` or ``change``, counted from the call.
