@@ -1,6 +1,7 @@
 """Where runs happen by default: asyncio tasks of this process."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Sequence
 
 from cidx_jobs.engine.ledger import STORE_AGAIN_SECONDS
@@ -21,25 +22,27 @@ class LocalExecutor:
         """Take the runner, which knows how a job is run."""
         self._runner = runner
         self._running: dict[JobId, RunningJob] = {}
-        self._is_stopping = False
+        self._grace: asyncio.Timeout | None = None
 
     async def start(self) -> None:
-        """Get ready to take runs."""
-        self._is_stopping = False
+        """Get ready to take runs: there is nothing to do."""
 
     async def stop(self, grace_seconds: float) -> None:
         """Let the runs end for *grace_seconds*, then interrupt them; stopping twice is fine.
 
         A handler that ignores its cancellation for `LAST_WORDS_SECONDS` is left behind: its row
-        stays running, and the next start gives it back. So it is with
-        a run whose end cannot be stored.
+        stays running, and the next start gives it back. So it is with a run whose end cannot be
+        stored.
         """
-        self._is_stopping = True
-        await self._wait(grace_seconds)
-        self.hurry()
-        await self._wait(LAST_WORDS_SECONDS)
+        self._grace = asyncio.timeout(grace_seconds)
+        try:
+            await self._wait(self._grace)
+        finally:
+            self._grace = None
+        self._interrupt_all()
+        await self._wait(asyncio.timeout(LAST_WORDS_SECONDS))
         self.give_up()
-        await self._wait(2 * STORE_AGAIN_SECONDS)
+        await self._wait(asyncio.timeout(2 * STORE_AGAIN_SECONDS))
 
     def dispatch(self, runs: Sequence[ActiveRun]) -> None:
         """Begin the runs, whose jobs are stored as running."""
@@ -72,20 +75,27 @@ class LocalExecutor:
         return (running.tracker for running in self._running.values() if running.is_handling)
 
     def hurry(self) -> None:
-        """Interrupt what still runs, whatever grace was given."""
-        for running in tuple(self._running.values()):
-            running.interrupt()
+        """Interrupt what still runs, and wait no longer for it than without a grace time."""
+        self._interrupt_all()
+        if self._grace is not None and not self._grace.expired():
+            self._grace.reschedule(asyncio.get_running_loop().time())
 
     def give_up(self) -> None:
         """Let no run wait for a store that cannot write: it is about to be closed."""
         for running in tuple(self._running.values()):
             running.give_up()
 
-    async def _wait(self, seconds: float) -> None:
+    def _interrupt_all(self) -> None:
+        for running in tuple(self._running.values()):
+            running.interrupt()
+
+    async def _wait(self, limit: asyncio.Timeout) -> None:
         tasks = [running.task for running in self._running.values()]
-        if tasks:
-            # asyncio.wait, since wait_for waits for a handler that ignores its cancellation.
-            await asyncio.wait(tasks, timeout=seconds)
+        with contextlib.suppress(TimeoutError):
+            async with limit:
+                if tasks:
+                    # It leaves the tasks alone when the time is up, as `gather` does not.
+                    await asyncio.wait(tasks)
 
     def _forget(self, running: RunningJob) -> None:
         if self._running.get(running.run.job_id) is running:

@@ -1,6 +1,7 @@
 """The engine where two things fall into one moment, or the store refuses in the middle."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -175,6 +176,31 @@ async def test_a_run_that_is_not_the_one_at_work_is_lost() -> None:
 
         assert jobs._opened()._executor.lost([held]) == []
         assert jobs._opened()._executor.lost([newer]) == [ActiveRun(held.job_id, newer.run)]
+
+
+async def test_who_hurries_a_stop_waits_for_no_handler_that_will_not_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its grace time is over at once: it has what it would have without one."""
+    for name in ("LAST_WORDS_SECONDS", "STORE_AGAIN_SECONDS"):
+        monkeypatch.setattr(f"cidx_jobs.engine.executor.{name}", 0.01)
+    may_end = asyncio.Event()
+
+    async def ignore(_: JobContext) -> None:
+        while not may_end.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await may_end.wait()
+
+    async with (
+        asyncio.timeout(WAIT_SECONDS),
+        opened(JobType("deaf", ignore), shutdown_grace_seconds=600) as (jobs, _),
+    ):
+        await jobs.wait((await jobs.submit("u", "p", job_type="deaf")).job_id, until="status")
+        stop = asyncio.create_task(jobs.close())
+        while not stop.done():
+            await asyncio.sleep(0.001)
+            jobs.hurry()
+        may_end.set()
 
 
 @pytest.mark.parametrize("way", ["hurried", "by itself"])
