@@ -38,6 +38,7 @@ _SECONDS = 30 * 86_400.0
 _COUNT = re.compile(r"(\d{1,12})\s*(?:/|of)\s*(\d{1,12})")
 _PERCENT = re.compile(r"(\d{1,3})(?:\.\d+)?\s*%")
 _KIBIBYTE = 1024
+_SHOWN_CHARACTERS = 200
 
 
 class ProgramRunner(Protocol):
@@ -157,8 +158,18 @@ class Program:
         self._root = root
         self._environment = environment
         self._last_line = ""
-        self.activity: dict[str, Any] = {"message": "the index program runs"}
-        """What its last lines say of its progress."""
+
+    @property
+    def activity(self) -> dict[str, Any]:
+        """What its last line says of its progress."""
+        line = self._last_line
+        activity: dict[str, Any] = {"message": self._said() or "the index program runs"}
+        if counted := _COUNT.search(line):
+            done, total = map(int, counted.groups())
+            activity |= {"done": done, "total": total, "unit": "files"}
+        elif share := _PERCENT.search(line):
+            activity["percent"] = min(100, int(share[1]))
+        return activity
 
     def find(self) -> Path:
         """Give its place, from where the server runs; blocks.
@@ -195,18 +206,17 @@ class Program:
                 on_line=self._hear,
             )
         except JobFailure as failure:
-            said = f": {redact(self._last_line)}" if self._last_line else ""
-            message = f"the index program failed{said}"
+            line = self._said()
+            message = "the index program failed" + (f": {redact(line)}" if line else "")
             raise JobFailure(message, code="IDX-003") from failure
 
     def _hear(self, line: str) -> None:
-        self._last_line = "".join(part if part.isprintable() else "?" for part in line)[:200]
-        self.activity = {"message": self._last_line}
-        if counted := _COUNT.search(line):
-            done, total = map(int, counted.groups())
-            self.activity |= {"done": done, "total": total, "unit": "files"}
-        elif share := _PERCENT.search(line):
-            self.activity["percent"] = min(100, int(share[1]))
+        # It may write a million lines: only the last one is looked at, and only now and then.
+        self._last_line = line
+
+    def _said(self) -> str:
+        shown = self._last_line[:_SHOWN_CHARACTERS]
+        return "".join(part if part.isprintable() else "?" for part in shown)
 
 
 class CommandDraft:
