@@ -14,6 +14,8 @@ NOT_GIT = "GIT-003"
 DAMAGED = "GIT-005"
 UNRECOGNISED = "GIT-006"
 
+_DAMAGED_SENTENCE = "what {url} sent, or the copy of it, is damaged"
+
 _SENTENCES = (
     (
         r"No space left on device|Disk quota exceeded",
@@ -24,6 +26,11 @@ _SENTENCES = (
         r"File too large|signal 25|pack exceeds maximum allowed size",
         "RES-004",
         "{url} is larger than this server takes",
+    ),
+    (
+        r"possible repository corruption|bad pack header",
+        DAMAGED,
+        _DAMAGED_SENTENCE,
     ),
     (
         r"could not read (Username|Password)|terminal prompts disabled",
@@ -110,7 +117,7 @@ _SENTENCES = (
             r"|does not point to a valid|unresolved delta|packfile|loose object|malformed|missing"
         ),
         DAMAGED,
-        "what {url} sent, or the copy of it, is damaged",
+        _DAMAGED_SENTENCE,
     ),
 )
 _RECOGNISED = tuple(

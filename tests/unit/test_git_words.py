@@ -29,6 +29,23 @@ SHA256_BLOB = BLOB + "0" * 24
         ("fatal: bad object 1234", "GIT-005"),
         ("error: Could not read 0123456789012345678901234567890123456789", "GIT-005"),
         ("fatal: pack has 3 unresolved deltas\nfatal: fetch-pack: invalid index-pack", "GIT-005"),
+        (
+            (
+                "remote: fatal: unable to read 36cbcc272764b52a76bea8fd71b67cadea3d5b11\n"
+                "remote: aborting due to possible repository corruption on the remote side.\n"
+                "fatal: protocol error: bad pack header"
+            ),
+            "GIT-005",
+        ),
+        (
+            (
+                "remote: aborting due to possible repository corruption on the remote side.\n"
+                "fatal: early EOF\nfatal: fetch-pack: invalid index-pack output"
+            ),
+            "GIT-005",
+        ),
+        ("fatal: protocol error: bad pack header", "GIT-005"),
+        ("fatal: protocol error: bad line length character: <htm", "GIT-003"),
         ("fatal: transport 'ext' not allowed", "GIT-007"),
         (f"fatal: could not read Username for '{URL}': terminal prompts disabled", "AUTH-001"),
         (f"fatal: Authentication failed for '{URL}/'", "AUTH-002"),
