@@ -12,7 +12,7 @@ import structlog
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.context import ChildRunner, RunContext, to_json_object
 from cidx_jobs.engine.ledger import STORE_AGAIN_SECONDS
-from cidx_jobs.engine.progress import ProgressBook, ProgressTracker
+from cidx_jobs.engine.progress import ProgressBook, ProgressSnapshot, ProgressTracker
 from cidx_jobs.engine.runs import Broke, Ending, Interrupted, RunRecorder, Succeeded
 from cidx_jobs.engine.usage import Usage
 from cidx_jobs.interfaces import CURRENT_RUN, ActiveRun, Clock
@@ -140,10 +140,7 @@ class RunningJob:
             self._runner.book.drop(self.run)
             await self._store_end(ending, elapsed)
         except Exception as error:  # noqa: BLE001 - a fault of ours, handed to the loop
-            # Nobody awaits the task, and the loop by itself would tell of it only once the
-            # collector has found the task.
-            context = {"message": "a run's task failed", "exception": error, "task": self.task}
-            asyncio.get_running_loop().call_exception_handler(context)
+            self._tell_of_fault(error)
         finally:
             self._on_end(self)
 
@@ -271,10 +268,21 @@ class RunningJob:
         return policy.backoff_seconds(failures, self._runner.random.random())
 
     async def _store_end(self, ending: Ending, elapsed: float) -> None:
+        try:
+            progress = self.tracker.snapshot() if self.tracker.has_news else None
+            await self._store(ending, progress, elapsed)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, handed to the loop
+            # Without an end of some kind the row and its slot would be left to the next start.
+            self._tell_of_fault(error)
+            text = f"the end of the run could not be stored: {type(error).__name__}"
+            await self._store(self._broken("HANDLER_ERROR", text, retry_after=None), None, elapsed)
+
+    async def _store(
+        self, ending: Ending, progress: ProgressSnapshot | None, elapsed: float
+    ) -> None:
         """Store the end however long the store cannot write: the slot waits for it."""
         while True:
             try:
-                progress = self.tracker.snapshot() if self.tracker.has_news else None
                 await self._runner.recorder.end(self.run, ending, progress, elapsed)
             except UnavailableError:
                 if self._is_given_up:
@@ -282,6 +290,12 @@ class RunningJob:
                 await asyncio.sleep(STORE_AGAIN_SECONDS)
                 continue
             return
+
+    def _tell_of_fault(self, error: Exception) -> None:
+        # Nobody awaits the task, and the loop by itself would tell of it only once the collector
+        # has found the task.
+        context = {"message": "a run's task failed", "exception": error, "task": self.task}
+        asyncio.get_running_loop().call_exception_handler(context)
 
     def _remind(self) -> None:
         # The progress book stores it; the slot stays held until the task ends.

@@ -178,6 +178,29 @@ async def test_a_run_that_is_not_the_one_at_work_is_lost() -> None:
         assert jobs._opened()._executor.lost([newer]) == [ActiveRun(held.job_id, newer.run)]
 
 
+async def test_an_end_that_nothing_can_store_is_a_failure() -> None:
+    """By a fault of ours, which the loop is told of; the slot comes back all the same."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+
+    def refuse_end(changes: Sequence[Change]) -> None:
+        if changes[0].job.status is JobStatus.COMPLETED:
+            message = "planted"
+            raise ValueError(message)
+
+    gate = Gate()
+    async with opened(gate.job_type) as (jobs, store):
+        store.before = refuse_end
+        gate.open()
+        over = await ended(jobs, await submit(jobs))
+        left = jobs.concurrency.count_running()
+
+    assert (over.status, left) == (JobStatus.FAILED, 0)
+    assert over.error is not None
+    assert over.error.message == "the end of the run could not be stored: ValueError"
+    assert [str(context["exception"]) for context in told] == ["planted"]
+
+
 async def test_who_hurries_a_stop_waits_for_no_handler_that_will_not_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
