@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 
 from torture.ledger import read_runs
 from torture.server import ROOT, Caller, NotReadyError, Server, Site, start, started
-from torture.verify import find_orphans
+from torture.verify import end_orphans, find_orphans
 
 WAIT_SECONDS = 30.0
 REFUSED_SECONDS = 15.0
@@ -31,10 +32,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    """Give a place for servers; its jobs are those of the tortures."""
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Give a place for servers; its jobs are those of the tortures.
+
+    The last server is killed, too, and what its jobs started would live for a day.
+    """
     settings = {"shutdown_grace_seconds": "0", "progress_interval_seconds": "0.05"}
-    return Site(tmp_path / "data", tmp_path / "runs", f"test-{tmp_path.name}", settings)
+    site = Site(tmp_path / "data", tmp_path / "runs", f"test-{tmp_path.name}", settings)
+    yield site
+    end_orphans(site)
 
 
 async def submit(caller: Caller, job_type: str, **members: Any) -> str:
