@@ -279,6 +279,11 @@ class DataDirectory:
         return self.root / "jobs.db"
 
     @property
+    def database_files(self) -> tuple[Path, ...]:
+        """The database's file, and its write-ahead log with the index of that, while in use."""
+        return tuple(Path(f"{self.database}{name}") for name in ("", "-wal", "-shm"))
+
+    @property
     def high_water_mark(self) -> Path:
         """The last sequence number that was committed, for the check at start."""
         return self.root / "jobs.mark"

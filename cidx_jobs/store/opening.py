@@ -72,6 +72,7 @@ def take_possession(
     with ExitStack() as undo:
         ownership = take_ownership(directory)
         undo.callback(ownership.release)
+        _check_rights(directory)
         try:
             with inspecting(directory, migrations) as is_there:
                 if not is_there:
@@ -91,6 +92,15 @@ def take_possession(
             raise StartRefusedError(message) from error
         undo.pop_all()
     return Possession(identity, ledger, mark, has_long_log, ownership, connection)
+
+
+def _check_rights(directory: DataDirectory) -> None:
+    # SQLite itself would make the files beside a database that cannot be written, with the same
+    # rights: those would be in the way still when the database can be written again.
+    for file in directory.database_files:
+        if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+            message = f"{file} cannot be used: this user may not read and write it"
+            raise StartRefusedError(message)
 
 
 def _begin_epoch(connection: sqlite3.Connection) -> tuple[StoreIdentity, Ledger]:

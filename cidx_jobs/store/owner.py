@@ -49,8 +49,7 @@ def take_ownership(directory: DataDirectory) -> Ownership:
 def protect(directory: DataDirectory) -> None:
     """Take the rights of other users away from the directory and what we write into it."""
     _restrict(directory.root, DIRECTORY_MODE)
-    names = ("", "-wal", "-shm")
-    for path in (*(Path(f"{directory.database}{name}") for name in names), directory.owner_lock):
+    for path in (*directory.database_files, directory.owner_lock):
         with suppress(FileNotFoundError):
             _restrict(path, FILE_MODE)
 
