@@ -328,32 +328,25 @@ async def test_a_stop_interrupts_without_blame(open_jobs: Open) -> None:
     assert [record.outcome for record in done.attempts] == ["interrupted", "completed"]
 
 
-async def test_a_job_that_must_not_run_twice_fails_when_interrupted(open_jobs: Open) -> None:
-    """max_attempts=1 is at most once: code INTERRUPTED."""
-    gate = Gate(max_attempts=1)
-    async with open_jobs(gate.job_type) as jobs:
-        job = await submit(jobs)
-        await gate.arrived(1)
-    async with open_jobs(gate.job_type) as jobs:
-        failed = await jobs.get(job.job_id)
-
-    assert failed.error is not None
-    assert (failed.status, failed.error.code) == (JobStatus.FAILED, "INTERRUPTED")
-    assert len(gate.contexts) == 1
-
-
 @pytest.mark.parametrize(
-    ("request_rules", "settings"),
-    [({"max_attempts": 1}, {}), ({}, {"default_max_attempts": 1})],
-    ids=["by its submit", "by the settings"],
+    ("type_rules", "request_rules", "settings"),
+    [
+        ({"max_attempts": 1}, {}, {}),
+        ({}, {"max_attempts": 1}, {}),
+        ({}, {}, {"default_max_attempts": 1}),
+    ],
+    ids=["by its type", "by its submit", "by the settings"],
 )
 async def test_a_job_of_one_attempt_is_started_at_most_once(
-    request_rules: dict[str, Any], settings: dict[str, int], open_jobs: Open
+    type_rules: dict[str, Any],
+    request_rules: dict[str, Any],
+    settings: dict[str, int],
+    open_jobs: Open,
 ) -> None:
-    """Whoever says so, the submit or the settings: not only the type (guarantees.md, G4)."""
-    gate = Gate()
+    """Whoever says so, it fails when it is interrupted: code INTERRUPTED (guarantees.md, G4)."""
+    gate = Gate(**type_rules)
     async with open_jobs(gate.job_type, **settings) as jobs:
-        job = await jobs.submit("u", "p", job_type="gated", **request_rules)
+        job = await submit(jobs, **request_rules)
         await gate.arrived(1)
     async with open_jobs(gate.job_type) as jobs:
         failed = await jobs.get(job.job_id)

@@ -65,21 +65,6 @@ async def used(directory: DataDirectory) -> DataDirectory:
     return directory
 
 
-async def test_a_database_that_may_not_be_written_is_refused_untouched(
-    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """SQLite would leave files beside it that keep the next start out, with the rights back."""
-    await used(directory)
-    before = contents(directory)
-    # Root, as whom the tests may run, may write everything.
-    monkeypatch.setattr("os.access", lambda path, _: path != directory.database)
-
-    with pytest.raises(StartRefusedError, match=r"jobs\.db cannot be used"):
-        await persistence(directory).open()
-
-    assert contents(directory) == before
-
-
 async def killed(directory: DataDirectory, tmp_path: Path) -> DataDirectory:
     """Give what a server that was killed leaves: its log is not in the database yet."""
     jobs = persistence(directory)
@@ -287,6 +272,17 @@ async def test_a_program_started_later_does_not_inherit_the_lock(
 
 
 # --- refusals --------------------------------------------------------------------------------
+
+
+async def test_a_database_that_may_not_be_written_is_refused(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite would leave files beside it that keep the next start out, with the rights back."""
+    await used(directory)
+    # Root, as whom the tests may run, may write everything.
+    monkeypatch.setattr("os.access", lambda path, _: path != directory.database)
+
+    await assert_refused(directory, StartRefusedError, "jobs.db cannot be used")
 
 
 async def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
