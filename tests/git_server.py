@@ -10,6 +10,9 @@ import attrs
 from aiohttp import web
 
 BACKEND = "git"
+# Sections of git's answer to a fetch.
+_PACK = b"000dpackfile\n"
+_PACK_URIS = b"0012packfile-uris\n"
 
 
 @attrs.define
@@ -19,6 +22,8 @@ class GitServer:
     root: Path
     password: str | None = None
     """What it asks for, of any user, at ``/private/``."""
+    elsewhere: str = attrs.field(default="", init=False)
+    """Another place, which it sends clients to at ``/away/`` and ``/uris/``."""
     requests: list[str] = attrs.field(factory=list, init=False)
     """The paths that were asked for."""
     was_asked: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -46,6 +51,12 @@ class GitServer:
             case "redirect":
                 target = f"{self.url}/git/{rest}?{request.query_string}"
                 return web.Response(status=302, headers={"Location": target})
+            case "away":
+                return web.Response(status=302, headers={"Location": self.elsewhere})
+            case "uris":
+                return await self._name_a_pack_elsewhere(request, f"/{rest}")
+            case "dumb":
+                return self._serve_file(rest)
             case "page":
                 return web.Response(text="<html>\nhello\n</html>\n", content_type="text/html")
             case _:
@@ -67,6 +78,20 @@ class GitServer:
         if self.password is None or not given.endswith(self.password):
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="git"'})
         return await self._serve_git(request, path)
+
+    async def _name_a_pack_elsewhere(self, request: web.Request, path: str) -> web.Response:
+        """Answer as git does, and tell a client that fetches to get a pack by URL, unasked."""
+        answer = await self._serve_git(request, path)
+        line = f"{'a' * 40} {self.elsewhere}\n".encode()
+        named = _PACK_URIS + b"%04x" % (len(line) + 4) + line + b"0001"
+        assert isinstance(answer.body, bytes)
+        answer.body = answer.body.replace(_PACK, named + _PACK, 1)
+        return answer
+
+    def _serve_file(self, path: str) -> web.StreamResponse:
+        """Answer as a server that knows nothing of git."""
+        file = self.root / path
+        return web.FileResponse(file) if file.is_file() else web.Response(status=404)
 
     async def _serve_git(self, request: web.Request, path: str) -> web.Response:
         child = await asyncio.create_subprocess_exec(

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import attrs
 
-from cidx_jobs.handlers.git import Access, FetchBounds, Git, RemoteHead
+from cidx_jobs.handlers.git import FetchBounds, Git, RemoteHead
 from cidx_jobs.handlers.git_errors import DAMAGED, NOT_GIT, UNRECOGNISED
+from cidx_jobs.handlers.git_shields import Access
 from cidx_jobs.handlers.process_output import OnLine
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.settings import WORK_PREFIX, make_private_directory

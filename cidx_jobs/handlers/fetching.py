@@ -9,8 +9,9 @@ import attrs
 from cidx_jobs.handlers.addresses import Resolve, find_addresses
 from cidx_jobs.handlers.copies import HEAD_REF, Fetched, ProjectCopy
 from cidx_jobs.handlers.following import follow
-from cidx_jobs.handlers.git import Access, FetchBounds, Git, RemoteHead
+from cidx_jobs.handlers.git import FetchBounds, Git, RemoteHead
 from cidx_jobs.handlers.git_progress import FetchProgress
+from cidx_jobs.handlers.git_shields import Access
 from cidx_jobs.handlers.remotes import Remote, RemoteRules, Scheme
 from cidx_jobs.handlers.submodules import SubmoduleParts, Submodules
 from cidx_jobs.interfaces import JobContext, PhaseReporter

@@ -1,4 +1,4 @@
-"""Git, behind all its shields (security.md).
+"""Git, behind all its shields (`git_shields`).
 
 Nothing from outside becomes an option, a command, a configuration or a path of this server.
 Repositories are bare and never checked out: what they hold is read object by object.
@@ -6,16 +6,21 @@ Repositories are bare and never checked out: what they hold is read object by ob
 
 import contextlib
 import re
-import shlex
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import attrs
 
 from cidx_jobs.handlers.git_errors import recognise
+from cidx_jobs.handlers.git_shields import (
+    NOWHERE,
+    Access,
+    configure,
+    make_environment,
+    name_upload_pack,
+)
 from cidx_jobs.handlers.process import NO_BOUNDS, Bounds, Children, ChildStream
 from cidx_jobs.handlers.process_output import OnLine
-from cidx_jobs.handlers.remotes import Remote, Scheme
 from cidx_jobs.interfaces import ChildResult
 from cidx_jobs.model.errors import JobFailure
 
@@ -24,59 +29,8 @@ LOCAL_SECONDS = 600.0
 LOW_SPEED_SECONDS = 60.0
 """How long a remote may send nearly nothing."""
 _ASK_SECONDS = 120.0
-_LOW_SPEED_BYTES = 100
-_NOWHERE = "/dev/null"
-_WEB = {Scheme.HTTPS, Scheme.HTTP}
-
-_SHIELDS = {
-    "core.hooksPath": _NOWHERE,
-    "core.fsmonitor": "false",
-    "core.symlinks": "false",
-    "core.attributesFile": _NOWHERE,
-    "core.askPass": "",
-    "core.bigFileThreshold": "16m",
-    "core.sharedRepository": "0600",
-    "credential.helper": "",
-    "safe.bareRepository": "explicit",
-    "gc.auto": "0",
-    "maintenance.auto": "false",
-    "submodule.recurse": "false",
-    "fetch.recurseSubmodules": "false",
-    "fetch.unpackLimit": "1",
-    "protocol.version": "2",
-    "http.followRedirects": "false",
-    "http.proxy": "",
-    "http.lowSpeedLimit": str(_LOW_SPEED_BYTES),
-}
 # How packing up leaves memory and cores to others.
 _MODESTLY = ("-c", "pack.threads=1", "-c", "pack.windowMemory=64m")
-_ENVIRONMENT = {
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": _NOWHERE,
-    "GIT_ATTR_NOSYSTEM": "1",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ASKPASS": "",
-    "SSH_ASKPASS": "",
-    "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_PROTOCOL_FROM_USER": "0",
-    "LC_ALL": "C",
-}
-# A local remote is read by a git of its own, which does not inherit the options of ours. The
-# operator's roots are trusted, whoever owns the repositories in them.
-_UPLOAD_PACK = (
-    f"git -c safe.directory=* -c core.hooksPath={_NOWHERE} -c core.fsmonitor=false upload-pack"
-)
-_SSH = "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=30"
-
-
-@attrs.frozen(kw_only=True)
-class Access:
-    """A remote, where git is to look for it, and what its host was found to be."""
-
-    remote: Remote
-    source: str
-    """The url, or the real path of a local repository."""
-    addresses: Sequence[str] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -168,7 +122,7 @@ class Git:
         arguments = ["fetch", "--progress", "--no-tags", "--no-write-fetch-head"]
         arguments += ["--no-auto-maintenance", "--no-recurse-submodules", "--update-shallow"]
         arguments += await self._depth(repository, bounds.depth)
-        arguments += [*_upload_pack(access), "--", access.source, refspec]
+        arguments += [*name_upload_pack(access), "--", access.source, refspec]
         await self._run(
             arguments,
             git_dir=repository,
@@ -218,17 +172,17 @@ class Git:
     ) -> AsyncIterator[ChildStream]:
         """Run a command that another thread feeds and reads (`Children.stream`)."""
         argv = self._argv(arguments, repository, None)
-        async with self._children.stream(argv, cwd=Path("/"), env=_ENVIRONMENT) as child:
+        async with self._children.stream(argv, cwd=Path("/"), env=make_environment(None)) as child:
             yield child
 
     async def _list_remote(
         self, access: Access, options: Sequence[str], patterns: Sequence[str]
     ) -> str:
-        arguments = ["ls-remote", *options, *_upload_pack(access), "--"]
+        arguments = ["ls-remote", *options, *name_upload_pack(access), "--"]
         arguments += [access.source, *patterns]
         # Without an explicit git directory git would look for one around it, and believe it.
         result = await self._run(
-            arguments, git_dir=Path(_NOWHERE), access=access, timeout=_ASK_SECONDS
+            arguments, git_dir=Path(NOWHERE), access=access, timeout=_ASK_SECONDS
         )
         return result.stdout
 
@@ -255,7 +209,7 @@ class Git:
                 self._argv(arguments, git_dir, access),
                 timeout=timeout,
                 cwd=Path("/"),
-                env={**_ENVIRONMENT, **_reach(access)},
+                env=make_environment(access),
                 on_line=on_line,
                 on_error_line=on_error_line,
                 bounds=bounds,
@@ -272,40 +226,9 @@ class Git:
     def _argv(
         self, arguments: Sequence[str], git_dir: Path, access: Access | None
     ) -> Sequence[str]:
-        configured = dict(_SHIELDS)
-        configured["http.lowSpeedTime"] = f"{max(1, round(self._low_speed_seconds))}"
-        if access and access.addresses:
-            pinned = ",".join(f"[{a}]" if ":" in a else a for a in access.addresses)
-            remote = access.remote
-            configured["http.curloptResolve"] = f"{remote.host}:{remote.port}:{pinned}"
-        options = [f"{name}={value}" for name, value in configured.items()]
-        if access and access.remote.scheme in _WEB and self._credentials is not None:
-            options.append(f"credential.helper={_reading_helper(self._credentials)}")
-        flags = [part for option in options for part in ("-c", option)]
+        configured = configure(access, self._credentials, self._low_speed_seconds)
+        flags = [part for option in configured for part in ("-c", option)]
         return ["git", *flags, f"--git-dir={git_dir}", *arguments]
-
-
-def _reach(access: Access | None) -> Mapping[str, str]:
-    # Without a remote no transport is allowed at all.
-    if access is None:
-        return {"GIT_ALLOW_PROTOCOL": "", "HOME": "/nonexistent"}
-    remote = access.remote
-    if remote.scheme is not Scheme.SSH:
-        return {"GIT_ALLOW_PROTOCOL": str(remote.scheme), "HOME": "/nonexistent"}
-    # The name is pinned to the address that was checked; the key is still the name's.
-    command = f"{_SSH} -o HostName={access.addresses[0]} -o HostKeyAlias={remote.host}"
-    return {"GIT_ALLOW_PROTOCOL": "ssh", "GIT_SSH_COMMAND": command, "GIT_SSH_VARIANT": "ssh"}
-
-
-def _upload_pack(access: Access) -> list[str]:
-    local = access.remote.scheme is Scheme.LOCAL
-    return [f"--upload-pack={_UPLOAD_PACK}"] if local else []
-
-
-def _reading_helper(credentials: Path) -> str:
-    # git would tell a helper to forget what a server refused; the operator's file stays as it is.
-    store = f"git credential-store --file={shlex.quote(str(credentials))}"
-    return f'!f() {{ test "$1" = get && {store} get; }}; f'
 
 
 def _read_head(listed: str, branch: str | None) -> RemoteHead | None:

@@ -13,10 +13,17 @@ from cidx_jobs.model.redaction import redact
 NOT_GIT = "GIT-003"
 DAMAGED = "GIT-005"
 UNRECOGNISED = "GIT-006"
+DEAD_END = "255.255.255.255"
+"""Where git's requests to hosts that were not checked go; no connection to it is ever begun."""
 
 _DAMAGED_SENTENCE = "what {url} sent, or the copy of it, is damaged"
 
 _SENTENCES = (
+    (
+        rf"connect to {re.escape(DEAD_END)}",
+        "NET-006",
+        "{url} leads on to another host, and only its own is spoken to",
+    ),
     (
         r"No space left on device|Disk quota exceeded",
         "RES-001",

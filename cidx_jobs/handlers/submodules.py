@@ -13,8 +13,9 @@ from pathlib import Path
 
 import attrs
 
-from cidx_jobs.handlers.git import Access, FetchBounds, Git
+from cidx_jobs.handlers.git import FetchBounds, Git
 from cidx_jobs.handlers.git_errors import recognise
+from cidx_jobs.handlers.git_shields import Access
 from cidx_jobs.handlers.objects import LIST_TREE, read_tree
 from cidx_jobs.handlers.printable import printable
 from cidx_jobs.handlers.process import ChildStream

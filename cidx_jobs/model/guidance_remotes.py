@@ -121,7 +121,7 @@ REMOTE_GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             Category.NETWORK,
             _PERSISTENT,
             _FINAL,
-            "The host redirects to another place; redirects are not followed.",
+            "The host leads on to another place; only the host of the URL is spoken to.",
             ("Use the URL that the host redirects to.",),
         ),
         "NET-007": Guidance(

@@ -7,7 +7,8 @@ import attrs
 import pytest
 
 from cidx_jobs.handlers.copies import ProjectCopy, _source
-from cidx_jobs.handlers.git import Access, FetchBounds, Git, RemoteHead
+from cidx_jobs.handlers.git import FetchBounds, Git, RemoteHead
+from cidx_jobs.handlers.git_shields import Access
 from cidx_jobs.handlers.remotes import Remote, Scheme
 from cidx_jobs.model.errors import JobFailure
 
