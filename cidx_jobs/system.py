@@ -121,7 +121,7 @@ class JobSystem:
             stack.push_async_callback(self.persistence.close)
             stack.push_async_callback(self.indexer.close)
             # Before anything starts: a git of a killed server may still write into a copy.
-            killed = await end_orphans(identity.uuid, identity.epoch)
+            killed = await end_orphans(identity)
             swept = await self.persistence.sweep()
             engine = self._build_engine(identity)
             stack.push_async_callback(engine.stop, 0)
@@ -333,7 +333,7 @@ class JobSystem:
             yield row
 
     def _build_engine(self, identity: StoreIdentity) -> Engine:
-        self._children = children = Children(f"{identity.uuid}:{identity.epoch}")
+        self._children = children = Children(identity.run_mark)
         files = ProjectDirectories(DataDirectory(self.settings.data_dir))
         sync = make_repository_sync(
             self.settings, self.persistence, self.indexer, children, self.clock, files=files

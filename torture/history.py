@@ -313,7 +313,7 @@ def _read_log(site: Site) -> dict[str, list[tuple[int, str]]]:
 
 
 def _examine(site: Site) -> list[str]:
-    found = examine_directory(DataDirectory(site.data_dir), deep=True)
+    found = examine_directory(DataDirectory(site.data_dir), deep=True).findings
     return [f"doctor: {finding.kind}: {finding.message}" for finding in found]
 
 

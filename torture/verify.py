@@ -126,7 +126,7 @@ def check_runs(site: Site, ledger: Ledger) -> int:
 
 def check_database(site: Site, ledger: Ledger, *, per_user: int, total: int) -> int:
     """Blame what the stopped server's database says of itself; give the rows of its log."""
-    for finding in examine_directory(DataDirectory(site.data_dir), deep=True):
+    for finding in examine_directory(DataDirectory(site.data_dir), deep=True).findings:
         ledger.blame(f"doctor: {finding.kind}: {finding.message}")
     uri = f"{(site.data_dir / 'jobs.db').as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True)) as connection:

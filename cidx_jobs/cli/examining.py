@@ -45,12 +45,14 @@ def _examine(
     loaded()
     # To own the directory is the only proof that no server does.
     try:
-        return DoctorDocument.of(examine_directory(directory, deep=deep))
+        found = examine_directory(directory, deep=deep)
+        return DoctorDocument.of(found.findings, found.database_id)
     except AlreadyOwnedError:
         return ask_owner(directory, at_server, as_json=target.as_json)
 
 
 def _lines(found: DoctorDocument) -> Iterator[str]:
+    yield f"{'database id':<12} {escape(found.database_id)}"
     if found.ok:
         yield "everything fits together"
     for finding in found.findings:

@@ -224,6 +224,7 @@ def _stats_lines(stats: StatsDocument) -> Iterator[str]:
     for name, use in slots.resources.items():
         yield f"{'':<12} {escape(name)} {use.used} of {use.limit}, {use.waiting} waiting"
     yield f"{'waiters':<12} {stats.waiters}"
+    yield f"{'database id':<12} {escape(stats.database_id)}"
     yield f"{'database':<12} {stats.database_bytes:,} bytes, log {stats.wal_bytes:,} bytes"
 
 

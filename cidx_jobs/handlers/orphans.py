@@ -1,12 +1,14 @@
 """Children that outlived their server: found by their mark, and ended before anything new starts.
 
-A process is one of ours only if its environment names this very database and an older start of a
-server (guarantees.md, fact 12). Linux only: elsewhere nothing is found.
+A process is one of ours only if its environment names this very database, the lock file that its
+server held, which a copy of the database does not share, and an older start. Linux only: elsewhere
+nothing is found.
 """
 
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,14 +26,14 @@ _START_TIME_FIELD = 19
 """Where the start time stands in /proc/PID/stat, counted behind the name."""
 
 
-async def end_orphans(uuid: str, epoch: int, *, seconds: float = _SECONDS) -> int:
-    """Send KILL to every child of an older epoch of the database *uuid*; give their number.
+async def end_orphans(identity: StoreIdentity, *, seconds: float = _SECONDS) -> int:
+    """Send KILL to every child of an older epoch of this database; return their number.
 
     Returns when they are gone, at the latest after *seconds* (a process may wait for a disk).
     """
     deadline = asyncio.get_running_loop().time() + seconds
     ended: set[tuple[int, str]] = set()
-    while found := await asyncio.to_thread(_kill_orphans, uuid, epoch):
+    while found := await asyncio.to_thread(_kill_orphans, identity):
         ended |= found
         if asyncio.get_running_loop().time() > deadline:
             break
@@ -62,15 +64,15 @@ def _strays(identity: StoreIdentity, children: Children) -> set[tuple[int, int]]
     is_idle = not children.active
     return {
         (pid, epoch)
-        for pid, _, epoch in _marked(identity.uuid)
+        for pid, _, epoch in _marked(identity)
         if epoch < identity.epoch or (epoch == identity.epoch and is_idle)
     }
 
 
-def _kill_orphans(uuid: str, epoch: int) -> set[tuple[int, str]]:
+def _kill_orphans(identity: StoreIdentity) -> set[tuple[int, str]]:
     found = set()
-    for pid, started, its_epoch in _marked(uuid):
-        if its_epoch < epoch:
+    for pid, started, its_epoch in _marked(identity):
+        if its_epoch < identity.epoch:
             found.add((pid, started))
             _kill(pid, started)
     return found
@@ -88,11 +90,15 @@ def _kill(pid: int, started: str) -> None:
             os.close(handle)
 
 
-def _marked(uuid: str) -> Iterator[tuple[int, str, int]]:
-    """Give (process id, start time, epoch) of every living process that carries our mark."""
+def _marked(identity: StoreIdentity) -> Iterator[tuple[int, str, int]]:
+    """Yield (process id, start time, epoch) of every living process that carries our mark."""
     if not _PROC.is_dir():
         return
-    prefix = f"{RUN_MARK}={uuid}:".encode()
+    mark = re.compile(
+        re.escape(f"{RUN_MARK}={identity.uuid}:").encode()
+        + rb"([0-9]+)"
+        + re.escape(f":{identity.lock}").encode()
+    )
     for entry in os.scandir(_PROC):
         if not entry.name.isdigit():
             continue
@@ -101,10 +107,10 @@ def _marked(uuid: str) -> Iterator[tuple[int, str, int]]:
             variables = (_PROC / entry.name / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        epochs = [part.removeprefix(prefix) for part in variables if part.startswith(prefix)]
-        started = _start_time(pid) if epochs else None
-        if started is not None and epochs[0].isdigit():
-            yield pid, started, int(epochs[0])
+        found = next(filter(None, map(mark.fullmatch, variables)), None)
+        started = _start_time(pid) if found else None
+        if found is not None and started is not None:
+            yield pid, started, int(found[1])
 
 
 def _start_time(pid: int) -> str | None:

@@ -142,8 +142,9 @@ class Token:
 
 @attrs.frozen(kw_only=True)
 class StoreStats:
-    """Counts over everything stored."""
+    """Counts over everything stored, and whose they are."""
 
+    database_id: str
     by_status: JsonObject
     by_type: JsonObject
     by_user: JsonObject
@@ -154,9 +155,16 @@ class StoreStats:
 
 @attrs.frozen(kw_only=True)
 class StoreIdentity:
-    """Who opened the store: the database's own uuid and this start's epoch."""
+    """Who opened the store: the database's own uuid, its lock file, and this start's epoch."""
 
     uuid: str
     epoch: int
     clock_seconds: float
     """The engine clock when the store was last written: it goes on from here, never back."""
+    lock: str = ""
+    """Names the locked file among all of the machine, which no copy of the database shares."""
+
+    @property
+    def run_mark(self) -> str:
+        """Return what the children of this start carry in their environment."""
+        return f"{self.uuid}:{self.epoch}:{self.lock}"

@@ -18,6 +18,14 @@ class Finding:
 
 
 @attrs.frozen(kw_only=True)
+class Examination:
+    """What was found in a data directory that no server owns."""
+
+    database_id: str
+    findings: tuple[Finding, ...]
+
+
+@attrs.frozen(kw_only=True)
 class Recovery:
     """What a start found of the servers before it, and did about it."""
 

@@ -14,10 +14,11 @@ from typing import Any
 from cidx_jobs.model.errors import StartRefusedError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.lifecycle import TRANSITIONS
-from cidx_jobs.model.upkeep import Finding
+from cidx_jobs.model.upkeep import Examination, Finding
 from cidx_jobs.settings import DataDirectory, project_directory
 from cidx_jobs.store.connection import read_only_uri
 from cidx_jobs.store.inspection import inspecting
+from cidx_jobs.store.lookups import read_database_id
 from cidx_jobs.store.migrations import load_migrations
 from cidx_jobs.store.owner import take_ownership
 
@@ -65,7 +66,7 @@ AND job_id NOT IN (SELECT job_id FROM checkpoints) ORDER BY row
 """
 
 
-def examine_directory(directory: DataDirectory, *, deep: bool = False) -> tuple[Finding, ...]:
+def examine_directory(directory: DataDirectory, *, deep: bool = False) -> Examination:
     """Examine the database of a directory that no server owns; it is locked meanwhile.
 
     Raises:
@@ -78,7 +79,10 @@ def examine_directory(directory: DataDirectory, *, deep: bool = False) -> tuple[
     ownership = take_ownership(directory)
     try:
         with inspecting(directory, load_migrations()):
-            return examine(directory, deep=deep)
+            with closing(_connect(directory)) as connection:
+                database_id = read_database_id(connection)
+            findings = examine(directory, deep=deep)
+            return Examination(database_id=database_id, findings=findings)
     except sqlite3.OperationalError as error:
         # As on a full disk: what helps a reader of the log cannot be written.
         message = f"{directory.database} cannot be read: {error}"
@@ -96,14 +100,15 @@ def examine(directory: DataDirectory, *, deep: bool = False) -> tuple[Finding, .
     """
     # Looked at before the rows: a project's row is there before its directory.
     found = set(directory.projects.glob("*/"))
-    database = directory.database
-    with closing(
-        sqlite3.connect(read_only_uri(database), uri=True, isolation_level=None)
-    ) as connection:
+    with closing(_connect(directory)) as connection:
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("BEGIN")
         findings = chain(_find_all(connection, deep=deep), _nobodys(connection, found))
         return tuple(islice(findings, MAX_FINDINGS))
+
+
+def _connect(directory: DataDirectory) -> sqlite3.Connection:
+    return sqlite3.connect(read_only_uri(directory.database), uri=True, isolation_level=None)
 
 
 def _find_all(connection: sqlite3.Connection, *, deep: bool) -> Iterator[Finding]:

@@ -41,6 +41,7 @@ _TOKEN_COLUMNS = "token_id, user_id, scope, digest, created_at, expires_at, last
 _FIND_TOKEN = f"SELECT {_TOKEN_COLUMNS} FROM tokens WHERE digest = ?"  # noqa: S608
 _LIST_TOKENS = f"SELECT {_TOKEN_COLUMNS} FROM tokens ORDER BY created_at, token_id"  # noqa: S608
 _LOAD_CONTROLS = "SELECT limits, pauses FROM controls WHERE id = 1"
+_READ_DATABASE_ID = "SELECT uuid FROM owner WHERE id = 1"
 _LOG_BOUNDS = "SELECT sequence, pruned_sequence FROM owner WHERE id = 1"
 COUNT_EXPIRED = """
 SELECT count(*) FROM jobs INDEXED BY jobs_expiry
@@ -114,6 +115,13 @@ def count_expired(
     return sum(count for (count,) in rows)
 
 
+def read_database_id(connection: sqlite3.Connection) -> str:
+    """Return the id of the database, which a copy changes at its first start."""
+    database_id: str
+    (database_id,) = connection.execute(_READ_DATABASE_ID).fetchone()
+    return database_id
+
+
 def collect_stats(connection: sqlite3.Connection, database: Path) -> StoreStats:
     """Count what is stored."""
     by_status: Counter[str] = Counter()
@@ -127,11 +135,13 @@ def collect_stats(connection: sqlite3.Connection, database: Path) -> StoreStats:
                 by_type[job_type] += jobs
                 by_user[user_id] += jobs
         sequence, _ = connection.execute(_LOG_BOUNDS).fetchone()
+        database_id = read_database_id(connection)
         (page_count,) = connection.execute("PRAGMA page_count").fetchone()
         (page_size,) = connection.execute("PRAGMA page_size").fetchone()
     finally:
         connection.execute("COMMIT")
     return StoreStats(
+        database_id=database_id,
         by_status=dict(by_status),
         by_type=dict(by_type),
         by_user=dict(by_user),

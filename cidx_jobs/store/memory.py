@@ -280,7 +280,7 @@ class MemoryPersistence:
 
     async def collect_stats(self) -> StoreStats:
         """Count what is stored."""
-        return count_stats(self._table.jobs.values(), self._sequence)
+        return count_stats(self._table.jobs.values(), self._uuid, self._sequence)
 
     async def sweep(self) -> int:
         """Remove files that were left: there are none, and those of others are not ours."""

@@ -52,10 +52,11 @@ def is_wanted_event(event: Transition, query: EventQuery) -> bool:
     )
 
 
-def count_stats(jobs: Iterable[Job], last_sequence: int) -> StoreStats:
+def count_stats(jobs: Iterable[Job], database_id: str, last_sequence: int) -> StoreStats:
     """Count the jobs by status, type and user."""
     stored = list(jobs)
     return StoreStats(
+        database_id=database_id,
         by_status=dict(Counter(job.status.value for job in stored)),
         by_type=dict(Counter(job.job_type for job in stored)),
         by_user=dict(Counter(job.user_id for job in stored)),

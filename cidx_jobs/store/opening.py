@@ -6,6 +6,7 @@ a refused start leaves no thread behind.
 
 import os
 import sqlite3
+import uuid
 from contextlib import ExitStack
 
 import attrs
@@ -16,6 +17,7 @@ from cidx_jobs.model.queries import StoreIdentity
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.connection import connect_for_start
 from cidx_jobs.store.inspection import inspecting, wal_of
+from cidx_jobs.store.location import Location, decode_location, encode_location
 from cidx_jobs.store.mark import HighWaterMark, Position, open_mark
 from cidx_jobs.store.migrations import Migration, apply_migrations
 from cidx_jobs.store.owner import FILE_MODE, Ownership, protect, take_ownership
@@ -25,8 +27,11 @@ from cidx_jobs.store.transaction import Ledger
 _LONG_LOG_BYTES = 16_000_000
 """About where the writer puts its log away after a commit."""
 
-_BEGIN_EPOCH = "UPDATE owner SET epoch = epoch + 1, batch = batch + 1 WHERE id = 1"
-_READ_OWNER = "SELECT uuid, epoch, batch, sequence, clock_seconds FROM owner WHERE id = 1"
+_READ_IDENTITY = "SELECT uuid, location FROM owner WHERE id = 1"
+_BEGIN_EPOCH = """
+UPDATE owner SET uuid = ?, location = ?, epoch = epoch + 1, batch = batch + 1 WHERE id = 1
+"""
+_READ_OWNER = "SELECT epoch, batch, sequence, clock_seconds FROM owner WHERE id = 1"
 
 
 @attrs.define
@@ -83,7 +88,7 @@ def take_possession(
             # wait: the writer does it.
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             apply_migrations(connection, migrations, to_microseconds(clock.now()))
-            identity, ledger = _begin_epoch(connection)
+            identity, ledger = _begin_epoch(connection, ownership.location)
             protect(directory)
             has_long_log = wal_of(directory.database).stat().st_size > _LONG_LOG_BYTES
             mark = open_mark(directory.high_water_mark, Position(ledger.sequence, ledger.batch))
@@ -103,12 +108,17 @@ def _check_rights(directory: DataDirectory) -> None:
             raise StartRefusedError(message)
 
 
-def _begin_epoch(connection: sqlite3.Connection) -> tuple[StoreIdentity, Ledger]:
+def _begin_epoch(connection: sqlite3.Connection, here: Location) -> tuple[StoreIdentity, Ledger]:
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute(_BEGIN_EPOCH)
-    uuid, epoch, batch, sequence, seconds = connection.execute(_READ_OWNER).fetchone()
+    known_as, location = connection.execute(_READ_IDENTITY).fetchone()
+    # A copy shares its id with a database that may be in use: what it does in the name of that
+    # id, as ending processes, would be done to the other.
+    was_here = (before := decode_location(location)) is not None and here.is_same_as(before)
+    database_id = known_as if was_here else str(uuid.uuid4())
+    connection.execute(_BEGIN_EPOCH, (database_id, encode_location(here)))
+    epoch, batch, sequence, seconds = connection.execute(_READ_OWNER).fetchone()
     connection.execute("COMMIT")
-    identity = StoreIdentity(uuid=uuid, epoch=epoch, clock_seconds=seconds)
+    identity = StoreIdentity(uuid=database_id, epoch=epoch, clock_seconds=seconds, lock=here.lock)
     return identity, Ledger(epoch, batch, sequence)
 
 

@@ -11,6 +11,7 @@ import attrs
 
 from cidx_jobs.model.errors import AlreadyOwnedError, StartRefusedError
 from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.location import Location, find_location
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
@@ -20,6 +21,8 @@ FILE_MODE = 0o600
 class Ownership:
     """The lock, held until `release`; a process that ends in any way lets go of it."""
 
+    location: Location
+    """Where the owned directory lies."""
     _descriptor: int | None
 
     def release(self) -> None:
@@ -60,6 +63,7 @@ def _take(directory: DataDirectory) -> Ownership:
     descriptor = os.open(directory.owner_lock, flags, FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        location = find_location(descriptor, directory.root)
     except BlockingIOError as error:
         os.close(descriptor)
         owner = f"{_owner(directory)}: stop it, or use another directory"
@@ -68,7 +72,7 @@ def _take(directory: DataDirectory) -> Ownership:
     except BaseException:
         os.close(descriptor)
         raise
-    return Ownership(descriptor)
+    return Ownership(location, descriptor)
 
 
 def _owner(directory: DataDirectory) -> str:

@@ -18,6 +18,8 @@ async def examine(call: Call) -> web.Response:
     """
     query = Query(call.request, ("deep",))
     is_deep = query.choice("deep", _FLAGS) or False
-    if not call.api.jobs.is_open:
+    jobs = call.api.jobs
+    if not jobs.is_open:
         raise StoppingError
-    return call.answer(DoctorDocument.of(await call.api.jobs.examine(deep=is_deep)))
+    findings = await jobs.examine(deep=is_deep)
+    return call.answer(DoctorDocument.of(findings, jobs.identity.uuid))

@@ -28,6 +28,7 @@ from cidx_jobs.wire.service import (
 )
 
 _TOKEN_ID = "9f2c4e6a8b0d1f3e"  # noqa: S105 - names a token, and opens nothing
+DATABASE_ID = "0b7e7bb8-1d4c-4d62-9c05-4f1b7b2f4f10"
 
 EVENT = EventDocument.of(
     Transition(
@@ -109,6 +110,7 @@ SEARCH = SearchDocument(
 )
 
 STATS = StatsDocument(
+    database_id=DATABASE_ID,
     by_status={"completed": 120, "running": 12, "queued": 10},
     by_type={"repository_sync": 142},
     by_user={"alice": 100, "bob": 42},
@@ -133,6 +135,7 @@ STATS = StatsDocument(
 )
 DOCTOR = DoctorDocument(
     ok=False,
+    database_id=DATABASE_ID,
     findings=(
         FindingDocument(
             kind="children", message="process 4711 of server start 12 has no run", job_id=None

@@ -143,6 +143,9 @@ MEMBERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "p50": {"description": "Half took no longer."},
         "p95": {"description": "19 of 20 took no longer."},
         "used": {"description": "Units in use."},
+        "database_id": {
+            "description": "The id of the database; a copy takes one of its own when it starts."
+        },
         "by_status": {"description": "Jobs by status."},
         "by_type": {"description": "Jobs by type."},
         "by_user": {"description": "Jobs by user."},

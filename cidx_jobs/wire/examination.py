@@ -23,13 +23,15 @@ class DoctorDocument(Document, frozen=True, kw_only=True):
 
     ok: bool
     """Nothing was found."""
+    database_id: str
     findings: tuple[FindingDocument, ...]
 
     @classmethod
-    def of(cls, findings: Sequence[Finding]) -> Self:
+    def of(cls, findings: Sequence[Finding], database_id: str) -> Self:
         """Give the document of what was found."""
         return cls(
             ok=not findings,
+            database_id=database_id,
             findings=tuple(
                 FindingDocument(kind=one.kind, message=one.message, job_id=one.job_id)
                 for one in findings

@@ -150,6 +150,7 @@ class SlotUseDocument(Document, frozen=True, kw_only=True):
 class StatsDocument(Document, frozen=True, kw_only=True):
     """``GET /api/admin/stats``."""
 
+    database_id: str
     by_status: dict[str, int]
     by_type: dict[str, int]
     by_user: dict[str, int]

@@ -30,6 +30,7 @@ def make_stats(
 ) -> StatsDocument:
     """Give the document; *ended* are the newest finished jobs, `SAMPLE` at most."""
     return StatsDocument(
+        database_id=stats.database_id,
         by_status=dict(stats.by_status),
         by_type=dict(stats.by_type),
         by_user=dict(stats.by_user),

@@ -122,7 +122,7 @@ def test_each_planted_fault_is_found(directory: DataDirectory, name: str) -> Non
     statement, kind = FAULTS[name]
     change(directory, statement)
 
-    found = examine_directory(directory)
+    found = examine_directory(directory).findings
 
     assert {finding.kind for finding in found} == {kind}
     assert all(finding.message for finding in found)
@@ -140,7 +140,7 @@ def test_a_damaged_index_is_found_when_it_is_looked_at_deeply(directory: DataDir
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", hidden)
 
-    found = examine_directory(directory, deep=True)
+    found = examine_directory(directory, deep=True).findings
 
     assert {finding.kind for finding in found} == {"database"}
 
@@ -153,7 +153,7 @@ def test_a_directory_of_no_project_is_found(directory: DataDirectory) -> None:
     row = "INSERT INTO projects (user_id, project_id) VALUES ('alice', 'code')"
     change(directory, row)
 
-    found = examine_directory(directory)
+    found = examine_directory(directory).findings
 
     assert [(finding.kind, "0123" in finding.message) for finding in found] == [("files", True)]
 
@@ -166,7 +166,7 @@ def test_the_findings_are_bounded(directory: DataDirectory) -> None:
     )
     change(directory, f"INSERT INTO events VALUES {rows}")  # noqa: S608 - numbers
 
-    assert len(examine_directory(directory)) == MAX_FINDINGS
+    assert len(examine_directory(directory).findings) == MAX_FINDINGS
 
 
 async def test_a_directory_in_use_is_not_examined_from_outside(tmp_path: Path) -> None:
@@ -206,4 +206,4 @@ def test_a_disk_that_fails_the_reader_is_told_as_such(
         with pytest.raises(StartRefusedError, match="cannot be read: disk I/O error"):
             examine_directory(directory)
 
-    assert examine_directory(directory) == ()
+    assert examine_directory(directory).findings == ()

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -101,6 +102,7 @@ async def test_stats_count_what_is_stored_and_in_use(house: House) -> None:
     assert 0 <= stats["run_seconds"]["p50"] <= stats["run_seconds"]["p95"]
     assert (stats["slots"]["running"], stats["slots"]["users"]) == (1, {"alice": 1})
     assert stats["waiters"] == 0
+    assert UUID(stats["database_id"]).version == 4
     assert {"database_bytes", "wal_bytes", "last_seq"} <= stats.keys()
 
 

@@ -127,8 +127,8 @@ async def test_a_stray_process_is_found(jobs: JobSystem) -> None:
     """A process with the mark of this database that no run has."""
     identity = jobs.identity
     strays = []
-    for epoch in (identity.epoch, identity.epoch - 1):
-        environment = {"PATH": os.environ["PATH"], "CIDXJ_RUN": f"{identity.uuid}:{epoch}"}
+    for start in (identity, attrs.evolve(identity, epoch=identity.epoch - 1)):
+        environment = {"PATH": os.environ["PATH"], "CIDXJ_RUN": start.run_mark}
         strays.append(await asyncio.to_thread(start_sleeping, environment))
     try:
         found = await kinds(jobs)

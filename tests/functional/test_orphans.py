@@ -11,9 +11,12 @@ import pytest
 
 from cidx_jobs.handlers import orphans
 from cidx_jobs.handlers.orphans import end_orphans
+from cidx_jobs.model.queries import StoreIdentity
 
 OURS = "0b7e7bb8-1d4c-4d62-9c05-4f1b7b2f4f10"
 OTHERS = "11111111-1d4c-4d62-9c05-4f1b7b2f4f10"
+LOCK = "fe00-4b1.2-0"
+US = StoreIdentity(uuid=OURS, epoch=7, clock_seconds=0.0, lock=LOCK)
 
 Start = Callable[[str | None], "subprocess.Popen[bytes]"]
 
@@ -40,23 +43,29 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 async def test_children_of_older_epochs_are_ended(start: Start) -> None:
     """Every child of an older start of the same database is killed, at once."""
-    children = [start(f"{OURS}:{epoch}") for epoch in (1, 6)]
+    children = [start(f"{OURS}:{epoch}:{LOCK}") for epoch in (1, 6)]
     began = time.monotonic()
 
-    assert await end_orphans(OURS, 7) == 2
+    assert await end_orphans(US) == 2
 
     assert time.monotonic() - began < 2
     assert [child.wait(5) for child in children] == [-9, -9]
 
 
 @pytest.mark.parametrize(
-    "mark", [None, f"{OURS}:7", f"{OURS}:8", f"{OTHERS}:1", f"{OURS}:x", f"{OURS}1:1", OURS]
+    "mark",
+    [
+        *(None, OURS, f"{OTHERS}:1:{LOCK}", f"{OURS}1:1:{LOCK}"),
+        *(f"{OURS}:{epoch}:{LOCK}" for epoch in ("7", "8", "x", "", "-1", "1:1")),
+        # Another directory with the same database, and one that is told by its database alone.
+        *(f"{OURS}:1{lock}" for lock in ("", ":", ":fe00-4b1.2-1", f":{LOCK}0", ":fe00-4b1x2-0")),
+    ],
 )
 async def test_nobody_else_is_ended(start: Start, mark: str | None) -> None:
-    """Children of this start, of other databases, and strangers live on."""
+    """Children of this start, of other databases and of copies, and strangers live on."""
     child = start(mark)
 
-    assert await end_orphans(OURS, 7) == 0
+    assert await end_orphans(US) == 0
 
     assert child.poll() is None
 
@@ -67,7 +76,7 @@ def test_a_process_that_took_over_the_number_lives_on(
     """Between the look and the signal one may end, and another be given its number."""
     sent: list[int] = []
     monkeypatch.setattr(signal, "pidfd_send_signal", lambda _, number: sent.append(number))
-    child = start(f"{OURS}:1")
+    child = start(US.run_mark)
     born = orphans._start_time(child.pid)
     assert born is not None
 

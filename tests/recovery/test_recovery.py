@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from torture.ledger import read_runs
@@ -120,6 +122,66 @@ async def test_a_start_tells_what_it_found_and_did(site: Site) -> None:
     assert after[tree]["attempts"][0]["outcome"] == "interrupted"
     assert after[told_to_stop]["status"] == "cancelled"
     assert after[waiting]["status"] == "created"
+
+
+async def test_a_renamed_directory_sweeps_its_own_orphans(site: Site, tmp_path: Path) -> None:
+    """Within its file system it stays the same database, under whatever path it is started."""
+    async with started(site) as server, Caller(server) as caller:
+        tree = await submit(caller, "survive")
+        await until_processes(site, TREE_PROCESSES)
+        before = await database_id(caller)
+        await server.kill()
+    await asyncio.to_thread(site.data_dir.rename, tmp_path / "renamed")
+    await until_processes(site, TREE_PROCESSES - 1)
+
+    async with started(attrs.evolve(site, data_dir=tmp_path / "renamed")) as server:
+        left = await asyncio.to_thread(find_orphans, site, server.pid)
+        async with Caller(server) as caller:
+            after = await database_id(caller)
+            job = await read(caller, tree)
+
+    assert recovery_of(server)["killed_processes"] >= TREE_PROCESSES - 1
+    assert left == set()
+    assert after == before
+    assert job["attempts"][0]["outcome"] == "interrupted"
+
+
+async def test_a_copy_leaves_the_processes_of_a_live_server_alone(
+    site: Site, tmp_path: Path
+) -> None:
+    """Two servers, each a process of its own: the second is started on a copy of the first's."""
+    copy = attrs.evolve(site, data_dir=tmp_path / "copy", identity=f"{site.identity}-copy")
+    async with started(site) as server, Caller(server) as caller:
+        tree = await submit(caller, "survive")
+        await until_processes(site, TREE_PROCESSES)
+        own = await asyncio.to_thread(find_orphans, site, 0)
+        await asyncio.to_thread(shutil.copytree, site.data_dir, copy.data_dir)
+        try:
+            async with started(copy) as second, Caller(second) as other:
+                ids = [await database_id(caller), await database_id(other)]
+                job = await read(caller, tree)
+                killed = recovery_of(second)["killed_processes"]
+        finally:
+            end_orphans(copy)
+        left = await asyncio.to_thread(find_orphans, site, 0)
+
+    assert ids[0] != ids[1]
+    assert killed == 0
+    # A shell that was about to go may have been counted.
+    assert len(own & left) >= TREE_PROCESSES - 1
+    assert (job["status"], job["attempts"]) == ("running", [])
+
+
+async def database_id(caller: Caller) -> str:
+    """Give the id that stats and doctor agree on."""
+    found = set()
+    for path in ("/api/admin/stats", "/api/admin/doctor"):
+        answer = await caller.ask("GET", path)
+        assert answer is not None
+        found.add(answer.document["database_id"])
+    (database,) = found
+    assert isinstance(database, str)
+    return database
 
 
 async def test_a_poison_job_fails_and_its_bystanders_complete(site: Site) -> None:
@@ -269,8 +331,10 @@ async def test_doctor_tells_of_a_server_and_of_a_directory(site: Site) -> None:
     broken = doctor(site)
     nowhere = doctor(Site(site.data_dir / "nothing", site.runs, "", {}))
 
-    assert (served.returncode, json.loads(served.stdout)) == (0, {"ok": True, "findings": []})
-    assert (stopped.returncode, json.loads(stopped.stdout)["ok"]) == (0, True)
+    told = json.loads(served.stdout)
+    assert told == {"ok": True, "database_id": told["database_id"], "findings": []}
+    assert json.loads(stopped.stdout) == told
+    assert (served.returncode, stopped.returncode) == (0, 0)
     assert broken.returncode == 1
     (finding,) = json.loads(broken.stdout)["findings"]
     assert finding["kind"] == "log"

@@ -79,7 +79,7 @@ def kill_when(settings: Settings, repository: Repository, reached: Reached) -> b
 async def take_over(settings: Settings) -> tuple[Job, str]:
     """Open the directory as the next server, wait for the sync's end, and digest the index."""
     async with JobSystem.open(settings) as jobs:
-        assert await asyncio.to_thread(lambda: list(_marked(jobs.identity.uuid))) == []
+        assert await asyncio.to_thread(lambda: list(_marked(jobs.identity))) == []
         (known,) = await jobs.list(USER)
         job = await jobs.wait(known.job_id, timeout=WAIT_SECONDS)
         syncs = Syncs(jobs)

@@ -36,7 +36,9 @@ from tests.fakes import FakeClock
 from tests.stored import store_completed, submitted
 
 MIGRATIONS = load_migrations()
-NEXT = Migration(number=2, name="more", sql="CREATE TABLE more (x INTEGER) STRICT;\n")
+NEXT = Migration(
+    number=len(MIGRATIONS) + 1, name="more", sql="CREATE TABLE more (x INTEGER) STRICT;\n"
+)
 
 
 @pytest.fixture
@@ -344,7 +346,7 @@ async def test_a_newer_schema_is_refused(directory: DataDirectory) -> None:
 async def test_a_changed_step_is_refused(directory: DataDirectory) -> None:
     """A step whose text is not the one that was applied means another lineage."""
     changed = attrs.evolve(MIGRATIONS[0], sql=MIGRATIONS[0].sql + "-- changed\n")
-    await served(directory, changed)
+    await served(directory, changed, *MIGRATIONS[1:])
 
     await assert_refused(directory, DatabaseDamagedError, "does not know")
 
@@ -628,7 +630,7 @@ async def test_a_new_step_is_applied_to_what_is_there(directory: DataDirectory) 
     connection.close()
 
     assert tables == (3, 0)
-    assert records[1] == (2, "more", NEXT.checksum)
+    assert records[-1] == (NEXT.number, "more", NEXT.checksum)
 
 
 def test_a_step_that_fails_is_undone_as_a_whole() -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 from cidx_jobs.handlers import orphans
+from cidx_jobs.model.queries import StoreIdentity
 from torture.jobs import TYPES
 
 __all__ = ["TYPES"]
@@ -11,8 +12,8 @@ __all__ = ["TYPES"]
 _marked = orphans._marked
 
 
-def _marked_leaders(uuid: str) -> Iterator[tuple[int, str, int]]:
-    for pid, started, epoch in _marked(uuid):
+def _marked_leaders(identity: StoreIdentity) -> Iterator[tuple[int, str, int]]:
+    for pid, started, epoch in _marked(identity):
         try:
             if os.getpgid(pid) == pid:
                 yield pid, started, epoch
