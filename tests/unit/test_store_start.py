@@ -107,7 +107,8 @@ async def assert_refused(
     assert words in raised.value.message
     assert "\n" not in raised.value.message
     assert contents(directory) == before
-    assert connection_threads() == threads
+    # One of an earlier store may end meanwhile.
+    assert connection_threads() <= threads
 
 
 def connection_threads() -> set[threading.Thread]:
@@ -331,7 +332,8 @@ async def test_a_connection_that_fails_half_way_leaves_nothing_open(
         with pytest.raises(sqlite3.OperationalError):
             await persistence(directory).open()
 
-    assert connection_threads() == threads
+    # One of an earlier store may end meanwhile.
+    assert connection_threads() <= threads
     await used(directory)
 
 
