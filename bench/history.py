@@ -21,11 +21,11 @@ from bench.harness import Bench, progress
 from bench.store import CALLERS, Life, make_life
 from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.model.ids import UserId
-from cidx_jobs.model.job import JobStatus
-from cidx_jobs.model.queries import JobPage, JobQuery
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.model.listing import JobPage, JobQuery
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.connection import connect_for_start
-from cidx_jobs.store.persistence import JobPersistence
+from cidx_jobs.store.sqlite.commit.connection import connect_for_start
+from cidx_jobs.store.sqlite.persistence import JobPersistence
 
 MANY = int(os.environ.get("BENCH_HISTORY", "1000000"))
 FEW = 20_000

@@ -19,11 +19,11 @@ from time import thread_time
 import attrs
 
 from bench.harness import Bench, Figure, progress
-from cidx_jobs.engine.concurrency import ConcurrencyController
-from cidx_jobs.engine.estimates import WaitEstimator
-from cidx_jobs.engine.queue import JobQueue
+from cidx_jobs.engine.queue.order import JobQueue
+from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.wait_estimate import WaitEstimator
 from cidx_jobs.model.ids import JobId, ProjectId, UserId, make_job_id
-from cidx_jobs.model.job import Job, JobStatus
+from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.limits import Limits
 
 USERS = tuple(UserId(f"user-{number}") for number in range(1_000))

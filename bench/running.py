@@ -18,8 +18,8 @@ import structlog
 
 from bench.harness import Bench
 from cidx_jobs import JobContext, JobSystem, JobType, Settings
-from cidx_jobs.store import committer
-from cidx_jobs.store.transaction import run_batch
+from cidx_jobs.store.sqlite.commit import committer
+from cidx_jobs.store.sqlite.commit.transaction import run_batch
 
 REPORTING = 50
 REPORTS_A_SECOND = 100

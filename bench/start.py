@@ -24,8 +24,8 @@ from bench.history import FEW, MANY, UNFINISHED, fill
 from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.model.limits import Pauses
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.connection import connect_for_start
-from cidx_jobs.store.persistence import JobPersistence
+from cidx_jobs.store.sqlite.commit.connection import connect_for_start
+from cidx_jobs.store.sqlite.persistence import JobPersistence
 
 WAL_BYTES = 64_000_000
 LONGEST_SECONDS = 30.0
@@ -67,7 +67,7 @@ class Python:
         forbidden = "PYTHONDONTWRITEBYTECODE"
         kept = {name: value for name, value in os.environ.items() if name != forbidden}
         self.environment = kept | {"PYTHONPYCACHEPREFIX": str(bytecode)}
-        self.seconds("cidx_jobs.cli.serving")
+        self.seconds("cidx_jobs.cli.actions.serve")
 
     def seconds(self, module: str) -> float:
         """Give what starting Python and importing the module takes."""

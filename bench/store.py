@@ -15,13 +15,13 @@ from pathlib import Path
 
 from bench.harness import Bench
 from cidx_jobs.engine.clock import SystemClock
-from cidx_jobs.model.events import Complete, Enqueue, Event, Start, Submit
 from cidx_jobs.model.ids import ProjectId, UserId, make_job_id
-from cidx_jobs.model.job import DispatchKey, Job, JobStatus
-from cidx_jobs.model.lifecycle import advance
-from cidx_jobs.model.queries import Change
+from cidx_jobs.model.job.events import Complete, Enqueue, Event, Start, Submit
+from cidx_jobs.model.job.job import DispatchKey, Job, JobStatus
+from cidx_jobs.model.job.lifecycle import advance
+from cidx_jobs.model.listing import Change
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.persistence import JobPersistence
+from cidx_jobs.store.sqlite.persistence import JobPersistence
 
 JOBS = 3_000
 ALONE = 150

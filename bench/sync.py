@@ -23,7 +23,7 @@ from time import perf_counter
 import attrs
 
 from bench.harness import Bench, progress
-from cidx_jobs.model.job import Job, JobStatus
+from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.settings import Settings
 from cidx_jobs.system import JobSystem
 

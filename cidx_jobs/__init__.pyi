@@ -123,13 +123,13 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.model.errors import (
     VersionMismatchError as VersionMismatchError,
 )
-from cidx_jobs.model.job import (
+from cidx_jobs.model.job.job import (
     Job as Job,
 )
-from cidx_jobs.model.job import (
+from cidx_jobs.model.job.job import (
     JobStatus as JobStatus,
 )
-from cidx_jobs.model.retries import RetryPolicy as RetryPolicy
+from cidx_jobs.model.job.retry_policy import RetryPolicy as RetryPolicy
 from cidx_jobs.settings import Settings as Settings
 from cidx_jobs.system import JobSystem as JobSystem
 from cidx_jobs.web.app import (

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, Protocol
 import attrs
 import structlog
 
+from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.indexing import (
+from cidx_jobs.model.index import (
     Document,
     IndexState,
     Publication,
@@ -20,9 +21,9 @@ from cidx_jobs.model.indexing import (
     TreeEntry,
     WantedFile,
 )
-from cidx_jobs.model.job import Job, JobStatus, JsonObject, Transition
+from cidx_jobs.model.job.job import Job, JobStatus, JsonObject, Transition
 from cidx_jobs.model.limits import Limits, Pauses
-from cidx_jobs.model.queries import (
+from cidx_jobs.model.listing import (
     Change,
     Checkpoint,
     EventQuery,
@@ -35,7 +36,6 @@ from cidx_jobs.model.queries import (
     StoreStats,
     Token,
 )
-from cidx_jobs.model.upkeep import Finding
 
 
 class Clock(Protocol):

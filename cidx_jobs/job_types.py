@@ -17,11 +17,11 @@ from cidx_jobs.model.errors import (
     pointer_step,
 )
 from cidx_jobs.model.ids import JOB_TYPE_PATTERN, is_job_type
-from cidx_jobs.model.job import JsonObject
-from cidx_jobs.model.json_schema import check_schema, find_faults
+from cidx_jobs.model.job.job import JsonObject
+from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.limits import MAX_ATTEMPTS, MAX_TIMEOUT_SECONDS
-from cidx_jobs.model.queries import Project
-from cidx_jobs.model.retries import RetryPolicy
+from cidx_jobs.model.listing import Project
+from cidx_jobs.model.options_schema import check_schema, find_faults
 
 
 class OnInterrupt(StrEnum):

@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 
 from cidx_jobs.model.errors import SettingsError
-from cidx_jobs.model.fields import (
+from cidx_jobs.model.limits import Limits
+from cidx_jobs.model.setting_fields import (
     choice,
     command,
     duration,
@@ -26,7 +27,6 @@ from cidx_jobs.model.fields import (
     seconds,
     whole,
 )
-from cidx_jobs.model.limits import Limits
 
 PREFIX = "CIDX_JOBS_"
 CLIENT_VARIABLES = frozenset({"CIDX_JOBS_SERVER", "CIDX_JOBS_TOKEN"})

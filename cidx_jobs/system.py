@@ -11,30 +11,30 @@ from typing import Any, Self
 import attrs
 
 from cidx_jobs.engine.clock import SystemClock
-from cidx_jobs.engine.closing import finish
-from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.engine import Engine
-from cidx_jobs.engine.following import follow_transitions
-from cidx_jobs.engine.from_thread import FromThread
-from cidx_jobs.engine.hooks import Hook
+from cidx_jobs.engine.follow.event_log import follow_transitions
+from cidx_jobs.engine.follow.long_poll import condition_of
 from cidx_jobs.engine.manager import SyncJobManager
-from cidx_jobs.engine.waiting import condition_of
-from cidx_jobs.handlers.orphans import end_orphans, find_strays
-from cidx_jobs.handlers.process import Children
-from cidx_jobs.handlers.repository_sync import make_repository_sync
+from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.shutdown import finish
+from cidx_jobs.engine.state.hooks import Hook
+from cidx_jobs.engine.threads import FromThread
+from cidx_jobs.handlers.process.children import Children
+from cidx_jobs.handlers.process.orphans import end_orphans, find_strays
+from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.interfaces import Clock, Indexer, JobStore
 from cidx_jobs.job_types import JobType, JobTypes
+from cidx_jobs.model.findings import Finding, Recovery
+from cidx_jobs.model.foreign import plain_options, start_in_utc
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job import Job, Transition
-from cidx_jobs.model.queries import JobQuery, StoreIdentity
-from cidx_jobs.model.submission import OnConflict, SubmitRequest
-from cidx_jobs.model.upkeep import Finding, Recovery
-from cidx_jobs.model.values import plain_options, start_in_utc
+from cidx_jobs.model.job.job import Job, Transition
+from cidx_jobs.model.job.submit import OnConflict, SubmitRequest
+from cidx_jobs.model.listing import JobQuery, StoreIdentity
 from cidx_jobs.observe.transitions import TransitionLog
 from cidx_jobs.settings import DataDirectory, Settings
-from cidx_jobs.store.command_index import make_indexer
-from cidx_jobs.store.persistence import JobPersistence
-from cidx_jobs.store.project_directories import ProjectDirectories
+from cidx_jobs.store.index.program import make_indexer
+from cidx_jobs.store.project_files import ProjectDirectories
+from cidx_jobs.store.sqlite.persistence import JobPersistence
 
 
 class JobSystem:

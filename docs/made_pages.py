@@ -11,15 +11,15 @@ from typing import Any
 
 import attrs
 
-from cidx_jobs.model.guidance import GUIDANCE
-from cidx_jobs.model.job import JobStatus
-from cidx_jobs.model.lifecycle import TRANSITIONS
+from cidx_jobs.model.error_codes import GUIDANCE
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.model.job.lifecycle import TRANSITIONS
 from cidx_jobs.settings import PREFIX, Settings
-from cidx_jobs.web.openapi import make_document
-from cidx_jobs.web.operations import OPERATIONS
-from cidx_jobs.web.problems import STATUSES
-from cidx_jobs.web.refusals import SAMPLES
-from cidx_jobs.web.routes import list_routes
+from cidx_jobs.web.http.problems import STATUSES
+from cidx_jobs.web.openapi.document import make_document
+from cidx_jobs.web.openapi.error_samples import SAMPLES
+from cidx_jobs.web.openapi.routes.operations import OPERATIONS
+from cidx_jobs.web.routes.table import list_routes
 
 DOCS = Path(__file__).parent
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cidx_jobs import Job, JobContext, JobSystem, JobType, Settings
-from cidx_jobs.model.job import Transition
+from cidx_jobs.model.job.job import Transition
 
 NUMBERS = range(10, 20)
 

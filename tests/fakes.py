@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cidx_jobs.interfaces import ActiveRun, ChildResult
 from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.queries import Project
+from cidx_jobs.model.listing import Project
 from cidx_jobs.testing import Gate, ManualClock
 
 __all__ = ["WAIT_SECONDS", "FakeClock", "Gate", "NoChildren", "NoFiles"]

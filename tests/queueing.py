@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import attrs
 
-from cidx_jobs.engine.queue import JobQueue
+from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job import DispatchKey, Job, JobStatus
+from cidx_jobs.model.job.job import DispatchKey, Job, JobStatus
 
 LONG_AGO = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 
 from cidx_jobs.interfaces import JobStore
-from cidx_jobs.model.events import (
+from cidx_jobs.model.ids import JobId, ProjectId, UserId, make_job_id
+from cidx_jobs.model.job.events import (
     Cancel,
     Complete,
     Enqueue,
@@ -17,8 +18,7 @@ from cidx_jobs.model.events import (
     Start,
     Submit,
 )
-from cidx_jobs.model.ids import JobId, ProjectId, UserId, make_job_id
-from cidx_jobs.model.job import (
+from cidx_jobs.model.job.job import (
     AttemptRecord,
     Category,
     CheckpointInfo,
@@ -34,8 +34,8 @@ from cidx_jobs.model.job import (
     ProgressDetail,
     Severity,
 )
-from cidx_jobs.model.lifecycle import advance
-from cidx_jobs.model.queries import Change
+from cidx_jobs.model.job.lifecycle import advance
+from cidx_jobs.model.listing import Change
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 250, tzinfo=UTC)
 KEY = DispatchKey(12.5, 3, 7)

@@ -10,10 +10,10 @@ from typing import Any
 import attrs
 
 from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.indexing import SearchHit
-from cidx_jobs.model.job import Job
+from cidx_jobs.model.index import SearchHit
+from cidx_jobs.model.job.job import Job
 from cidx_jobs.settings import DataDirectory, Settings, project_directory
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
 
 ALICE = UserId("alice")

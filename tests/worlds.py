@@ -16,10 +16,10 @@ from random import Random
 
 import attrs
 
-from cidx_jobs.engine.concurrency import ConcurrencyController
-from cidx_jobs.engine.queue import JobQueue
+from cidx_jobs.engine.queue.order import JobQueue
+from cidx_jobs.engine.queue.slots import ConcurrencyController
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job import DispatchKey, Job
+from cidx_jobs.model.job.job import DispatchKey, Job
 from cidx_jobs.model.limits import Limits
 from tests.queueing import make_waiting_job
 

@@ -13,7 +13,7 @@ import attrs
 
 from cidx_jobs import Job, JobContext, JobStatus, JobSystem, JobType, Settings
 from cidx_jobs.model.errors import StartRefusedError
-from cidx_jobs.model.queries import JobQuery
+from cidx_jobs.model.listing import JobQuery
 
 REFUSED_SECONDS = 5.0
 WAYS = ("cut", "cut out", "header", "lost log", "lost database", "rolled back")

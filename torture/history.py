@@ -16,7 +16,7 @@ import aiohttp
 import attrs
 
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.examination import examine_directory
+from cidx_jobs.store.sqlite.doctor import examine_directory
 from torture.observed import Listed, Poll, Record, Seen, find_faults, find_untold, wake_seconds
 from torture.server import Server, Site, started
 

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from cidx_jobs import Job, JobContext, JobStatus, JobSystem, JobType, Settings
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 
 JOBS_A_ROUND = 1_000
 USERS = 10_000

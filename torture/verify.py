@@ -12,10 +12,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from cidx_jobs.model.job import JobStatus
-from cidx_jobs.model.lifecycle import TRANSITIONS
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.model.job.lifecycle import TRANSITIONS
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.examination import examine_directory
+from cidx_jobs.store.sqlite.doctor import examine_directory
 from torture.ledger import Ledger, Run, read_runs
 from torture.server import ID_VARIABLE, SERVER_VARIABLE, Caller, Site
 

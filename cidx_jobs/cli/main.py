@@ -8,7 +8,7 @@ import gc
 import os
 import sys
 
-from cidx_jobs.cli.exits import Exit
+from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.signals import end_at_once_on_signals
 
 Arguments = list[str] | tuple[str, ...]
@@ -39,7 +39,7 @@ def run(arguments: Arguments | None = None) -> int:
     except OSError as error:
         if sys.flags.dev_mode:
             raise
-        from cidx_jobs.cli.output import say
+        from cidx_jobs.cli.terminal.output import say
 
         say(f"cidx-jobs: cannot use {error.filename or 'the output'}: {error.strerror or error}")
         return _let_go_of_output()
@@ -49,7 +49,7 @@ def run(arguments: Arguments | None = None) -> int:
 def _run(arguments: Arguments | None) -> int:
     import click
 
-    from cidx_jobs.cli.commands import cidx_jobs
+    from cidx_jobs.cli.commands.root import cidx_jobs
 
     as_json = "--json" in (sys.argv if arguments is None else arguments)
     try:
@@ -71,8 +71,8 @@ def _run(arguments: Arguments | None) -> int:
 def _fail(error: Exception, *, as_json: bool) -> int:
     if sys.flags.dev_mode:
         raise error
-    from cidx_jobs.cli.failures import tell, tell_of_bug
-    from cidx_jobs.cli.running import TerminatedError
+    from cidx_jobs.cli.async_run import TerminatedError
+    from cidx_jobs.cli.error_report import tell, tell_of_bug
     from cidx_jobs.model.errors import CidxJobsError
 
     if isinstance(error, TerminatedError):
@@ -86,7 +86,7 @@ def _fail(error: Exception, *, as_json: bool) -> int:
 
 
 def _print_error(code: str, message: str) -> None:
-    from cidx_jobs.cli.output import print_json
+    from cidx_jobs.cli.terminal.output import print_json
 
     print_json({"error": {"code": code, "message": message}})
 

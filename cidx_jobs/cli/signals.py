@@ -9,7 +9,7 @@ import os
 import signal
 from types import FrameType
 
-from cidx_jobs.cli.exits import Exit
+from cidx_jobs.cli.exit_codes import Exit
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CODES: dict[int, int] = {}

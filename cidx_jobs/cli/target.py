@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cidx_jobs.cli.loading import load_lightly
+from cidx_jobs.cli.light_imports import load_lightly
 
 DEFAULT_SERVER = "http://127.0.0.1:8095"
 

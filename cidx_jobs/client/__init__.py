@@ -1,6 +1,7 @@
 """The other side of the wire: a client with one method a route, and an engine that watches."""
 
-from cidx_jobs.client.api import JobsClient
+from cidx_jobs.client.calls.jobs import PolledJob
+from cidx_jobs.client.client import JobsClient
 from cidx_jobs.client.errors import (
     AuthenticationError,
     ConflictError,
@@ -19,11 +20,10 @@ from cidx_jobs.client.errors import (
     ServerError,
     UnexpectedAnswerError,
 )
-from cidx_jobs.client.following import PollingConfig, follow_job
-from cidx_jobs.client.job_routes import PolledJob
+from cidx_jobs.client.event_follower import follow_events
+from cidx_jobs.client.job_follower import PollingConfig, follow_job
 from cidx_jobs.client.polling import JobPollingEngine, ProgressCallback
-from cidx_jobs.client.smoothing import SmoothProgress
-from cidx_jobs.client.streaming import follow_events
+from cidx_jobs.client.smooth_percent import SmoothProgress
 
 __all__ = [
     "AuthenticationError",

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from cidx_jobs.model.retries import RetryPolicy
+from cidx_jobs.model.job.retry_policy import RetryPolicy
 
 NETWORK_POLICY = RetryPolicy(base_seconds=0.5, cap_seconds=10.0)
 """Full jitter under a bound that doubles from half a second to ten."""

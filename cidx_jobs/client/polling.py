@@ -9,7 +9,8 @@ from typing import Protocol
 
 import attrs
 
-from cidx_jobs.client.api import JobsClient
+from cidx_jobs.client.calls.jobs import PolledJob
+from cidx_jobs.client.client import JobsClient
 from cidx_jobs.client.errors import (
     InterruptedPollingError,
     JobCancelledError,
@@ -18,10 +19,9 @@ from cidx_jobs.client.errors import (
     JobsClientError,
     JobTimeoutError,
 )
-from cidx_jobs.client.following import PollingConfig, follow_job
-from cidx_jobs.client.job_routes import PolledJob
-from cidx_jobs.client.smoothing import Glide
-from cidx_jobs.model.job import JobStatus
+from cidx_jobs.client.job_follower import PollingConfig, follow_job
+from cidx_jobs.client.smooth_percent import Glide
+from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.wire.jobs import JobDocument
 
 INTERRUPT = "INTERRUPT"

@@ -21,7 +21,7 @@ from cidx_jobs.client.errors import (
     UnexpectedAnswerError,
     error_of_answer,
 )
-from cidx_jobs.wire.coding import decode, encode
+from cidx_jobs.wire.encode import decode, encode
 
 Document = TypeVar("Document")
 

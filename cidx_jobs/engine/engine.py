@@ -3,36 +3,36 @@
 import random
 from collections.abc import Sequence
 
-from cidx_jobs.engine.admission import Admission
-from cidx_jobs.engine.board import Board
 from cidx_jobs.engine.clock import EngineClock
-from cidx_jobs.engine.concurrency import ConcurrencyController
-from cidx_jobs.engine.context import ChildRunner
-from cidx_jobs.engine.doctor import examine_memory
-from cidx_jobs.engine.errands import Errands
-from cidx_jobs.engine.executor import LocalExecutor
-from cidx_jobs.engine.idleness import Idleness
-from cidx_jobs.engine.janitor import Janitor
-from cidx_jobs.engine.ledger import JobLedger
+from cidx_jobs.engine.follow.idle import Idleness
+from cidx_jobs.engine.follow.long_poll import WaitingRoom
 from cidx_jobs.engine.manager import SyncJobManager
-from cidx_jobs.engine.notifier import Notifier
-from cidx_jobs.engine.progress import ProgressBook
-from cidx_jobs.engine.projects import Projects
-from cidx_jobs.engine.queue import JobQueue
-from cidx_jobs.engine.resources import ResourceWatch
-from cidx_jobs.engine.retention import Retention
-from cidx_jobs.engine.runner import Runner
-from cidx_jobs.engine.runs import RunRecorder
-from cidx_jobs.engine.scheduler import Scheduler
-from cidx_jobs.engine.stalls import StallWatch
-from cidx_jobs.engine.suspects import Suspects
-from cidx_jobs.engine.waiting import WaitingRoom
+from cidx_jobs.engine.queue.order import JobQueue
+from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.run.context import ChildRunner
+from cidx_jobs.engine.run.executor import LocalExecutor
+from cidx_jobs.engine.run.progress import ProgressBook
+from cidx_jobs.engine.run.run_record import RunRecorder
+from cidx_jobs.engine.run.runner import Runner
+from cidx_jobs.engine.run.scheduler import Scheduler
+from cidx_jobs.engine.run.stall_watch import StallWatch
+from cidx_jobs.engine.run.suspects import Suspects
+from cidx_jobs.engine.run.usage_watch import ResourceWatch
+from cidx_jobs.engine.state.board import Board
+from cidx_jobs.engine.state.notifier import Notifier
+from cidx_jobs.engine.state.owed import Errands
+from cidx_jobs.engine.state.record import JobLedger
+from cidx_jobs.engine.submit.admission import Admission
+from cidx_jobs.engine.upkeep.doctor import examine_memory
+from cidx_jobs.engine.upkeep.janitor import Janitor
+from cidx_jobs.engine.upkeep.project_removal import Projects
+from cidx_jobs.engine.upkeep.retention import Retention
 from cidx_jobs.interfaces import ActiveRun, Clock, JobStore, ProjectFiles
 from cidx_jobs.job_types import JobTypes
-from cidx_jobs.model.job import Job, JobStatus
-from cidx_jobs.model.queries import StoreIdentity
-from cidx_jobs.model.retries import RetryPolicy
-from cidx_jobs.model.upkeep import Finding, Recovery
+from cidx_jobs.model.findings import Finding, Recovery
+from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.retry_policy import RetryPolicy
+from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.settings import Settings
 
 

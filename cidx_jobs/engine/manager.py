@@ -4,17 +4,18 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from cidx_jobs.engine.admission import Admission
-from cidx_jobs.engine.board import Board
-from cidx_jobs.engine.concurrency import SlotUse
-from cidx_jobs.engine.ledger import Decision, JobLedger
-from cidx_jobs.engine.notifier import Subscription
-from cidx_jobs.engine.requests import check_labels, check_priority
-from cidx_jobs.engine.retention import Cleanup, Retention
-from cidx_jobs.engine.runs import Broke, Ending, RunRecorder, Succeeded
-from cidx_jobs.engine.waiting import WaitingRoom
+from cidx_jobs.engine.follow.long_poll import WaitingRoom
+from cidx_jobs.engine.queue.slots import SlotUse
+from cidx_jobs.engine.run.run_record import Broke, Ending, RunRecorder, Succeeded
+from cidx_jobs.engine.state.board import Board
+from cidx_jobs.engine.state.notifier import Subscription
+from cidx_jobs.engine.state.record import Decision, JobLedger
+from cidx_jobs.engine.submit.admission import Admission
+from cidx_jobs.engine.submit.checks import check_labels, check_priority
+from cidx_jobs.engine.upkeep.retention import Cleanup, Retention
 from cidx_jobs.interfaces import ActiveRun, JobStore
 from cidx_jobs.job_types import JobTypes
+from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import (
     AlreadyFinishedError,
     DrainingError,
@@ -24,16 +25,15 @@ from cidx_jobs.model.errors import (
     ValidationError,
     VersionMismatchError,
 )
-from cidx_jobs.model.events import Cancel, Enqueue, RequestCancel, Retry, Revise
-from cidx_jobs.model.guidance import make_error
+from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job import Job, JobStatus, Place, Transition
+from cidx_jobs.model.job.events import Cancel, Enqueue, RequestCancel, Retry, Revise
+from cidx_jobs.model.job.job import Job, JobStatus, Place, Transition
+from cidx_jobs.model.job.submit import Submission, SubmitRequest
+from cidx_jobs.model.job.wait_reasons import QueueStatus
 from cidx_jobs.model.limits import Limits, Pauses
-from cidx_jobs.model.queries import EventQuery, JobPage, JobQuery
-from cidx_jobs.model.redaction import redact_secrets
-from cidx_jobs.model.submission import Submission, SubmitRequest
-from cidx_jobs.model.values import plain_text
-from cidx_jobs.model.waiting import QueueStatus
+from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
+from cidx_jobs.model.redact import redact_secrets
 
 _CATCH_UP_SECONDS = 2.0
 """More than the moment between a commit and its arrival in memory."""

@@ -421,7 +421,7 @@ class SettingsError(CidxJobsError):
 
 
 class JobFailure(CidxJobsError):  # noqa: N818 - it is raised by handlers and names what happened
-    """A run fails with a code of its own (see `cidx_jobs.model.guidance`).
+    """A run fails with a code of its own (see `cidx_jobs.model.error_codes`).
 
     Whether it is worth retrying is said by the code's entry there; for a code that has none, by
     *retryable*.
@@ -441,7 +441,7 @@ class JobFailure(CidxJobsError):  # noqa: N818 - it is raised by handlers and na
 
         Args:
             message: one sentence, without secrets and paths of the server.
-            code: a code of `cidx_jobs.model.guidance` or one of the job type's own.
+            code: a code of `cidx_jobs.model.error_codes` or one of the job type's own.
             retryable: overrides what the code's entry says.
             after: seconds to wait before the next attempt; the back-off's choice if None.
 

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
-from cidx_jobs.model.redaction import redact_secrets
+from cidx_jobs.model.redact import redact_secrets
 
 LEVELS: Mapping[str, int] = {
     "debug": logging.DEBUG,

@@ -4,7 +4,7 @@ import logging
 
 import structlog
 
-from cidx_jobs.model.job import Job, Transition
+from cidx_jobs.model.job.job import Job, Transition
 
 
 class TransitionLog:

@@ -3,7 +3,7 @@
 Nothing here sleeps, and nothing depends on pytest.
 """
 
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.testing.clock import ManualClock
 from cidx_jobs.testing.gate import Gate
 from cidx_jobs.testing.steps import advance, run_job, run_until_idle

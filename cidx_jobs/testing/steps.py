@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cidx_jobs.model.job import Job
+from cidx_jobs.model.job.job import Job
 from cidx_jobs.system import JobSystem
 from cidx_jobs.testing.clock import ManualClock
 

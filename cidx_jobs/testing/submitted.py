@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.job import Job
-from cidx_jobs.model.queries import JobQuery
+from cidx_jobs.model.job.job import Job
+from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.system import JobSystem
 
 _MOST = 10_000

@@ -9,7 +9,7 @@ from typing import Any
 from cidx_jobs.interfaces import Clock, JobStore
 from cidx_jobs.job_types import JobType
 from cidx_jobs.settings import make_settings
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
 from cidx_jobs.testing.clock import ManualClock
 

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from cidx_jobs.system import JobSystem
-from cidx_jobs.web.api import Api
+from cidx_jobs.web.http.call import Api
 
 JOBS: web.AppKey[JobSystem] = web.AppKey("cidx_jobs", JobSystem)
 """The job system behind the routes."""

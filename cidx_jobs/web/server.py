@@ -24,8 +24,8 @@ from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
-from cidx_jobs.web.files import ensure_admin_token, remove_server_file, write_server_file
-from cidx_jobs.web.protocol import EXTRA_CONNECTIONS, ProblemRunner
+from cidx_jobs.web.http.connections import EXTRA_CONNECTIONS, ProblemRunner
+from cidx_jobs.web.server_files import ensure_admin_token, remove_server_file, write_server_file
 
 KEEPALIVE_SECONDS = 30.0
 """A connection that is idle, or has not brought a whole header, is closed after this time."""

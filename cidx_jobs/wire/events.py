@@ -6,9 +6,9 @@ from typing import Self
 import msgspec
 
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job import Job, JobStatus, Transition
-from cidx_jobs.wire.coding import Document
-from cidx_jobs.wire.parts import ProgressDocument
+from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.wire.encode import Document
+from cidx_jobs.wire.job_parts import ProgressDocument
 
 
 class EventDocument(Document, frozen=True, kw_only=True):

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any, Self
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job import Job, JobStatus
-from cidx_jobs.model.waiting import QueueStatus
-from cidx_jobs.wire.coding import Document
-from cidx_jobs.wire.parts import (
+from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.wire.encode import Document
+from cidx_jobs.wire.job_parts import (
     AttemptDocument,
     CheckpointDocument,
     ErrorDocument,

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from cidx_jobs.model.errors import Fault
-from cidx_jobs.wire.coding import Document, encode
+from cidx_jobs.wire.encode import Document, encode
 
 CONTENT_TYPE = "application/problem+json"
 

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Self
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.queries import Project
-from cidx_jobs.wire.coding import Document
+from cidx_jobs.model.listing import Project
+from cidx_jobs.wire.encode import Document
 
 
 class ProjectDocument(Document, frozen=True, kw_only=True):

@@ -8,8 +8,8 @@ import pytest
 from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.memory import MemoryPersistence
-from cidx_jobs.store.persistence import JobPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
+from cidx_jobs.store.sqlite.persistence import JobPersistence
 
 
 def open_database(path: Path) -> JobStore:

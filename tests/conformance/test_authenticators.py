@@ -7,9 +7,9 @@ import pytest
 
 from cidx_jobs.interfaces import Authenticator, Credentials, Identity
 from cidx_jobs.model.ids import UserId
-from cidx_jobs.store.accounts import make_token
-from cidx_jobs.store.memory import MemoryPersistence
-from cidx_jobs.web.auth import OpenHouse, TokenAuthenticator
+from cidx_jobs.store.memory.persistence import MemoryPersistence
+from cidx_jobs.store.tokens import make_token
+from cidx_jobs.web.access.authenticators import OpenHouse, TokenAuthenticator
 from tests.fakes import FakeClock
 
 

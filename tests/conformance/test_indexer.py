@@ -19,9 +19,9 @@ from cidx_jobs.model.errors import (
     ValidationError,
 )
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.indexing import Document, SearchHit, TreeEntry
-from cidx_jobs.store import index as fts
-from cidx_jobs.store.index import FtsIndexer
+from cidx_jobs.model.index import Document, SearchHit, TreeEntry
+from cidx_jobs.store.index import fts
+from cidx_jobs.store.index.fts import FtsIndexer
 
 ALICE, BOB = UserId("alice"), UserId("bob")
 PROJECT = ProjectId("project")

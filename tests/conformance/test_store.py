@@ -16,7 +16,8 @@ from cidx_jobs.model.errors import (
     StorageUnavailableError,
     StoreError,
 )
-from cidx_jobs.model.events import (
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.job.events import (
     Cancel,
     Complete,
     Event,
@@ -28,20 +29,19 @@ from cidx_jobs.model.events import (
     Revise,
     Start,
 )
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job import CheckpointInfo, DispatchKey, JobStatus, Place, Transition
-from cidx_jobs.model.lifecycle import record_progress
+from cidx_jobs.model.job.job import CheckpointInfo, DispatchKey, JobStatus, Place, Transition
+from cidx_jobs.model.job.lifecycle import record_progress
 from cidx_jobs.model.limits import Limits, Pauses
-from cidx_jobs.model.queries import (
+from cidx_jobs.model.listing import (
     Change,
     EventQuery,
     IdempotencyRecord,
     Project,
     RunGuard,
 )
-from cidx_jobs.store.accounts import digest_token, make_token
-from cidx_jobs.store.memory import MemoryPersistence
-from cidx_jobs.store.persistence import JobPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
+from cidx_jobs.store.sqlite.persistence import JobPersistence
+from cidx_jobs.store.tokens import digest_token, make_token
 from tests.stored import (
     AN_ERROR,
     KEY,

@@ -11,12 +11,12 @@ import pytest
 from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.model.errors import AlreadyOwnedError, DatabaseDamagedError, StartRefusedError
-from cidx_jobs.model.job import CheckpointInfo
-from cidx_jobs.model.lifecycle import record_progress
-from cidx_jobs.model.queries import Change
+from cidx_jobs.model.job.job import CheckpointInfo
+from cidx_jobs.model.job.lifecycle import record_progress
+from cidx_jobs.model.listing import Change
 from cidx_jobs.settings import DataDirectory, project_directory
-from cidx_jobs.store.examination import MAX_FINDINGS, examine_directory
-from cidx_jobs.store.persistence import JobPersistence
+from cidx_jobs.store.sqlite.doctor import MAX_FINDINGS, examine_directory
+from cidx_jobs.store.sqlite.persistence import JobPersistence
 from tests.stored import (
     NOON,
     cancelled,
@@ -202,7 +202,7 @@ def test_a_disk_that_fails_the_reader_is_told_as_such(
         raise sqlite3.OperationalError(message)
 
     with monkeypatch.context() as broken:
-        broken.setattr("cidx_jobs.store.examination.examine", fail)
+        broken.setattr("cidx_jobs.store.sqlite.doctor.examine", fail)
         with pytest.raises(StartRefusedError, match="cannot be read: disk I/O error"):
             examine_directory(directory)
 

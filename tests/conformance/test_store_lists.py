@@ -8,9 +8,9 @@ import pytest
 
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.job import Job, JobStatus
-from cidx_jobs.model.lifecycle import TRANSITIONS
-from cidx_jobs.model.queries import Change, JobPage, JobQuery
+from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.lifecycle import TRANSITIONS
+from cidx_jobs.model.listing import Change, JobPage, JobQuery
 from tests.stored import (
     NOON,
     cancelled,

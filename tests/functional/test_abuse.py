@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog.testing
 
-from cidx_jobs.web import protocol, requests, server
+from cidx_jobs.web import server
 from cidx_jobs.web.app import create_app
+from cidx_jobs.web.http import connections as protocol
+from cidx_jobs.web.http import request as requests
 from cidx_jobs.web.server import listening
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import SECURITY_HEADERS, House

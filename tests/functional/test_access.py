@@ -12,14 +12,14 @@ from yarl import URL
 from cidx_jobs.interfaces import Identity
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.settings import make_settings
-from cidx_jobs.store.accounts import make_token
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
+from cidx_jobs.store.tokens import make_token
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
+from cidx_jobs.web.http.route import Route
 from cidx_jobs.web.keys import API
-from cidx_jobs.web.routes import API_ROUTES, list_routes
+from cidx_jobs.web.routes.table import API_ROUTES, list_routes
 from cidx_jobs.web.server import listening
-from cidx_jobs.web.table import Route
 from tests.functional.web import (
     NO_JOB,
     REPOSITORY,

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from cidx_jobs.engine import retention
-from cidx_jobs.model.job import JobStatus
+from cidx_jobs.engine.upkeep import retention
+from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.limits import Pauses
 from tests.functional.web import House, eventually, problem_of
 

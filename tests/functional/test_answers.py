@@ -10,10 +10,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from cidx_jobs.settings import make_settings
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
-from cidx_jobs.web.answers import ReadyResponse, answer_bytes
 from cidx_jobs.web.app import create_app
+from cidx_jobs.web.http.answer import ReadyResponse, answer_bytes
 from cidx_jobs.web.server import listening
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import AioClient, House

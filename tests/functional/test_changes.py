@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cidx_jobs.model.job import JobStatus
+from cidx_jobs.model.job.job import JobStatus
 from tests.functional.web import REPOSITORY, House, problem_of
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from cidx_jobs.handlers.process import Bounds, Children
+from cidx_jobs.handlers.process.children import Bounds, Children
 from cidx_jobs.interfaces import ChildResult
 from cidx_jobs.model.errors import JobFailure
 

@@ -20,7 +20,7 @@ import attrs
 import pytest
 
 from cidx_jobs.cli.main import run
-from cidx_jobs.cli.text import cells
+from cidx_jobs.cli.terminal.text import cells
 from cidx_jobs.client import JobsClient
 from tests.terminal import Terminal
 
@@ -411,7 +411,7 @@ def test_ctrl_c_while_starting_has_no_traceback(server: Server, tmp_path: Path) 
     """Whatever is being imported just then, from the first thing that is not there at once."""
     (tmp_path / "sitecustomize.py").write_text(PAUSE, "utf-8")
     path = f"{tmp_path}{os.pathsep}{ROOT}"
-    modules = ("click", "cidx_jobs.cli.commands", "cidx_jobs.cli.watching", "aiohttp")
+    modules = ("click", "cidx_jobs.cli.commands.root", "cidx_jobs.cli.actions.watch", "aiohttp")
     processes = [
         subprocess.Popen(
             [*CLI, "watch", "@latest"],
@@ -831,4 +831,4 @@ def test_help_imports_nothing_heavy() -> None:
 
     assert "click" in imported
     assert not imported & {"aiohttp", "aiosqlite", "asyncio", "attr", "attrs", "msgspec", "rich"}
-    assert "cidx_jobs.model.job" not in imported
+    assert "cidx_jobs.model.job.job" not in imported

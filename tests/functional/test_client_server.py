@@ -24,9 +24,9 @@ from cidx_jobs.client import (
     RequestRefusedError,
     follow_events,
 )
-from cidx_jobs.client.streaming import EventReader, ServerEvent
-from cidx_jobs.model.job import JobStatus
-from cidx_jobs.model.retries import RetryPolicy
+from cidx_jobs.client.event_follower import EventReader, ServerEvent
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.wire.events import EventDocument
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import NO_JOB, House, eventually

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from cidx_jobs.model.errors import NotIndexedError
-from cidx_jobs.model.job import Job, JobStatus
+from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.settings import DataDirectory, Settings, project_directory
-from cidx_jobs.store.file_tree import FileTree
+from cidx_jobs.store.index.program_files import FileTree
 from tests.sync_kit import ALICE, PROJECT, WAIT_SECONDS, Repository, Syncs, sync_settings, syncing
 
 # Each test runs git a dozen times.

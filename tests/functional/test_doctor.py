@@ -11,9 +11,9 @@ import attrs
 import pytest
 
 from cidx_jobs import JobStatus, JobSystem, JobType, Settings
-from cidx_jobs.engine.board import Board
+from cidx_jobs.engine.state.board import Board
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job import Job
+from cidx_jobs.model.job.job import Job
 from tests.fakes import Gate
 
 OTHER = JobId("01980000-0000-7000-8000-00000000ffff")

@@ -11,7 +11,7 @@ from cidx_jobs.interfaces import Identity
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings import make_settings
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app, setup
 from cidx_jobs.web.keys import JOBS

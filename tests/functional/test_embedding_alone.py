@@ -19,7 +19,7 @@ from cidx_jobs import (
     StartRefusedError,
     StorageUnavailableError,
 )
-from cidx_jobs.model.job import Outcome, Transition
+from cidx_jobs.model.job.job import Outcome, Transition
 from cidx_jobs.testing import Gate, MemoryPersistence, run_until_idle
 from tests.fakes import WAIT_SECONDS
 from tests.leftovers import nothing_left_behind

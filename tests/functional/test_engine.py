@@ -31,15 +31,15 @@ from cidx_jobs import (
     VersionMismatchError,
 )
 from cidx_jobs.engine.clock import SystemClock
-from cidx_jobs.engine.following import read_log
-from cidx_jobs.engine.runs import RunRecorder
+from cidx_jobs.engine.follow.event_log import read_log
+from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.job import Transition
+from cidx_jobs.model.job.job import Transition
+from cidx_jobs.model.job.submit import RequestKey, SubmitRequest
 from cidx_jobs.model.limits import Pauses
-from cidx_jobs.model.queries import EventQuery
-from cidx_jobs.model.submission import RequestKey, SubmitRequest
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.model.listing import EventQuery
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from tests.fakes import WAIT_SECONDS, Gate
 
 Open = Callable[..., AbstractAsyncContextManager[JobSystem]]

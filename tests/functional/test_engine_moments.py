@@ -19,12 +19,12 @@ from cidx_jobs import (
     StaleVersionError,
     StorageUnavailableError,
 )
-from cidx_jobs.engine.runs import Succeeded
+from cidx_jobs.engine.run.run_record import Succeeded
 from cidx_jobs.interfaces import ActiveRun
-from cidx_jobs.model.job import Transition
+from cidx_jobs.model.job.job import Transition
 from cidx_jobs.model.limits import Pauses
-from cidx_jobs.model.queries import Change, EventQuery
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.model.listing import Change, EventQuery
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.testing import open_for_tests
 from tests.fakes import WAIT_SECONDS, Gate
 
@@ -206,7 +206,7 @@ async def test_who_hurries_a_stop_waits_for_no_handler_that_will_not_end(
 ) -> None:
     """Its grace time is over at once: it has what it would have without one."""
     for name in ("LAST_WORDS_SECONDS", "STORE_AGAIN_SECONDS"):
-        monkeypatch.setattr(f"cidx_jobs.engine.executor.{name}", 0.01)
+        monkeypatch.setattr(f"cidx_jobs.engine.run.executor.{name}", 0.01)
     may_end = asyncio.Event()
 
     async def ignore(_: JobContext) -> None:
@@ -247,7 +247,7 @@ async def test_a_cancellation_in_the_last_step_does_not_reach_the_end(
         if changes[0].job.done and refusals:
             raise refusals.pop()
 
-    monkeypatch.setattr("cidx_jobs.engine.runner.STORE_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("cidx_jobs.engine.run.runner.STORE_AGAIN_SECONDS", 0.01)
     async with opened(JobType("hasty", return_at_once)) as (jobs, store):
         systems.append(jobs)
         store.before = refuse_end
@@ -337,7 +337,7 @@ async def test_a_reader_that_falls_too_far_behind_is_let_go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It gets what was in line for it, and then the end: nobody's line grows for ever."""
-    monkeypatch.setattr("cidx_jobs.engine.notifier.STREAM_BUFFER", 3)
+    monkeypatch.setattr("cidx_jobs.engine.state.notifier.STREAM_BUFFER", 3)
     gate = Gate()
     async with opened(gate.job_type) as (jobs, _):
         slow = jobs.manager.subscribe(lambda _: True)

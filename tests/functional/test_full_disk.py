@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cidx_jobs import JobContext, JobStatus, JobSystem, JobType, Settings
-from cidx_jobs.engine import executor
+from cidx_jobs.engine.run import executor
 from cidx_jobs.model.errors import StorageFullError
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.web.app import create_app
 from tests.fakes import WAIT_SECONDS, Gate
 from tests.functional.web import AioClient

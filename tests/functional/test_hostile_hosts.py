@@ -9,10 +9,10 @@ from pathlib import Path
 import attrs
 import pytest
 
-from cidx_jobs.handlers.git_shields import Access, configure, make_environment
-from cidx_jobs.handlers.process import Children
-from cidx_jobs.handlers.remotes import RemoteRules
-from cidx_jobs.model.job import Job, JobStatus
+from cidx_jobs.handlers.git.shields import Access, configure, make_environment
+from cidx_jobs.handlers.git.url_rules import RemoteRules
+from cidx_jobs.handlers.process.children import Children
+from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.settings import Settings
 from tests.git_server import GitServer, serving_git
 from tests.sync_kit import Repository, Syncs, sync_settings, syncing

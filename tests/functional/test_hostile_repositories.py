@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cidx_jobs.model.job import JobStatus
+from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.settings import Settings
 from tests.sync_kit import Repository, Syncs, sync_settings, syncing
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from cidx_jobs.model.job import JobStatus
+from cidx_jobs.model.job.job import JobStatus
 from tests.functional.web import House, problem_of
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cidx_jobs.engine.waiting import REVISION_SECONDS
-from cidx_jobs.model.job import JobStatus
-from cidx_jobs.web import waiters
+from cidx_jobs.engine.follow.long_poll import REVISION_SECONDS
+from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.web.app import create_app
+from cidx_jobs.web.http import parked as waiters
 from cidx_jobs.web.keys import API
 from cidx_jobs.web.server import listening
 from tests.fakes import WAIT_SECONDS

@@ -11,12 +11,12 @@ import pytest
 from aiohttp import web
 
 from cidx_jobs.settings import make_settings
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app, setup
-from cidx_jobs.web.openapi import make_document
-from cidx_jobs.web.operations import OPERATIONS
-from cidx_jobs.web.routes import list_routes
+from cidx_jobs.web.openapi.document import make_document
+from cidx_jobs.web.openapi.routes.operations import OPERATIONS
+from cidx_jobs.web.routes.table import list_routes
 from tests.functional.web import NO_JOB, SECURITY_HEADERS, AioClient, House
 
 # A value of each parameter's type that is a good one, where the example is not enough.

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cidx_jobs.handlers import orphans
-from cidx_jobs.handlers.orphans import end_orphans
-from cidx_jobs.model.queries import StoreIdentity
+from cidx_jobs.handlers.process import orphans
+from cidx_jobs.handlers.process.orphans import end_orphans
+from cidx_jobs.model.listing import StoreIdentity
 
 OURS = "0b7e7bb8-1d4c-4d62-9c05-4f1b7b2f4f10"
 OTHERS = "11111111-1d4c-4d62-9c05-4f1b7b2f4f10"

@@ -14,10 +14,10 @@ from yarl import URL
 from cidx_jobs.model import errors
 from cidx_jobs.model.errors import CidxJobsError
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job import JobStatus
-from cidx_jobs.web import problems
-from cidx_jobs.web.problems import STATUSES, make_problem
-from cidx_jobs.web.routes import list_routes
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.web.http import problems
+from cidx_jobs.web.http.problems import STATUSES, make_problem
+from cidx_jobs.web.routes.table import list_routes
 from tests.functional.web import NO_JOB, SECURITY_HEADERS, AioClient, House, open_house, problem_of
 
 JSON = {"Content-Type": "application/json"}

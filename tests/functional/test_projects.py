@@ -19,10 +19,10 @@ from cidx_jobs.model.errors import (
     ValidationError,
 )
 from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.job import JobStatus
+from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.settings import REMOVED_PREFIX, DataDirectory, Settings
-from cidx_jobs.store.memory import MemoryPersistence
-from cidx_jobs.store.project_directories import ProjectDirectories
+from cidx_jobs.store.memory.persistence import MemoryPersistence
+from cidx_jobs.store.project_files import ProjectDirectories
 from cidx_jobs.system import JobSystem
 from tests.fakes import Gate
 from tests.functional.web import REPOSITORY, House, problem_of
@@ -323,7 +323,7 @@ async def test_whoever_comes_while_a_project_leaves_waits_for_that(
     def rename(_: object) -> bool:
         return may_go_on.wait(WAIT_SECONDS)
 
-    monkeypatch.setattr("cidx_jobs.store.project_directories._rename", rename)
+    monkeypatch.setattr("cidx_jobs.store.project_files._rename", rename)
     directories = ProjectDirectories(DataDirectory(tmp_path))
     name = UserId("u"), ProjectId("p")
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from cidx_jobs import JobSystem, Settings
-from cidx_jobs.model.job import Transition
-from cidx_jobs.model.queries import (
+from cidx_jobs.model.job.job import Transition
+from cidx_jobs.model.listing import (
     Change,
     EventQuery,
     IdempotencyRecord,
     JobQuery,
     Project,
 )
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from tests.fakes import WAIT_SECONDS, Gate
 
 

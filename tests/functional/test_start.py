@@ -16,14 +16,14 @@ WAIT_SECONDS = 30.0
 # Whole modules, or packages with all that is in them.
 OF_A_SERVER = (
     "cidx_jobs.client",
-    "cidx_jobs.web.contract",
-    "cidx_jobs.web.examples",
-    "cidx_jobs.web.openapi",
-    "cidx_jobs.web.operations",
-    "cidx_jobs.web.page",
-    "cidx_jobs.web.parameters",
-    "cidx_jobs.web.refusals",
-    "cidx_jobs.web.schemas",
+    "cidx_jobs.web.openapi.routes.contract",
+    "cidx_jobs.web.openapi.examples",
+    "cidx_jobs.web.openapi.document",
+    "cidx_jobs.web.openapi.routes.operations",
+    "cidx_jobs.web.openapi.page",
+    "cidx_jobs.web.openapi.routes.parameters",
+    "cidx_jobs.web.openapi.error_samples",
+    "cidx_jobs.web.openapi.schemas",
     "jwt",
     "prometheus_client",
     "pygments",
@@ -50,7 +50,7 @@ OF_A_CLIENT = (
 CERTIFICATE = ROOT / "tests" / "data" / "localhost.pem"
 LOADED = """
 import gc, ssl, sys
-from cidx_jobs.cli.loading import load_lightly, loaded
+from cidx_jobs.cli.light_imports import load_lightly, loaded
 gc.disable()
 load_lightly()
 import structlog

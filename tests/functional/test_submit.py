@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cidx_jobs.model.ids import is_job_id
-from cidx_jobs.model.job import JobStatus
+from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.limits import Pauses
 from tests.functional.web import REPOSITORY, AioClient, House, open_house, problem_of
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cidx_jobs.handlers.submodules import parse_modules, resolve_url
-from cidx_jobs.model.job import JobStatus
+from cidx_jobs.handlers.repository_sync.submodules import parse_modules, resolve_url
+from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.settings import Settings
 from tests.sync_kit import Repository, Syncs, sync_settings, syncing
 

@@ -5,9 +5,9 @@ import copy
 import pytest
 
 from cidx_jobs import Job, JobStatus
-from cidx_jobs.engine.suspects import ALONE_SECONDS, Suspects
-from cidx_jobs.model.queries import EventQuery
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.engine.run.suspects import ALONE_SECONDS, Suspects
+from cidx_jobs.model.listing import EventQuery
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.testing import open_for_tests
 from tests.fakes import FakeClock, Gate
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cidx_jobs.handlers.process import Children
+from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.model.errors import NotIndexedError, ValidationError
-from cidx_jobs.model.job import Job, JobStatus, PhaseStatus
+from cidx_jobs.model.job.job import Job, JobStatus, PhaseStatus
 from cidx_jobs.settings import Settings
 from tests.sync_kit import ALICE, PROJECT, Repository, Syncs, sync_settings, syncing
 

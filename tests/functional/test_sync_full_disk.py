@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cidx_jobs.model.job import Job, JobStatus
+from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.settings import Settings
 from tests.sync_kit import Repository, Syncs, sync_settings, syncing
 from torture.disk import fill, small_disk

@@ -8,15 +8,15 @@ import attrs
 import pytest
 
 from cidx_jobs.engine.clock import SystemClock
-from cidx_jobs.handlers.process import Children
-from cidx_jobs.handlers.repository_sync import make_repository_sync
+from cidx_jobs.handlers.process.children import Children
+from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import ValidationError
-from cidx_jobs.model.job import Job, JobStatus
+from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.settings import DataDirectory, Settings
-from cidx_jobs.store.index import FtsIndexer
-from cidx_jobs.store.memory import MemoryPersistence
-from cidx_jobs.store.project_directories import ProjectDirectories
+from cidx_jobs.store.index.fts import FtsIndexer
+from cidx_jobs.store.memory.persistence import MemoryPersistence
+from cidx_jobs.store.project_files import ProjectDirectories
 from cidx_jobs.system import JobSystem
 from tests.git_server import GitServer, serving_git
 from tests.sync_kit import Repository, Syncs, sync_settings

@@ -11,13 +11,13 @@ from pathlib import Path
 import attrs
 import pytest
 
-from cidx_jobs.handlers import copies
-from cidx_jobs.handlers.git import Git
+from cidx_jobs.handlers.git import project_copy as copies
+from cidx_jobs.handlers.git.commands import Git
 from cidx_jobs.model.errors import JobFailure, NotIndexedError
-from cidx_jobs.model.job import Job, JobStatus, Outcome
+from cidx_jobs.model.job.job import Job, JobStatus, Outcome
 from cidx_jobs.settings import Settings
-from cidx_jobs.store.index_draft import translated_errors
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.index.draft import translated_errors
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
 from tests.git_server import serving_git
 from tests.sync_kit import ALICE, PROJECT, WAIT_SECONDS, Repository, Syncs, sync_settings, syncing

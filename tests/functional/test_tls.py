@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from cidx_jobs.cli.exits import Exit
+from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.settings import make_settings
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
 from tests.fakes import WAIT_SECONDS

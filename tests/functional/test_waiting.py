@@ -9,7 +9,7 @@ import pytest
 from cidx_jobs.interfaces import JobContext
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import Retryable
-from cidx_jobs.model.job import JobStatus
+from cidx_jobs.model.job.job import JobStatus
 from tests.fakes import Gate
 from tests.functional.web import AioClient, House, open_house
 

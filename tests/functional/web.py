@@ -15,10 +15,10 @@ from cidx_jobs.interfaces import JobContext
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import Fatal
 from cidx_jobs.model.ids import UserId
-from cidx_jobs.model.job import Job, JobStatus
+from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.settings import make_settings
-from cidx_jobs.store.accounts import make_token
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
+from cidx_jobs.store.tokens import make_token
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
 from cidx_jobs.web.keys import API

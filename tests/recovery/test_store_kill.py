@@ -14,9 +14,9 @@ import pytest
 
 from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.model.errors import DatabaseDamagedError
-from cidx_jobs.model.queries import EventQuery, JobQuery
+from cidx_jobs.model.listing import EventQuery, JobQuery
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.persistence import JobPersistence
+from cidx_jobs.store.sqlite.persistence import JobPersistence
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "8"))
 SEED = int(os.environ.get("KILL_SEED", secrets.randbits(32)))
@@ -39,9 +39,9 @@ PROGRAM = """
 import asyncio, json, sys
 from pathlib import Path
 from cidx_jobs.engine.clock import SystemClock
-from cidx_jobs.model.queries import IdempotencyRecord
+from cidx_jobs.model.listing import IdempotencyRecord
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.persistence import JobPersistence
+from cidx_jobs.store.sqlite.persistence import JobPersistence
 from tests.stored import NOON, completed, new_job, started, submitted
 
 def tell(job, sequence):
@@ -70,7 +70,7 @@ asyncio.run(main())
 
 # The planted bug that the loop has to find: callers are answered before their COMMIT.
 ANSWER_TOO_EARLY = """
-import cidx_jobs.store.connection as connection
+import cidx_jobs.store.sqlite.commit.connection as connection
 
 class Early(connection.FunctionRunner):
     batches = 0

@@ -25,14 +25,14 @@ from hypothesis.stateful import (
 
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.model.errors import CidxJobsError
-from cidx_jobs.model.events import Cancel, Complete, Event, Fail, Interrupt, Retry, Start
 from cidx_jobs.model.ids import UserId
-from cidx_jobs.model.job import CheckpointInfo, Job, JobStatus, Place
-from cidx_jobs.model.lifecycle import record_progress
-from cidx_jobs.model.queries import Change, EventQuery, IdempotencyRecord, JobQuery
+from cidx_jobs.model.job.events import Cancel, Complete, Event, Fail, Interrupt, Retry, Start
+from cidx_jobs.model.job.job import CheckpointInfo, Job, JobStatus, Place
+from cidx_jobs.model.job.lifecycle import record_progress
+from cidx_jobs.model.listing import Change, EventQuery, IdempotencyRecord, JobQuery
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.memory import MemoryPersistence
-from cidx_jobs.store.persistence import JobPersistence
+from cidx_jobs.store.memory.persistence import MemoryPersistence
+from cidx_jobs.store.sqlite.persistence import JobPersistence
 from tests.fakes import FakeClock
 from tests.stored import AN_ERROR, KEY, NOON, UNKNOWN, new_job, submitted, taken
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cidx_jobs.handlers.orphans import _marked
-from cidx_jobs.model.job import Job, JobStatus, Outcome
+from cidx_jobs.handlers.process.orphans import _marked
+from cidx_jobs.model.job.job import Job, JobStatus, Outcome
 from cidx_jobs.settings import Settings
 from cidx_jobs.system import JobSystem
 from tests.recovery.sync_victim import PROJECT, USER

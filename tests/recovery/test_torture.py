@@ -139,7 +139,7 @@ async def test_a_start_that_asks_no_mark_is_found_by_hurt_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database that was rolled back, or lost its log, is taken, and jobs are lost."""
-    monkeypatch.setattr("cidx_jobs.store.inspection.read_mark", lambda _: None)
+    monkeypatch.setattr("cidx_jobs.store.sqlite.open.damage_check.read_mark", lambda _: None)
 
     broken, _ = await damage.torture(tmp_path, rounds=6, seed=4)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from cidx_jobs.model.errors import StorageUnavailableError
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job import Job, Transition
-from cidx_jobs.model.queries import Change, IdempotencyRecord, Project
-from cidx_jobs.store.memory import MemoryPersistence
+from cidx_jobs.model.job.job import Job, Transition
+from cidx_jobs.model.listing import Change, IdempotencyRecord, Project
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from tests.fakes import FakeClock
 
 

@@ -12,13 +12,13 @@ from cidx_jobs.engine.engine import Engine
 from cidx_jobs.interfaces import JobContext
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import CidxJobsError, Fatal, Retryable
+from cidx_jobs.model.findings import Recovery
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job import Job, JobStatus, Transition
-from cidx_jobs.model.lifecycle import TRANSITIONS
+from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.model.job.lifecycle import TRANSITIONS
+from cidx_jobs.model.job.submit import OnConflict, SubmitRequest
 from cidx_jobs.model.limits import Limits, Pauses
-from cidx_jobs.model.queries import EventQuery
-from cidx_jobs.model.submission import OnConflict, SubmitRequest
-from cidx_jobs.model.upkeep import Recovery
+from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.settings import Settings
 from tests.fakes import FakeClock, NoChildren, NoFiles
 from tests.simulation.virtual import SlowStore, VirtualLoop

@@ -11,7 +11,7 @@ import pytest
 from cidx_jobs import InvalidTransitionError, JobNotFoundError, JobStatus, JobSystem, Settings
 from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.model.ids import ProjectId, UserId, is_job_id
-from cidx_jobs.model.queries import JobQuery
+from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.settings import DataDirectory
 from tests.fakes import WAIT_SECONDS, Gate
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, ClassVar
 
 from cidx_jobs.engine.background import Background
-from cidx_jobs.engine.hooks import Hooks
+from cidx_jobs.engine.state.hooks import Hooks
 from tests.fakes import WAIT_SECONDS
 from tests.stored import submitted
 

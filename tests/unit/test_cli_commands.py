@@ -15,7 +15,7 @@ from aiohttp import web
 from click.testing import CliRunner
 
 from cidx_jobs import __version__
-from cidx_jobs.cli.commands import cidx_jobs
+from cidx_jobs.cli.commands.root import cidx_jobs
 from cidx_jobs.cli.main import main, run
 from tests.canned_server import (
     JOB_ID,
@@ -111,7 +111,7 @@ def cli(
     """Give what runs a command against the server."""
     monkeypatch.setenv("CIDX_JOBS_SERVER", served.url)
     monkeypatch.delenv("CIDX_JOBS_TOKEN", raising=False)
-    monkeypatch.setattr("cidx_jobs.cli.running.RETRIES", 0)
+    monkeypatch.setattr("cidx_jobs.cli.async_run.RETRIES", 0)
 
     def run_command(*arguments: str) -> Done:
         capsys.readouterr()
@@ -179,7 +179,7 @@ def test_what_nobody_foresaw_is_a_json_document_too(
         message = "a thing of ours broke"
         raise LookupError(message)
 
-    monkeypatch.setattr("cidx_jobs.cli.running.JobsClient", fail)
+    monkeypatch.setattr("cidx_jobs.cli.async_run.JobsClient", fail)
 
     done = cli("status", "x", "--json")
 
@@ -627,7 +627,7 @@ def test_what_nobody_foresaw_has_no_traceback(
         message = "planted"
         raise RuntimeError(message)
 
-    monkeypatch.setattr("cidx_jobs.cli.showing.find_job", broken)
+    monkeypatch.setattr("cidx_jobs.cli.actions.show.find_job", broken)
 
     done = cli("status", JOB_ID)
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cidx_jobs.cli.display import ChangeLines, LiveLine, make_display
-from cidx_jobs.cli.exits import Exit
-from cidx_jobs.cli.failures import advise, exit_code_of_error, exit_code_of_job
-from cidx_jobs.cli.lines import change_line, live_line, report, resumption
-from cidx_jobs.cli.text import cells, duration, escape, fit, fit_path, pad, table
+from cidx_jobs.cli.error_report import advise, exit_code_of_error, exit_code_of_job
+from cidx_jobs.cli.exit_codes import Exit
+from cidx_jobs.cli.terminal.job_lines import change_line, live_line, report, resumption
+from cidx_jobs.cli.terminal.live_display import ChangeLines, LiveLine, make_display
+from cidx_jobs.cli.terminal.text import cells, duration, escape, fit, fit_path, pad, table
 from cidx_jobs.client import (
     AuthenticationError,
     ConflictError,

@@ -27,8 +27,8 @@ from cidx_jobs.client import (
 )
 from cidx_jobs.client.backoff import Backoff
 from cidx_jobs.client.transport import Answer, Call, Transport
-from cidx_jobs.model.job import JobStatus
-from cidx_jobs.web.routes import API_ROUTES, SERVER_ROUTES
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.web.routes.table import API_ROUTES, SERVER_ROUTES
 from tests.canned_server import JOB_ID, CannedServer, answer_with, cut
 
 MakeServer = Callable[..., Awaitable[TestServer]]

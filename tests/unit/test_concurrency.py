@@ -6,14 +6,14 @@ from contextlib import AsyncExitStack
 import attrs
 import pytest
 
-from cidx_jobs.engine.concurrency import (
+from cidx_jobs.engine.queue.slots import (
     ConcurrencyController,
     ResourceUse,
     SlotError,
     UnknownResourceError,
 )
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job import DispatchKey
+from cidx_jobs.model.job.job import DispatchKey
 from cidx_jobs.model.limits import Limits
 from tests.queueing import make_waiting_job
 

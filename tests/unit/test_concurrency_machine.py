@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from cidx_jobs.engine.concurrency import ConcurrencyController, SlotError
+from cidx_jobs.engine.queue.slots import ConcurrencyController, SlotError
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.limits import Limits
 

@@ -6,10 +6,10 @@ from typing import Any, cast
 import attrs
 import pytest
 
-from cidx_jobs.handlers.copies import ProjectCopy, _source
-from cidx_jobs.handlers.git import FetchBounds, Git, RemoteHead
-from cidx_jobs.handlers.git_shields import Access
-from cidx_jobs.handlers.remotes import Remote, Scheme
+from cidx_jobs.handlers.git.commands import FetchBounds, Git, RemoteHead
+from cidx_jobs.handlers.git.project_copy import ProjectCopy, _source
+from cidx_jobs.handlers.git.shields import Access
+from cidx_jobs.handlers.git.url_rules import Remote, Scheme
 from cidx_jobs.model.errors import JobFailure
 
 ACCESS = Access(remote=Remote(scheme=Scheme.LOCAL, url="/r"), source="/r")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cidx_jobs.web import documents
-from cidx_jobs.web.documents import MAX_BYTES, Documents, Page
+from cidx_jobs.web.http import page_cache as documents
+from cidx_jobs.web.http.page_cache import MAX_BYTES, Documents, Page
 
 
 class Maker:

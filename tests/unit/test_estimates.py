@@ -9,12 +9,12 @@ from random import Random
 import attrs
 import pytest
 
-from cidx_jobs.engine import estimates
-from cidx_jobs.engine.concurrency import ConcurrencyController
-from cidx_jobs.engine.estimates import KEPT_DURATIONS, WaitEstimator
-from cidx_jobs.engine.queue import JobQueue
+from cidx_jobs.engine.queue import wait_estimate as estimates
+from cidx_jobs.engine.queue.order import JobQueue
+from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.wait_estimate import KEPT_DURATIONS, WaitEstimator
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job import Job
+from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.limits import Limits
 from tests.queueing import Line
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cidx_jobs.engine.queue import JobQueue
-from cidx_jobs.engine.turns import PENDING_SECONDS, ROUND_SIZE, Turns
+from cidx_jobs.engine.queue.fair_turns import PENDING_SECONDS, ROUND_SIZE, Turns
+from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.model.ids import JobId, UserId
 from tests.queueing import Line
 

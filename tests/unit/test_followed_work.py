@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cidx_jobs.handlers import following
-from cidx_jobs.handlers.following import follow
+from cidx_jobs.handlers.repository_sync import report_while as following
+from cidx_jobs.handlers.repository_sync.report_while import follow
 from cidx_jobs.model.errors import JobFailure
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from cidx_jobs.client import JobsClient, PolledJob, PollingConfig, follow_job
-from cidx_jobs.model.job import JobStatus
+from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.wire.jobs import JobDocument
 from tests.canned_server import JOB_ID, job_document
 from tests.fakes import FakeClock

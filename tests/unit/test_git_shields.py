@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from cidx_jobs.handlers.git_shields import Access, configure
-from cidx_jobs.handlers.remotes import RemoteRules
+from cidx_jobs.handlers.git.shields import Access, configure
+from cidx_jobs.handlers.git.url_rules import RemoteRules
 
 INSIDE = RemoteRules(allowed_hosts=frozenset({"127.0.0.1:3000", "[::1]:3000"}), allows_ssh=True)
 PUBLIC = RemoteRules()

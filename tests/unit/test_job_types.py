@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from cidx_jobs import JobContext, JobType, ValidationError
-from cidx_jobs.model.json_schema import check_schema, find_faults
+from cidx_jobs.model.options_schema import check_schema, find_faults
 
 
 class Depth(msgspec.Struct, forbid_unknown_fields=True):

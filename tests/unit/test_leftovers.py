@@ -7,7 +7,7 @@ import pytest
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store import leftovers
+from cidx_jobs.store import sweep as leftovers
 
 FINISHED = "01980000-0000-7000-8000-000000000001"
 UNFINISHED = "01980000-0000-7000-8000-000000000002"

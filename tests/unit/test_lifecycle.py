@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 import attrs
 import pytest
 
+from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import InvalidTransitionError
-from cidx_jobs.model.events import (
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.job.events import (
     EVENT_NAMES,
     Cancel,
     Complete,
@@ -21,10 +23,8 @@ from cidx_jobs.model.events import (
     Start,
     Submit,
 )
-from cidx_jobs.model.guidance import make_error
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job import CheckpointInfo, DispatchKey, Job, JobStatus, Outcome
-from cidx_jobs.model.lifecycle import TRANSITIONS, advance, record_progress
+from cidx_jobs.model.job.job import CheckpointInfo, DispatchKey, Job, JobStatus, Outcome
+from cidx_jobs.model.job.lifecycle import TRANSITIONS, advance, record_progress
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.location import (
+from cidx_jobs.store.sqlite.open.location import (
     Location,
     decode_location,
     encode_location,
     find_location,
 )
-from cidx_jobs.store.owner import take_ownership
+from cidx_jobs.store.sqlite.open.owner_lock import take_ownership
 
 BEFORE = Location(inode=12, generation=7, device=64, filesystem=99, boot="monday", path="/data")
 REBOOTED: dict[str, Any] = {"boot": "tuesday"}

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 import cidx_jobs
 from cidx_jobs.model import errors
+from cidx_jobs.model.error_codes import GUIDANCE, make_error
 from cidx_jobs.model.errors import CidxJobsError, Fatal, Retryable, SettingsError
-from cidx_jobs.model.guidance import GUIDANCE, make_error
 from cidx_jobs.model.ids import is_job_id, is_project_id, make_job_id
-from cidx_jobs.model.job import AttemptRecord, Job, PhaseState, PhaseStatus, Transition
-from cidx_jobs.model.phases import ALMOST_DONE, overall_progress, percent
-from cidx_jobs.model.queries import Change
-from cidx_jobs.model.redaction import redact
-from cidx_jobs.model.retries import RetryPolicy
-from cidx_jobs.model.submission import SubmitRequest
+from cidx_jobs.model.job.job import AttemptRecord, Job, PhaseState, PhaseStatus, Transition
+from cidx_jobs.model.job.phases import ALMOST_DONE, overall_progress, percent
+from cidx_jobs.model.job.retry_policy import RetryPolicy
+from cidx_jobs.model.job.submit import SubmitRequest
+from cidx_jobs.model.listing import Change
+from cidx_jobs.model.redact import redact
 from cidx_jobs.settings import Settings, load_settings
 
 

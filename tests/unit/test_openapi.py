@@ -8,15 +8,15 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from cidx_jobs.web.headers import HEADERS
-from cidx_jobs.web.openapi import GROUPS, make_document
-from cidx_jobs.web.operations import OPERATIONS
-from cidx_jobs.web.problems import STATUSES
-from cidx_jobs.web.refusals import SAMPLES, example_of
-from cidx_jobs.web.routes import API_ROUTES, SERVER_ROUTES, list_routes
-from cidx_jobs.web.schemas import make_schemas
-from cidx_jobs.wire.bodies import SubmitBody
-from cidx_jobs.wire.coding import encode
+from cidx_jobs.web.http.problems import STATUSES
+from cidx_jobs.web.openapi.document import GROUPS, make_document
+from cidx_jobs.web.openapi.error_samples import SAMPLES, example_of
+from cidx_jobs.web.openapi.headers import HEADERS
+from cidx_jobs.web.openapi.routes.operations import OPERATIONS
+from cidx_jobs.web.openapi.schemas import make_schemas
+from cidx_jobs.web.routes.table import API_ROUTES, SERVER_ROUTES, list_routes
+from cidx_jobs.wire.encode import encode
+from cidx_jobs.wire.request_bodies import SubmitBody
 
 DOCUMENT = make_document(list_routes("/api", is_own=True))
 METHODS = ("get", "post", "patch", "delete")
@@ -174,8 +174,8 @@ def test_without_sources_the_document_is_shorter_and_right(
     def fail(_: object) -> str:
         raise OSError
 
-    monkeypatch.setattr("cidx_jobs.web.schemas.inspect.getsource", fail)
-    from cidx_jobs.web import schemas  # noqa: PLC0415 - its cache is emptied for this test
+    monkeypatch.setattr("cidx_jobs.web.openapi.schemas.inspect.getsource", fail)
+    from cidx_jobs.web.openapi import schemas  # noqa: PLC0415 - its cache is emptied for this test
 
     schemas._written_in.cache_clear()
     try:

@@ -26,8 +26,8 @@ from cidx_jobs.client import (
     ServerBusyError,
 )
 from cidx_jobs.client.polling import _Watch
-from cidx_jobs.model.retries import RetryPolicy
-from cidx_jobs.wire.coding import decode, encode
+from cidx_jobs.model.job.retry_policy import RetryPolicy
+from cidx_jobs.wire.encode import decode, encode
 from cidx_jobs.wire.jobs import JobDocument
 from tests.canned_server import JOB_ID, CannedServer, answer_with, cut, error_document
 
@@ -189,7 +189,7 @@ async def test_a_server_that_does_not_wait_is_polled_at_its_interval(
         canned.end()
         await real_sleep(0)
 
-    monkeypatch.setattr("cidx_jobs.client.following.asyncio.sleep", sleep)
+    monkeypatch.setattr("cidx_jobs.client.job_follower.asyncio.sleep", sleep)
 
     await make_engine(client, watcher).start_polling(JOB_ID)
 
@@ -499,7 +499,7 @@ async def test_a_cut_long_poll_is_asked_for_more_shortly(
     canned: CannedServer, client: JobsClient, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where something cuts quiet connections the waits become half as long as they lasted."""
-    monkeypatch.setattr("cidx_jobs.client.following.SHORTEST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("cidx_jobs.client.job_follower.SHORTEST_WAIT_SECONDS", 0.01)
 
     async def cut_later(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0.1)

@@ -1,10 +1,10 @@
 """How far runs are: phases, rates, warnings, stalls."""
 
-from cidx_jobs.engine.progress import ProgressTracker
-from cidx_jobs.engine.stalls import STALL_SECONDS, StallWatch
+from cidx_jobs.engine.run.progress import ProgressTracker
+from cidx_jobs.engine.run.stall_watch import STALL_SECONDS, StallWatch
 from cidx_jobs.interfaces import ActiveRun
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job import PhaseStatus
+from cidx_jobs.model.job.job import PhaseStatus
 from tests.fakes import FakeClock
 
 RUN = ActiveRun(job_id=JobId("j"), run=1)

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cidx_jobs.engine.lanes import pack_key
-from cidx_jobs.engine.queue import JobQueue
+from cidx_jobs.engine.queue.order import JobQueue
+from cidx_jobs.engine.queue.startable import pack_key
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job import DispatchKey
+from cidx_jobs.model.job.job import DispatchKey
 from tests.queueing import Line, make_waiting_job
 
 levels = st.one_of(

@@ -8,10 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cidx_jobs.engine.queue import JobQueue
-from cidx_jobs.engine.turns import PENDING_SECONDS
+from cidx_jobs.engine.queue.fair_turns import PENDING_SECONDS
+from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job import Job
+from cidx_jobs.model.job.job import Job
 from tests.queueing import make_waiting_job
 
 pytestmark = pytest.mark.slow

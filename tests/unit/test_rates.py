@@ -2,8 +2,8 @@
 
 import pytest
 
-from cidx_jobs.web import rates
-from cidx_jobs.web.rates import Rates
+from cidx_jobs.web.access import rate_limit as rates
+from cidx_jobs.web.access.rate_limit import Rates
 from tests.fakes import FakeClock
 
 

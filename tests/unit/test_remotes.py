@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from cidx_jobs.handlers.addresses import is_public
-from cidx_jobs.handlers.remotes import Remote, RemoteRules, Scheme, check_branch
-from cidx_jobs.handlers.sync_options import admit
+from cidx_jobs.handlers.git.host_addresses import is_public
+from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules, Scheme, check_branch
+from cidx_jobs.handlers.repository_sync.options import admit
 from cidx_jobs.model.errors import ValidationError
 from cidx_jobs.model.ids import ProjectId, UserId, is_project_id
-from cidx_jobs.model.job import JsonObject
-from cidx_jobs.model.queries import Project
+from cidx_jobs.model.job.job import JsonObject
+from cidx_jobs.model.listing import Project
 
 HOSTILE = Path(__file__).parents[1] / "data" / "bad_inputs.jsonl"
 PUBLIC = RemoteRules()

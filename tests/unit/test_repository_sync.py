@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from cidx_jobs.handlers.repository_sync import _SyncRun
-from cidx_jobs.handlers.sync_options import SyncOptions
+from cidx_jobs.handlers.repository_sync.job_type import _SyncRun
+from cidx_jobs.handlers.repository_sync.options import SyncOptions
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.indexing import IndexState
+from cidx_jobs.model.index import IndexState
 
 
 @pytest.mark.parametrize(

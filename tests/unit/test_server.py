@@ -16,17 +16,17 @@ from types import ModuleType
 import pytest
 from aiohttp import web
 
-from cidx_jobs.cli.serving import choose_loop, serve_until_stopped
+from cidx_jobs.cli.actions.serve import choose_loop, serve_until_stopped
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings import DataDirectory, Settings
-from cidx_jobs.store.memory import MemoryPersistence
-from cidx_jobs.web.files import ensure_admin_token, remove_server_file, write_server_file
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.web.server import (
     bound_connections,
     listening,
     load_job_types,
     raise_file_limit,
 )
+from cidx_jobs.web.server_files import ensure_admin_token, remove_server_file, write_server_file
 from tests.fakes import FakeClock
 from tests.functional.slow_jobs import TYPES
 
@@ -80,8 +80,8 @@ def test_the_working_directory_takes_no_installed_modules_place(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
-    monkeypatch.setattr("cidx_jobs.cli.serving.configure_logging", lambda *_: None)
-    monkeypatch.setattr("cidx_jobs.cli.serving.run_server", note)
+    monkeypatch.setattr("cidx_jobs.cli.actions.serve.configure_logging", lambda *_: None)
+    monkeypatch.setattr("cidx_jobs.cli.actions.serve.run_server", note)
 
     serve_until_stopped(None, data_dir=tmp_path / "data", handlers="jobs_at_hand:TYPES")
 
@@ -107,10 +107,10 @@ def test_what_handlers_leave_behind_does_not_hold_the_process(
         left.append(asyncio.create_task(ignore_cancellation()))
         await asyncio.sleep(0)
 
-    monkeypatch.setattr("cidx_jobs.cli.serving.configure_logging", lambda *_: None)
-    monkeypatch.setattr("cidx_jobs.cli.serving.run_server", serve)
-    monkeypatch.setattr("cidx_jobs.cli.serving.CLOSING_SECONDS", 0.01)
-    monkeypatch.setattr("cidx_jobs.cli.serving.os._exit", codes.append)
+    monkeypatch.setattr("cidx_jobs.cli.actions.serve.configure_logging", lambda *_: None)
+    monkeypatch.setattr("cidx_jobs.cli.actions.serve.run_server", serve)
+    monkeypatch.setattr("cidx_jobs.cli.actions.serve.CLOSING_SECONDS", 0.01)
+    monkeypatch.setattr("cidx_jobs.cli.actions.serve.os._exit", codes.append)
 
     serve_until_stopped(None, data_dir=tmp_path / "data")
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from cidx_jobs.engine.concurrency import ConcurrencyController, SlotError
-from cidx_jobs.engine.queue import JobQueue
+from cidx_jobs.engine.queue.order import JobQueue
+from cidx_jobs.engine.queue.slots import ConcurrencyController, SlotError
 from cidx_jobs.model.ids import JobId
 from tests.worlds import World
 

@@ -9,8 +9,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from cidx_jobs.client import JobPollingEngine, JobsClient, PollingConfig, SmoothProgress
-from cidx_jobs.client.smoothing import GLIDE_SECONDS, TICK_SECONDS
-from cidx_jobs.wire.coding import decode, encode
+from cidx_jobs.client.smooth_percent import GLIDE_SECONDS, TICK_SECONDS
+from cidx_jobs.wire.encode import decode, encode
 from cidx_jobs.wire.jobs import JobDocument
 from tests.canned_server import JOB_ID, CannedServer, job_document
 

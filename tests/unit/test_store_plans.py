@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job import JobStatus
-from cidx_jobs.model.queries import EventQuery
-from cidx_jobs.store import lookups, operations, queries, ranges, upkeep
-from cidx_jobs.store.migrations import apply_migrations, load_migrations
-from cidx_jobs.store.rows import PROGRESS
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.model.listing import EventQuery
+from cidx_jobs.store.sqlite import job_list_sql as ranges
+from cidx_jobs.store.sqlite import job_lists as queries
+from cidx_jobs.store.sqlite import job_writes as operations
+from cidx_jobs.store.sqlite import other_reads as lookups
+from cidx_jobs.store.sqlite import other_writes as upkeep
+from cidx_jobs.store.sqlite.job_columns import PROGRESS
+from cidx_jobs.store.sqlite.migrations import apply_migrations, load_migrations
 
 PARAMETERS: dict[str, Any] = {
     "user_id": "alice",

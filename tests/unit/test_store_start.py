@@ -23,15 +23,15 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.limits import Pauses
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.migrations import (
+from cidx_jobs.store.sqlite.migrations import (
     Migration,
     apply_migrations,
     check_migrations,
     load_migrations,
     split_statements,
 )
-from cidx_jobs.store.opening import take_possession
-from cidx_jobs.store.persistence import JobPersistence
+from cidx_jobs.store.sqlite.open.possession import take_possession
+from cidx_jobs.store.sqlite.persistence import JobPersistence
 from tests.fakes import FakeClock
 from tests.stored import store_completed, submitted
 
@@ -231,7 +231,7 @@ async def test_another_process_is_refused_until_the_owner_is_gone(
         "import asyncio, sys; from pathlib import Path\n"
         "from cidx_jobs.engine.clock import SystemClock\n"
         "from cidx_jobs.settings import DataDirectory\n"
-        "from cidx_jobs.store.persistence import JobPersistence\n"
+        "from cidx_jobs.store.sqlite.persistence import JobPersistence\n"
         "async def main():\n"
         "    jobs = JobPersistence(DataDirectory(Path(sys.argv[1])), clock=SystemClock())\n"
         "    await jobs.open()\n"
@@ -310,7 +310,7 @@ async def test_a_database_that_cannot_be_written_is_refused(
         return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
     with monkeypatch.context() as patch:
-        patch.setattr("cidx_jobs.store.opening.connect_for_start", read_only)
+        patch.setattr("cidx_jobs.store.sqlite.open.possession.connect_for_start", read_only)
         with pytest.raises(StartRefusedError, match="readonly database"):
             await persistence(directory).open()
 
@@ -328,7 +328,7 @@ async def test_a_connection_that_fails_half_way_leaves_nothing_open(
         raise sqlite3.OperationalError(message)
 
     with monkeypatch.context() as patch:
-        patch.setattr("cidx_jobs.store.session.open_reader", refuse)
+        patch.setattr("cidx_jobs.store.sqlite.open.session.open_reader", refuse)
         with pytest.raises(sqlite3.OperationalError):
             await persistence(directory).open()
 

@@ -4,9 +4,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from cidx_jobs.model.ids import UserId
-from cidx_jobs.model.queries import IdempotencyRecord
+from cidx_jobs.model.listing import IdempotencyRecord
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.persistence import JobPersistence
+from cidx_jobs.store.sqlite.persistence import JobPersistence
 from tests.fakes import FakeClock
 from tests.stored import NOON, submitted
 

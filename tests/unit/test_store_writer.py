@@ -20,13 +20,13 @@ from cidx_jobs.model.errors import (
     StoreError,
 )
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store import committer, writer
-from cidx_jobs.store.committer import ALL_CLEAR_SECONDS, Committer
-from cidx_jobs.store.connection import FunctionRunner, open_writer, run_on
-from cidx_jobs.store.migrations import load_migrations
-from cidx_jobs.store.opening import take_possession
-from cidx_jobs.store.transaction import Ledger, Transaction
-from cidx_jobs.store.writer import Writer
+from cidx_jobs.store.sqlite.commit import committer, writer
+from cidx_jobs.store.sqlite.commit.committer import ALL_CLEAR_SECONDS, Committer
+from cidx_jobs.store.sqlite.commit.connection import FunctionRunner, open_writer, run_on
+from cidx_jobs.store.sqlite.commit.transaction import Ledger, Transaction
+from cidx_jobs.store.sqlite.commit.writer import Writer
+from cidx_jobs.store.sqlite.migrations import load_migrations
+from cidx_jobs.store.sqlite.open.possession import take_possession
 from tests.fakes import FakeClock
 from tests.stored import submitted
 

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from cidx_jobs.web.waiters import Waiters
+from cidx_jobs.web.http.parked import Waiters
 
 
 @pytest.fixture

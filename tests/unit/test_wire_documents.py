@@ -7,10 +7,10 @@ import attrs
 import msgspec
 import pytest
 
+from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import Fault
-from cidx_jobs.model.guidance import make_error
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job import (
+from cidx_jobs.model.job.job import (
     AttemptRecord,
     CheckpointInfo,
     Job,
@@ -22,8 +22,8 @@ from cidx_jobs.model.job import (
     ProgressDetail,
     Transition,
 )
-from cidx_jobs.model.waiting import QueueStatus
-from cidx_jobs.wire.coding import decode, encode
+from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.wire.encode import decode, encode
 from cidx_jobs.wire.events import EventDocument
 from cidx_jobs.wire.jobs import (
     CancelledJobDocument,

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from cidx_jobs.model.errors import ValidationError
-from cidx_jobs.wire.bodies import CancelBody, SyncBody, make_submit
-from cidx_jobs.wire.coding import fingerprint
-from cidx_jobs.wire.reading import MAX_DEPTH, MalformedBodyError, fit, read_object
+from cidx_jobs.wire.encode import fingerprint
+from cidx_jobs.wire.request_bodies import CancelBody, SyncBody, make_submit
+from cidx_jobs.wire.strict_json import MAX_DEPTH, MalformedBodyError, fit, read_object
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any
 
-from cidx_jobs.store import committer, transaction
+from cidx_jobs.store.sqlite.commit import committer, transaction
 from torture.jobs import TYPES
 
 __all__ = ["TYPES"]

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Iterator
 
-from cidx_jobs.handlers import orphans
-from cidx_jobs.model.queries import StoreIdentity
+from cidx_jobs.handlers.process import orphans
+from cidx_jobs.model.listing import StoreIdentity
 from torture.jobs import TYPES
 
 __all__ = ["TYPES"]

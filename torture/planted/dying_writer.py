@@ -3,7 +3,7 @@
 from typing import Any
 
 from cidx_jobs.model.errors import UnavailableError
-from cidx_jobs.store import writer
+from cidx_jobs.store.sqlite.commit import writer
 from torture.jobs import TYPES
 
 __all__ = ["TYPES"]

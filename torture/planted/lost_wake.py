@@ -3,8 +3,8 @@
 import itertools
 from collections.abc import Sequence
 
-from cidx_jobs.engine.notifier import Notifier
-from cidx_jobs.model.job import Job, Transition
+from cidx_jobs.engine.state.notifier import Notifier
+from cidx_jobs.model.job.job import Job, Transition
 from torture.jobs import TYPES
 
 __all__ = ["TYPES"]

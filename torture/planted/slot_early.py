@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from cidx_jobs.engine.concurrency import ConcurrencyController
-from cidx_jobs.engine.runs import RunRecorder
+from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.run.run_record import RunRecorder
 from torture.jobs import TYPES
 
 __all__ = ["TYPES"]

@@ -4,7 +4,7 @@ import time
 
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job import Job
+from cidx_jobs.model.job.job import Job
 from torture.jobs import TYPES
 
 __all__ = ["TYPES"]

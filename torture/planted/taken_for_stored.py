@@ -1,6 +1,6 @@
 """A commit that gave an error is taken for stored, and nobody reads whether it is."""
 
-from cidx_jobs.store.committer import Committer
+from cidx_jobs.store.sqlite.commit.committer import Committer
 from torture.jobs import TYPES
 
 __all__ = ["TYPES"]

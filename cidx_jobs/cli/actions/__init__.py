@@ -1,0 +1,1 @@
+"""What each command does; `commands/` declares it under the same name."""

@@ -1,0 +1,63 @@
+"""What ``serve`` does: settings read, log set up, and the server run until it is told to stop."""
+
+import asyncio
+import importlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cidx_jobs.cli.actions.settings import read_settings
+from cidx_jobs.cli.exit_codes import Exit
+from cidx_jobs.cli.light_imports import loaded
+from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
+from cidx_jobs.observe.logs import configure_logging
+from cidx_jobs.settings import Settings
+from cidx_jobs.web.server import run_server
+
+CLOSING_SECONDS = 1.0
+"""How long what handlers left behind may take to end, once the server has stopped."""
+
+
+def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
+    """Run the server until SIGTERM or Ctrl-C.
+
+    Raises:
+        SettingsError: a setting is unknown or wrong; the text names it.
+        StartRefusedError: the data directory cannot be served, or the address not be taken.
+    """
+    settings = read_settings(config, **flags)
+    configure_logging(settings.log_level, settings.log_format)
+    loaded()
+    try:
+        with asyncio.Runner(loop_factory=choose_loop()) as runner:
+            runner.run(run_server(settings))
+            # All is stored and closed. A handler that ignores its cancellation, in a task or in
+            # a thread, would hold the loop's end for as long as it likes (guarantees.md, G7).
+            end = threading.Timer(CLOSING_SECONDS, os._exit, (Exit.DONE,))
+            end.daemon = True
+            end.start()
+        end.cancel()
+    except CidxJobsError:
+        raise
+    except OSError as error:
+        message = f"cannot serve at {_address(settings)}: {error.strerror or error}"
+        raise StartRefusedError(message) from error
+    return Exit.DONE
+
+
+def choose_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Give what makes the server's loop: uvloop where the extra ``speed`` is installed."""
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ImportError:
+        return None
+    make_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return make_loop
+
+
+def _address(settings: Settings) -> str:
+    if settings.unix_socket is not None:
+        return f"unix:{settings.unix_socket}"
+    return f"http://{settings.host}:{settings.port}"

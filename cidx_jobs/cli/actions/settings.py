@@ -1,0 +1,70 @@
+"""The settings as the command line names them: file, environment and flags, in that order."""
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from cidx_jobs.cli.exit_codes import Exit
+from cidx_jobs.cli.target import Target
+from cidx_jobs.cli.terminal.output import print_json, print_lines
+from cidx_jobs.settings import Settings, load_settings
+
+HIDDEN = "(hidden)"
+
+
+def read_settings(config: Path | None, **flags: Any) -> Settings:
+    """Give the settings; a flag that is None says nothing.
+
+    Raises:
+        SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    return load_settings(config, overrides=given)
+
+
+def show_settings(target: Target, data_dir: Path | None, config: Path | None) -> Exit:
+    """Show every setting as it would be in force.
+
+    Raises:
+        SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
+    """
+    settings = read_settings(config, data_dir=data_dir)
+    values = {field.name: _shown(settings, field) for field in attrs.fields(Settings)}
+    values["auth"] = settings.auth_mode
+    if target.as_json:
+        print_json({"ok": True, "settings": values})
+    else:
+        print_lines(f"{name:<28} {_text(value)}" for name, value in values.items())
+    return Exit.DONE
+
+
+def _shown(settings: Settings, field: Any) -> Any:
+    value = getattr(settings, field.name)
+    if value is not None and not field.repr:
+        return HIDDEN
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Path():
+            return str(value)
+        case tuple():
+            return [_plain(part) for part in value]
+        case _:
+            return value
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return str(value).lower()
+        case list():
+            return ",".join(map(str, value)) or "-"
+        case dict():
+            return ",".join(f"{name}={part}" for name, part in value.items()) or "-"
+        case _:
+            return str(value)

@@ -1,0 +1,178 @@
+"""What the commands do that only show something."""
+
+import functools
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from cidx_jobs.cli.async_run import ask
+from cidx_jobs.cli.exit_codes import Exit
+from cidx_jobs.cli.job_names import find_job
+from cidx_jobs.cli.target import Target
+from cidx_jobs.cli.terminal.job_lines import report
+from cidx_jobs.cli.terminal.live_display import terminal_width
+from cidx_jobs.cli.terminal.output import print_json, print_lines, say, tint
+from cidx_jobs.cli.terminal.text import duration, escape, fit, table
+from cidx_jobs.client import JobsClient, follow_events
+from cidx_jobs.wire.events import EventDocument, EventListDocument
+from cidx_jobs.wire.jobs import JobDocument
+from cidx_jobs.wire.server import QueueOverviewDocument
+
+EVENTS_A_PAGE = 200
+
+
+def show_job(target: Target, name: str) -> Exit:
+    """Show how the job stands."""
+    job = ask(target, functools.partial(find_job, name=name))
+    if target.as_json:
+        print_json(job)
+    else:
+        print_lines(report(job, datetime.now(UTC), tint))
+    return Exit.DONE
+
+
+def show_jobs(target: Target, **filters: Any) -> Exit:
+    """Show the jobs that fit the filters, newest first."""
+    page = ask(target, lambda client: client.list_jobs(**filters))
+    if target.as_json:
+        print_json(page)
+        return Exit.DONE
+    now = datetime.now(UTC)
+    rows = [_job_row(job, now) for job in page.jobs]
+    print_lines(table(("JOB", "STATUS", "DONE", "AGE", "PROJECT", "TYPE"), rows, _width()))
+    if page.total > len(rows):
+        say(f"{len(rows)} of {page.total}")
+    return Exit.DONE
+
+
+def show_events(target: Target, name: str) -> Exit:
+    """Show the job's whole log."""
+    log = ask(target, functools.partial(_read_log, name=name))
+    if target.as_json:
+        print_json(log)
+        return Exit.DONE
+    rows = [_event_row(event) for event in log.events]
+    print_lines(table(("SEQ", "AT", "EVENT", "STATUS", "ATTEMPT", "REASON"), rows, _width()))
+    return Exit.DONE
+
+
+def follow_log(target: Target, name: str) -> Exit:
+    """Show the job's log and each row that comes, until the job is done."""
+
+    async def follow(client: JobsClient) -> EventListDocument:
+        log = await _read_log(client, name)
+        rows = list(log.events)
+        _show_rows(target, rows)
+        last = rows[-1]
+        async for row in follow_events(client, last.job_id, after=last.seq, notice=say):
+            rows.append(row)
+            _show_rows(target, [row])
+        return EventListDocument(events=tuple(rows), next_cursor=None)
+
+    log = ask(target, follow)
+    if target.as_json:
+        print_json(log)
+    return Exit.DONE
+
+
+def _show_rows(target: Target, rows: Iterable[EventDocument]) -> None:
+    if not target.as_json:
+        print_lines(_row_line(row) for row in rows)
+
+
+def _row_line(row: EventDocument) -> str:
+    # What comes later cannot be known: the columns are as wide as their longest words.
+    widths = (8, 24, 10, 20, 2, 0)
+    cells = zip(_event_row(row), widths, strict=True)
+    line = "  ".join(cell.ljust(width) for cell, width in cells).rstrip()
+    width = _width()
+    return line if width is None else fit(line, width)
+
+
+def show_queue(target: Target) -> Exit:
+    """Show limits, slots and the caller's waiting jobs."""
+    overview = ask(target, lambda client: client.get_queue())
+    if target.as_json:
+        print_json(overview)
+    else:
+        print_lines(_queue_lines(overview))
+    return Exit.DONE
+
+
+def show_hits(
+    target: Target, project: str, text: str, *, limit: int | None, path: str | None
+) -> Exit:
+    """Show the lines that hold the text as ``path:number: line``."""
+    found = ask(target, lambda client: client.search(project, text, limit=limit, path=path))
+    if target.as_json:
+        print_json(found)
+        return Exit.DONE
+    print_lines(
+        f"{escape(hit.path)}:{hit.line_number}: {escape(hit.line.expandtabs())}"
+        for hit in found.hits
+    )
+    if not found.hits:
+        say("Nothing found.")
+    return Exit.DONE
+
+
+async def _read_log(client: JobsClient, name: str) -> EventListDocument:
+    job = await find_job(client, name)
+    events: list[EventDocument] = []
+    cursor: str | None = None
+    while True:
+        page = await client.list_events(job.job_id, cursor=cursor, limit=EVENTS_A_PAGE)
+        events += page.events
+        cursor = page.next_cursor
+        if cursor is None:
+            return EventListDocument(events=tuple(events), next_cursor=None)
+
+
+def _job_row(job: JobDocument, now: datetime) -> tuple[str, ...]:
+    return (
+        job.job_id,
+        str(job.status),
+        f"{job.progress}%",
+        duration((now - job.created_at).total_seconds()),
+        escape(job.project_id),
+        escape(job.job_type),
+    )
+
+
+def _event_row(event: EventDocument) -> tuple[str, ...]:
+    return (
+        str(event.seq),
+        event.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        escape(event.event),
+        f"{event.from_status or '-'} -> {event.to_status}",
+        str(event.attempt),
+        escape(event.reason or ""),
+    )
+
+
+def _queue_lines(overview: QueueOverviewDocument) -> Iterator[str]:
+    limits, running = overview.limits, overview.running
+    yield f"running  {running.user} of {limits.max_running_per_user} of yours"
+    yield f"         {running.total} of {limits.max_running_total} in all"
+    for name, limit in limits.resources.items():
+        yield f"         {running.resources.get(name, 0)} of {limit} {escape(name)}"
+    yield f"waiting  {overview.queued} in all, {len(overview.jobs)} of yours"
+    rows = [
+        (
+            str(job.queue.position or "-") if job.queue else "-",
+            job.job_id,
+            str(job.priority),
+            escape(job.project_id),
+            escape(", ".join(job.queue.blocked_by)) if job.queue else "",
+        )
+        for job in overview.jobs
+    ]
+    if rows:
+        yield ""
+        yield from table(("POSITION", "JOB", "PRIORITY", "PROJECT", "BLOCKED BY"), rows, _width())
+
+
+def _width() -> int | None:
+    """Give the columns to keep to: those of a terminal, else as many as there are."""
+    return terminal_width(sys.stdout) if sys.stdout.isatty() else None

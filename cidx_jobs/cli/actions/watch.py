@@ -1,0 +1,169 @@
+"""A job shown to its end: what ``sync``, ``watch`` and ``submit --watch`` have in common."""
+
+import asyncio
+import contextlib
+import functools
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+
+import attrs
+import click
+
+from cidx_jobs.cli.async_run import ask
+from cidx_jobs.cli.error_report import exit_code_of_job
+from cidx_jobs.cli.exit_codes import Exit
+from cidx_jobs.cli.target import Target
+from cidx_jobs.cli.terminal.job_lines import report, resumption
+from cidx_jobs.cli.terminal.live_display import REDRAW_SECONDS, Display, make_display
+from cidx_jobs.cli.terminal.output import print_json, print_lines, say, tint
+from cidx_jobs.cli.terminal.prompt import confirms
+from cidx_jobs.client import (
+    JobCancelledError,
+    JobFailedError,
+    JobPollingEngine,
+    JobsClient,
+    JobTimeoutError,
+    PolledJob,
+    PollingConfig,
+)
+from cidx_jobs.wire.jobs import JobDocument
+
+Obtain = Callable[[JobsClient], Awaitable[JobDocument]]
+"""Finds or submits the job that is to be shown."""
+
+
+@attrs.frozen(kw_only=True)
+class WatchOptions:
+    """How long to watch, and what an end of the watching means for the job."""
+
+    timeout_seconds: float | None = None
+    cancel_on_timeout: bool = False
+    asks_on_interrupt: bool = False
+    """Whether Ctrl-C asks for the job to be cancelled; else it only detaches."""
+
+
+def watch_to_end(target: Target, obtain: Obtain, options: WatchOptions) -> Exit:
+    """Show the job that *obtain* gives until it is done, and give the exit code of the command.
+
+    Raises:
+        JobsClientError: what the server refuses, or that it cannot be reached.
+        TerminatedError: SIGTERM came; the job goes on.
+    """
+    watch = _Watch(target=target, options=options, display=make_display())
+    try:
+        return watch.run(obtain)
+    except KeyboardInterrupt:
+        watch.display.close()
+        return watch.interrupted()
+
+
+@attrs.define(kw_only=True)
+class _Watch:
+    target: Target
+    options: WatchOptions
+    display: Display
+    job: JobDocument | None = None
+
+    def run(self, obtain: Obtain) -> Exit:
+        """Follow the job to its end, or to the end of the time."""
+        try:
+            job = ask(self.target, functools.partial(self._follow, obtain))
+        except JobTimeoutError as error:
+            self.job = error.job or self.job
+            return self._late(error)
+        return self._ended(job)
+
+    def interrupted(self) -> Exit:
+        """Detach from the job; cancel it where that is asked for and wanted."""
+        if self.job is None or self.job.done:
+            return Exit.INTERRUPTED
+        if not self.options.asks_on_interrupt or not _wants_to_cancel():
+            return self._detached()
+        try:
+            return self.run(functools.partial(_cancel, self.job.job_id))
+        except KeyboardInterrupt:
+            self.display.close()
+            return self._detached()
+
+    async def _follow(self, obtain: Obtain, client: JobsClient) -> JobDocument:
+        self.job = await obtain(client)
+        self._introduce(self.job)
+        config = PollingConfig(cancel_on_timeout=self.options.cancel_on_timeout)
+        engine = JobPollingEngine(
+            client, config=config, on_change=self._take, on_notice=self.display.notice
+        )
+        known = PolledJob(job=self.job)
+        async with _ticking(self.display):
+            try:
+                return await engine.start_polling(
+                    self.job.job_id, self.options.timeout_seconds, known=known
+                )
+            except (JobFailedError, JobCancelledError) as error:
+                return error.job
+
+    def _introduce(self, job: JobDocument) -> None:
+        going_on = resumption(job)
+        if going_on:
+            self.display.notice(going_on)
+        self._take(job)
+
+    def _take(self, job: JobDocument) -> None:
+        self.job = job
+        self.display.show(job)
+
+    def _ended(self, job: JobDocument) -> Exit:
+        if self.target.as_json:
+            print_json(job)
+        else:
+            print_lines(report(job, datetime.now(UTC), tint))
+        return exit_code_of_job(job)
+
+    def _late(self, error: JobTimeoutError) -> Exit:
+        say(f"cidx-jobs: {error.message}")
+        self._say_how_to_come_back()
+        return Exit.TIMEOUT
+
+    def _detached(self) -> Exit:
+        say("")
+        self._say_how_to_come_back()
+        return Exit.INTERRUPTED
+
+    def _say_how_to_come_back(self) -> None:
+        job = self.job
+        if job is None:
+            return
+        if self.target.as_json:
+            print_json(job)
+        if not job.done:
+            server = self.target.named_server
+            where = f" --server {server}" if server else ""
+            state = "goes on" if job.cancel_requested_at is None else "is being cancelled"
+            say(f"Job {job.job_id} {state}. Come back with: cidx-jobs watch {job.job_id}{where}")
+
+
+async def _cancel(job_id: str, client: JobsClient) -> JobDocument:
+    return await client.cancel_job(job_id, "cancelled from the command line")
+
+
+def _wants_to_cancel() -> bool:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    click.echo(err=True)
+    return confirms("Cancel the job?")
+
+
+@contextlib.asynccontextmanager
+async def _ticking(display: Display) -> AsyncIterator[None]:
+    task = asyncio.create_task(_tick(display), name="redraw")
+    try:
+        yield
+    finally:
+        task.cancel()
+        display.close()
+
+
+async def _tick(display: Display) -> None:
+    while True:
+        await asyncio.sleep(REDRAW_SECONDS)
+        display.tick()

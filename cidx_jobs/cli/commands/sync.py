@@ -1,0 +1,98 @@
+"""``sync`` and ``watch``: a job shown live to its end."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from cidx_jobs.cli.option_types import SECONDS
+from cidx_jobs.cli.target import Target, talks
+
+ON_CONFLICT = click.Choice(["coalesce", "reject", "replace"])
+
+
+def watches(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options on how long to watch."""
+    for option in (
+        click.option(
+            "--cancel-on-timeout", is_flag=True, help="Also cancel the job when the time is up."
+        ),
+        click.option(
+            "--timeout",
+            metavar="SECONDS",
+            type=SECONDS,
+            help="Watch no longer than this; the job goes on.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command()
+@click.argument("project")
+@click.option("--url", help="The repository; that of the last sync if left out.")
+@click.option("--branch", help="The branch; that of the last sync, or the default one.")
+@click.option("--full", is_flag=True, help="Index every file anew.")
+@click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
+@click.option("--on-conflict", type=ON_CONFLICT, default="coalesce", show_default=True)
+@watches
+@talks
+def sync(
+    target: Target,
+    *,
+    project: str,
+    url: str | None,
+    branch: str | None,
+    priority: int | None,
+    on_conflict: str,
+    timeout: float | None,
+    full: bool,
+    cancel_on_timeout: bool,
+) -> int:
+    """Sync and index a repository, shown live.
+
+    PROJECT is what it is called from then on. Ctrl-C asks whether to cancel the job; a second
+    one detaches from it.
+    """
+    from cidx_jobs.cli.actions.watch import WatchOptions, watch_to_end
+    from cidx_jobs.client import JobsClient
+    from cidx_jobs.wire.jobs import JobDocument
+
+    async def submit(client: JobsClient) -> JobDocument:
+        return await client.sync(
+            project,
+            repository_url=url,
+            branch=branch,
+            full_reindex=full or None,
+            priority=priority,
+            on_conflict=on_conflict,
+        )
+
+    options = WatchOptions(
+        timeout_seconds=timeout, cancel_on_timeout=cancel_on_timeout, asks_on_interrupt=True
+    )
+    return watch_to_end(target, submit, options)
+
+
+@click.command()
+@click.argument("job", metavar="ID")
+@watches
+@talks
+def watch(target: Target, job: str, timeout: float | None, *, cancel_on_timeout: bool) -> int:
+    """Show a job live until it is done.
+
+    Ctrl-C detaches from the job and leaves it alone.
+    """
+    from cidx_jobs.cli.actions.watch import WatchOptions, watch_to_end
+    from cidx_jobs.cli.job_names import find_job
+    from cidx_jobs.client import JobsClient
+    from cidx_jobs.wire.jobs import JobDocument
+
+    async def find(client: JobsClient) -> JobDocument:
+        return await find_job(client, job)
+
+    options = WatchOptions(timeout_seconds=timeout, cancel_on_timeout=cancel_on_timeout)
+    return watch_to_end(target, find, options)
+
+
+COMMANDS = (sync, watch)

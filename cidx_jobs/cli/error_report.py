@@ -1,0 +1,103 @@
+"""How a command that failed says so: what happened, what to do, and which exit code."""
+
+from typing import Any
+
+from cidx_jobs.cli.exit_codes import Exit
+from cidx_jobs.cli.terminal.output import print_json, say
+from cidx_jobs.client import (
+    AuthenticationError,
+    ConflictError,
+    JobPollingError,
+    JobsClientError,
+    NetworkConnectionError,
+    NotFoundError,
+    PreconditionFailedError,
+    RequestRefusedError,
+    ServerError,
+)
+from cidx_jobs.client.errors import JobTimeoutError
+from cidx_jobs.model.errors import CidxJobsError, TokenNotFoundError
+from cidx_jobs.model.job.job import Category, JobStatus
+from cidx_jobs.wire.jobs import JobDocument
+
+_CODES: tuple[tuple[type[CidxJobsError], Exit], ...] = (
+    (AuthenticationError, Exit.AUTHENTICATION),
+    (NetworkConnectionError, Exit.NETWORK),
+    (NotFoundError, Exit.NOT_FOUND),
+    (TokenNotFoundError, Exit.NOT_FOUND),
+    (PreconditionFailedError, Exit.FAILED),
+    (ConflictError, Exit.CONFLICT),
+    (JobTimeoutError, Exit.TIMEOUT),
+)
+_ADVICE = {
+    "authentication_required": "Set CIDX_JOBS_TOKEN to a token: cidx-jobs token create USER",
+    "admin_required": "Use a token of an admin: cidx-jobs token create USER --scope admin",
+    "network": "Is the server running (cidx-jobs serve)? Name another with --server.",
+    "unexpected_answer": "Is it a cidx-jobs server? Name another with --server.",
+    "not_indexed": "Sync it first: cidx-jobs sync PROJECT --url URL",
+    "project_not_found": "Sync it first: cidx-jobs sync PROJECT --url URL",
+    "job_not_found": "List your jobs: cidx-jobs list",
+}
+
+
+def exit_code_of_job(job: JobDocument) -> Exit:
+    """Give the exit code that tells how the job ended."""
+    match job.status:
+        case JobStatus.COMPLETED:
+            return Exit.DONE
+        case JobStatus.CANCELLED:
+            return Exit.CANCELLED
+        case JobStatus.FAILED:
+            is_git = job.error is not None and job.error.category == Category.GIT_OPERATION
+            return Exit.GIT_FAILED if is_git else Exit.FAILED
+        case _:
+            return Exit.TIMEOUT
+
+
+def exit_code_of_error(error: CidxJobsError) -> Exit:
+    """Give the exit code that tells what went wrong."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return Exit.FAILED
+
+
+def tell(error: CidxJobsError, *, as_json: bool = False) -> Exit:
+    """Say what went wrong and what to do about it; give the exit code."""
+    say(f"cidx-jobs: {error.message}")
+    if isinstance(error, RequestRefusedError):
+        told = (f"{one.get('pointer', '')}: {one.get('message', '')}" for one in error.errors)
+        for fault in told:
+            # The first of them is mostly what the message says already.
+            if fault != error.message:
+                say(f"  {fault}")
+    advice = advise(error)
+    if advice:
+        say(f"  {advice}")
+    if as_json:
+        print_json({"error": error_document(error)})
+    return exit_code_of_error(error)
+
+
+def advise(error: CidxJobsError) -> str | None:
+    """Give what the user can do about the error, if that is known."""
+    if isinstance(error, JobsClientError) and error.retry_after_seconds:
+        return f"Try again in {error.retry_after_seconds:g} seconds."
+    if isinstance(error, ServerError) and error.request_id:
+        return f"The server's log has more: look for request {error.request_id}."
+    return _ADVICE.get(error.code)
+
+
+def tell_of_bug(error: Exception) -> Exit:
+    """Say that a command broke in a way that nobody foresaw."""
+    say(f"cidx-jobs: this should not have happened: {type(error).__name__}: {error}")
+    say("  Run it with python -X dev -m cidx_jobs to see where.")
+    return Exit.FAILED
+
+
+def error_document(error: CidxJobsError) -> dict[str, Any]:
+    """Give the error as the JSON object that ``--json`` shows."""
+    known = {"code": error.code, "message": error.message}
+    if isinstance(error, JobPollingError) or not isinstance(error, JobsClientError):
+        return known
+    return {**error.members, **known, "status": error.status}

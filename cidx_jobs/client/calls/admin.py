@@ -1,0 +1,122 @@
+"""The routes of administrators: tokens, counts, limits, pauses."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cidx_jobs.client.calls.call import Routes, quoted
+from cidx_jobs.client.transport import Call
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.wire.findings import DoctorDocument
+from cidx_jobs.wire.request_bodies import CleanupBody, LimitsBody, PauseBody, TokenBody
+from cidx_jobs.wire.server import CleanupDocument, LimitsDocument, PausesDocument, StatsDocument
+from cidx_jobs.wire.tokens import NewTokenDocument, TokenListDocument
+
+
+class AdminRoutes(Routes):
+    """One method for each of these routes; all raise `PermissionDeniedError` for others."""
+
+    async def create_token(
+        self,
+        user_id: str,
+        scope: str = "write",
+        *,
+        lifetime_seconds: float | None = None,
+        label: str | None = None,
+    ) -> NewTokenDocument:
+        """Make an access token; its text is shown this once.
+
+        Raises:
+            RequestRefusedError: a member is wrong; `errors` names it.
+        """
+        body = TokenBody(
+            user_id=user_id, scope=scope, lifetime_seconds=lifetime_seconds, label=label
+        )
+        # A repeat after an unknown outcome would leave a second token that nobody knows.
+        call = Call(method="POST", path="/api/admin/tokens", body=body, is_safe=False)
+        return (await self._ask(call)).decode(NewTokenDocument)
+
+    async def list_tokens(self) -> TokenListDocument:
+        """Give all access tokens, without their texts."""
+        return (await self._get("/api/admin/tokens")).decode(TokenListDocument)
+
+    async def revoke_token(self, token_id: str) -> None:
+        """Revoke an access token at once.
+
+        Raises:
+            NotFoundError: there is no such token.
+        """
+        await self._ask(Call(method="DELETE", path=f"/api/admin/tokens/{quoted(token_id)}"))
+
+    async def get_stats(self) -> StatsDocument:
+        """Give the counts of the whole server, and what is in use now."""
+        return (await self._get("/api/admin/stats")).decode(StatsDocument)
+
+    async def examine(self, *, deep: bool = False) -> DoctorDocument:
+        """Let the server compare rows, log, slots, queue, runs and children.
+
+        Args:
+            deep: also every index of its database, which takes longer.
+        """
+        path = "/api/admin/doctor?deep=true" if deep else "/api/admin/doctor"
+        return (await self._get(path)).decode(DoctorDocument)
+
+    async def get_limits(self) -> LimitsDocument:
+        """Give the limits in force."""
+        return (await self._get("/api/admin/limits")).decode(LimitsDocument)
+
+    async def change_limits(self, **limits: Any) -> LimitsDocument:
+        """Put other limits in force, by the names of `LimitsBody`; the others stay.
+
+        Raises:
+            RequestRefusedError: a limit is out of its range; `errors` names it.
+        """
+        call = Call(method="PATCH", path="/api/admin/limits", body=LimitsBody(**limits))
+        return (await self._ask(call)).decode(LimitsDocument)
+
+    async def pause(
+        self, *, user_id: str | None = None, job_type: str | None = None
+    ) -> PausesDocument:
+        """Keep everything, a user's jobs, or those of a type from starting."""
+        body = PauseBody(user_id=user_id, job_type=job_type)
+        return await self._set("POST", "/api/admin/pause", body)
+
+    async def resume(
+        self, *, user_id: str | None = None, job_type: str | None = None
+    ) -> PausesDocument:
+        """Let them start again."""
+        body = PauseBody(user_id=user_id, job_type=job_type)
+        return await self._set("POST", "/api/admin/resume", body)
+
+    async def drain(self) -> PausesDocument:
+        """Let the server refuse new jobs, start none, and finish what runs."""
+        return await self._set("POST", "/api/admin/drain", {})
+
+    async def end_drain(self) -> PausesDocument:
+        """Let the server take new jobs again."""
+        return await self._set("DELETE", "/api/admin/drain", None)
+
+    async def clean_up(
+        self,
+        older_than_seconds: float,
+        *,
+        statuses: Iterable[JobStatus] | None = None,
+        dry_run: bool = False,
+    ) -> CleanupDocument:
+        """Delete the jobs that finished so long ago, with their events; or only count them.
+
+        Raises:
+            RequestRefusedError: the age is out of its range, or a status is not a final one.
+        """
+        body = CleanupBody(
+            older_than_seconds=older_than_seconds,
+            statuses=None if statuses is None else list(statuses),
+            dry_run=dry_run,
+        )
+        call = Call(method="POST", path="/api/admin/cleanup", body=body)
+        return (await self._ask(call)).decode(CleanupDocument)
+
+    async def _set(
+        self, method: str, path: str, body: PauseBody | Mapping[str, Any] | None
+    ) -> PausesDocument:
+        call = Call(method=method, path=path, body=body)
+        return (await self._ask(call)).decode(PausesDocument)

@@ -1,0 +1,110 @@
+"""The routes of the server and of projects: events, queue, job types, search, health."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+from cidx_jobs.client.calls.call import Routes, quoted
+from cidx_jobs.client.transport import Call
+from cidx_jobs.wire.events import EventListDocument
+from cidx_jobs.wire.projects import ProjectDocument, ProjectListDocument, SearchDocument
+from cidx_jobs.wire.server import (
+    AliveDocument,
+    JobTypeListDocument,
+    QueueOverviewDocument,
+    ReadyDocument,
+)
+
+
+class ServerRoutes(Routes):
+    """One method for each of these routes."""
+
+    async def list_events(
+        self, job_id: str | None = None, *, cursor: str | None = None, limit: int | None = None
+    ) -> EventListDocument:
+        """Give a page of the transition log, oldest first: of one job, or of all one may see.
+
+        Raises:
+            NotFoundError: there is no such job, or the log no longer holds what comes next.
+        """
+        path = "/api/events" if job_id is None else f"/api/jobs/{quoted(job_id)}/events"
+        answer = await self._get(path, {"cursor": cursor, "limit": limit})
+        return answer.decode(EventListDocument)
+
+    def stream_events(
+        self, job_id: str, *, after: int = 0
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes] | None]:
+        """Open the live stream of a job behind the row *after*; `follow_events` reads it.
+
+        None in place of the stream when the job is done and there is no row behind that one.
+
+        Raises:
+            NotFoundError: there is no such job.
+        """
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        path = f"/api/jobs/{quoted(job_id)}/events"
+        return self._transport.stream(Call(method="GET", path=path, headers=headers))
+
+    async def get_queue(self) -> QueueOverviewDocument:
+        """Give limits, slots in use, and the caller's waiting jobs with their positions."""
+        return (await self._get("/api/queue")).decode(QueueOverviewDocument)
+
+    async def list_job_types(self) -> JobTypeListDocument:
+        """Give the registered job types with the JSON Schema of their options."""
+        return (await self._get("/api/job-types")).decode(JobTypeListDocument)
+
+    async def list_projects(self) -> ProjectListDocument:
+        """Give what is known of the caller's projects."""
+        return (await self._get("/api/projects")).decode(ProjectListDocument)
+
+    async def get_project(self, project_id: str) -> ProjectDocument:
+        """Give what is known of one of the caller's projects.
+
+        Raises:
+            NotFoundError: the caller has no such project.
+        """
+        return (await self._get(f"/api/projects/{quoted(project_id)}")).decode(ProjectDocument)
+
+    async def remove_project(self, project_id: str) -> None:
+        """Remove one of the caller's projects: its copy, its index, and what is known of it.
+
+        Raises:
+            NotFoundError: the caller has no such project.
+            ConflictError: a job of the project is not done.
+        """
+        await self._ask(Call(method="DELETE", path=f"/api/projects/{quoted(project_id)}"))
+
+    async def search(
+        self, project_id: str, text: str, *, limit: int | None = None, path: str | None = None
+    ) -> SearchDocument:
+        """Give the lines of the project's index that hold *text*, by path, then line.
+
+        Args:
+            project_id: which project of the caller.
+            text: at least three characters; letter case does not count.
+            limit: how many lines at most; the server's choice if None.
+            path: only below this path.
+
+        Raises:
+            NotFoundError: the caller has no such project.
+            ConflictError: it has no index yet.
+            RequestRefusedError: the text is too short.
+        """
+        answer = await self._get(
+            f"/api/projects/{quoted(project_id)}/search",
+            {"q": text, "limit": limit, "path": path},
+        )
+        return answer.decode(SearchDocument)
+
+    async def get_livez(self) -> AliveDocument:
+        """Tell that the server's loop turns."""
+        return (await self._get("/livez")).decode(AliveDocument)
+
+    async def get_readyz(self) -> ReadyDocument:
+        """Tell that the server takes work; asked once.
+
+        Raises:
+            ServerBusyError: it does not; `members` has the reasons.
+        """
+        return (await self._ask(Call(method="GET", path="/readyz", is_safe=False))).decode(
+            ReadyDocument
+        )

@@ -1,0 +1,1 @@
+"""Who waits for changes and reads the log: long polls, event logs, idleness."""

@@ -1,0 +1,63 @@
+"""Whether anything is left to do now: for tests, and programs that end with their work."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from cidx_jobs.engine.state.board import Board
+from cidx_jobs.model.job.job import Job, JobStatus, Place
+
+_LOOK_AGAIN_SECONDS = 0.05
+"""A start that was not stored gives its slot back without a commit, so nobody tells of it."""
+
+
+class Idleness:
+    """Knows whether the engine has anything to do before the clock moves on."""
+
+    def __init__(self, board: Board, is_enqueueing: Callable[[], bool]) -> None:
+        """Take the memory, and who tells whether a due job is on its way into the queue."""
+        self._board = board
+        self._is_enqueueing = is_enqueueing
+
+    async def wait(self) -> None:
+        """Return once nothing runs, nothing could start now, and the hooks have heard of it.
+
+        What is held, paused, or has its time yet to come does not count. Start times and
+        back-offs are looked at anew first, so that a clock that was moved is noticed at once.
+        """
+        self._board.ring_due()
+        await self._board.hooks.settle()
+        while not self._is_idle and not self._board.notifier.is_closed:
+            await self._wait_for_news()
+            # A hook may have asked for more work.
+            await self._board.hooks.settle()
+
+    def find_next_due(self) -> datetime | None:
+        """Give the earliest start time or end of a back-off that is yet to come."""
+        return self._board.find_next_due()
+
+    @property
+    def _is_idle(self) -> bool:
+        if self._is_enqueueing() or self._board.controller.count_running():
+            return False
+        pauses = self._board.pauses
+        if pauses.everything or pauses.draining:
+            return True
+        return not any(self._could_start(job) for job in self._board.live)
+
+    def _could_start(self, job: Job) -> bool:
+        if job.status is not JobStatus.CREATED:
+            return self._board.is_startable(job)
+        is_due = job.start_at is not None and job.start_at <= self._board.clock.now()
+        return is_due and not job.hold and job.place is not Place.FOLLOWER
+
+    async def _wait_for_news(self) -> None:
+        news = self._board.notifier.subscribe(lambda _: True)
+        timer = asyncio.get_running_loop().call_later(_LOOK_AGAIN_SECONDS, news.close)
+        try:
+            async for _ in news:
+                if self._is_idle:
+                    return
+        finally:
+            timer.cancel()
+            news.close()

@@ -1,0 +1,188 @@
+"""Waiting explained and watched: positions, reasons, tags, and those who wait for a change."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import ClassVar
+
+import attrs
+
+from cidx_jobs.engine.background import Background
+from cidx_jobs.engine.state.board import Board
+from cidx_jobs.engine.state.record import JobLedger
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job.job import Job, JobStatus, Place
+from cidx_jobs.model.job.wait_reasons import (
+    DRAINING,
+    HELD,
+    PAUSED,
+    PROJECT_BUSY,
+    RETRY_BACKOFF,
+    START_AT,
+    QueueStatus,
+)
+
+REVISION_SECONDS = 1.0
+"""A change of a job's place in the queue is told at most so often (api.md 1.4)."""
+
+_MOST_LOOKS = 5_000
+
+
+def condition_of(until: str, now: Job) -> Callable[[Job], bool]:
+    """Give what has to hold of a job that is *now*: ``done``, another ``status``, or a ``change``.
+
+    Raises:
+        ValueError: *until* is none of these.
+    """
+    match until:
+        case "done":
+            return lambda job: job.done
+        case "status":
+            return lambda job: job.status is not now.status
+        case "change":
+            return lambda job: job.version != now.version
+        case _:
+            message = f"until is done, status or change, not {until!r}"
+            raise ValueError(message)
+
+
+@attrs.define
+class _Seen:
+    """What was last told of a waiting job's place, under which revision and when."""
+
+    place: tuple[int | None, tuple[str, ...]]
+    revision: int
+    at: float
+
+
+class WaitingRoom(Background):
+    """Who waits for which job, and what a waiting job is told of itself.
+
+    Once a second it looks for places in the queue that changed while somebody waits.
+    """
+
+    task_name: ClassVar[str] = "waiting-room"
+
+    def __init__(self, board: Board, ledger: JobLedger) -> None:
+        """Take the parts."""
+        self._board = board
+        self._ledger = ledger
+        self._seen: dict[JobId, _Seen] = {}
+        self._unchecked: list[JobId] = []
+
+    async def wait(self, job_id: JobId, until: Callable[[Job], bool], timeout: float) -> Job:  # noqa: ASYNC109 - bare futures
+        """Give the job once *until* holds, it is done, the time is up, or the server stops."""
+        # The caller's own time, which passes also where a test holds the clock still.
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        notifier = self._board.notifier
+        while True:
+            job = await self._ledger.load(job_id)
+            left = deadline - loop.time()
+            if job.done or until(job) or left <= 0 or notifier.is_closed:
+                return job
+            # For an unfinished job nothing has awaited since it was looked at: it came from
+            # memory. So no change can fall between the look and the wait.
+            waiter = notifier.expect(job_id, until, left)
+            try:
+                await waiter
+            finally:
+                notifier.forget(job_id, waiter)
+
+    def status(self, job: Job) -> QueueStatus | None:
+        """Say where a waiting job stands and why it waits; None for one that does not wait."""
+        if not job.status.is_waiting:
+            return None
+        position = self._board.find_position(job.job_id)
+        return QueueStatus(
+            position=position,
+            length=max(len(self._board.queue), position or 0),
+            blocked_by=tuple(self._reasons(job)),
+            estimated_wait_seconds=self._estimate(job),
+        )
+
+    def place(self, job: Job) -> tuple[int | None, tuple[str, ...]]:
+        """Give the job's rank and reasons as they are at this moment."""
+        return self._board.find_position(job.job_id), tuple(self._reasons(job))
+
+    def tag(self, job: Job) -> str:
+        """Give the inside of the job's ETag."""
+        if not job.status.is_waiting:
+            self._seen.pop(job.job_id, None)
+            return str(job.version)
+        return f"{job.version}.{self._look(job).revision}"
+
+    def _look(self, job: Job) -> _Seen:
+        now = self._board.clock.monotonic()
+        seen = self._seen.get(job.job_id)
+        if seen is not None and now - seen.at < REVISION_SECONDS:
+            return seen
+        place = self.place(job)
+        if seen is None:
+            # Beginning with the time of day, no tag of an earlier server can come again.
+            seen = _Seen(place, int(self._board.clock.now().timestamp()), now)
+            self._seen[job.job_id] = seen
+        elif place != seen.place:
+            seen.place, seen.revision, seen.at = place, seen.revision + 1, now
+            # Whoever looks first: the others who wait for it must not sleep through it.
+            self._board.notifier.wake(job.job_id)
+        return seen
+
+    async def _go_on(self) -> None:
+        while True:
+            await asyncio.sleep(REVISION_SECONDS)
+            for job_id in self._board.notifier.awaited_jobs:
+                seen = self._seen.get(job_id)
+                job = self._board.live.find(job_id)
+                if seen is None or job is None or not job.status.is_waiting:
+                    continue
+                self._look(job)
+            self._forget_finished()
+
+    def _forget_finished(self) -> None:
+        # A part at a time: among 100,000 that wait a look at each would hold the loop for long.
+        if not self._unchecked:
+            self._unchecked = list(self._seen)
+        for job_id in self._unchecked[-_MOST_LOOKS:]:
+            job = self._board.live.find(job_id)
+            if job is None or not job.status.is_waiting:
+                self._seen.pop(job_id, None)
+        del self._unchecked[-_MOST_LOOKS:]
+
+    def _estimate(self, job: Job) -> tuple[float, float] | None:
+        # Nobody knows when an operator goes on, or when a held job is released.
+        is_stopped = any(True for _ in self._reasons_of_pauses(job))
+        if job.status is not JobStatus.QUEUED or is_stopped:
+            return None
+        now = self._board.clock.now()
+        backoff = 0.0 if job.retry_at is None else (job.retry_at - now).total_seconds()
+        wait = self._board.estimator.estimate(
+            job, self._board.clock.monotonic(), not_before=max(0.0, backoff)
+        )
+        return None if wait is None else (round(wait[0], 1), round(wait[1], 1))
+
+    def _reasons(self, job: Job) -> Iterator[str]:
+        if job.status is JobStatus.CREATED:
+            yield from self._reasons_of_created(job, self._board.clock.now())
+            return
+        yield from self._reasons_of_pauses(job)
+        if job.retry_at is not None and job.retry_at > self._board.clock.now():
+            yield RETRY_BACKOFF
+        resources = self._board.resources_of(job.job_type)
+        yield from self._board.controller.reasons(job.user_id, resources)
+
+    def _reasons_of_created(self, job: Job, now: datetime) -> Iterator[str]:
+        if job.hold:
+            yield HELD
+        if job.start_at is not None and job.start_at > now:
+            yield START_AT
+        if job.place is Place.FOLLOWER:
+            yield PROJECT_BUSY
+
+    def _reasons_of_pauses(self, job: Job) -> Iterator[str]:
+        pauses = self._board.pauses
+        if pauses.draining:
+            yield DRAINING
+        is_paused = job.user_id in pauses.users or job.job_type in pauses.job_types
+        if pauses.everything or is_paused:
+            yield PAUSED

@@ -1,0 +1,1 @@
+"""Who is next: the dispatch order, fair turns, slots, and why a job waits."""

@@ -1,0 +1,233 @@
+"""The one dispatch order: all waiting jobs, the rank of each, and who may start next.
+
+The same order serves dispatch, positions and estimates. It is the order of the stored keys
+(`cidx_jobs.engine.queue.fair_turns` says how they are computed); limits, pauses and
+resources never change it, they only make the dispatcher pass jobs over
+(`cidx_jobs.engine.queue.startable`).
+
+Nothing here does I/O or waits. No job is kept, only what its place needs: about 500 bytes for a
+waiting job. Adding, removing, starting and ranking take O(log n) (sortedcontainers).
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from sys import intern
+
+import attrs
+from sortedcontainers import SortedList
+
+from cidx_jobs.engine.counts import decrease
+from cidx_jobs.engine.queue.fair_turns import Turns
+from cidx_jobs.engine.queue.startable import Lanes, Rank, pack_key
+from cidx_jobs.model.ids import JobId, UserId
+from cidx_jobs.model.job.job import DispatchKey, Job
+
+DEFAULT_AGEING_SECONDS = 60.0
+DEFAULT_DRIFT = 10
+
+
+@attrs.define
+class _Waiting:
+    """What the queue knows of a job."""
+
+    key: DispatchKey
+    rank: Rank
+    user_id: UserId
+    job_type: str
+    priority: int
+    is_eligible: bool
+
+
+class JobQueue:
+    """All queued jobs in the order in which they go."""
+
+    def __init__(
+        self,
+        ageing_seconds_per_level: float = DEFAULT_AGEING_SECONDS,
+        *,
+        drift: int = DEFAULT_DRIFT,
+    ) -> None:
+        """Begin empty.
+
+        Args:
+            ageing_seconds_per_level: in this time a waiting job gains one priority level.
+            drift: how many slots a user has; see `cidx_jobs.engine.queue.fair_turns`.
+        """
+        self._turns = Turns(ageing_seconds_per_level, drift)
+        self._lanes = Lanes()
+        self._order: SortedList[Rank] = SortedList()
+        self._waiting: dict[JobId, _Waiting] = {}
+        self._job_ids: dict[Rank, JobId] = {}
+        self._later: dict[UserId, set[Rank]] = {}
+        """The jobs that are ranked but not eligible yet."""
+        self._users: Counter[UserId] = Counter()
+        self._types: Counter[str] = Counter()
+
+    def make_key(
+        self, user_id: UserId, priority: int, clock_seconds: float, job_type: str | None = None
+    ) -> DispatchKey:
+        """Give the place in the order of a job that is about to be queued.
+
+        Keys may be given long before their jobs are pushed, in any number; one that is never
+        pushed does no harm. What was made before comes before, for one user and priority.
+
+        Args:
+            user_id: whose job it is.
+            priority: 0 to 9.
+            clock_seconds: the engine's time; an earlier one than before counts as that.
+            job_type: places the job fairly among its own type while the type is closed.
+        """
+        closed = self._lanes.closed_types
+        return self._turns.make_key(user_id, priority, clock_seconds, job_type, closed)
+
+    def push(self, job: Job, *, is_eligible: bool = True) -> None:
+        """Put a job at its stored place; one that is not eligible is ranked but does not start.
+
+        Jobs of an earlier life of the server may be pushed in any order.
+
+        Raises:
+            ValueError: the job has no key, or waits here already.
+        """
+        key = job.dispatch_key
+        if key is None or job.job_id in self._waiting:
+            message = f"job {job.job_id} has no dispatch key, or waits already"
+            raise ValueError(message)
+        rank = pack_key(key)
+        while rank in self._job_ids:
+            rank += 1
+        self._job_ids[rank] = job.job_id
+        user_id, job_type = UserId(intern(job.user_id)), intern(job.job_type)
+        self._waiting[job.job_id] = _Waiting(
+            key, rank, user_id, job_type, job.priority, is_eligible
+        )
+        self._users[user_id] += 1
+        self._types[job_type] += 1
+        self._order.add(rank)
+        self._turns.enter(key, user_id, job.priority, job_type)
+        if is_eligible:
+            self._lanes.add(rank, user_id, job_type)
+        else:
+            self._later.setdefault(user_id, set()).add(rank)
+
+    def mark_eligible(self, job_id: JobId) -> None:
+        """Let a job start when it is next; nothing happens when it may or does not wait."""
+        waiting = self._waiting.get(job_id)
+        if waiting is not None and not waiting.is_eligible:
+            self._forget_later(waiting)
+            waiting.is_eligible = True
+            self._lanes.add(waiting.rank, waiting.user_id, waiting.job_type)
+
+    def remove(self, job_id: JobId) -> bool:
+        """Take a job out that will not start; False when it does not wait here."""
+        return self._take_out(job_id) is not None
+
+    def remove_started(self, job_id: JobId) -> bool:
+        """Take a job out because it starts now; False when it does not wait here."""
+        waiting = self._take_out(job_id)
+        if waiting is None:
+            return False
+        self.dispatched(waiting.key, waiting.user_id, waiting.priority, waiting.job_type)
+        return True
+
+    def dispatched(
+        self, key: DispatchKey, user_id: UserId, priority: int, job_type: str | None = None
+    ) -> None:
+        """Learn of a job that was started: from another queue, in an earlier life."""
+        self._turns.serve(key, user_id, priority, job_type)
+
+    def next_startable(self) -> JobId | None:
+        """Give the first job in order that is eligible and whose user and type are open."""
+        first = self._lanes.first()
+        return None if first is None else self._job_ids[first]
+
+    def position(self, job_id: JobId) -> int:
+        """Give the job's rank among all waiting jobs, from 1, as if no limit applied.
+
+        Raises:
+            KeyError: the job does not wait here.
+        """
+        return self._order.bisect_left(self._waiting[job_id].rank) + 1
+
+    def position_in_user(self, job_id: JobId) -> int:
+        """Give the job's rank among the waiting jobs of its user, from 1.
+
+        Raises:
+            KeyError: the job does not wait here.
+        """
+        waiting = self._waiting[job_id]
+        ahead = self._lanes.count_before(waiting.rank, waiting.user_id)
+        later = self._later.get(waiting.user_id, ())
+        return 1 + ahead + sum(rank < waiting.rank for rank in later)
+
+    def count_passed_over(self, job_id: JobId) -> dict[UserId, int]:
+        """Count the jobs before this one that may not start because their user is closed.
+
+        Jobs that are not eligible yet are not counted. The users are those of whom there is one.
+
+        Raises:
+            KeyError: the job does not wait here.
+        """
+        return self._lanes.count_closed_before(self._waiting[job_id].rank)
+
+    def set_user_open(self, user_id: UserId, *, is_open: bool) -> None:
+        """Let the user's jobs start, or pass them over; every user is open at first."""
+        self._lanes.set_user_open(user_id, is_open=is_open)
+
+    def set_type_open(self, job_type: str, *, is_open: bool) -> None:
+        """Let jobs of the type start, or pass them over; every type is open at first."""
+        self._lanes.set_type_open(job_type, is_open=is_open)
+
+    def set_drift(self, drift: int) -> None:
+        """Learn how many slots a user has now; see `cidx_jobs.engine.queue.fair_turns`."""
+        self._turns.drift = drift
+
+    def count_waiting(self, user_id: UserId) -> int:
+        """Count the user's jobs here."""
+        return self._users[user_id]
+
+    def jobs_of(self, user_id: UserId) -> list[JobId]:
+        """Give the user's jobs in the order in which they go."""
+        ranks = self._lanes.of_user(user_id)
+        ranks += self._later.get(user_id, ())
+        return [self._job_ids[rank] for rank in sorted(ranks)]
+
+    def users(self) -> set[UserId]:
+        """Give the users of whom a job waits."""
+        return set(self._users)
+
+    def job_types(self) -> set[str]:
+        """Give the types of which a job waits."""
+        return set(self._types)
+
+    def __len__(self) -> int:
+        """Count all jobs here."""
+        return len(self._waiting)
+
+    def __contains__(self, job_id: object) -> bool:
+        """Tell whether the job waits here."""
+        return job_id in self._waiting
+
+    def __iter__(self) -> Iterator[JobId]:
+        """Go through all jobs in the order in which they go."""
+        return (self._job_ids[rank] for rank in self._order)
+
+    def _take_out(self, job_id: JobId) -> _Waiting | None:
+        waiting = self._waiting.pop(job_id, None)
+        if waiting is None:
+            return None
+        decrease(self._users, waiting.user_id)
+        decrease(self._types, waiting.job_type)
+        self._order.remove(waiting.rank)
+        del self._job_ids[waiting.rank]
+        self._turns.leave(waiting.key, waiting.user_id, waiting.priority, waiting.job_type)
+        if waiting.is_eligible:
+            self._lanes.discard(waiting.rank, waiting.user_id, waiting.job_type)
+        else:
+            self._forget_later(waiting)
+        return waiting
+
+    def _forget_later(self, waiting: _Waiting) -> None:
+        later = self._later[waiting.user_id]
+        later.remove(waiting.rank)
+        if not later:
+            del self._later[waiting.user_id]

@@ -1,0 +1,382 @@
+"""Slots: who may run. Bounded sets of holders by job id, per user, in all and per resource.
+
+Slots are a cache of the running rows: a job holds one exactly while its row is ``running``. A
+semaphore would not do: it does not know its holders and cannot be resized. Here a slot that is
+given back twice raises, and the limits can change at any time: lowering one ends nothing, it only
+keeps new holders out.
+
+Nothing in here awaits between a look and a take, so on one event loop both are one step. Every
+take checks the limits again before it counts (guarantees.md, G10).
+
+A named resource is held by a job from start to end, because its type says so, or one unit at a
+time inside a run (`ConcurrencyController.hold_resource`); both are counted together. Who asks
+inside a run waits in line. A run that holds a resource since its start and would close a circle
+of waiting runs gets an error instead, so no deadlock is possible.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import attrs
+
+from cidx_jobs.engine.counts import decrease
+from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.ids import JobId, UserId
+from cidx_jobs.model.job.job import Job
+from cidx_jobs.model.job.wait_reasons import TOTAL_LIMIT, USER_LIMIT, resource_reason
+from cidx_jobs.model.limits import Limits
+
+
+class SlotError(RuntimeError):
+    """A slot or unit was taken twice, given back twice, or beyond a limit."""
+
+
+class UnknownResourceError(JobFailure):
+    """No limit names the resource: trying again helps nobody."""
+
+    def __init__(self, name: str) -> None:
+        """Say which."""
+        super().__init__(f"there is no resource {name}", code="CFG-003")
+
+
+@attrs.frozen(kw_only=True)
+class ResourceUse:
+    """How much of a named resource is in use."""
+
+    used: int
+    limit: int
+    waiting: int
+    """How many runs wait for a unit; jobs that have not started are not counted."""
+
+
+@attrs.frozen(kw_only=True)
+class SlotUse:
+    """Who holds what, at one moment."""
+
+    running: int
+    max_running_total: int
+    max_running_per_user: int
+    users: Mapping[UserId, int]
+    """How many slots each user holds, for those that hold any."""
+    resources: Mapping[str, ResourceUse]
+    holders: Mapping[JobId, UserId]
+
+
+@attrs.define(eq=False)
+class _Holder:
+    """A job that holds a slot."""
+
+    job_id: JobId
+    user_id: UserId
+    resources: tuple[str, ...]
+    """Held since the start."""
+    inner: str | None = None
+    """Held inside the run."""
+    wanted: str | None = None
+    """Waited for inside the run."""
+    turn: "asyncio.Future[None] | None" = None
+    """Done when the unit that is waited for was handed over."""
+
+
+async def _promote_nothing() -> int:
+    return 0
+
+
+def _find_nothing(_: JobId) -> int | None:
+    return None
+
+
+def _tell_nobody(_: str) -> None:
+    return None
+
+
+class ConcurrencyController:
+    """Gives out slots and takes them back, within the limits of the moment."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Begin with every slot free."""
+        self.promote: Callable[[], Awaitable[int]] = _promote_nothing
+        """Starts what may start; gives how many."""
+        self.find_position: Callable[[JobId], int | None] = _find_nothing
+        """Gives the rank of a waiting job; None when it does not wait."""
+        self.on_user_change: Callable[[UserId], None] = _tell_nobody
+        """Called after the user took a slot or gave one back."""
+        self.on_resource_change: Callable[[str], None] = _tell_nobody
+        """Called after a unit of the resource was taken or given back."""
+        self._limits = limits
+        self._holders: dict[JobId, _Holder] = {}
+        self._users: Counter[UserId] = Counter()
+        self._used: Counter[str] = Counter()
+        self._lines: dict[str, deque[_Holder]] = {}
+
+    # The names of the design. They never wait, so that each is one step.
+
+    async def acquire_slot(self, user_id: UserId, job_id: JobId) -> bool:
+        """Take a slot for the job; False when the user's or the total limit is reached.
+
+        Raises:
+            SlotError: the job holds a slot already.
+        """
+        if job_id not in self._holders and not self.has_room(user_id):
+            return False
+        self.take(job_id, user_id)
+        return True
+
+    async def release_slot(self, job_id: JobId) -> None:
+        """Give the job's slot back, once.
+
+        Raises:
+            SlotError: the job holds none.
+        """
+        self.give_back(job_id)
+
+    async def check_limits(self, user_id: UserId) -> bool:
+        """Tell whether one more job of the user could run now."""
+        return self.has_room(user_id)
+
+    async def get_queue_position(self, job_id: JobId) -> int | None:
+        """Give the job's rank among all waiting jobs, from 1; None when it does not wait."""
+        return self.find_position(job_id)
+
+    async def promote_queued_jobs(self) -> int:
+        """Start the waiting jobs that may run now, in their order; give how many."""
+        return await self.promote()
+
+    # What the scheduler uses.
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force."""
+        return self._limits
+
+    def has_room(self, user_id: UserId, resources: Iterable[str] = ()) -> bool:
+        """Tell whether a job of the user that needs these resources could start now."""
+        return (
+            self.has_total_room()
+            and self.has_user_room(user_id)
+            and self.has_resource_room(resources)
+        )
+
+    def has_total_room(self) -> bool:
+        """Tell whether there is a free slot at all."""
+        return len(self._holders) < self._limits.max_running_total
+
+    def has_user_room(self, user_id: UserId) -> bool:
+        """Tell whether the user holds fewer slots than they may."""
+        return self._users.get(user_id, 0) < self._limits.max_running_per_user
+
+    def has_resource_room(self, resources: Iterable[str]) -> bool:
+        """Tell whether each of the resources has a free unit; an unknown one has none."""
+        return all(self._has_unit(name) for name in resources)
+
+    def reasons(self, user_id: UserId, resources: Iterable[str] = ()) -> tuple[str, ...]:
+        """Give what keeps a job of the user from starting, as in ``blocked_by``."""
+        found = [] if self.has_user_room(user_id) else [USER_LIMIT]
+        found += [] if self.has_total_room() else [TOTAL_LIMIT]
+        found += [resource_reason(name) for name in resources if not self._has_unit(name)]
+        return tuple(found)
+
+    def take(self, job_id: JobId, user_id: UserId, resources: Iterable[str] = ()) -> None:
+        """Take a slot, and a unit of each resource, for a job that starts now.
+
+        Raises:
+            SlotError: the job holds a slot already, or a limit is reached; nothing is taken.
+        """
+        wanted = tuple(dict.fromkeys(resources))
+        reasons = self.reasons(user_id, wanted)
+        if reasons:
+            message = f"job {job_id} cannot take a slot: {', '.join(reasons)}"
+            raise SlotError(message)
+        self._add(_Holder(job_id, user_id, wanted))
+
+    def give_back(self, job_id: JobId) -> UserId:
+        """Give back all that the job holds, once; give its user.
+
+        Raises:
+            SlotError: the job holds no slot.
+        """
+        holder = self._holders.pop(job_id, None)
+        if holder is None:
+            message = f"job {job_id} holds no slot to give back"
+            raise SlotError(message)
+        decrease(self._users, holder.user_id)
+        self._leave_line(holder)
+        self._let_go(holder)
+        for name in holder.resources:
+            self._free_unit(name)
+        self.on_user_change(holder.user_id)
+        return holder.user_id
+
+    def restore(
+        self, jobs: Iterable[Job], resources_of: Callable[[str], Sequence[str]] = lambda _: ()
+    ) -> None:
+        """Give slots to jobs that run already, whatever the limits are.
+
+        Raises:
+            SlotError: a job holds a slot already.
+        """
+        for job in jobs:
+            resources = tuple(dict.fromkeys(resources_of(job.job_type)))
+            self._add(_Holder(job.job_id, job.user_id, resources))
+
+    def set_limits(self, limits: Limits) -> None:
+        """Put other limits in force: no holder loses anything, new room counts at once."""
+        self._limits = limits
+        for name in tuple(self._lines):
+            self._serve(name)
+
+    def count_running(self, user_id: UserId | None = None) -> int:
+        """Count the slots that the user holds, or all."""
+        return len(self._holders) if user_id is None else self._users[user_id]
+
+    def holders(self) -> Mapping[JobId, UserId]:
+        """Give who holds a slot, and whose they are."""
+        return {job_id: holder.user_id for job_id, holder in self._holders.items()}
+
+    def snapshot(self) -> SlotUse:
+        """Give who holds what now."""
+        limits = self._limits
+        names = sorted({*limits.resources, *self._used})
+        return SlotUse(
+            running=len(self._holders),
+            max_running_total=limits.max_running_total,
+            max_running_per_user=limits.max_running_per_user,
+            users=dict(self._users),
+            resources={name: self._use_of(name) for name in names},
+            holders=self.holders(),
+        )
+
+    # Inside a run.
+
+    @asynccontextmanager
+    async def hold_resource(self, name: str, job_id: JobId) -> AsyncIterator[None]:
+        """Hold one unit of the resource inside a run; wait for it in line.
+
+        Raises:
+            UnknownResourceError: no limit names it.
+            SlotError: the job does not run, or holds or waits for another inside its run, or
+                waiting would close a circle of runs that wait for each other.
+        """
+        holder = self._holder(job_id, name)
+        await self._wait_for_unit(holder, name)
+        try:
+            yield
+        finally:
+            # Nothing is left to give where the slot went back first, and this unit with it.
+            self._let_go(holder)
+
+    def _holder(self, job_id: JobId, name: str) -> _Holder:
+        holder = self._holders.get(job_id)
+        if holder is None:
+            message = f"job {job_id} does not run: it cannot hold {name}"
+            raise SlotError(message)
+        if holder.inner or holder.wanted:
+            message = f"a run holds one resource at a time: {holder.inner or holder.wanted}"
+            raise SlotError(message)
+        if name not in self._limits.resources:
+            raise UnknownResourceError(name)
+        return holder
+
+    async def _wait_for_unit(self, holder: _Holder, name: str) -> None:
+        if self._has_unit(name):
+            self._hand_over(holder, name)
+            return
+        if self._would_close_circle(holder, name):
+            message = f"waiting for {name} would never end: runs wait for each other in a circle"
+            raise SlotError(message)
+        holder.wanted = name
+        holder.turn = asyncio.get_running_loop().create_future()
+        self._lines.setdefault(name, deque()).append(holder)
+        try:
+            await holder.turn
+        except asyncio.CancelledError:
+            self._leave_line(holder)
+            # The unit may have come in the same moment.
+            self._let_go(holder)
+            raise
+
+    def _hand_over(self, holder: _Holder, name: str) -> None:
+        self._use_unit(name)
+        holder.inner, holder.wanted = name, None
+        self.on_resource_change(name)
+
+    def _let_go(self, holder: _Holder) -> None:
+        name, holder.inner = holder.inner, None
+        if name is not None:
+            self._free_unit(name)
+
+    def _leave_line(self, holder: _Holder) -> None:
+        name, holder.wanted = holder.wanted, None
+        if name is None or holder.turn is None:
+            return
+        line = self._lines.get(name)
+        # A unit that came in between has passed a cancelled waiter over, and out of the line.
+        if line is not None and holder in line:
+            line.remove(holder)
+        holder.turn.cancel()
+
+    def _would_close_circle(self, asker: _Holder, name: str) -> bool:
+        """Tell whether the asker could never be served if it waited, too.
+
+        Who does not wait will end some day and give all back; then those who can be served end,
+        too, and so on. Whoever is left over waits for ever.
+        """
+        if not asker.resources:
+            # A circle closes only through somebody who holds and waits.
+            return False
+        free = Counter({name: max(1, limit) for name, limit in self._limits.resources.items()})
+        stuck = {holder: holder.wanted for holder in self._holders.values() if holder.wanted}
+        stuck[asker] = name
+        for holder in stuck:
+            free.subtract(holder.resources)
+        while served := [holder for holder, wanted in stuck.items() if free[wanted] > 0]:
+            for holder in served:
+                del stuck[holder]
+                free.update(holder.resources)
+        return asker in stuck
+
+    # The books.
+
+    def _add(self, holder: _Holder) -> None:
+        if holder.job_id in self._holders:
+            message = f"job {holder.job_id} holds a slot already"
+            raise SlotError(message)
+        self._holders[holder.job_id] = holder
+        self._users[holder.user_id] += 1
+        for name in holder.resources:
+            self._used[name] += 1
+            self.on_resource_change(name)
+        self.on_user_change(holder.user_id)
+
+    def _has_unit(self, name: str) -> bool:
+        return self._used[name] < self._limits.resources.get(name, 0)
+
+    def _use_unit(self, name: str) -> None:
+        if not self._has_unit(name):
+            message = f"{name} has no free unit"
+            raise SlotError(message)
+        self._used[name] += 1
+
+    def _free_unit(self, name: str) -> None:
+        decrease(self._used, name)
+        self._serve(name)
+        self.on_resource_change(name)
+
+    def _serve(self, name: str) -> None:
+        line = self._lines.get(name)
+        while line and self._has_unit(name):
+            holder = line.popleft()
+            if holder.turn is not None and not holder.turn.done():
+                self._hand_over(holder, name)
+                holder.turn.set_result(None)
+        if line is not None and not line:
+            del self._lines[name]
+
+    def _use_of(self, name: str) -> ResourceUse:
+        return ResourceUse(
+            used=self._used[name],
+            limit=self._limits.resources.get(name, 0),
+            waiting=len(self._lines.get(name, ())),
+        )

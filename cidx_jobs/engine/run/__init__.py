@@ -1,0 +1,1 @@
+"""How one run goes: scheduled, executed, reported, and ended exactly once."""

@@ -1,0 +1,217 @@
+"""What a handler sees of its run: `JobContext`, over the parts of the engine."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.run.progress import ProgressTracker
+from cidx_jobs.engine.run.run_record import RunRecorder
+from cidx_jobs.interfaces import ActiveRun, ChildResult, PhaseReporter
+from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.foreign import plain_json
+from cidx_jobs.model.job.job import Job, JsonObject, PhaseStatus
+
+
+class ChildRunner(Protocol):
+    """Runs supervised child processes; the one part that may start any."""
+
+    def find_by_run(self) -> Mapping[ActiveRun, Sequence[int]]:
+        """Give the process ids of the children that run now, by the run that started them."""
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,  # noqa: ASYNC109 - the contract's name
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> ChildResult:
+        """Run a child until it ends; its tree is ended with it."""
+
+
+class PhaseContext:
+    """The reporter of one phase."""
+
+    def __init__(self, context: "RunContext") -> None:
+        """Report through the run's context."""
+        self._context = context
+        self.result: JsonObject | None = None
+
+    async def report(
+        self,
+        *,
+        done: int | None = None,
+        total: int | None = None,
+        unit: str | None = None,
+        current_item: str | None = None,
+        message: str | None = None,
+        percent: float | None = None,
+    ) -> None:
+        """Tell how far the phase is."""
+        await self._context.report(
+            done=done,
+            total=total,
+            unit=unit,
+            current_item=current_item,
+            message=message,
+            percent=percent,
+        )
+
+    def finish(self, result: JsonObject) -> None:
+        """Keep *result* as the phase's result; it is stored when the phase ends."""
+        self.result = to_json_object(result)
+
+
+class RunContext:
+    """One run's view of its job and the server; valid until the run ends."""
+
+    def __init__(
+        self, *, job: Job, checkpoint: Any, run: ActiveRun, tracker: ProgressTracker,
+        recorder: RunRecorder, controller: ConcurrencyController, children: ChildRunner,
+    ) -> None:  # fmt: skip
+        """Take the parts of this one run."""
+        self._job = job
+        self._checkpoint = checkpoint
+        self._run = run
+        self._tracker = tracker
+        self._recorder = recorder
+        self._controller = controller
+        self._children = children
+        self._cancel_requested = False
+
+    @property
+    def job(self) -> Job:
+        """The job as it was when this run began."""
+        return self._job
+
+    @property
+    def options(self) -> JsonObject:
+        """The job's options."""
+        return self._job.options
+
+    @property
+    def checkpoint(self) -> Any:
+        """What the last `save_checkpoint` of this job stored; None at first."""
+        return self._checkpoint
+
+    @property
+    def cancel_requested(self) -> bool:
+        """True once somebody asked for the job to stop."""
+        return self._cancel_requested
+
+    @property
+    def log(self) -> structlog.typing.FilteringBoundLogger:
+        """A logger that names the job in each line."""
+        log: structlog.typing.FilteringBoundLogger = structlog.get_logger("cidx_jobs.handlers")
+        return log.bind(job_id=self._job.job_id, job_type=self._job.job_type)
+
+    def request_cancel(self) -> None:
+        """Let `cancel_requested` and `raise_if_cancelled` tell of the request."""
+        self._cancel_requested = True
+
+    def raise_if_cancelled(self) -> None:
+        """Raise `asyncio.CancelledError` once somebody asked for the job to stop."""
+        if self._cancel_requested:
+            raise asyncio.CancelledError
+
+    async def report(
+        self,
+        *,
+        done: int | None = None,
+        total: int | None = None,
+        unit: str | None = None,
+        current_item: str | None = None,
+        message: str | None = None,
+        percent: float | None = None,
+    ) -> None:
+        """Tell how far the job is; inside a phase, how far that phase is."""
+        self._tracker.report(
+            done=done,
+            total=total,
+            unit=unit,
+            current_item=current_item,
+            message=message,
+            part=percent,
+        )
+
+    def plan(self, weights: Sequence[tuple[str, float]]) -> None:
+        """Show the phases that are to come, with their shares of the whole."""
+        self._tracker.plan(weights)
+
+    @asynccontextmanager
+    async def phase(self, name: str, weight: float = 0.0) -> AsyncIterator[PhaseReporter]:
+        """Enter a phase that makes up *weight* (0 to 1) of the job; one at a time."""
+        self._tracker.enter(name, weight)
+        phase = PhaseContext(self)
+        try:
+            yield phase
+        except BaseException:
+            self._tracker.leave(PhaseStatus.FAILED, phase.result)
+            raise
+        self._tracker.leave(PhaseStatus.COMPLETED, phase.result)
+
+    async def save_checkpoint(self, data: Any) -> None:
+        """Store what the next run needs to go on from here; durable when this returns."""
+        await self._recorder.save_checkpoint(self._run, to_json(data), self._tracker.snapshot())
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,  # noqa: ASYNC109 - the contract's name
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> ChildResult:
+        """Run a supervised child process."""
+        return await self._children.run(argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line)
+
+    def resource(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Hold one unit of a named resource; one at a time in a run, a second one raises."""
+        return self._hold(name)
+
+    def warn(self, code: str, message: str) -> None:
+        """Add a warning to the job; equal ones are counted."""
+        self._tracker.warn(code, message)
+
+    @asynccontextmanager
+    async def _hold(self, name: str) -> AsyncIterator[None]:
+        self._tracker.wait_for(name)
+        try:
+            async with self._controller.hold_resource(name, self._job.job_id):
+                self._tracker.wait_for(None)
+                yield
+        finally:
+            self._tracker.wait_for(None)
+
+
+def to_json(value: Any) -> Any:
+    """Give *value* as plain JSON values.
+
+    Raises:
+        JobFailure: it is not JSON (code VAL-002).
+    """
+    try:
+        return plain_json(value)
+    except ValueError as error:
+        message = f"what the job's code gave: {error}"
+        raise JobFailure(message, code="VAL-002") from error
+
+
+def to_json_object(value: Any) -> JsonObject:
+    """Give *value* as a JSON object; None becomes ``{}``.
+
+    Raises:
+        JobFailure: it is not a JSON object (code VAL-002).
+    """
+    plain = to_json({} if value is None else value)
+    if not isinstance(plain, dict):
+        message = "the job's code gave something that is not a JSON object"
+        raise JobFailure(message, code="VAL-002")
+    return plain

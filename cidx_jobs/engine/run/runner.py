@@ -1,0 +1,321 @@
+"""One run of one job: its handler under its time-out, and exactly one end that is stored."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+from random import Random
+
+import structlog
+
+from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.run.context import ChildRunner, RunContext, to_json_object
+from cidx_jobs.engine.run.progress import ProgressBook, ProgressSnapshot, ProgressTracker
+from cidx_jobs.engine.run.run_record import Broke, Ending, Interrupted, RunRecorder, Succeeded
+from cidx_jobs.engine.run.usage import Usage
+from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS
+from cidx_jobs.interfaces import CURRENT_RUN, ActiveRun, Clock
+from cidx_jobs.job_types import JobType, JobTypes
+from cidx_jobs.model.error_codes import GUIDANCE, make_error
+from cidx_jobs.model.errors import JobFailure, UnavailableError, ValidationError
+from cidx_jobs.model.foreign import plain_text
+from cidx_jobs.model.job.job import Job, JsonObject
+from cidx_jobs.model.job.retry_policy import RetryPolicy
+from cidx_jobs.model.redact import redact
+
+ABANDONED_SECONDS = 10.0
+"""A run that was told to stop and has not ended in this time is marked as abandoned."""
+
+_MAX_MESSAGE = 1_000
+_MAX_RETRY_SECONDS = 3_650 * 86_400.0
+
+_log = structlog.get_logger("cidx_jobs.engine")
+
+
+class Runner:
+    """Runs jobs whose start is stored; what every run needs, and nothing of a single one."""
+
+    def __init__(
+        self, *, job_types: JobTypes, recorder: RunRecorder, book: ProgressBook,
+        controller: ConcurrencyController, children: ChildRunner, clock: Clock,
+        retry_policy: RetryPolicy, random: Random, load: Callable[[ActiveRun], Job],
+    ) -> None:  # fmt: skip
+        """Take the parts."""
+        self.job_types = job_types
+        self.recorder = recorder
+        self.book = book
+        self.controller = controller
+        self.children = children
+        self.clock = clock
+        self.retry_policy = retry_policy
+        self.random = random
+        self.load = load
+
+    def begin(self, run: ActiveRun, on_end: Callable[["RunningJob"], None]) -> "RunningJob":
+        """Start the task of a run whose job is stored as running; *on_end* is its last step."""
+        return RunningJob(self, run, on_end)
+
+
+class RunningJob:
+    """The task of one run, and what was asked of it from outside.
+
+    The handler runs in this very task: one task a run is what a run costs at the least. So the
+    task may be cancelled only while the handler runs (`is_handling`); its end is stored after.
+    """
+
+    def __init__(
+        self, runner: Runner, run: ActiveRun, on_end: Callable[["RunningJob"], None]
+    ) -> None:
+        """Start at once."""
+        self.run = run
+        self.is_handling = False
+        """True while the handler is at work."""
+        self._on_end = on_end
+        self._runner = runner
+        self._job = runner.load(run)
+        self.tracker = ProgressTracker(runner.clock, partial(runner.book.mark, run))
+        self._context: RunContext | None = None
+        self._is_cancelled = False
+        self._is_interrupted = False
+        self._is_timed_out = False
+        self._is_given_up = False
+        self._used_too_much: int | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self.task = asyncio.create_task(self._live(), name=f"job-{run.job_id}")
+
+    def cancel(self) -> None:
+        """Ask the handler to stop because somebody asked for the job's cancel."""
+        if self._is_cancelled:
+            return
+        self._is_cancelled = True
+        if self._context is not None:
+            self._context.request_cancel()
+        self._stop_handler()
+
+    def interrupt(self) -> None:
+        """Ask the handler to stop because the server stops: no blame, the job goes on later."""
+        self._is_interrupted = True
+        self._stop_handler()
+
+    def give_up(self) -> None:
+        """Try no more to store the end once that fails: the store is about to be closed.
+
+        The row then stays running, and the next start gives it back.
+        """
+        self._is_given_up = True
+
+    def _time_out(self) -> None:
+        self._is_timed_out = True
+        self._stop_handler()
+
+    def use(self, usage: Usage) -> None:
+        """Show what the run's child processes use now; stop the handler if it is too much."""
+        self.tracker.set_usage(usage.memory_bytes, usage.cpu_seconds)
+        job_type = self._runner.job_types.get(self._job.job_type)
+        limit = None if job_type is None else job_type.max_memory_bytes
+        if limit is not None and usage.memory_bytes > limit and self._used_too_much is None:
+            self._used_too_much = usage.memory_bytes
+            self._stop_handler()
+
+    def _stop_handler(self) -> None:
+        if not self.is_handling:
+            return
+        self.task.cancel()
+        if self._patience is None:
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(ABANDONED_SECONDS, self._remind)
+
+    @property
+    def _was_stopped(self) -> bool:
+        over = self._is_timed_out or self._used_too_much is not None
+        return self._is_cancelled or self._is_interrupted or over
+
+    async def _live(self) -> None:
+        try:
+            began = self._runner.recorder.began_at(self.run)
+            ending = await self._reach_end()
+            elapsed = self._runner.clock.monotonic() - began
+            # From here the end itself brings the progress: a report of its own would come late.
+            self._runner.book.drop(self.run)
+            await self._store_end(ending, elapsed)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, handed to the loop
+            self._tell_of_fault(error)
+        finally:
+            self._on_end(self)
+
+    async def _reach_end(self) -> Ending:
+        job_type = self._runner.job_types.get(self._job.job_type)
+        if job_type is None:
+            text = f"job type {self._job.job_type} is not registered in this server"
+            return self._broken("CFG-002", text, retry_after=None)
+        timer = asyncio.get_running_loop().call_later(self._job.timeout_seconds, self._time_out)
+        self.is_handling = True
+        try:
+            # A handler that ignores its cancellation keeps the slot: two attempts of a job may
+            # never overlap (guarantees.md, G4).
+            result = await self._handle(job_type)
+        except asyncio.CancelledError:
+            return self._stopped(job_type)
+        except (Exception, BaseExceptionGroup, SystemExit) as error:  # noqa: BLE001
+            # A handler may raise anything, and it is an end: also a library's `sys.exit`, which
+            # would take the whole server with it. Only Ctrl-C passes.
+            return self._failed(error, job_type)
+        finally:
+            timer.cancel()
+            await self._end_handling()
+        return self._timed_out(job_type) if self._is_timed_out else Succeeded(result)
+
+    async def _end_handling(self) -> None:
+        self.is_handling = False
+        if self._patience is not None:
+            self._patience.cancel()
+        if self.task.cancelling():
+            # A cancellation that the handler's own last step asked for is still on its way; it
+            # was meant for the handler, not for what stores the end.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+
+    async def _handle(self, job_type: JobType) -> JsonObject:
+        if self._was_stopped:
+            # Asked before the task's first step, when a cancellation would have left no code
+            # to store the end.
+            raise asyncio.CancelledError
+        runner = self._runner
+        CURRENT_RUN.set(self.run)
+        saved = await runner.recorder.load_checkpoint(self._job)
+        self._context = RunContext(
+            job=_own_copy(self._job),
+            checkpoint=None if saved is None else saved.data,
+            run=self.run,
+            tracker=self.tracker,
+            recorder=runner.recorder,
+            controller=runner.controller,
+            children=runner.children,
+        )
+        return to_json_object(await job_type.run(self._context))
+
+    def _stopped(self, job_type: JobType) -> Ending:
+        if self._is_cancelled or self._is_interrupted:
+            return self._interruption()
+        if self._is_timed_out:
+            return self._timed_out(job_type)
+        if self._used_too_much is not None:
+            used, limit = self._used_too_much, job_type.max_memory_bytes
+            text = f"the job's processes used {used:,} bytes of memory; its limit is {limit:,}"
+            return self._broken("RES-002", text, retry_after=None)
+        text = "the job's code cancelled itself"
+        return self._broken("HANDLER_ERROR", text, retry_after=self._backoff(job_type))
+
+    def _failed(self, error: BaseException, job_type: JobType) -> Ending:
+        if isinstance(error, JobFailure):
+            return self._failure(error, job_type)
+        if self._was_stopped:
+            # What a handler raises while it is torn down is not its own failure.
+            return self._stopped(job_type)
+        return self._failure(error, job_type)
+
+    def _timed_out(self, job_type: JobType) -> Ending:
+        seconds = self._job.timeout_seconds
+        text = f"the run took longer than its time-out of {seconds:g} seconds"
+        return self._broken("TIMEOUT", text, retry_after=self._backoff(job_type))
+
+    def _interruption(self) -> Interrupted:
+        return Interrupted(self._runner.job_types[self._job.job_type].on_interrupt)
+
+    def _failure(self, error: BaseException, job_type: JobType) -> Ending:
+        backoff = self._backoff(job_type)
+        if isinstance(error, JobFailure):
+            known = GUIDANCE.get(error.failure_code)
+            retryable = error.retryable
+            if retryable is None:
+                retryable = known.retryable if known else True
+            # A moment that no calendar holds could not be stored.
+            after = backoff if error.after is None else min(error.after, _MAX_RETRY_SECONDS)
+            after = max(0.0, after)
+            return self._broken(
+                error.failure_code, error.message, retry_after=after if retryable else None
+            )
+        if isinstance(error, ValidationError):
+            return self._broken("VAL-001", error.message, retry_after=None)
+        self._log_failure(error)
+        text = f"the job's code raised {type(error).__name__}: {_told(error)}".rstrip(": ")
+        return self._broken("HANDLER_ERROR", text, retry_after=backoff)
+
+    def _log_failure(self, error: BaseException) -> None:
+        # A log that cannot be written must not keep a run from its end.
+        with contextlib.suppress(Exception):
+            _log.error(
+                "handler_raised",
+                job_id=self.run.job_id,
+                attempt=self._job.attempt,
+                exc_info=(type(error), error, error.__traceback__),
+            )
+
+    def _broken(self, code: str, message: str, *, retry_after: float | None) -> Broke:
+        error = make_error(
+            plain_text(code),
+            plain_text(redact(message), _MAX_MESSAGE),
+            at=self._runner.clock.now(),
+            phase=self.tracker.snapshot().phase,
+            retryable=retry_after is not None,
+        )
+        return Broke(error, retry_after)
+
+    def _backoff(self, job_type: JobType) -> float:
+        policy = job_type.retry or self._runner.retry_policy
+        failures = sum(1 for record in self._job.attempts if record.error is not None) + 1
+        return policy.backoff_seconds(failures, self._runner.random.random())
+
+    async def _store_end(self, ending: Ending, elapsed: float) -> None:
+        try:
+            progress = self.tracker.snapshot() if self.tracker.has_news else None
+            await self._store(ending, progress, elapsed)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, handed to the loop
+            # Without an end of some kind the row and its slot would be left to the next start.
+            self._tell_of_fault(error)
+            text = f"the end of the run could not be stored: {type(error).__name__}"
+            await self._store(self._broken("HANDLER_ERROR", text, retry_after=None), None, elapsed)
+
+    async def _store(
+        self, ending: Ending, progress: ProgressSnapshot | None, elapsed: float
+    ) -> None:
+        """Store the end however long the store cannot write: the slot waits for it."""
+        while True:
+            try:
+                await self._runner.recorder.end(self.run, ending, progress, elapsed)
+            except UnavailableError:
+                if self._is_given_up:
+                    return
+                await asyncio.sleep(STORE_AGAIN_SECONDS)
+                continue
+            return
+
+    def _tell_of_fault(self, error: Exception) -> None:
+        # Nobody awaits the task, and the loop by itself would tell of it only once the collector
+        # has found the task.
+        context = {"message": "a run's task failed", "exception": error, "task": self.task}
+        asyncio.get_running_loop().call_exception_handler(context)
+
+    def _remind(self) -> None:
+        # The progress book stores it; the slot stays held until the task ends.
+        self.tracker.warn(
+            "abandoned", "the job was told to stop and goes on; its slot is held until it ends"
+        )
+
+
+def _told(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - also an error's own text is foreign code
+        return ""
+
+
+def _own_copy(job: Job) -> Job:
+    """Give the job with options and labels that its handler may change as it likes.
+
+    Those of the job itself are what everybody else reads.
+    """
+    if not job.options and not job.labels:
+        return job
+    return job.changed({"options": deepcopy(job.options), "labels": dict(job.labels)})

@@ -1,0 +1,155 @@
+"""Starts jobs: whoever is next in the one order and may run, as long as there is room."""
+
+import asyncio
+
+import structlog
+
+from cidx_jobs.engine.run.run_record import RunRecorder
+from cidx_jobs.engine.run.suspects import Suspects
+from cidx_jobs.engine.state.board import Board
+from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS
+from cidx_jobs.interfaces import Executor
+from cidx_jobs.model.errors import StoreError, UnavailableError
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job.job import Job
+
+MAX_BATCH = 100
+"""How many starts are stored in one transaction."""
+
+_log = structlog.get_logger("cidx_jobs.engine")
+
+
+class Scheduler:
+    """One task that fills free slots from the queue; no slot idles while a job may run."""
+
+    def __init__(
+        self, board: Board, recorder: RunRecorder, executor: Executor, suspects: Suspects
+    ) -> None:
+        """Take the parts."""
+        self._board = board
+        self._suspects = suspects
+        self._recorder = recorder
+        self._executor = executor
+        self._room = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._is_stopping = False
+
+    def wake(self) -> None:
+        """Look again: a job came, a slot was given back, or a limit changed."""
+        self._room.set()
+
+    async def start(self) -> None:
+        """Begin to start jobs."""
+        self._is_stopping = False
+        self._task = asyncio.create_task(self._dispatch_forever(), name="scheduler")
+        self.wake()
+
+    async def stop(self) -> None:
+        """Start no job any more; what is being started is dispatched. Stopping twice is fine."""
+        if self._task is None:
+            return
+        task, self._task = self._task, None
+        # Not cancelled: a start that is being stored must find its way to the executor.
+        self._is_stopping = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self.wake()
+        await asyncio.wait([task])
+
+    async def promote(self) -> int:
+        """Start what may start now; give how many were started."""
+        return await asyncio.shield(asyncio.create_task(self._promote(), name="promote"))
+
+    async def _dispatch_forever(self) -> None:
+        while not self._is_stopping:
+            await self._room.wait()
+            self._room.clear()
+            try:
+                while await self._promote():
+                    pass
+            except (StoreError, UnavailableError) as error:
+                _log.warning("starts_not_stored", code=error.code)
+                await self._pause()
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not stop all starts
+                _log.error("scheduler_failed", error=repr(error))
+                await self._pause()
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(STORE_AGAIN_SECONDS)
+        self.wake()
+
+    async def _promote(self) -> int:
+        chosen = self._choose()
+        if not chosen:
+            return 0
+        started: set[JobId] = set()
+        try:
+            runs = await self._recorder.start_runs([job.job_id for job in chosen])
+            started = {run.job_id for run in runs}
+        finally:
+            self._put_back(chosen, started)
+        self._executor.dispatch(runs)
+        self._pass_on_cancels(started)
+        return len(runs)
+
+    def _choose(self) -> list[Job]:
+        """Take slots for the next jobs in order; nothing awaits between the look and the take."""
+        if not self.may_start():
+            return []
+        suspect = self._choose_suspect()
+        if suspect is not None:
+            return [self._take(suspect)]
+        chosen: list[Job] = []
+        while len(chosen) < MAX_BATCH and self._has_room():
+            job_id = self._board.queue.next_startable()
+            job = None if job_id is None else self._board.live.find(job_id)
+            if job is None:
+                break
+            chosen.append(self._take(job))
+        return chosen
+
+    def _take(self, job: Job) -> Job:
+        self._board.begin_start(job)
+        return job
+
+    def _choose_suspect(self) -> Job | None:
+        """Give the next suspect that can run; whoever cannot run now is let go."""
+        while (job_id := self._suspects.next_in_line()) is not None:
+            job = self._board.live.find(job_id)
+            if job is None or not self._board.is_startable(job):
+                self._suspects.dismiss(job_id)
+                continue
+            self._suspects.watch(job)
+            loop = asyncio.get_running_loop()
+            self._alarm = loop.call_later(self._suspects.seconds_left, self.wake)
+            return job
+        return None
+
+    def may_start(self) -> bool:
+        """Tell whether anything may start at all: nothing stops it but limits and turns."""
+        pauses = self._board.pauses
+        if self._is_stopping or pauses.everything or pauses.draining:
+            return False
+        watched = self._suspects.watched
+        job = None if watched is None else self._board.live.find(watched)
+        return not self._suspects.is_alone(job)
+
+    def _has_room(self) -> bool:
+        return self._board.controller.has_total_room()
+
+    def _put_back(self, chosen: list[Job], started: set[JobId]) -> None:
+        # A job that changed while its start was being stored did not start: its slot goes back,
+        # and it stands in the queue again if it still waits.
+        for job in chosen:
+            if job.job_id not in started:
+                self._board.abandon_start(job)
+        if len(started) < len(chosen):
+            self.wake()
+
+    def _pass_on_cancels(self, job_ids: set[JobId]) -> None:
+        # A cancel that was stored between the start's commit and the dispatch found no task.
+        for job_id in job_ids:
+            job = self._board.live.find(job_id)
+            if job is not None and job.cancel_requested_at is not None:
+                self._board.on_cancel(job)

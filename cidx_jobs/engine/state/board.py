@@ -1,0 +1,293 @@
+"""The engine's memory, moved only by what was committed: jobs, queue, slots, and who listens.
+
+`Board.apply` runs once for each commit, in the order of the commits, on the loop, before
+whoever asked for the change goes on. Nothing in it awaits, so no other code ever sees the
+memory between two states.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from cidx_jobs.engine.clock import EngineClock
+from cidx_jobs.engine.queue.order import JobQueue
+from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.wait_estimate import WaitEstimator
+from cidx_jobs.engine.state.hooks import Hooks
+from cidx_jobs.engine.state.job_cache import LiveJobs
+from cidx_jobs.engine.state.notifier import Notifier
+from cidx_jobs.interfaces import Clock
+from cidx_jobs.job_types import JobTypes
+from cidx_jobs.model.ids import JobId, UserId
+from cidx_jobs.model.job.job import DispatchKey, Job, JobStatus, Place, Transition
+from cidx_jobs.model.limits import Limits, Pauses
+
+_EARLY = 0.001
+"""How much too early a timer may go off, in seconds."""
+_LONGEST_NAP_SECONDS = 30.0
+"""A wall clock that was set forward is noticed within this time by a job with a start time."""
+
+
+class Board:
+    """Jobs, queue, slots, limits and pauses of the running server, and the waiters."""
+
+    def __init__(
+        self, *, clock: Clock, engine_clock: EngineClock, job_types: JobTypes, queue: JobQueue,
+        controller: ConcurrencyController, notifier: Notifier,
+    ) -> None:  # fmt: skip
+        """Take the parts that make up the memory."""
+        self.live = LiveJobs()
+        self.queue = queue
+        self.controller = controller
+        self.notifier = notifier
+        self.hooks = Hooks()
+        self.estimator = WaitEstimator(queue, controller)
+        self.pauses = Pauses()
+        self.clock = clock
+        self.on_room: Callable[[], None] = _nobody
+        """Called when something may have become startable."""
+        self.on_due: Callable[[JobId], None] = _nobody_of
+        """Called when the start time of a created job has come."""
+        self.on_headless: Callable[[JobId], None] = _nobody_of
+        """Called for a follower in whose project's line nobody is before it."""
+        self.on_cancel: Callable[[Job], None] = _nobody_of
+        """Called when a running job was told to stop."""
+        self._engine_clock = engine_clock
+        self._job_types = job_types
+        self._alarms: dict[JobId, asyncio.TimerHandle] = {}
+        self._starting: set[JobId] = set()
+        controller.on_user_change = self.refresh_user
+        controller.on_resource_change = self.refresh_after_resource
+
+    def make_key(self, job: Job, priority: int | None = None) -> DispatchKey:
+        """Give a place in the order for a job that is about to be queued, at its priority."""
+        return self.queue.make_key(
+            job.user_id,
+            job.priority if priority is None else priority,
+            self._engine_clock.seconds(),
+            job.job_type,
+        )
+
+    def find_position(self, job_id: JobId) -> int | None:
+        """Give the rank of a queued job among all queued jobs, from 1; None for any other."""
+        if job_id in self.queue:
+            return self.queue.position(job_id)
+        job = self.live.find(job_id)
+        # A job whose start is just being stored has left the queue: it is next.
+        return 1 if job is not None and job.status is JobStatus.QUEUED else None
+
+    def resources_of(self, job_type: str) -> tuple[str, ...]:
+        """Give the named resources that a run of the type holds from start to end."""
+        known = self._job_types.get(job_type)
+        return known.resources if known else ()
+
+    def is_startable(self, job: Job) -> bool:
+        """Tell whether a job could start now, its turn apart."""
+        if job.status is not JobStatus.QUEUED or _is_later(job.retry_at, self.clock.now()):
+            return False
+        if job.user_id in self.pauses.users or job.job_type in self.pauses.job_types:
+            return False
+        return self.controller.has_room(job.user_id, self.resources_of(job.job_type))
+
+    def head_of(self, job: Job) -> Job | None:
+        """Give the head of the line of the job's project."""
+        return self.live.in_place(job.user_id, job.project_id, Place.HEAD)
+
+    def apply(self, jobs: Sequence[Job], rows: Sequence[Transition]) -> None:
+        """Take committed states into the memory, then tell of them."""
+        for job in jobs:
+            before = self.live.put(job)
+            if before is None or before.version < job.version:
+                self._move(before, job)
+        own: dict[JobId, list[Transition]] = {job.job_id: [] for job in jobs}
+        for row in rows:
+            own[row.job_id].append(row)
+        for job in jobs:
+            self.notifier.publish(job, own[job.job_id])
+            for row in own[job.job_id]:
+                self.hooks.tell(job, row)
+        self._check_lines(jobs)
+        self.on_room()
+
+    def restore(self, jobs: Sequence[Job]) -> None:
+        """Take the unfinished jobs of the store into an empty memory."""
+        for job in jobs:
+            self.live.put(job)
+            if job.status is JobStatus.QUEUED:
+                self._push(job)
+                self._set_alarm(job)
+            else:
+                self._move(None, job)
+        self.controller.restore(
+            [job for job in jobs if job.status is JobStatus.RUNNING], self.resources_of
+        )
+        # Once for all: each job by itself would look again at its user and its type.
+        self.refresh_gates()
+        self._check_lines(jobs)
+
+    def set_limits(self, limits: Limits) -> None:
+        """Put other limits in force; no running job is ended by it."""
+        self.controller.set_limits(limits)
+        self.queue.set_drift(limits.max_running_per_user)
+        self.refresh_gates()
+
+    def set_pauses(self, pauses: Pauses) -> None:
+        """Put other pauses in force; what runs goes on."""
+        self.pauses = pauses
+        self.refresh_gates()
+
+    def refresh_gates(self) -> None:
+        """Open and close every gate of the queue by the limits and pauses in force."""
+        for user_id in self.queue.users():
+            self.refresh_user(user_id)
+        for job_type in self.queue.job_types():
+            self.refresh_type(job_type)
+        self.on_room()
+
+    def refresh_user(self, user_id: UserId) -> None:
+        """Open the user's gate if they may start one more job."""
+        is_open = user_id not in self.pauses.users and self.controller.has_user_room(user_id)
+        self.queue.set_user_open(user_id, is_open=is_open)
+
+    def refresh_type(self, job_type: str) -> None:
+        """Open the job type's gate if it is not paused and its resources have room."""
+        room = self.controller.has_resource_room(self.resources_of(job_type))
+        self.queue.set_type_open(job_type, is_open=room and job_type not in self.pauses.job_types)
+
+    def refresh_after_resource(self, name: str) -> None:
+        """Look again at the gates of the types that need the resource, and start who may."""
+        for job_type in self.queue.job_types():
+            if name in self.resources_of(job_type):
+                self.refresh_type(job_type)
+                self.on_room()
+
+    def begin_start(self, job: Job) -> None:
+        """Take the next job out of the queue and a slot for it, while its start is stored.
+
+        Nothing awaits between the look at the queue and this, so that both are one step.
+        """
+        self._starting.add(job.job_id)
+        self.queue.remove_started(job.job_id)
+        self.controller.take(job.job_id, job.user_id, self.resources_of(job.job_type))
+
+    def abandon_start(self, job: Job) -> None:
+        """Give the slot of a start that was not stored back; the job waits on if it still may."""
+        self._starting.discard(job.job_id)
+        self.controller.give_back(job.job_id)
+        now = self.live.find(job.job_id)
+        if now is not None and now.status is JobStatus.QUEUED:
+            self.requeue(now)
+
+    def requeue(self, job: Job) -> None:
+        """Put a queued job at its stored place in the order."""
+        self._push(job)
+        self.refresh_user(job.user_id)
+        self.refresh_type(job.job_type)
+
+    def ring_due(self) -> None:
+        """Let every alarm go off whose time has come by the clock, without its timer."""
+        for job_id in tuple(self._alarms):
+            job = self.live.find(job_id)
+            if job is not None and not _is_later(_due_time(job), self.clock.now()):
+                self._alarms[job_id].cancel()
+                self._ring(job_id)
+
+    def find_next_due(self) -> datetime | None:
+        """Give the earliest time at which an alarm goes off; None without alarms."""
+        jobs = (self.live.find(job_id) for job_id in self._alarms)
+        dues = (_due_time(job) for job in jobs if job is not None)
+        return min((due for due in dues if due is not None), default=None)
+
+    def close(self) -> None:
+        """Let no alarm go off any more."""
+        for alarm in self._alarms.values():
+            alarm.cancel()
+        self._alarms.clear()
+
+    def _push(self, job: Job) -> None:
+        self.queue.push(job, is_eligible=not _is_later(job.retry_at, self.clock.now()))
+
+    def _move(self, before: Job | None, job: Job) -> None:
+        if before is not None and before.status is JobStatus.RUNNING:
+            self._leave_slot(job)
+        elif job.status is JobStatus.RUNNING:
+            self._starting.discard(job.job_id)
+            self.estimator.began(job, self.clock.monotonic())
+        if before is not None and before.dispatch_key != job.dispatch_key:
+            self.queue.remove(job.job_id)
+        if job.status is not JobStatus.QUEUED:
+            self.queue.remove(job.job_id)
+        elif job.job_id not in self.queue and job.job_id not in self._starting:
+            # A job that changes while its start is being stored holds a slot already; it comes
+            # back to the queue when that start has turned out to be stale.
+            self.requeue(job)
+        self._set_alarm(job)
+        if job.status is JobStatus.RUNNING and job.cancel_requested_at is not None:
+            self.on_cancel(job)
+
+    def _leave_slot(self, job: Job) -> None:
+        # The slot goes back only here: after the end of the run is stored, and exactly once,
+        # since only one committed change leaves `running`.
+        if job.status is JobStatus.RUNNING:
+            return
+        self.controller.give_back(job.job_id)
+        is_typical = job.status is JobStatus.COMPLETED
+        self.estimator.ended(job.job_id, self.clock.monotonic(), is_typical=is_typical)
+
+    def _check_lines(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if not self.live.has_line(job.user_id, job.project_id):
+                continue
+            follower = self.live.in_place(job.user_id, job.project_id, Place.FOLLOWER)
+            if follower is not None and self.head_of(job) is None:
+                self.on_headless(follower.job_id)
+
+    def _set_alarm(self, job: Job) -> None:
+        old = self._alarms.pop(job.job_id, None)
+        if old is not None:
+            old.cancel()
+        due = _due_time(job)
+        if due is not None:
+            nap = max(0.0, (due - self.clock.now()).total_seconds())
+            self._alarms[job.job_id] = asyncio.get_running_loop().call_later(
+                min(nap, _LONGEST_NAP_SECONDS),
+                self._ring,
+                job.job_id,
+                self.clock.monotonic() + nap,
+            )
+
+    def _ring(self, job_id: JobId, due_at: float = math.inf) -> None:
+        self._alarms.pop(job_id, None)
+        job = self.live.find(job_id)
+        if job is None:
+            return
+        # A back-off is over when its time has passed, wherever the wall clock was set meanwhile.
+        is_over = job.status is JobStatus.QUEUED and self.clock.monotonic() >= due_at - _EARLY
+        if not is_over and _is_later(_due_time(job), self.clock.now()):
+            self._set_alarm(job)
+        elif job.status is JobStatus.QUEUED:
+            self.queue.mark_eligible(job_id)
+            self.on_room()
+        elif job.status is JobStatus.CREATED:
+            self.on_due(job_id)
+
+
+def _due_time(job: Job) -> datetime | None:
+    if job.status is JobStatus.QUEUED:
+        return job.retry_at
+    if job.status is JobStatus.CREATED and not job.hold and job.place is not Place.FOLLOWER:
+        return job.start_at
+    return None
+
+
+def _is_later(due: datetime | None, now: datetime) -> bool:
+    return due is not None and due > now
+
+
+def _nobody() -> None:
+    return None
+
+
+def _nobody_of(_: object) -> None:
+    return None

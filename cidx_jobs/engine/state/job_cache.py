@@ -1,0 +1,104 @@
+"""The jobs in memory: a cache of what is committed, never ahead of the store."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.job.job import Job, JobStatus, Place
+
+RECENT_FINALS = 2_000
+"""How many finished jobs stay at hand, so that those who watch their end need no query."""
+
+
+class LiveJobs:
+    """Every unfinished job, the newest finished ones, and the line of each project."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._unfinished: dict[JobId, Job] = {}
+        self._finished: OrderedDict[JobId, Job] = OrderedDict()
+        self._lines: dict[tuple[UserId, ProjectId], dict[Place, JobId]] = {}
+        self._waiting_by_user: dict[UserId, int] = {}
+        self._waiting_total = 0
+
+    def put(self, job: Job) -> Job | None:
+        """Take a committed state of a job, unless a newer one is here; give the one before."""
+        before = self.find(job.job_id)
+        if before is not None and before.version >= job.version:
+            return before
+        if before is not None:
+            self._count(before, -1)
+            self._leave_line(before)
+        if job.done:
+            self._unfinished.pop(job.job_id, None)
+            self._keep_finished(job)
+        else:
+            self._finished.pop(job.job_id, None)
+            self._unfinished[job.job_id] = job
+        self._count(job, 1)
+        self._enter_line(job)
+        return before
+
+    def find(self, job_id: JobId) -> Job | None:
+        """Give the job if it is in memory."""
+        return self._unfinished.get(job_id) or self._finished.get(job_id)
+
+    def forget(self, job_id: JobId) -> None:
+        """Drop a finished job, which was deleted from the store."""
+        self._finished.pop(job_id, None)
+
+    def __iter__(self) -> Iterator[Job]:
+        """Go through the unfinished jobs."""
+        return iter(tuple(self._unfinished.values()))
+
+    def in_place(self, user_id: UserId, project_id: ProjectId, place: Place) -> Job | None:
+        """Give the exclusive job that has this place in its project's line."""
+        job_id = self._lines.get((user_id, project_id), {}).get(place)
+        return None if job_id is None else self._unfinished.get(job_id)
+
+    def has_line(self, user_id: UserId, project_id: ProjectId) -> bool:
+        """Tell whether an exclusive job of the project is unfinished."""
+        return (user_id, project_id) in self._lines
+
+    def count_waiting(self, user_id: UserId) -> int:
+        """Count the user's created and queued jobs."""
+        return self._waiting_by_user.get(user_id, 0)
+
+    @property
+    def waiting_total(self) -> int:
+        """How many jobs are created or queued."""
+        return self._waiting_total
+
+    def running(self) -> list[Job]:
+        """Give the running jobs."""
+        return [job for job in self._unfinished.values() if job.status is JobStatus.RUNNING]
+
+    def _keep_finished(self, job: Job) -> None:
+        self._finished[job.job_id] = job
+        if len(self._finished) > RECENT_FINALS:
+            self._finished.popitem(last=False)
+
+    def _count(self, job: Job, step: int) -> None:
+        if not job.status.is_waiting:
+            return
+        self._waiting_total += step
+        count = self._waiting_by_user.get(job.user_id, 0) + step
+        if count:
+            self._waiting_by_user[job.user_id] = count
+        else:
+            del self._waiting_by_user[job.user_id]
+
+    def _enter_line(self, job: Job) -> None:
+        if job.place is not None:
+            line = self._lines.setdefault((job.user_id, job.project_id), {})
+            line[job.place] = job.job_id
+
+    def _leave_line(self, job: Job) -> None:
+        if job.place is None:
+            return
+        key = (job.user_id, job.project_id)
+        line = self._lines.get(key, {})
+        if line.get(job.place) == job.job_id:
+            del line[job.place]
+            if not line:
+                del self._lines[key]

@@ -1,0 +1,1 @@
+"""How a submit becomes a job: checks, defaults, and the line of its project."""

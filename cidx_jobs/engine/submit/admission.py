@@ -1,0 +1,268 @@
+"""How a submit becomes a job: checks, defaults, idempotency, and the line of its project."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from cidx_jobs.engine.counts import decrease
+from cidx_jobs.engine.state.board import Board
+from cidx_jobs.engine.state.record import JobLedger
+from cidx_jobs.engine.submit.checks import MAX_LABELS, check_request, highest_priority
+from cidx_jobs.interfaces import JobStore
+from cidx_jobs.job_types import JobType, JobTypes
+from cidx_jobs.model.error_codes import make_error
+from cidx_jobs.model.errors import (
+    IdempotencyKeyReusedError,
+    JobNotFoundError,
+    ProjectBusyError,
+    QueueFullError,
+    StaleVersionError,
+    UserQueueFullError,
+    ValidationError,
+)
+from cidx_jobs.model.ids import JobId, UserId, make_job_id
+from cidx_jobs.model.job.events import Cancel, Enqueue, Event, RequestCancel, Revise, Submit
+from cidx_jobs.model.job.job import Job, JobStatus, JsonObject, Place
+from cidx_jobs.model.job.submit import OnConflict, Submission, SubmitRequest
+from cidx_jobs.model.listing import KEY_LIFETIME, Change, IdempotencyRecord, Project
+from cidx_jobs.settings import Settings
+
+
+class Admission:
+    """Takes submits: each is answered with a stored job, or refused with nothing stored."""
+
+    def __init__(
+        self, settings: Settings, store: JobStore, board: Board, ledger: JobLedger,
+        job_types: JobTypes,
+    ) -> None:  # fmt: skip
+        """Take the parts."""
+        self._settings = settings
+        self._store = store
+        self._board = board
+        self._ledger = ledger
+        self._job_types = job_types
+        self._admitting: Counter[UserId] = Counter()
+        self._admitting_total = 0
+        self._ids = 0
+
+    async def find_replay(self, request: SubmitRequest) -> Submission | None:
+        """Give the job that was stored when the request's key came for the first time.
+
+        Raises:
+            IdempotencyKeyReusedError: it came with another request.
+        """
+        key = request.request_key
+        if key is None:
+            return None
+        not_before = self._board.clock.now() - KEY_LIFETIME
+        record = await self._store.find_idempotency_record(request.user_id, key.key, not_before)
+        if record is None:
+            return None
+        try:
+            job = await self._ledger.load(record.job_id)
+        except JobNotFoundError:
+            # It was cleaned away, and its key is free with it.
+            return None
+        if record.fingerprint != key.fingerprint:
+            raise IdempotencyKeyReusedError
+        return Submission(job=job, is_replayed=True)
+
+    async def admit(self, request: SubmitRequest) -> Submission:
+        """Store the job that the request asks for, or find the one that serves it already.
+
+        The request is no replay, as far as `find_replay` could tell a moment ago.
+        """
+        job_type = self._job_types[request.job_type]
+        check_request(request, self._board.controller.limits)
+        options, project = await self._admit_options(request, job_type)
+        if options is not request.options:
+            request = attrs.evolve(request, options=options)
+        while True:
+            try:
+                return await self._store_once(request, job_type, project)
+            except StaleVersionError:
+                # Somebody else moved the line of the project, or took the key, first.
+                continue
+            except IdempotencyKeyReusedError:
+                # The same request was stored in the same moment.
+                replay = await self.find_replay(request)
+                if replay is None:
+                    raise
+                return replay
+
+    async def _admit_options(
+        self, request: SubmitRequest, job_type: JobType
+    ) -> tuple[JsonObject, Project | None]:
+        options = job_type.check_options(request.options)
+        if job_type.admit is None:
+            return options, None
+        known = await self._store.load_project(request.user_id, request.project_id)
+        admitted = job_type.admit(
+            options,
+            known or Project(user_id=request.user_id, project_id=request.project_id),
+        )
+        return admitted.options, admitted.project
+
+    async def _store_once(
+        self, request: SubmitRequest, job_type: JobType, project: Project | None
+    ) -> Submission:
+        head, follower = self._line(request, job_type)
+        joined = self._choose_joined(request, head, follower)
+        if joined is not None:
+            change = self._join(joined, request)
+            await self._commit(request, [change], joined.job_id, project)
+            return Submission(job=change.job, is_joined=True)
+        changes: list[Change] = []
+        place = Place.HEAD if job_type.exclusive else None
+        if head is not None and request.on_conflict is OnConflict.REPLACE:
+            changes = self._make_way(head, follower)
+            place = Place.FOLLOWER if head.status is JobStatus.RUNNING else Place.HEAD
+        elif head is not None:
+            place = Place.FOLLOWER
+        self._take_room(request.user_id)
+        try:
+            change = self._new_job(request, job_type, place)
+            await self._commit(request, [*changes, change], change.job.job_id, project)
+        finally:
+            self._give_room(request.user_id)
+        return Submission(job=change.job)
+
+    def _line(self, request: SubmitRequest, job_type: JobType) -> tuple[Job | None, Job | None]:
+        if not job_type.exclusive:
+            return None, None
+        key = (request.user_id, request.project_id)
+        live = self._board.live
+        return live.in_place(*key, Place.HEAD), live.in_place(*key, Place.FOLLOWER)
+
+    def _choose_joined(
+        self, request: SubmitRequest, head: Job | None, follower: Job | None
+    ) -> Job | None:
+        if head is None or request.on_conflict is OnConflict.REPLACE:
+            return None
+        if request.on_conflict is OnConflict.REJECT:
+            raise ProjectBusyError(request.project_id, head.job_id)
+        if head.job_type == request.job_type and head.has_never_started:
+            return head
+        if follower is not None and follower.job_type != request.job_type:
+            raise ProjectBusyError(request.project_id, follower.job_id)
+        return follower
+
+    def _join(self, job: Job, request: SubmitRequest) -> Change:
+        """Give the change by which a waiting job serves the request, too (api.md 1.3)."""
+        priority = max(job.priority, self._priority(request))
+        labels = {**job.labels, **request.labels}
+        if len(labels) > MAX_LABELS:
+            message = f"at most {MAX_LABELS} labels, those of the job that it joins among them"
+            raise ValidationError.at("/labels", message)
+        needs_key = job.status is JobStatus.QUEUED and priority != job.priority
+        events: list[Event] = [
+            Revise(
+                priority=priority,
+                labels=labels,
+                options=_merged_options(job.options, request.options),
+                key=self._board.make_key(job, priority) if needs_key else None,
+                release=True,
+                reason="joined",
+            )
+        ]
+        if job.status is JobStatus.CREATED and job.place is Place.HEAD:
+            events.append(Enqueue(key=self._board.make_key(job, priority)))
+        return self._ledger.advance(job, job, events)
+
+    def _make_way(self, head: Job, follower: Job | None) -> list[Change]:
+        reason = "replaced by a newer request"
+        changes = []
+        if head.status is not JobStatus.RUNNING:
+            changes.append(self._cancel_waiting(head, reason))
+        elif head.cancel_requested_at is None:
+            event = RequestCancel(reason=reason)
+            changes.append(self._ledger.advance(head, head, [event]))
+        if follower is not None:
+            changes.append(self._cancel_waiting(follower, reason))
+        return changes
+
+    def _cancel_waiting(self, job: Job, reason: str) -> Change:
+        error = make_error("CANCELLED", reason, at=self._board.clock.now())
+        return self._ledger.advance(job, job, [Cancel(error=error, reason=reason)])
+
+    def _take_room(self, user_id: UserId) -> None:
+        # What is being stored counts already: many submits at once cannot overfill the queue.
+        limits = self._board.controller.limits
+        live = self._board.live
+        if live.count_waiting(user_id) + self._admitting[user_id] >= limits.max_queued_per_user:
+            raise UserQueueFullError(limits.max_queued_per_user)
+        if live.waiting_total + self._admitting_total >= limits.max_queued_total:
+            raise QueueFullError(limits.max_queued_total)
+        self._admitting[user_id] += 1
+        self._admitting_total += 1
+
+    def _give_room(self, user_id: UserId) -> None:
+        self._admitting_total -= 1
+        decrease(self._admitting, user_id)
+
+    def _new_job(self, request: SubmitRequest, job_type: JobType, place: Place | None) -> Change:
+        now = self._board.clock.now()
+        settings = self._settings
+        attempts = request.max_attempts or job_type.max_attempts or settings.default_max_attempts
+        job = Job(
+            job_id=self._make_id(now),
+            job_type=job_type.name,
+            user_id=request.user_id,
+            project_id=request.project_id,
+            status=JobStatus.CREATED,
+            version=1,
+            priority=self._priority(request),
+            labels=request.labels,
+            options=request.options,
+            max_attempts=attempts,
+            attempts_granted=attempts,
+            timeout_seconds=request.timeout_seconds
+            or job_type.timeout_seconds
+            or settings.default_timeout_seconds,
+            place=place,
+            hold=request.hold,
+            start_at=request.start_at,
+            created_at=now,
+            updated_at=now,
+        )
+        events: list[Event] = [Submit()]
+        waits = request.hold or (request.start_at is not None and request.start_at > now)
+        if not waits and place is not Place.FOLLOWER:
+            events.append(Enqueue(key=self._board.make_key(job)))
+        return self._ledger.advance(None, job, events, now)
+
+    def _priority(self, request: SubmitRequest) -> int:
+        if request.priority is not None:
+            return request.priority
+        own = self._settings.user_priorities.get(request.user_id)
+        usual = self._settings.default_priority if own is None else own
+        return min(usual, highest_priority(request.user_id, self._board.controller.limits))
+
+    def _make_id(self, now: datetime) -> JobId:
+        self._ids += 1
+        milliseconds = int(now.timestamp() * 1000)
+        return make_job_id(milliseconds, self._ids, int.from_bytes(os.urandom(8)))
+
+    async def _commit(
+        self, request: SubmitRequest, changes: list[Change], job_id: JobId, project: Project | None
+    ) -> None:
+        record = None
+        if request.request_key is not None:
+            record = IdempotencyRecord(
+                user_id=request.user_id,
+                key=request.request_key.key,
+                fingerprint=request.request_key.fingerprint,
+                job_id=job_id,
+                created_at=self._board.clock.now(),
+            )
+        await self._ledger.commit(changes, idempotency=record, project=project)
+
+
+def _merged_options(old: Mapping[str, Any], new: Mapping[str, Any]) -> JsonObject:
+    if old.get("full_reindex") and "full_reindex" in new:
+        return {**new, "full_reindex": True}
+    return dict(new)

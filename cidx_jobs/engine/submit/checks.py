@@ -1,0 +1,74 @@
+"""What may be asked for in a submit: every range in one place, each fault with its pointer."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from cidx_jobs.model.errors import Fault, ValidationError, pointer_step
+from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, is_project_id
+from cidx_jobs.model.job.job import MAX_PRIORITY, MIN_PRIORITY
+from cidx_jobs.model.job.submit import SubmitRequest
+from cidx_jobs.model.limits import MAX_ATTEMPTS, MAX_TIMEOUT_SECONDS, Limits
+
+MAX_LABELS = 32
+MAX_LABEL_CHARACTERS = 255
+LABEL_KEY_PATTERN = r"[a-z0-9._-]{1,63}"
+
+_LABEL_KEY = re.compile(LABEL_KEY_PATTERN)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def check_request(request: SubmitRequest, limits: Limits) -> None:
+    """Check all members of a submit but its options.
+
+    Raises:
+        ValidationError: with every fault there is.
+    """
+    faults = list(_faults(request, limits))
+    if faults:
+        raise ValidationError(faults)
+
+
+def check_labels(labels: Mapping[str, str]) -> Iterator[Fault]:
+    """Give what is wrong with labels: at most 32, short keys, values without control marks."""
+    if len(labels) > MAX_LABELS:
+        yield Fault("/labels", f"at most {MAX_LABELS} labels")
+    for key, value in labels.items():
+        pointer = f"/labels/{pointer_step(key)}"
+        if not _LABEL_KEY.fullmatch(key):
+            yield Fault(pointer, "a label's key is 1 to 63 characters of [a-z0-9._-]")
+        if len(value) > MAX_LABEL_CHARACTERS or _CONTROL.search(value):
+            yield Fault(
+                pointer,
+                f"a label's value has at most {MAX_LABEL_CHARACTERS} characters, none a control",
+            )
+
+
+def check_priority(user_id: str, priority: int, limits: Limits) -> Iterator[Fault]:
+    """Give what is wrong with a priority that the user asks for."""
+    highest = highest_priority(user_id, limits)
+    if not MIN_PRIORITY <= priority <= highest:
+        yield Fault("/priority", f"a priority is from {MIN_PRIORITY} to {highest}")
+
+
+def highest_priority(user_id: str, limits: Limits) -> int:
+    """Give the highest priority that the user's jobs may have."""
+    return min(limits.user_max_priorities.get(user_id, limits.max_priority), MAX_PRIORITY)
+
+
+def _faults(request: SubmitRequest, limits: Limits) -> Iterator[Fault]:
+    if not is_project_id(request.project_id):
+        yield Fault("/project_id", "a project_id is 1 to 64 characters [A-Za-z0-9][A-Za-z0-9._-]*")
+    if not 1 <= len(request.user_id) <= MAX_USER_ID_CHARACTERS or _CONTROL.search(request.user_id):
+        yield Fault("/user_id", f"a user_id is 1 to {MAX_USER_ID_CHARACTERS} characters")
+    if request.priority is not None:
+        yield from check_priority(request.user_id, request.priority, limits)
+    if request.max_attempts is not None and not 1 <= request.max_attempts <= MAX_ATTEMPTS:
+        yield Fault("/max_attempts", f"max_attempts is from 1 to {MAX_ATTEMPTS}")
+    timeout = request.timeout_seconds
+    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_SECONDS:
+        yield Fault(
+            "/timeout_seconds", f"timeout_seconds is over 0, at most {MAX_TIMEOUT_SECONDS:.0f}"
+        )
+    if request.start_at is not None and request.start_at.tzinfo is None:
+        yield Fault("/start_at", "start_at needs a time zone, such as Z")
+    yield from check_labels(request.labels)

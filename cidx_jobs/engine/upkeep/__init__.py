@@ -1,0 +1,1 @@
+"""What is cleared away and examined: retention, removed projects, the doctor."""

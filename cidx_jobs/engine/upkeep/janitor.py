@@ -1,0 +1,124 @@
+"""Puts things right at the start, and clears away what is old while the server runs."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import ClassVar
+
+import attrs
+import structlog
+
+from cidx_jobs.engine.background import Background
+from cidx_jobs.engine.run.run_record import Broke, Ending, Interrupted, RunRecorder
+from cidx_jobs.engine.run.suspects import Suspects, is_suspect
+from cidx_jobs.engine.state.board import Board
+from cidx_jobs.engine.upkeep.retention import Retention
+from cidx_jobs.interfaces import Executor, JobStore
+from cidx_jobs.job_types import JobTypes, OnInterrupt
+from cidx_jobs.model.error_codes import make_error
+from cidx_jobs.model.errors import StoreError, UnavailableError
+from cidx_jobs.model.findings import Recovery
+from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.lifecycle import has_progressed
+
+_CLEANUP_PAUSE_SECONDS = 60.0
+
+_log = structlog.get_logger("cidx_jobs.engine")
+
+
+class Janitor(Background):
+    """Recovery before the start, and retention ever after."""
+
+    task_name: ClassVar[str] = "janitor"
+
+    def __init__(
+        self, *, store: JobStore, board: Board, recorder: RunRecorder, executor: Executor,
+        job_types: JobTypes, retention: Retention, retention_seconds: Mapping[JobStatus, float],
+        suspects: Suspects, poison_after: int,
+    ) -> None:  # fmt: skip
+        """Take the parts, and how long jobs of each final status are kept."""
+        self._store = store
+        self._retention = retention
+        self._board = board
+        self._recorder = recorder
+        self._executor = executor
+        self._job_types = job_types
+        self._retention_seconds = retention_seconds
+        self._suspects = suspects
+        self._poison_after = poison_after
+
+    async def recover(self, before: Recovery) -> Recovery:
+        """Load what is unfinished, and resolve every run that died with an older server.
+
+        Gives the counts, with those of *before*, which was done until now.
+
+        Done before the first new job starts. A running row whose run this process does not hold
+        is an orphan by definition: there is no lease to wait for (architecture.md).
+        """
+        jobs = await self._store.load_unfinished_jobs()
+        self._board.restore(jobs)
+        running = [job for job in jobs if job.status is JobStatus.RUNNING]
+        ends = await self._resolve(running)
+        self._suspects.line_up(self._board.live)
+        recovery = attrs.evolve(before, unfinished=len(jobs), **ends)
+        _log.info("recovery_finished", **attrs.asdict(recovery))
+        return recovery
+
+    async def delete_expired(self) -> int:
+        """Delete the finished jobs whose time is over; give how many there were."""
+        deleted = 0
+        for status, seconds in self._retention_seconds.items():
+            before = self._board.clock.now() - timedelta(seconds=seconds)
+            deleted += await self._retention.delete(before, frozenset({status}))
+        return deleted
+
+    async def _resolve(self, running: Sequence[Job]) -> Mapping[str, int]:
+        by_id = {job.job_id: job for job in running}
+        lost = [(run, by_id[run.job_id]) for run in self._executor.lost(running)]
+        endings = [self._ending(job, was_alone=len(running) == 1) for _, job in lost]
+        # All at once, so that they share a transaction: somebody waits for the start.
+        await asyncio.gather(
+            *(
+                self._recorder.end(run, ending, None, _last_seen_seconds(job))
+                for (run, job), ending in zip(lost, endings, strict=True)
+            )
+        )
+        return Counter(
+            _name_of_end(job, ending) for (_, job), ending in zip(lost, endings, strict=True)
+        )
+
+    def _ending(self, job: Job, *, was_alone: bool) -> Ending:
+        if was_alone and is_suspect(job, self._poison_after) and not has_progressed(job):
+            text = f"the server died {job.losses + 1} times while this job ran, alone at the last"
+            error = make_error("POISONED", text, at=self._board.clock.now(), phase=job.phase)
+            return Broke(error, retry_after=None)
+        known = self._job_types.get(job.job_type)
+        on_interrupt = known.on_interrupt if known else OnInterrupt.RESUME
+        return Interrupted(on_interrupt, is_clean=False)
+
+    async def _go_on(self) -> None:
+        while True:
+            try:
+                deleted = await self.delete_expired()
+            except (StoreError, UnavailableError) as error:
+                _log.warning("expired_jobs_not_deleted", code=error.code)
+                deleted = 0
+            if deleted:
+                _log.info("jobs_expired", deleted=deleted)
+            await asyncio.sleep(_CLEANUP_PAUSE_SECONDS)
+
+
+def _name_of_end(job: Job, ending: Ending) -> str:
+    # A cancel that was asked for comes before everything else (`RunRecorder.end`).
+    if job.cancel_requested_at is not None:
+        return "cancelled"
+    return "poisoned" if isinstance(ending, Broke) else "interrupted"
+
+
+def _last_seen_seconds(job: Job) -> float:
+    # The monotonic clock of the server that died is gone; the last stored change is the last
+    # moment at which the run is known to have lived.
+    if job.started_at is None:
+        return 0.0
+    return max(0.0, (job.updated_at - job.started_at).total_seconds())

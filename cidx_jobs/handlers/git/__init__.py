@@ -1,0 +1,1 @@
+"""How git is called behind its shields, and what its words mean."""

@@ -1,0 +1,247 @@
+"""Git, behind all its shields (`git_shields`).
+
+Nothing from outside becomes an option, a command, a configuration or a path of this server.
+Repositories are bare and never checked out: what they hold is read object by object.
+"""
+
+import contextlib
+import re
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from cidx_jobs.handlers.git.errors import recognise
+from cidx_jobs.handlers.git.shields import (
+    NOWHERE,
+    Access,
+    configure,
+    make_environment,
+    name_upload_pack,
+)
+from cidx_jobs.handlers.process.children import NO_BOUNDS, Bounds, Children, ChildStream
+from cidx_jobs.handlers.process.output import OnLine
+from cidx_jobs.interfaces import ChildResult
+from cidx_jobs.model.errors import JobFailure
+
+LOCAL_SECONDS = 600.0
+"""The longest that a command may take which asks no remote."""
+LOW_SPEED_SECONDS = 60.0
+"""How long a remote may send nearly nothing."""
+_ASK_SECONDS = 120.0
+# How packing up leaves memory and cores to others.
+_MODESTLY = ("-c", "pack.threads=1", "-c", "pack.windowMemory=64m")
+
+
+@attrs.frozen(kw_only=True)
+class RemoteHead:
+    """What a remote offers: the branch to follow, its newest commit, and the default branch."""
+
+    commit: str
+    """In hex: 40 digits, or 64 of a SHA-256 repository."""
+    ref: str
+    """What to fetch."""
+    default_branch: str | None
+    """None where the remote's HEAD names no branch."""
+
+
+@attrs.frozen(kw_only=True)
+class FetchBounds:
+    """How much a fetch may bring and how long it may take."""
+
+    depth: int
+    """Commits of history; 0 is all."""
+    max_bytes: int
+    timeout: float
+    """In seconds."""
+
+
+class Git:
+    """Runs git commands."""
+
+    def __init__(
+        self,
+        children: Children,
+        *,
+        low_speed_seconds: float = LOW_SPEED_SECONDS,
+        credentials: Path | None = None,
+    ) -> None:
+        """Take who starts processes, and how to meet remotes.
+
+        Args:
+            children: starts and ends the processes.
+            low_speed_seconds: a remote that sends nearly nothing for so long has failed.
+            credentials: the operator's file for the web, in the form of git-credential-store; it
+                is only read, and need not be there.
+        """
+        self._children = children
+        self._low_speed_seconds = low_speed_seconds
+        self._credentials = credentials
+
+    async def ask_remote(self, access: Access, branch: str | None) -> RemoteHead:
+        """Find out the newest commit of *branch*, or of the default branch for None.
+
+        Raises:
+            JobFailure: the remote cannot be read, is empty (GIT-004), or has no such branch
+                (GIT-002).
+        """
+        wanted = ["HEAD"] + ([f"refs/heads/{branch}"] if branch else [])
+        listed = await self._list_remote(access, ["--symref"], wanted)
+        head = _read_head(listed, branch)
+        if head is not None:
+            return head
+        url = access.remote.url
+        if not await self._list_remote(access, ["--heads"], []):
+            message = f"{url} is empty: it has no commit yet"
+            raise JobFailure(message, code="GIT-004")
+        if branch is None:
+            message = f"the default branch of {url} does not exist: name a branch"
+        else:
+            message = f"{url} has no branch {branch}"
+        raise JobFailure(message, code="GIT-002")
+
+    async def init(self, repository: Path, object_format: str) -> None:
+        """Make an empty bare repository."""
+        arguments = ["init", "--quiet", "--bare", "--template=", "--initial-branch=cidx"]
+        arguments += [f"--object-format={object_format}", "--", str(repository)]
+        await self._run(arguments, git_dir=repository)
+
+    async def fetch(
+        self,
+        access: Access,
+        repository: Path,
+        refspec: str,
+        bounds: FetchBounds,
+        on_line: OnLine,
+    ) -> None:
+        """Bring what *refspec* names into *repository*; *on_line* gets git's progress.
+
+        Raises:
+            JobFailure: with the code of what went wrong.
+        """
+        arguments = ["fetch", "--progress", "--no-tags", "--no-write-fetch-head"]
+        arguments += ["--no-auto-maintenance", "--no-recurse-submodules", "--update-shallow"]
+        arguments += await self._depth(repository, bounds.depth)
+        arguments += [*name_upload_pack(access), "--", access.source, refspec]
+        await self._run(
+            arguments,
+            git_dir=repository,
+            access=access,
+            timeout=bounds.timeout,
+            on_error_line=on_line,
+            bounds=Bounds(file_bytes=bounds.max_bytes),
+        )
+
+    async def find_commit(self, repository: Path, ref: str) -> str | None:
+        """Give the commit that *ref* names; None where there is none or it cannot be read."""
+        try:
+            result = await self._run(
+                ["rev-parse", "--quiet", "--verify", "--end-of-options", f"{ref}^{{commit}}"],
+                git_dir=repository,
+            )
+        except JobFailure:
+            return None
+        return result.stdout.strip()
+
+    async def point(self, repository: Path, ref: str, commit: str) -> None:
+        """Let *ref* name *commit*."""
+        await self._run(["update-ref", "--", ref, commit], git_dir=repository)
+
+    async def pack_up(self, repository: Path, seconds: float) -> None:
+        """Put all packs together and drop what no ref reaches; takes at most *seconds*."""
+        await self._run(
+            [*_MODESTLY, "gc", "--quiet", "--prune=now"], git_dir=repository, timeout=seconds
+        )
+
+    async def count_renames(self, repository: Path, old: str, new: str) -> int:
+        """Count files that were moved with their content changed a little or not at all."""
+        found = 0
+
+        def count(line: str) -> None:
+            nonlocal found
+            found += line.startswith("R")
+
+        arguments = ["diff-tree", "-r", "--name-status", "-M", "-l2000", "--no-ext-diff"]
+        arguments += ["--no-textconv", "--diff-filter=R", "--end-of-options", old, new]
+        await self._run(arguments, git_dir=repository, on_line=count)
+        return found
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, repository: Path, arguments: Sequence[str]
+    ) -> AsyncIterator[ChildStream]:
+        """Run a command that another thread feeds and reads (`Children.stream`)."""
+        argv = self._argv(arguments, repository, None)
+        async with self._children.stream(argv, cwd=Path("/"), env=make_environment(None)) as child:
+            yield child
+
+    async def _list_remote(
+        self, access: Access, options: Sequence[str], patterns: Sequence[str]
+    ) -> str:
+        arguments = ["ls-remote", *options, *name_upload_pack(access), "--"]
+        arguments += [access.source, *patterns]
+        # Without an explicit git directory git would look for one around it, and believe it.
+        result = await self._run(
+            arguments, git_dir=Path(NOWHERE), access=access, timeout=_ASK_SECONDS
+        )
+        return result.stdout
+
+    async def _depth(self, repository: Path, depth: int) -> list[str]:
+        if depth:
+            return [f"--depth={depth}"]
+        result = await self._run(["rev-parse", "--is-shallow-repository"], git_dir=repository)
+        return ["--unshallow"] if result.stdout.strip() == "true" else []
+
+    async def _run(
+        self,
+        arguments: Sequence[str],
+        *,
+        git_dir: Path,
+        access: Access | None = None,
+        timeout: float = LOCAL_SECONDS,  # noqa: ASYNC109 - the child is killed at its end
+        on_line: OnLine | None = None,
+        on_error_line: OnLine | None = None,
+        bounds: Bounds = NO_BOUNDS,
+    ) -> ChildResult:
+        url = access.remote.url if access else "the repository"
+        try:
+            result = await self._children.execute(
+                self._argv(arguments, git_dir, access),
+                timeout=timeout,
+                cwd=Path("/"),
+                env=make_environment(access),
+                on_line=on_line,
+                on_error_line=on_error_line,
+                bounds=bounds,
+            )
+        except JobFailure as failure:
+            if failure.failure_code != "TIMEOUT" or access is None:
+                raise
+            message = f"{url} did not answer within {timeout:g} seconds"
+            raise JobFailure(message, code="NET-004") from failure
+        if result.returncode != 0:
+            raise recognise(result.stderr, url)
+        return result
+
+    def _argv(
+        self, arguments: Sequence[str], git_dir: Path, access: Access | None
+    ) -> Sequence[str]:
+        configured = configure(access, self._credentials, self._low_speed_seconds)
+        flags = [part for option in configured for part in ("-c", option)]
+        return ["git", *flags, f"--git-dir={git_dir}", *arguments]
+
+
+def _read_head(listed: str, branch: str | None) -> RemoteHead | None:
+    commits: dict[str, str] = {}
+    default_branch: str | None = None
+    for line in listed.splitlines():
+        value, _, name = line.partition("\t")
+        if symbolic := re.fullmatch(r"ref: refs/heads/(.+)", value):
+            if name == "HEAD":
+                default_branch = symbolic[1]
+        elif re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", value):
+            commits[name] = value
+    ref = f"refs/heads/{branch}" if branch else "HEAD"
+    if ref not in commits:
+        return None
+    return RemoteHead(commit=commits[ref], ref=ref, default_branch=default_branch)

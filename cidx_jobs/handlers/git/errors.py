@@ -1,0 +1,152 @@
+"""What git's words on stderr mean, as failures with a code of ours.
+
+The words are those of git and curl in the C locale; the first pattern that is found wins. So the
+reasons stand before their consequences: a full disk also makes an invalid pack.
+"""
+
+import re
+
+from cidx_jobs.handlers.printable import printable
+from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.redact import redact
+
+NOT_GIT = "GIT-003"
+DAMAGED = "GIT-005"
+UNRECOGNISED = "GIT-006"
+DEAD_END = "255.255.255.255"
+"""Where git's requests to hosts that were not checked go; no connection to it is ever begun."""
+
+_DAMAGED_SENTENCE = "what {url} sent, or the copy of it, is damaged"
+
+_SENTENCES = (
+    (
+        rf"connect to {re.escape(DEAD_END)}",
+        "NET-006",
+        "{url} leads on to another host, and only its own is spoken to",
+    ),
+    (
+        r"No space left on device|Disk quota exceeded",
+        "RES-001",
+        "the server's disk is full",
+    ),
+    (
+        r"File too large|signal 25|pack exceeds maximum allowed size",
+        "RES-004",
+        "{url} is larger than this server takes",
+    ),
+    (
+        r"possible repository corruption|bad pack header",
+        DAMAGED,
+        _DAMAGED_SENTENCE,
+    ),
+    (
+        r"could not read (Username|Password)|terminal prompts disabled",
+        "AUTH-001",
+        "{url} asks for credentials, or does not exist",
+    ),
+    (
+        (
+            r"Authentication failed|returned error: 40[13]|Permission denied \(publickey"
+            r"|Host key verification failed"
+        ),
+        "AUTH-002",
+        "the server may not read {url}",
+    ),
+    (
+        r"Could not resolve host|Name or service not known|name resolution",
+        "NET-001",
+        "the host of {url} is not known",
+    ),
+    (
+        r"returned error: 3\d\d|unable to update url base from redirection",
+        "NET-006",
+        "{url} redirects to another place, and redirects are not followed",
+    ),
+    (
+        r"SSL|TLS|[Cc]ertificate",
+        "NET-003",
+        "no secure connection with the host of {url} comes about",
+    ),
+    (
+        r"Connection refused|No route to host|[Nn]etwork is unreachable|Couldn't connect",
+        "NET-002",
+        "the host of {url} cannot be reached",
+    ),
+    (
+        r"returned error: (5\d\d|429)",
+        "NET-007",
+        "the host of {url} answers with an error of its own",
+    ),
+    (
+        (
+            r"too slow|timed out|timeout|Connection reset|unexpected disconnect|early EOF|hung up"
+            r"|RPC failed|transfer closed|Empty reply|Connection closed|Broken pipe"
+        ),
+        "NET-004",
+        "the connection with the host of {url} was too slow or broke off",
+    ),
+    (
+        r"Failed to connect",
+        "NET-002",
+        "the host of {url} cannot be reached",
+    ),
+    (
+        r"couldn't find remote ref|Remote branch .* not found",
+        "GIT-002",
+        "{url} has no such branch",
+    ),
+    (
+        (
+            r"transport '.*' not allowed|is not a supported|remote helper|not our ref"
+            r"|dubious ownership|access denied or repository not exported"
+        ),
+        "GIT-007",
+        "{url} refuses to be read this way",
+    ),
+    (
+        r"returned error: 4(04|10)|repository '.*' not found|No such file or directory",
+        "GIT-001",
+        "there is no repository at {url}",
+    ),
+    (
+        (
+            r"is this a git repository|does not appear to be a git repository"
+            r"|not a git repository|invalid server response|protocol error|bad line length"
+        ),
+        NOT_GIT,
+        "there is no git repository at {url}",
+    ),
+    (
+        (
+            r"corrupt|bad object|bad tree|bad pack|unable to read|missing (blob|tree|commit)"
+            r"|could not get object info|inflate|index-pack|fetch-pack|did not send all necessary"
+            r"|not a valid object|[Nn]ot a valid|Could not read [0-9a-f]{40}"
+            r"|does not point to a valid|unresolved delta|packfile|loose object|malformed|missing"
+        ),
+        DAMAGED,
+        _DAMAGED_SENTENCE,
+    ),
+)
+_RECOGNISED = tuple(
+    (re.compile(pattern), code, sentence) for pattern, code, sentence in _SENTENCES
+)
+# Names and URLs that git tells of: a repository may be called "timeout".
+_QUOTED = re.compile(r"(?<!\w)'[^'\n]*'")
+_LAST_WORDS = re.compile(r"^(?:fatal|error|remote: fatal): (.+)$", re.MULTILINE)
+
+
+def recognise(stderr: str, url: str) -> JobFailure:
+    """Give the failure that git's words stand for.
+
+    Args:
+        stderr: what git said, in the C locale.
+        url: the repository, for the sentence; it is the user's own.
+    """
+    shown = printable(url)
+    said = _QUOTED.sub("''", stderr.replace(url, ""))
+    for pattern, code, sentence in _RECOGNISED:
+        if pattern.search(said):
+            return JobFailure(sentence.format(url=shown), code=code)
+    words = _LAST_WORDS.findall(stderr) or stderr.split("\n")
+    last = next((line for line in reversed(words) if line.strip()), "it said nothing")
+    return JobFailure(f"git failed: {printable(redact(last.strip()))}", code=UNRECOGNISED)

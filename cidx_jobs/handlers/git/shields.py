@@ -1,0 +1,137 @@
+"""The configuration and environment of every git (security.md): what it may do, and speak to.
+
+A remote may tell git to get things elsewhere: packfile-uris do so unasked, bundle-uri and
+promisors where they are believed, and each version learns more. So all its requests go to a dead
+end, but for those to the scheme, host and port that were checked for this call.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from cidx_jobs.handlers.git.errors import DEAD_END
+from cidx_jobs.handlers.git.url_rules import Remote, Scheme
+
+NOWHERE = "/dev/null"
+"""What is named where git insists on a path."""
+
+_WEB = {Scheme.HTTPS, Scheme.HTTP}
+_LOW_SPEED_BYTES = 100
+_DEAD_END_PROXY = f"http://{DEAD_END}:9"
+_NO_PROXY = ""
+_SHIELDS = {
+    "core.hooksPath": NOWHERE,
+    "core.fsmonitor": "false",
+    "core.symlinks": "false",
+    "core.attributesFile": NOWHERE,
+    "core.askPass": "",
+    "core.bigFileThreshold": "16m",
+    "core.sharedRepository": "0600",
+    "credential.helper": "",
+    "safe.bareRepository": "explicit",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "submodule.recurse": "false",
+    "fetch.recurseSubmodules": "false",
+    "fetch.unpackLimit": "1",
+    "fetch.uriProtocols": "",
+    "transfer.bundleURI": "false",
+    "promisor.acceptFromServer": "none",
+    "protocol.version": "2",
+    # Also keeps http-alternates from being followed.
+    "http.followRedirects": "false",
+    "http.proxy": _DEAD_END_PROXY,
+    "http.lowSpeedLimit": str(_LOW_SPEED_BYTES),
+}
+_ENVIRONMENT = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": NOWHERE,
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "",
+    "SSH_ASKPASS": "",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_PROTOCOL_FROM_USER": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    # For what asks no configuration of git; curl takes all_proxy where no other is named.
+    "all_proxy": _DEAD_END_PROXY,
+    "no_proxy": "",
+    "LC_ALL": "C",
+}
+# A local remote is read by a git of its own, which does not inherit the options of ours. The
+# operator's roots are trusted, whoever owns the repositories in them.
+_UPLOAD_PACK = (
+    f"git -c safe.directory=* -c core.hooksPath={NOWHERE} -c core.fsmonitor=false upload-pack"
+)
+_SSH = "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=30"
+
+
+@attrs.frozen(kw_only=True)
+class Access:
+    """A remote, where git is to look for it, and what its host was found to be."""
+
+    remote: Remote
+    source: str
+    """The url, or the real path of a local repository."""
+    addresses: Sequence[str] = ()
+
+
+def configure(
+    access: Access | None, credentials: Path | None, low_speed_seconds: float
+) -> Sequence[str]:
+    """Return the configuration of one call, each as ``name=value``.
+
+    Args:
+        access: the remote to speak to; None for none.
+        credentials: the operator's file for the web.
+        low_speed_seconds: how long a remote may send nearly nothing.
+    """
+    options = [f"{name}={value}" for name, value in _SHIELDS.items()]
+    options.append(f"http.lowSpeedTime={max(1, round(low_speed_seconds))}")
+    if access is not None and access.remote.scheme in _WEB:
+        options += [f"{name}={value}" for name, value in _open_web(access).items()]
+        if credentials is not None:
+            options.append(f"credential.helper={_reading_helper(credentials)}")
+    return options
+
+
+def make_environment(access: Access | None) -> Mapping[str, str]:
+    """Return the variables of one call; those of the server are not among them."""
+    # Without a remote no transport is allowed at all.
+    if access is None:
+        return _ENVIRONMENT | {"GIT_ALLOW_PROTOCOL": "", "HOME": "/nonexistent"}
+    remote = access.remote
+    if remote.scheme is not Scheme.SSH:
+        return _ENVIRONMENT | {"GIT_ALLOW_PROTOCOL": str(remote.scheme), "HOME": "/nonexistent"}
+    # The name is pinned to the address that was checked; the key is still the name's.
+    command = f"{_SSH} -o HostName={access.addresses[0]} -o HostKeyAlias={remote.host}"
+    return _ENVIRONMENT | {
+        "GIT_ALLOW_PROTOCOL": "ssh",
+        "GIT_SSH_COMMAND": command,
+        "GIT_SSH_VARIANT": "ssh",
+    }
+
+
+def name_upload_pack(access: Access) -> list[str]:
+    """Return the options by which git finds its other end: one is needed for a local remote."""
+    local = access.remote.scheme is Scheme.LOCAL
+    return [f"--upload-pack={_UPLOAD_PACK}"] if local else []
+
+
+def _open_web(access: Access) -> Mapping[str, str]:
+    """Return what lets git speak to the checked host, at its checked addresses alone."""
+    remote = access.remote
+    host, *addresses = (f"[{a}]" if ":" in a else a for a in (remote.host, *access.addresses))
+    opened = {f"http.{remote.scheme}://{host}:{remote.port}/.proxy": _NO_PROXY}
+    # An address of IPv6 needs no pin, and curl takes none for it.
+    if addresses and host == remote.host:
+        opened["http.curloptResolve"] = f"{host}:{remote.port}:{','.join(addresses)}"
+    return opened
+
+
+def _reading_helper(credentials: Path) -> str:
+    # git would tell a helper to forget what a server refused; the operator's file stays as it is.
+    store = f"git credential-store --file={shlex.quote(str(credentials))}"
+    return f'!f() {{ test "$1" = get && {store} get; }}; f'

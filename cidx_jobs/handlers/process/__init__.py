@@ -1,0 +1,1 @@
+"""How child processes are started, bounded, watched, and ended with all that they started."""

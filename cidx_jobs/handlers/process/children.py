@@ -1,0 +1,266 @@
+"""Child processes: started, watched and ended here, and nowhere else.
+
+Every child leads a session and process group of its own, gets a clean environment, and carries
+two marks in it: ``CIDXJ_RUN`` names the server's start (the next start sweeps by it, guarantees.md
+fact 12), ``CIDXJ_CHILD`` the one call, so that what left the group is still found and ended.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Self
+
+import attrs
+
+from cidx_jobs.handlers.process.output import ChildOutput, OnLine
+from cidx_jobs.handlers.process.tree import ProcessTree
+from cidx_jobs.interfaces import CURRENT_RUN, ActiveRun, ChildResult
+from cidx_jobs.model.errors import JobFailure
+
+RUN_MARK = "CIDXJ_RUN"
+CHILD_MARK = "CIDXJ_CHILD"
+INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR")
+"""The only variables of the server that a child sees."""
+KILL_AFTER_SECONDS = 5.0
+
+_LAST_WORDS_SECONDS = 2.0
+_PIPE_BYTES = 1024 * 1024
+_ULIMIT_BLOCK = 512
+
+
+@attrs.frozen(kw_only=True)
+class Bounds:
+    """What a child may use at most; None is no bound."""
+
+    file_bytes: int | None = None
+    """The largest file it may write."""
+
+
+NO_BOUNDS = Bounds()
+
+
+class Children:
+    """Starts children and sees to their end."""
+
+    def __init__(self, tag: str, *, kill_after: float = KILL_AFTER_SECONDS) -> None:
+        """Mark all children with *tag*; what ignores TERM gets KILL after *kill_after* seconds."""
+        self._tag = tag
+        self._kill_after = kill_after
+        self._active: dict[int, ActiveRun | None] = {}
+
+    @property
+    def active(self) -> frozenset[int]:
+        """The process ids of the children that run now."""
+        return frozenset(self._active)
+
+    def find_by_run(self) -> Mapping[ActiveRun, Sequence[int]]:
+        """Give the process ids of the children that run now, by the run that started them."""
+        found: dict[ActiveRun, list[int]] = {}
+        for pid, run in self._active.items():
+            if run is not None:
+                found.setdefault(run, []).append(pid)
+        return found
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,  # noqa: ASYNC109 - the contract's name; the child is killed at its end
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        on_line: OnLine | None = None,
+    ) -> ChildResult:
+        """Run a child to its good end (`JobContext.run`); *on_line* gets the lines of stdout.
+
+        Raises:
+            JobFailure: it could not be started (CFG-001), ended with another code than 0
+                (CHILD_FAILED), or took too long (TIMEOUT).
+        """
+        result = await self.execute(argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line)
+        if result.returncode != 0:
+            message = f"{Path(argv[0]).name} ended with code {result.returncode}"
+            raise JobFailure(message, code="CHILD_FAILED")
+        return result
+
+    async def execute(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,  # noqa: ASYNC109 - as in `run`
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        on_line: OnLine | None = None,
+        on_error_line: OnLine | None = None,
+        bounds: Bounds = NO_BOUNDS,
+    ) -> ChildResult:
+        """Run a child to its end, whatever its code; its whole group is gone when this returns.
+
+        Raises:
+            JobFailure: it could not be started (CFG-001) or took too long (TIMEOUT).
+        """
+        output = ChildOutput(on_line, on_error_line)
+        async with self._started(argv, output, cwd=cwd, env=env, bounds=bounds):
+            ended, _ = await asyncio.wait({output.exited}, timeout=timeout)
+            if not ended:
+                message = f"{Path(argv[0]).name} took longer than {timeout:g} seconds"
+                raise JobFailure(message, code="TIMEOUT")
+            await output.exited
+        return output.result()
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> AsyncIterator["ChildStream"]:
+        """Run a child whose stdin and stdout another thread uses, blocking, inside the block.
+
+        The thread must have ended when the block does; then the child's whole tree is ended.
+        A child that dies is the end of file to the thread, never a hang.
+
+        Raises:
+            JobFailure: it could not be started (CFG-001).
+        """
+        output = ChildOutput(None, None)
+        with _Pipes() as pipes:
+            async with self._started(
+                argv, output, cwd=cwd, env=env, stdin=pipes.child_input, stdout=pipes.child_output
+            ):
+                pipes.close_child_ends()
+                yield ChildStream(pipes, output)
+
+    @contextlib.asynccontextmanager
+    async def _started(
+        self,
+        argv: Sequence[str],
+        output: ChildOutput,
+        *,
+        cwd: Path | None,
+        env: Mapping[str, str] | None,
+        bounds: Bounds = NO_BOUNDS,
+        stdin: int = asyncio.subprocess.DEVNULL,
+        stdout: int = asyncio.subprocess.PIPE,
+    ) -> AsyncIterator[None]:
+        mark = secrets.token_hex(16)
+        loop = asyncio.get_running_loop()
+        try:
+            transport, _ = await loop.subprocess_exec(
+                lambda: output,
+                *_bounded(argv, bounds),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=cwd,
+                env={**_inherited(), **(env or {}), RUN_MARK: self._tag, CHILD_MARK: mark},
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            message = f"the program {Path(argv[0]).name} could not be started"
+            raise JobFailure(message, code="CFG-001") from error
+        pid = transport.get_pid()
+        tree = ProcessTree(pid, f"{CHILD_MARK}={mark}")
+        self._active[pid] = CURRENT_RUN.get()
+        try:
+            yield
+        finally:
+            await _finish(self._end(tree, output, transport))
+
+    async def _end(
+        self, tree: ProcessTree, output: ChildOutput, transport: asyncio.SubprocessTransport
+    ) -> None:
+        # After a good end only the group is looked for: the search for what left it reads
+        # every process of the machine.
+        await tree.end(self._kill_after, group_only=output.is_well)
+        # What escaped everything may still hold the pipes: its words are not awaited for ever.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(output.closed.wait(), _LAST_WORDS_SECONDS)
+        output.exited.cancel()
+        transport.close()
+        self._active.pop(tree.pid, None)
+
+
+class ChildStream:
+    """A running child, seen from the thread that feeds and reads it."""
+
+    def __init__(self, pipes: "_Pipes", output: ChildOutput) -> None:
+        """Take our ends of the pipes, and what is known of the child."""
+        self.input: IO[bytes] = pipes.input
+        """Unbuffered; blocks once the child has 64 KiB unread."""
+        self.output: IO[bytes] = pipes.output
+        """Buffered; at its end once the child has ended."""
+        self._said = output
+
+    async def wait(self) -> ChildResult:
+        """Close the input and wait for the child's end; give its code and its stderr.
+
+        Only after the output was read to its end, or the child may wait for a reader.
+        """
+        self.input.close()
+        await self._said.exited
+        return self._said.result()
+
+
+class _Pipes:
+    """Two pipes between a thread of ours and a child."""
+
+    def __enter__(self) -> Self:
+        self.child_input, to_child = os.pipe()
+        from_child, self.child_output = os.pipe()
+        self.input = os.fdopen(to_child, "wb", buffering=0)
+        self.output = os.fdopen(from_child, "rb")
+        self._child_ends = [self.child_input, self.child_output]
+        if sys.platform == "linux":
+            # A wide pipe lets the child work ahead while the thread writes to its database.
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(from_child, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close_child_ends()
+        with contextlib.suppress(OSError):
+            self.input.close()
+        self.output.close()
+
+    def close_child_ends(self) -> None:
+        """Close what only the child may hold, so that its end is the end of file."""
+        while self._child_ends:
+            os.close(self._child_ends.pop())
+
+
+def _inherited() -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    # A relative directory would be looked for where the child runs, among foreign files.
+    places = filter(os.path.isabs, os.get_exec_path())
+    return {**inherited, "PATH": os.pathsep.join(places) or os.defpath}
+
+
+def _bounded(argv: Sequence[str], bounds: Bounds) -> Sequence[str]:
+    if bounds.file_bytes is None:
+        return argv
+    # A shell sets the bound and becomes the program: code of ours between fork and exec is not
+    # safe in a process with threads, and from outside it would come too late. The child shall be
+    # told of the bound by an error, and say so, not die without a word.
+    blocks = -(-bounds.file_bytes // _ULIMIT_BLOCK)
+    return ["sh", "-c", f"trap '' XFSZ && ulimit -f {blocks} && exec \"$@\"", "sh", *argv]
+
+
+async def _finish(ending: Coroutine[None, None, None]) -> None:
+    # Whoever is cancelled again meanwhile still waits: a child must not outlive its caller.
+    # The end itself is bounded (TERM, KILL).
+    task = asyncio.ensure_future(ending)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError

@@ -1,0 +1,1 @@
+"""What the job type `repository_sync` does, phase by phase."""

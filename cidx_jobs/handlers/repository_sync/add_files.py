@@ -1,0 +1,64 @@
+"""Indexing: the bytes of what the index lacks, from git into the draft, in batches."""
+
+from collections.abc import Iterator, Sequence
+
+from cidx_jobs.handlers.git.commands import Git
+from cidx_jobs.handlers.git.objects import READ_FILES, read_files
+from cidx_jobs.handlers.git.project_copy import ProjectCopy
+from cidx_jobs.handlers.printable import printable
+from cidx_jobs.handlers.process.children import ChildStream
+from cidx_jobs.handlers.repository_sync.report_while import follow
+from cidx_jobs.interfaces import IndexDraft, JobContext, PhaseReporter
+from cidx_jobs.model.index import Document, TreeChanges, WantedFile
+from cidx_jobs.model.job.job import JsonObject
+
+_BATCH_FILES = 2_000
+_BATCH_BYTES = 4 * 1024 * 1024
+
+
+class FileIndexing:
+    """Adds the wanted files to a draft, and tells how far it is."""
+
+    def __init__(self, context: JobContext, draft: IndexDraft, changes: TreeChanges) -> None:
+        """Take where to, and how much there is to do."""
+        self._context = context
+        self._draft = draft
+        self._total = changes.wanted
+        self._staged = changes.staged
+        self._done = 0
+        self._current: str | None = None
+
+    async def run(
+        self, git: Git, copy: ProjectCopy, phase: PhaseReporter, checkpoint: JsonObject
+    ) -> None:
+        """Add everything; after each batch it is durable, and a checkpoint says so.
+
+        Raises:
+            JobFailure: the copy lacks a file (GIT-005), or the index cannot be written.
+        """
+        self._phase = phase
+        if not self._total:
+            return
+        async with git.stream(copy.repository, READ_FILES) as child:
+            while batch := await self._draft.take_wanted(_BATCH_FILES, _BATCH_BYTES):
+                await follow(self._draft.add(self._read(child, batch)), self._report)
+                done = self._staged + self._done
+                await self._context.save_checkpoint({**checkpoint, "files_done": done})
+
+    def _read(self, child: ChildStream, batch: Sequence[WantedFile]) -> Iterator[Document]:
+        # Runs in the draft's thread; the loop only reads the two values it sets.
+        documents = read_files(child.input, child.output, batch)
+        for file, document in zip(batch, documents, strict=True):
+            self._current = file.path
+            yield document
+            self._done += 1
+
+    async def _report(self) -> None:
+        done, total = self._staged + self._done, self._staged + self._total
+        await self._phase.report(
+            done=done,
+            total=total,
+            unit="files",
+            current_item=None if self._current is None else printable(self._current),
+            message=f"{done} of {total} files",
+        )

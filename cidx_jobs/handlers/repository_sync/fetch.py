@@ -1,0 +1,157 @@
+"""Phase git_sync: which commit a run goes to, and how it comes into the project's copy."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from cidx_jobs.handlers.git.commands import FetchBounds, Git, RemoteHead
+from cidx_jobs.handlers.git.host_addresses import Resolve, find_addresses
+from cidx_jobs.handlers.git.progress import FetchProgress
+from cidx_jobs.handlers.git.project_copy import HEAD_REF, Fetched, ProjectCopy
+from cidx_jobs.handlers.git.shields import Access
+from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules, Scheme
+from cidx_jobs.handlers.repository_sync.report_while import follow
+from cidx_jobs.handlers.repository_sync.submodules import SubmoduleParts, Submodules
+from cidx_jobs.interfaces import JobContext, PhaseReporter
+from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.job.job import JsonObject, Outcome
+from cidx_jobs.settings import Settings
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """The commit that a run brings the index to."""
+
+    commit: str
+    tree: str
+    """What is indexed: the commit, or a tree with those of its submodules in it."""
+    default_branch: str | None
+    bytes_received: int
+    is_taken_up: bool = False
+    """An interrupted run of the job had fetched it: this one did not ask the remote."""
+
+    def checkpoint(self) -> JsonObject:
+        """Give what the next run of the job needs to go on with this commit."""
+        return {
+            "commit": self.commit,
+            "tree": self.tree,
+            "default_branch": self.default_branch,
+            "bytes_received": self.bytes_received,
+        }
+
+
+class Fetching:
+    """Finds the target of one run and fetches it."""
+
+    def __init__(
+        self,
+        git: Git,
+        copy: ProjectCopy,
+        context: JobContext,
+        settings: Settings,
+        resolve: Resolve,
+    ) -> None:
+        """Take the parts; *resolve* gives the addresses of a host name."""
+        self._git = git
+        self._copy = copy
+        self._context = context
+        self._settings = settings
+        self._resolve = resolve
+
+    async def take_up(self) -> Target | None:
+        """Give the commit that an interrupted run was at: it goes on, and begins nothing new.
+
+        None after a failure and on a retry on request: what was wrong at the remote may be
+        mended by now.
+        """
+        job, saved = self._context.job, self._context.checkpoint
+        last = job.attempts[-1].outcome if job.attempts else None
+        if not isinstance(saved, dict) or last is not Outcome.INTERRUPTED:
+            return None
+        commit = saved["commit"]
+        if await self._git.find_commit(self._copy.repository, HEAD_REF) != commit:
+            return None
+        return Target(
+            commit=commit,
+            tree=saved["tree"],
+            default_branch=saved["default_branch"],
+            bytes_received=saved["bytes_received"],
+            is_taken_up=True,
+        )
+
+    async def fetch(
+        self, remote: Remote, branch: str | None, phase: PhaseReporter, indexed: str | None
+    ) -> Target:
+        """Ask the remote for its newest commit and fetch it, unless it is the *indexed* one.
+
+        Raises:
+            JobFailure: with the code of what went wrong.
+        """
+        access = await self._reach(remote)
+        head = await self._git.ask_remote(access, branch)
+        if head.commit == indexed:
+            fetched = Fetched(commit=head.commit, bytes_received=0)
+        else:
+            fetched = await self._fetch(access, head, phase)
+        tree = fetched.commit
+        if self._settings.git_submodules and head.commit != indexed:
+            tree = await self._graft_submodules(remote, fetched.commit, phase)
+        return Target(
+            commit=fetched.commit,
+            tree=tree,
+            default_branch=head.default_branch,
+            bytes_received=fetched.bytes_received,
+        )
+
+    async def _fetch(self, access: Access, head: RemoteHead, phase: PhaseReporter) -> Fetched:
+        progress = FetchProgress()
+        return await follow(
+            self._copy.fetch(access, head, self._bounds(), progress.feed),
+            lambda: phase.report(**progress.report()),
+        )
+
+    async def _graft_submodules(self, remote: Remote, commit: str, phase: PhaseReporter) -> str:
+        progress = FetchProgress()
+        parts = SubmoduleParts(
+            git=self._git,
+            repository=self._copy.repository,
+            rules=RemoteRules.of(self._settings),
+            reach=self._reach,
+            bounds=attrs.evolve(self._bounds(), depth=1),
+            max_files=self._settings.max_files,
+        )
+        submodules = Submodules(parts, self._context, progress.feed)
+        tree = await follow(
+            submodules.graft(commit, remote), lambda: phase.report(**progress.report())
+        )
+        await submodules.forget_others()
+        return tree
+
+    def _bounds(self) -> FetchBounds:
+        return FetchBounds(
+            depth=self._settings.git_depth,
+            max_bytes=self._settings.max_repository_bytes,
+            timeout=self._context.job.timeout_seconds,
+        )
+
+    async def _reach(self, remote: Remote) -> Access:
+        if remote.scheme is Scheme.LOCAL:
+            roots = self._settings.git_local_roots
+            source = await asyncio.to_thread(_find_local, remote.url, roots)
+            return Access(remote=remote, source=source)
+        addresses = await find_addresses(remote, self._resolve)
+        return Access(remote=remote, source=remote.url, addresses=addresses)
+
+
+def _find_local(path: str, roots: Sequence[Path]) -> str:
+    """Give the real place of a local repository, which links must not lead out of the roots."""
+    place = Path(path).resolve()
+    if not any(place.is_relative_to(root.resolve()) for root in roots):
+        message = f"{path} does not lie where the operator allows it"
+        raise JobFailure(message, code="GIT-007")
+    if not place.is_dir():
+        message = f"there is no repository at {path}"
+        raise JobFailure(message, code="GIT-001")
+    return str(place)

@@ -1,0 +1,254 @@
+"""The job type ``repository_sync``: one repository fetched, compared, indexed and checked."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import attrs
+import msgspec
+
+from cidx_jobs.handlers.git.commands import LOW_SPEED_SECONDS, Git
+from cidx_jobs.handlers.git.errors import DAMAGED
+from cidx_jobs.handlers.git.host_addresses import Resolve
+from cidx_jobs.handlers.git.host_addresses import resolve as resolve_host
+from cidx_jobs.handlers.git.project_copy import ProjectCopy
+from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules
+from cidx_jobs.handlers.process.children import Children
+from cidx_jobs.handlers.repository_sync.add_files import FileIndexing
+from cidx_jobs.handlers.repository_sync.changes import ChangeDetection
+from cidx_jobs.handlers.repository_sync.fetch import Fetching, Target
+from cidx_jobs.handlers.repository_sync.options import SyncOptions, make_admit
+from cidx_jobs.handlers.repository_sync.phases import (
+    CHANGE_DETECTION,
+    GIT_SYNC,
+    INDEXING,
+    PREPARING,
+    VALIDATION,
+    SyncPhases,
+    weigh_phases,
+)
+from cidx_jobs.handlers.repository_sync.publish import validate_and_publish
+from cidx_jobs.handlers.repository_sync.record import ProjectRecord, make_note
+from cidx_jobs.handlers.repository_sync.report_while import follow
+from cidx_jobs.interfaces import (
+    Clock,
+    IndexDraft,
+    Indexer,
+    JobContext,
+    JobStore,
+    ProjectFiles,
+)
+from cidx_jobs.job_types import JobType
+from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.index import IndexState, TreeChanges
+from cidx_jobs.model.job.job import JsonObject
+from cidx_jobs.settings import DataDirectory, Settings, project_directory
+
+NAME = "repository_sync"
+
+_ALL_PHASES = (PREPARING, GIT_SYNC, CHANGE_DETECTION, INDEXING, VALIDATION)
+_WITHOUT_INDEXING = (PREPARING, GIT_SYNC, CHANGE_DETECTION)
+_UNSOUND = "IDX-002"
+_SHOWN_DIGITS = 10
+
+
+@attrs.frozen(kw_only=True)
+class SyncParts:
+    """What all runs share."""
+
+    settings: Settings
+    store: JobStore
+    indexer: Indexer
+    git: Git
+    clock: Clock
+    files: ProjectFiles
+    rules: RemoteRules
+    resolve: Resolve
+
+
+def make_repository_sync(
+    settings: Settings,
+    store: JobStore,
+    indexer: Indexer,
+    children: Children,
+    clock: Clock,
+    *,
+    files: ProjectFiles,
+    resolve: Resolve = resolve_host,
+    low_speed_seconds: float = LOW_SPEED_SECONDS,
+) -> JobType:
+    """Give the job type; its runs use the parts given here.
+
+    Args:
+        settings: where things lie, what is allowed, and how much.
+        store: keeps what is known of projects.
+        indexer: keeps the index.
+        children: starts git.
+        clock: for the times of the phases.
+        files: where others remove projects.
+        resolve: gives the addresses of a host name.
+        low_speed_seconds: a remote that sends nearly nothing for so long has failed.
+    """
+    credentials = DataDirectory(settings.data_dir).git_credentials
+    parts = SyncParts(
+        settings=settings,
+        store=store,
+        indexer=indexer,
+        git=Git(children, credentials=credentials, low_speed_seconds=low_speed_seconds),
+        clock=clock,
+        files=files,
+        rules=RemoteRules.of(settings),
+        resolve=resolve,
+    )
+    return JobType(
+        NAME,
+        lambda context: _SyncRun(parts, context).run(),
+        exclusive=True,
+        options_schema=SyncOptions,
+        admit=make_admit(parts.rules),
+    )
+
+
+class _SyncRun:
+    """One run of a sync, phase by phase."""
+
+    def __init__(self, parts: SyncParts, context: JobContext) -> None:
+        self._parts = parts
+        self._context = context
+        self._job = job = context.job
+        self._options = msgspec.convert(context.options, SyncOptions)
+        projects = DataDirectory(parts.settings.data_dir).projects
+        directory = project_directory(projects, job.user_id, job.project_id)
+        self._copy = ProjectCopy(directory, parts.git, f"{job.job_id}.{job.run}")
+        self._phases = SyncPhases(context, parts.clock)
+        self._record = ProjectRecord(parts.store, parts.clock, job)
+        self._detection = ChangeDetection(parts.git, self._copy, parts.settings)
+
+    async def run(self) -> JsonObject:
+        """Go through the phases and give the job's result.
+
+        Raises:
+            JobFailure: with the code of what went wrong; searches see the index as it was.
+            ValidationError: the url is not allowed any more.
+        """
+        project = await self._record.load()
+        names = _WITHOUT_INDEXING if self._options.skip_indexing else _ALL_PHASES
+        self._phases.plan(weigh_phases(names, project.phase_seconds))
+        async with self._phases.enter(PREPARING):
+            remote = self._parts.rules.read(self._options.repository_url or "")
+            await self._parts.files.settle(self._job.user_id, self._job.project_id)
+            await self._copy.prepare()
+            before = await self._load_index_state()
+        target = await self._sync_git(remote, before)
+        if before is not None and self._shows(before, target.commit):
+            note = await self._pass_over(before, target)
+        else:
+            note = await self._index(before, target)
+        result = {**note, "bytes_received": target.bytes_received}
+        result["phase_seconds"] = dict(self._phases.seconds)
+        await self._save_record(target, was_indexed=note["files_indexed"] > 0)
+        return result
+
+    async def _sync_git(self, remote: Remote, before: IndexState | None) -> Target:
+        parts = self._parts
+        fetching = Fetching(parts.git, self._copy, self._context, parts.settings, parts.resolve)
+        async with self._phases.enter(GIT_SYNC) as phase:
+            target = await fetching.take_up()
+            if target is None:
+                shown = before.commit if before and self._shows(before, before.commit) else None
+                async with self._context.resource("git"):
+                    target = await fetching.fetch(remote, self._options.branch, phase, shown)
+                await self._context.save_checkpoint(target.checkpoint())
+            phase.finish({"commit": target.commit, "bytes_received": target.bytes_received})
+        return target
+
+    def _shows(self, state: IndexState, commit: str) -> bool:
+        # A full reindex that was published before its job could end is not made twice.
+        is_wanted_anew = self._options.full_reindex and state.published_by != self._job.job_id
+        return state.commit == commit and not is_wanted_anew
+
+    async def _pass_over(self, state: IndexState, target: Target) -> JsonObject:
+        message = f"nothing new: {target.commit[:_SHOWN_DIGITS]} is indexed already"
+        for name in (CHANGE_DETECTION, INDEXING, VALIDATION):
+            if name in self._phases.planned:
+                async with self._phases.enter(name) as phase:
+                    await phase.report(percent=100, message=message)
+        if state.published_by == self._job.job_id:
+            return {
+                **state.note,
+                "resumed_from": {"phase": VALIDATION, "files": state.files_total},
+            }
+        return make_note(target, state, None)
+
+    async def _index(self, before: IndexState | None, target: Target) -> JsonObject:
+        """Index the target's tree; where the index proves unsound, make it anew, once."""
+        is_full = self._options.full_reindex
+        try:
+            return await self._index_once(before, target, full=is_full)
+        except JobFailure as failure:
+            if failure.failure_code == DAMAGED:
+                await self._copy.remove()
+            if failure.failure_code != _UNSOUND or is_full:
+                raise
+        self._context.warn("INDEX_MADE_ANEW", "the index was damaged: it was made anew")
+        return await self._index_once(before, target, full=True)
+
+    async def _index_once(
+        self, before: IndexState | None, target: Target, *, full: bool
+    ) -> JsonObject:
+        async with self._drafting(full=full) as draft:
+            async with self._phases.enter(CHANGE_DETECTION) as phase:
+                shown = before.commit if before else None
+                changes = await self._detection.run(draft, phase, shown, target)
+            note = make_note(target, before, changes)
+            note["resumed_from"] = self._resumed_from(target, changes)
+            if self._options.skip_indexing:
+                await draft.discard()
+                return note
+            async with (
+                self._phases.enter(INDEXING) as phase,
+                self._context.resource("indexing"),
+            ):
+                indexing = FileIndexing(self._context, draft, changes)
+                await indexing.run(self._parts.git, self._copy, phase, target.checkpoint())
+            async with self._phases.enter(VALIDATION) as phase:
+                published = await follow(
+                    validate_and_publish(self._context, draft, target.commit, note),
+                    lambda: phase.report(**draft.activity()),
+                )
+                await self._copy.remember_indexed(target.commit)
+                searchable = published.state.files_indexed
+                await phase.report(percent=100, message=f"{searchable} files in the index")
+            return dict(published.state.note)
+
+    def _resumed_from(self, target: Target, changes: TreeChanges) -> JsonObject | None:
+        if self._context.checkpoint is None or not (target.is_taken_up or changes.staged):
+            return None
+        phase = INDEXING if changes.staged else CHANGE_DETECTION
+        return {"phase": phase, "files": changes.staged}
+
+    @contextlib.asynccontextmanager
+    async def _drafting(self, *, full: bool) -> AsyncIterator[IndexDraft]:
+        """Give a draft; it stays only for a run that will go on with it."""
+        job = self._job
+        async with self._parts.indexer.draft(
+            job.user_id, job.project_id, job_id=job.job_id, run=job.run, full=full
+        ) as draft:
+            try:
+                yield draft
+            except JobFailure:
+                await draft.discard()
+                raise
+            except asyncio.CancelledError:
+                if self._context.cancel_requested:
+                    await draft.discard()
+                raise
+
+    async def _load_index_state(self) -> IndexState | None:
+        return await self._parts.indexer.load_state(self._job.user_id, self._job.project_id)
+
+    async def _save_record(self, target: Target, *, was_indexed: bool) -> None:
+        # Times of a sync with nothing to index say nothing of the next one.
+        seconds = dict(self._phases.seconds) if was_indexed else None
+        state = await self._load_index_state()
+        await self._record.save(target, state, await self._copy.measure(), seconds)

@@ -1,0 +1,54 @@
+"""The options of a repository sync: their schema, and what a submit makes of them."""
+
+from collections.abc import Callable
+
+import attrs
+import msgspec
+
+from cidx_jobs.handlers.git.url_rules import URL_POINTER, RemoteRules, check_branch
+from cidx_jobs.job_types import Admission
+from cidx_jobs.model.errors import ValidationError
+from cidx_jobs.model.job.job import JsonObject
+from cidx_jobs.model.listing import Project
+
+
+class SyncOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What a repository sync can be told."""
+
+    repository_url: str | None = None
+    """None: the url of the project's last accepted submit."""
+    branch: str | None = None
+    """None: the branch of the project's last accepted submit, else the remote's default."""
+    full_reindex: bool = False
+    """Make the index anew."""
+    skip_indexing: bool = False
+    """Only fetch, and count the changes."""
+
+
+def make_admit(rules: RemoteRules) -> Callable[[JsonObject, Project], Admission]:
+    """Give the rule by which submits of a sync are taken."""
+    return lambda options, project: admit(rules, options, project)
+
+
+def admit(rules: RemoteRules, options: JsonObject, project: Project) -> Admission:
+    """Fill in what the project knows, and check it.
+
+    A url that differs from the project's means another repository: its branch is what is given.
+
+    Raises:
+        ValidationError: url or branch are wrong, or there is no url; with their pointers.
+    """
+    asked = msgspec.convert(options, SyncOptions)
+    if asked.repository_url is None and project.repository_url is None:
+        raise ValidationError.at(URL_POINTER, "it is needed: the project has no repository yet")
+    url = asked.repository_url if asked.repository_url is not None else project.repository_url
+    remote = rules.read(url or "")
+    is_same = remote.url == project.repository_url
+    branch = asked.branch or (project.branch if is_same else None)
+    if asked.branch is not None or branch is not None:
+        check_branch(branch or "")
+    whole = msgspec.structs.replace(asked, repository_url=remote.url, branch=branch)
+    return Admission(
+        options=msgspec.to_builtins(whole),
+        project=attrs.evolve(project, repository_url=remote.url, branch=branch),
+    )

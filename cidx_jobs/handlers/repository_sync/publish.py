@@ -1,0 +1,36 @@
+"""Validation: the draft is checked and shown, and what was left out becomes warnings."""
+
+from cidx_jobs.handlers.printable import printable
+from cidx_jobs.interfaces import IndexDraft, JobContext
+from cidx_jobs.model.index import Publication, SkippedFiles
+from cidx_jobs.model.job.job import JsonObject
+
+_EXAMPLE_CHARACTERS = 80
+_ONE_AND_MANY = {
+    "binary": ("binary file", "binary files"),
+    "large": ("file larger than max_file_bytes", "files larger than max_file_bytes"),
+    "symlink": ("symbolic link", "symbolic links"),
+    "submodule": ("submodule", "submodules"),
+}
+
+
+async def validate_and_publish(
+    context: JobContext, draft: IndexDraft, commit: str, note: JsonObject
+) -> Publication:
+    """Make the draft what searches see, if it is sound; warn of the files that it leaves out.
+
+    Raises:
+        JobFailure: it is not sound (IDX-002); searches go on seeing the index as it was.
+    """
+    publication = await draft.publish(commit, note)
+    for skipped in publication.skipped:
+        context.warn(f"SKIPPED_{skipped.reason.upper()}", _sentence(skipped))
+    return publication
+
+
+def _sentence(skipped: SkippedFiles) -> str:
+    one, many = _ONE_AND_MANY[skipped.reason]
+    counted = f"1 {one} is" if skipped.count == 1 else f"{skipped.count} {many} are"
+    examples = ", ".join(printable(path, _EXAMPLE_CHARACTERS) for path in skipped.examples)
+    more = skipped.count - len(skipped.examples)
+    return f"{counted} not indexed: {examples}" + (f" and {more} more" if more else "")

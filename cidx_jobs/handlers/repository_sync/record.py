@@ -1,0 +1,81 @@
+"""What a sync leaves written: the job's result, and what is known of the project."""
+
+import attrs
+
+from cidx_jobs.handlers.repository_sync.fetch import Target
+from cidx_jobs.interfaces import Clock, JobStore
+from cidx_jobs.model.index import IndexState, TreeChanges
+from cidx_jobs.model.job.job import Job, JsonObject
+from cidx_jobs.model.listing import Project, RunGuard
+
+
+def make_note(
+    target: Target, before: IndexState | None, changes: TreeChanges | None
+) -> dict[str, object]:
+    """Give the members of the result (api.md 1.2) that are known before anything is published.
+
+    Without *changes* the index shows the target already.
+    """
+    total = before.files_total if before else 0
+    return {
+        "commit_before": before.commit if before else None,
+        "commit_after": target.commit,
+        "files_added": changes.added if changes else 0,
+        "files_modified": changes.modified if changes else 0,
+        "files_renamed": changes.renamed if changes else 0,
+        "files_deleted": changes.deleted if changes else 0,
+        "files_indexed": 0,
+        "files_skipped": 0,
+        "files_total": changes.total if changes else total,
+        "bytes_received": target.bytes_received,
+        "phase_seconds": {},
+        "resumed_from": None,
+    }
+
+
+class ProjectRecord:
+    """What is known of the project of one job."""
+
+    def __init__(self, store: JobStore, clock: Clock, job: Job) -> None:
+        """Take where it is kept, and whose project it is."""
+        self._store = store
+        self._clock = clock
+        self._job = job
+
+    async def load(self) -> Project:
+        """Give what is known, which may be the name alone."""
+        job = self._job
+        known = await self._store.load_project(job.user_id, job.project_id)
+        return known or Project(
+            user_id=job.user_id,
+            project_id=job.project_id,
+            repository_url=job.options.get("repository_url"),
+            branch=job.options.get("branch"),
+        )
+
+    async def save(
+        self,
+        target: Target,
+        state: IndexState | None,
+        repository_bytes: int,
+        phase_seconds: JsonObject | None,
+    ) -> None:
+        """Store what a sync found; None for *phase_seconds* keeps those of the one before.
+
+        Raises:
+            StaleRunError: the run is over.
+        """
+        known = await self.load()
+        project = attrs.evolve(
+            known,
+            default_branch=target.default_branch,
+            last_commit=target.commit,
+            last_synced_at=self._clock.now(),
+            last_job_id=self._job.job_id,
+            files_indexed=state.files_indexed if state else None,
+            repository_bytes=repository_bytes,
+            index_bytes=state.bytes if state else None,
+            phase_seconds=known.phase_seconds if phase_seconds is None else phase_seconds,
+        )
+        guard = RunGuard(job_id=self._job.job_id, run=self._job.run)
+        await self._store.save_project(project, guard)

@@ -1,0 +1,209 @@
+"""Submodules, where the operator lets them be fetched: their trees in place of their links.
+
+Each URL is checked as the repository's own is. What is fetched comes into the same copy, and a
+tree is made that holds the files of all; nothing is checked out, and nothing of a submodule's
+configuration is believed but its path and URL.
+"""
+
+import asyncio
+import contextlib
+import posixpath
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from cidx_jobs.handlers.git.commands import FetchBounds, Git
+from cidx_jobs.handlers.git.errors import recognise
+from cidx_jobs.handlers.git.objects import LIST_TREE, read_tree
+from cidx_jobs.handlers.git.shields import Access
+from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules
+from cidx_jobs.handlers.printable import printable
+from cidx_jobs.handlers.process.children import ChildStream
+from cidx_jobs.handlers.process.output import OnLine
+from cidx_jobs.interfaces import JobContext
+from cidx_jobs.model.error_codes import GUIDANCE
+from cidx_jobs.model.errors import JobFailure, ValidationError
+from cidx_jobs.model.job.job import Category
+
+MODULE_REFS = "refs/cidx/modules"
+
+_MAX_MODULES = 100
+_MAX_NESTING = 4
+_LINK = "160000"
+_DIRECTORY = "040000"
+
+
+@attrs.frozen(kw_only=True)
+class SubmoduleParts:
+    """What is needed to fetch a submodule."""
+
+    git: Git
+    repository: Path
+    rules: RemoteRules
+    reach: Callable[[Remote], Awaitable[Access]]
+    """Finds the addresses of a remote, each checked."""
+    bounds: FetchBounds
+    max_files: int
+
+
+class Submodules:
+    """Fetches the submodules of one commit."""
+
+    def __init__(self, parts: SubmoduleParts, context: JobContext, on_line: OnLine) -> None:
+        """Take the parts; *context* is warned of what is left out, *on_line* gets progress."""
+        self._parts = parts
+        self._context = context
+        self._on_line = on_line
+        self._fetched: set[str] = set()
+
+    async def graft(self, commit: str, remote: Remote, nesting: int = 0) -> str:
+        """Give a tree with the files of *commit* and of its submodules, theirs included.
+
+        A submodule that cannot be had is left as a link, with a warning; unless another attempt
+        may help.
+
+        Raises:
+            JobFailure: a fetch failed in a way that may pass, or there are too many files.
+        """
+        tree = commit
+        links = await self._list_links(commit)
+        urls = await self._read_urls(commit) if links else {}
+        for path, module in links.items():
+            url = urls.get(path)
+            if url is None or nesting >= _MAX_NESTING or len(self._fetched) >= _MAX_MODULES:
+                self._warn(path, "it is not described, or there are too many")
+                continue
+            inner = await self._bring(path, url, module, remote, nesting)
+            if inner is not None:
+                tree = await self._put(tree, path, inner)
+        return tree
+
+    async def forget_others(self) -> None:
+        """Let go of the submodules of earlier commits, so that packing up drops them."""
+        listed = await self._talk(["for-each-ref", "--format=%(refname)", MODULE_REFS])
+        for ref in listed.decode().split():
+            if ref.rpartition("/")[2] not in self._fetched:
+                await self._talk(["update-ref", "-d", ref])
+
+    async def _bring(
+        self, path: str, url: str, module: str, remote: Remote, nesting: int
+    ) -> str | None:
+        try:
+            theirs = self._parts.rules.read(resolve_url(remote.url, url))
+            await self._fetch(theirs, module)
+            if await self._parts.git.find_commit(self._parts.repository, module) is not None:
+                return await self.graft(module, theirs, nesting + 1)
+            self._warn(path, "what it names is no commit")
+        except ValidationError:
+            self._warn(path, "its URL is not taken here")
+        except JobFailure as failure:
+            guidance = GUIDANCE.get(failure.failure_code)
+            if guidance is None or guidance.retryable or guidance.category is Category.RESOURCE:
+                raise
+            self._warn(path, failure.message)
+        return None
+
+    async def _fetch(self, remote: Remote, commit: str) -> None:
+        parts = self._parts
+        self._fetched.add(commit)
+        ref = f"{MODULE_REFS}/{commit}"
+        if await parts.git.find_commit(parts.repository, ref) == commit:
+            return
+        access = await parts.reach(remote)
+        refspec = f"+{commit}:{ref}"
+        await parts.git.fetch(access, parts.repository, refspec, parts.bounds, self._on_line)
+
+    async def _list_links(self, commit: str) -> Mapping[str, str]:
+        """Give path and commit of each submodule."""
+        async with self._parts.git.stream(self._parts.repository, [*LIST_TREE, commit]) as child:
+            links = await asyncio.to_thread(_read_links, child, self._parts.max_files)
+            ended = await child.wait()
+        if ended.returncode != 0:
+            raise recognise(ended.stderr, "the repository")
+        return links
+
+    async def _read_urls(self, commit: str) -> Mapping[str, str]:
+        arguments = ["config", "--blob", f"{commit}:.gitmodules", "--null", "--list"]
+        try:
+            return parse_modules(await self._talk(arguments))
+        except JobFailure:
+            # There is no such file, or it is no configuration.
+            return {}
+
+    async def _put(self, root: str, path: str, module: str) -> str:
+        """Give the tree *root* with a link replaced by a module's tree: that, and those above."""
+        made = (await self._talk(["rev-parse", f"{module}^{{tree}}"])).decode().strip()
+        place = path
+        while place:
+            place, name = posixpath.split(place)
+            listed = await self._talk(["ls-tree", "-z", f"{root}:{place}"])
+            lines = [
+                line if _name_of(line) != name else f"{_DIRECTORY} tree {made}\t{name}".encode()
+                for line in listed.split(b"\0")[:-1]
+            ]
+            data = b"".join(line + b"\0" for line in lines)
+            made = (await self._talk(["mktree", "-z", "--missing"], data)).decode().strip()
+        return made
+
+    async def _talk(self, arguments: Sequence[str], data: bytes = b"") -> bytes:
+        async with self._parts.git.stream(self._parts.repository, arguments) as child:
+            answer = await asyncio.to_thread(_ask, child, data)
+            ended = await child.wait()
+        if ended.returncode != 0:
+            raise recognise(ended.stderr, "the repository")
+        return answer
+
+    def _warn(self, path: str, why: str) -> None:
+        message = f"submodule {printable(path, 80)} is not indexed: {why}"
+        self._context.warn("SUBMODULE_LEFT_OUT", message)
+
+
+def resolve_url(base: str, url: str) -> str:
+    """Give the URL of a submodule; one that begins with ``./`` or ``../`` counts from *base*.
+
+    As git does it: each ``../`` takes one part off the end of the base.
+    """
+    if not url.startswith(("./", "../")):
+        return url
+    place = base.removesuffix("/")
+    while True:
+        if url.startswith("./"):
+            url = url.removeprefix("./")
+        elif url.startswith("../"):
+            url = url.removeprefix("../")
+            place = place.rpartition("/")[0]
+        else:
+            return f"{place}/{url}"
+
+
+def parse_modules(listed: bytes) -> Mapping[str, str]:
+    """Give the URL for each path, from ``git config --null --list`` of a ``.gitmodules``."""
+    found: dict[str, dict[str, str]] = {}
+    for record in listed.decode("utf-8", "backslashreplace").split("\0"):
+        key, _, value = record.partition("\n")
+        section, _, rest = key.partition(".")
+        name, _, member = rest.rpartition(".")
+        if section == "submodule":
+            found.setdefault(name, {})[member] = value
+    return {
+        module["path"]: module["url"]
+        for module in found.values()
+        if "path" in module and "url" in module
+    }
+
+
+def _name_of(line: bytes) -> str:
+    return line.partition(b"\t")[2].decode("utf-8", "backslashreplace")
+
+
+def _read_links(child: ChildStream, max_files: int) -> Mapping[str, str]:
+    tree = read_tree(child.output, max_files)
+    return {entry.path: entry.blob for entry in tree if entry.mode == _LINK}
+
+
+def _ask(child: ChildStream, data: bytes) -> bytes:
+    with contextlib.suppress(BrokenPipeError):
+        child.input.write(data)
+    child.input.close()
+    return child.output.read()

@@ -1,0 +1,101 @@
+"""What goes into an index and comes out of it: trees, files, changes, hits."""
+
+from typing import NamedTuple
+
+import attrs
+
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job.job import JsonObject
+
+
+class TreeEntry(NamedTuple):
+    """One path of a commit's tree, as git lists it."""
+
+    path: str
+    mode: str
+    """Six octal digits: 100644 and 100755 are files, 120000 a symlink, 160000 a submodule."""
+    blob: str
+    """The object's name, in hex."""
+    size: int | None
+    """Bytes; None for a submodule."""
+
+
+class Document(NamedTuple):
+    """The bytes of one file, as git gave them."""
+
+    blob: str
+    data: bytes
+
+
+class WantedFile(NamedTuple):
+    """A file whose bytes an index lacks."""
+
+    path: str
+    blob: str
+    size: int
+
+
+@attrs.frozen(kw_only=True)
+class SearchHit:
+    """One line that holds the text searched for."""
+
+    path: str
+    line_number: int
+    """From 1."""
+    line: str
+    """Without its end; of a very long line the part around the text."""
+
+
+@attrs.frozen(kw_only=True)
+class IndexState:
+    """What a project's index holds, as searches see it."""
+
+    commit: str
+    files_total: int
+    """Paths of the commit, the skipped ones too."""
+    files_indexed: int
+    """Files that can be found by their text."""
+    bytes: int
+    """What the index takes on the disk."""
+    published_by: JobId
+    """The job that made it what it is."""
+    note: JsonObject
+    """What that job said of it when it published."""
+
+
+@attrs.frozen(kw_only=True)
+class TreeChanges:
+    """How a commit's tree differs from what the index shows."""
+
+    added: int
+    modified: int
+    """Content, mode or kind differs."""
+    renamed: int
+    """The same content under another path; counted neither as added nor as deleted."""
+    deleted: int
+    total: int
+    """Paths of the new tree."""
+    total_bytes: int
+    wanted: int
+    """Files to be read and added before the draft is whole."""
+    staged: int
+    """Files that an interrupted run of the same work had added already."""
+
+
+@attrs.frozen(kw_only=True)
+class SkippedFiles:
+    """Changed files that cannot be found by their text, and why."""
+
+    reason: str
+    """binary, large, symlink or submodule."""
+    count: int
+    examples: tuple[str, ...]
+    """The first few paths, unescaped."""
+
+
+@attrs.frozen(kw_only=True)
+class Publication:
+    """What became visible at once when a draft was published."""
+
+    state: IndexState
+    skipped: tuple[SkippedFiles, ...]

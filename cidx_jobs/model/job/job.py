@@ -1,0 +1,306 @@
+"""The job: one immutable value, and the values it is made of.
+
+A change makes a new value (`attrs.evolve`), and only `cidx_jobs.model.job.lifecycle` changes a
+status. All times are aware UTC datetimes; all durations are seconds.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import attrs
+
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.job.fast_values import hasten, make_evolve
+
+JsonObject = Mapping[str, Any]
+
+MIN_PRIORITY = 0
+MAX_PRIORITY = 9
+
+
+class JobStatus(StrEnum):
+    """Where a job stands; the last three are final."""
+
+    CREATED = "created"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """True for completed, failed and cancelled: left only by a retry on request."""
+        return self in _FINAL
+
+    @property
+    def is_waiting(self) -> bool:
+        """True for created and queued: stored, and not running."""
+        return self in _WAITING
+
+
+_FINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+_WAITING = frozenset({JobStatus.CREATED, JobStatus.QUEUED})
+
+
+class Place(StrEnum):
+    """The place of an active job of an exclusive type in its project's line of two.
+
+    At most one job of a project is the head (it runs, or would run next) and at most one
+    follows it; partial unique indexes hold this in the database.
+    """
+
+    HEAD = "head"
+    FOLLOWER = "follower"
+
+
+class Category(StrEnum):
+    """What kind of thing went wrong in a job."""
+
+    NETWORK = "network"
+    AUTHENTICATION = "authentication"
+    GIT_OPERATION = "git_operation"
+    INDEXING = "indexing"
+    RESOURCE = "resource"
+    CONFIGURATION = "configuration"
+    VALIDATION = "validation"
+    SYSTEM = "system"
+
+
+class Severity(StrEnum):
+    """How bad it is: recoverable may pass by itself, persistent needs somebody."""
+
+    WARNING = "warning"
+    RECOVERABLE = "recoverable"
+    PERSISTENT = "persistent"
+    FATAL = "fatal"
+
+
+class Outcome(StrEnum):
+    """How one run of a job ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+
+
+class PhaseStatus(StrEnum):
+    """Where a phase of a job stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class DispatchKey(NamedTuple):
+    """A job's place in the one stored dispatch order; the smallest goes first.
+
+    Computed once, when the job is queued, and kept in its row (guarantees.md, G9).
+    """
+
+    level: float
+    """Engine seconds of arrival over the ageing time, less the priority: older and higher go
+    first, and a waiting job gains one priority level for each ageing time."""
+    turn: int
+    """The user's turn within the priority (start-time fair queueing)."""
+    arrival: int
+    """A number that only grows: first in, first out for all else equal."""
+
+
+@attrs.frozen(kw_only=True)
+class JobError:
+    """Why a job or a run of it did not complete; holds no secret, path or traceback."""
+
+    code: str
+    category: Category
+    severity: Severity
+    retryable: bool
+    message: str
+    phase: str | None = None
+    occurred_at: datetime
+    actions: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class JobWarning:
+    """Something a reader of the job should know, which did not end it."""
+
+    code: str
+    message: str
+    count: int = 1
+    """How many times it was reported (equal code and message are counted, not repeated)."""
+
+
+@hasten
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class AttemptRecord:
+    """One ended run."""
+
+    attempt: int
+    started_at: datetime
+    finished_at: datetime
+    outcome: Outcome
+    error: JobError | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PhaseState:
+    """One phase of a job: its weight is its share of the whole, 0 to 1."""
+
+    name: str
+    status: PhaseStatus = PhaseStatus.PENDING
+    weight: float
+    progress: int = 0
+    """0 to 100 within the phase."""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    message: str | None = None
+    result: JsonObject | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ProgressDetail:
+    """The finer side of a progress report; every member may be unknown (None)."""
+
+    done: int | None = None
+    total: int | None = None
+    unit: str | None = None
+    current_item: str | None = None
+    rate_per_second: float | None = None
+    eta_seconds: float | None = None
+    progress_at: datetime | None = None
+    """When the job last reported anything; None before its first report."""
+    waiting_for: str | None = None
+    """The named resource that the run is waiting for, if it is."""
+    stalled: bool = False
+    """The run has reported nothing for 30 seconds."""
+    memory_bytes: int | None = None
+    """Resident memory of the run's child processes, where that is measured."""
+    cpu_seconds: float | None = None
+    """Processor time of the run's child processes that live."""
+
+
+@attrs.frozen(kw_only=True)
+class CheckpointInfo:
+    """That a checkpoint is stored, and when it was; its content is for the handler alone."""
+
+    phase: str | None
+    saved_at: datetime
+
+
+NO_DETAIL = ProgressDetail()
+
+
+@hasten
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Job:
+    """One job, as it is stored: everything but the content of its checkpoint."""
+
+    job_id: JobId
+    job_type: str
+    user_id: UserId
+    project_id: ProjectId
+    status: JobStatus
+    version: int
+    """Grows by one with each stored change: the compare-and-set guard, the ETag and the cursor
+    of the long-poll."""
+    priority: int
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    options: JsonObject = attrs.field(factory=dict)
+
+    attempt: int = 0
+    """The number of the current or last attempt; 0 before the first start."""
+    max_attempts: int
+    attempts_granted: int
+    """How many attempts a submit or a retry on request allows."""
+    run: int = 0
+    """Grows with each start and is never given back: the fencing token of every write of a run."""
+    epoch: int = 0
+    """The server's epoch that made the last start."""
+    losses: int = 0
+    """Unclean ends (the server died) in a row without a stored checkpoint or progress."""
+    timeout_seconds: float
+    """The longest a run may take, monotonic."""
+    place: Place | None = None
+    """None for a job that is not exclusive or is final."""
+    hold: bool = False
+    start_at: datetime | None = None
+    retry_at: datetime | None = None
+    """A queued job that failed before does not start earlier than this."""
+    dispatch_key: DispatchKey | None = None
+
+    progress: int = 0
+    """0 to 100, a high-water mark of the attempt; 100 only when completed."""
+    phase: str | None = None
+    message: str | None = None
+    progress_detail: ProgressDetail = NO_DETAIL
+    phases: tuple[PhaseState, ...] = ()
+
+    created_at: datetime
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    updated_at: datetime
+    cancel_requested_at: datetime | None = None
+    cancel_reason: str | None = None
+
+    checkpoint: CheckpointInfo | None = None
+    result: JsonObject | None = None
+    error: JobError | None = None
+    warnings: tuple[JobWarning, ...] = ()
+    attempts: tuple[AttemptRecord, ...] = ()
+
+    def changed(self, changes: Mapping[str, Any]) -> "Job":
+        """Give the job with other members.
+
+        Raises:
+            AttributeError: a job has no such member.
+        """
+        return _evolve_job(self, changes)
+
+    @property
+    def done(self) -> bool:
+        """True once the job is completed, failed or cancelled."""
+        return self.status in _FINAL
+
+    @property
+    def is_exclusive(self) -> bool:
+        """True for an active job of a type of which only one may run in a project."""
+        return self.place is not None
+
+    @property
+    def has_never_started(self) -> bool:
+        """True until the first start, which an interruption does not undo."""
+        return self.run == 0
+
+
+_evolve_job = make_evolve(Job)
+
+
+@hasten
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Transition:
+    """One row of the transition log; *sequence* is given by the store when it is committed."""
+
+    job_id: JobId
+    user_id: UserId
+    version: int
+    event: str
+    from_status: JobStatus | None
+    to_status: JobStatus
+    at: datetime
+    attempt: int
+    run: int
+    reason: str | None = None
+    sequence: int = 0
+
+    def numbered(self, sequence: int) -> "Transition":
+        """Give the row with the number that the store gave it."""
+        return _evolve_transition(self, {"sequence": sequence})
+
+
+_evolve_transition = make_evolve(Transition)

@@ -1,0 +1,306 @@
+"""The state machine: one table of ``status x event -> status`` and one pure `advance`.
+
+An event that the table does not hold for a job's status raises `InvalidTransitionError` and
+changes nothing. The diagram in ``docs/explanation/lifecycle.md`` is made from `TRANSITIONS`.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, assert_never
+
+import attrs
+
+from cidx_jobs.model.errors import InvalidTransitionError
+from cidx_jobs.model.job.events import (
+    EVENT_NAMES,
+    Cancel,
+    Complete,
+    Enqueue,
+    Event,
+    Fail,
+    Interrupt,
+    RequestCancel,
+    Retry,
+    RetryLater,
+    Revise,
+    Start,
+    Submit,
+)
+from cidx_jobs.model.job.job import (
+    NO_DETAIL,
+    AttemptRecord,
+    Job,
+    JobError,
+    JobStatus,
+    Outcome,
+    PhaseState,
+    PhaseStatus,
+    ProgressDetail,
+    Transition,
+)
+
+_S = JobStatus
+TRANSITIONS: Mapping[tuple[JobStatus | None, str], JobStatus] = MappingProxyType(
+    {
+        (None, "submit"): _S.CREATED,
+        (_S.CREATED, "enqueue"): _S.QUEUED,
+        (_S.CREATED, "revise"): _S.CREATED,
+        (_S.CREATED, "cancel"): _S.CANCELLED,
+        (_S.QUEUED, "revise"): _S.QUEUED,
+        (_S.QUEUED, "start"): _S.RUNNING,
+        (_S.QUEUED, "cancel"): _S.CANCELLED,
+        (_S.RUNNING, "complete"): _S.COMPLETED,
+        (_S.RUNNING, "fail"): _S.FAILED,
+        (_S.RUNNING, "retry_later"): _S.QUEUED,
+        (_S.RUNNING, "interrupt"): _S.QUEUED,
+        (_S.RUNNING, "request_cancel"): _S.RUNNING,
+        (_S.RUNNING, "cancel"): _S.CANCELLED,
+        (_S.FAILED, "retry"): _S.QUEUED,
+        (_S.CANCELLED, "retry"): _S.QUEUED,
+    }
+)
+"""Every edge there is; None stands for "no such job yet"."""
+
+
+def advance(job: Job, event: Event, now: datetime) -> tuple[Job, Transition]:
+    """Take *job* along the edge *event*: the job after it, and the row for the log.
+
+    Pure: *job* is not changed and nothing is stored. The new version is the old one plus one
+    (for `Submit`, the job's own: it becomes the first version).
+
+    Raises:
+        InvalidTransitionError: the job's status has no such edge.
+    """
+    name = EVENT_NAMES[type(event)]
+    is_new = isinstance(event, Submit) and (job.status, job.version) == (JobStatus.CREATED, 1)
+    before = None if is_new else job.status
+    after = TRANSITIONS.get((before, name))
+    if after is None:
+        raise InvalidTransitionError(job_id=job.job_id, status=job.status, event=name)
+    if is_new:
+        return job, _log_row(job, name, None, event)
+    changes = _changes(job, event, now)
+    changes["status"] = after
+    changes["version"] = job.version + 1
+    changes["updated_at"] = max(now, job.updated_at)
+    changed = job.changed(changes)
+    return changed, _log_row(changed, name, before, event)
+
+
+def record_progress(job: Job, now: datetime, **changes: Any) -> Job:
+    """Give the job as the next stored version with new progress members; no edge, no log row.
+
+    Raises:
+        InvalidTransitionError: the job does not run.
+    """
+    if job.status is not JobStatus.RUNNING:
+        raise InvalidTransitionError(job_id=job.job_id, status=job.status, event="report")
+    changes["version"] = job.version + 1
+    changes["updated_at"] = max(now, job.updated_at)
+    return job.changed(changes)
+
+
+def has_progressed(job: Job) -> bool:
+    """Tell whether a running job stored progress or a checkpoint in this life of the server."""
+    if job.progress > 0:
+        return True
+    if job.checkpoint is None or job.started_at is None:
+        return False
+    return job.checkpoint.saved_at >= job.started_at
+
+
+def _log_row(job: Job, name: str, before: JobStatus | None, event: Event) -> Transition:
+    return Transition(
+        job_id=job.job_id,
+        user_id=job.user_id,
+        version=job.version,
+        event=name,
+        from_status=before,
+        to_status=job.status,
+        at=job.updated_at,
+        attempt=job.attempt,
+        run=job.run,
+        reason=getattr(event, "reason", None),
+    )
+
+
+def _changes(job: Job, event: Event, now: datetime) -> dict[str, Any]:
+    match event:
+        case Submit():
+            return {}
+        case Enqueue():
+            return _enqueued(job, event, now)
+        case Revise():
+            return _revised(event)
+        case Start():
+            return _started(job, event, now)
+        case Complete():
+            return _completed(job, event)
+        case Fail():
+            return _ended(job, event.elapsed_seconds, Outcome.FAILED, event.error)
+        case RetryLater():
+            return _put_back(job, event)
+        case Interrupt():
+            return _given_back(job, event)
+        case RequestCancel():
+            return {"cancel_requested_at": now, "cancel_reason": event.reason}
+        case Cancel():
+            return _cancelled(job, event, now)
+        case Retry():
+            return _retried(job, event, now)
+        case _:
+            assert_never(event)
+
+
+def _enqueued(job: Job, event: Enqueue, now: datetime) -> dict[str, Any]:
+    return {
+        "queued_at": now,
+        "dispatch_key": event.key,
+        "place": event.place or job.place,
+        "hold": False,
+    }
+
+
+def _revised(event: Revise) -> dict[str, Any]:
+    wanted = {
+        "priority": event.priority,
+        "labels": event.labels,
+        "options": event.options,
+        "place": event.place,
+        "dispatch_key": event.key,
+    }
+    changes: dict[str, Any] = {name: new for name, new in wanted.items() if new is not None}
+    if event.release:
+        changes |= {"hold": False, "start_at": None}
+    return changes
+
+
+def _started(job: Job, event: Start, now: datetime) -> dict[str, Any]:
+    return {
+        "attempt": job.attempt + 1,
+        "run": job.run + 1,
+        "epoch": event.epoch,
+        "started_at": max(now, job.updated_at),
+        "retry_at": None,
+        "progress": 0,
+        "phase": None,
+        "message": None,
+        "progress_detail": NO_DETAIL,
+        "phases": (),
+        "warnings": (),
+        "error": None,
+    }
+
+
+def _completed(job: Job, event: Complete) -> dict[str, Any]:
+    return _ended(job, event.elapsed_seconds, Outcome.COMPLETED, None) | {
+        "result": event.result,
+        "progress": 100,
+    }
+
+
+def _cancelled(job: Job, event: Cancel, now: datetime) -> dict[str, Any]:
+    if job.status is JobStatus.RUNNING:
+        changes = _ended(job, event.elapsed_seconds, Outcome.CANCELLED, event.error)
+    else:
+        changes = {"finished_at": max(now, job.created_at), "error": event.error, "place": None}
+    if job.cancel_requested_at is None:
+        changes |= {"cancel_requested_at": now, "cancel_reason": event.reason}
+    return changes
+
+
+def _ended(
+    job: Job, elapsed_seconds: float, outcome: Outcome, error: JobError | None
+) -> dict[str, Any]:
+    record = _attempt_record(job, elapsed_seconds, outcome, error)
+    return {
+        "finished_at": record.finished_at,
+        "error": error,
+        "place": None,
+        "losses": 0,
+        "attempts": (*job.attempts, record),
+        "phases": _closed_phases(job.phases, outcome, record.finished_at),
+        "progress_detail": _without_future(job.progress_detail),
+    }
+
+
+def _without_future(detail: ProgressDetail) -> ProgressDetail:
+    if detail is NO_DETAIL:
+        return detail
+    return attrs.evolve(detail, eta_seconds=None, waiting_for=None)
+
+
+def _put_back(job: Job, event: RetryLater) -> dict[str, Any]:
+    record = _attempt_record(job, event.elapsed_seconds, Outcome.FAILED, event.error)
+    return {
+        "retry_at": event.retry_at,
+        "dispatch_key": event.key,
+        "queued_at": record.finished_at,
+        "started_at": None,
+        "losses": 0,
+        "attempts": (*job.attempts, record),
+    }
+
+
+def _given_back(job: Job, event: Interrupt) -> dict[str, Any]:
+    record = _attempt_record(job, event.elapsed_seconds, Outcome.INTERRUPTED, None)
+    changes = {
+        "attempt": job.attempt - 1,
+        "started_at": None,
+        "losses": 0 if event.is_clean or has_progressed(job) else job.losses + 1,
+        "attempts": (*job.attempts, record),
+    }
+    return changes | ({"checkpoint": None} if event.drop_checkpoint else {})
+
+
+def _retried(job: Job, event: Retry, now: datetime) -> dict[str, Any]:
+    changes: dict[str, Any] = {
+        "max_attempts": job.attempt + job.attempts_granted,
+        "place": event.place,
+        "dispatch_key": event.key,
+        "queued_at": now,
+        "started_at": None,
+        "finished_at": None,
+        "cancel_requested_at": None,
+        "cancel_reason": None,
+        "error": None,
+        "result": None,
+        "retry_at": None,
+        "hold": False,
+        "start_at": None,
+        "progress": 0,
+        "phase": None,
+        "message": None,
+        "progress_detail": NO_DETAIL,
+        "phases": (),
+    }
+    return changes | ({"checkpoint": None} if event.from_start else {})
+
+
+def _attempt_record(
+    job: Job, elapsed_seconds: float, outcome: Outcome, error: JobError | None
+) -> AttemptRecord:
+    # The end is the start plus a monotonic duration, so that a step of the wall clock can
+    # never make a duration negative (guarantees.md, G11).
+    started_at = job.started_at or job.created_at
+    return AttemptRecord(
+        attempt=job.attempt,
+        started_at=started_at,
+        finished_at=started_at + timedelta(seconds=max(0.0, elapsed_seconds)),
+        outcome=outcome,
+        error=error,
+    )
+
+
+def _closed_phases(
+    phases: tuple[PhaseState, ...], outcome: Outcome, at: datetime
+) -> tuple[PhaseState, ...]:
+    if outcome is Outcome.COMPLETED:
+        return phases
+    return tuple(
+        attrs.evolve(phase, status=PhaseStatus.FAILED, finished_at=at)
+        if phase.status is PhaseStatus.RUNNING
+        else phase
+        for phase in phases
+    )

@@ -1,0 +1,58 @@
+"""What a submit asks for, and what became of it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+import attrs
+
+from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.job.fast_values import hasten
+from cidx_jobs.model.job.job import Job, JsonObject
+
+
+class OnConflict(StrEnum):
+    """What a submit of an exclusive type does when the project has an active job of the type."""
+
+    COALESCE = "coalesce"
+    REJECT = "reject"
+    REPLACE = "replace"
+
+
+@attrs.frozen(kw_only=True)
+class RequestKey:
+    """An idempotency key and the fingerprint of the request that it came with."""
+
+    key: str
+    """1 to 255 characters."""
+    fingerprint: str
+
+
+@hasten
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class SubmitRequest:
+    """A job that somebody wants; None takes the default of the job type, user or server."""
+
+    user_id: UserId
+    project_id: ProjectId
+    job_type: str = "repository_sync"
+    options: JsonObject = attrs.field(factory=dict)
+    priority: int | None = None
+    max_attempts: int | None = None
+    timeout_seconds: float | None = None
+    start_at: datetime | None = None
+    hold: bool = False
+    on_conflict: OnConflict = OnConflict.COALESCE
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    request_key: RequestKey | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Submission:
+    """The job that serves a submit, stored."""
+
+    job: Job
+    is_joined: bool = False
+    """The request joined a job that was there already."""
+    is_replayed: bool = False
+    """The request's idempotency key had been used for this job before."""

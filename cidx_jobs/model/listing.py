@@ -1,0 +1,170 @@
+"""What may be asked of a store, and the values that its answers are made of."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.job.fast_values import hasten
+from cidx_jobs.model.job.job import Job, JobStatus, JsonObject, Transition
+
+KEY_LIFETIME = timedelta(hours=24)
+"""How long an idempotency key is kept, if its job is (api.md 1.3)."""
+
+
+@attrs.frozen(kw_only=True)
+class JobQuery:
+    """Which jobs to list; None means "any"."""
+
+    user_id: UserId | None = None
+    statuses: frozenset[JobStatus] | None = None
+    job_type: str | None = None
+    project_id: ProjectId | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    newest_first: bool = True
+    limit: int = 50
+    offset: int = 0
+    after_row: int | None = None
+    """Continue behind this row (`JobPage.next_row`); the offset is then ignored."""
+
+
+@attrs.frozen(kw_only=True)
+class JobPage:
+    """One page of jobs; *total* counts all that fit the query, exactly or up to a bound."""
+
+    jobs: tuple[Job, ...]
+    total: int
+    total_is_exact: bool = True
+    next_row: int | None = None
+    """None when this is the last page."""
+
+
+@attrs.frozen(kw_only=True)
+class EventQuery:
+    """Which rows of the transition log to read, oldest first."""
+
+    job_id: JobId | None = None
+    user_id: UserId | None = None
+    after_sequence: int = 0
+    limit: int = 200
+
+
+@attrs.frozen(kw_only=True)
+class IdempotencyRecord:
+    """That a key was used: by whom, for which request (its fingerprint), and for which job."""
+
+    user_id: UserId
+    key: str
+    fingerprint: str
+    """A digest of method, path and body as canonical JSON."""
+    job_id: JobId
+    created_at: datetime
+
+
+@hasten
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Change:
+    """One job's part of a transaction: the job as it will be, and its rows for the log.
+
+    No transition means a stored progress report: the version grows, the log does not.
+    """
+
+    job: Job
+    base_version: int
+    """The version the row must still be at; 0 when the row must not exist yet."""
+    transitions: tuple[Transition, ...] = ()
+    drops_checkpoint: bool = False
+    before: Job | None = None
+    """The job as it is stored at *base_version*, where that is known: the store then writes only
+    what differs."""
+
+
+@attrs.frozen(kw_only=True)
+class Checkpoint:
+    """What a handler saved: any JSON value, and the run that saved it."""
+
+    job_id: JobId
+    run: int
+    data: Any
+    phase: str | None
+    saved_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class RunGuard:
+    """The run that a write belongs to: refused once the job's row has moved on."""
+
+    job_id: JobId
+    run: int
+
+
+@attrs.frozen(kw_only=True)
+class Project:
+    """What is known of one project of one user; None where nothing is known yet."""
+
+    user_id: UserId
+    project_id: ProjectId
+    repository_url: str | None = None
+    branch: str | None = None
+    default_branch: str | None = None
+    """The branch that the remote called its default at the last sync."""
+    last_commit: str | None = None
+    last_synced_at: datetime | None = None
+    last_job_id: JobId | None = None
+    files_indexed: int | None = None
+    repository_bytes: int | None = None
+    index_bytes: int | None = None
+    phase_seconds: JsonObject = attrs.field(factory=dict)
+    """How long each phase took in the last sync; the weights of the next one come from it."""
+
+    def without_copy(self) -> "Project":
+        """Give what is known once copy and index are removed: all but their sizes."""
+        return attrs.evolve(self, files_indexed=None, repository_bytes=None, index_bytes=None)
+
+
+@attrs.frozen(kw_only=True)
+class Token:
+    """An access token as it is stored: never its text, only the SHA-256 of it."""
+
+    token_id: str
+    user_id: UserId
+    scope: str
+    """``read``, ``write`` or ``admin``; each includes those before it."""
+    digest: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    label: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class StoreStats:
+    """Counts over everything stored, and whose they are."""
+
+    database_id: str
+    by_status: JsonObject
+    by_type: JsonObject
+    by_user: JsonObject
+    database_bytes: int
+    wal_bytes: int
+    last_sequence: int
+
+
+@attrs.frozen(kw_only=True)
+class StoreIdentity:
+    """Who opened the store: the database's own uuid, its lock file, and this start's epoch."""
+
+    uuid: str
+    epoch: int
+    clock_seconds: float
+    """The engine clock when the store was last written: it goes on from here, never back."""
+    lock: str = ""
+    """Names the locked file among all of the machine, which no copy of the database shares."""
+
+    @property
+    def run_mark(self) -> str:
+        """Return what the children of this start carry in their environment."""
+        return f"{self.uuid}:{self.epoch}:{self.lock}"

@@ -1,0 +1,289 @@
+"""The database of an index, as a draft changes it; all of it blocks and runs in one thread."""
+
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.index import (
+    Document,
+    Publication,
+    SkippedFiles,
+    TreeChanges,
+    TreeEntry,
+    WantedFile,
+)
+from cidx_jobs.model.job.job import JsonObject
+from cidx_jobs.store.index import sql as index_sql
+from cidx_jobs.store.index.state import check_format, make_state, open_reader, read_meta
+from cidx_jobs.store.index.text import MIN_CHARACTERS, decode_text, match_expression
+from cidx_jobs.store.index.tree_diff import Comparison
+
+_CACHE_KIBIBYTES = 16_000
+_EXAMPLES = 3
+_CHEAP_TO_CHECK_BYTES = 16 * 1024 * 1024
+_MANY_DOCUMENTS = 1_000
+
+
+class Stopped(Exception):  # noqa: N818 - it ends a thread's work and is no error
+    """The work was told to stop; what it had begun is undone."""
+
+
+class DraftDatabase:
+    """One connection that changes one index, and the temporary tables of its draft."""
+
+    def __init__(self, path: Path, *, is_new: bool, base: Path | None) -> None:
+        """Open the index at *path*.
+
+        Args:
+            path: the file; it is made if it is not there.
+            is_new: it is not what searches see yet.
+            base: what searches see, if that is another file that can be read.
+
+        Raises:
+            sqlite3.DatabaseError: it is damaged.
+        """
+        self.path = path
+        self._is_new = is_new
+        self._base = base
+        self._published = 0
+        self._total = 0
+        self._max_file_bytes = 0
+        self._stop = threading.Event()
+        exists = path.is_file() and path.stat().st_size > 0
+        self._db = sqlite3.connect(
+            path.absolute().as_uri(), uri=True, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._prepare(exists=exists)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self, *, exists: bool) -> None:
+        path = self.path
+        path.chmod(0o600)
+        # A new index is worth nothing before it is synced and named: a power cut may have it.
+        synchronous = "OFF" if self._is_new else "NORMAL"
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}"):
+            self._db.execute(f"PRAGMA {pragma}")
+        self._db.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
+        with self._transaction():
+            if not exists:
+                for statement in index_sql.CREATE:
+                    self._db.execute(statement)
+                self._db.execute(index_sql.WRITE_META, ("format", index_sql.FORMAT))
+        check_format(self._db)
+        for statement in index_sql.CREATE_DRAFT:
+            self._db.execute(statement)
+        self._published = int(read_meta(self._db).get("highest_content", 0))
+
+    def stop(self) -> None:
+        """Make the thread's work end soon, by `Stopped`; called from another thread."""
+        self._stop.set()
+        self._db.interrupt()
+
+    def close(self) -> None:
+        """Undo what is not committed, and let go of the file."""
+        self._db.close()
+
+    def compare(self, tree: Iterable[TreeEntry], max_file_bytes: int) -> TreeChanges:
+        """Take the tree and find out what is different and what is lacking."""
+        rows = self._db.execute(index_sql.LIST_NO_LONGER_TOO_LARGE, (max_file_bytes,))
+        comparison = Comparison(
+            self._list_shown(),
+            reread=frozenset(blob for (blob,) in rows),
+            keep_all=self._is_new,
+        )
+        with self._transaction():
+            due = comparison.rows(self._until_stopped(tree))
+            self._db.executemany(index_sql.ADD_DUE, due)
+            self._db.executemany(index_sql.ADD_GONE, comparison.gone())
+            staged = self._number(index_sql.COUNT_STAGED, self._published)
+            self._db.execute(index_sql.ADD_TOO_LARGE, (max_file_bytes,))
+            self._db.execute(index_sql.ADD_WANTED, (max_file_bytes,))
+        self._total = comparison.total
+        self._max_file_bytes = max_file_bytes
+        return TreeChanges(
+            added=comparison.added,
+            modified=comparison.modified,
+            renamed=comparison.renamed,
+            deleted=comparison.deleted,
+            total=comparison.total,
+            total_bytes=comparison.total_bytes,
+            wanted=self._number(index_sql.COUNT_WANTED),
+            staged=staged,
+        )
+
+    def _list_shown(self) -> list[tuple[str, str, bytes]]:
+        if not self._is_new:
+            return self._db.execute(index_sql.LIST_SHOWN).fetchall()
+        if self._base is None:
+            return []
+        with contextlib.closing(open_reader(self._base)) as db:
+            return db.execute(index_sql.LIST_SHOWN).fetchall()
+
+    def list_wanted(self, after: int, max_files: int) -> list[tuple[int, WantedFile]]:
+        """Give the next wanted files with their numbers."""
+        rows = self._db.execute(index_sql.TAKE_WANTED, (after, max_files))
+        return [(number, WantedFile(path, blob.hex(), size)) for number, path, blob, size in rows]
+
+    def add(self, documents: Iterable[Document]) -> None:
+        """Add contents in one transaction."""
+        with self._transaction():
+            for blob, data in self._until_stopped(documents):
+                text = decode_text(data)
+                skipped = "binary" if text is None else None
+                content_id = self._add_content(bytes.fromhex(blob), len(data), skipped, text)
+                if content_id is not None and text:
+                    self._db.execute(index_sql.ADD_WORDS, (content_id, text))
+
+    def _add_content(
+        self, blob: bytes, size: int, skipped: str | None, text: str | None
+    ) -> int | None:
+        """Store a content; give its id, or None when it is there already."""
+        # Plain statements only: one that could be undone by itself (an upsert, say) makes FTS5
+        # write what it has gathered to disk each time, which is four times as slow.
+        added = self._db.execute(index_sql.ADD_CONTENT, (blob, size, skipped, text))
+        if added.rowcount == 1:
+            return added.lastrowid
+        changed = self._db.execute(index_sql.CHANGE_LARGE_CONTENT, (skipped, text, blob))
+        if changed.rowcount != 1:
+            return None
+        return self._number(index_sql.FIND_CONTENT, blob)
+
+    def count_due(self) -> int:
+        """Count the files, of those that are not too large, whose rows are to be written."""
+        return self._number(index_sql.COUNT_DUE, self._max_file_bytes)
+
+    def list_due(self, after: str, limit: int) -> list[TreeEntry]:
+        """Give these files, by path, from behind the path *after*."""
+        rows = self._db.execute(index_sql.LIST_DUE, (after, self._max_file_bytes, limit))
+        return [TreeEntry(path, mode, blob.hex(), size) for path, mode, blob, size in rows]
+
+    def list_gone(self) -> list[str]:
+        """Give the paths that are no files, or no small ones, any more."""
+        rows = self._db.execute(index_sql.LIST_GONE, (self._max_file_bytes,))
+        return [path for (path,) in rows]
+
+    def add_without_texts(self) -> None:
+        """Let all wanted contents be there, with nothing to be found in them."""
+        with self._transaction():
+            self._db.execute(index_sql.ADD_WITHOUT_TEXTS)
+
+    def publish(self, commit: str, job_id: JobId, note: JsonObject) -> Publication:
+        """Show the incoming tree and drop what nobody needs any more, if all of it is sound.
+
+        Raises:
+            JobFailure: it is not (IDX-002); nothing is changed.
+        """
+        with self._transaction():
+            self._write_files()
+            self._check()
+            skipped = self._list_left_out()
+            counts = {
+                "files_indexed": self._count_newly_indexed(),
+                "files_skipped": sum(some.count for some in skipped),
+            }
+            self._write_meta(commit, job_id, {**note, **counts})
+        state = make_state(self._db, self.path)
+        if state is None:
+            _refuse("it does not say what it holds")
+        return Publication(state=state, skipped=skipped)
+
+    def _write_files(self) -> None:
+        if not self._is_new:
+            for statement in index_sql.ADD_LOOSE:
+                self._db.execute(statement)
+        self._db.execute(index_sql.DROP_GONE_FILES)
+        self._db.execute(index_sql.WRITE_FILES)
+        if self._number(index_sql.COUNT_UNUSED):
+            self._db.execute(index_sql.ADD_STAGED_TO_LOOSE, (self._published,))
+            self._db.execute(index_sql.DROP_UNUSED_WORDS)
+            self._db.execute(index_sql.DROP_UNUSED_CONTENTS)
+
+    def _count_newly_indexed(self) -> int:
+        if self._is_new:
+            return self._number(index_sql.COUNT_FINDABLE)
+        return self._number(index_sql.COUNT_NEWLY_INDEXED, self._published)
+
+    def _write_meta(self, commit: str, job_id: JobId, note: JsonObject) -> None:
+        values = {
+            "commit": commit,
+            "published_by": job_id,
+            "note": json.dumps(note),
+            "files_total": str(self._number(index_sql.COUNT_FILES)),
+            "files_indexed": str(self._number(index_sql.COUNT_FINDABLE)),
+            "highest_content": str(self._number(index_sql.HIGHEST_CONTENT)),
+        }
+        self._db.executemany(index_sql.WRITE_META, values.items())
+
+    def _list_left_out(self) -> tuple[SkippedFiles, ...]:
+        rows = self._db.execute(index_sql.LIST_LEFT_OUT)
+        found = []
+        for reason, group in groupby(rows, key=lambda row: row[0]):
+            examples: list[str] = []
+            count = 0
+            for count, (_, path) in enumerate(group, start=1):  # noqa: B007 - the last one counts
+                if len(examples) < _EXAMPLES:
+                    examples.append(path)
+            found.append(SkippedFiles(reason=reason, count=count, examples=tuple(examples)))
+        return tuple(found)
+
+    def _check(self) -> None:
+        if self._number(index_sql.COUNT_FILES) != self._total:
+            _refuse("it holds other files than the commit")
+        if lacking := self._number(index_sql.COUNT_LACKING):
+            _refuse(f"{lacking} files have no content")
+        for rowid, text in self._db.execute(index_sql.SAMPLE_STAGED, (self._published,)):
+            middle = (len(text) - MIN_CHARACTERS) // 2
+            expression = match_expression(text[middle : middle + MIN_CHARACTERS])
+            if expression and not self._finds(expression, rowid):
+                _refuse("what was added is not found")
+        # The whole check reads all of the index, a second for each hundred megabytes. Of a large
+        # one that changed a little only the change is checked.
+        documents = self._number(index_sql.HIGHEST_CONTENT) - self._published
+        is_cheap = self.path.stat().st_size <= _CHEAP_TO_CHECK_BYTES
+        if self._is_new or is_cheap or documents > _MANY_DOCUMENTS:
+            try:
+                self._db.execute(index_sql.CHECK_WORDS)
+            except sqlite3.DatabaseError as error:
+                _refuse("the words fail SQLite's integrity check", error)
+
+    def _finds(self, expression: str, rowid: int) -> bool:
+        row = self._db.execute(index_sql.IS_FOUND, (expression, rowid)).fetchone()
+        return row is not None
+
+    def _number(self, statement: str, *values: int | bytes) -> int:
+        number: int = self._db.execute(statement, values).fetchone()[0]
+        return number
+
+    def _until_stopped(self, things: Iterable[Any]) -> Iterator[Any]:
+        for thing in things:
+            if self._stop.is_set():
+                raise Stopped
+            yield thing
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if self._stop.is_set():
+            raise Stopped
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.rollback()
+            raise
+        self._db.execute("COMMIT")
+
+
+def _refuse(what: str, cause: Exception | None = None) -> NoReturn:
+    message = f"the index did not pass its check: {what}"
+    raise JobFailure(message, code="IDX-002") from cause

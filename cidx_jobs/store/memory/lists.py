@@ -1,0 +1,106 @@
+"""What `MemoryPersistence` answers from its jobs and its log; pure functions."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from cidx_jobs.model.errors import StoreError
+from cidx_jobs.model.findings import Finding
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery, StoreStats
+
+ALL_DONE = 100
+
+
+def page_of(jobs: Iterable[Job], rows: Mapping[JobId, int], query: JobQuery) -> JobPage:
+    """Give the page that *query* asks for; *rows* numbers the jobs in the order of submits."""
+    found = [(rows[job.job_id], job) for job in jobs if _is_wanted(job, query)]
+    total = len(found)
+    found.sort(key=lambda pair: pair[0], reverse=query.newest_first)
+    offset = query.offset
+    if query.after_row is not None:
+        found = [pair for pair in found if _is_behind(pair[0], query.after_row, query)]
+        offset = 0
+    page = found[offset : offset + query.limit]
+    has_more = len(found) > offset + len(page)
+    return JobPage(
+        jobs=tuple(job for _, job in page),
+        total=total,
+        next_row=page[-1][0] if page and has_more else None,
+    )
+
+
+def compare_with_log(
+    jobs: Mapping[JobId, Job], events: Iterable[Transition]
+) -> tuple[Finding, ...]:
+    """Give the jobs that are not what their last row of the log says."""
+    last = {event.job_id: event for event in events}
+    return tuple(
+        Finding(kind="log", message=f"{job.job_id} is not what its log says", job_id=job.job_id)
+        for job in jobs.values()
+        if (row := last.get(job.job_id)) is None
+        or (row.to_status, row.run) != (job.status, job.run)
+    )
+
+
+def is_wanted_event(event: Transition, query: EventQuery) -> bool:
+    """Tell whether a row of the log fits the query."""
+    return (
+        event.sequence > query.after_sequence
+        and query.job_id in {None, event.job_id}
+        and query.user_id in {None, event.user_id}
+    )
+
+
+def count_stats(jobs: Iterable[Job], database_id: str, last_sequence: int) -> StoreStats:
+    """Count the jobs by status, type and user."""
+    stored = list(jobs)
+    return StoreStats(
+        database_id=database_id,
+        by_status=dict(Counter(job.status.value for job in stored)),
+        by_type=dict(Counter(job.job_type for job in stored)),
+        by_user=dict(Counter(job.user_id for job in stored)),
+        database_bytes=0,
+        wal_bytes=0,
+        last_sequence=last_sequence,
+    )
+
+
+def check_job(job: Job) -> None:
+    """Hold the job to what the database's CHECK constraints hold it to.
+
+    Raises:
+        StoreError: a rule is broken; the text says which.
+    """
+    rules = {
+        "final <=> finished_at": job.done == (job.finished_at is not None),
+        "running => started_at, run": job.status is not JobStatus.RUNNING
+        or (job.started_at is not None and job.run > 0),
+        "progress is 0 to 100": 0 <= job.progress <= ALL_DONE,
+        "100 only when completed": job.progress < ALL_DONE or job.status is JobStatus.COMPLETED,
+        "no place when final": job.place is None or not job.done,
+        "completed => result": job.status is not JobStatus.COMPLETED or job.result is not None,
+        "failed, cancelled => error": job.status not in {JobStatus.FAILED, JobStatus.CANCELLED}
+        or job.error is not None,
+        "version >= 1": job.version >= 1 and job.attempt >= 0 and job.run >= 0,
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            message = f"the store refuses job {job.job_id}: {rule}"
+            raise StoreError(message)
+
+
+def _is_wanted(job: Job, query: JobQuery) -> bool:
+    return (
+        query.user_id in {None, job.user_id}
+        and (query.statuses is None or job.status in query.statuses)
+        and query.job_type in {None, job.job_type}
+        and query.project_id in {None, job.project_id}
+        and all(job.labels.get(key) == value for key, value in query.labels)
+        and (query.created_after is None or job.created_at > query.created_after)
+        and (query.created_before is None or job.created_at < query.created_before)
+    )
+
+
+def _is_behind(row: int, after: int, query: JobQuery) -> bool:
+    return row < after if query.newest_first else row > after

@@ -1,0 +1,80 @@
+"""The directories of projects, removed at once: renamed first, deleted then."""
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.listing import Project
+from cidx_jobs.settings import REMOVED_PREFIX, DataDirectory, project_directory
+
+
+class ProjectDirectories:
+    """Where the copies and indexes of all projects lie (`ProjectFiles`)."""
+
+    def __init__(self, directory: DataDirectory) -> None:
+        """Take the data directory."""
+        self._roots = (directory.projects, directory.programs)
+        self._leaving: dict[tuple[UserId, ProjectId], asyncio.Future[bool]] = {}
+
+    async def take_away(self, user_id: UserId, project_id: ProjectId) -> bool:
+        """Rename the directories, each into one that is nobody's; False: there is none."""
+        key = (user_id, project_id)
+        leaving = self._leaving.get(key)
+        if leaving is None:
+            places = self._places(user_id, project_id)
+            leaving = asyncio.get_running_loop().run_in_executor(None, _rename, places)
+            self._leaving[key] = leaving
+            leaving.add_done_callback(lambda _: self._leaving.pop(key))
+        # The thread goes on, also without a caller.
+        return await asyncio.shield(leaving)
+
+    async def settle(self, user_id: UserId, project_id: ProjectId) -> None:
+        """Return once nothing of the project is being renamed."""
+        while (leaving := self._leaving.get((user_id, project_id))) is not None:
+            await asyncio.wait([leaving])
+
+    def find_unused(self, projects: Sequence[Project], before: datetime) -> Sequence[Project]:
+        """Give those whose directories are there and were not worked in since *before*."""
+        oldest = before.timestamp()
+        return [
+            project
+            for project in projects
+            if 0 < self._last_used(project.user_id, project.project_id) < oldest
+        ]
+
+    def clear(self) -> None:
+        """Delete all directories that were taken away."""
+        for root in self._roots:
+            for removed in root.glob(f"{REMOVED_PREFIX}*"):
+                shutil.rmtree(removed, ignore_errors=True)
+
+    def _last_used(self, user_id: UserId, project_id: ProjectId) -> float:
+        """Give the time of the last sync, in seconds of the epoch; 0 where there is nothing."""
+        found = (_changed_at(place) for place in self._places(user_id, project_id))
+        return max(found, default=0.0)
+
+    def _places(self, user_id: UserId, project_id: ProjectId) -> Sequence[Path]:
+        return [project_directory(root, user_id, project_id) for root in self._roots]
+
+
+def _rename(places: Sequence[Path]) -> bool:
+    taken = False
+    for place in places:
+        removed = place.with_name(f"{REMOVED_PREFIX}{place.name}.{secrets.token_hex(4)}")
+        try:
+            place.rename(removed)
+        except FileNotFoundError:
+            continue
+        taken = True
+    return taken
+
+
+def _changed_at(place: Path) -> float:
+    try:
+        return place.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

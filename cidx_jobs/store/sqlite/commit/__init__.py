@@ -1,0 +1,1 @@
+"""How writes become durable: the one writer and its group commits."""

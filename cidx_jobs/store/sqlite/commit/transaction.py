@@ -1,0 +1,253 @@
+"""One transaction of the writer: many operations, one commit, each operation for itself.
+
+This module runs on the writing connection's thread; it knows no asyncio.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import attrs
+
+from cidx_jobs.model.errors import OwnerLostError
+from cidx_jobs.model.job.job import Transition
+from cidx_jobs.store.sqlite.job_columns import Row, parameter
+from cidx_jobs.store.sqlite.log_columns import EVENT_COLUMNS, encode_transition
+
+_OWN_THE_BATCH = """
+UPDATE owner SET batch = batch + 1, sequence = ?, clock_seconds = ? WHERE id = 1 AND epoch = ?
+"""
+_INSERT_EVENT = (
+    f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 - constants of `log_rows`
+    f"VALUES ({', '.join(map(parameter, EVENT_COLUMNS))})"
+)
+_COUNT_IN = """
+INSERT INTO finals (user_id, job_type, status, jobs) VALUES (?, ?, ?, ?)
+ON CONFLICT (user_id, job_type, status) DO UPDATE SET jobs = jobs + excluded.jobs
+"""
+_COUNT_OUT = """
+UPDATE finals SET jobs = jobs + ?4 WHERE user_id = ?1 AND job_type = ?2 AND status = ?3
+"""
+
+# Errors that concern one statement; every other error of SQLite concerns the whole store.
+_OF_ONE_STATEMENT = frozenset(
+    {
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_TOOBIG,
+        sqlite3.SQLITE_MISUSE,
+        sqlite3.SQLITE_RANGE,
+    }
+)
+_PRIMARY_CODE = 0xFF
+
+
+@attrs.frozen
+class Failure:
+    """What stands in the place of the value of an operation that failed."""
+
+    error: Exception
+
+
+@attrs.define
+class Ledger:
+    """How far this owner's writes have come: what the next batch begins from."""
+
+    epoch: int
+    batch: int
+    sequence: int
+
+
+class CommitUnknownError(Exception):
+    """COMMIT gave an error: whether the transaction is in has to be read anew."""
+
+    def __init__(self, cause: sqlite3.Error, values: list[Any], ledger: Ledger) -> None:
+        """Keep SQLite's error, and what holds if the transaction is in after all."""
+        super().__init__(str(cause))
+        self.cause = cause
+        self.values = values
+        self.ledger = ledger
+
+
+FinalsKey = tuple[str, str, str]
+"""User, job type and status, as in the table `finals`."""
+
+
+class _IsolationNeededError(Exception):
+    """An operation failed after it had written: its neighbours must be run again."""
+
+
+class Transaction:
+    """What an operation writes through; it lives as long as its batch.
+
+    What every operation adds to (the log, the counts) is gathered and written once a batch.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, sequence: int) -> None:
+        """Go on numbering the log after *sequence*."""
+        self.sequence = sequence
+        # One cursor for all statements: making one for each costs as much as some statements.
+        self.cursor = connection.cursor()
+        self.execute = self.cursor.execute
+        self._log: list[Row] = []
+        self._counted: list[tuple[FinalsKey, int]] = []
+
+    def log(self, transition: Transition) -> Transition:
+        """Give the transition its number; its row is written with those of the whole batch."""
+        self.sequence += 1
+        self._log.append(encode_transition(transition, self.sequence))
+        return transition.numbered(self.sequence)
+
+    def count_final(self, key: FinalsKey, change: int) -> None:
+        """Count a job in (1) or out (-1) of the final jobs of its user, type and status."""
+        self._counted.append((key, change))
+
+    def flush(self) -> None:
+        """Write what was gathered and is still to be written."""
+        if self._log:
+            self.cursor.executemany(_INSERT_EVENT, self._log)
+            self._log.clear()
+        if self._counted:
+            sums: Counter[FinalsKey] = Counter()
+            for key, change in self._counted:
+                sums[key] += change
+            self.cursor.executemany(_COUNT_OUT, [(*key, n) for key, n in sums.items() if n < 0])
+            self.cursor.executemany(_COUNT_IN, [(*key, n) for key, n in sums.items() if n > 0])
+            self._counted.clear()
+
+    def counted(self) -> int:
+        """Give how often `count_final` was called and is not written."""
+        return len(self._counted)
+
+    def forget_after(self, sequence: int, counted: int) -> None:
+        """Take back the numbers and counts that were gathered after that, and are not written."""
+        surplus = self.sequence - sequence
+        del self._log[max(0, len(self._log) - surplus) :]
+        del self._counted[counted:]
+        self.sequence = sequence
+
+
+Operation = Callable[[Transaction], Any]
+
+
+def run_batch(
+    connection: sqlite3.Connection,
+    operations: Sequence[Operation],
+    ledger: Ledger,
+    clock_seconds: float,
+) -> tuple[list[Any], Ledger]:
+    """Run the operations in one transaction and commit it.
+
+    An operation that fails leaves nothing behind and does not touch its neighbours. Either
+    everything else is stored, or an error is raised and nothing is.
+
+    Raises:
+        OwnerLostError: another owner has begun an epoch of its own.
+        CommitUnknownError: COMMIT failed; the batch may be in.
+        sqlite3.Error: the store failed; nothing of the batch is in.
+    """
+    try:
+        try:
+            values, sequence = _attempt(connection, operations, ledger, clock_seconds, _run_plain)
+        except _IsolationNeededError:
+            _roll_back(connection)
+            values, sequence = _attempt(
+                connection, operations, ledger, clock_seconds, _run_in_savepoints
+            )
+    except BaseException:
+        _roll_back(connection)
+        raise
+    after = Ledger(ledger.epoch, ledger.batch + 1, sequence)
+    try:
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        _roll_back(connection)
+        raise CommitUnknownError(error, values, after) from error
+    return values, after
+
+
+def is_of_one_statement(error: Exception) -> bool:
+    """Tell whether an error concerns what was asked for, and not the store as a whole."""
+    if not isinstance(error, sqlite3.Error):
+        return True
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)
+    return code & _PRIMARY_CODE in _OF_ONE_STATEMENT
+
+
+_Step = Callable[[sqlite3.Connection, Transaction, Sequence[Operation]], list[Any]]
+
+
+def _attempt(
+    connection: sqlite3.Connection,
+    operations: Sequence[Operation],
+    ledger: Ledger,
+    clock_seconds: float,
+    run: _Step,
+) -> tuple[list[Any], int]:
+    connection.execute("BEGIN IMMEDIATE")
+    transaction = Transaction(connection, ledger.sequence)
+    values = run(connection, transaction, operations)
+    try:
+        transaction.flush()
+    except sqlite3.IntegrityError as error:
+        raise _IsolationNeededError from error
+    transaction.execute(_OWN_THE_BATCH, (transaction.sequence, clock_seconds, ledger.epoch))
+    if transaction.cursor.rowcount != 1:
+        message = "another server has taken the data directory; this one writes no more"
+        raise OwnerLostError(message)
+    return values, transaction.sequence
+
+
+def _run_plain(
+    connection: sqlite3.Connection, transaction: Transaction, operations: Sequence[Operation]
+) -> list[Any]:
+    values: list[Any] = []
+    for operation in operations:
+        before = connection.total_changes
+        sequence, counted = transaction.sequence, transaction.counted()
+        try:
+            values.append(operation(transaction))
+        except Exception as error:
+            if not is_of_one_statement(error):
+                raise
+            # Nothing to undo: most refusals are a guard that met no row.
+            if not connection.in_transaction or connection.total_changes != before:
+                raise _IsolationNeededError from error
+            transaction.forget_after(sequence, counted)
+            values.append(Failure(error))
+    return values
+
+
+def _run_in_savepoints(
+    connection: sqlite3.Connection, transaction: Transaction, operations: Sequence[Operation]
+) -> list[Any]:
+    return [_run_in_savepoint(connection, transaction, operation) for operation in operations]
+
+
+def _run_in_savepoint(
+    connection: sqlite3.Connection, transaction: Transaction, operation: Operation
+) -> Any:
+    sequence, counted = transaction.sequence, transaction.counted()
+    connection.execute("SAVEPOINT operation")
+    try:
+        value = operation(transaction)
+        transaction.flush()
+    except Exception as error:
+        if not is_of_one_statement(error):
+            raise
+        connection.execute("ROLLBACK TO operation")
+        connection.execute("RELEASE operation")
+        transaction.forget_after(sequence, counted)
+        return Failure(error)
+    connection.execute("RELEASE operation")
+    return value
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    # SQLite has rolled back by itself after some errors; then there is nothing left to do.
+    with suppress(sqlite3.Error):
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

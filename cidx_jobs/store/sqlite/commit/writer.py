@@ -1,0 +1,188 @@
+"""The one writer: a task that drains its queue into one transaction after the other.
+
+Callers hand in operations and get their values after the commit. A hundred callers share one
+fsync; one caller waits for nobody. What a caller does meanwhile (it may be cancelled) has no
+effect on the transaction. After an error of the disk the writer goes on trying, by itself, until
+it can write again.
+"""
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import attrs
+
+from cidx_jobs.model.errors import StorageUnavailableError, StoreError
+from cidx_jobs.store.sqlite.commit.committer import Committer
+from cidx_jobs.store.sqlite.commit.transaction import Failure, Operation
+
+MAX_BATCH = 500
+"""The most operations of one transaction: it bounds what a submit waits for."""
+MAX_WAITING = 10_000
+"""The most operations in the queue; further callers wait for room."""
+PROBE_SECONDS = 0.5
+"""How often a writer that failed tries again by itself."""
+
+
+class _Request(NamedTuple):
+    operation: Operation
+    future: asyncio.Future[Any]
+    on_commit: Callable[[Any], object] | None
+
+
+@attrs.define
+class Writer:
+    """Takes operations from many callers; made inside a running loop, ended by `close`."""
+
+    _committer: Committer
+    _has_long_log: bool = False
+    """A server that was killed has left much in the log: it is put away before the first batch,
+    beside what else a start does."""
+    _queue: deque[_Request] = attrs.field(factory=deque, init=False)
+    _for_room: deque[asyncio.Future[None]] = attrs.field(factory=deque, init=False)
+    _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _task: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _is_closed: bool = attrs.field(default=False, init=False)
+
+    async def start(self) -> None:
+        """Connect, and begin to take operations."""
+        await self._committer.open()
+        self._task = asyncio.create_task(self._run(), name="store-writer")
+
+    async def write(
+        self, operation: Operation, on_commit: Callable[[Any], object] | None = None
+    ) -> Any:
+        """Give the operation's value once the transaction that holds it is committed.
+
+        *on_commit* is called with the value, in the order of the commits and before any caller
+        of the batch goes on; also when this caller was cancelled meanwhile.
+
+        Raises:
+            StorageFullError: the disk is full; nothing was stored.
+            StorageUnavailableError: the disk gave an error, or the store is closed; nothing was
+                stored.
+            OwnerLostError: another server owns the database now.
+        """
+        while len(self._queue) >= MAX_WAITING and not self._is_closed:
+            await self._room()
+        if self._is_closed:
+            raise StorageUnavailableError
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Request(operation, future, on_commit))
+        self._wake.set()
+        return await future
+
+    async def close(self) -> None:
+        """Commit what is in the queue and let go of the connection; closing twice is fine."""
+        self._stop_taking()
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+    def _stop_taking(self) -> None:
+        self._is_closed = True
+        self._committer.is_giving_up = True
+        self._wake.set()
+        self._make_room()
+
+    async def _room(self) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._for_room.append(future)
+        await future
+
+    def _make_room(self) -> None:
+        while self._for_room and (len(self._queue) < MAX_WAITING or self._is_closed):
+            future = self._for_room.popleft()
+            if not future.done():
+                future.set_result(None)
+                break
+
+    async def _run(self) -> None:
+        try:
+            if self._has_long_log:
+                await self._committer.put_log_away()
+            while await self._has_work():
+                await self._write_batch()
+        finally:
+            # Also when the whole loop is on its way down: its connection's thread is no daemon.
+            self._stop_taking()
+            _refuse(self._queue, StorageUnavailableError())
+            self._queue.clear()
+            await self._committer.close()
+
+    async def _has_work(self) -> bool:
+        """Wait for something to write; False once there is nothing and never will be."""
+        while not self._queue and not self._is_closed:
+            self._wake.clear()
+            if not self._committer.is_alarmed:
+                await self._wake.wait()
+                continue
+            # Nobody asks a server that is not ready, so a writer that failed asks itself.
+            try:
+                async with asyncio.timeout(PROBE_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                return True
+        return bool(self._queue)
+
+    async def _write_batch(self) -> None:
+        queue = self._queue
+        batch = [queue.popleft() for _ in range(min(len(queue), MAX_BATCH))]
+        self._make_room()
+        # A task of its own: this one may be cancelled, and then the callers must still learn what
+        # became of their transaction. It answers, too, so that they go on before this task has
+        # been told.
+        commit = asyncio.create_task(self._commit(batch), name="store-commit")
+        try:
+            await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            await asyncio.wait({commit})
+            raise
+
+    async def _commit(self, batch: Sequence[_Request]) -> None:
+        try:
+            values = await self._committer.commit([request.operation for request in batch])
+        except asyncio.CancelledError:
+            # The loop is being torn down, and every task with it: nobody will learn the outcome.
+            # The transaction goes on to its end, and the connection is closed after it.
+            _refuse(batch, StorageUnavailableError())
+            raise
+        except Exception as error:  # noqa: BLE001 - the callers of the batch get it
+            _refuse(batch, error)
+            return
+        _answer(batch, values)
+
+
+def _answer(batch: Sequence[_Request], values: Sequence[Any]) -> None:
+    for request, value in zip(batch, values, strict=True):
+        if isinstance(value, Failure):
+            _refuse([request], _as_ours(value.error))
+            continue
+        if request.on_commit is not None:
+            _tell(request.on_commit, value)
+        if not request.future.done():
+            request.future.set_result(value)
+
+
+def _tell(on_commit: Callable[[Any], object], value: Any) -> None:
+    # What is committed is committed: a fault of the one who is told reaches no other caller.
+    try:
+        on_commit(value)
+    except Exception as error:  # noqa: BLE001 - handed to the loop, which reports it
+        context = {"message": "on_commit raised", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+
+
+def _refuse(batch: Iterable[_Request], error: BaseException) -> None:
+    for request in batch:
+        if not request.future.done():
+            request.future.set_exception(error)
+
+
+def _as_ours(error: Exception) -> Exception:
+    if not isinstance(error, sqlite3.Error):
+        return error
+    ours = StoreError(f"the database refuses the row: {error}")
+    ours.__cause__ = error
+    return ours

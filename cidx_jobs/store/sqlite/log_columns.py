@@ -1,0 +1,55 @@
+"""Rows of the transition log, and back."""
+
+from cidx_jobs.model.ids import JobId, UserId
+from cidx_jobs.model.job.job import JobStatus, Transition
+from cidx_jobs.store.sqlite.job_columns import ABSENT, Row, from_microseconds, to_microseconds
+
+EVENT_COLUMNS = (
+    "seq",
+    "job_id",
+    "version",
+    "user_id",
+    "event",
+    "from_status",
+    "to_status",
+    "at",
+    "attempt",
+    "run",
+    "reason",
+)
+
+
+def encode_transition(transition: Transition, sequence: int) -> Row:
+    """Give the row of the log that *transition* becomes as number *sequence*."""
+    before = transition.from_status
+    return (
+        sequence,
+        transition.job_id,
+        transition.version,
+        transition.user_id,
+        transition.event,
+        ABSENT if before is None else before.value,
+        transition.to_status.value,
+        to_microseconds(transition.at),
+        transition.attempt,
+        transition.run,
+        ABSENT if transition.reason is None else transition.reason,
+    )
+
+
+def decode_transition(row: Row) -> Transition:
+    """Give the transition that a row of the log holds."""
+    sequence, job_id, version, user_id, event, before, after, at, attempt, run, reason = row
+    return Transition(
+        sequence=sequence,
+        job_id=JobId(job_id),
+        version=version,
+        user_id=UserId(user_id),
+        event=event,
+        from_status=None if before is None else JobStatus(before),
+        to_status=JobStatus(after),
+        at=from_microseconds(at),
+        attempt=attempt,
+        run=run,
+        reason=reason,
+    )

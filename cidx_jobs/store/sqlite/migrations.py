@@ -1,0 +1,130 @@
+"""The numbered steps that make the schema, what of them a database has, and whether it fits."""
+
+import hashlib
+import importlib.resources
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import attrs
+
+from cidx_jobs.model.errors import DatabaseDamagedError, SchemaTooNewError
+
+_FILE_NAME = re.compile(r"([0-9]{4})_([a-z0-9_]+)\.sql")
+_CREATE_RECORD = """
+CREATE TABLE IF NOT EXISTS migrations (
+    number     INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL,
+    checksum   TEXT NOT NULL,
+    applied_at INTEGER NOT NULL
+) STRICT
+"""
+_RECORD = "INSERT INTO migrations VALUES (?, ?, ?, ?)"
+_READ_RECORDS = "SELECT number, name, checksum FROM migrations ORDER BY number"
+_READ_SCHEMA = """
+SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%'
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Migration:
+    """One step: its number, name and SQL."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 of the SQL, in hex: an applied step never changes."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def load_migrations() -> tuple[Migration, ...]:
+    """Give the steps of this version of the package, in order."""
+    folder = importlib.resources.files("cidx_jobs.store.sqlite") / "schema"
+    found = [
+        Migration(number=int(match[1]), name=match[2], sql=file.read_text("utf-8"))
+        for file in folder.iterdir()
+        if (match := _FILE_NAME.fullmatch(file.name))
+    ]
+    return tuple(sorted(found, key=lambda migration: migration.number))
+
+
+def apply_migrations(
+    connection: sqlite3.Connection, migrations: Sequence[Migration], now_microseconds: int
+) -> None:
+    """Apply the steps that the database does not have yet, each in a transaction of its own."""
+    done = {number for number, *_ in _read_records(connection)}
+    for migration in migrations:
+        if migration.number not in done:
+            _apply(connection, migration, now_microseconds)
+
+
+def check_migrations(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
+    """Compare the database's steps and schema with ours; only reads.
+
+    Raises:
+        SchemaTooNewError: it has a step that we do not know.
+        DatabaseDamagedError: a step is not the one we know, or the schema is not what the steps
+            make.
+    """
+    records = _read_records(connection)
+    newest = migrations[-1].number
+    if records and records[-1][0] > newest:
+        message = (
+            f"the database has schema {records[-1][0]}, newer than {newest}, "
+            "the newest this version knows: upgrade cidx_jobs"
+        )
+        raise SchemaTooNewError(message)
+    known = [(step.number, step.name, step.checksum) for step in migrations]
+    if records != known[: len(records)]:
+        message = "the database was made by steps that this version does not know"
+        raise DatabaseDamagedError(message)
+    if _read_schema(connection) != _expected_schema(migrations[: len(records)]):
+        message = "the database's schema is not the one that was made"
+        raise DatabaseDamagedError(message)
+
+
+def _apply(connection: sqlite3.Connection, migration: Migration, now_microseconds: int) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(_CREATE_RECORD)
+        for statement in split_statements(migration.sql):
+            connection.execute(statement)
+        record = (migration.number, migration.name, migration.checksum, now_microseconds)
+        connection.execute(_RECORD, record)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def split_statements(sql: str) -> Iterator[str]:
+    """Yield the statements of a script one by one (`executescript` commits in between)."""
+    statement = ""
+    for line in sql.splitlines(keepends=True):
+        statement += line
+        if line.rstrip().endswith(";") and sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def has_schema(connection: sqlite3.Connection) -> bool:
+    """Tell whether there is anything in the database."""
+    return bool(_read_schema(connection))
+
+
+def _read_records(connection: sqlite3.Connection) -> list[tuple[int, str, str]]:
+    return connection.execute(_READ_RECORDS).fetchall() if has_schema(connection) else []
+
+
+def _expected_schema(migrations: Sequence[Migration]) -> set[tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        apply_migrations(connection, migrations, 0)
+        return _read_schema(connection)
+
+
+def _read_schema(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
+    return set(connection.execute(_READ_SCHEMA))

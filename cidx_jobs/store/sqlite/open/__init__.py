@@ -1,0 +1,1 @@
+"""How a data directory is taken into possession: lock, checks, session."""

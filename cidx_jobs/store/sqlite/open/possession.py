@@ -1,0 +1,128 @@
+"""The start: a data directory is taken into possession, checked, brought up to date, and owned.
+
+Everything here blocks, and runs on a thread of its own; nothing of aiosqlite is involved, so that
+a refused start leaves no thread behind.
+"""
+
+import os
+import sqlite3
+import uuid
+from contextlib import ExitStack
+
+import attrs
+
+from cidx_jobs.interfaces import Clock
+from cidx_jobs.model.errors import StartRefusedError
+from cidx_jobs.model.listing import StoreIdentity
+from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.sqlite.commit.connection import connect_for_start
+from cidx_jobs.store.sqlite.commit.high_water_mark import HighWaterMark, Position, open_mark
+from cidx_jobs.store.sqlite.commit.transaction import Ledger
+from cidx_jobs.store.sqlite.job_columns import to_microseconds
+from cidx_jobs.store.sqlite.migrations import Migration, apply_migrations
+from cidx_jobs.store.sqlite.open.damage_check import inspecting, wal_of
+from cidx_jobs.store.sqlite.open.location import Location, decode_location, encode_location
+from cidx_jobs.store.sqlite.open.owner_lock import FILE_MODE, Ownership, protect, take_ownership
+
+_LONG_LOG_BYTES = 16_000_000
+"""About where the writer puts its log away after a commit."""
+
+_READ_IDENTITY = "SELECT uuid, location FROM owner WHERE id = 1"
+_BEGIN_EPOCH = """
+UPDATE owner SET uuid = ?, location = ?, epoch = epoch + 1, batch = batch + 1 WHERE id = 1
+"""
+_READ_OWNER = "SELECT epoch, batch, sequence, clock_seconds FROM owner WHERE id = 1"
+
+
+@attrs.define
+class Possession:
+    """An owned directory with a database that is ready; `release` gives it back."""
+
+    identity: StoreIdentity
+    ledger: Ledger
+    mark: HighWaterMark
+    has_long_log: bool
+    """A server that was killed has left much to be put away."""
+    _ownership: Ownership
+    _connection: sqlite3.Connection | None
+
+    def disconnect(self) -> None:
+        """Close the connection of the start; done once others are open.
+
+        Were it the last one it would move the whole write-ahead log into the database.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def release(self) -> None:
+        """Let go of everything, once."""
+        self.disconnect()
+        self.mark.close()
+        self._ownership.release()
+
+
+def take_possession(
+    directory: DataDirectory,
+    synchronous: str,
+    clock: Clock,
+    migrations: tuple[Migration, ...],
+) -> Possession:
+    """Become the owner of the directory and begin a new epoch in its database.
+
+    Raises:
+        StartRefusedError: it is owned, damaged, of a newer schema or cannot be written; what it
+            holds was left untouched.
+    """
+    with ExitStack() as undo:
+        ownership = take_ownership(directory)
+        undo.callback(ownership.release)
+        _check_rights(directory)
+        try:
+            with inspecting(directory, migrations) as is_there:
+                if not is_there:
+                    _create_private(directory)
+                connection = connect_for_start(directory.database, synchronous)
+                undo.callback(connection.close)
+            # A log that is long already would be put away by the first commit, and all would
+            # wait: the writer does it.
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            apply_migrations(connection, migrations, to_microseconds(clock.now()))
+            identity, ledger = _begin_epoch(connection, ownership.location)
+            protect(directory)
+            has_long_log = wal_of(directory.database).stat().st_size > _LONG_LOG_BYTES
+            mark = open_mark(directory.high_water_mark, Position(ledger.sequence, ledger.batch))
+        except (OSError, sqlite3.Error) as error:
+            message = f"the data directory {directory.root} cannot be used: {error}"
+            raise StartRefusedError(message) from error
+        undo.pop_all()
+    return Possession(identity, ledger, mark, has_long_log, ownership, connection)
+
+
+def _check_rights(directory: DataDirectory) -> None:
+    # SQLite itself would make the files beside a database that cannot be written, with the same
+    # rights: those would be in the way still when the database can be written again.
+    for file in directory.database_files:
+        if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+            message = f"{file} cannot be used: this user may not read and write it"
+            raise StartRefusedError(message)
+
+
+def _begin_epoch(connection: sqlite3.Connection, here: Location) -> tuple[StoreIdentity, Ledger]:
+    connection.execute("BEGIN IMMEDIATE")
+    known_as, location = connection.execute(_READ_IDENTITY).fetchone()
+    # A copy shares its id with a database that may be in use: what it does in the name of that
+    # id, as ending processes, would be done to the other.
+    was_here = (before := decode_location(location)) is not None and here.is_same_as(before)
+    database_id = known_as if was_here else str(uuid.uuid4())
+    connection.execute(_BEGIN_EPOCH, (database_id, encode_location(here)))
+    epoch, batch, sequence, seconds = connection.execute(_READ_OWNER).fetchone()
+    connection.execute("COMMIT")
+    identity = StoreIdentity(uuid=database_id, epoch=epoch, clock_seconds=seconds, lock=here.lock)
+    return identity, Ledger(epoch, batch, sequence)
+
+
+def _create_private(directory: DataDirectory) -> None:
+    # SQLite would make it readable by others; its log files take over the rights.
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    os.close(os.open(directory.database, flags, FILE_MODE))

@@ -1,0 +1,112 @@
+"""What is open while a data directory is served: its lock, one writer and two readers."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TypeVar
+
+import aiosqlite
+import attrs
+
+from cidx_jobs.interfaces import Clock
+from cidx_jobs.model.errors import StorageUnavailableError
+from cidx_jobs.model.listing import StoreIdentity
+from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.sqlite.commit.committer import Committer
+from cidx_jobs.store.sqlite.commit.connection import open_reader, open_writer, run_on
+from cidx_jobs.store.sqlite.commit.writer import Writer
+from cidx_jobs.store.sqlite.migrations import load_migrations
+from cidx_jobs.store.sqlite.open.possession import take_possession
+
+T = TypeVar("T")
+
+
+@attrs.define
+class Reader:
+    """A connection that only reads; each read is one function, run at once."""
+
+    _db: aiosqlite.Connection | None
+
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Give what *function* reads.
+
+        Raises:
+            StorageUnavailableError: the database cannot be read now.
+        """
+        if self._db is None:
+            raise StorageUnavailableError
+        try:
+            return await run_on(self._db, function)
+        except sqlite3.Error as error:
+            raise StorageUnavailableError from error
+
+    async def close(self) -> None:
+        """Finish the reads under way and let go of the connection; twice is fine."""
+        db, self._db = self._db, None
+        if db is not None:
+            await db.close()
+
+
+@attrs.frozen(kw_only=True)
+class Session:
+    """The open parts; `close` lets go of them in the right order."""
+
+    identity: StoreIdentity
+    writer: Writer
+    committer: Committer
+    point_reader: Reader
+    """For reads of a few rows, which must not wait for a list."""
+    list_reader: Reader
+    _parts: AsyncExitStack
+
+    async def close(self) -> None:
+        """Commit what is queued and let go of everything; the lock goes last."""
+        await self._parts.aclose()
+
+
+async def open_session(directory: DataDirectory, synchronous: str, clock: Clock) -> Session:
+    """Take the directory into possession and open the connections.
+
+    Raises:
+        StartRefusedError: it cannot be served; nothing was touched, and nothing stays open.
+    """
+    async with AsyncExitStack() as undo:
+        possession = await asyncio.to_thread(
+            lambda: take_possession(directory, synchronous, clock, load_migrations())
+        )
+        undo.push_async_callback(asyncio.to_thread, possession.release)
+        committer = Committer(
+            connect=partial(open_writer, directory.database, synchronous),
+            directory=directory.root,
+            # With NORMAL the log may reach the disk after the mark does, and a power cut would
+            # then look like damage.
+            mark=possession.mark if synchronous == "FULL" else None,
+            clock_seconds=_engine_seconds(possession.identity, clock),
+            ledger=possession.ledger,
+        )
+        writer = Writer(committer, has_long_log=possession.has_long_log)
+        # Closed after the readers: the last connection to close moves the log into the database,
+        # and only the writer may.
+        undo.push_async_callback(writer.close)
+        await writer.start()
+        point_reader = Reader(await open_reader(directory.database))
+        undo.push_async_callback(point_reader.close)
+        list_reader = Reader(await open_reader(directory.database))
+        undo.push_async_callback(list_reader.close)
+        await asyncio.to_thread(possession.disconnect)
+        return Session(
+            identity=possession.identity,
+            writer=writer,
+            committer=committer,
+            point_reader=point_reader,
+            list_reader=list_reader,
+            parts=undo.pop_all(),
+        )
+
+
+def _engine_seconds(identity: StoreIdentity, clock: Clock) -> Callable[[], float]:
+    """Give the engine clock: on from the last write, or the wall clock where that is later."""
+    base = max(identity.clock_seconds, clock.now().timestamp()) - clock.monotonic()
+    return lambda: base + clock.monotonic()

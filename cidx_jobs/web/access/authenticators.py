@@ -1,0 +1,174 @@
+"""Who makes a request: everybody (`none`), the owner of a token, or whom the host knows."""
+
+import asyncio
+import hmac
+import re
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import attrs
+import structlog
+from aiohttp import web
+
+from cidx_jobs.interfaces import Authenticator, Clock, Credentials, Identity, JobStore
+from cidx_jobs.model.errors import CidxJobsError, SettingsError, TokenNotFoundError
+from cidx_jobs.model.listing import Token
+from cidx_jobs.settings import Settings
+from cidx_jobs.store.tokens import digest_token
+
+Authenticate = Callable[[web.Request], Awaitable[Identity | None]]
+"""The host application's own way to tell who makes a request; None is a 401."""
+
+_BEARER = re.compile(r"(?i:bearer) +(cidxj_[A-Za-z0-9_-]{43})")
+_TRUSTED_SECONDS = 1.0
+_TOUCH_AFTER = timedelta(minutes=1)
+_MANY_TOKENS = 10_000
+
+_log = structlog.get_logger("cidx_jobs.web")
+
+
+class OpenHouse(Authenticator):
+    """Takes everybody for the one user ``local``, who may do all (mode ``none``)."""
+
+    async def authenticate(self, credentials: Credentials) -> Identity | None:  # noqa: ARG002
+        """Give the one identity there is."""
+        return _LOCAL
+
+    async def greet(self, _: web.Request) -> Identity:
+        """Give it without looking at the request."""
+        return _LOCAL
+
+
+_LOCAL = Identity(user_id="local", scopes=frozenset({"admin"}))
+
+
+@attrs.frozen
+class _Known:
+    """A token that was looked up, and until when it need not be looked up again."""
+
+    token: Token
+    identity: Identity
+    until: float
+
+
+class TokenAuthenticator(Authenticator):
+    """Knows the owner of a bearer token by the digest that the store keeps of it.
+
+    A token that was found is trusted for a second without asking the store again; one that is
+    revoked here is refused from that moment.
+    """
+
+    def __init__(self, store: JobStore, clock: Clock) -> None:
+        """Take where tokens are kept."""
+        self._store = store
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+        self._touches: set[asyncio.Task[None]] = set()
+        # A token that is being touched must not be stored again after its revocation.
+        self._writing = asyncio.Lock()
+
+    async def authenticate(self, credentials: Credentials) -> Identity | None:
+        """Give the owner of the token, unless it is unknown, revoked or expired."""
+        match = _BEARER.fullmatch(credentials.authorization or "")
+        if match is None:
+            return None
+        digest = digest_token(match[1])
+        known = await self._find(digest)
+        if known is None or not hmac.compare_digest(known.token.digest.encode(), digest.encode()):
+            return None
+        token, now = known.token, self._clock.now()
+        if token.expires_at is not None and token.expires_at <= now:
+            return None
+        if token.last_used_at is None or now - token.last_used_at >= _TOUCH_AFTER:
+            self._touch(attrs.evolve(token, last_used_at=now))
+        return known.identity
+
+    async def revoke(self, token_id: str) -> None:
+        """Revoke a token: requests that come from now on are refused.
+
+        Raises:
+            TokenNotFoundError: there is none.
+        """
+        async with self._writing:
+            existed = await self._store.delete_token(token_id)
+            for digest, known in tuple(self._known.items()):
+                if known.token.token_id == token_id:
+                    del self._known[digest]
+        if not existed:
+            raise TokenNotFoundError(token_id)
+
+    async def close(self) -> None:
+        """Wait until what is being stored is stored."""
+        if self._touches:
+            await asyncio.wait(self._touches)
+
+    async def _find(self, digest: str) -> _Known | None:
+        known = self._known.get(digest)
+        if known is not None and known.until > self._clock.monotonic():
+            return known
+        token = await self._store.find_token(digest)
+        if token is None:
+            self._known.pop(digest, None)
+            return None
+        return self._remember(token)
+
+    def _remember(self, token: Token) -> _Known:
+        if len(self._known) >= _MANY_TOKENS:
+            self._known.clear()
+        identity = Identity(user_id=token.user_id, scopes=frozenset({token.scope}))
+        known = _Known(token, identity, self._clock.monotonic() + _TRUSTED_SECONDS)
+        self._known[token.digest] = known
+        return known
+
+    def _touch(self, token: Token) -> None:
+        # Not in the request's way: nobody waits for the time of the last use.
+        self._remember(token)
+        task = asyncio.create_task(self._save_use(token), name=f"touch-{token.token_id}")
+        self._touches.add(task)
+        task.add_done_callback(self._touches.discard)
+
+    async def _save_use(self, token: Token) -> None:
+        try:
+            async with self._writing:
+                if await self._store.find_token(token.digest) is not None:
+                    await self._store.save_token(token)
+        except CidxJobsError as error:
+            _log.warning("token_use_not_stored", token_id=token.token_id, code=error.code)
+
+
+def make_authenticator(settings: Settings, store: JobStore, clock: Clock) -> Authenticator:
+    """Give the way in that the settings choose.
+
+    Raises:
+        SettingsError: this server has no such way.
+    """
+    match settings.auth_mode:
+        case "none":
+            return OpenHouse()
+        case "tokens":
+            return TokenAuthenticator(store, clock)
+        case mode:
+            message = f"auth: {mode} is not available in this version"
+            raise SettingsError(message)
+
+
+def adapt(authenticator: Authenticator) -> Authenticate:
+    """Give the authenticator as a function of the request."""
+    if isinstance(authenticator, OpenHouse):
+        return authenticator.greet
+    return _Adapter(authenticator).authenticate
+
+
+@attrs.frozen
+class _Adapter:
+    """Reads from a request what an authenticator asks for."""
+
+    authenticator: Authenticator
+
+    async def authenticate(self, request: web.Request) -> Identity | None:
+        """Give who makes the request."""
+        headers = request.headers
+        credentials = Credentials(
+            authorization=headers.get("Authorization"), headers=headers, peer=request.remote
+        )
+        return await self.authenticator.authenticate(credentials)

@@ -1,0 +1,178 @@
+"""What the routes work with: the parts that all share, and one call."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+from aiohttp import web
+
+from cidx_jobs.engine.manager import SyncJobManager
+from cidx_jobs.interfaces import Authenticator, Identity
+from cidx_jobs.model.errors import (
+    AdminRequiredError,
+    AuthenticationRequiredError,
+    CidxJobsError,
+    ForbiddenError,
+    JobNotFoundError,
+    StoppingError,
+)
+from cidx_jobs.model.ids import JobId, UserId, is_job_id
+from cidx_jobs.model.job.job import Job
+from cidx_jobs.system import JobSystem
+from cidx_jobs.web.access.authenticators import Authenticate, TokenAuthenticator
+from cidx_jobs.web.access.origin_check import Doorkeeper
+from cidx_jobs.web.access.rate_limit import Rates
+from cidx_jobs.web.http.answer import answer_bytes, answer_document, answer_nothing
+from cidx_jobs.web.http.page_cache import Documents, Page
+from cidx_jobs.web.http.parked import Waiters
+
+
+@attrs.define(eq=False, kw_only=True)
+class Api:
+    """The parts that all routes of one application share."""
+
+    jobs: JobSystem
+    authenticate: Authenticate
+    authenticator: Authenticator | None
+    """None when the host application tells who makes a request."""
+    doorkeeper: Doorkeeper
+    waiters: Waiters
+    rates: Rates | None = None
+    """None: everybody may ask as often as they like."""
+    documents: Documents = attrs.field(factory=Documents)
+    prefix: str = "/api"
+    """The path that the routes stand under, as clients see it; known once the server starts."""
+    _manager: SyncJobManager | None = None
+
+    @property
+    def manager(self) -> SyncJobManager:
+        """The one door to the jobs; also while the system is closing, for what is read.
+
+        Raises:
+            StoppingError: the system was never open.
+        """
+        if self.jobs.is_open:
+            self._manager = self.jobs.manager
+        if self._manager is None:
+            raise StoppingError
+        return self._manager
+
+    @property
+    def tokens(self) -> TokenAuthenticator | None:
+        """What knows the tokens, if tokens are the way in."""
+        known = self.authenticator
+        return known if isinstance(known, TokenAuthenticator) else None
+
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+@attrs.define(eq=False, kw_only=True)
+class Call:
+    """One request to one route, by somebody who may make it."""
+
+    request: web.Request
+    request_id: str
+    caller: Identity
+    api: Api
+    headers: Mapping[str, str] = _NO_HEADERS
+    """What each answer to it carries besides."""
+    is_quiet: bool = False
+    """It waited, and nothing happened."""
+    _manager: SyncJobManager | None = None
+
+    @property
+    def manager(self) -> SyncJobManager:
+        """The one door to the jobs."""
+        if self._manager is None:
+            self._manager = self.api.manager
+        return self._manager
+
+    @property
+    def user_id(self) -> UserId:
+        """Who calls."""
+        return UserId(self.caller.user_id)
+
+    async def load_job(self) -> Job:
+        """Give the job that the path names.
+
+        Raises:
+            JobNotFoundError: there is none, or it is not the caller's: the two read the same.
+        """
+        text = self.request.match_info["job_id"]
+        if not is_job_id(text):
+            raise JobNotFoundError(text)
+        job = await self.manager.get_job(JobId(text))
+        if job.user_id != self.caller.user_id and not self.caller.is_admin:
+            raise JobNotFoundError(text)
+        return job
+
+    async def is_still_known(self) -> bool:
+        """Tell whether the caller's token still holds, in an answer that goes on and on.
+
+        A host application that tells who makes a request is asked once for each.
+        """
+        if self.api.authenticator is None:
+            return True
+        try:
+            return await self.api.authenticate(self.request) is not None
+        except CidxJobsError:
+            # Nobody can tell now: whoever comes back will be told why.
+            return False
+
+    def answer(
+        self, document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
+        """Give the answer with a document."""
+        return answer_document(
+            self.request, document, self.request_id, status=status, headers=self._all(headers)
+        )
+
+    def answer_bytes(
+        self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
+        """Give the answer with a document that is encoded already."""
+        return answer_bytes(
+            self.request, body, self.request_id, status=status, headers=self._all(headers)
+        )
+
+    def answer_page(self, page: Page, *, status: int = 200) -> web.Response:
+        """Give the answer with a document that is kept, and its headers."""
+        if self.headers:
+            return self.answer_bytes(page.body, status=status, headers=page.headers)
+        return answer_bytes(
+            self.request,
+            page.body,
+            self.request_id,
+            status=status,
+            headers=page.headers,
+            lines=page.lines,
+        )
+
+    def answer_nothing(
+        self, *, status: int = 204, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
+        """Give an answer without a body."""
+        return answer_nothing(self.request_id, status=status, headers=self._all(headers))
+
+    def _all(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        return {**self.headers, **(headers or {})} if self.headers else headers
+
+
+def check_scope(caller: Identity | None, scope: str) -> Identity:
+    """Give the caller if they may do what needs this scope.
+
+    Raises:
+        AuthenticationRequiredError: nobody knows who they are.
+        AdminRequiredError, ForbiddenError: they may not.
+    """
+    if caller is None:
+        raise AuthenticationRequiredError
+    # The first two say at once what `allows` finds out for every kind of scope.
+    if scope in caller.scopes or caller.is_admin or caller.allows(scope):
+        return caller
+    if scope == "admin":
+        raise AdminRequiredError
+    message = f"this needs a token with the scope {scope}"
+    raise ForbiddenError(message, scope=scope)

@@ -1,0 +1,161 @@
+"""What stands around every route: who calls, from where, and errors as problems.
+
+It is put around each route and not into the application's middlewares: mounted in another
+application, it leaves that one's own routes alone.
+"""
+
+import itertools
+import os
+import re
+from collections.abc import Awaitable, Callable, Collection
+
+import attrs
+import structlog
+from aiohttp import web
+
+from cidx_jobs.interfaces import Identity
+from cidx_jobs.model.errors import (
+    AuthenticationRequiredError,
+    CidxJobsError,
+    ForbiddenError,
+    StoppingError,
+)
+from cidx_jobs.web.access.rate_limit import Rates
+from cidx_jobs.web.http.call import Api, Call, check_scope
+from cidx_jobs.web.http.problems import (
+    MethodNotAllowedError,
+    RateLimitedError,
+    RouteNotFoundError,
+    make_problem,
+    status_of,
+)
+
+Answer = Callable[[Call], Awaitable[web.StreamResponse]]
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NOBODY = Identity(user_id="", scopes=frozenset())
+_SERVER_ERROR = 500
+
+_log = structlog.get_logger("cidx_jobs.web")
+_numbers = itertools.count(1)
+_life = os.urandom(4).hex()
+
+
+@attrs.define(eq=False)
+class Endpoint:
+    """One route as aiohttp calls it."""
+
+    _api: Api
+    _answer: Answer
+    _scope: str | None
+    """Who may call: ``read``, ``write``, ``admin``, or None for everybody."""
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Answer the request; any error becomes a problem document."""
+        request_id = _request_id(request)
+        try:
+            self._api.doorkeeper.check(request)
+            if self._scope is None:
+                return await self._answer(self._call(request, request_id, _NOBODY))
+            identity = await self._api.authenticate(request)
+            if self._api.rates is not None:
+                return await self._answer_in_turn(request, request_id, identity, self._api.rates)
+            caller = check_scope(identity, self._scope)
+            return await self._answer(self._call(request, request_id, caller))
+        except CidxJobsError as error:
+            return self._refuse(request, error, request_id)
+        except web.HTTPException as error:
+            return make_problem(_translated(error), request.rel_url.raw_path, request_id)
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the one place that may: nothing leaks out
+            return self._refuse(request, error, request_id)
+
+    async def _answer_in_turn(
+        self, request: web.Request, request_id: str, identity: Identity | None, rates: Rates
+    ) -> web.StreamResponse:
+        who = f"peer {request.remote}" if identity is None else f"user {identity.user_id}"
+        allowance = rates.take(who)
+        headers = {
+            "RateLimit-Policy": rates.policy,
+            "RateLimit": f'"default";r={allowance.remaining};t={allowance.reset_seconds}',
+        }
+        try:
+            if allowance.wait_seconds:
+                raise RateLimitedError(allowance.wait_seconds)
+            call = self._call(request, request_id, check_scope(identity, self._scope or ""))
+            call.headers = headers
+            answer = await self._answer(call)
+        except CidxJobsError as error:
+            # A refusal counts too: who gets it must see what they have left.
+            refusal = self._refuse(request, error, request_id)
+            refusal.headers.update(headers)
+            return refusal
+        if call.is_quiet or answer.status == web.HTTPNotModified.status_code:
+            rates.give_back(who)
+        return answer
+
+    def _call(self, request: web.Request, request_id: str, caller: Identity) -> Call:
+        return Call(request=request, request_id=request_id, caller=caller, api=self._api)
+
+    def _refuse(
+        self, request: web.Request, error: Exception, request_id: str
+    ) -> web.StreamResponse:
+        known = error if isinstance(error, CidxJobsError) else CidxJobsError(str(error))
+        if status_of(known) == _SERVER_ERROR and self._api.jobs.is_stopping:
+            # The parts go away one after the other: what fails for that is no fault.
+            known = StoppingError()
+        if status_of(known) == _SERVER_ERROR:
+            _log.error(
+                "request_failed",
+                request_id=request_id,
+                method=request.method,
+                path=request.rel_url.raw_path,
+                exc_info=error,
+            )
+        return make_problem(known, request.rel_url.raw_path, request_id)
+
+
+@attrs.define(eq=False)
+class Fallback:
+    """Answers what no route takes: another path, or another method."""
+
+    _resources: Collection[web.Resource]
+
+    async def answer(self, call: Call) -> web.StreamResponse:
+        """Say which methods the path has, or that there is no such path."""
+        request = call.request
+        allowed: set[str] = set()
+        for resource in self._resources:
+            _, methods = await resource.resolve(request)
+            allowed |= methods
+        if allowed:
+            raise MethodNotAllowedError(request.method, allowed)
+        raise RouteNotFoundError
+
+
+async def expect_body(request: web.Request) -> None:
+    """Let a client go on that waits to be told so; an expectation we do not know is ignored."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # What was written is no part of the answer yet to come.
+        request.writer.output_size = 0
+
+
+def _request_id(request: web.Request) -> str:
+    given = request.headers.get("X-Request-Id")
+    if given is not None and _SAFE_ID.fullmatch(given):
+        return given
+    return f"{_life}-{next(_numbers):x}"
+
+
+def _translated(error: web.HTTPException) -> CidxJobsError:
+    # Only the host's own `authenticate` raises these; what else it says (a redirect to its
+    # login, say) goes out as it is.
+    match error.status:
+        case web.HTTPUnauthorized.status_code:
+            return AuthenticationRequiredError()
+        case web.HTTPForbidden.status_code:
+            return ForbiddenError(error.reason)
+        case _:
+            raise error

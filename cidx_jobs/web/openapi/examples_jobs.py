@@ -1,0 +1,116 @@
+"""Made-up jobs that show what their documents look like."""
+
+from datetime import UTC, datetime
+
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.job.job import (
+    CheckpointInfo,
+    Job,
+    JobStatus,
+    PhaseState,
+    PhaseStatus,
+    ProgressDetail,
+)
+from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.wire.jobs import (
+    CancelledJobDocument,
+    JobDocument,
+    JobListDocument,
+    ListedJobDocument,
+    StatusDocument,
+)
+
+PREFIX = "/api"
+JOB_ID = JobId("019a5c1e-7c00-7000-8000-0123456789ab")
+PROJECT_ID = ProjectId("code-indexer")
+URL = "https://example.com/team/code-indexer.git"
+ALICE = UserId("alice")
+
+
+def at(minute: int, second: int) -> datetime:
+    """Give a time of the one hour in which all of it happens."""
+    return datetime(2026, 1, 31, 12, minute, second, tzinfo=UTC)
+
+
+_QUEUED_JOB = Job(
+    job_id=JOB_ID,
+    job_type="repository_sync",
+    user_id=ALICE,
+    project_id=PROJECT_ID,
+    status=JobStatus.QUEUED,
+    version=2,
+    priority=5,
+    labels={"origin": "ci"},
+    options={
+        "repository_url": URL,
+        "branch": "main",
+        "full_reindex": False,
+        "skip_indexing": False,
+    },
+    max_attempts=3,
+    attempts_granted=3,
+    timeout_seconds=3600.0,
+    created_at=at(0, 0),
+    queued_at=at(0, 0),
+    updated_at=at(0, 0),
+)
+PLACE = QueueStatus(
+    position=3, length=10, blocked_by=("user_limit",), estimated_wait_seconds=(20.0, 90.0)
+)
+_RUNNING_JOB = _QUEUED_JOB.changed(
+    {
+        "status": JobStatus.RUNNING,
+        "version": 7,
+        "attempt": 1,
+        "started_at": at(0, 4),
+        "updated_at": at(1, 30),
+        "progress": 53,
+        "phase": "indexing",
+        "message": "150 of 500 files",
+        "progress_detail": ProgressDetail(
+            done=150,
+            total=500,
+            unit="files",
+            current_item="src/api.py",
+            rate_per_second=45.2,
+            eta_seconds=8.0,
+            progress_at=at(1, 30),
+        ),
+        "phases": (
+            PhaseState(
+                name="git_sync",
+                status=PhaseStatus.COMPLETED,
+                weight=0.4,
+                progress=100,
+                started_at=at(0, 4),
+                finished_at=at(1, 20),
+                result={"commit": "6dcb09b5b57875f334f61aebed695e2e4193db5e"},
+            ),
+            PhaseState(
+                name="indexing",
+                status=PhaseStatus.RUNNING,
+                weight=0.6,
+                progress=30,
+                started_at=at(1, 20),
+            ),
+        ),
+        "checkpoint": CheckpointInfo(phase="indexing", saved_at=at(1, 25)),
+    }
+)
+_STOPPING_JOB = _RUNNING_JOB.changed(
+    {"version": 8, "cancel_requested_at": at(1, 40), "cancel_reason": "not needed any more"}
+)
+
+JOB_QUEUED = JobDocument.of(_QUEUED_JOB, PLACE, PREFIX)
+JOB_RUNNING = JobDocument.of(_RUNNING_JOB, None, PREFIX)
+JOB_STOPPING = JobDocument.of(_STOPPING_JOB, None, PREFIX)
+JOB_DELETED = CancelledJobDocument.of(_STOPPING_JOB, None, PREFIX)
+STATUS = StatusDocument.of(_RUNNING_JOB, None)
+JOB_LIST = JobListDocument(
+    jobs=(ListedJobDocument.of(_RUNNING_JOB, None, PREFIX),),
+    total=1,
+    total_is_exact=True,
+    limit=50,
+    offset=0,
+    next_cursor=None,
+)

@@ -1,0 +1,83 @@
+"""The two routes that describe all routes: the document, and a page to read it."""
+
+import asyncio
+import importlib
+
+import attrs
+from aiohttp import web
+
+from cidx_jobs.web.http.answer import JSON, answer_headers
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.request import Query
+from cidx_jobs.web.http.route import Route, Table
+from cidx_jobs.wire.encode import encode
+
+_HTML = "text/html; charset=utf-8"
+_POLICY = (
+    "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@attrs.frozen
+class _Made:
+    """What the routes answer with, as bytes."""
+
+    document: bytes
+    page: bytes
+    policy: str
+    """What the page may load: its style."""
+
+
+class Reference:
+    """The description of a table of routes, its own two included; made when it is asked for."""
+
+    def __init__(self, table: Table, prefix: str, root: str) -> None:
+        """Take what there is to describe.
+
+        Args:
+            table: the routes, without these two.
+            prefix: what the API's paths begin with in the application.
+            root: what the paths of these two begin with.
+        """
+        own = (
+            Route("GET", "/openapi.json", None, self.get_document),
+            Route("GET", "/docs", None, self.get_page),
+        )
+        self.table: Table = (*table, *((root + route.path, route) for route in own))
+        self._prefix = prefix
+        self._made: _Made | None = None
+
+    async def get_document(self, call: Call) -> web.Response:
+        """Give the document."""
+        Query(call.request, ())
+        made = await self._make(call)
+        headers = answer_headers(JSON, call.request_id)
+        return web.Response(body=made.document, headers=headers)
+
+    async def get_page(self, call: Call) -> web.Response:
+        """Give the page."""
+        Query(call.request, ())
+        made = await self._make(call)
+        headers = answer_headers(_HTML, call.request_id) | {"Content-Security-Policy": made.policy}
+        return web.Response(body=made.page, headers=headers)
+
+    async def _make(self, call: Call) -> _Made:
+        if self._made is None:
+            # Where the routes stand for clients is known once the application has started.
+            mount = call.api.prefix.removesuffix(self._prefix)
+            # It takes long enough for others to notice, and reads our own source.
+            self._made = await asyncio.to_thread(_make, self.table, mount)
+        return self._made
+
+
+def _make(table: Table, mount: str) -> _Made:
+    # Not at the top: each start of a server would wait for what may never be asked for.
+    openapi = importlib.import_module("cidx_jobs.web.openapi.document")
+    page = importlib.import_module("cidx_jobs.web.openapi.page")
+    document = openapi.make_document(table, mount)
+    return _Made(
+        document=encode(document),
+        page=page.make_page(document).encode(),
+        policy=_POLICY.format(page.STYLE_DIGEST),
+    )

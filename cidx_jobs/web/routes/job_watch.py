@@ -1,0 +1,237 @@
+"""Reading one job: at once, or when there is something new of it (api.md 1.4)."""
+
+import re
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+import attrs
+from aiohttp import web
+
+from cidx_jobs.engine.manager import SyncJobManager
+from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.listing import EventQuery
+from cidx_jobs.web.http.answer import make_lines
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.page_cache import Page
+from cidx_jobs.web.http.request import Query
+from cidx_jobs.wire.encode import encode
+from cidx_jobs.wire.jobs import JobDocument, StatusDocument
+
+MAX_WAIT_SECONDS = 55
+_PARAMETERS = ("wait", "since", "until")
+_ANY_NUMBER = 10**18 - 1
+_TAG = re.compile(r'(?:W/)?"([^"]*)"')
+_VERSION = re.compile(r"[0-9]{1,18}")
+_PAGE = 200
+
+
+class Until(StrEnum):
+    """What a reader waits for."""
+
+    CHANGE = "change"
+    STATUS = "status"
+    DONE = "done"
+
+
+_UNTIL = {until.value: until for until in Until}
+
+
+class Form(StrEnum):
+    """How much of the job is shown."""
+
+    WHOLE = "whole"
+    STATUS = "status"
+
+
+@attrs.frozen
+class Known:
+    """What a reader has of the job: versions, and tags that also name the queue's revision."""
+
+    versions: frozenset[int]
+    tags: frozenset[str]
+    is_anything: bool = False
+    """The reader sent ``*``: whatever there is."""
+
+    def covers(self, job: Job, tag: str) -> bool:
+        """Tell whether the reader has the job as it is, as far as they can tell."""
+        return self.is_anything or tag in self.tags or job.version in self.versions
+
+    @property
+    def named_versions(self) -> frozenset[int]:
+        """The versions that are named, in tags too."""
+        parts = (tag.partition(".")[0] for tag in self.tags)
+        return self.versions | {int(part) for part in parts if _VERSION.fullmatch(part)}
+
+
+@attrs.frozen(kw_only=True)
+class Watch:
+    """How a reader wants to read."""
+
+    wait_seconds: int
+    until: Until
+    baseline: Known | None
+    """What `until` is counted from; the job as it is now if None."""
+    condition: Known | None
+    """From ``If-None-Match``: when it still covers the job, the answer is a 304."""
+
+
+async def answer_job(call: Call, form: Form) -> web.Response:
+    """Give the job in the form, once there is what the reader waits for."""
+    watch = _read_watch(call.request)
+    job = await call.load_job()
+    if watch is None:
+        return _answer_now(call, job, form)
+    first_tag = call.manager.tag(job)
+    is_crowded = False
+    if watch.wait_seconds and not job.done:
+        holds = await _condition(call, job, first_tag, watch)
+        if not holds(job):
+            if call.api.waiters.has_place(call.user_id):
+                # No coroutine around it: each frame is memory that every parked request holds.
+                with call.api.waiters.park(call.request, call.user_id) as seat:
+                    job = await call.manager.wait(job.job_id, holds, watch.wait_seconds)
+                if seat.was_woken:
+                    job = await call.manager.get_job(job.job_id)
+                call.is_quiet = not job.done and not holds(job)
+            else:
+                is_crowded = not call.api.jobs.is_stopping
+    tag = call.manager.tag(job)
+    is_stopping = watch.wait_seconds > 0 and not job.done and call.api.jobs.is_stopping
+    headers = job_headers(job, tag)
+    if is_crowded:
+        headers["Retry-After"] = "1"
+    if is_stopping:
+        headers["Retry-After"] = "2"
+    known = watch.condition
+    if known is not None and known.covers(job, tag) and (tag == first_tag or tag in known.tags):
+        answer = call.answer_nothing(status=304, headers=headers)
+    elif is_crowded or is_stopping:
+        body = show_job(call, job, tag, form).body
+        answer = call.answer_bytes(body, headers=headers)
+    else:
+        answer = call.answer_page(show_job(call, job, tag, form))
+    if is_stopping:
+        answer.force_close()
+    return answer
+
+
+async def wait_for_end(call: Call, job: Job, seconds: int) -> Job:
+    """Give the job once it is done, or as it is when the time is up or nobody may wait."""
+    if job.done or not call.api.waiters.has_place(call.user_id):
+        return job
+    with call.api.waiters.park(call.request, call.user_id):
+        return await call.manager.wait(job.job_id, lambda now: now.done, seconds)
+    return await call.manager.get_job(job.job_id)
+
+
+def show_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE) -> Page:
+    """Give the job's document with its headers, made once for each state however many ask."""
+    key: tuple[Any, ...] = (job.job_id, tag, form)
+    place = call.manager.place(job)
+    if place is not None:
+        # A waiting job's place may be newer than its tag, and is shown as it is when it is
+        # read; how long it may yet wait is at most a second old.
+        key = (*key, place, int(time.monotonic()))
+    return call.api.documents.get(key, lambda: _make_page(call, job, tag, form))
+
+
+def encode_job(call: Call, job: Job, form: Form = Form.WHOLE) -> bytes:
+    """Give the job's document as bytes, made for this one reader."""
+    queue = call.manager.queue_status(job)
+    match form:
+        case Form.WHOLE:
+            return encode(JobDocument.of(job, queue, call.api.prefix))
+        case Form.STATUS:
+            return encode(StatusDocument.of(job, queue))
+
+
+def _make_page(call: Call, job: Job, tag: str, form: Form) -> Page:
+    headers = job_headers(job, tag)
+    return Page(encode_job(call, job, form), headers, make_lines(headers))
+
+
+def job_headers(job: Job, tag: str) -> dict[str, str]:
+    """Give the headers of an answer about a job: its tag, and when to poll again."""
+    headers = {"ETag": f'W/"{tag}"'}
+    if not job.done:
+        headers["Retry-After"] = "1" if job.status is JobStatus.RUNNING else "2"
+    return headers
+
+
+def read_tags(text: str) -> Known:
+    """Give what ``If-None-Match`` or ``If-Match`` names (RFC 9110, 8.8.3)."""
+    if text.strip() == "*":
+        return Known(frozenset(), frozenset(), is_anything=True)
+    tags = frozenset(_TAG.findall(text))
+    versions = frozenset(int(tag) for tag in tags if _VERSION.fullmatch(tag))
+    return Known(versions, tags)
+
+
+def _answer_now(call: Call, job: Job, form: Form) -> web.Response:
+    return call.answer_page(show_job(call, job, call.manager.tag(job), form))
+
+
+def _read_watch(request: web.Request) -> Watch | None:
+    given = request.headers.get("If-None-Match")
+    if given is None and not request.query_string:
+        return None
+    query = Query(request, _PARAMETERS)
+    since = query.whole("since", 0, _ANY_NUMBER)
+    condition = None if given is None else read_tags(given)
+    baseline = condition if since is None else Known(frozenset({since}), frozenset())
+    wait = min(query.whole("wait", 0, _ANY_NUMBER) or 0, MAX_WAIT_SECONDS)
+    until = query.choice("until", _UNTIL)
+    return Watch(
+        wait_seconds=0 if request.method == "HEAD" else wait,
+        until=until or (Until.DONE if baseline is None else Until.CHANGE),
+        baseline=baseline,
+        condition=condition,
+    )
+
+
+@attrs.frozen(eq=False)
+class _Changed:
+    """Tells whether a job has another tag; smaller than a closure, and thousands may be held."""
+
+    manager: SyncJobManager
+    tag: str | None
+    """None: it has changed already."""
+
+    def __call__(self, job: Job) -> bool:
+        """Look at the job as it is now."""
+        return self.tag is None or self.manager.tag(job) != self.tag
+
+
+async def _condition(call: Call, job: Job, first_tag: str, watch: Watch) -> Callable[[Job], bool]:
+    manager = call.manager
+    known = watch.baseline
+    match watch.until:
+        case Until.DONE:
+            return lambda now: now.done
+        case Until.CHANGE:
+            is_old = known is not None and not known.covers(job, first_tag)
+            return _Changed(manager, None if is_old else first_tag)
+        case Until.STATUS:
+            status: JobStatus | None = job.status
+            if known is not None and not known.covers(job, first_tag):
+                status = await _status_at(call, job, max(known.named_versions, default=0))
+            return lambda now: now.status is not status
+
+
+async def _status_at(call: Call, job: Job, version: int) -> JobStatus | None:
+    """Give the job's status at a version; None when nobody knows: then any status is news."""
+    if version > job.version:
+        return None
+    status: JobStatus | None = None
+    sequence = 0
+    while True:
+        query = EventQuery(job_id=job.job_id, after_sequence=sequence, limit=_PAGE)
+        rows = await call.manager.query_events(query)
+        for row in rows:
+            if row.version > version:
+                return status
+            status, sequence = row.to_status, row.sequence
+        if len(rows) < _PAGE:
+            return status

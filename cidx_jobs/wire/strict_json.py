@@ -1,0 +1,175 @@
+"""Strict reading of request bodies: what two JSON parsers could take differently is refused."""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from cidx_jobs.model.errors import Fault, RequestError, ValidationError, pointer_step
+from cidx_jobs.wire.encode import Document
+
+B = TypeVar("B", bound=Document)
+
+MAX_DEPTH = 32
+"""How deep arrays and objects may lie in each other."""
+
+MAX_DIGITS = 18
+"""How many digits a whole number may have: what fits 64 bits in every language."""
+
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+_NO_SCALARS = re.compile("[\x00\ud800-\udfff]")
+
+
+class MalformedBodyError(RequestError):
+    """A body cannot be read as JSON in the one way there should be."""
+
+    code = "malformed_body"
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Give the JSON object in *body*; an empty body is the same as ``{}``.
+
+    Refused are, besides what is no JSON: a byte order mark, text that is not UTF-8, doubled
+    members, NaN and infinities, whole numbers of more than 18 digits, numbers that no double
+    can hold, more than 32 levels, NUL and lone surrogates (RFC 7493 says why).
+
+    Raises:
+        MalformedBodyError: it cannot be read so.
+        ValidationError: it is no object.
+    """
+    if not body:
+        return {}
+    value = _read(body)
+    if not isinstance(value, dict):
+        raise ValidationError.at("", "it must be an object")
+    return value
+
+
+def fit(kind: type[B], members: Mapping[str, Any]) -> B:
+    """Give the body of the *kind* that has these members, and no others.
+
+    Raises:
+        ValidationError: with every wrong, missing and unknown member.
+    """
+    try:
+        return msgspec.convert(members, kind)
+    except msgspec.ValidationError as error:
+        raise ValidationError(list(_faults(kind, members))) from error
+
+
+def _read(body: bytes) -> Any:
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        message = f"the body is not UTF-8 (byte {error.start})"
+        raise MalformedBodyError(message, byte=error.start) from error
+    if text.startswith("\ufeff"):
+        message = "the body begins with a byte order mark"
+        raise MalformedBodyError(message)
+    _check_depth(text)
+    try:
+        value = _decoder.decode(text)
+    except json.JSONDecodeError as error:
+        message = f"the body is not JSON: {error.msg} (character {error.pos})"
+        raise MalformedBodyError(message, character=error.pos) from error
+    # Only an escape can bring one of these in: raw ones are no JSON, or no UTF-8.
+    if "\\u" in text and any(map(_NO_SCALARS.search, _texts(value))):
+        message = "the body holds NUL or half of a surrogate pair"
+        raise MalformedBodyError(message)
+    return value
+
+
+def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(text):
+        depth += _STEPS.get(token.group(), 0)
+        if depth > MAX_DEPTH:
+            message = f"the body is more than {MAX_DEPTH} levels deep"
+            raise MalformedBodyError(message, limit=MAX_DEPTH)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = counts.most_common(1)[0][0]
+        message = f"the body has the member {_safe(twice)!r} twice"
+        raise MalformedBodyError(message, member=_safe(twice))
+    return members
+
+
+def _whole(text: str) -> int:
+    if len(text.lstrip("-")) > MAX_DIGITS:
+        message = f"the body has a whole number of more than {MAX_DIGITS} digits"
+        raise MalformedBodyError(message, limit=MAX_DIGITS)
+    return int(text)
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        _refuse(text[:40])
+    return value
+
+
+def _refuse(text: str) -> NoReturn:
+    message = f"the body has a number that JSON has not: {text}"
+    raise MalformedBodyError(message, number=text)
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_whole, parse_float=_real, parse_constant=_refuse
+)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield name
+            yield from _texts(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _texts(member)
+
+
+def _faults(kind: type[Document], members: Mapping[str, Any]) -> Iterator[Fault]:
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    for name in sorted(members.keys() - fields.keys()):
+        yield Fault(_pointer(_safe(name)), "there is no such member")
+    for name, field in fields.items():
+        if name in members:
+            yield from _misfit(name, members[name], field.type)
+        elif field.required:
+            yield Fault(_pointer(name), "it is required")
+
+
+def _misfit(name: str, value: Any, kind: Any) -> Iterator[Fault]:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        yield _fault(name, str(error))
+
+
+def _fault(name: str, text: str) -> Fault:
+    # msgspec says what and where in the form "Expected `int`, got `str` - at `$.names[0]`".
+    message, _, place = text.partition(" - at `$")
+    place = place.rstrip("`").replace("[...]", "").replace("[", ".").replace("]", "")
+    return Fault(_pointer(name) + place.replace(".", "/"), message.replace("`", ""))
+
+
+def _pointer(name: str) -> str:
+    """Give the JSON pointer of a member of the whole document."""
+    return f"/{pointer_step(name)}"
+
+
+def _safe(name: str) -> str:
+    return name.encode("utf-8", "replace").decode("utf-8")[:80]
