@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cidx_jobs"
-MAX_CODE_LINES = 250
+# 300 or 400 lines that are one thing are better than three parts that only make sense together.
+MANY_CODE_LINES = 400
+MAX_CODE_LINES = 600
+MAX_WORDS_IN_THE_GLOSSARY = 25
 
 # The one place that starts processes, and the calls that do.
 PROCESS_STARTER = PACKAGE / "handlers" / "process" / "children.py"
@@ -38,6 +41,39 @@ def module(request: pytest.FixtureRequest) -> Path:
     """Give each module of the package in turn."""
     path: Path = request.param
     return path
+
+
+def tricks(source: str) -> list[str]:
+    """List what in *source* makes code at run time or changes what belongs to others."""
+    tree = ast.parse(source)
+    others = {
+        alias.asname or alias.name.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    # The streams of a program are its own to open, as long as it leaves `sys.modules` alone.
+    others.discard("sys")
+    return [ast.unparse(node) for node in ast.walk(tree) if _is_trick(node, others)]
+
+
+def _is_trick(node: ast.AST, others: set[str]) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id="exec" | "eval")):
+            return True
+        case ast.Call(func=ast.Name(id="setattr"), args=[changed, *_]):
+            return ast.unparse(changed).partition(".")[0] in others
+        case ast.Assign(targets=targets):
+            return any(_is_trick_target(target, others) for target in targets)
+        case _:
+            return False
+
+
+def _is_trick_target(target: ast.expr, others: set[str]) -> bool:
+    text = ast.unparse(target)
+    # A name that was imported whole is another module: what is set in it is seen by everybody.
+    is_others = text.partition(".")[0] in others and isinstance(target, ast.Attribute)
+    return is_others or text.endswith(".__class__") or text.startswith("sys.modules[")
 
 
 def used_names(tree: ast.AST) -> Iterator[str]:
@@ -111,9 +147,45 @@ def tracked_files() -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-def test_a_module_stays_under_250_code_lines(module: Path) -> None:
-    """A longer module holds two things: part them."""
-    assert code_lines(module.read_text(encoding="utf-8")) <= MAX_CODE_LINES
+def test_a_module_is_one_concept(module: Path) -> None:
+    """A module of over 600 code lines holds two concepts: part them; over 400, think of it."""
+    lines = code_lines(module.read_text(encoding="utf-8"))
+
+    assert lines <= MAX_CODE_LINES
+    if lines > MANY_CODE_LINES:
+        pytest.xfail(f"{lines} code lines: is it still one concept?")
+
+
+def test_a_room_and_a_module_say_what_they_are(module: Path) -> None:
+    """The first line of each docstring is a whole line of the map."""
+    first_line = (ast.get_docstring(ast.parse(module.read_text("utf-8"))) or "").partition("\n")[0]
+
+    assert first_line.endswith((".", "?")), first_line
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "exec('x = 1')",
+        "eval('1')",
+        "job.__class__ = Other",
+        "import sys\nsys.modules['rich'] = None",
+        "import ssl\nssl.SSLContext.load_default_certs = nothing",
+        "import ssl\nsetattr(ssl.SSLContext, 'load_default_certs', nothing)",
+    ],
+)
+def test_every_trick_is_seen(source: str) -> None:
+    """The rule above finds each planted trick."""
+    assert tricks(source) != []
+
+
+def test_the_glossary_is_short_and_in_order() -> None:
+    """More words of our own than a reader can keep would be a language."""
+    page = (ROOT / "docs" / "explanation" / "glossary.md").read_text("utf-8")
+    words = re.findall(r"^- \*\*(.+?)\*\*: ", page, flags=re.MULTILINE)
+
+    assert words == sorted(words)
+    assert 0 < len(words) <= MAX_WORDS_IN_THE_GLOSSARY
 
 
 def test_imports_name_the_whole_way(module: Path) -> None:

@@ -20,7 +20,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-MAKERS = [load("made_pages"), load("made_reference")]
+MAKERS = [load("made_pages"), load("made_reference"), load("made_map")]
 MADE = [(maker.__name__, path, make) for maker in MAKERS for path, make in maker.PAGES.items()]
 
 
