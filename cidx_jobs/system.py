@@ -51,6 +51,7 @@ class JobSystem:
         *,
         persistence: JobStore | None = None,
         clock: Clock | None = None,
+        runs_jobs: bool = True,
     ) -> None:
         """Take what it shall run; nothing is opened yet.
 
@@ -59,6 +60,8 @@ class JobSystem:
             job_types: besides ``repository_sync``, which is always registered.
             persistence: where jobs are kept; the database in `data_dir` if None.
             clock: the machine's if None.
+            runs_jobs: False opens the store for administration only: nothing is recovered,
+                started or cleared away.
         """
         given = settings or Settings()
         # Absolute from here on: git and other children work in directories of their own.
@@ -72,6 +75,7 @@ class JobSystem:
             directory, synchronous=self.settings.synchronous, clock=self.clock
         )
         self.indexer: Indexer = make_indexer(self.settings, lambda: self._children)
+        self._runs_jobs = runs_jobs
         self._own_types = tuple(job_types)
         self.job_types = JobTypes(self._own_types)
         self.from_thread = FromThread(self, self._loop_for_threads)
@@ -120,15 +124,20 @@ class JobSystem:
             # aiosqlite's threads are no daemons: what was opened must be closed (fact 5).
             stack.push_async_callback(self.persistence.close)
             stack.push_async_callback(self.indexer.close)
-            # Before anything starts: a git of a killed server may still write into a copy.
-            killed = await end_orphans(identity)
-            swept = await self.persistence.sweep()
+            before = await self._clear_leftovers(identity) if self._runs_jobs else Recovery()
             engine = self._build_engine(identity)
             stack.push_async_callback(engine.stop, 0)
-            before = Recovery(killed_processes=killed, swept_files=swept)
-            self._recovery = await engine.start(before)
+            if self._runs_jobs:
+                self._recovery = await engine.start(before)
+            else:
+                await engine.load_controls()
             self._identity, self._engine = identity, engine
             stack.pop_all()
+
+    async def _clear_leftovers(self, identity: StoreIdentity) -> Recovery:
+        # Before anything starts: a git of a killed server may still write into a copy.
+        killed = await end_orphans(identity)
+        return Recovery(killed_processes=killed, swept_files=await self.persistence.sweep())
 
     async def __aexit__(self, *error: object) -> None:
         """Close it, as `close` does."""

@@ -18,7 +18,7 @@ import attrs
 import click
 
 import cidx_jobs
-from cidx_jobs.cli.commands.root import cidx_jobs as command_line
+from cidx_jobs.cli.root import cidx_jobs as command_line
 
 DOCS = Path(__file__).parent
 WIDTH = 88

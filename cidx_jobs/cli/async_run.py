@@ -1,13 +1,13 @@
-"""Where the asynchronous part of a command runs."""
+"""The event loop of a command: its signals, and a client for as long as the command works."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import click
 
-from cidx_jobs.cli.light_imports import loaded
 from cidx_jobs.cli.signals import RaisingKeyboardInterrupt
 from cidx_jobs.cli.target import Target
 from cidx_jobs.client import JobsClient
@@ -23,23 +23,26 @@ class TerminatedError(Exception):
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Run *work* in a loop of its own, and give what it gives.
+    """Run *work* in a loop of its own, and return its result.
 
     Raises:
         KeyboardInterrupt: Ctrl-C came; the work was cancelled and has cleaned up.
         TerminatedError: the same for SIGTERM.
     """
-    loaded()
+    if not gc.isenabled():
+        # `main` put it off. What is loaded by now stays: it need not be looked through again.
+        gc.freeze()
+        gc.enable()
     with RaisingKeyboardInterrupt():
         return asyncio.run(_until_terminated(work))
 
 
 def ask(target: Target, work: Callable[[JobsClient], Awaitable[T]]) -> T:
-    """Run *work* with a client of the target's server.
+    """Run *work* with a client of the target's server, and return its result.
 
     Raises:
         click.UsageError: the server's address is none.
-        JobsClientError: what the server refuses, or that it cannot be reached.
+        JobsClientError: the server refuses, or cannot be reached.
         KeyboardInterrupt: Ctrl-C came; the work was cancelled and has cleaned up.
         TerminatedError: the same for SIGTERM.
     """

@@ -1,4 +1,4 @@
-"""How a command that failed says so: what happened, what to do, and which exit code."""
+"""Error messages: what went wrong, what to do about it, and the exit code for it."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ _ADVICE = {
 
 
 def exit_code_of_job(job: JobDocument) -> Exit:
-    """Give the exit code that tells how the job ended."""
+    """Return the exit code for how the job ended."""
     match job.status:
         case JobStatus.COMPLETED:
             return Exit.DONE
@@ -55,15 +55,15 @@ def exit_code_of_job(job: JobDocument) -> Exit:
 
 
 def exit_code_of_error(error: CidxJobsError) -> Exit:
-    """Give the exit code that tells what went wrong."""
+    """Return the exit code for what went wrong."""
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code
     return Exit.FAILED
 
 
-def tell(error: CidxJobsError, *, as_json: bool = False) -> Exit:
-    """Say what went wrong and what to do about it; give the exit code."""
+def report_error(error: CidxJobsError, *, as_json: bool = False) -> Exit:
+    """Print what went wrong and what to do about it; return the exit code."""
     say(f"cidx-jobs: {error.message}")
     if isinstance(error, RequestRefusedError):
         told = (f"{one.get('pointer', '')}: {one.get('message', '')}" for one in error.errors)
@@ -80,7 +80,7 @@ def tell(error: CidxJobsError, *, as_json: bool = False) -> Exit:
 
 
 def advise(error: CidxJobsError) -> str | None:
-    """Give what the user can do about the error, if that is known."""
+    """Return what the user can do about the error, if that is known."""
     if isinstance(error, JobsClientError) and error.retry_after_seconds:
         return f"Try again in {error.retry_after_seconds:g} seconds."
     if isinstance(error, ServerError) and error.request_id:
@@ -88,15 +88,15 @@ def advise(error: CidxJobsError) -> str | None:
     return _ADVICE.get(error.code)
 
 
-def tell_of_bug(error: Exception) -> Exit:
-    """Say that a command broke in a way that nobody foresaw."""
+def report_bug(error: Exception) -> Exit:
+    """Print that a command failed by a bug; return the exit code."""
     say(f"cidx-jobs: this should not have happened: {type(error).__name__}: {error}")
     say("  Run it with python -X dev -m cidx_jobs to see where.")
     return Exit.FAILED
 
 
 def error_document(error: CidxJobsError) -> dict[str, Any]:
-    """Give the error as the JSON object that ``--json`` shows."""
+    """Return the error as the JSON object that ``--json`` shows."""
     known = {"code": error.code, "message": error.message}
     if isinstance(error, JobPollingError) or not isinstance(error, JobsClientError):
         return known

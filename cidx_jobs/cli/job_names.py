@@ -1,4 +1,4 @@
-"""Which job is meant: an id, the beginning of one, or ``@latest``."""
+"""Names of jobs on the command line: an id, the beginning of one, or ``@latest``."""
 
 import string
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from cidx_jobs.model.ids import is_job_id
 from cidx_jobs.wire.jobs import JobDocument
 
 LATEST = "@latest"
-ONESELF = "@me"
+OWN_JOBS = "@me"
 FEWEST_DIGITS = 4
 MOST_PAGES = 25
 PAGE = 200
@@ -22,7 +22,7 @@ _SLACK_MILLISECONDS = 5_000
 
 
 async def find_job(client: JobsClient, name: str) -> JobDocument:
-    """Give the job that *name* means.
+    """Return the job that *name* means.
 
     Raises:
         NotFoundError: there is none.
@@ -50,7 +50,7 @@ async def find_job(client: JobsClient, name: str) -> JobDocument:
 
 async def _latest(client: JobsClient) -> JobDocument:
     # An administrator would be given everybody's jobs.
-    page = await client.list_jobs(user_id=ONESELF, limit=1)
+    page = await client.list_jobs(user_id=OWN_JOBS, limit=1)
     if not page.jobs:
         message = "Job not found: there is no job yet"
         raise NotFoundError(message, code="job_not_found")

@@ -5,7 +5,6 @@ its command runs: ``--help`` answers in under 0.2 seconds.
 """
 
 import gc
-import os
 import sys
 
 from cidx_jobs.cli.exit_codes import Exit
@@ -18,9 +17,12 @@ def main(arguments: Arguments | None = None) -> None:
     """Run the command that the arguments (those of the process) name, and exit with its code."""
     is_server = _names_serve(sys.argv[1:] if arguments is None else arguments)
     end_at_once_on_signals(code_of_term=Exit.DONE if is_server else Exit.TERMINATED)
-    _open_what_is_closed()
-    _accept_any_text()
-    # On again once the modules are loaded: what is made until then is no garbage.
+    from cidx_jobs.cli.standard_streams import open_closed_streams, show_any_text
+
+    open_closed_streams()
+    show_any_text()
+    # While modules are loaded there is no garbage, and looking for it costs a tenth of the time.
+    # A loop that begins to work switches it on again.
     gc.disable()
     code = run(arguments)
     # A server's loop had the signals and has let go of them.
@@ -29,27 +31,31 @@ def main(arguments: Arguments | None = None) -> None:
 
 
 def run(arguments: Arguments | None = None) -> int:
-    """Run the command and give its exit code; every error is told on stderr."""
+    """Run the command and return its exit code; every error is reported on stderr."""
+    from cidx_jobs.cli.standard_streams import discard_output
+
     try:
         code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has gone.
-        return _let_go_of_output()
+        discard_output()
+        return Exit.FAILED
     except OSError as error:
         if sys.flags.dev_mode:
             raise
         from cidx_jobs.cli.terminal.output import say
 
         say(f"cidx-jobs: cannot use {error.filename or 'the output'}: {error.strerror or error}")
-        return _let_go_of_output()
+        discard_output()
+        return Exit.FAILED
     return code
 
 
 def _run(arguments: Arguments | None) -> int:
     import click
 
-    from cidx_jobs.cli.commands.root import cidx_jobs
+    from cidx_jobs.cli.root import cidx_jobs
 
     as_json = "--json" in (sys.argv if arguments is None else arguments)
     try:
@@ -72,14 +78,14 @@ def _fail(error: Exception, *, as_json: bool) -> int:
     if sys.flags.dev_mode:
         raise error
     from cidx_jobs.cli.async_run import TerminatedError
-    from cidx_jobs.cli.error_report import tell, tell_of_bug
+    from cidx_jobs.cli.error_report import report_bug, report_error
     from cidx_jobs.model.errors import CidxJobsError
 
     if isinstance(error, TerminatedError):
         return Exit.TERMINATED
     if isinstance(error, CidxJobsError):
-        return tell(error, as_json=as_json)
-    code = tell_of_bug(error)
+        return report_error(error, as_json=as_json)
+    code = report_bug(error)
     if as_json:
         _print_error("internal_error", f"{type(error).__name__}: {error}")
     return code
@@ -100,23 +106,3 @@ def _names_serve(arguments: Arguments) -> bool:
         elif not word.startswith("-"):
             return word == "serve"
     return False
-
-
-def _accept_any_text() -> None:
-    # What a terminal cannot show is shown as an escape; it must never end a command.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _open_what_is_closed() -> None:
-    # As by `>&-`: Python has None there, and the next file to be opened would be in its place.
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
-
-
-def _let_go_of_output() -> int:
-    # The interpreter's last flush goes nowhere, quietly.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return Exit.FAILED

@@ -1,6 +1,7 @@
-"""Kinds of values that click does not have, or takes too much for."""
+"""Options that several commands share, and types of values that click does not have."""
 
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,86 @@ class Seconds(click.FloatRange):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Give the number; what is none is a wrong command line."""
+        """Return the number; anything else is a wrong command line."""
         seconds: float = super().convert(value, param, ctx)
         if not math.isfinite(seconds):
             self.fail(f"{value!r} is no number of seconds.", param, ctx)
         return seconds
 
 
-class Place(click.Path):
-    """A file or folder, whether or not it can be read: that is told by who opens it."""
+class AnyPath(click.Path):
+    """A file or folder, whether or not it can be read: whoever opens it finds that out."""
 
     def __init__(self) -> None:
         """Take any path."""
         super().__init__(readable=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Give the path; an empty text would be the working directory, which nobody meant."""
+        """Return the path; an empty text would be the working directory, which nobody meant."""
         if value == "":
             self.fail("it is empty.", param, ctx)
         return super().convert(value, param, ctx)
 
 
+class KeyValue(click.ParamType):  # type: ignore[type-arg]  # no [] in older releases
+    """A text ``K=V``."""
+
+    name = "K=V"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Return key and value; a text without either is a wrong command line."""
+        if isinstance(value, tuple):
+            return value
+        key, mark, rest = value.partition("=")
+        if not mark or not key:
+            self.fail(f"{value!r} must be K=V.", param, ctx)
+        return key, rest
+
+
+class Time(click.ParamType):  # type: ignore[type-arg]  # no [] in older releases
+    """A time as RFC 3339 has it; one without an offset is local time."""
+
+    name = "TIME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the time in UTC; anything else is a wrong command line."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.fromisoformat(value).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} must be a time such as 2030-01-31T18:00:00Z.", param, ctx)
+
+
+class HeaderText(click.ParamType):  # type: ignore[type-arg]  # no [] in older releases
+    """A text of visible ASCII characters, as a header can hold it."""
+
+    name = "KEY"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text; one that no header can hold is a wrong command line."""
+        text = str(value)
+        if not (text and text.isascii() and text.isprintable()):
+            self.fail("it must be 1 to 255 visible ASCII characters.", param, ctx)
+        return text
+
+
 SECONDS = Seconds(min=0, min_open=True)
+KEY_VALUE = KeyValue()
+
+DATA_DIR = click.option(
+    "--data-dir",
+    metavar="D",
+    type=AnyPath(),
+    help="The server's data directory; else CIDX_JOBS_DATA_DIR, else ./data.",
+)
+CONFIG = click.option(
+    "--config",
+    metavar="FILE.toml",
+    type=AnyPath(),
+    help="The server's settings.",
+)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, at any time, without a traceback.
+"""Signal handlers: Ctrl-C and SIGTERM end a command at any time, without a traceback.
 
 From the first line of `main` to the last, either signal ends the process at once with its exit
 code: nothing is held that an end could harm. Only where a command has something to say or to

@@ -1,27 +1,51 @@
-"""What every command that talks to a server is told: which one, as whom, and in which form."""
+"""The options --server and --json (--data-dir and --config), and what a command learns by them."""
 
 import functools
 import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import click
 
-from cidx_jobs.cli.light_imports import load_lightly
+from cidx_jobs.cli.option_types import CONFIG, DATA_DIR
 
 DEFAULT_SERVER = "http://127.0.0.1:8095"
+SERVER_HELP = "Where the server is: http://HOST:PORT or unix:PATH; else CIDX_JOBS_SERVER."
+JSON_HELP = "Print one JSON document on stdout."
+
+Command = Callable[..., Any]
 
 
 class Target:
-    """The server that is meant, and the form of the output."""
+    """The server or the data directory that a command is for, and the form of its output.
+
+    No attrs here: ``--help`` imports this module.
+    """
 
     def __init__(
-        self, server: str | None = None, token: str | None = None, *, as_json: bool = False
+        self,
+        server: str | None = None,
+        token: str | None = None,
+        *,
+        as_json: bool = False,
+        data_dir: Path | None = None,
+        config: Path | None = None,
     ) -> None:
-        """Take what was said before the command's name."""
+        """Keep what options and environment name.
+
+        Args:
+            server: the server's address, if one was named.
+            token: the bearer token for it.
+            as_json: whether stdout gets one JSON document.
+            data_dir: the server's data directory, if one was named.
+            config: the server's settings, which name the directory else.
+        """
         self.named_server = server
         self.token = token
         self.as_json = as_json
+        self.data_dir = data_dir
+        self.config = config
 
     @property
     def server(self) -> str:
@@ -30,7 +54,7 @@ class Target:
 
 
 def read_target(server: str | None, *, as_json: bool) -> Target:
-    """Give the target that options and environment name; the token comes from nowhere else."""
+    """Return the target of options and environment; the token comes from nowhere else."""
     return Target(
         server or os.environ.get("CIDX_JOBS_SERVER") or None,
         os.environ.get("CIDX_JOBS_TOKEN") or None,
@@ -38,12 +62,8 @@ def read_target(server: str | None, *, as_json: bool) -> Target:
     )
 
 
-SERVER_HELP = "Where the server is: http://HOST:PORT or unix:PATH; else CIDX_JOBS_SERVER."
-JSON_HELP = "Print one JSON document on stdout."
-
-
-def talks(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --server and --json; it takes its `Target` as first argument.
+def client_command(function: Command) -> Command:
+    """Add --server and --json to a command that asks a server; it takes its `Target` first.
 
     Both may also stand before the command's name.
     """
@@ -58,26 +78,30 @@ def talks(function: Callable[..., Any]) -> Callable[..., Any]:
         target = Target(
             server or before.named_server, before.token, as_json=as_json or before.as_json
         )
-        _refuse_what_is_no_text([server, *arguments, *options.values()])
-        load_lightly()
+        _check_text([server, *arguments, *options.values()])
         return function(target, *arguments, **options)
 
     return with_target
 
 
-def _refuse_what_is_no_text(values: Iterable[Any]) -> None:
-    # Bytes that are no UTF-8 come from the shell as lone surrogates; no request can carry them,
-    # and a name with question marks in their place would be another's.
-    for value in values:
-        if isinstance(value, tuple):
-            _refuse_what_is_no_text(value)
-        elif isinstance(value, str) and any("\ud800" <= mark <= "\udfff" for mark in value):
-            message = f"{value!r} is no text in UTF-8"
-            raise click.UsageError(message)
+def admin_command(function: Command) -> Command:
+    """Add --data-dir and --config to those of `client_command`; the `Target` holds them."""
+
+    @DATA_DIR
+    @CONFIG
+    @client_command
+    @functools.wraps(function)
+    def with_directory(
+        target: Target, *arguments: Any, data_dir: Path | None, config: Path | None, **options: Any
+    ) -> Any:
+        target.data_dir, target.config = data_dir, config
+        return function(target, *arguments, **options)
+
+    return with_directory
 
 
-def speaks_json(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command that needs no server --json; it takes its `Target` as first argument."""
+def local_command(function: Command) -> Command:
+    """Add --json to a command that needs no server; it takes its `Target` first."""
 
     @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
     @click.pass_obj
@@ -87,3 +111,14 @@ def speaks_json(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(target, *arguments, **options)
 
     return with_target
+
+
+def _check_text(values: Iterable[Any]) -> None:
+    # Bytes that are no UTF-8 come from the shell as lone surrogates; no request can carry them,
+    # and a name with question marks in their place would be another's.
+    for value in values:
+        if isinstance(value, tuple):
+            _check_text(value)
+        elif isinstance(value, str) and any("\ud800" <= mark <= "\udfff" for mark in value):
+            message = f"{value!r} is no text in UTF-8"
+            raise click.UsageError(message)

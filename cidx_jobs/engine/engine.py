@@ -111,10 +111,7 @@ class Engine:
 
         Gives the counts of the recovery, with those of *before*, which was done until now.
         """
-        limits, pauses = await self._store.load_controls()
-        if limits is not None:
-            self.board.set_limits(limits)
-        self.board.set_pauses(pauses)
+        await self.load_controls()
         self._wire()
         await self.board.hooks.start()
         await self._executor.start()
@@ -128,6 +125,13 @@ class Engine:
         await self._janitor.start()
         await self.projects.start()
         return recovery
+
+    async def load_controls(self) -> None:
+        """Put the limits and pauses in force that an administrator left."""
+        limits, pauses = await self._store.load_controls()
+        if limits is not None:
+            self.board.set_limits(limits)
+        self.board.set_pauses(pauses)
 
     async def stop(self, grace_seconds: float) -> None:
         """Start nothing new, let runs end within the grace time, interrupt the rest."""

@@ -411,7 +411,7 @@ def test_ctrl_c_while_starting_has_no_traceback(server: Server, tmp_path: Path) 
     """Whatever is being imported just then, from the first thing that is not there at once."""
     (tmp_path / "sitecustomize.py").write_text(PAUSE, "utf-8")
     path = f"{tmp_path}{os.pathsep}{ROOT}"
-    modules = ("click", "cidx_jobs.cli.commands.root", "cidx_jobs.cli.actions.watch", "aiohttp")
+    modules = ("click", "cidx_jobs.cli.root", "cidx_jobs.cli.actions.sync", "aiohttp")
     processes = [
         subprocess.Popen(
             [*CLI, "watch", "@latest"],
@@ -719,6 +719,29 @@ def test_an_operator_changes_a_directory_that_no_server_owns(tmp_path: Path) -> 
     assert kept["slots"]["resources"]["git"]["limit"] == 7
     assert shown == limits
     assert ended["draining"] is False
+
+
+def test_administration_of_a_directory_moves_no_job(tmp_path: Path) -> None:
+    """What a killed server left is the next server's to recover; the command leaves no trace."""
+    server = start_server(tmp_path, CIDX_JOBS_HANDLERS="tests.cli_job_types:JOB_TYPES")
+    running = server.submit("steps", f"until={tmp_path / 'never'}")
+    eventually(lambda: server.cli("status", running, "--json").json["status"] == "running")
+    server.process.kill()
+    server.process.wait(WAIT_SECONDS)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    env = clean_environment() | {"TMPDIR": str(temporary)}
+
+    def admin(*arguments: str) -> Done:
+        directory = ("--data-dir", str(server.data_dir))
+        return run_process("admin", *arguments, *directory, "--json", env=env)
+
+    stats = [admin("stats"), admin("drain"), admin("stats")]
+
+    assert [done.code for done in stats] == [0, 0, 0]
+    assert [stats[0].json["by_status"], stats[2].json["by_status"]] == [{"running": 1}] * 2
+    assert stats[0].err == ""
+    assert not list(temporary.iterdir())
 
 
 @pytest.mark.slow

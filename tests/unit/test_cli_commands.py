@@ -15,8 +15,8 @@ from aiohttp import web
 from click.testing import CliRunner
 
 from cidx_jobs import __version__
-from cidx_jobs.cli.commands.root import cidx_jobs
 from cidx_jobs.cli.main import main, run
+from cidx_jobs.cli.root import cidx_jobs
 from tests.canned_server import (
     JOB_ID,
     CannedServer,
@@ -627,7 +627,7 @@ def test_what_nobody_foresaw_has_no_traceback(
         message = "planted"
         raise RuntimeError(message)
 
-    monkeypatch.setattr("cidx_jobs.cli.actions.show.find_job", broken)
+    monkeypatch.setattr("cidx_jobs.cli.actions.jobs.find_job", broken)
 
     done = cli("status", JOB_ID)
 

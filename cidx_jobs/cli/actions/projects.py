@@ -1,4 +1,4 @@
-"""What the commands on projects do."""
+"""What ``project list`` and ``project remove`` do."""
 
 from cidx_jobs.cli.async_run import ask
 from cidx_jobs.cli.exit_codes import Exit
@@ -11,7 +11,7 @@ from cidx_jobs.wire.projects import ProjectDocument
 _HEAD = ("PROJECT", "SYNCED", "FILES", "COPY BYTES", "INDEX BYTES", "REPOSITORY")
 
 
-def show(target: Target) -> Exit:
+def show_projects(target: Target) -> Exit:
     """List the caller's projects."""
     found = ask(target, JobsClient.list_projects)
     if target.as_json:
@@ -22,13 +22,13 @@ def show(target: Target) -> Exit:
     return Exit.DONE
 
 
-def remove(target: Target, project_id: str) -> Exit:
+def remove_project(target: Target, project_id: str) -> Exit:
     """Remove one of the caller's projects."""
 
-    async def at_server(client: JobsClient) -> None:
+    async def remove(client: JobsClient) -> None:
         await client.remove_project(project_id)
 
-    ask(target, at_server)
+    ask(target, remove)
     if target.as_json:
         print_json({"project_id": project_id, "removed": True})
     return Exit.DONE

@@ -1,4 +1,4 @@
-"""What ``serve`` does: settings read, log set up, and the server run until it is told to stop."""
+"""What ``serve`` does: read the settings, set up the log, run the server until a signal."""
 
 import asyncio
 import importlib
@@ -10,7 +10,6 @@ from typing import Any
 
 from cidx_jobs.cli.actions.settings import read_settings
 from cidx_jobs.cli.exit_codes import Exit
-from cidx_jobs.cli.light_imports import loaded
 from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
 from cidx_jobs.observe.logs import configure_logging
 from cidx_jobs.settings import Settings
@@ -29,7 +28,6 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
     """
     settings = read_settings(config, **flags)
     configure_logging(settings.log_level, settings.log_format)
-    loaded()
     try:
         with asyncio.Runner(loop_factory=choose_loop()) as runner:
             runner.run(run_server(settings))
@@ -48,7 +46,7 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
 
 
 def choose_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Give what makes the server's loop: uvloop where the extra ``speed`` is installed."""
+    """Return the factory of the server's loop: uvloop where the extra ``speed`` is installed."""
     try:
         uvloop = importlib.import_module("uvloop")
     except ImportError:

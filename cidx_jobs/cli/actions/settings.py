@@ -1,4 +1,4 @@
-"""The settings as the command line names them: file, environment and flags, in that order."""
+"""What ``check`` does, and how every command reads settings: file, environment, then flags."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ HIDDEN = "(hidden)"
 
 
 def read_settings(config: Path | None, **flags: Any) -> Settings:
-    """Give the settings; a flag that is None says nothing.
+    """Return the settings; a flag that is None was not given.
 
     Raises:
         SettingsError: the file cannot be read, or a name or value is wrong; the text names it.

@@ -1,73 +1,46 @@
-"""Tokens, at whoever owns the data directory: its server, or nobody and so this command."""
+"""What ``token create``, ``token list`` and ``token revoke`` do."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 
-from cidx_jobs.cli.at_owner import at_owner
+from cidx_jobs.cli.data_dir import administer
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
 from cidx_jobs.cli.terminal.text import escape, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.engine.operator_rules import check_token
-from cidx_jobs.model.errors import TokenNotFoundError
-from cidx_jobs.model.ids import UserId
-from cidx_jobs.store.sqlite.persistence import JobPersistence
-from cidx_jobs.store.tokens import make_token
-from cidx_jobs.wire.tokens import NewTokenDocument, TokenDocument, TokenListDocument
+from cidx_jobs.wire.tokens import NewTokenDocument, TokenDocument
 
 
-def create(
-    target: Target,
-    data_dir: Path | None,
-    config: Path | None,
-    *,
-    user: str,
-    scope: str,
-    label: str | None,
-    lifetime_seconds: float | None,
+def create_token(
+    target: Target, *, user: str, scope: str, label: str | None, lifetime_seconds: float | None
 ) -> Exit:
     """Make a token and print its text, alone.
 
     Raises:
         ValidationError: a member is out of its range.
     """
-    # Before anybody is asked: a number without bound has no form in a request.
+    # Before anybody is asked: no directory is made for a token that is refused, and a number
+    # without bound has no form in a request.
     check_token(user, scope, lifetime_seconds=lifetime_seconds, label=label)
 
-    async def at_server(client: JobsClient) -> NewTokenDocument:
+    async def create(client: JobsClient) -> NewTokenDocument:
         return await client.create_token(
             user, scope, lifetime_seconds=lifetime_seconds, label=label
         )
 
-    async def in_directory(store: JobPersistence) -> NewTokenDocument:
-        text, token = make_token(
-            UserId(user),
-            scope,
-            now=datetime.now(UTC),
-            lifetime_seconds=lifetime_seconds,
-            label=label,
-        )
-        await store.save_token(token)
-        return NewTokenDocument.of(text, token)
-
-    made = at_owner(target, data_dir, config, at_server, in_directory, makes_it=True)
+    created = administer(target, create, creates=True)
     if target.as_json:
-        print_json(made)
+        print_json(created)
     else:
-        print_lines([made.token])
+        print_lines([created.token])
     return Exit.DONE
 
 
-def show(target: Target, data_dir: Path | None, config: Path | None) -> Exit:
-    """List the tokens."""
-
-    async def in_directory(store: JobPersistence) -> TokenListDocument:
-        tokens = await store.list_tokens()
-        return TokenListDocument(tokens=tuple(map(TokenDocument.of, tokens)))
-
-    found = at_owner(target, data_dir, config, JobsClient.list_tokens, in_directory)
+def show_tokens(target: Target) -> Exit:
+    """Print the tokens, without their texts."""
+    found = administer(target, JobsClient.list_tokens)
     if target.as_json:
         print_json(found)
     else:
@@ -76,17 +49,13 @@ def show(target: Target, data_dir: Path | None, config: Path | None) -> Exit:
     return Exit.DONE
 
 
-def revoke(target: Target, data_dir: Path | None, config: Path | None, token_id: str) -> Exit:
+def revoke_token(target: Target, token_id: str) -> Exit:
     """Revoke a token."""
 
-    async def at_server(client: JobsClient) -> None:
+    async def revoke(client: JobsClient) -> None:
         await client.revoke_token(token_id)
 
-    async def in_directory(store: JobPersistence) -> None:
-        if not await store.delete_token(token_id):
-            raise TokenNotFoundError(token_id)
-
-    at_owner(target, data_dir, config, at_server, in_directory)
+    administer(target, revoke)
     if target.as_json:
         print_json({"token_id": token_id, "revoked": True})
     return Exit.DONE

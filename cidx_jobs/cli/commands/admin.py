@@ -1,14 +1,12 @@
-"""``admin``: the commands of an operator."""
+"""``admin``: the commands of an operator of a server."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
-from cidx_jobs.cli.commands.tokens_and_settings import CONFIG, DATA_DIR
-from cidx_jobs.cli.option_types import Seconds
-from cidx_jobs.cli.target import Target, talks
+from cidx_jobs.cli.option_types import KEY_VALUE, Seconds
+from cidx_jobs.cli.target import Target, admin_command
 
 
 @click.group()
@@ -22,72 +20,65 @@ def admin() -> None:
 
 
 @admin.command()
-@DATA_DIR
-@CONFIG
-@talks
-def stats(target: Target, data_dir: Path | None, config: Path | None) -> int:
+@admin_command
+def stats(target: Target) -> int:
     """Show counts, waits, slots and sizes."""
     from cidx_jobs.cli.actions.admin import show_stats
 
-    return show_stats(target, data_dir, config)
+    return show_stats(target)
 
 
 @admin.command()
 @click.option(
-    "--set", "changes", multiple=True, metavar="NAME=N", help="A limit, or resources.NAME."
+    "--set",
+    "changes",
+    multiple=True,
+    type=KEY_VALUE,
+    metavar="NAME=N",
+    help="A limit, or resources.NAME.",
 )
-@DATA_DIR
-@CONFIG
-@talks
-def limits(
-    target: Target, changes: tuple[str, ...], data_dir: Path | None, config: Path | None
-) -> int:
+@admin_command
+def limits(target: Target, changes: tuple[tuple[str, str], ...]) -> int:
     """Show the limits, or put others in force."""
     from cidx_jobs.cli.actions.admin import show_limits
 
-    return show_limits(target, data_dir, config, changes)
+    return show_limits(target, changes)
 
 
-def _about(function: Callable[..., Any]) -> Callable[..., Any]:
+def _which_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     user = click.option("--user", help="Only the jobs of this user.")
     job_type = click.option("--type", "job_type", help="Only the jobs of this type.")
     return user(job_type(function))
 
 
 @admin.command()
-@_about
-@DATA_DIR
-@CONFIG
-@talks
-def pause(target: Target, data_dir: Path | None, config: Path | None, **about: Any) -> int:
+@_which_jobs
+@admin_command
+def pause(target: Target, **which: Any) -> int:
     """Keep jobs from starting; what runs goes on."""
     from cidx_jobs.cli.actions.admin import set_pause
 
-    return set_pause(target, data_dir, config, is_paused=True, **about)
+    return set_pause(target, is_paused=True, **which)
 
 
 @admin.command()
-@_about
-@DATA_DIR
-@CONFIG
-@talks
-def resume(target: Target, data_dir: Path | None, config: Path | None, **about: Any) -> int:
+@_which_jobs
+@admin_command
+def resume(target: Target, **which: Any) -> int:
     """Let jobs start again."""
     from cidx_jobs.cli.actions.admin import set_pause
 
-    return set_pause(target, data_dir, config, is_paused=False, **about)
+    return set_pause(target, is_paused=False, **which)
 
 
 @admin.command()
 @click.option("--off", is_flag=True, help="Take new jobs again.")
-@DATA_DIR
-@CONFIG
-@talks
-def drain(target: Target, data_dir: Path | None, config: Path | None, *, off: bool) -> int:
+@admin_command
+def drain(target: Target, *, off: bool) -> int:
     """Refuse new jobs, start none, and finish what runs."""
     from cidx_jobs.cli.actions.admin import set_drain
 
-    return set_drain(target, data_dir, config, is_draining=not off)
+    return set_drain(target, is_draining=not off)
 
 
 @admin.command()
@@ -106,14 +97,12 @@ def drain(target: Target, data_dir: Path | None, config: Path | None, *, off: bo
     help="Only these; may be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Count them, and delete none.")
-@DATA_DIR
-@CONFIG
-@talks
-def cleanup(target: Target, data_dir: Path | None, config: Path | None, **which: Any) -> int:
+@admin_command
+def cleanup(target: Target, **which: Any) -> int:
     """Delete finished jobs, with their events."""
     from cidx_jobs.cli.actions.admin import clean_up
 
-    return clean_up(target, data_dir, config, **which)
+    return clean_up(target, **which)
 
 
 COMMANDS = (admin,)

@@ -1,19 +1,14 @@
-"""``doctor``: does everything fit together?"""
-
-from pathlib import Path
+"""``doctor``: the consistency check of a server and its database."""
 
 import click
 
-from cidx_jobs.cli.commands.tokens_and_settings import CONFIG, DATA_DIR
-from cidx_jobs.cli.target import Target, talks
+from cidx_jobs.cli.target import Target, admin_command
 
 
 @click.command()
 @click.option("--deep", is_flag=True, help="Also compare every index of the database: slower.")
-@DATA_DIR
-@CONFIG
-@talks
-def doctor(target: Target, data_dir: Path | None, config: Path | None, *, deep: bool) -> int:
+@admin_command
+def doctor(target: Target, *, deep: bool) -> int:
     """Look for what does not fit together in a server.
 
     Compares rows, log, slots and processes.
@@ -23,7 +18,7 @@ def doctor(target: Target, data_dir: Path | None, config: Path | None, *, deep: 
     """
     from cidx_jobs.cli.actions.doctor import examine
 
-    return examine(target, data_dir, config, deep=deep)
+    return examine(target, deep=deep)
 
 
 COMMANDS = (doctor,)

@@ -1,12 +1,12 @@
-"""The commands on jobs and on what they made: submit, read, change, search."""
+"""The commands on jobs: submit, status, list, wait, cancel, retry, events, queue, search."""
 
 from typing import Any
 
 import click
 
-from cidx_jobs.cli.commands.sync import ON_CONFLICT, watches
-from cidx_jobs.cli.option_types import SECONDS
-from cidx_jobs.cli.target import Target, talks
+from cidx_jobs.cli.commands.sync import ON_CONFLICT, watch_options
+from cidx_jobs.cli.option_types import KEY_VALUE, SECONDS, HeaderText, Time
+from cidx_jobs.cli.target import Target, client_command
 
 STATUSES = ("created", "queued", "running", "completed", "failed", "cancelled")
 
@@ -15,47 +15,52 @@ STATUSES = ("created", "queued", "running", "completed", "failed", "cancelled")
 @click.argument("job_type", metavar="TYPE")
 @click.option("--project", "-p", required=True, help="The project that the job belongs to.")
 @click.option(
-    "--option", "-o", "options", multiple=True, metavar="K=V", help="An option; V may be JSON."
+    "--option",
+    "-o",
+    "options",
+    multiple=True,
+    type=KEY_VALUE,
+    help="An option; V may be JSON.",
 )
-@click.option("--label", "-l", "labels", multiple=True, metavar="K=V", help="A label.")
+@click.option("--label", "-l", "labels", multiple=True, type=KEY_VALUE, help="A label.")
 @click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
 @click.option("--max-attempts", type=click.IntRange(min=1), help="How often it is tried.")
-@click.option("--run-timeout", type=SECONDS, help="Seconds that a run may take.")
-@click.option("--start-at", metavar="TIME", help="Not before this time (RFC 3339).")
+@click.option(
+    "--run-timeout", "timeout_seconds", type=SECONDS, help="Seconds that a run may take."
+)
+@click.option("--start-at", type=Time(), help="Not before this time (RFC 3339).")
 @click.option("--hold", is_flag=True, help="Not before somebody starts it.")
 @click.option("--on-conflict", type=ON_CONFLICT, default="coalesce", show_default=True)
-@click.option("--idempotency-key", metavar="KEY", help="The same key again gives the one job.")
+@click.option("--idempotency-key", type=HeaderText(), help="The same key again gives the one job.")
 @click.option("--watch", "is_watched", is_flag=True, help="Watch it to its end.")
-@watches
-@talks
+@watch_options
+@client_command
 def submit(
     target: Target,
+    job_type: str,
+    project: str,
     timeout: float | None,
     *,
     is_watched: bool,
     cancel_on_timeout: bool,
-    **wanted: Any,
+    **members: Any,
 ) -> int:
     """Submit a job of any registered TYPE."""
-    from cidx_jobs.cli.actions.change_jobs import show_submitted
-    from cidx_jobs.cli.actions.watch import WatchOptions, watch_to_end
-    from cidx_jobs.cli.submit_options import read_wanted
+    from cidx_jobs.cli.actions.jobs import submit_job
+    from cidx_jobs.cli.actions.sync import WatchOptions
 
-    wish = read_wanted(**wanted)
-    if not is_watched:
-        return show_submitted(target, wish)
-    options = WatchOptions(
+    watch = WatchOptions(
         timeout_seconds=timeout, cancel_on_timeout=cancel_on_timeout, asks_on_interrupt=True
     )
-    return watch_to_end(target, wish.submit, options)
+    return submit_job(target, job_type, project, watch if is_watched else None, **members)
 
 
 @click.command()
 @click.argument("job", metavar="ID")
-@talks
+@client_command
 def status(target: Target, job: str) -> int:
     """Show how a job stands, or how it ended."""
-    from cidx_jobs.cli.actions.show import show_job
+    from cidx_jobs.cli.actions.jobs import show_job
 
     return show_job(target, job)
 
@@ -65,9 +70,9 @@ def status(target: Target, job: str) -> int:
 @click.option("--project", "-p", help="Only of this project.")
 @click.option("--type", "job_type", help="Only of this type.")
 @click.option("--user", help="Only of this user (admin).")
-@click.option("--label", "-l", "labels", multiple=True, metavar="K=V", help="Only with this.")
+@click.option("--label", "-l", "labels", multiple=True, type=KEY_VALUE, help="Only with this.")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
-@talks
+@client_command
 def list_(
     target: Target,
     *,
@@ -75,12 +80,11 @@ def list_(
     project: str | None,
     job_type: str | None,
     user: str | None,
-    labels: tuple[str, ...],
+    labels: tuple[tuple[str, str], ...],
     limit: int,
 ) -> int:
     """List jobs, newest first."""
-    from cidx_jobs.cli.actions.show import show_jobs
-    from cidx_jobs.cli.submit_options import read_pairs
+    from cidx_jobs.cli.actions.jobs import show_jobs
 
     return show_jobs(
         target,
@@ -88,7 +92,7 @@ def list_(
         project_id=project,
         job_type=job_type,
         user_id=user,
-        labels=read_pairs(labels, "--label"),
+        labels=dict(labels),
         limit=limit,
     )
 
@@ -101,13 +105,13 @@ def list_(
     type=SECONDS,
     help="Wait no longer than this.",
 )
-@talks
+@client_command
 def wait(target: Target, jobs: tuple[str, ...], timeout: float | None) -> int:
     """Wait until jobs are done.
 
     Exits with the largest code of them.
     """
-    from cidx_jobs.cli.actions.change_jobs import wait_for_jobs
+    from cidx_jobs.cli.actions.jobs import wait_for_jobs
 
     return wait_for_jobs(target, jobs, timeout)
 
@@ -115,13 +119,13 @@ def wait(target: Target, jobs: tuple[str, ...], timeout: float | None) -> int:
 @click.command()
 @click.argument("jobs", metavar="ID...", nargs=-1, required=True)
 @click.option("--reason", help="Shown to who reads the job.")
-@talks
+@client_command
 def cancel(target: Target, jobs: tuple[str, ...], reason: str | None) -> int:
     """Ask for jobs to stop.
 
     Exits with the largest code of them.
     """
-    from cidx_jobs.cli.actions.change_jobs import cancel_jobs
+    from cidx_jobs.cli.actions.jobs import cancel_jobs
 
     return cancel_jobs(target, jobs, reason)
 
@@ -129,10 +133,10 @@ def cancel(target: Target, jobs: tuple[str, ...], reason: str | None) -> int:
 @click.command()
 @click.argument("job", metavar="ID")
 @click.option("--from-start", is_flag=True, help="Without the checkpoint.")
-@talks
+@client_command
 def retry(target: Target, job: str, *, from_start: bool) -> int:
     """Queue a failed or cancelled job again."""
-    from cidx_jobs.cli.actions.change_jobs import retry_job
+    from cidx_jobs.cli.actions.jobs import retry_job
 
     return retry_job(target, job, from_start=from_start)
 
@@ -140,19 +144,19 @@ def retry(target: Target, job: str, *, from_start: bool) -> int:
 @click.command()
 @click.argument("job", metavar="ID")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job is done, as they happen.")
-@talks
+@client_command
 def events(target: Target, job: str, *, follow: bool) -> int:
     """Show every transition of a job, oldest first."""
-    from cidx_jobs.cli.actions.show import follow_log, show_events
+    from cidx_jobs.cli.actions.jobs import follow_log, show_events
 
     return follow_log(target, job) if follow else show_events(target, job)
 
 
 @click.command()
-@talks
+@client_command
 def queue(target: Target) -> int:
     """Show the limits, the slots in use and your waiting jobs."""
-    from cidx_jobs.cli.actions.show import show_queue
+    from cidx_jobs.cli.actions.jobs import show_queue
 
     return show_queue(target)
 
@@ -162,13 +166,13 @@ def queue(target: Target) -> int:
 @click.argument("text")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many lines.")
 @click.option("--path", help="Only below this path.")
-@talks
+@client_command
 def search(target: Target, project: str, text: str, limit: int | None, path: str | None) -> int:
     """Search the index of a project.
 
     Shows the lines that hold TEXT: three characters or more, letter case does not count.
     """
-    from cidx_jobs.cli.actions.show import show_hits
+    from cidx_jobs.cli.actions.jobs import show_hits
 
     return show_hits(target, project, text, limit=limit, path=path)
 

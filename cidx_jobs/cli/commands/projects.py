@@ -1,8 +1,8 @@
-"""The commands on projects: see what there is, and remove it."""
+"""``project list`` and ``project remove``."""
 
 import click
 
-from cidx_jobs.cli.target import Target, talks
+from cidx_jobs.cli.target import Target, client_command
 
 
 @click.group()
@@ -11,25 +11,25 @@ def project() -> None:
 
 
 @project.command("list")
-@talks
-def list_projects(target: Target) -> int:
+@client_command
+def list_(target: Target) -> int:
     """List your projects, with the sizes of their copies and indexes."""
-    from cidx_jobs.cli.actions.projects import show
+    from cidx_jobs.cli.actions.projects import show_projects
 
-    return show(target)
+    return show_projects(target)
 
 
 @project.command("remove")
 @click.argument("project")
-@talks
-def remove_project(target: Target, project: str) -> int:
+@client_command
+def remove(target: Target, project: str) -> int:
     """Remove a project: its copy, its index, and what is known of it.
 
     A project with a job that is not done is left alone.
     """
-    from cidx_jobs.cli.actions.projects import remove
+    from cidx_jobs.cli.actions.projects import remove_project
 
-    return remove(target, project)
+    return remove_project(target, project)
 
 
 COMMANDS = (project,)

@@ -6,13 +6,13 @@ from typing import Any
 import click
 
 from cidx_jobs.cli.option_types import SECONDS
-from cidx_jobs.cli.target import Target, talks
+from cidx_jobs.cli.target import Target, client_command
 
 ON_CONFLICT = click.Choice(["coalesce", "reject", "replace"])
 
 
-def watches(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options on how long to watch."""
+def watch_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options on how long to watch."""
     for option in (
         click.option(
             "--cancel-on-timeout", is_flag=True, help="Also cancel the job when the time is up."
@@ -35,8 +35,8 @@ def watches(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--full", is_flag=True, help="Index every file anew.")
 @click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
 @click.option("--on-conflict", type=ON_CONFLICT, default="coalesce", show_default=True)
-@watches
-@talks
+@watch_options
+@client_command
 def sync(
     target: Target,
     *,
@@ -54,45 +54,36 @@ def sync(
     PROJECT is what it is called from then on. Ctrl-C asks whether to cancel the job; a second
     one detaches from it.
     """
-    from cidx_jobs.cli.actions.watch import WatchOptions, watch_to_end
-    from cidx_jobs.client import JobsClient
-    from cidx_jobs.wire.jobs import JobDocument
+    from cidx_jobs.cli.actions.sync import WatchOptions, sync_project
 
-    async def submit(client: JobsClient) -> JobDocument:
-        return await client.sync(
-            project,
-            repository_url=url,
-            branch=branch,
-            full_reindex=full or None,
-            priority=priority,
-            on_conflict=on_conflict,
-        )
-
-    options = WatchOptions(
+    watch = WatchOptions(
         timeout_seconds=timeout, cancel_on_timeout=cancel_on_timeout, asks_on_interrupt=True
     )
-    return watch_to_end(target, submit, options)
+    return sync_project(
+        target,
+        project,
+        watch,
+        repository_url=url,
+        branch=branch,
+        full_reindex=full or None,
+        priority=priority,
+        on_conflict=on_conflict,
+    )
 
 
 @click.command()
 @click.argument("job", metavar="ID")
-@watches
-@talks
+@watch_options
+@client_command
 def watch(target: Target, job: str, timeout: float | None, *, cancel_on_timeout: bool) -> int:
     """Show a job live until it is done.
 
     Ctrl-C detaches from the job and leaves it alone.
     """
-    from cidx_jobs.cli.actions.watch import WatchOptions, watch_to_end
-    from cidx_jobs.cli.job_names import find_job
-    from cidx_jobs.client import JobsClient
-    from cidx_jobs.wire.jobs import JobDocument
-
-    async def find(client: JobsClient) -> JobDocument:
-        return await find_job(client, job)
+    from cidx_jobs.cli.actions.sync import WatchOptions, watch_job
 
     options = WatchOptions(timeout_seconds=timeout, cancel_on_timeout=cancel_on_timeout)
-    return watch_to_end(target, find, options)
+    return watch_job(target, job, options)
 
 
 COMMANDS = (sync, watch)

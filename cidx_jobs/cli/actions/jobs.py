@@ -1,25 +1,158 @@
-"""What the commands do that only show something."""
+"""What the commands on jobs do: submit, read, wait, cancel, retry, search."""
 
+import asyncio
 import functools
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import attrs
+import msgspec
+
+from cidx_jobs.cli.actions.sync import WatchOptions, watch_to_end
 from cidx_jobs.cli.async_run import ask
+from cidx_jobs.cli.error_report import error_document, exit_code_of_job, report_error
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.job_names import find_job
 from cidx_jobs.cli.target import Target
-from cidx_jobs.cli.terminal.job_lines import report
+from cidx_jobs.cli.terminal.job_lines import change_line, report
 from cidx_jobs.cli.terminal.live_display import terminal_width
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say, tint
 from cidx_jobs.cli.terminal.text import duration, escape, fit, table
-from cidx_jobs.client import JobsClient, follow_events
+from cidx_jobs.client import (
+    JobCancelledError,
+    JobFailedError,
+    JobPollingEngine,
+    JobsClient,
+    JobsClientError,
+    follow_events,
+)
 from cidx_jobs.wire.events import EventDocument, EventListDocument
 from cidx_jobs.wire.jobs import JobDocument
 from cidx_jobs.wire.server import QueueOverviewDocument
 
 EVENTS_A_PAGE = 200
+
+
+@attrs.frozen(kw_only=True)
+class _Outcome:
+    """What became of one of several jobs: the job or an error, and the exit code for it."""
+
+    code: Exit
+    job: JobDocument | None = None
+    error: JobsClientError | None = None
+
+
+def submit_job(
+    target: Target,
+    job_type: str,
+    project: str,
+    watch: WatchOptions | None,
+    *,
+    options: Iterable[tuple[str, str]],
+    labels: Iterable[tuple[str, str]],
+    **members: Any,
+) -> Exit:
+    """Submit the job and print it, or show it live where *watch* says how.
+
+    The values of *options* may be JSON; *members* are those of `JobsClient.submit`.
+    """
+    values = {name: _json_or_text(value) for name, value in options}
+
+    async def submit(client: JobsClient) -> JobDocument:
+        return await client.submit(
+            job_type, project, options=values, labels=dict(labels), **members
+        )
+
+    if watch is not None:
+        return watch_to_end(target, submit, watch)
+    return _show_changed(target, ask(target, submit))
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
+
+
+def retry_job(target: Target, name: str, *, from_start: bool) -> Exit:
+    """Queue the job again and print it."""
+
+    async def retry(client: JobsClient) -> JobDocument:
+        job = await find_job(client, name)
+        return await client.retry_job(job.job_id, from_start=from_start)
+
+    return _show_changed(target, ask(target, retry))
+
+
+def cancel_jobs(target: Target, names: Sequence[str], reason: str | None) -> Exit:
+    """Ask for each of the jobs to stop, whatever becomes of the others; show them."""
+
+    async def cancel(client: JobsClient, name: str) -> _Outcome:
+        job = await find_job(client, name)
+        return _Outcome(code=Exit.DONE, job=await client.cancel_job(job.job_id, reason))
+
+    return _show_each(target, names, cancel)
+
+
+def wait_for_jobs(target: Target, names: Sequence[str], timeout_seconds: float | None) -> Exit:
+    """Wait until each of the jobs is done, or the time is up; show them."""
+
+    async def wait(client: JobsClient, name: str) -> _Outcome:
+        job = await find_job(client, name)
+        try:
+            job = await JobPollingEngine(client).start_polling(job.job_id, timeout_seconds)
+        except (JobFailedError, JobCancelledError) as error:
+            job = error.job
+        return _Outcome(code=exit_code_of_job(job), job=job)
+
+    return _show_each(target, names, wait)
+
+
+def _show_changed(target: Target, job: JobDocument) -> Exit:
+    if target.as_json:
+        print_json(job)
+    else:
+        print_lines([_line(job)])
+    return Exit.DONE
+
+
+def _line(job: JobDocument) -> str:
+    return f"{job.job_id} {change_line(job)}"
+
+
+def _show_each(
+    target: Target,
+    names: Sequence[str],
+    work: Callable[[JobsClient, str], Awaitable[_Outcome]],
+) -> Exit:
+    async def work_on_one(client: JobsClient, name: str) -> _Outcome:
+        try:
+            outcome = await work(client, name)
+        except JobsClientError as error:
+            return _Outcome(code=report_error(error), error=error)
+        if outcome.job is not None and not target.as_json:
+            print_lines([_line(outcome.job)])
+        return outcome
+
+    async def work_on_all(client: JobsClient) -> list[_Outcome]:
+        return await asyncio.gather(*(work_on_one(client, name) for name in names))
+
+    outcomes = ask(target, work_on_all)
+    if target.as_json:
+        _print_outcomes(outcomes)
+    return max(outcome.code for outcome in outcomes)
+
+
+def _print_outcomes(outcomes: Sequence[_Outcome]) -> None:
+    jobs = [outcome.job for outcome in outcomes if outcome.job is not None]
+    errors = [error_document(outcome.error) for outcome in outcomes if outcome.error is not None]
+    if len(outcomes) > 1:
+        print_json({"jobs": jobs, "errors": errors})
+    else:
+        print_json(jobs[0] if jobs else {"error": errors[0]})
 
 
 def show_job(target: Target, name: str) -> Exit:
@@ -174,5 +307,5 @@ def _queue_lines(overview: QueueOverviewDocument) -> Iterator[str]:
 
 
 def _width() -> int | None:
-    """Give the columns to keep to: those of a terminal, else as many as there are."""
+    """Return the columns to keep to: those of a terminal, else as many as there are."""
     return terminal_width(sys.stdout) if sys.stdout.isatty() else None

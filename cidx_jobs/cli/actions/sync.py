@@ -1,4 +1,4 @@
-"""A job shown to its end: what ``sync``, ``watch`` and ``submit --watch`` have in common."""
+"""What ``sync`` and ``watch`` do: a job shown live to its end, also for ``submit --watch``."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ import functools
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import attrs
 import click
@@ -13,6 +14,7 @@ import click
 from cidx_jobs.cli.async_run import ask
 from cidx_jobs.cli.error_report import exit_code_of_job
 from cidx_jobs.cli.exit_codes import Exit
+from cidx_jobs.cli.job_names import find_job
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.job_lines import report, resumption
 from cidx_jobs.cli.terminal.live_display import REDRAW_SECONDS, Display, make_display
@@ -43,11 +45,31 @@ class WatchOptions:
     """Whether Ctrl-C asks for the job to be cancelled; else it only detaches."""
 
 
+def sync_project(target: Target, project: str, options: WatchOptions, **members: Any) -> Exit:
+    """Submit a sync of the project and show it live; *members* are those of `JobsClient.sync`.
+
+    Raises: what `watch_to_end` raises.
+    """
+
+    async def submit(client: JobsClient) -> JobDocument:
+        return await client.sync(project, **members)
+
+    return watch_to_end(target, submit, options)
+
+
+def watch_job(target: Target, name: str, options: WatchOptions) -> Exit:
+    """Show the job that *name* means live.
+
+    Raises: what `watch_to_end` raises.
+    """
+    return watch_to_end(target, functools.partial(find_job, name=name), options)
+
+
 def watch_to_end(target: Target, obtain: Obtain, options: WatchOptions) -> Exit:
-    """Show the job that *obtain* gives until it is done, and give the exit code of the command.
+    """Show the job that *obtain* finds until it is done, and return the command's exit code.
 
     Raises:
-        JobsClientError: what the server refuses, or that it cannot be reached.
+        JobsClientError: the server refuses, or cannot be reached.
         TerminatedError: SIGTERM came; the job goes on.
     """
     watch = _Watch(target=target, options=options, display=make_display())

@@ -1,0 +1,63 @@
+"""``token create``, ``token list`` and ``token revoke``."""
+
+import click
+
+from cidx_jobs.cli.target import Target, admin_command
+
+
+@click.group()
+def token() -> None:
+    """Say who may come in.
+
+    Speaks to the server that owns the data directory; where none does, it opens the directory
+    itself. With --server it speaks to that one, with CIDX_JOBS_TOKEN.
+    """
+
+
+@token.command("create")
+@click.argument("user")
+@click.option(
+    "--scope", type=click.Choice(["read", "write", "admin"]), default="write", show_default=True
+)
+@click.option("--label", help="What it is for.")
+@click.option(
+    "--expires-in",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Good for so long; else until it is revoked.",
+)
+@admin_command
+def create(
+    target: Target,
+    *,
+    user: str,
+    scope: str,
+    label: str | None,
+    expires_in: float | None,
+) -> int:
+    """Make a token for USER; print it alone: it is shown this once."""
+    from cidx_jobs.cli.actions.tokens import create_token
+
+    return create_token(target, user=user, scope=scope, label=label, lifetime_seconds=expires_in)
+
+
+@token.command("list")
+@admin_command
+def list_(target: Target) -> int:
+    """List the tokens, without their texts."""
+    from cidx_jobs.cli.actions.tokens import show_tokens
+
+    return show_tokens(target)
+
+
+@token.command("revoke")
+@click.argument("token_id", metavar="TOKEN_ID")
+@admin_command
+def revoke(target: Target, token_id: str) -> int:
+    """Revoke a token at once."""
+    from cidx_jobs.cli.actions.tokens import revoke_token
+
+    return revoke_token(target, token_id)
+
+
+COMMANDS = (token,)

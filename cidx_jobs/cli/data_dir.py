@@ -1,0 +1,154 @@
+"""Administration of a data directory: by the server that owns it, or by the command itself.
+
+A server writes where it is and the token of its administrator into its data directory; whoever
+can read those files may administer it. A directory that no server owns is served by the command,
+to itself alone and for as long as it runs. So each request of an administrator is written once,
+as a call of the API.
+"""
+
+import json
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from cidx_jobs.cli.actions.settings import read_settings
+from cidx_jobs.cli.async_run import ask, run_async
+from cidx_jobs.cli.target import Target
+from cidx_jobs.client import (
+    AuthenticationError,
+    JobsClient,
+    PermissionDeniedError,
+    ServerBusyError,
+)
+from cidx_jobs.model.errors import AlreadyOwnedError, SettingsError, StartRefusedError
+from cidx_jobs.settings import DataDirectory, Settings
+
+T = TypeVar("T")
+Work = Callable[[JobsClient], Awaitable[T]]
+
+
+def administer(target: Target, work: Work[T], *, creates: bool = False) -> T:
+    """Do *work* with a client of the server that is named or owns the directory.
+
+    Where no server owns it, the command serves it meanwhile; no job is started by that.
+
+    Args:
+        target: what was named of server and directory.
+        work: what is asked of the server.
+        creates: whether a directory that no server has used yet is made.
+
+    Raises:
+        JobsClientError: the server refuses, or cannot be reached.
+        StartRefusedError: the directory cannot be opened, or there is none.
+        SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
+    """
+
+    def in_directory(settings: Settings) -> T:
+        directory = DataDirectory(settings.data_dir)
+        if not creates and not directory.database.exists():
+            message = (
+                f"there is no database in {directory.root}: name its directory with --data-dir"
+            )
+            raise StartRefusedError(message)
+        # Not in the data directory: a socket's path has room for a hundred characters only.
+        with tempfile.TemporaryDirectory(prefix="cidx-jobs-") as private:
+            return run_async(_serve_meanwhile(settings, Path(private, "socket"), work))
+
+    return ask_owner(target, work, in_directory)
+
+
+def ask_owner(target: Target, work: Work[T], without_server: Callable[[Settings], T]) -> T:
+    """Do *work* at the server that is named or owns the directory, else *without_server*.
+
+    Args:
+        target: what was named of server and directory.
+        work: what is asked of a server.
+        without_server: does it in a directory that no server owns; gets the settings, and
+            raises `AlreadyOwnedError` where one does.
+
+    Raises:
+        JobsClientError: the server refuses, or cannot be reached.
+        SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
+    """
+    named = _named_server(target)
+    if named is not None:
+        return ask(named, work)
+    settings = read_settings(target.config, data_dir=target.data_dir)
+    # To own the directory is the only proof that no server does; what is written in
+    # server.json may be old, and its port somebody else's by now.
+    try:
+        return without_server(settings)
+    except AlreadyOwnedError:
+        return _ask_running(DataDirectory(settings.data_dir), work, as_json=target.as_json)
+
+
+def _named_server(target: Target) -> Target | None:
+    """Return the server that was named, or None when it is the directory that counts.
+
+    A directory that is named counts more than a server that is. Without a token of the user's
+    own, a server that the directory belongs to is asked with the directory's.
+    """
+    has_directory = target.data_dir is not None or target.config is not None
+    if target.named_server is None or has_directory:
+        return None
+    if target.token is not None:
+        return target
+    try:
+        own = _running_server(DataDirectory(read_settings(None).data_dir), as_json=target.as_json)
+    except (ServerBusyError, SettingsError):
+        return target
+    return own if own.server == target.server.rstrip("/") else target
+
+
+def _ask_running(directory: DataDirectory, work: Work[T], *, as_json: bool) -> T:
+    try:
+        return ask(_running_server(directory, as_json=as_json), work)
+    except PermissionDeniedError:
+        raise
+    except AuthenticationError as error:
+        # The advice to make a token would lead here again.
+        message = (
+            f"the server does not know the token in {directory.admin_token}: remove that file, "
+            "and start the server again"
+        )
+        raise AuthenticationError(message, code="admin_token_unknown", status=401) from error
+
+
+def _running_server(directory: DataDirectory, *, as_json: bool) -> Target:
+    """Return the server that owns the directory, by what it wrote there.
+
+    Raises:
+        ServerBusyError: it wrote nothing yet, or nothing that can be read.
+    """
+    try:
+        url = json.loads(directory.server_file.read_text("utf-8"))["url"]
+        token = directory.admin_token.read_text("utf-8").strip()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"a server owns {directory.root} and does not say where it is: {error}"
+        raise ServerBusyError(message) from error
+    return Target(str(url), token, as_json=as_json)
+
+
+async def _serve_meanwhile(settings: Settings, unix_socket: Path, work: Work[T]) -> T:
+    # Imported here, so that a command at a server does not load one.
+    from cidx_jobs.interfaces import Identity
+    from cidx_jobs.observe.logs import configure_logging
+    from cidx_jobs.system import JobSystem
+    from cidx_jobs.web.app import create_app
+    from cidx_jobs.web.server import listening
+
+    async def admit(_: object) -> Identity:
+        # Nobody else can come in: the socket lies in a folder of this user's alone.
+        return Identity(user_id="admin", scopes=frozenset({"admin"}))
+
+    # What goes wrong in a server is told in its log; what goes well, nobody asked for here.
+    configure_logging("warning", settings.log_format)
+    jobs = JobSystem(settings, runs_jobs=False)
+    app = create_app(jobs, authenticate=admit)
+    async with (
+        jobs,
+        listening(app, host=settings.host, port=0, unix_socket=unix_socket) as url,
+        JobsClient(url, retries=0) as client,
+    ):
+        return await work(client)

@@ -1,0 +1,67 @@
+"""The command group ``cidx-jobs``: all commands, and ``version`` and ``completion``."""
+
+import click
+
+from cidx_jobs import __version__
+from cidx_jobs.cli.commands import admin, doctor, jobs, projects, serve, settings, sync, tokens
+from cidx_jobs.cli.target import JSON_HELP, SERVER_HELP, Target, local_command, read_target
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="cidx-jobs")
+@click.option("--server", metavar="URL", help=SERVER_HELP)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@click.pass_context
+def cidx_jobs(context: click.Context, server: str | None, *, as_json: bool) -> None:
+    """Durable background jobs: serve them, submit them, watch them.
+
+    The token comes from CIDX_JOBS_TOKEN. A job is named by its id, by the beginning of it, or
+    by @latest, the newest that you submitted, also where your token shows everybody's.
+    """
+    context.obj = read_target(server, as_json=as_json)
+
+
+@click.command()
+@local_command
+def version(target: Target) -> int:
+    """Show the version."""
+    import json
+    import platform
+
+    if target.as_json:
+        click.echo(json.dumps({"version": __version__, "python": platform.python_version()}))
+    else:
+        click.echo(f"cidx-jobs {__version__}")
+    return 0
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@local_command
+def completion(target: Target, shell: str) -> int:
+    """Print what makes SHELL complete our commands.
+
+    For bash: eval "$(cidx-jobs completion bash)" in ~/.bashrc.
+    """
+    import json
+
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    if found is None:
+        message = f"there is no completion for {shell}"
+        raise click.UsageError(message)
+    root = click.get_current_context().find_root().command
+    script = found(root, {}, "cidx-jobs", "_CIDX_JOBS_COMPLETE").source()
+    if target.as_json:
+        click.echo(json.dumps({"shell": shell, "script": script}))
+    else:
+        click.echo(script)
+    return 0
+
+
+for _module in (serve, sync, jobs, projects, tokens, settings, admin, doctor):
+    for _command in _module.COMMANDS:
+        cidx_jobs.add_command(_command)
+for _command in (version, completion):
+    cidx_jobs.add_command(_command)
