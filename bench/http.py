@@ -26,7 +26,7 @@ from aiohttp import web
 from bench.harness import Bench
 from bench.history import MANY, fill
 from cidx_jobs import JobContext, JobSystem, JobType, create_app
-from cidx_jobs.settings import make_settings
+from cidx_jobs.settings import Settings
 from cidx_jobs.web.server import listening, settle_collector
 
 CONNECTIONS = 64
@@ -100,16 +100,14 @@ async def _serve() -> None:
     _raise_descriptors()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     with tempfile.TemporaryDirectory() as empty:
-        settings = make_settings(
-            {
-                "data_dir": os.environ.get(_DIRECTORY) or empty,
-                "retention_seconds": 3_650 * 86_400,
-                "max_queued_per_user": 1_000_000,
-                "max_queued_total": 1_000_000,
-                "max_waiters_per_user": 100_000,
-                "max_waiters_total": 100_000,
-                "shutdown_grace_seconds": 0,
-            }
+        settings = Settings(
+            data_dir=Path(os.environ.get(_DIRECTORY) or empty),
+            retention_seconds=3_650 * 86_400,
+            max_queued_per_user=1_000_000,
+            max_queued_total=1_000_000,
+            max_waiters_per_user=100_000,
+            max_waiters_total=100_000,
+            shutdown_grace_seconds=0,
         )
         async with (
             JobSystem.open(settings, [JobType("noop", _noop)]) as jobs,

@@ -8,7 +8,7 @@ from typing import Any
 
 from cidx_jobs.interfaces import Clock, JobStore
 from cidx_jobs.job_types import JobType
-from cidx_jobs.settings import make_settings
+from cidx_jobs.settings import Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
 from cidx_jobs.testing.clock import ManualClock
@@ -42,7 +42,7 @@ async def open_for_tests(
             stack.push_async_callback(asyncio.to_thread, folder.cleanup)
             settings["data_dir"] = folder.name
         jobs = JobSystem(
-            make_settings({"shutdown_grace_seconds": 0} | settings),
+            Settings(**({"shutdown_grace_seconds": 0} | settings)),
             job_types,
             persistence=MemoryPersistence() if persistence is None else persistence,
             clock=ManualClock() if clock is None else clock,

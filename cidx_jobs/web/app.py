@@ -27,9 +27,6 @@ def create_app(jobs: JobSystem, *, authenticate: Authenticate | None = None) -> 
             caller's to close.
         authenticate: who makes a request, in place of the way that the settings choose; None
             from it is a 401.
-
-    Raises:
-        SettingsError: the settings choose a way in that is not available.
     """
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     _install(app, jobs, PREFIX, authenticate, is_own=True)
@@ -47,7 +44,6 @@ def setup(
     Nothing outside the prefix is touched. The rest is as in `create_app`.
 
     Raises:
-        SettingsError: the settings choose a way in that is not available.
         ValueError: the prefix is not of the form ``/path``.
     """
     if not prefix.startswith("/") or prefix.endswith("/"):

@@ -11,7 +11,7 @@ from yarl import URL
 
 from cidx_jobs.interfaces import Identity
 from cidx_jobs.model.ids import UserId
-from cidx_jobs.settings import make_settings
+from cidx_jobs.settings import Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.store.tokens import make_token
 from cidx_jobs.system import JobSystem
@@ -333,7 +333,7 @@ async def test_without_log_in_a_call_from_outside_is_refused(
     tmp_path: Path, outside_address: str
 ) -> None:
     """Also where an application that mounts us listens on all addresses."""
-    settings = make_settings({"data_dir": tmp_path})
+    settings = Settings(data_dir=tmp_path)
     async with (
         JobSystem.open(settings, persistence=MemoryPersistence()) as jobs,
         listening(create_app(jobs), host="0.0.0.0", port=0) as url,
@@ -362,7 +362,7 @@ async def test_the_host_application_may_say_who_calls(
             case user:
                 return Identity(user_id=user, scopes=frozenset({"read"}))
 
-    settings = make_settings({"data_dir": tmp_path, "auth": "tokens"})
+    settings = Settings(data_dir=tmp_path, auth="tokens")
     async with JobSystem.open(settings, persistence=MemoryPersistence()) as jobs:
         client = await aiohttp_client(create_app(jobs, authenticate=authenticate))
         statuses = {}

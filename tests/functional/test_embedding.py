@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -10,7 +11,7 @@ from aiohttp import web
 from cidx_jobs.interfaces import Identity
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import SettingsError
-from cidx_jobs.settings import make_settings
+from cidx_jobs.settings import Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app, setup
@@ -22,12 +23,10 @@ from tests.functional.web import AioClient, quick
 SUBMIT = {"job_type": "quick", "project_id": "p"}
 
 
-def make_jobs(tmp_path: Path, **settings: object) -> JobSystem:
+def make_jobs(tmp_path: Path, **settings: Any) -> JobSystem:
     """Build a system that is not open."""
-    values = {"data_dir": tmp_path, "shutdown_grace_seconds": 0} | settings
-    return JobSystem(
-        make_settings(values), [JobType("quick", quick)], persistence=MemoryPersistence()
-    )
+    chosen = Settings(data_dir=tmp_path, shutdown_grace_seconds=0, **settings)
+    return JobSystem(chosen, [JobType("quick", quick)], persistence=MemoryPersistence())
 
 
 async def hello(_: web.Request) -> web.Response:
@@ -149,7 +148,7 @@ def test_a_prefix_is_a_path(tmp_path: Path, prefix: str) -> None:
 def test_a_way_in_that_is_not_there_is_refused(tmp_path: Path, auth: str) -> None:
     """Before anything is opened: nobody is let in by mistake."""
     with pytest.raises(SettingsError, match=auth):
-        create_app(make_jobs(tmp_path, auth=auth))
+        make_jobs(tmp_path, auth=auth)
 
 
 async def test_it_is_served_beside_others_on_their_loop(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from cidx_jobs.settings import make_settings
+from cidx_jobs.settings import Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app, setup
@@ -107,8 +107,8 @@ async def test_every_documented_parameter_is_known(house: House) -> None:
 
 def system(data_dir: Path) -> JobSystem:
     """Give a system that nobody has opened yet."""
-    values = {"data_dir": data_dir, "shutdown_grace_seconds": 0}
-    return JobSystem(make_settings(values), persistence=MemoryPersistence())
+    settings = Settings(data_dir=data_dir, shutdown_grace_seconds=0)
+    return JobSystem(settings, persistence=MemoryPersistence())
 
 
 async def ask(client: Any, path: str) -> Any:

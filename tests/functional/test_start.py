@@ -24,8 +24,6 @@ OF_A_SERVER = (
     "cidx_jobs.web.openapi.routes.parameters",
     "cidx_jobs.web.openapi.error_samples",
     "cidx_jobs.web.openapi.schemas",
-    "jwt",
-    "prometheus_client",
     "psutil",
 )
 OF_A_CLIENT = (

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from cidx_jobs.cli.exit_codes import Exit
-from cidx_jobs.settings import make_settings
+from cidx_jobs.settings import Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
@@ -30,7 +30,7 @@ async def open_server(data_dir: Path) -> AsyncIterator[str]:
     """Serve the API behind TLS; give the url."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
-    settings = make_settings({"data_dir": data_dir})
+    settings = Settings(data_dir=data_dir)
     async with JobSystem(settings, persistence=MemoryPersistence()) as jobs:
         runner = web.AppRunner(create_app(jobs))
         await runner.setup()

@@ -16,7 +16,7 @@ from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import Fatal
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.job import Job, JobStatus
-from cidx_jobs.settings import make_settings
+from cidx_jobs.settings import Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.store.tokens import make_token
 from cidx_jobs.system import JobSystem
@@ -132,9 +132,11 @@ async def open_house(
 ) -> AsyncIterator[House]:
     """Open a server with tokens on a store in memory."""
     gate = Gate()
-    values = {"data_dir": data_dir, "auth": "tokens", "shutdown_grace_seconds": 0} | settings
+    values: dict[str, Any] = {"auth": "tokens", "shutdown_grace_seconds": 0} | settings
     types = [*job_types(gate), *more_types]
-    system = JobSystem(make_settings(values), types, persistence=MemoryPersistence())
+    system = JobSystem(
+        Settings(data_dir=data_dir, **values), types, persistence=MemoryPersistence()
+    )
     async with system as jobs:
         tokens = {user: await _token(jobs, user, scope) for user, scope in USERS.items()}
         client = await aiohttp_client(create_app(jobs))

@@ -1,6 +1,7 @@
 """The other rules of the model: ids, phases, back-off, guidance, redaction, settings."""
 
 import inspect
+import json
 import re
 import uuid
 from datetime import UTC, datetime
@@ -194,6 +195,40 @@ class TestSettings:
         """`SettingsError` with the setting's name, never a bare error of what reads it."""
         with pytest.raises(SettingsError, match=f"^{name}"):
             Settings(**{name: value})  # type: ignore[arg-type] # on purpose
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("jwt_key", None), ("jwt_algorithm", None), ("jwt_audience", None), ("jwt_issuer", None),
+         ("proxy_header", None), ("proxy_peers", ()), ("backup_interval_seconds", 86_400),
+         ("backup_keep", 7), ("log_file", None), ("git_proxy", None)],
+    )  # fmt: skip
+    def test_what_this_version_does_not_do_is_refused_by_name(
+        self, tmp_path: Path, name: str, value: object
+    ) -> None:
+        """By variable, file and argument, also with the value that would be the default."""
+        config = tmp_path / "c.toml"
+        config.write_text(f"{name} = {json.dumps(value or '')}\n", encoding="utf-8")
+
+        with pytest.raises(SettingsError, match=f"^{name}: this version has no such setting"):
+            Settings(**{name: value})  # type: ignore[arg-type] # on purpose
+        with pytest.raises(SettingsError, match=name):
+            load_settings(config, {})
+        with pytest.raises(SettingsError, match=name):
+            load_settings(None, {f"CIDX_JOBS_{name.upper()}": ""})
+
+    def test_every_setting_is_obeyed_somewhere(self) -> None:
+        """Its name stands in code outside of the settings, or in a rule that they are asked by."""
+        package = Path(cidx_jobs.__file__).parent
+        texts = [
+            path.read_text("utf-8")
+            for path in package.rglob("*.py")
+            if path.parent != package / "settings"
+        ]
+        named = {name: f".{name}" for name in attrs.fields_dict(Settings)} | {"auth": ".auth_mode"}
+
+        assert [
+            name for name, use in named.items() if not any(use in text for text in texts)
+        ] == []
 
     def test_a_range_is_told_in_full(self) -> None:
         """No number is rounded, in the limits or in what was given."""

@@ -10,8 +10,6 @@ from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
 from cidx_jobs.settings import Settings, load_settings
 
-HIDDEN = "(hidden)"
-
 
 def read_settings(config: Path | None, **flags: Any) -> Settings:
     """Return the settings; a flag that is None was not given.
@@ -30,20 +28,15 @@ def show_settings(target: Target, data_dir: Path | None, config: Path | None) ->
         SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
     """
     settings = read_settings(config, data_dir=data_dir)
-    values = {field.name: _shown(settings, field) for field in attrs.fields(Settings)}
+    values = {
+        field.name: _plain(getattr(settings, field.name)) for field in attrs.fields(Settings)
+    }
     values["auth"] = settings.auth_mode
     if target.as_json:
         print_json({"ok": True, "settings": values})
     else:
         print_lines(f"{name:<28} {_text(value)}" for name, value in values.items())
     return Exit.DONE
-
-
-def _shown(settings: Settings, field: Any) -> Any:
-    value = getattr(settings, field.name)
-    if value is not None and not field.repr:
-        return HIDDEN
-    return _plain(value)
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""attrs fields for settings: each converts text, keeps a range, and says what it is about."""
+"""Kinds of settings: attrs fields that convert text, check a range, and hold their description."""
 
 import math
 import shlex
@@ -12,7 +12,7 @@ from cidx_jobs.model.errors import SettingsError
 
 
 def whole(value: Any) -> int:
-    """Give a whole number; a float with a fraction and a boolean are none."""
+    """Return a whole number; a float with a fraction and a boolean are none."""
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         message = "must be a whole number"
         raise ValueError(message)
@@ -20,7 +20,7 @@ def whole(value: Any) -> int:
 
 
 def seconds(value: Any) -> float:
-    """Give a number of seconds."""
+    """Return a number of seconds."""
     if isinstance(value, bool):
         message = "must be a number of seconds"
         raise ValueError(message)  # noqa: TRY004 - one kind of error for every wrong setting
@@ -28,7 +28,7 @@ def seconds(value: Any) -> float:
 
 
 def flag(value: Any) -> bool:
-    """Give a boolean; as text it is ``true`` or ``false``."""
+    """Return a boolean; as text it is ``true`` or ``false``."""
     if isinstance(value, bool):
         return value
     if value in {"true", "false"}:
@@ -38,14 +38,14 @@ def flag(value: Any) -> bool:
 
 
 def names(value: Any) -> tuple[str, ...]:
-    """Give a tuple of names, as text separated by commas."""
+    """Return a tuple of names, as text separated by commas."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return tuple(str(part) for part in value)
 
 
 def path(value: Any) -> Path:
-    """Give a path; an empty text would be the working directory, which nobody meant."""
+    """Return a path; an empty text would be the working directory, which nobody meant."""
     if value == "":
         message = "must not be empty"
         raise ValueError(message)
@@ -53,12 +53,12 @@ def path(value: Any) -> Path:
 
 
 def paths(value: Any) -> tuple[Path, ...]:
-    """Give a tuple of paths, as text separated by commas."""
+    """Return a tuple of paths, as text separated by commas."""
     return tuple(Path(part) for part in names(value))
 
 
 def map_of(convert: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
-    """Give a converter of maps, as text ``k=v,k=v``, whose values *convert* reads."""
+    """Return a converter of maps, as text ``k=v,k=v``, whose values *convert* reads."""
 
     def read(value: Any) -> dict[str, Any]:
         if not isinstance(value, str):
@@ -73,19 +73,19 @@ def map_of(convert: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
 
 
 def command(value: Any) -> tuple[str, ...] | None:
-    """Give a program's arguments; as text split as a shell does."""
+    """Return a program's arguments; as text split as a shell does."""
     if value is None or value == "":
         return None
     return tuple(shlex.split(value)) if isinstance(value, str) else tuple(map(str, value))
 
 
 def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Give a converter that lets None be, and takes an empty text for it."""
+    """Return a converter that lets None be, and takes an empty text for it."""
     return lambda value: None if value is None or value == "" else convert(value)
 
 
 def named(convert: Callable[[Any], Any]) -> Any:
-    """Give the converter of a setting: what it cannot read is an error that names the setting."""
+    """Return the converter of a setting, whose errors name the setting."""
 
     def read(value: Any, field: Any) -> Any:
         try:
@@ -98,7 +98,7 @@ def named(convert: Callable[[Any], Any]) -> Any:
 
 
 def between(low: float, high: float) -> Callable[[Any, Any, Any], None]:
-    """Give a validator of a range, both ends included."""
+    """Return a validator of a range, both ends included."""
 
     def check(_: Any, attribute: Any, value: float | None) -> None:
         if value is not None and not low <= value <= high:
@@ -112,7 +112,7 @@ def between(low: float, high: float) -> Callable[[Any, Any, Any], None]:
 
 
 def each_between(low: float, high: float) -> Callable[[Any, Any, Any], None]:
-    """Give a validator of a map whose values have a range, both ends included."""
+    """Return a validator of a map whose values have a range, both ends included."""
 
     def check(_: Any, attribute: Any, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -127,7 +127,7 @@ def each_between(low: float, high: float) -> Callable[[Any, Any, Any], None]:
 
 
 def one_of(*choices: str) -> Callable[[Any, Any, Any], None]:
-    """Give a validator of a choice."""
+    """Return a validator of a choice."""
 
     def check(_: Any, attribute: Any, value: str | None) -> None:
         is_unset = value is None and attribute.default is None
@@ -139,7 +139,7 @@ def one_of(*choices: str) -> Callable[[Any, Any, Any], None]:
 
 
 def number(default: int, low: int, high: int, about: str) -> Any:
-    """Give a field for a whole number from *low* to *high*."""
+    """Return a field for a whole number from *low* to *high*."""
     return attrs.field(
         default=default,
         converter=named(whole),
@@ -149,7 +149,7 @@ def number(default: int, low: int, high: int, about: str) -> Any:
 
 
 def duration(default: float, low: float, high: float, about: str, *, unit: str = "seconds") -> Any:
-    """Give a field for seconds, or another *unit*, from *low* to *high*."""
+    """Return a field for seconds, or another *unit*, from *low* to *high*."""
     return attrs.field(
         default=default,
         converter=named(seconds),
@@ -161,7 +161,7 @@ def duration(default: float, low: float, high: float, about: str, *, unit: str =
 def numbers(
     default: Any, convert: Callable[[Any], Any], low: float, high: float, about: str
 ) -> Any:
-    """Give a field for a map from names to numbers, each from *low* to *high*."""
+    """Return a field for a map from names to numbers, each from *low* to *high*."""
     return attrs.field(
         default=default,
         converter=named(map_of(convert)),
@@ -171,7 +171,7 @@ def numbers(
 
 
 def choice(default: str | None, choices: tuple[str, ...], about: str) -> Any:
-    """Give a field for one of a few words."""
+    """Return a field for one of a few words."""
     return attrs.field(
         default=default,
         validator=one_of(*choices),
@@ -180,7 +180,7 @@ def choice(default: str | None, choices: tuple[str, ...], about: str) -> Any:
 
 
 def other(default: Any, convert: Callable[[Any], Any], about: str) -> Any:
-    """Give a field for anything that *convert* reads."""
+    """Return a field for anything that *convert* reads."""
     metadata = {"about": about, "range": ""}
     return attrs.field(default=default, converter=named(convert), metadata=metadata)
 

@@ -1,18 +1,15 @@
-"""Every setting, validated; the only reader of the environment and of configuration files."""
+"""`Settings`: every setting, with its default and its range."""
 
-import hashlib
 import ipaddress
-import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.model.limits import Limits
-from cidx_jobs.model.setting_fields import (
+from cidx_jobs.settings.fields import (
     choice,
     command,
     duration,
@@ -28,11 +25,7 @@ from cidx_jobs.model.setting_fields import (
     whole,
 )
 
-PREFIX = "CIDX_JOBS_"
-CLIENT_VARIABLES = frozenset({"CIDX_JOBS_SERVER", "CIDX_JOBS_TOKEN"})
-"""Variables with our prefix that belong to the client and are no settings."""
-
-AUTH_MODES = ("none", "tokens", "jwt", "proxy")
+AUTH_MODES = ("none", "tokens")
 SYNCHRONOUS_MODES = ("FULL", "NORMAL")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("json", "console")
@@ -50,7 +43,7 @@ class Settings:
     """What a server is told before it starts; durations are seconds, sizes are bytes.
 
     Raises:
-        SettingsError: a value is wrong; the text names the setting.
+        SettingsError: a name is unknown or a value wrong; the text names the setting.
     """
 
     data_dir: Path = other("./data", path, "The directory that one server owns; mode 0700.")
@@ -60,8 +53,7 @@ class Settings:
     auth: str | None = choice(
         None,
         AUTH_MODES,
-        "Who may come in; unset: none on loopback, tokens elsewhere. This version has no jwt and "
-        "no proxy.",
+        "Who may come in; unset: none on loopback, tokens elsewhere.",
     )
     max_running_per_user: int = number(10, 1, 10_000, "Jobs of one user that run at a time.")
     max_running_total: int = number(50, 1, 10_000, "Jobs that run at a time.")
@@ -97,17 +89,6 @@ class Settings:
         unit="a second",
     )
     rate_limit_burst: int = number(20, 1, 1_000_000, "Requests that may come at once.")
-    jwt_key: str | None = attrs.field(
-        default=None,
-        converter=_text,
-        repr=False,
-        metadata={"about": "The key that tokens of others are verified with.", "range": ""},
-    )
-    jwt_algorithm: str | None = other(None, _text, "The one algorithm that is accepted.")
-    jwt_audience: str | None = other(None, _text, "The audience that a token must name.")
-    jwt_issuer: str | None = other(None, _text, "The issuer that a token must name.")
-    proxy_header: str | None = other(None, _text, "The header in which a proxy names the user.")
-    proxy_peers: tuple[str, ...] = other((), names, "Addresses whose proxy header is believed.")
     retry_base_seconds: float = duration(1, 0, 3_600, "The first back-off's upper bound.")
     retry_cap_seconds: float = duration(30, 0, 86_400, "The highest back-off.")
     shutdown_grace_seconds: float = duration(20, 0, 3_600, "How long a stop lets jobs end.")
@@ -123,10 +104,6 @@ class Settings:
         SYNCHRONOUS_MODES,
         "NORMAL may lose acknowledged jobs in a power cut.",
     )
-    backup_interval_seconds: float = duration(
-        _DAY, 0, 365 * _DAY, "Between backups; 0 never. This version makes none."
-    )
-    backup_keep: int = number(7, 1, 10_000, "Backups that are kept, once there are any.")
     project_retention_seconds: float = duration(
         0, 0, 3_650 * _DAY, "Copies and indexes that nobody synced for so long go; 0 never."
     )
@@ -160,6 +137,14 @@ class Settings:
         None, LOG_FORMATS, "Unset: console when stderr is a terminal, else json."
     )
     log_level: str = choice("info", LOG_LEVELS, "The lowest level that is logged.")
+
+    def __new__(cls, **values: Any) -> Self:
+        """Refuse a name that is no setting of this version, as a wrong value is refused."""
+        unknown = values.keys() - attrs.fields_dict(cls).keys()
+        if unknown:
+            message = f"{min(unknown)}: this version has no such setting"
+            raise SettingsError(message)
+        return super().__new__(cls)
 
     def __attrs_post_init__(self) -> None:
         """Check what concerns more than one setting."""
@@ -201,119 +186,3 @@ class Settings:
             resources=self.resources,
             max_priority=self.max_priority,
         )
-
-
-WORK_PREFIX = "run-"
-"""What the name of a directory begins with in which a run works; nobody's once the run is over."""
-REMOVED_PREFIX = "removed-"
-"""What the name of a project's directory begins with once it is removed, until it is deleted."""
-
-
-def project_directory(projects: Path, user_id: str, project_id: str) -> Path:
-    """Give the directory of one user's project: a hash, never their words."""
-    digest = hashlib.sha256(f"{user_id}\0{project_id}".encode()).hexdigest()
-    return projects / digest[:32]
-
-
-def make_private_directory(directory: Path) -> None:
-    """Make a directory, and those above it that are lacking, for this user alone."""
-    for lacking in reversed([directory, *directory.parents]):
-        lacking.mkdir(mode=0o700, exist_ok=True)
-
-
-def load_settings(
-    config: Path | None = None,
-    environ: Mapping[str, str] | None = None,
-    overrides: Mapping[str, Any] | None = None,
-) -> Settings:
-    """Read the settings: the file first, then the environment over it, then *overrides*.
-
-    Raises:
-        SettingsError: the file cannot be read, or a key or value is wrong; the text names it.
-    """
-    values = _read_file(config) if config else {}
-    values |= _read_environment(os.environ if environ is None else environ)
-    values |= overrides or {}
-    return make_settings(values)
-
-
-def make_settings(values: Mapping[str, Any]) -> Settings:
-    """Build the settings from a flat mapping of names to values.
-
-    Raises:
-        SettingsError: a key is unknown or a value wrong; the text names it.
-    """
-    known = attrs.fields_dict(Settings)
-    for name in values:
-        if name not in known:
-            message = f"there is no setting {name}"
-            raise SettingsError(message)
-    return Settings(**values)
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        message = f"cannot read {path}: {error}"
-        raise SettingsError(message) from error
-
-
-def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in environ.items()
-        if name.startswith(PREFIX) and name not in CLIENT_VARIABLES
-    }
-
-
-@attrs.frozen
-class DataDirectory:
-    """Where things lie in the data directory; it makes nothing by itself."""
-
-    root: Path
-
-    @property
-    def database(self) -> Path:
-        """The one database file."""
-        return self.root / "jobs.db"
-
-    @property
-    def database_files(self) -> tuple[Path, ...]:
-        """The database's file, and its write-ahead log with the index of that, while in use."""
-        return tuple(Path(f"{self.database}{name}") for name in ("", "-wal", "-shm"))
-
-    @property
-    def high_water_mark(self) -> Path:
-        """The last sequence number that was committed, for the check at start."""
-        return self.root / "jobs.mark"
-
-    @property
-    def owner_lock(self) -> Path:
-        """The file whose exclusive flock makes a process the owner."""
-        return self.root / "owner.lock"
-
-    @property
-    def server_file(self) -> Path:
-        """The url and pid of the running server, for local commands."""
-        return self.root / "server.json"
-
-    @property
-    def admin_token(self) -> Path:
-        """The token that local commands administer the server with; mode 0600."""
-        return self.root / "admin.token"
-
-    @property
-    def projects(self) -> Path:
-        """One directory for each project's copy and index, named by a hash."""
-        return self.root / "projects"
-
-    @property
-    def programs(self) -> Path:
-        """The files of projects that an index program works on, where there is one."""
-        return self.root / "programs"
-
-    @property
-    def git_credentials(self) -> Path:
-        """The operator's credentials for git over https; it need not be there."""
-        return self.root / "git-credentials"

@@ -1,0 +1,23 @@
+"""What a server is told before it starts, and where things lie in its data directory."""
+
+from cidx_jobs.settings.data_directory import (
+    REMOVED_PREFIX,
+    WORK_PREFIX,
+    DataDirectory,
+    make_private_directory,
+    project_directory,
+)
+from cidx_jobs.settings.settings import Settings
+from cidx_jobs.settings.sources import CLIENT_VARIABLES, PREFIX, load_settings
+
+__all__ = [
+    "CLIENT_VARIABLES",
+    "PREFIX",
+    "REMOVED_PREFIX",
+    "WORK_PREFIX",
+    "DataDirectory",
+    "Settings",
+    "load_settings",
+    "make_private_directory",
+    "project_directory",
+]

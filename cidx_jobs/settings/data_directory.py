@@ -1,0 +1,75 @@
+"""Names of files and folders in the data directory."""
+
+import hashlib
+from pathlib import Path
+
+import attrs
+
+WORK_PREFIX = "run-"
+"""What the name of a directory begins with in which a run works; nobody's once the run is over."""
+REMOVED_PREFIX = "removed-"
+"""What the name of a project's directory begins with once it is removed, until it is deleted."""
+
+
+def project_directory(projects: Path, user_id: str, project_id: str) -> Path:
+    """Return the directory of one user's project: a hash, never their words."""
+    digest = hashlib.sha256(f"{user_id}\0{project_id}".encode()).hexdigest()
+    return projects / digest[:32]
+
+
+def make_private_directory(directory: Path) -> None:
+    """Make a directory, and those above it that are lacking, for this user alone."""
+    for lacking in reversed([directory, *directory.parents]):
+        lacking.mkdir(mode=0o700, exist_ok=True)
+
+
+@attrs.frozen
+class DataDirectory:
+    """Where things lie in the data directory; it makes nothing by itself."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """The one database file."""
+        return self.root / "jobs.db"
+
+    @property
+    def database_files(self) -> tuple[Path, ...]:
+        """The database's file, and its write-ahead log with the index of that, while in use."""
+        return tuple(Path(f"{self.database}{name}") for name in ("", "-wal", "-shm"))
+
+    @property
+    def high_water_mark(self) -> Path:
+        """The last sequence number that was committed, for the check at start."""
+        return self.root / "jobs.mark"
+
+    @property
+    def owner_lock(self) -> Path:
+        """The file whose exclusive flock makes a process the owner."""
+        return self.root / "owner.lock"
+
+    @property
+    def server_file(self) -> Path:
+        """The url and pid of the running server, for local commands."""
+        return self.root / "server.json"
+
+    @property
+    def admin_token(self) -> Path:
+        """The token that local commands administer the server with; mode 0600."""
+        return self.root / "admin.token"
+
+    @property
+    def projects(self) -> Path:
+        """One directory for each project's copy and index, named by a hash."""
+        return self.root / "projects"
+
+    @property
+    def programs(self) -> Path:
+        """The files of projects that an index program works on, where there is one."""
+        return self.root / "programs"
+
+    @property
+    def git_credentials(self) -> Path:
+        """The operator's credentials for git over https; it need not be there."""
+        return self.root / "git-credentials"

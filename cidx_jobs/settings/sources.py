@@ -1,0 +1,46 @@
+"""Where settings come from: a TOML file, environment variables, and what overrides both."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cidx_jobs.model.errors import SettingsError
+from cidx_jobs.settings.settings import Settings
+
+PREFIX = "CIDX_JOBS_"
+CLIENT_VARIABLES = frozenset({"CIDX_JOBS_SERVER", "CIDX_JOBS_TOKEN"})
+"""Variables with our prefix that belong to the client and are no settings."""
+
+
+def load_settings(
+    config: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read the settings: the file first, then the environment over it, then *overrides*.
+
+    Raises:
+        SettingsError: the file cannot be read, or a key or value is wrong; the text names it.
+    """
+    values = _read_file(config) if config else {}
+    values |= _read_environment(os.environ if environ is None else environ)
+    values |= overrides or {}
+    return Settings(**values)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        message = f"cannot read {path}: {error}"
+        raise SettingsError(message) from error
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and name not in CLIENT_VARIABLES
+    }
