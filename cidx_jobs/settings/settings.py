@@ -132,6 +132,9 @@ class Settings:
     max_connections: int = number(
         12_000, 16, 1_000_000, "Connections at a time; long-polls are among them."
     )
+    keepalive_seconds: float = duration(
+        75, 1, 86_400, "An idle connection is closed then; balancers use theirs again for 60."
+    )
     handlers: str | None = other(None, _text, "package.module:JOB_TYPES with more job types.")
     log_format: str | None = choice(
         None, LOG_FORMATS, "Unset: console when stderr is a terminal, else json."

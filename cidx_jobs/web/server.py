@@ -27,8 +27,8 @@ from cidx_jobs.web.app import create_app
 from cidx_jobs.web.http.connections import EXTRA_CONNECTIONS, ProblemRunner
 from cidx_jobs.web.server_files import ensure_admin_token, remove_server_file, write_server_file
 
-KEEPALIVE_SECONDS = 30.0
-"""A connection that is idle, or has not brought a whole header, is closed after this time."""
+KEEPALIVE_SECONDS = 75.0
+"""Longer than the 60 s for which load balancers keep an idle connection to use it again."""
 SHUTDOWN_SECONDS = 2.0
 """How long open requests may take to end; those that wait are woken before."""
 LINGER_SECONDS = 5.0
@@ -55,6 +55,7 @@ async def serve(
     port: int = 8095,
     unix_socket: Path | None = None,
     max_connections: int = MAX_CONNECTIONS,
+    keepalive_seconds: float = KEEPALIVE_SECONDS,
     handle_signals: bool = False,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
@@ -66,6 +67,8 @@ async def serve(
         port: the port; 0 takes a free one.
         unix_socket: a socket file in place of host and port.
         max_connections: further ones get a 503, or are closed at once.
+        keepalive_seconds: a connection that is idle, or has not brought a whole header, is closed
+            after this time.
         handle_signals: also end at SIGTERM or SIGINT; off, since beside others on a loop the
             signals are not ours.
         on_ready: called with the url once connections are taken.
@@ -76,7 +79,12 @@ async def serve(
     """
     stop = asyncio.Event()
     place = listening(
-        app, host=host, port=port, unix_socket=unix_socket, max_connections=max_connections
+        app,
+        host=host,
+        port=port,
+        unix_socket=unix_socket,
+        max_connections=max_connections,
+        keepalive_seconds=keepalive_seconds,
     )
     async with place as url:
         with _signals(stop.set) if handle_signals else contextlib.nullcontext():
@@ -123,6 +131,7 @@ async def listening(
     port: int,
     unix_socket: Path | None = None,
     max_connections: int = MAX_CONNECTIONS,
+    keepalive_seconds: float = KEEPALIVE_SECONDS,
 ) -> AsyncIterator[str]:
     """Take connections for the application; give the url.
 
@@ -135,7 +144,7 @@ async def listening(
         app,
         max_connections=bound_connections(max_connections),
         access_log=None,
-        keepalive_timeout=KEEPALIVE_SECONDS,
+        keepalive_timeout=keepalive_seconds,
         shutdown_timeout=SHUTDOWN_SECONDS,
         lingering_time=LINGER_SECONDS,
         # An encoded body is refused, and not unpacked before that is known.
@@ -270,6 +279,7 @@ async def _announced(jobs: JobSystem, app: web.Application) -> AsyncIterator[str
         port=settings.port,
         unix_socket=settings.unix_socket,
         max_connections=settings.max_connections,
+        keepalive_seconds=settings.keepalive_seconds,
     ) as url:
         await write_server_file(directory, url)
         try:

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog.testing
 
+from cidx_jobs.settings import Settings
 from cidx_jobs.web import server
 from cidx_jobs.web.app import create_app
 from cidx_jobs.web.http import connections as protocol
 from cidx_jobs.web.http import request as requests
-from cidx_jobs.web.server import listening
+from cidx_jobs.web.server import KEEPALIVE_SECONDS, listening
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import SECURITY_HEADERS, House
 
@@ -21,11 +22,18 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @asynccontextmanager
 async def connected(
-    house: House, count: int = 1, most: int = 1_000
+    house: House, count: int = 1, most: int = 1_000, keepalive_seconds: float = 10.0
 ) -> AsyncIterator[list[Connection]]:
     """Serve as the program does, and open connections to it."""
     app = create_app(house.jobs)
-    async with listening(app, host="127.0.0.1", port=0, max_connections=most) as url:
+    place = listening(
+        app,
+        host="127.0.0.1",
+        port=0,
+        max_connections=most,
+        keepalive_seconds=keepalive_seconds,
+    )
+    async with place as url:
         port = int(url.rpartition(":")[2])
         made = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
         try:
@@ -70,12 +78,9 @@ async def answer_of(connection: Connection) -> tuple[int, dict[str, str], bytes]
     return int(first.split()[1]), headers, body
 
 
-async def test_half_a_header_is_waited_for_only_so_long(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_half_a_header_is_waited_for_only_so_long(house: House) -> None:
     """A01: closed within the keep-alive time, while others are served."""
-    monkeypatch.setattr(server, "KEEPALIVE_SECONDS", 0.1)
-    async with connected(house, 50) as connections:
+    async with connected(house, 50, keepalive_seconds=0.1) as connections:
         for _, writer in connections:
             writer.write(b"GET /api/jobs HTTP/1.1\r\nHost: loc")
 
@@ -85,6 +90,24 @@ async def test_half_a_header_is_waited_for_only_so_long(
 
     assert other.status == 200
     assert ends == [b""] * 50
+
+
+async def test_an_idle_connection_is_kept_for_as_long_as_was_said(house: House) -> None:
+    """It is used again before the time is over, and closed after it."""
+    async with connected(house, keepalive_seconds=0.4) as (connection,):
+        assert await is_served(house, connection)
+        await asyncio.sleep(0.2)
+        assert await is_served(house, connection)
+
+        async with asyncio.timeout(WAIT_SECONDS):
+            rest = await connection[0].read()
+
+    assert rest == b""
+
+
+def test_balancers_find_their_idle_connections_open() -> None:
+    """They use one again for a minute; a POST on a closed one would be a 502 to somebody."""
+    assert Settings().keepalive_seconds == KEEPALIVE_SECONDS == 75
 
 
 async def test_a_slow_body_is_waited_for_only_so_long(

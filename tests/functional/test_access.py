@@ -315,6 +315,40 @@ async def test_without_log_in_only_own_names_are_answered(
         assert (answer.status != 403) is is_own
 
 
+@pytest.mark.parametrize(
+    ("header", "is_direct"),
+    [
+        ("Forwarded", False),
+        ("Via", False),
+        ("X-Real-IP", False),
+        ("x-forwarded-for", False),
+        ("X-Forwarded-Host", False),
+        ("X-FORWARDED-ANYTHING", False),
+        ("X-Forwarder", True),
+        ("X-Request-ID", True),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/jobs", "/livez"])
+async def test_without_log_in_nothing_may_come_through_a_proxy(
+    aiohttp_client: AioClient, tmp_path: Path, header: str, is_direct: bool, path: str
+) -> None:
+    """Behind a proxy everybody would be the one user that mode `none` knows: 403."""
+    async with open_house(aiohttp_client, tmp_path, auth="none") as house:
+        answer = await house.ask("GET", path, user=None, headers={header: "10.0.0.1"})
+
+        assert (answer.status == 403) is not is_direct
+
+
+async def test_with_log_in_a_proxy_may_stand_before_the_server(
+    aiohttp_client: AioClient, tmp_path: Path
+) -> None:
+    """A token says who asks, whichever way the request took."""
+    async with open_house(aiohttp_client, tmp_path) as house:
+        answer = await house.ask("GET", "/api/jobs", headers={"X-Forwarded-For": "10.0.0.1"})
+
+        assert answer.status == 200
+
+
 async def test_without_log_in_everybody_is_local_and_may_do_all(
     aiohttp_client: AioClient, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from cidx_jobs.settings import Settings
 
 _LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost", "ip6-loopback"})
 _HOST_FORM = re.compile(r"[a-z0-9._-]+(:[0-9]+)?|\[[0-9a-f:.]+\](:[0-9]+)?")
+_WORDS_OF_PROXIES = frozenset({"forwarded", "via", "x-real-ip"})
 _MANY = 1_000
 
 
@@ -45,6 +46,7 @@ class Doorkeeper:
             message = "requests of this Origin are not allowed"
             raise ForbiddenError(message)
         if self._is_open_house:
+            _check_directness(request)
             self._check_open_house(request, host)
 
     def _check_open_house(self, request: web.Request, host: str) -> None:
@@ -74,6 +76,16 @@ class Doorkeeper:
         except ValueError:
             return False
         return name in self._hosts or name in _LOOPBACK_NAMES or _is_loopback(name)
+
+
+def _check_directness(request: web.Request) -> None:
+    # Behind a proxy everybody comes from this machine, and would be its one user. A proxy that
+    # says nothing of itself is not noticed: this mode is no protection behind one.
+    for name in request.headers:
+        lower = name.lower()
+        if lower in _WORDS_OF_PROXIES or lower.startswith("x-forwarded-"):
+            message = f"without authentication no proxy may call: the request carries {name}"
+            raise ForbiddenError(message)
 
 
 def _is_loopback(name: str) -> bool:
