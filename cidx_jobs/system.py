@@ -19,12 +19,13 @@ from cidx_jobs.engine.queue.slots import ConcurrencyController
 from cidx_jobs.engine.shutdown import finish
 from cidx_jobs.engine.state.hooks import Hook
 from cidx_jobs.engine.threads import FromThread
+from cidx_jobs.handlers.git.version import InstalledGit
 from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.handlers.process.orphans import end_orphans, find_strays
 from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.interfaces import Clock, Indexer, JobStore
 from cidx_jobs.job_types import JobType, JobTypes
-from cidx_jobs.model.findings import Finding, Recovery
+from cidx_jobs.model.findings import Finding, Recovery, ServerWarning
 from cidx_jobs.model.foreign import plain_options, start_in_utc
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import Job, Transition
@@ -83,6 +84,7 @@ class JobSystem:
         self._identity: StoreIdentity | None = None
         self._recovery = Recovery()
         self._children: Children | None = None
+        self._installed_git: InstalledGit | None = None
         self._engine: Engine | None = None
         self._closing: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -206,6 +208,12 @@ class JobSystem:
         if children is not None:
             found += await find_strays(self.identity, children)
         return found
+
+    async def find_warnings(self) -> Sequence[ServerWarning]:
+        """Return what to mend though jobs are taken: a git that is missing or too old."""
+        git = self._installed_git
+        fault = None if git is None else await git.find_fault()
+        return [] if fault is None else [fault]
 
     @property
     def manager(self) -> SyncJobManager:
@@ -343,9 +351,16 @@ class JobSystem:
 
     def _build_engine(self, identity: StoreIdentity) -> Engine:
         self._children = children = Children(identity.run_mark)
+        self._installed_git = installed_git = InstalledGit(children)
         files = ProjectDirectories(DataDirectory(self.settings.data_dir))
         sync = make_repository_sync(
-            self.settings, self.persistence, self.indexer, children, self.clock, files=files
+            self.settings,
+            self.persistence,
+            self.indexer,
+            children,
+            self.clock,
+            files=files,
+            installed_git=installed_git,
         )
         self.job_types = JobTypes([sync, *self._own_types])
         engine = Engine(

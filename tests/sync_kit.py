@@ -1,6 +1,7 @@
 """What the tests of the repository sync share: real repositories, real servers, a real system."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -31,6 +32,22 @@ _ENVIRONMENT = {
     "GIT_COMMITTER_EMAIL": "a@example.org",
     "LC_ALL": "C",
 }
+
+
+def install_git(directory: Path, version: str) -> Path:
+    """Make a git in *directory* that says it is another version, and return where it counts.
+
+    Each time it is asked it adds a line to the file that is returned.
+    """
+    asked = directory / "asked"
+    program = directory / "git"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'case "$1" in version) echo >> "{asked}"; echo "{version}"; exit;; esac\n'
+        f'exec "{shutil.which("git")}" "$@"\n'
+    )
+    program.chmod(0o755)
+    return asked
 
 
 class Repository:

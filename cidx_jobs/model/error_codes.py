@@ -90,6 +90,13 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             "The job's code asks for a named resource that the settings do not name.",
             ("Ask the operator to give the resource a number of units, then retry the job.",),
         ),
+        "CFG-004": Guidance(
+            Category.CONFIGURATION,
+            _PERSISTENT,
+            _FINAL,
+            "The server's git is too old to be kept to the addresses that were checked.",
+            ("Ask the operator to install git 2.38 or later and to start the server again.",),
+        ),
         "VAL-001": Guidance(
             Category.VALIDATION,
             _PERSISTENT,

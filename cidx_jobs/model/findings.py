@@ -26,6 +26,15 @@ class Examination:
 
 
 @attrs.frozen(kw_only=True)
+class ServerWarning:
+    """What an operator should mend though the server works."""
+
+    code: str
+    message: str
+    """A sentence for an operator; holds no path of the server."""
+
+
+@attrs.frozen(kw_only=True)
 class Recovery:
     """What a start found of the servers before it, and did about it."""
 

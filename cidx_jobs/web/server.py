@@ -116,6 +116,8 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
             settle_collector()
             start.close()
             _log.info("server_ready", url=url, auth=settings.auth_mode, loop=_loop_name())
+            for warning in await jobs.find_warnings():
+                _log.warning("server_warning", code=warning.code, message=warning.message)
             await stop.asked.wait()
             _log.info("server_stopping")
             await jobs.begin_stop()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Self
 
-from cidx_jobs.model.findings import Finding, Recovery
+from cidx_jobs.model.findings import Finding, Recovery, ServerWarning
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.wire.encode import Document
 
@@ -13,7 +13,7 @@ class FindingDocument(Document, frozen=True, kw_only=True):
 
     kind: str
     """``database``, ``log``, ``counts``, ``checkpoints``, ``slots``, ``queue``, ``runs``,
-    ``children`` or ``files``."""
+    ``children`` or ``files``; of a note, the code of the warning."""
     message: str
     job_id: JobId | None
 
@@ -25,16 +25,24 @@ class DoctorDocument(Document, frozen=True, kw_only=True):
     """Nothing was found."""
     database_id: str
     findings: tuple[FindingDocument, ...]
+    notes: tuple[FindingDocument, ...]
+    """What should be mended though everything fits together: the warnings of ``/readyz``."""
 
     @classmethod
-    def of(cls, findings: Sequence[Finding], database_id: str) -> Self:
-        """Give the document of what was found."""
+    def of(
+        cls, findings: Sequence[Finding], database_id: str, warnings: Sequence[ServerWarning]
+    ) -> Self:
+        """Return the document of what was found."""
         return cls(
             ok=not findings,
             database_id=database_id,
             findings=tuple(
                 FindingDocument(kind=one.kind, message=one.message, job_id=one.job_id)
                 for one in findings
+            ),
+            notes=tuple(
+                FindingDocument(kind=one.code, message=one.message, job_id=None)
+                for one in warnings
             ),
         )
 

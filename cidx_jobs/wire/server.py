@@ -99,6 +99,8 @@ class ReadyDocument(Document, frozen=True, kw_only=True):
 
     status: str
     reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
+    """Codes of what an operator should mend all the same; doctor says more of each."""
 
 
 class PausesDocument(Document, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """What administrators do over HTTP: tokens, counts, limits, pauses, drain; and health."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from cidx_jobs.engine.upkeep import retention
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.limits import Pauses
 from tests.functional.web import House, eventually, problem_of
+from tests.sync_kit import install_git
 
 
 async def admin(house: House, method: str, path: str, **more: Any) -> Any:
@@ -250,7 +252,36 @@ async def test_health_is_open_to_everybody(house: House) -> None:
     ready = await house.ask("GET", "/readyz", user=None)
 
     assert (alive.status, await alive.json()) == (200, {"status": "alive"})
-    assert (ready.status, await ready.json()) == (200, {"status": "ready", "reasons": []})
+    assert (ready.status, await ready.json()) == (
+        200,
+        {
+            "status": "ready",
+            "reasons": [],
+            "warnings": [],
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "code"), [("git version 2.34.1", "git_too_old"), (None, "git_missing")]
+)
+async def test_a_server_whose_git_will_not_do_is_ready_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, house: House, version: str | None, code: str
+) -> None:
+    """Other jobs are taken; the readiness warns, and doctor says what is wrong with the git."""
+    if version is not None:
+        install_git(tmp_path, version)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    ready = await house.ask("GET", "/readyz", user=None)
+    doctor = await house.ask("GET", "/api/admin/doctor", user="root")
+
+    assert (ready.status, (await ready.json())["warnings"]) == (200, [code])
+    found = await doctor.json()
+    assert (found["ok"], found["findings"]) == (True, [])
+    (note,) = found["notes"]
+    assert (note["kind"], note["job_id"]) == (code, None)
+    assert version is None or version in note["message"]
 
 
 @pytest.mark.parametrize("path", ["/api/jobs", "/api/queue", "/api/admin/stats"])

@@ -186,7 +186,8 @@ async def test_what_the_server_tells_of_itself_is_read(house: House, alice: Jobs
     assert "repository_sync" in {kind.name for kind in types.job_types}
     assert projects.projects == ()
     assert (await alice.get_livez()).status
-    assert (await alice.get_readyz()).reasons == ()
+    ready = await alice.get_readyz()
+    assert (ready.reasons, ready.warnings) == ((), ())
 
 
 async def test_what_is_not_there_is_not_found(alice: JobsClient) -> None:

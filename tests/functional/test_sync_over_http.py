@@ -1,5 +1,6 @@
 """The repository sync over HTTP, against real servers that behave in every way."""
 
+import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.store.project_files import ProjectDirectories
 from cidx_jobs.system import JobSystem
 from tests.git_server import GitServer, serving_git
-from tests.sync_kit import Repository, Syncs, sync_settings
+from tests.sync_kit import Repository, Syncs, install_git, sync_settings
 
 # Each test runs git a dozen times.
 pytestmark = pytest.mark.slow
@@ -139,6 +140,49 @@ async def test_each_answer_has_its_code(
 
     assert code_of(job) == code
     assert syncs.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("version", "code"), [("git version 2.34.1", "CFG-004"), (None, "CFG-001")]
+)
+async def test_no_git_without_the_shields_is_sent_to_a_host(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    syncs: Syncs,
+    server: GitServer,
+    *,
+    version: str | None,
+    code: str,
+) -> None:
+    """A git that passes over the pin asks nobody, and the job says why it failed."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    if version is not None:
+        install_git(place, version)
+    monkeypatch.setenv("PATH", str(place))
+
+    job = await syncs.sync(f"{server.url}/git/code")
+
+    assert code_of(job) == code
+    assert job.error is not None
+    assert version is None or version in job.error.message
+    assert server.requests == []
+
+
+async def test_an_old_git_may_read_what_is_on_this_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, syncs: Syncs
+) -> None:
+    """Only the web needs the shields that it lacks."""
+    local = Repository(tmp_path / "remotes" / "local")
+    local.commit({"a.txt": "harmless\n"})
+    place = tmp_path / "bin"
+    place.mkdir()
+    install_git(place, "git version 2.34.1")
+    monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+
+    job = await syncs.sync(local.url)
+
+    assert job.status is JobStatus.COMPLETED, job.error
 
 
 async def test_a_redirect_is_not_followed(syncs: Syncs, server: GitServer) -> None:

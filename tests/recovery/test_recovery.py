@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 import pytest
 
+from tests.sync_kit import install_git
 from torture.ledger import read_runs
 from torture.server import ROOT, Caller, NotReadyError, Server, Site, start, started
 from torture.verify import end_orphans, find_orphans
@@ -320,21 +321,30 @@ def spoil(database: Path) -> None:
         connection.execute("UPDATE jobs SET attempt = attempt + 1")
 
 
-async def test_doctor_tells_of_a_server_and_of_a_directory(site: Site) -> None:
+async def test_doctor_tells_of_a_server_and_of_a_directory(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exit 0 where nothing is wrong, 1 with what was found; the directory is left as it is."""
     async with started(site) as server, Caller(server) as caller:
         await submit(caller, "count")
         served = doctor(site, "--deep")
         assert await server.stop() == 0
     stopped = doctor(site)
+    with monkeypatch.context() as old:
+        install_git(tmp_path, "git version 2.34.1")
+        old.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        warned = doctor(site)
     await asyncio.to_thread(spoil, site.data_dir / "jobs.db")
     broken = doctor(site)
     nowhere = doctor(Site(site.data_dir / "nothing", site.runs, "", {}))
 
     told = json.loads(served.stdout)
-    assert told == {"ok": True, "database_id": told["database_id"], "findings": []}
+    assert told == {"ok": True, "database_id": told["database_id"], "findings": [], "notes": []}
     assert json.loads(stopped.stdout) == told
-    assert (served.returncode, stopped.returncode) == (0, 0)
+    (note,) = json.loads(warned.stdout)["notes"]
+    assert json.loads(warned.stdout) == {**told, "notes": [note]}
+    assert note["kind"] == "git_too_old"
+    assert (served.returncode, stopped.returncode, warned.returncode) == (0, 0, 0)
     assert broken.returncode == 1
     (finding,) = json.loads(broken.stdout)["findings"]
     assert finding["kind"] == "log"

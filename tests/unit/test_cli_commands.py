@@ -26,6 +26,7 @@ from tests.canned_server import (
     error_document,
     job_document,
 )
+from tests.sync_kit import install_git
 
 
 class ServedInThread:
@@ -609,6 +610,21 @@ def test_check_shows_the_settings(cli: RunCli, tmp_path: Any) -> None:
     assert done.json["settings"]["max_running_per_user"] == 3
     assert done.json["settings"]["resources"] == {"git": 5, "indexing": 10}
     assert "max_running_per_user" in cli("check").out
+
+
+def test_check_warns_of_an_old_git(
+    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that started here would not sync what is in the web; all else is right."""
+    install_git(tmp_path, "git version 2.34.1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    shown = cli("check")
+    document = cli("check", "--json")
+
+    assert (shown.code, document.code) == (0, 0)
+    assert "git_too_old: git version 2.34.1 is installed" in shown.err
+    assert [warning["code"] for warning in document.json["warnings"]] == ["git_too_old"]
 
 
 def test_check_names_what_is_wrong(cli: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:

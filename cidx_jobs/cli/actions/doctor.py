@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from cidx_jobs.cli.actions.settings import find_warnings
 from cidx_jobs.cli.data_dir import ask_owner
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
@@ -28,7 +29,7 @@ def examine(target: Target, *, deep: bool) -> Exit:
     def in_directory(settings: Settings) -> DoctorDocument:
         # Not by a server of our own: one that opens the database changes it, or refuses to.
         found = examine_directory(DataDirectory(settings.data_dir), deep=deep)
-        return DoctorDocument.of(found.findings, found.database_id)
+        return DoctorDocument.of(found.findings, found.database_id, find_warnings())
 
     found = ask_owner(target, at_server, in_directory)
     if target.as_json:
@@ -42,5 +43,5 @@ def _lines(found: DoctorDocument) -> Iterator[str]:
     yield f"{'database id':<12} {escape(found.database_id)}"
     if found.ok:
         yield "everything fits together"
-    for finding in found.findings:
+    for finding in (*found.findings, *found.notes):
         yield f"{finding.kind:<12} {escape(finding.message)}"

@@ -1,13 +1,18 @@
 """What ``check`` does, and how every command reads settings: file, environment, then flags."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from cidx_jobs.cli.async_run import run_async
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
-from cidx_jobs.cli.terminal.output import print_json, print_lines
+from cidx_jobs.cli.terminal.output import print_json, print_lines, say
+from cidx_jobs.handlers.git.version import InstalledGit
+from cidx_jobs.handlers.process.children import Children
+from cidx_jobs.model.findings import ServerWarning
 from cidx_jobs.settings import Settings, load_settings
 
 
@@ -32,11 +37,20 @@ def show_settings(target: Target, data_dir: Path | None, config: Path | None) ->
         field.name: _plain(getattr(settings, field.name)) for field in attrs.fields(Settings)
     }
     values["auth"] = settings.auth_mode
+    warnings = find_warnings()
     if target.as_json:
-        print_json({"ok": True, "settings": values})
+        print_json({"ok": True, "settings": values, "warnings": [*map(attrs.asdict, warnings)]})
     else:
         print_lines(f"{name:<28} {_text(value)}" for name, value in values.items())
+        for warning in warnings:
+            say(f"{warning.code}: {warning.message}")
     return Exit.DONE
+
+
+def find_warnings() -> Sequence[ServerWarning]:
+    """Return what a server that started here would warn of."""
+    fault = run_async(InstalledGit(Children("command-line")).find_fault())
+    return [] if fault is None else [fault]
 
 
 def _plain(value: Any) -> Any:

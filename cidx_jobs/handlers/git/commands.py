@@ -1,4 +1,4 @@
-"""Git, behind all its shields (`git_shields`).
+"""Git, behind all its shields (`shields`).
 
 Nothing from outside becomes an option, a command, a configuration or a path of this server.
 Repositories are bare and never checked out: what they hold is read object by object.
@@ -19,6 +19,7 @@ from cidx_jobs.handlers.git.shields import (
     make_environment,
     name_upload_pack,
 )
+from cidx_jobs.handlers.git.version import MISSING, TOO_OLD, InstalledGit
 from cidx_jobs.handlers.process.children import NO_BOUNDS, Bounds, Children, ChildStream
 from cidx_jobs.handlers.process.output import OnLine
 from cidx_jobs.interfaces import ChildResult
@@ -28,6 +29,7 @@ LOCAL_SECONDS = 600.0
 """The longest that a command may take which asks no remote."""
 LOW_SPEED_SECONDS = 60.0
 """How long a remote may send nearly nothing."""
+_UNFIT = {MISSING: "CFG-001", TOO_OLD: "CFG-004"}
 _ASK_SECONDS = 120.0
 # How packing up leaves memory and cores to others.
 _MODESTLY = ("-c", "pack.threads=1", "-c", "pack.windowMemory=64m")
@@ -62,6 +64,7 @@ class Git:
     def __init__(
         self,
         children: Children,
+        installed: InstalledGit,
         *,
         low_speed_seconds: float = LOW_SPEED_SECONDS,
         credentials: Path | None = None,
@@ -70,11 +73,13 @@ class Git:
 
         Args:
             children: starts and ends the processes.
+            installed: knows whether the git may be sent to the web.
             low_speed_seconds: a remote that sends nearly nothing for so long has failed.
             credentials: the operator's file for the web, in the form of git-credential-store; it
                 is only read, and need not be there.
         """
         self._children = children
+        self._installed = installed
         self._low_speed_seconds = low_speed_seconds
         self._credentials = credentials
 
@@ -203,6 +208,8 @@ class Git:
         on_error_line: OnLine | None = None,
         bounds: Bounds = NO_BOUNDS,
     ) -> ChildResult:
+        if access is not None and access.is_web:
+            await self._check_shields()
         url = access.remote.url if access else "the repository"
         try:
             result = await self._children.execute(
@@ -222,6 +229,11 @@ class Git:
         if result.returncode != 0:
             raise recognise(result.stderr, url)
         return result
+
+    async def _check_shields(self) -> None:
+        fault = await self._installed.find_fault()
+        if fault is not None:
+            raise JobFailure(fault.message, code=_UNFIT[fault.code])
 
     def _argv(
         self, arguments: Sequence[str], git_dir: Path, access: Access | None

@@ -77,6 +77,11 @@ class Access:
     """The url, or the real path of a local repository."""
     addresses: Sequence[str] = ()
 
+    @property
+    def is_web(self) -> bool:
+        """True where git speaks HTTP to the remote."""
+        return self.remote.scheme in _WEB
+
 
 def configure(
     access: Access | None, credentials: Path | None, low_speed_seconds: float
@@ -90,7 +95,7 @@ def configure(
     """
     options = [f"{name}={value}" for name, value in _SHIELDS.items()]
     options.append(f"http.lowSpeedTime={max(1, round(low_speed_seconds))}")
-    if access is not None and access.remote.scheme in _WEB:
+    if access is not None and access.is_web:
         options += [f"{name}={value}" for name, value in _open_web(access).items()]
         if credentials is not None:
             options.append(f"credential.helper={_reading_helper(credentials)}")

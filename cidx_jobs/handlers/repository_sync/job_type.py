@@ -13,6 +13,7 @@ from cidx_jobs.handlers.git.host_addresses import Resolve
 from cidx_jobs.handlers.git.host_addresses import resolve as resolve_host
 from cidx_jobs.handlers.git.project_copy import ProjectCopy
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules
+from cidx_jobs.handlers.git.version import InstalledGit
 from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.handlers.repository_sync.add_files import FileIndexing
 from cidx_jobs.handlers.repository_sync.changes import ChangeDetection
@@ -74,6 +75,7 @@ def make_repository_sync(
     clock: Clock,
     *,
     files: ProjectFiles,
+    installed_git: InstalledGit | None = None,
     resolve: Resolve = resolve_host,
     low_speed_seconds: float = LOW_SPEED_SECONDS,
 ) -> JobType:
@@ -86,15 +88,21 @@ def make_repository_sync(
         children: starts git.
         clock: for the times of the phases.
         files: where others remove projects.
+        installed_git: knows which git there is; its own if None.
         resolve: gives the addresses of a host name.
         low_speed_seconds: a remote that sends nearly nothing for so long has failed.
     """
-    credentials = DataDirectory(settings.data_dir).git_credentials
+    git = Git(
+        children,
+        installed_git or InstalledGit(children),
+        credentials=DataDirectory(settings.data_dir).git_credentials,
+        low_speed_seconds=low_speed_seconds,
+    )
     parts = SyncParts(
         settings=settings,
         store=store,
         indexer=indexer,
-        git=Git(children, credentials=credentials, low_speed_seconds=low_speed_seconds),
+        git=git,
         clock=clock,
         files=files,
         rules=RemoteRules.of(settings),

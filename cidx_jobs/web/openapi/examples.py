@@ -141,6 +141,7 @@ DOCTOR = DoctorDocument(
             kind="children", message="process 4711 of server start 12 has no run", job_id=None
         ),
     ),
+    notes=(),
 )
 PAUSES = PausesDocument(everything=False, users=("bob",), job_types=(), draining=False)
 NOTHING_PAUSED = PausesDocument(everything=False, users=(), job_types=(), draining=False)

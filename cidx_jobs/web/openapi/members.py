@@ -155,6 +155,7 @@ MEMBERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "wal_bytes": {"description": "The size of its write-ahead log."},
         "last_seq": {"description": "The number of the log's newest row."},
         "dry_run": {"description": "Only counted, deleted nothing."},
+        "notes": {"description": "Warnings of the readiness: what should be mended all the same."},
         "findings": {"description": "One for each thing that does not fit together."},
         "unfinished": {"description": "Jobs that were not final."},
         "killed_processes": {"description": "Child processes of older servers."},

@@ -22,4 +22,5 @@ async def examine(call: Call) -> web.Response:
     if not jobs.is_open:
         raise StoppingError
     findings = await jobs.examine(deep=is_deep)
-    return call.answer(DoctorDocument.of(findings, jobs.identity.uuid))
+    warnings = await jobs.find_warnings()
+    return call.answer(DoctorDocument.of(findings, jobs.identity.uuid, warnings))

@@ -69,7 +69,8 @@ async def get_readyz(call: Call) -> web.Response:
     )
     if reasons:
         raise NotReadyError(reasons)
-    return call.answer(ReadyDocument(status="ready", reasons=()))
+    warnings = tuple(warning.code for warning in await jobs.find_warnings())
+    return call.answer(ReadyDocument(status="ready", reasons=(), warnings=warnings))
 
 
 def _waiting_job(call: Call, job: Job) -> WaitingJobDocument:

@@ -169,7 +169,7 @@ _OTHER_OPERATIONS: Mapping[str, Operation] = {
                 status=200,
                 about="It does.",
                 document=ReadyDocument,
-                example=ReadyDocument(status="ready", reasons=()),
+                example=ReadyDocument(status="ready", reasons=(), warnings=()),
             ),
         ),
         errors=("not_ready",),
