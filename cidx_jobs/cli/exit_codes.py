@@ -1,4 +1,4 @@
-"""What each exit code of the command line means (docs/reference/cli)."""
+"""Exit codes of the command line."""
 
 from enum import IntEnum
 

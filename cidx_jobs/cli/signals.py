@@ -29,7 +29,7 @@ def _end(number: int, _: FrameType | None) -> None:
 
 
 class RaisingKeyboardInterrupt:
-    """A block within which Ctrl-C raises KeyboardInterrupt; both signals are given back after it.
+    """A block within which Ctrl-C raises KeyboardInterrupt; both handlers are restored after it.
 
     No `contextlib` here: this module is imported before Ctrl-C is taken over.
     """
@@ -41,6 +41,6 @@ class RaisingKeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def __exit__(self, *_: object) -> None:
-        """Give both signals back."""
+        """Restore the handlers of both signals."""
         for number, handler in self._before.items():
             signal.signal(number, handler)

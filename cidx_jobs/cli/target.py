@@ -1,4 +1,4 @@
-"""The options --server and --json (--data-dir and --config), and what a command learns by them."""
+"""The options --server, --json, --data-dir and --config, and what they say: the `Target`."""
 
 import functools
 import os

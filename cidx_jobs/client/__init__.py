@@ -1,4 +1,4 @@
-"""The other side of the wire: a client with one method a route, and an engine that watches."""
+"""The client: `JobsClient` with a method for each route, `JobPollingEngine` to watch a job."""
 
 from cidx_jobs.client.calls.jobs import PolledJob
 from cidx_jobs.client.client import JobsClient

@@ -1,4 +1,4 @@
-"""What can go wrong on the client's side of the wire, in one tree.
+"""Errors of the client, in one tree.
 
 ::
 

@@ -1,14 +1,13 @@
-"""The live stream of a job's transitions, gone on with after every gap."""
+"""Reader of a job's event stream (server-sent events), which resumes after every gap."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 import attrs
 
-from cidx_jobs.client.backoff import Backoff
+from cidx_jobs.client.backoff import Notice, Outage
 from cidx_jobs.client.client import JobsClient
 from cidx_jobs.client.errors import NetworkConnectionError, ServerError
-from cidx_jobs.client.job_follower import Notice, PollingConfig
+from cidx_jobs.client.job_follower import PollingConfig
 from cidx_jobs.wire.encode import decode
 from cidx_jobs.wire.events import EventDocument
 
@@ -60,12 +59,18 @@ async def follow_events(
         NetworkConnectionError: the server was away for too long.
         JobsClientError: the server refuses: no such job, no valid token, or busy for too long.
     """
-    absence = _Absence(config or PollingConfig(), notice)
+    chosen = config or PollingConfig()
+    outage = Outage(
+        chosen.retry,
+        chosen.away_seconds,
+        notice,
+        shortest_pause_seconds=SHORTEST_PAUSE_SECONDS,
+    )
     error: NetworkConnectionError | ServerError
     while True:
         try:
             async with client.stream_events(job_id, after=after) as pieces:
-                absence.end()
+                outage.end()
                 if pieces is None:
                     return
                 async for event in _events(pieces):
@@ -78,7 +83,7 @@ async def follow_events(
             error = NetworkConnectionError("the server ended the stream")
         except (NetworkConnectionError, ServerError) as caught:
             error = caught
-        await absence.sit_out(error)
+        await outage.wait_out(error)
 
 
 async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[ServerEvent]:
@@ -86,31 +91,3 @@ async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[ServerEvent]:
     async for piece in pieces:
         for event in reader.feed(piece):
             yield event
-
-
-class _Absence:
-    """How long the server has been away by now, and when to ask again."""
-
-    def __init__(self, config: PollingConfig, notice: Notice) -> None:
-        self._config = config
-        self._notice = notice
-        self._backoff = Backoff(config.retry)
-        self._since: float | None = None
-
-    def end(self) -> None:
-        """Take note that the server is there."""
-        if self._since is not None:
-            self._since = None
-            self._notice("the server is back")
-        self._backoff.reset()
-
-    async def sit_out(self, error: NetworkConnectionError | ServerError) -> None:
-        """Wait before the next try; raise the error when it has been too long."""
-        now = asyncio.get_running_loop().time()
-        if self._since is None:
-            self._since = now
-            self._notice(f"{error.message}; trying again")
-        elif now - self._since > self._config.away_seconds:
-            raise error
-        pause = self._backoff.next_seconds(error.retry_after_seconds)
-        await asyncio.sleep(max(SHORTEST_PAUSE_SECONDS, pause))

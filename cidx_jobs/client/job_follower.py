@@ -1,4 +1,4 @@
-"""One job read again and again, as cheaply and as steadily as the server and the network allow."""
+"""Long poll of one job; falls back to plain polling, and waits for a server that is away."""
 
 import asyncio
 import math
@@ -7,19 +7,16 @@ from collections.abc import AsyncGenerator, Callable
 
 import attrs
 
-from cidx_jobs.client.backoff import NETWORK_POLICY, Backoff
+from cidx_jobs.client.backoff import NETWORK_POLICY, Notice, Outage
 from cidx_jobs.client.calls.jobs import PolledJob
 from cidx_jobs.client.client import JobsClient
 from cidx_jobs.client.errors import (
-    JobsClientError,
     NetworkConnectionError,
     RequestRefusedError,
     ServerError,
 )
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.wire.jobs import JobDocument
-
-Notice = Callable[[str], None]
 
 SHORTEST_WAIT_SECONDS = 2.0
 """A long-poll that would have to be shorter than this is no better than plain polling."""
@@ -76,7 +73,8 @@ async def follow_job(
     if known is not None and known.job.done:
         yield known.job
         return
-    follower = _Follower(client, job_id, config, known, notice)
+    outage = Outage(config.retry, config.away_seconds, notice)
+    follower = _Follower(client, job_id, config, known, outage)
     while True:
         newer = await follower.next_poll()
         if newer is None:
@@ -94,18 +92,14 @@ class _Follower:
     _job_id: str
     _config: PollingConfig
     _known: PolledJob | None
-    _notice: Notice
+    _outage: Outage
     _wait_seconds: float = attrs.field(
         default=attrs.Factory(lambda self: self._config.wait_seconds, takes_self=True)
-    )
-    _backoff: Backoff = attrs.field(
-        default=attrs.Factory(lambda self: Backoff(self._config.retry), takes_self=True)
     )
     _asked: deque[float] = attrs.field(
         factory=lambda: deque([-math.inf] * REQUESTS_IN_WINDOW, REQUESTS_IN_WINDOW)
     )
     """When the last requests were made: so many as a window may hold."""
-    _away_since: float | None = None
 
     async def next_poll(self) -> PolledJob | None:
         """Ask once; give what is new, or None when nothing is."""
@@ -117,7 +111,8 @@ class _Follower:
                 self._job_id, known=self._known, wait_seconds=wait, until=until
             )
         except (NetworkConnectionError, ServerError) as error:
-            await self._sit_out(error, wait)
+            self._adapt_wait(wait)
+            await self._outage.wait_out(error)
             return None
         except RequestRefusedError as error:
             if wait == 0 or error.code != "invalid_parameter":
@@ -127,8 +122,8 @@ class _Follower:
         return await self._take(newer, wait)
 
     def _wait_for(self) -> tuple[float, str | None]:
-        """Give how long the next request may be kept, and what it waits for."""
-        if self._known is None or self._away_since is not None or not self._wait_seconds:
+        """Return how long the next request may be kept, and what it waits for."""
+        if self._known is None or self._outage.is_on or not self._wait_seconds:
             # Straight after a failure a plain request finds out soonest whether it is over.
             return 0.0, None
         window = self._config.window_seconds
@@ -145,10 +140,7 @@ class _Follower:
             await asyncio.sleep(max(rest, _MILLISECOND))
 
     async def _take(self, newer: PolledJob, wait: float) -> PolledJob | None:
-        if self._away_since is not None:
-            self._away_since = None
-            self._notice("the server is back")
-        self._backoff.reset()
+        self._outage.end()
         known, self._known = self._known, newer
         if known is None or newer.job.done or _differ(known, newer):
             return newer
@@ -158,18 +150,11 @@ class _Follower:
             await asyncio.sleep(newer.retry_after_seconds or self._config.interval_seconds)
         return None
 
-    async def _sit_out(self, error: JobsClientError, wait: float) -> None:
-        now = _now()
-        if self._away_since is None:
-            self._away_since = now
-            self._notice(f"{error.message}; trying again")
-        elif now - self._away_since > self._config.away_seconds:
-            raise error
-        kept = now - self._asked[-1]
+    def _adapt_wait(self, wait: float) -> None:
+        kept = _now() - self._asked[-1]
         if wait and SHORTEST_WAIT_SECONDS < kept < wait:
             # Perhaps something in between cuts what is quiet for so long: ask for less.
             self._wait_seconds = kept / 2
-        await asyncio.sleep(self._backoff.next_seconds(error.retry_after_seconds))
 
 
 def _differ(known: PolledJob, newer: PolledJob) -> bool:

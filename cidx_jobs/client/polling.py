@@ -1,4 +1,4 @@
-"""`JobPollingEngine`: watches one job to its end, and tells of it as CIDX does."""
+"""`JobPollingEngine`: watches one job to its end, with the progress callback of CIDX."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from cidx_jobs.client.errors import (
     JobTimeoutError,
 )
 from cidx_jobs.client.job_follower import PollingConfig, follow_job
-from cidx_jobs.client.smooth_percent import Glide
+from cidx_jobs.client.smooth_percent import PercentTicker
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.wire.jobs import JobDocument
 
@@ -80,7 +80,7 @@ class JobPollingEngine:
         *,
         known: PolledJob | None = None,
     ) -> JobDocument:
-        """Watch the job until it has completed, and give it.
+        """Watch the job until it has completed, and return it.
 
         Args:
             job_id: which one.
@@ -99,13 +99,13 @@ class JobPollingEngine:
             message = f"job {self._watch.job_id} is being watched: one at a time"
             raise JobPollingError(message)
         timeout = self._config.timeout_seconds if timeout_seconds is None else timeout_seconds
-        glide = Glide(self._on_percent) if self._on_percent else None
-        self._watch = watch = _Watch(job_id=job_id, seconds_left=timeout, glide=glide)
+        ticker = PercentTicker(self._on_percent) if self._on_percent else None
+        self._watch = watch = _Watch(job_id=job_id, seconds_left=timeout, ticker=ticker)
         watch.job = known.job if known else None
         reader = asyncio.create_task(self._read(watch, known), name=f"poll-{job_id}")
-        reader.add_done_callback(lambda _: watch.stirred.set())
+        reader.add_done_callback(lambda _: watch.woken.set())
         try:
-            await self._attend(watch, reader)
+            await self._follow_to_end(watch, reader)
             reader.result()
         finally:
             self._watch = None
@@ -121,23 +121,23 @@ class JobPollingEngine:
 
     async def _read(self, watch: "_Watch", known: PolledJob | None) -> None:
         changes = follow_job(
-            self._client, watch.job_id, self._config, known=known, notice=self._tell
+            self._client, watch.job_id, self._config, known=known, notice=self._notify
         )
         async with contextlib.aclosing(changes):
             async for job in changes:
                 watch.take(job)
                 self._show(job)
 
-    async def _attend(self, watch: "_Watch", reader: "asyncio.Task[None]") -> None:
+    async def _follow_to_end(self, watch: "_Watch", reader: "asyncio.Task[None]") -> None:
         while True:
-            await watch.rest(watch.seconds_to_next(self._config.stall_seconds))
+            await watch.sleep(watch.seconds_to_next(self._config.stall_seconds))
             watch.tick()
             if reader.done():
                 return
             if watch.is_stopped:
                 await self._interrupt(watch)
             self._warn_of_stall(watch)
-            if watch.is_over and not self._extends(watch):
+            if watch.is_over and not self._try_to_extend(watch):
                 await self._time_out(watch)
 
     async def _interrupt(self, watch: "_Watch") -> None:
@@ -146,11 +146,14 @@ class JobPollingEngine:
         message = f"the watching of job {watch.job_id} was interrupted"
         raise InterruptedPollingError(message, watch.job)
 
-    def _extends(self, watch: "_Watch") -> bool:
+    def _try_to_extend(self, watch: "_Watch") -> bool:
         extend = self._config.extend
         if extend is None or watch.job is None or watch.extensions >= self._config.max_extensions:
             return False
-        return watch.has_moved and extend(watch.job) and watch.give(self._config.extension_seconds)
+        if not watch.has_moved or not extend(watch.job):
+            return False
+        watch.extend(self._config.extension_seconds)
+        return True
 
     async def _time_out(self, watch: "_Watch") -> None:
         message = f"job {watch.job_id} was not done within {watch.seconds_given:g} seconds"
@@ -165,7 +168,7 @@ class JobPollingEngine:
             if quiet >= limit > watch.warned_seconds:
                 watch.warned_seconds = limit
                 if watch.is_running:
-                    self._tell(f"no change for {limit:g} seconds")
+                    self._notify(f"no change for {limit:g} seconds")
 
     def _show(self, job: JobDocument) -> None:
         if self._on_change is not None:
@@ -174,15 +177,15 @@ class JobPollingEngine:
             return
         info = ": ".join(part for part in (job.phase or job.status, job.message) if part)
         item = job.progress_detail.current_item or ""
-        self._heed(self._progress_callback(job.progress, 100, Path(item), info=info))
+        self._stop_if_asked(self._progress_callback(job.progress, 100, Path(item), info=info))
 
-    def _tell(self, text: str) -> None:
+    def _notify(self, text: str) -> None:
         if self._on_notice is not None:
             self._on_notice(text)
         if self._progress_callback is not None:
-            self._heed(self._progress_callback(0, 0, Path(), info=text))
+            self._stop_if_asked(self._progress_callback(0, 0, Path(), info=text))
 
-    def _heed(self, answer: object) -> None:
+    def _stop_if_asked(self, answer: object) -> None:
         if answer == INTERRUPT:
             self.stop_polling()
 
@@ -194,11 +197,11 @@ class _Watch:
     job_id: str
     seconds_left: float | None
     """From the last extension, or from the beginning; None is for ever."""
-    glide: Glide | None = None
-    """Tells of the percent to show, where somebody wants to hear of it."""
+    ticker: PercentTicker | None = None
+    """Reports the percent to show, where somebody asked for it."""
     job: JobDocument | None = None
-    stirred: asyncio.Event = attrs.field(factory=asyncio.Event)
-    """Set when there is something to attend to before the next moment that is due."""
+    woken: asyncio.Event = attrs.field(factory=asyncio.Event)
+    """Set when there is something to do before the next moment that is due."""
     is_stopped: bool = False
     cancels_job: bool = False
     extensions: int = 0
@@ -217,38 +220,37 @@ class _Watch:
         """Take the job's newest state: it moved."""
         self.has_moved = self.job is not None
         self.job = job
-        if self.glide is not None:
-            self.glide.take(job)
+        if self.ticker is not None:
+            self.ticker.take(job)
         self.warned_seconds = 0.0
         self._moved_at = time.monotonic()
-        self.stirred.set()
+        self.woken.set()
 
     def tick(self) -> None:
-        """Let the percent to show be told, if it is another one now."""
-        if self.glide is not None:
-            self._seconds_to_tick = self.glide.tick()
+        """Report the percent to show, if it has changed."""
+        if self.ticker is not None:
+            self._seconds_to_tick = self.ticker.tick()
 
     def stop(self, *, cancel_job: bool) -> None:
-        """Let the watching end."""
+        """End the watching."""
         self.is_stopped = True
         self.cancels_job = cancel_job
-        self.stirred.set()
+        self.woken.set()
 
-    async def rest(self, seconds: float | None) -> None:
-        """Wait until something stirs, or until *seconds* have passed."""
+    async def sleep(self, seconds: float | None) -> None:
+        """Wait until it is woken, or until *seconds* have passed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self.stirred.wait()
-        self.stirred.clear()
+                await self.woken.wait()
+        self.woken.clear()
 
-    def give(self, seconds: float) -> bool:
-        """Extend the time from now on; True."""
+    def extend(self, seconds: float) -> None:
+        """Grant more time, counted from now."""
         self.extensions += 1
         self.seconds_given += seconds
         self.seconds_left = seconds
         self.has_moved = False
         self._started_at = time.monotonic()
-        return True
 
     @property
     def is_running(self) -> bool:
@@ -263,17 +265,17 @@ class _Watch:
     @property
     def is_over(self) -> bool:
         """True once the time that was given is up."""
-        return self._rest() == 0
+        return self._seconds_left() == 0
 
     def seconds_to_next(self, stall_seconds: tuple[float, ...]) -> float | None:
-        """Give the time to the next tick or warning, or to the end of the time; None for never."""
-        due = [rest for rest in (self._rest(), self._seconds_to_tick) if rest is not None]
+        """Return the seconds to the next tick, warning or time-out; None for never."""
+        due = [rest for rest in (self._seconds_left(), self._seconds_to_tick) if rest is not None]
         due += [
             limit - self.quiet_seconds for limit in stall_seconds if limit > self.warned_seconds
         ]
         return max(0.0, min(due)) + 0.001 if due else None
 
-    def _rest(self) -> float | None:
+    def _seconds_left(self) -> float | None:
         if self.seconds_left is None:
             return None
         return max(0.0, self._started_at + self.seconds_left - time.monotonic())

@@ -1,4 +1,4 @@
-"""How far a job is, for eyes: smooth between two reports, never back, never ahead of them."""
+"""Smoothed percent for progress bars: even between two reports, never back, never ahead."""
 
 import math
 import time
@@ -45,20 +45,20 @@ class SmoothProgress:
             self._begin, self._target, self._since = self.percent(now), reported, now
 
     def percent(self, now: float) -> float:
-        """Give the percent to show at *now*."""
+        """Return the percent to show at *now*."""
         share = (now - self._since) / GLIDE_SECONDS
         if share >= 1:
             return self._target
         return self._begin + (self._target - self._begin) * max(0.0, share)
 
     def is_moving(self, now: float) -> bool:
-        """Tell whether it will be another one soon, though nothing new is read."""
+        """Return whether it will be another one soon, though nothing new is read."""
         return self.percent(now) < self._target
 
 
 @attrs.define
-class Glide:
-    """Tells the percent of one job ten times a second while it moves."""
+class PercentTicker:
+    """Reports the percent of one job ten times a second while it moves."""
 
     _tell: Callable[[float], object]
     _progress: SmoothProgress = attrs.field(factory=SmoothProgress)
@@ -69,9 +69,9 @@ class Glide:
         self._progress.take(job, time.monotonic())
 
     def tick(self) -> float | None:
-        """Tell where it is if that is new; give the seconds to the next tick, None while it rests.
+        """Report the percent if it is new; return the seconds to the next tick, None for none.
 
-        Nothing is told before something was taken.
+        Nothing is reported before something was taken.
         """
         now = time.monotonic()
         percent = self._progress.percent(now)

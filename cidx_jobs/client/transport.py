@@ -1,4 +1,4 @@
-"""One request to the server: sent, sent again where that is safe, and its answer read."""
+"""HTTP requests to one server: retries of what is safe to repeat, time-outs, streams."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What foreign code says, made fit to be stored: it may say anything, and is to be read again."""
+"""Text and values of foreign code, made fit to be stored, sent and shown on a terminal."""
 
 import math
 from collections.abc import Mapping
@@ -11,6 +11,8 @@ from cidx_jobs.model.errors import ValidationError
 
 MAX_TEXT = 500
 """Characters of a message, an item or a name that are kept."""
+
+_MAX_SHOWN = 200
 
 
 def plain_json(value: Any) -> Any:
@@ -46,6 +48,31 @@ def plain_text(value: Any, max_characters: int = MAX_TEXT) -> str:
     """
     text = str(value)[:max_characters]
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def escape(text: object) -> str:
+    """Return *text* with every character that could act on a terminal written as an escape.
+
+    These are controls, direction marks, zero-width and unassigned characters, surrogates, and
+    separators other than the space (security.md).
+    """
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    return "".join(part if part.isprintable() else _escaped(part) for part in shown)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def printable(text: str, max_characters: int = _MAX_SHOWN) -> str:
+    """Return *text* escaped, for a message; a longer one loses its middle."""
+    shown = escape(text)
+    if len(shown) <= max_characters:
+        return shown
+    half = (max_characters - 1) // 2
+    return f"{shown[:half]}…{shown[-half:]}"
 
 
 def plain_count(value: float | None) -> int | None:

@@ -14,7 +14,7 @@ from cidx_jobs.cli.error_report import advise, exit_code_of_error, exit_code_of_
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.terminal.job_lines import change_line, live_line, report, resumption
 from cidx_jobs.cli.terminal.live_display import ChangeLines, LiveLine, make_display
-from cidx_jobs.cli.terminal.text import cells, duration, escape, fit, fit_path, pad, table
+from cidx_jobs.cli.terminal.text import cells, duration, fit, fit_path, pad, table
 from cidx_jobs.client import (
     AuthenticationError,
     ConflictError,
@@ -28,6 +28,7 @@ from cidx_jobs.client import (
     ServerBusyError,
 )
 from cidx_jobs.model.errors import CidxJobsError, SettingsError
+from cidx_jobs.model.foreign import escape
 from cidx_jobs.wire.jobs import JobDocument
 from tests.canned_server import JOB_ID, error_document, job_document
 
@@ -62,7 +63,7 @@ INDEXING = make_job(
         ("plain.py", "plain.py"),
         ("日本語.py", "日本語.py"),
         ("\x1b[31mred", "\\x1b[31mred"),
-        ("a\r\nb\tc", "a\\x0d\\x0ab\\x09c"),
+        ("a\r\nb\tc", "a\\r\\nb\\tc"),
         ("gpj.\u202efdp", "gpj.\\u202efdp"),
         ("\u2066x\u2069\u200b", "\\u2066x\\u2069\\u200b"),
         ("\x9b31m", "\\x9b31m"),
@@ -148,7 +149,7 @@ def test_hostile_names_in_the_live_line_are_escaped() -> None:
     other = make_job(phase="a", message="d\re")
 
     assert live_line(job, 80).endswith(" 0% a\\x07 b\\x1b[2J\\u202ec")
-    assert live_line(other, 80).endswith(" d\\x0de")
+    assert live_line(other, 80).endswith(" d\\re")
 
 
 def test_the_estimate_counts_down() -> None:

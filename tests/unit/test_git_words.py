@@ -7,10 +7,10 @@ import pytest
 from cidx_jobs.handlers.git.errors import recognise
 from cidx_jobs.handlers.git.objects import read_files, read_tree
 from cidx_jobs.handlers.git.progress import FetchProgress
-from cidx_jobs.handlers.printable import printable
 from cidx_jobs.handlers.repository_sync.phases import WEIGHTS, weigh_phases
 from cidx_jobs.model.error_codes import GUIDANCE
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.index import TreeEntry, WantedFile
 
 URL = "https://github.com/a/b"

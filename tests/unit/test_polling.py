@@ -382,7 +382,7 @@ def test_time_is_extended_three_times_at_most(canned: CannedServer) -> None:
     extended = []
     for _ in range(4):
         watch.take(job)
-        extended.append(engine._extends(watch))
+        extended.append(engine._try_to_extend(watch))
 
     assert extended == [True, True, True, False]
     assert watch.seconds_given == 60 + 3 * 120

@@ -10,8 +10,9 @@ from cidx_jobs.cli.data_dir import administer
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
-from cidx_jobs.cli.terminal.text import duration, escape
+from cidx_jobs.cli.terminal.text import duration
 from cidx_jobs.client import JobsClient
+from cidx_jobs.model.foreign import escape
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.request_bodies import LimitsBody

@@ -7,8 +7,8 @@ from cidx_jobs.cli.data_dir import ask_owner
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
-from cidx_jobs.cli.terminal.text import escape
 from cidx_jobs.client import JobsClient
+from cidx_jobs.model.foreign import escape
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.sqlite.doctor import examine_directory
 from cidx_jobs.wire.findings import DoctorDocument

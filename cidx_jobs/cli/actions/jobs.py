@@ -19,7 +19,7 @@ from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.job_lines import change_line, report
 from cidx_jobs.cli.terminal.live_display import terminal_width
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say, tint
-from cidx_jobs.cli.terminal.text import duration, escape, fit, table
+from cidx_jobs.cli.terminal.text import duration, fit, table
 from cidx_jobs.client import (
     JobCancelledError,
     JobFailedError,
@@ -28,6 +28,7 @@ from cidx_jobs.client import (
     JobsClientError,
     follow_events,
 )
+from cidx_jobs.model.foreign import escape
 from cidx_jobs.wire.events import EventDocument, EventListDocument
 from cidx_jobs.wire.jobs import JobDocument
 from cidx_jobs.wire.server import QueueOverviewDocument

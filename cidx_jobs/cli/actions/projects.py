@@ -4,8 +4,9 @@ from cidx_jobs.cli.async_run import ask
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
-from cidx_jobs.cli.terminal.text import escape, table
+from cidx_jobs.cli.terminal.text import table
 from cidx_jobs.client import JobsClient
+from cidx_jobs.model.foreign import escape
 from cidx_jobs.wire.projects import ProjectDocument
 
 _HEAD = ("PROJECT", "SYNCED", "FILES", "COPY BYTES", "INDEX BYTES", "REPOSITORY")

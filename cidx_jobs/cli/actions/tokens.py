@@ -7,9 +7,10 @@ from cidx_jobs.cli.data_dir import administer
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
-from cidx_jobs.cli.terminal.text import escape, table
+from cidx_jobs.cli.terminal.text import table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.engine.operator_rules import check_token
+from cidx_jobs.model.foreign import escape
 from cidx_jobs.wire.tokens import NewTokenDocument, TokenDocument
 
 

@@ -1,10 +1,11 @@
-"""A job in words: one line while it moves, a few when it is at rest. Pure functions."""
+"""Reports of a job: one line while it runs, a few when it waits or is done. Pure functions."""
 
 import math
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from cidx_jobs.cli.terminal.text import cells, duration, escape, fit, fit_path
+from cidx_jobs.cli.terminal.text import cells, duration, fit, fit_path
+from cidx_jobs.model.foreign import escape
 from cidx_jobs.model.job.job import JobStatus, Outcome
 from cidx_jobs.wire.encode import encode
 from cidx_jobs.wire.jobs import JobDocument
@@ -27,7 +28,7 @@ def live_line(
     age_seconds: float = 0.0,
     marks: str = "#-",
 ) -> str:
-    """Give one line, at most *width* columns, on how the job stands.
+    """Return one line, at most *width* columns, on how the job stands.
 
     Args:
         job: the job as it was last read.
@@ -56,7 +57,7 @@ def live_line(
 
 
 def change_line(job: JobDocument) -> str:
-    """Give one line on how the job stands, of any length, for where lines are kept."""
+    """Return one line on how the job stands, of any length, for where lines are kept."""
     if job.status != JobStatus.RUNNING:
         return _resting(job)
     parts = [f"{job.progress:3d}%", _phase(job), escape(job.message or ""), _rate(job)]

@@ -9,8 +9,8 @@ from typing import IO, Protocol
 import attrs
 
 from cidx_jobs.cli.terminal.job_lines import change_line, live_line
-from cidx_jobs.cli.terminal.text import escape
 from cidx_jobs.client.smooth_percent import TICK_SECONDS, SmoothProgress
+from cidx_jobs.model.foreign import escape
 from cidx_jobs.wire.jobs import JobDocument
 
 NARROWEST = 20
@@ -38,7 +38,7 @@ class Display(Protocol):
 
 
 def make_display(stream: IO[str] | None = None) -> Display:
-    """Give the display that fits *stream* (stderr): live on a terminal that can, else lines."""
+    """Return the display that fits *stream* (stderr): live on a terminal that can, else lines."""
     stream = stream or sys.stderr
     if stream.isatty() and os.environ.get("TERM") not in {None, "", "dumb"}:
         return LiveLine(stream, width=lambda: terminal_width(stream))
@@ -46,7 +46,7 @@ def make_display(stream: IO[str] | None = None) -> Display:
 
 
 def terminal_width(stream: IO[str]) -> int:
-    """Give the columns of the terminal behind *stream* as they are now."""
+    """Return the columns of the terminal behind *stream* as they are now."""
     try:
         return max(NARROWEST, os.get_terminal_size(stream.fileno()).columns)
     except (OSError, ValueError):

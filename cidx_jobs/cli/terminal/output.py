@@ -1,4 +1,4 @@
-"""What commands print: documents and reports on stdout, everything else on stderr."""
+"""Output of commands: documents and reports on stdout, everything else on stderr."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cidx_jobs.cli.terminal.text import escape
+from cidx_jobs.model.foreign import escape
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.wire.encode import encode
 
@@ -32,7 +32,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def tint(status: JobStatus) -> str:
-    """Give the status in its colour, where stdout is a terminal that has some.
+    """Return the status in its colour, where stdout is a terminal that has some.
 
     NO_COLOR, set to anything, keeps it plain (no-color.org).
     """

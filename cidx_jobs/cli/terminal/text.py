@@ -1,7 +1,7 @@
-"""Text for terminals: what is hostile made visible, and what is long made to fit.
+"""Widths of text in terminal columns, durations, and tables.
 
-Every string that came from a server passes through `escape` before it is shown: a file name or
-a message of git may hold anything (security.md).
+Every string that came from a server passes through `escape` (`model.foreign`) before it is
+measured and shown: a file name or a message of git may hold anything (security.md).
 """
 
 import unicodedata
@@ -11,30 +11,8 @@ _MINUTE = 60
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
 
-# Controls, formats (bidi overrides and isolates, zero-width marks), surrogates, private and
-# unassigned characters, and the two separators that some terminals take for a new line.
-_HOSTILE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _WIDE = frozenset({"W", "F"})
 _WITHOUT_WIDTH = frozenset({"Mn", "Me"})
-_BYTE = 0x100
-_BASIC_PLANE = 0x10000
-
-
-def escape(text: object) -> str:
-    """Give *text* with every character that could act on a terminal written as an escape."""
-    shown = str(text)
-    if shown.isascii() and shown.isprintable():
-        return shown
-    return "".join(_escaped(character) for character in shown)
-
-
-def _escaped(character: str) -> str:
-    if unicodedata.category(character) not in _HOSTILE:
-        return character
-    number = ord(character)
-    if number < _BYTE:
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number < _BASIC_PLANE else f"\\U{number:08x}"
 
 
 def cells(text: str) -> int:
@@ -80,7 +58,7 @@ def _while_it_fits(text: str, width: int) -> Iterator[str]:
 
 
 def duration(seconds: float) -> str:
-    """Give *seconds* as people say them: ``0.4s``, ``12s``, ``3m05s``, ``2h10m``, ``4d02h``."""
+    """Return *seconds* as people say them: ``0.4s``, ``12s``, ``3m05s``, ``2h10m``, ``4d02h``."""
     if seconds < 10:  # noqa: PLR2004 - under ten seconds tenths are worth showing
         return f"{max(0.0, seconds):.1f}s"
     whole = round(seconds)

@@ -1,1 +1,1 @@
-"""What can be asked of a server: one method for each route, by subject."""
+"""The routes of the API as methods, by subject."""

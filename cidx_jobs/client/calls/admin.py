@@ -1,9 +1,9 @@
-"""The routes of administrators: tokens, counts, limits, pauses."""
+"""Routes of administrators: tokens, stats, limits, pauses, cleanup, doctor."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cidx_jobs.client.calls.call import Routes, quoted
+from cidx_jobs.client.calls.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.wire.findings import DoctorDocument
@@ -36,7 +36,7 @@ class AdminRoutes(Routes):
         return (await self._ask(call)).decode(NewTokenDocument)
 
     async def list_tokens(self) -> TokenListDocument:
-        """Give all access tokens, without their texts."""
+        """Return all access tokens, without their texts."""
         return (await self._get("/api/admin/tokens")).decode(TokenListDocument)
 
     async def revoke_token(self, token_id: str) -> None:
@@ -48,7 +48,7 @@ class AdminRoutes(Routes):
         await self._ask(Call(method="DELETE", path=f"/api/admin/tokens/{quoted(token_id)}"))
 
     async def get_stats(self) -> StatsDocument:
-        """Give the counts of the whole server, and what is in use now."""
+        """Return the counts of the whole server, and what is in use now."""
         return (await self._get("/api/admin/stats")).decode(StatsDocument)
 
     async def examine(self, *, deep: bool = False) -> DoctorDocument:
@@ -61,7 +61,7 @@ class AdminRoutes(Routes):
         return (await self._get(path)).decode(DoctorDocument)
 
     async def get_limits(self) -> LimitsDocument:
-        """Give the limits in force."""
+        """Return the limits in force."""
         return (await self._get("/api/admin/limits")).decode(LimitsDocument)
 
     async def change_limits(self, **limits: Any) -> LimitsDocument:

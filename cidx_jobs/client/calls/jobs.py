@@ -1,4 +1,4 @@
-"""The routes of jobs: submit, read, list, change."""
+"""Routes of jobs: submit, read, list, change."""
 
 import math
 import uuid
@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from cidx_jobs.client.calls.call import Routes, instant, quoted
+from cidx_jobs.client.calls.routes import Routes, instant, quoted
 from cidx_jobs.client.transport import Answer, Call
 from cidx_jobs.model.job.submit import OnConflict
 from cidx_jobs.wire.jobs import JobDocument, JobListDocument, StatusDocument
@@ -46,7 +46,7 @@ class JobRoutes(Routes):
         labels: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> JobDocument:
-        """Submit a job; give it as it was stored, or the one that it joined.
+        """Submit a job; return it as it was stored, or the one that it joined.
 
         Sent with *idempotency_key*, or one made for this call, so that a repeat after an unknown
         outcome gives the one job. What is None is the server's choice.
@@ -106,7 +106,7 @@ class JobRoutes(Routes):
         return await self._submit("/api/sync", body, idempotency_key)
 
     async def get_job(self, job_id: str) -> JobDocument:
-        """Give the job as it is now.
+        """Return the job as it is now.
 
         Raises:
             NotFoundError: there is no such job, or it is another user's.
@@ -114,7 +114,7 @@ class JobRoutes(Routes):
         return (await self._get(f"/api/jobs/{quoted(job_id)}")).decode(JobDocument)
 
     async def get_status(self, job_id: str) -> StatusDocument:
-        """Give the short form of the job, with a message that is always text.
+        """Return the short form of the job, with a message that is always text.
 
         Raises:
             NotFoundError: there is no such job, or it is another user's.
@@ -129,7 +129,7 @@ class JobRoutes(Routes):
         wait_seconds: float = 0,
         until: str | None = None,
     ) -> PolledJob:
-        """Give the job once it differs from *known*, or after *wait_seconds* as it is.
+        """Return the job once it differs from *known*, or after *wait_seconds* as it is.
 
         Asks once and repeats nothing: who polls asks again anyway.
 
@@ -176,7 +176,7 @@ class JobRoutes(Routes):
         offset: int | None = None,
         cursor: str | None = None,
     ) -> JobListDocument:
-        """Give one page of the jobs that fit, newest first unless *order* is ``created_at``.
+        """Return one page of the jobs that fit, newest first unless *order* is ``created_at``.
 
         Raises:
             RequestRefusedError: a filter is out of its range.

@@ -1,9 +1,9 @@
-"""The routes of the server and of projects: events, queue, job types, search, health."""
+"""Routes of the server and of projects: events, queue, job types, search, health."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
-from cidx_jobs.client.calls.call import Routes, quoted
+from cidx_jobs.client.calls.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
 from cidx_jobs.wire.events import EventListDocument
 from cidx_jobs.wire.projects import ProjectDocument, ProjectListDocument, SearchDocument
@@ -21,7 +21,7 @@ class ServerRoutes(Routes):
     async def list_events(
         self, job_id: str | None = None, *, cursor: str | None = None, limit: int | None = None
     ) -> EventListDocument:
-        """Give a page of the transition log, oldest first: of one job, or of all one may see.
+        """Return a page of the transition log, oldest first: of one job, or of all one may see.
 
         Raises:
             NotFoundError: there is no such job, or the log no longer holds what comes next.
@@ -45,19 +45,19 @@ class ServerRoutes(Routes):
         return self._transport.stream(Call(method="GET", path=path, headers=headers))
 
     async def get_queue(self) -> QueueOverviewDocument:
-        """Give limits, slots in use, and the caller's waiting jobs with their positions."""
+        """Return limits, slots in use, and the caller's waiting jobs with their positions."""
         return (await self._get("/api/queue")).decode(QueueOverviewDocument)
 
     async def list_job_types(self) -> JobTypeListDocument:
-        """Give the registered job types with the JSON Schema of their options."""
+        """Return the registered job types with the JSON Schema of their options."""
         return (await self._get("/api/job-types")).decode(JobTypeListDocument)
 
     async def list_projects(self) -> ProjectListDocument:
-        """Give what is known of the caller's projects."""
+        """Return what is known of the caller's projects."""
         return (await self._get("/api/projects")).decode(ProjectListDocument)
 
     async def get_project(self, project_id: str) -> ProjectDocument:
-        """Give what is known of one of the caller's projects.
+        """Return what is known of one of the caller's projects.
 
         Raises:
             NotFoundError: the caller has no such project.
@@ -76,7 +76,7 @@ class ServerRoutes(Routes):
     async def search(
         self, project_id: str, text: str, *, limit: int | None = None, path: str | None = None
     ) -> SearchDocument:
-        """Give the lines of the project's index that hold *text*, by path, then line.
+        """Return the lines of the project's index that hold *text*, by path, then line.
 
         Args:
             project_id: which project of the caller.

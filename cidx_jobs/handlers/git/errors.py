@@ -6,8 +6,8 @@ reasons stand before their consequences: a full disk also makes an invalid pack.
 
 import re
 
-from cidx_jobs.handlers.printable import printable
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.redact import redact
 
 NOT_GIT = "GIT-003"

@@ -3,10 +3,10 @@
 import asyncio
 import re
 
-from cidx_jobs.handlers.printable import printable
 from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.findings import ServerWarning
+from cidx_jobs.model.foreign import printable
 
 MISSING = "git_missing"
 TOO_OLD = "git_too_old"

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from cidx_jobs.handlers.git.commands import Git
 from cidx_jobs.handlers.git.objects import READ_FILES, read_files
 from cidx_jobs.handlers.git.project_copy import ProjectCopy
-from cidx_jobs.handlers.printable import printable
 from cidx_jobs.handlers.process.children import ChildStream
 from cidx_jobs.handlers.repository_sync.report_while import follow
 from cidx_jobs.interfaces import IndexDraft, JobContext, PhaseReporter
+from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.index import Document, TreeChanges, WantedFile
 from cidx_jobs.model.job.job import JsonObject
 

@@ -18,12 +18,12 @@ from cidx_jobs.handlers.git.errors import recognise
 from cidx_jobs.handlers.git.objects import LIST_TREE, read_tree
 from cidx_jobs.handlers.git.shields import Access
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules
-from cidx_jobs.handlers.printable import printable
 from cidx_jobs.handlers.process.children import ChildStream
 from cidx_jobs.handlers.process.output import OnLine
 from cidx_jobs.interfaces import JobContext
 from cidx_jobs.model.error_codes import GUIDANCE
 from cidx_jobs.model.errors import JobFailure, ValidationError
+from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.job.job import Category
 
 MODULE_REFS = "refs/cidx/modules"

@@ -1,4 +1,4 @@
-"""What the routes of the client are built on: a call made, its answer read."""
+"""Base class of the route groups, and how parts of a path and times are written."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -23,10 +23,10 @@ class Routes:
 
 
 def quoted(part: str) -> str:
-    """Give *part* as one segment of a path."""
+    """Return *part* as one segment of a path."""
     return quote(part, safe="")
 
 
 def instant(at: datetime | None) -> str | None:
-    """Give a time as RFC 3339 has it, in a query."""
+    """Return a time as RFC 3339 has it, in a query."""
     return None if at is None else at.isoformat().replace("+00:00", "Z")
