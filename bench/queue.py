@@ -17,6 +17,7 @@ from random import Random
 from time import thread_time
 
 import attrs
+from msgspec.structs import replace
 
 from bench.harness import Bench, Figure, progress
 from cidx_jobs.engine.queue.order import JobQueue
@@ -68,7 +69,7 @@ class Crowd:
     def make(self) -> Job:
         """Make a job without a key; a job a millisecond."""
         self.made += 1
-        return attrs.evolve(
+        return replace(
             PATTERN,
             job_id=make_job_id(self.made, 0, self.random.getrandbits(62)),
             user_id=self.random.choice(USERS),
@@ -79,7 +80,7 @@ class Crowd:
     def push(self, job: Job) -> Job:
         """Give the job a key, and let it wait."""
         key = self.queue.make_key(job.user_id, job.priority, self.made / 1_000, job.job_type)
-        queued = attrs.evolve(job, dispatch_key=key)
+        queued = replace(job, dispatch_key=key)
         self.queue.push(queued)
         return queued
 
@@ -98,7 +99,7 @@ def push_seconds(crowd: Crowd) -> float:
             began = thread_time()
             key = queue.make_key(job.user_id, job.priority, crowd.made / 1_000, job.job_type)
             seconds += thread_time() - began
-            queued = attrs.evolve(job, dispatch_key=key)
+            queued = replace(job, dispatch_key=key)
             began = thread_time()
             queue.push(queued)
             seconds += thread_time() - began
@@ -159,14 +160,14 @@ def estimate_seconds(crowd: Crowd) -> float:
     queue, controller = crowd.queue, ConcurrencyController(Limits())
     estimator = WaitEstimator(queue, controller)
     for number in range(50):
-        job = attrs.evolve(crowd.make(), user_id=USERS[number])
+        job = replace(crowd.make(), user_id=USERS[number])
         for begun in range(40):
             estimator.began(job, float(begun))
             estimator.ended(job.job_id, begun + crowd.random.uniform(10, 60))
         controller.take(job.job_id, job.user_id)
         estimator.began(job, 100.0)
-    pattern = attrs.evolve(PATTERN, user_id=USERS[999])
-    asked = [attrs.evolve(pattern, job_id=each) for each in queue.jobs_of(USERS[999])]
+    pattern = replace(PATTERN, user_id=USERS[999])
+    asked = [replace(pattern, job_id=each) for each in queue.jobs_of(USERS[999])]
     jobs = [crowd.random.choice(asked) for _ in range(STEPS)]
     with quiet():
         began = thread_time()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import attrs
+from msgspec.structs import replace
 
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.model.ids import JobId, ProjectId, UserId, make_job_id
@@ -83,7 +83,7 @@ def taken(job: Job, event: Event, **members: Any) -> Change:
     """Give the change that takes a stored job along an edge, with *members* on top."""
     after, transition = advance(job, event, job.updated_at + timedelta(seconds=1))
     return Change(
-        job=attrs.evolve(after, **members),
+        job=replace(after, **members),
         base_version=job.version,
         transitions=(transition,),
         drops_checkpoint=bool(job.checkpoint and not after.checkpoint),

@@ -15,6 +15,7 @@ from functools import partial
 from random import Random
 
 import attrs
+from msgspec.structs import replace
 
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.engine.queue.slots import ConcurrencyController
@@ -313,7 +314,7 @@ class World:
 
     def _with_new_key(self, job: Job, priority: int) -> Job:
         key = self.queue.make_key(job.user_id, priority, self.now, job.job_type)
-        return attrs.evolve(job, priority=priority, dispatch_key=key)
+        return replace(job, priority=priority, dispatch_key=key)
 
     def _refresh(self) -> None:
         for user in USERS:

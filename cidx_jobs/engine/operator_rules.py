@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import attrs
+from msgspec.structs import replace
 
 from cidx_jobs.model.errors import Fault, SettingsError, ValidationError
 from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, UserId, is_job_type
@@ -34,7 +35,7 @@ def apply_limits(now: Limits, changes: Mapping[str, Any], settings: Settings) ->
     faults = [fault for name in changes for fault in _limit_faults(settings, name, changes[name])]
     if faults:
         raise ValidationError(faults)
-    return attrs.evolve(now, **changed)
+    return replace(now, **changed)
 
 
 def apply_pauses(
@@ -52,15 +53,11 @@ def apply_pauses(
         raise ValidationError(faults)
     pauses = now
     if user_id is not None:
-        pauses = attrs.evolve(
-            pauses, users=_toggled(pauses.users, UserId(user_id), is_in=is_paused)
-        )
+        pauses = replace(pauses, users=_toggled(pauses.users, UserId(user_id), is_in=is_paused))
     if job_type is not None:
-        pauses = attrs.evolve(
-            pauses, job_types=_toggled(pauses.job_types, job_type, is_in=is_paused)
-        )
+        pauses = replace(pauses, job_types=_toggled(pauses.job_types, job_type, is_in=is_paused))
     if user_id is None and job_type is None:
-        pauses = attrs.evolve(pauses, everything=is_paused)
+        pauses = replace(pauses, everything=is_paused)
     return pauses
 
 

@@ -1,12 +1,11 @@
 """What is found when a server looks at itself: at its start, and when it is examined."""
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.ids import JobId
 
 
-@attrs.frozen(kw_only=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that does not fit together."""
 
     kind: str
@@ -17,16 +16,14 @@ class Finding:
     job_id: JobId | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Examination:
+class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """What was found in a data directory that no server owns."""
 
     database_id: str
     findings: tuple[Finding, ...]
 
 
-@attrs.frozen(kw_only=True)
-class ServerWarning:
+class ServerWarning(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator should mend though the server works."""
 
     code: str
@@ -34,8 +31,7 @@ class ServerWarning:
     """A sentence for an operator; holds no path of the server."""
 
 
-@attrs.frozen(kw_only=True)
-class Recovery:
+class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     """What a start found of the servers before it, and did about it."""
 
     unfinished: int = 0

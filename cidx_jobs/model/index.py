@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import JsonObject
@@ -35,8 +35,7 @@ class WantedFile(NamedTuple):
     size: int
 
 
-@attrs.frozen(kw_only=True)
-class SearchHit:
+class SearchHit(msgspec.Struct, frozen=True, kw_only=True):
     """One line that holds the text searched for."""
 
     path: str
@@ -46,8 +45,7 @@ class SearchHit:
     """Without its end; of a very long line the part around the text."""
 
 
-@attrs.frozen(kw_only=True)
-class IndexState:
+class IndexState(msgspec.Struct, frozen=True, kw_only=True):
     """What a project's index holds, as searches see it."""
 
     commit: str
@@ -63,8 +61,7 @@ class IndexState:
     """What that job said of it when it published."""
 
 
-@attrs.frozen(kw_only=True)
-class TreeChanges:
+class TreeChanges(msgspec.Struct, frozen=True, kw_only=True):
     """How a commit's tree differs from what the index shows."""
 
     added: int
@@ -82,8 +79,7 @@ class TreeChanges:
     """Files that an interrupted run of the same work had added already."""
 
 
-@attrs.frozen(kw_only=True)
-class SkippedFiles:
+class SkippedFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Changed files that cannot be found by their text, and why."""
 
     reason: str
@@ -93,8 +89,7 @@ class SkippedFiles:
     """The first few paths, unescaped."""
 
 
-@attrs.frozen(kw_only=True)
-class Publication:
+class Publication(msgspec.Struct, frozen=True, kw_only=True):
     """What became visible at once when a draft was published."""
 
     state: IndexState

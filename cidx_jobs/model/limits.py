@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.ids import UserId
 
@@ -12,22 +12,22 @@ MAX_TIMEOUT_SECONDS = 30 * 86_400.0
 """How long a run may ask to take."""
 
 
-@attrs.frozen(kw_only=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of a running server; lowering one never ends a job (api.md, section 3)."""
 
     max_running_per_user: int = 10
     max_running_total: int = 50
     max_queued_per_user: int = 1_000
     max_queued_total: int = 100_000
-    resources: Mapping[str, int] = attrs.field(factory=lambda: {"git": 5, "indexing": 10})
+    resources: Mapping[str, int] = msgspec.field(
+        default_factory=lambda: {"git": 5, "indexing": 10}
+    )
     max_priority: int = 9
-    user_max_priorities: Mapping[str, int] = attrs.field(factory=dict)
+    user_max_priorities: Mapping[str, int] = msgspec.field(default_factory=dict)
     """The highest priority that a user may ask for, where it is not *max_priority*."""
 
 
-@attrs.frozen(kw_only=True)
-class Pauses:
+class Pauses(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator stopped from starting; what runs goes on."""
 
     everything: bool = False

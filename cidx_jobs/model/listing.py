@@ -3,18 +3,17 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job.fast_values import hasten
 from cidx_jobs.model.job.job import Job, JobStatus, JsonObject, Transition
 
 KEY_LIFETIME = timedelta(hours=24)
 """How long an idempotency key is kept, if its job is (api.md 1.3)."""
 
 
-@attrs.frozen(kw_only=True)
-class JobQuery:
+class JobQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which jobs to list; None means "any"."""
 
     user_id: UserId | None = None
@@ -31,8 +30,7 @@ class JobQuery:
     """Continue behind this row (`JobPage.next_row`); the offset is then ignored."""
 
 
-@attrs.frozen(kw_only=True)
-class JobPage:
+class JobPage(msgspec.Struct, frozen=True, kw_only=True):
     """One page of jobs; *total* counts all that fit the query, exactly or up to a bound."""
 
     jobs: tuple[Job, ...]
@@ -42,8 +40,7 @@ class JobPage:
     """None when this is the last page."""
 
 
-@attrs.frozen(kw_only=True)
-class EventQuery:
+class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which rows of the transition log to read, oldest first."""
 
     job_id: JobId | None = None
@@ -52,8 +49,7 @@ class EventQuery:
     limit: int = 200
 
 
-@attrs.frozen(kw_only=True)
-class IdempotencyRecord:
+class IdempotencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     """That a key was used: by whom, for which request (its fingerprint), and for which job."""
 
     user_id: UserId
@@ -64,9 +60,7 @@ class IdempotencyRecord:
     created_at: datetime
 
 
-@hasten
-@attrs.frozen(kw_only=True, weakref_slot=False)
-class Change:
+class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One job's part of a transaction: the job as it will be, and its rows for the log.
 
     No transition means a stored progress report: the version grows, the log does not.
@@ -82,8 +76,7 @@ class Change:
     what differs."""
 
 
-@attrs.frozen(kw_only=True)
-class Checkpoint:
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What a handler saved: any JSON value, and the run that saved it."""
 
     job_id: JobId
@@ -93,16 +86,14 @@ class Checkpoint:
     saved_at: datetime
 
 
-@attrs.frozen(kw_only=True)
-class RunGuard:
+class RunGuard(msgspec.Struct, frozen=True, kw_only=True):
     """The run that a write belongs to: refused once the job's row has moved on."""
 
     job_id: JobId
     run: int
 
 
-@attrs.frozen(kw_only=True)
-class Project:
+class Project(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one project of one user; None where nothing is known yet."""
 
     user_id: UserId
@@ -117,16 +108,15 @@ class Project:
     files_indexed: int | None = None
     repository_bytes: int | None = None
     index_bytes: int | None = None
-    phase_seconds: JsonObject = attrs.field(factory=dict)
+    phase_seconds: JsonObject = msgspec.field(default_factory=dict)
     """How long each phase took in the last sync; the weights of the next one come from it."""
 
     def without_copy(self) -> "Project":
         """Give what is known once copy and index are removed: all but their sizes."""
-        return attrs.evolve(self, files_indexed=None, repository_bytes=None, index_bytes=None)
+        return replace(self, files_indexed=None, repository_bytes=None, index_bytes=None)
 
 
-@attrs.frozen(kw_only=True)
-class Token:
+class Token(msgspec.Struct, frozen=True, kw_only=True):
     """An access token as it is stored: never its text, only the SHA-256 of it."""
 
     token_id: str
@@ -140,8 +130,7 @@ class Token:
     label: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class StoreStats:
+class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     """Counts over everything stored, and whose they are."""
 
     database_id: str
@@ -153,8 +142,7 @@ class StoreStats:
     last_sequence: int
 
 
-@attrs.frozen(kw_only=True)
-class StoreIdentity:
+class StoreIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """Who opened the store: the database's own uuid, its lock file, and this start's epoch."""
 
     uuid: str

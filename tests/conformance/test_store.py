@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.model.errors import (
@@ -76,7 +76,7 @@ def record(job_id: JobId, key: str = "k1", **members: Any) -> IdempotencyRecord:
     first = IdempotencyRecord(
         user_id=ALICE, key=key, fingerprint="f1", job_id=job_id, created_at=NOON
     )
-    return attrs.evolve(first, **members)
+    return replace(first, **members)
 
 
 # --- opening and closing ---------------------------------------------------------------------
@@ -183,7 +183,7 @@ async def test_changes_are_stored_together_or_not_at_all(jobs: JobStore) -> None
     """When the last of three changes is refused nothing of the others is left."""
     running = await store_running(jobs)
     new = submitted(project_id="other")
-    stale = attrs.evolve(started(submitted().job), base_version=99, before=None)
+    stale = replace(started(submitted().job), base_version=99, before=None)
 
     with pytest.raises(StaleVersionError):
         await jobs.save_changes(
@@ -352,7 +352,7 @@ async def test_a_refused_move_leaves_the_places_as_they_were(jobs: JobStore) -> 
     head = await store_running(jobs, place=Place.HEAD)
     follower = await store(jobs, submitted(place=Place.FOLLOWER))
     moved = taken(follower, Revise(place=Place.HEAD))
-    stale = attrs.evolve(moved, base_version=99, before=None)
+    stale = replace(moved, base_version=99, before=None)
 
     with pytest.raises(StaleVersionError):
         await jobs.save_changes([completed(head), stale])
@@ -462,7 +462,7 @@ async def test_a_stale_report_is_refused_and_its_neighbours_are_stored(jobs: Job
     other = await store_running(jobs, project_id="b")
     ended = record_progress(other, NOON, progress=20)
     await store(jobs, completed(other))
-    zombie = attrs.evolve(
+    zombie = replace(
         record_progress(await store_running(jobs, project_id="c"), NOON, progress=30), run=0
     )
 
@@ -602,7 +602,7 @@ async def test_a_zombie_saves_no_checkpoint(jobs: JobStore) -> None:
     with pytest.raises(StaleVersionError):
         await jobs.save_checkpoint(late, 1)
     with pytest.raises(StaleRunError):
-        await jobs.save_checkpoint(attrs.evolve(late, job=attrs.evolve(late.job, run=99)), 1)
+        await jobs.save_checkpoint(replace(late, job=replace(late.job, run=99)), 1)
 
     assert await jobs.load_checkpoint(job.job_id) is None
 
@@ -615,7 +615,7 @@ async def test_a_change_can_drop_the_checkpoint(jobs: JobStore) -> None:
     ended = await store(jobs, failed(saved.job))
     again = taken(ended, Retry(key=KEY, from_start=True))
 
-    await jobs.save_changes([attrs.evolve(again, drops_checkpoint=True)])
+    await jobs.save_changes([replace(again, drops_checkpoint=True)])
 
     assert await jobs.load_checkpoint(job.job_id) is None
 
@@ -670,7 +670,7 @@ async def test_a_project_with_a_job_in_its_line_is_not_forgotten(
 
 async def test_the_sizes_of_a_project_can_be_forgotten(jobs: JobStore) -> None:
     """Of that project alone; the rest stays for its next sync. Also when there is none."""
-    other = attrs.evolve(PROJECT, user_id=UserId("bob"))
+    other = replace(PROJECT, user_id=UserId("bob"))
     await jobs.save_project(PROJECT)
     await jobs.save_project(other)
     done = await store_running(jobs, place=Place.HEAD)
@@ -679,7 +679,7 @@ async def test_the_sizes_of_a_project_can_be_forgotten(jobs: JobStore) -> None:
     await jobs.forget_copy(ALICE, CODE)
     await jobs.forget_copy(ALICE, ProjectId("none"))
 
-    kept = attrs.evolve(PROJECT, files_indexed=None, repository_bytes=None, index_bytes=None)
+    kept = replace(PROJECT, files_indexed=None, repository_bytes=None, index_bytes=None)
     assert list(await jobs.list_projects(None)) == [kept, other]
 
 
@@ -692,7 +692,7 @@ async def test_a_submit_sets_url_and_branch_and_keeps_the_rest(jobs: JobStore) -
 
     await jobs.save_changes([submitted()], project=asked)
 
-    expected = attrs.evolve(PROJECT, repository_url="https://git.example/new", branch=None)
+    expected = replace(PROJECT, repository_url="https://git.example/new", branch=None)
     assert await jobs.load_project(ALICE, CODE) == expected
 
 
@@ -706,13 +706,13 @@ async def test_a_first_submit_makes_the_project(jobs: JobStore) -> None:
 async def test_a_run_keeps_the_url_of_a_later_submit(jobs: JobStore) -> None:
     """What a run stores at its end does not undo what was asked for meanwhile."""
     job = await store_running(jobs)
-    newer = attrs.evolve(PROJECT, repository_url="https://git.example/newer", branch="next")
+    newer = replace(PROJECT, repository_url="https://git.example/newer", branch="next")
     await jobs.save_project(newer)
-    learned = attrs.evolve(PROJECT, last_commit="ffff")
+    learned = replace(PROJECT, last_commit="ffff")
 
     await jobs.save_project(learned, RunGuard(job_id=job.job_id, run=job.run))
 
-    expected = attrs.evolve(newer, last_commit="ffff")
+    expected = replace(newer, last_commit="ffff")
     assert await jobs.load_project(ALICE, CODE) == expected
 
 
@@ -793,7 +793,7 @@ async def test_a_token_is_found_by_its_digest_until_it_is_revoked(jobs: JobStore
     """Its text is nowhere; a change of it is stored; revoked it is gone at once."""
     text, token = make_token(ALICE, "write", now=NOON, lifetime_seconds=60, label="ci")
     await jobs.save_token(token)
-    used = attrs.evolve(token, last_used_at=NOON)
+    used = replace(token, last_used_at=NOON)
     await jobs.save_token(used)
 
     assert await jobs.find_token(digest_token(text)) == used

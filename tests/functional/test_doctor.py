@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from cidx_jobs import JobStatus, JobSystem, JobType, Settings
 from cidx_jobs.engine.state.board import Board
@@ -114,7 +114,7 @@ async def test_a_run_that_nobody_holds_is_found(
 
 async def test_a_memory_behind_the_store_is_found(jobs: JobSystem, running: Job) -> None:
     """The store is the truth; whoever does not know it decides wrongly."""
-    later = attrs.evolve(running, version=running.version + 1, progress=5)
+    later = replace(running, version=running.version + 1, progress=5)
     await jobs.persistence.save_progress([later])
 
     found = await jobs.examine()
@@ -127,7 +127,7 @@ async def test_a_stray_process_is_found(jobs: JobSystem) -> None:
     """A process with the mark of this database that no run has."""
     identity = jobs.identity
     strays = []
-    for start in (identity, attrs.evolve(identity, epoch=identity.epoch - 1)):
+    for start in (identity, replace(identity, epoch=identity.epoch - 1)):
         environment = {"PATH": os.environ["PATH"], "CIDXJ_RUN": start.run_mark}
         strays.append(await asyncio.to_thread(start_sleeping, environment))
     try:

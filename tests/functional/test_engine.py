@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from cidx_jobs import (
     AlreadyFinishedError,
@@ -628,12 +628,12 @@ async def test_changes_of_the_controls_at_one_time_are_all_kept(open_jobs: Open)
     """Limits and pauses, each made from those before it; over a restart, too."""
 
     def with_user(name: str) -> Callable[[Pauses], Pauses]:
-        return lambda now: attrs.evolve(now, users=now.users | {UserId(name)})
+        return lambda now: replace(now, users=now.users | {UserId(name)})
 
     async with open_jobs() as jobs:
         await asyncio.gather(
             jobs.manager.set_controls(pauses=with_user("ann")),
-            jobs.manager.set_controls(limits=lambda now: attrs.evolve(now, max_running_total=7)),
+            jobs.manager.set_controls(limits=lambda now: replace(now, max_running_total=7)),
             jobs.manager.set_controls(pauses=with_user("ben")),
         )
     async with open_jobs() as jobs:
@@ -672,7 +672,7 @@ async def test_a_replay_asks_for_nothing_new(open_jobs: Open) -> None:
             request_key=RequestKey(key="k", fingerprint="f"),
         )
         first = await jobs.manager.create_job(request)
-        limits = attrs.evolve(jobs.manager.limits, max_priority=2)
+        limits = replace(jobs.manager.limits, max_priority=2)
         await jobs.manager.set_controls(limits=limits, pauses=Pauses(draining=True))
         again = await jobs.manager.create_job(request)
 
@@ -684,7 +684,7 @@ async def test_a_default_priority_keeps_to_the_limits(open_jobs: Open) -> None:
     """Of the server and of the user; who asks for none cannot be refused for it."""
     gate = Gate()
     async with open_jobs(gate.job_type, user_priorities={"ann": 8}, default_priority=7) as jobs:
-        limits = attrs.evolve(jobs.manager.limits, max_priority=6, user_max_priorities={"ben": 2})
+        limits = replace(jobs.manager.limits, max_priority=6, user_max_priorities={"ben": 2})
         await jobs.manager.set_controls(limits=limits)
         given = [
             (await jobs.submit(user, "p", job_type="gated", hold=True)).priority

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cidx_jobs import (
     Job,
@@ -172,7 +173,7 @@ async def test_a_run_that_is_not_the_one_at_work_is_lost() -> None:
         await submit(jobs)
         await gate.arrived(1)
         held = gate.contexts[0].job
-        newer = held.changed({"run": held.run + 1})
+        newer = replace(held, run=held.run + 1)
 
         assert jobs._opened()._executor.lost([held]) == []
         assert jobs._opened()._executor.lost([newer]) == [ActiveRun(held.job_id, newer.run)]

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
+from msgspec.structs import replace
 
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.web.keys import API
@@ -279,7 +280,7 @@ async def test_a_reader_that_does_not_read_is_dropped(
                 for _ in range(200):
                     notice = await house.jobs.get(job["job_id"])
                     house.jobs.manager._board.notifier.publish(
-                        attrs.evolve(notice, version=notice.version + 1, message=text), []
+                        replace(notice, version=notice.version + 1, message=text), []
                     )
                 answer = await house.ask("GET", "/api/jobs")
                 assert answer.status == 200

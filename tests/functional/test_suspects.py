@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+from msgspec.structs import replace
 
 from cidx_jobs import Job, JobStatus
 from cidx_jobs.engine.run.suspects import ALONE_SECONDS, Suspects
@@ -22,7 +23,7 @@ async def died_running(gate: Gate, count: int, losses: int) -> tuple[MemoryPersi
         await gate.arrived(count)
         left = copy.deepcopy(store)
     for job in submitted:
-        left._table.jobs[job.job_id] = left._table.jobs[job.job_id].changed({"losses": losses})
+        left._table.jobs[job.job_id] = replace(left._table.jobs[job.job_id], losses=losses)
     return left, submitted
 
 

@@ -10,7 +10,6 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -22,6 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec.structs import replace
 
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.model.errors import CidxJobsError
@@ -123,7 +123,7 @@ class StoreMachine(RuleBasedStateMachine):
     def advance(self, data: st.DataObject, tells_before: bool) -> None:
         """Take a job along one of its edges."""
         change = data.draw(st.sampled_from(self.steps()))
-        self.store(change if tells_before else attrs.evolve(change, before=None))
+        self.store(change if tells_before else replace(change, before=None))
 
     @precondition(lambda self: len(self.known) > 1)
     @rule(data=st.data())
@@ -137,7 +137,7 @@ class StoreMachine(RuleBasedStateMachine):
     def advance_from_the_past(self, data: st.DataObject) -> None:
         """Take a job along an edge from a version that it is no longer at."""
         change = data.draw(st.sampled_from(self.steps()))
-        stale = attrs.evolve(change, base_version=change.base_version + 5, before=None)
+        stale = replace(change, base_version=change.base_version + 5, before=None)
         self.store(stale)
 
     @precondition(lambda self: self.running())
@@ -146,7 +146,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Store progress of a run, or of one that is over."""
         job = data.draw(st.sampled_from(self.running()))
         report = record_progress(job, NOON, progress=progress, message=f"{progress} files")
-        report = attrs.evolve(report, run=job.run - run)
+        report = replace(report, run=job.run - run)
         if not self.same(lambda store: store.save_progress([report])):
             self.keep(Change(job=report, base_version=job.version))
 
@@ -156,7 +156,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Store a checkpoint of a run, or of one that is over."""
         job = data.draw(st.sampled_from(self.running()))
         info = CheckpointInfo(phase="reading", saved_at=NOON)
-        saved = attrs.evolve(record_progress(job, NOON, checkpoint=info), run=job.run - run)
+        saved = replace(record_progress(job, NOON, checkpoint=info), run=job.run - run)
         change = Change(job=saved, base_version=job.version, before=job)
         if self.same(lambda store: store.save_checkpoint(change, content)) not in REFUSALS:
             self.keep(change)
@@ -192,7 +192,7 @@ class StoreMachine(RuleBasedStateMachine):
     def store_at_the_same_time(self, leaves: set[int]) -> None:
         """Many callers at once, some of which go away: each write is done or refused alone."""
         changes = [submitted(new_job(project_id=f"x{number}")) for number in range(4)]
-        stale = attrs.evolve(changes[0], base_version=7)
+        stale = replace(changes[0], base_version=7)
         self.runner.run(self.store_all([*changes, stale], leaves))
         self.keep(*changes)
 

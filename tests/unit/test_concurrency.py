@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from cidx_jobs.engine.queue.slots import (
     ConcurrencyController,
@@ -153,7 +153,7 @@ def test_a_lower_limit_ends_nothing_and_keeps_others_out(slots: ConcurrencyContr
     slots.take(J1, ALICE)
     slots.take(J2, ALICE)
 
-    slots.set_limits(attrs.evolve(LIMITS, max_running_per_user=1))
+    slots.set_limits(replace(LIMITS, max_running_per_user=1))
 
     assert slots.count_running(ALICE) == 2
     slots.give_back(J1)
@@ -168,7 +168,7 @@ def test_a_higher_limit_makes_room_at_once(slots: ConcurrencyController) -> None
     slots.take(J2, ALICE)
     assert not slots.has_room(ALICE)
 
-    slots.set_limits(attrs.evolve(LIMITS, max_running_per_user=3))
+    slots.set_limits(replace(LIMITS, max_running_per_user=3))
 
     assert slots.has_room(ALICE)
 
@@ -417,13 +417,13 @@ async def test_a_slot_that_goes_back_takes_all_along(slots: ConcurrencyControlle
 
 async def test_raised_limits_serve_the_line_at_once(slots: ConcurrencyController) -> None:
     """More units wake those who wait, in line, and not more of them than there are units."""
-    slots.set_limits(attrs.evolve(LIMITS, max_running_total=4))
+    slots.set_limits(replace(LIMITS, max_running_total=4))
     for job_id, user in ((J1, ALICE), (J2, ALICE), (J3, BOB), (J4, BOB)):
         slots.take(job_id, user)
     runs = [Holding(slots, "git", job_id) for job_id in (J1, J2, J3, J4)]
     await turn_the_loop()
 
-    slots.set_limits(attrs.evolve(LIMITS, resources={"git": 3}))
+    slots.set_limits(replace(LIMITS, resources={"git": 3}))
     await turn_the_loop()
 
     assert [run.holds for run in runs] == [True, True, True, False]
@@ -438,7 +438,7 @@ async def test_lowered_limits_take_no_unit_away(slots: ConcurrencyController) ->
     first, second = Holding(slots, "disk", J1), Holding(slots, "disk", J2)
     await turn_the_loop()
 
-    slots.set_limits(attrs.evolve(LIMITS, resources={"disk": 1}))
+    slots.set_limits(replace(LIMITS, resources={"disk": 1}))
     third = Holding(slots, "disk", J3)
     await first.let_go()
     await turn_the_loop()
@@ -452,7 +452,7 @@ async def test_lowered_limits_take_no_unit_away(slots: ConcurrencyController) ->
 
 async def test_runs_cannot_wait_for_each_other(slots: ConcurrencyController) -> None:
     """Whoever would close the circle gets an error, so the other goes on."""
-    slots.set_limits(attrs.evolve(LIMITS, resources={"git": 1, "disk": 1}))
+    slots.set_limits(replace(LIMITS, resources={"git": 1, "disk": 1}))
     slots.take(J1, ALICE, ("git",))
     slots.take(J2, ALICE, ("disk",))
     waiting = Holding(slots, "disk", J1)
@@ -481,7 +481,7 @@ async def test_waiting_for_a_resource_that_is_switched_off_is_no_circle(
     slots: ConcurrencyController,
 ) -> None:
     """With a limit of none a run waits until there is one again, whatever else it holds."""
-    slots.set_limits(attrs.evolve(LIMITS, resources={"git": 0, "disk": 1}))
+    slots.set_limits(replace(LIMITS, resources={"git": 0, "disk": 1}))
     slots.take(J1, ALICE, ("disk",))
     waiting = Holding(slots, "git", J1)
     await turn_the_loop()

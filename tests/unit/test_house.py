@@ -59,7 +59,13 @@ def tricks(source: str) -> list[str]:
 
 def _is_trick(node: ast.AST, others: set[str]) -> bool:
     match node:
-        case ast.Call(func=ast.Name(id="exec" | "eval")):
+        case ast.Call(func=ast.Name(id="exec" | "eval" | "SimpleNamespace")):
+            return True
+        case ast.ImportFrom(names=taken):
+            return any(re.match("_[^_]", each.name) for each in taken)
+        case ast.Call(
+            func=ast.Attribute(attr="__setattr__"), args=[_, ast.Constant("__class__"), _]
+        ):
             return True
         case ast.Call(func=ast.Name(id="setattr"), args=[changed, *_]):
             return ast.unparse(changed).partition(".")[0] in others
@@ -163,12 +169,20 @@ def test_a_room_and_a_module_say_what_they_are(module: Path) -> None:
     assert first_line.endswith((".", "?")), first_line
 
 
+def test_no_module_plays_tricks(module: Path) -> None:
+    """No code made from text, no swapped class, no stand-in without a type, no private name."""
+    assert tricks(module.read_text(encoding="utf-8")) == []
+
+
 @pytest.mark.parametrize(
     "source",
     [
         "exec('x = 1')",
         "eval('1')",
         "job.__class__ = Other",
+        "object.__setattr__(job, '__class__', Other)",
+        "from types import SimpleNamespace\nSimpleNamespace(a=1)",
+        "from cidx_jobs.wire.strict_json import _read",
         "import sys\nsys.modules['rich'] = None",
         "import ssl\nssl.SSLContext.load_default_certs = nothing",
         "import ssl\nsetattr(ssl.SSLContext, 'load_default_certs', nothing)",

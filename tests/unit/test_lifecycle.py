@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import InvalidTransitionError
@@ -159,7 +159,7 @@ def test_the_end_is_the_start_plus_the_monotonic_duration() -> None:
 
 def test_a_retry_on_request_grants_the_attempts_anew() -> None:
     """Attempts go on counting, and as many more are allowed as at first (api.md 1.2)."""
-    failed = attrs.evolve(make_job(JobStatus.FAILED), attempt=3)
+    failed = replace(make_job(JobStatus.FAILED), attempt=3)
 
     again, _ = advance(failed, Retry(key=KEY), LATER)
 
@@ -174,7 +174,7 @@ def test_a_retry_keeps_the_checkpoint_unless_told_otherwise(
 ) -> None:
     """Only ``from_start`` drops it."""
     info = CheckpointInfo(phase="x", saved_at=NOW)
-    failed = attrs.evolve(make_job(JobStatus.FAILED), checkpoint=info)
+    failed = replace(make_job(JobStatus.FAILED), checkpoint=info)
 
     again, _ = advance(failed, Retry(key=KEY, from_start=from_start), LATER)
 

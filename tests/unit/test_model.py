@@ -4,21 +4,23 @@ import inspect
 import json
 import re
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import attrs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import cidx_jobs
 from cidx_jobs.model import errors
 from cidx_jobs.model.error_codes import GUIDANCE, make_error
 from cidx_jobs.model.errors import CidxJobsError, Fatal, Retryable, SettingsError
-from cidx_jobs.model.ids import is_job_id, is_project_id, make_job_id
-from cidx_jobs.model.job.job import AttemptRecord, Job, PhaseState, PhaseStatus, Transition
+from cidx_jobs.model.ids import ProjectId, UserId, is_job_id, is_project_id, make_job_id
+from cidx_jobs.model.job.job import Job, PhaseState, PhaseStatus, Transition
 from cidx_jobs.model.job.phases import ALMOST_DONE, overall_progress, percent
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.job.submit import SubmitRequest
@@ -248,12 +250,30 @@ class TestSettings:
             Settings(data_dir=tmp_path / "data", git_local_roots=(tmp_path,))
 
 
-@pytest.mark.parametrize("kind", [Job, AttemptRecord, Transition, Change, SubmitRequest])
-def test_a_quick_constructor_says_what_it_takes(kind: type[Any]) -> None:
-    """Its members with their types, and in an error whose constructor it is."""
-    parameters = inspect.signature(kind).parameters
+def every_struct(kind: type[msgspec.Struct] = msgspec.Struct) -> Iterator[type[msgspec.Struct]]:
+    """Yield the classes of the package that are made of msgspec's struct."""
+    for each in kind.__subclasses__():
+        yield from every_struct(each)
+        if each.__module__.startswith("cidx_jobs."):
+            yield each
 
-    assert list(parameters) == [field.name for field in attrs.fields(kind)]
-    assert all(each.annotation is not inspect.Parameter.empty for each in parameters.values())
-    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) got an unexpected"):
-        kind(unknown=1)
+
+def test_values_never_change() -> None:
+    """All that is made of msgspec's struct is frozen, and takes its members by name alone."""
+    kinds = list(every_struct())
+
+    assert {Job, Transition, Change, SubmitRequest} <= set(kinds)
+    assert [kind for kind in kinds if not kind.__struct_config__.frozen] == []
+    parameters = [each for kind in kinds for each in inspect.signature(kind).parameters.values()]
+    assert {each.kind for each in parameters} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_a_changed_copy_has_no_members_of_its_own() -> None:
+    """A misspelt member of a copy is an error, and the rest of a good copy is the same."""
+    request = SubmitRequest(user_id=UserId("ann"), project_id=ProjectId("web"), priority=3)
+
+    copy = replace(request, priority=4)
+
+    assert (copy.project_id, copy.priority, request.priority) == ("web", 4, 3)
+    with pytest.raises(TypeError, match="prioritty"):
+        replace(request, prioritty=4)

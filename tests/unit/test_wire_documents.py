@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import attrs
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import Fault
@@ -95,7 +95,7 @@ def make_job(**members: Any) -> Job:
         queued_at=NOW,
         updated_at=NOW,
     )
-    return attrs.evolve(job, **members)
+    return replace(job, **members)
 
 
 def make_running_job(**members: Any) -> Job:

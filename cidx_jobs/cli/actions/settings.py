@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from msgspec.structs import asdict
 
 from cidx_jobs.cli.async_run import run_async
 from cidx_jobs.cli.exit_codes import Exit
@@ -39,7 +40,7 @@ def show_settings(target: Target, data_dir: Path | None, config: Path | None) ->
     values["auth"] = settings.auth_mode
     warnings = find_warnings()
     if target.as_json:
-        print_json({"ok": True, "settings": values, "warnings": [*map(attrs.asdict, warnings)]})
+        print_json({"ok": True, "settings": values, "warnings": [*map(asdict, warnings)]})
     else:
         print_lines(f"{name:<28} {_text(value)}" for name, value in values.items())
         for warning in warnings:

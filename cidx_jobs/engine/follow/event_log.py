@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-import attrs
+from msgspec.structs import replace
 
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.model.ids import JobId
@@ -45,4 +45,4 @@ async def read_log(manager: SyncJobManager, query: EventQuery) -> AsyncIterator[
             yield row
         if len(rows) < query.limit:
             return
-        query = attrs.evolve(query, after_sequence=rows[-1].sequence)
+        query = replace(query, after_sequence=rows[-1].sequence)

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 
 from cidx_jobs.engine.background import Background
 from cidx_jobs.interfaces import ActiveRun, Clock
@@ -28,8 +29,7 @@ RATE_WINDOW_SECONDS = 10.0
 _MAX_WARNINGS = 50
 
 
-@attrs.frozen(kw_only=True)
-class ProgressSnapshot:
+class ProgressSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What a job's row shall say of its run's progress."""
 
     progress: int
@@ -41,7 +41,7 @@ class ProgressSnapshot:
 
     def members(self) -> dict[str, Any]:
         """Give the members of a `Job` that this sets."""
-        return attrs.asdict(self, recurse=False)
+        return msgspec.structs.asdict(self)
 
 
 class ProgressTracker:
@@ -127,7 +127,7 @@ class ProgressTracker:
         if self._current is None:
             return
         phase = self._phases[self._current]
-        self._phases[self._current] = attrs.evolve(
+        self._phases[self._current] = replace(
             phase,
             status=status,
             progress=100 if status is PhaseStatus.COMPLETED else phase.progress,
@@ -178,20 +178,18 @@ class ProgressTracker:
 
     def wait_for(self, resource: str | None) -> None:
         """Say which resource the run waits for; None when it has it."""
-        self._detail = attrs.evolve(self._detail, waiting_for=resource)
+        self._detail = replace(self._detail, waiting_for=resource)
         self._changed()
 
     def mark_stalled(self) -> None:
         """Say that nothing was reported for long; the next report takes it back."""
         if not self._detail.stalled:
-            self._detail = attrs.evolve(self._detail, stalled=True)
+            self._detail = replace(self._detail, stalled=True)
             self._on_change(self)
 
     def set_usage(self, memory_bytes: int, cpu_seconds: float) -> None:
         """Say what the run's child processes use now."""
-        self._detail = attrs.evolve(
-            self._detail, memory_bytes=memory_bytes, cpu_seconds=cpu_seconds
-        )
+        self._detail = replace(self._detail, memory_bytes=memory_bytes, cpu_seconds=cpu_seconds)
         self._on_change(self)
 
     def warn(self, code: str, message: str) -> None:
@@ -206,7 +204,7 @@ class ProgressTracker:
             self._progress = max(self._progress, min(ALMOST_DONE, part))
             return
         phase = self._phases[self._current]
-        self._phases[self._current] = attrs.evolve(phase, progress=max(phase.progress, part))
+        self._phases[self._current] = replace(phase, progress=max(phase.progress, part))
 
     def _changed(self) -> None:
         self._progress = max(self._progress, overall_progress(self._phases))

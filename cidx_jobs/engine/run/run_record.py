@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, assert_never
 
 import attrs
+from msgspec.structs import replace
 
 from cidx_jobs.engine.run.progress import ProgressSnapshot
 from cidx_jobs.engine.state.board import Board
@@ -105,7 +106,7 @@ class RunRecorder:
         def decide(job: Job) -> Decision | None:
             if job.run != run.run or job.status is not JobStatus.RUNNING:
                 return None
-            prepared = job if progress is None else job.changed(progress.members())
+            prepared = job if progress is None else replace(job, **progress.members())
             decreed = self._decreed.get(run, ending)
             return prepared, [self._ending_event(job, decreed, elapsed)]
 

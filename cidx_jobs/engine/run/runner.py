@@ -8,6 +8,7 @@ from functools import partial
 from random import Random
 
 import structlog
+from msgspec.structs import replace
 
 from cidx_jobs.engine.queue.slots import ConcurrencyController
 from cidx_jobs.engine.run.context import ChildRunner, RunContext, to_json_object
@@ -318,4 +319,4 @@ def _own_copy(job: Job) -> Job:
     """
     if not job.options and not job.labels:
         return job
-    return job.changed({"options": deepcopy(job.options), "labels": dict(job.labels)})
+    return replace(job, options=deepcopy(job.options), labels=dict(job.labels))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import attrs
+from msgspec.structs import replace
 
 from cidx_jobs.engine.counts import decrease
 from cidx_jobs.engine.state.board import Board
@@ -80,7 +80,7 @@ class Admission:
         check_request(request, self._board.controller.limits)
         options, project = await self._admit_options(request, job_type)
         if options is not request.options:
-            request = attrs.evolve(request, options=options)
+            request = replace(request, options=options)
         while True:
             try:
                 return await self._store_once(request, job_type, project)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import ClassVar
 
-import attrs
+import msgspec
 import structlog
+from msgspec.structs import replace
 
 from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.run.run_record import Broke, Ending, Interrupted, RunRecorder
@@ -61,8 +62,8 @@ class Janitor(Background):
         running = [job for job in jobs if job.status is JobStatus.RUNNING]
         ends = await self._resolve(running)
         self._suspects.line_up(self._board.live)
-        recovery = attrs.evolve(before, unfinished=len(jobs), **ends)
-        _log.info("recovery_finished", **attrs.asdict(recovery))
+        recovery = replace(before, unfinished=len(jobs), **ends)
+        _log.info("recovery_finished", **msgspec.structs.asdict(recovery))
         return recovery
 
     async def delete_expired(self) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-import attrs
+from msgspec.structs import replace
 
 from cidx_jobs.handlers.git.commands import Git
 from cidx_jobs.handlers.git.errors import recognise
@@ -81,7 +81,7 @@ class ChangeDetection:
             return changes
         found = await self._git.count_renames(self._copy.repository, before, commit)
         moved = max(0, min(found - changes.renamed, candidates))
-        return attrs.evolve(
+        return replace(
             changes,
             renamed=changes.renamed + moved,
             added=changes.added - moved,

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-import attrs
 import msgspec
+from msgspec.structs import replace
 
 from cidx_jobs.handlers.git.url_rules import URL_POINTER, RemoteRules, check_branch
 from cidx_jobs.job_types import Admission
@@ -47,8 +47,8 @@ def admit(rules: RemoteRules, options: JsonObject, project: Project) -> Admissio
     branch = asked.branch or (project.branch if is_same else None)
     if asked.branch is not None or branch is not None:
         check_branch(branch or "")
-    whole = msgspec.structs.replace(asked, repository_url=remote.url, branch=branch)
+    whole = replace(asked, repository_url=remote.url, branch=branch)
     return Admission(
         options=msgspec.to_builtins(whole),
-        project=attrs.evolve(project, repository_url=remote.url, branch=branch),
+        project=replace(project, repository_url=remote.url, branch=branch),
     )

@@ -1,6 +1,6 @@
 """What a sync leaves written: the job's result, and what is known of the project."""
 
-import attrs
+from msgspec.structs import replace
 
 from cidx_jobs.handlers.repository_sync.fetch import Target
 from cidx_jobs.interfaces import Clock, JobStore
@@ -66,7 +66,7 @@ class ProjectRecord:
             StaleRunError: the run is over.
         """
         known = await self.load()
-        project = attrs.evolve(
+        project = replace(
             known,
             default_branch=target.default_branch,
             last_commit=target.commit,

@@ -5,18 +5,16 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.job.job import DispatchKey, JobError, JsonObject, Place
 
 
-@attrs.frozen(kw_only=True)
-class Submit:
+class Submit(msgspec.Struct, frozen=True, kw_only=True):
     """Store a new job."""
 
 
-@attrs.frozen(kw_only=True)
-class Enqueue:
+class Enqueue(msgspec.Struct, frozen=True, kw_only=True):
     """Make a created job eligible for a slot, at *key* in the dispatch order."""
 
     key: DispatchKey
@@ -25,8 +23,7 @@ class Enqueue:
     reason: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Revise:
+class Revise(msgspec.Struct, frozen=True, kw_only=True):
     """Change what a waiting job asks for; None leaves a member as it is."""
 
     priority: int | None = None
@@ -39,31 +36,27 @@ class Revise:
     reason: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Start:
+class Start(msgspec.Struct, frozen=True, kw_only=True):
     """Begin a run in a slot, in the server's *epoch*."""
 
     epoch: int
 
 
-@attrs.frozen(kw_only=True)
-class Complete:
+class Complete(msgspec.Struct, frozen=True, kw_only=True):
     """End the run with a result."""
 
     result: JsonObject
     elapsed_seconds: float
 
 
-@attrs.frozen(kw_only=True)
-class Fail:
+class Fail(msgspec.Struct, frozen=True, kw_only=True):
     """End the run and the job with an error."""
 
     error: JobError
     elapsed_seconds: float
 
 
-@attrs.frozen(kw_only=True)
-class RetryLater:
+class RetryLater(msgspec.Struct, frozen=True, kw_only=True):
     """End the attempt with an error and queue the job again, not to start before *retry_at*."""
 
     error: JobError
@@ -72,8 +65,7 @@ class RetryLater:
     elapsed_seconds: float
 
 
-@attrs.frozen(kw_only=True)
-class Interrupt:
+class Interrupt(msgspec.Struct, frozen=True, kw_only=True):
     """End the run without blame: queue the job again at its old key, its attempt given back."""
 
     elapsed_seconds: float
@@ -83,15 +75,13 @@ class Interrupt:
     reason: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class RequestCancel:
+class RequestCancel(msgspec.Struct, frozen=True, kw_only=True):
     """Tell a running job to stop; it stays running until its task has really ended."""
 
     reason: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Cancel:
+class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     """End a job that waits, or one whose task has ended after it was told to stop."""
 
     error: JobError
@@ -99,8 +89,7 @@ class Cancel:
     reason: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """Queue a failed or cancelled job again, on request, with new attempts."""
 
     key: DispatchKey

@@ -1,7 +1,7 @@
 """The job: one immutable value, and the values it is made of.
 
-A change makes a new value (`attrs.evolve`), and only `cidx_jobs.model.job.lifecycle` changes a
-status. All times are aware UTC datetimes; all durations are seconds.
+A change makes a new value (`msgspec.structs.replace`), and only `cidx_jobs.model.job.lifecycle`
+changes a status. All times are aware UTC datetimes; all durations are seconds.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job.fast_values import hasten, make_evolve
 
 JsonObject = Mapping[str, Any]
 
@@ -111,8 +110,7 @@ class DispatchKey(NamedTuple):
     """A number that only grows: first in, first out for all else equal."""
 
 
-@attrs.frozen(kw_only=True)
-class JobError:
+class JobError(msgspec.Struct, frozen=True, kw_only=True):
     """Why a job or a run of it did not complete; holds no secret, path or traceback."""
 
     code: str
@@ -125,8 +123,7 @@ class JobError:
     actions: tuple[str, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
-class JobWarning:
+class JobWarning(msgspec.Struct, frozen=True, kw_only=True):
     """Something a reader of the job should know, which did not end it."""
 
     code: str
@@ -135,9 +132,7 @@ class JobWarning:
     """How many times it was reported (equal code and message are counted, not repeated)."""
 
 
-@hasten
-@attrs.frozen(kw_only=True, weakref_slot=False)
-class AttemptRecord:
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One ended run."""
 
     attempt: int
@@ -147,8 +142,7 @@ class AttemptRecord:
     error: JobError | None = None
 
 
-@attrs.frozen(kw_only=True)
-class PhaseState:
+class PhaseState(msgspec.Struct, frozen=True, kw_only=True):
     """One phase of a job: its weight is its share of the whole, 0 to 1."""
 
     name: str
@@ -162,8 +156,7 @@ class PhaseState:
     result: JsonObject | None = None
 
 
-@attrs.frozen(kw_only=True)
-class ProgressDetail:
+class ProgressDetail(msgspec.Struct, frozen=True, kw_only=True):
     """The finer side of a progress report; every member may be unknown (None)."""
 
     done: int | None = None
@@ -184,8 +177,7 @@ class ProgressDetail:
     """Processor time of the run's child processes that live."""
 
 
-@attrs.frozen(kw_only=True)
-class CheckpointInfo:
+class CheckpointInfo(msgspec.Struct, frozen=True, kw_only=True):
     """That a checkpoint is stored, and when it was; its content is for the handler alone."""
 
     phase: str | None
@@ -195,9 +187,7 @@ class CheckpointInfo:
 NO_DETAIL = ProgressDetail()
 
 
-@hasten
-@attrs.frozen(kw_only=True, weakref_slot=False)
-class Job:
+class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One job, as it is stored: everything but the content of its checkpoint."""
 
     job_id: JobId
@@ -209,8 +199,8 @@ class Job:
     """Grows by one with each stored change: the compare-and-set guard, the ETag and the cursor
     of the long-poll."""
     priority: int
-    labels: Mapping[str, str] = attrs.field(factory=dict)
-    options: JsonObject = attrs.field(factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    options: JsonObject = msgspec.field(default_factory=dict)
 
     attempt: int = 0
     """The number of the current or last attempt; 0 before the first start."""
@@ -254,14 +244,6 @@ class Job:
     warnings: tuple[JobWarning, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
 
-    def changed(self, changes: Mapping[str, Any]) -> "Job":
-        """Give the job with other members.
-
-        Raises:
-            AttributeError: a job has no such member.
-        """
-        return _evolve_job(self, changes)
-
     @property
     def done(self) -> bool:
         """True once the job is completed, failed or cancelled."""
@@ -278,12 +260,7 @@ class Job:
         return self.run == 0
 
 
-_evolve_job = make_evolve(Job)
-
-
-@hasten
-@attrs.frozen(kw_only=True, weakref_slot=False)
-class Transition:
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the transition log; *sequence* is given by the store when it is committed."""
 
     job_id: JobId
@@ -297,10 +274,3 @@ class Transition:
     run: int
     reason: str | None = None
     sequence: int = 0
-
-    def numbered(self, sequence: int) -> "Transition":
-        """Give the row with the number that the store gave it."""
-        return _evolve_transition(self, {"sequence": sequence})
-
-
-_evolve_transition = make_evolve(Transition)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, assert_never
 
-import attrs
+from msgspec.structs import replace
 
 from cidx_jobs.model.errors import InvalidTransitionError
 from cidx_jobs.model.job.events import (
@@ -84,7 +84,7 @@ def advance(job: Job, event: Event, now: datetime) -> tuple[Job, Transition]:
     changes["status"] = after
     changes["version"] = job.version + 1
     changes["updated_at"] = max(now, job.updated_at)
-    changed = job.changed(changes)
+    changed = replace(job, **changes)
     return changed, _log_row(changed, name, before, event)
 
 
@@ -98,7 +98,7 @@ def record_progress(job: Job, now: datetime, **changes: Any) -> Job:
         raise InvalidTransitionError(job_id=job.job_id, status=job.status, event="report")
     changes["version"] = job.version + 1
     changes["updated_at"] = max(now, job.updated_at)
-    return job.changed(changes)
+    return replace(job, **changes)
 
 
 def has_progressed(job: Job) -> bool:
@@ -228,7 +228,7 @@ def _ended(
 def _without_future(detail: ProgressDetail) -> ProgressDetail:
     if detail is NO_DETAIL:
         return detail
-    return attrs.evolve(detail, eta_seconds=None, waiting_for=None)
+    return replace(detail, eta_seconds=None, waiting_for=None)
 
 
 def _put_back(job: Job, event: RetryLater) -> dict[str, Any]:
@@ -299,7 +299,7 @@ def _closed_phases(
     if outcome is Outcome.COMPLETED:
         return phases
     return tuple(
-        attrs.evolve(phase, status=PhaseStatus.FAILED, finished_at=at)
+        replace(phase, status=PhaseStatus.FAILED, finished_at=at)
         if phase.status is PhaseStatus.RUNNING
         else phase
         for phase in phases

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.job.fast_values import hasten
 from cidx_jobs.model.job.job import Job, JsonObject
 
 
@@ -19,8 +18,7 @@ class OnConflict(StrEnum):
     REPLACE = "replace"
 
 
-@attrs.frozen(kw_only=True)
-class RequestKey:
+class RequestKey(msgspec.Struct, frozen=True, kw_only=True):
     """An idempotency key and the fingerprint of the request that it came with."""
 
     key: str
@@ -28,27 +26,24 @@ class RequestKey:
     fingerprint: str
 
 
-@hasten
-@attrs.frozen(kw_only=True, weakref_slot=False)
-class SubmitRequest:
+class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A job that somebody wants; None takes the default of the job type, user or server."""
 
     user_id: UserId
     project_id: ProjectId
     job_type: str = "repository_sync"
-    options: JsonObject = attrs.field(factory=dict)
+    options: JsonObject = msgspec.field(default_factory=dict)
     priority: int | None = None
     max_attempts: int | None = None
     timeout_seconds: float | None = None
     start_at: datetime | None = None
     hold: bool = False
     on_conflict: OnConflict = OnConflict.COALESCE
-    labels: Mapping[str, str] = attrs.field(factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     request_key: RequestKey | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """The job that serves a submit, stored."""
 
     job: Job

@@ -1,6 +1,6 @@
 """Why a job waits, where it stands in line, and how long it may take."""
 
-import attrs
+import msgspec
 
 USER_LIMIT = "user_limit"
 TOTAL_LIMIT = "total_limit"
@@ -17,8 +17,7 @@ def resource_reason(name: str) -> str:
     return f"resource:{name}"
 
 
-@attrs.frozen(kw_only=True)
-class QueueStatus:
+class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A waiting job's place among all waiting jobs, read from the order that dispatches."""
 
     position: int | None

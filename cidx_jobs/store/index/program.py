@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import attrs
+from msgspec.structs import replace
 
 from cidx_jobs.interfaces import ChildResult, Indexer
 from cidx_jobs.model.errors import JobFailure, NotIndexedError
@@ -241,7 +241,7 @@ class CommandDraft:
         database = self._known.database
         gone = await self._known.do(database.list_gone)
         await self._known.do(lambda: self._tree.begin(gone, is_new=self.is_full))
-        return attrs.evolve(changes, wanted=await self._known.do(database.count_due), staged=0)
+        return replace(changes, wanted=await self._known.do(database.count_due), staged=0)
 
     async def take_wanted(self, max_files: int, max_bytes: int) -> Sequence[WantedFile]:
         """Give the next files to be written, by path."""

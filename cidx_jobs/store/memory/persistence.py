@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-import attrs
 import msgspec
+from msgspec.structs import replace
 
 from cidx_jobs.model.errors import (
     IdempotencyKeyReusedError,
@@ -182,7 +182,7 @@ class MemoryPersistence:
         if stored is None:
             return None
         checkpoint, content = stored
-        return attrs.evolve(checkpoint, data=msgspec.json.decode(content))
+        return replace(checkpoint, data=msgspec.json.decode(content))
 
     async def delete_expired_jobs(
         self, finished_before: datetime, statuses: frozenset[JobStatus], limit: int
@@ -218,7 +218,7 @@ class MemoryPersistence:
         if guard is not None:
             self._table.check_run(guard)
             if known is not None:
-                project = attrs.evolve(
+                project = replace(
                     project,
                     repository_url=known.repository_url or project.repository_url,
                     branch=known.branch or project.branch,
@@ -309,7 +309,7 @@ class MemoryPersistence:
 
     def _append(self, changes: Sequence[Change]) -> Sequence[Transition]:
         rows = [row for change in changes for row in change.transitions]
-        logged = [row.numbered(self._sequence + n) for n, row in enumerate(rows, start=1)]
+        logged = [replace(row, sequence=self._sequence + n) for n, row in enumerate(rows, start=1)]
         self._sequence += len(logged)
         self._events += logged
         return tuple(logged)
@@ -322,7 +322,5 @@ class MemoryPersistence:
     def _save_request_of_project(self, project: Project) -> None:
         known = self._projects.get((project.user_id, project.project_id))
         if known is not None:
-            project = attrs.evolve(
-                known, repository_url=project.repository_url, branch=project.branch
-            )
+            project = replace(known, repository_url=project.repository_url, branch=project.branch)
         self._projects[project.user_id, project.project_id] = project

@@ -1,289 +1,199 @@
 """Jobs as rows, and back; and how any value is stored.
 
-A time is stored as whole microseconds since 1970 in UTC; a value that is made of parts as JSON
-text. A JSON column that holds the model's default is NULL.
+The columns are made from the members of `Job`: the type of a member says how it is stored. A time
+is whole microseconds since 1970 in UTC, an enumeration its text, the dispatch key three columns,
+and whatever else is made of parts JSON text. NULL is None, or the model's default in JSON columns.
 
 None is not bound as a parameter: sqlite3 looks for an adapter of it each time, which takes ten
 times as long as the binding. `ABSENT` is bound in its place, and `parameter` makes NULL of it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from types import SimpleNamespace
-from typing import Any, cast
+from functools import partial
+from itertools import compress
+from operator import attrgetter, is_not
+from typing import Any, NamedTuple, get_args
 
-import attrs
 import msgspec
+from msgspec.structs import FieldInfo, astuple
 
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job.job import (
-    NO_DETAIL,
-    AttemptRecord,
-    CheckpointInfo,
-    DispatchKey,
-    Job,
-    JobError,
-    JobStatus,
-    JobWarning,
-    PhaseState,
-    Place,
-    ProgressDetail,
-)
+from cidx_jobs.model.job.job import DispatchKey, Job
 
 Row = tuple[Any, ...]
 
 ABSENT = -(2**63)
 """Stands for None in the rows of jobs and of the log on their way in; no member can be it."""
 
-_STATUSES = {status.value: status for status in JobStatus}
+Shape = tuple[int, ...]
+"""Which members of a job a row holds, by their numbers in the order of `Job`."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NO_KEY = (ABSENT, ABSENT, ABSENT)
 _to_json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
-_read_detail = msgspec.json.Decoder(ProgressDetail).decode
-_read_phases = msgspec.json.Decoder(tuple[PhaseState, ...]).decode
-_read_warnings = msgspec.json.Decoder(tuple[JobWarning, ...]).decode
-_read_attempts = msgspec.json.Decoder(tuple[AttemptRecord, ...]).decode
-_read_checkpoint = msgspec.json.Decoder(CheckpointInfo).decode
-_read_error = msgspec.json.Decoder(JobError).decode
 
 
 def to_microseconds(at: datetime) -> int:
-    """Give an aware time as whole microseconds since 1970."""
+    """Return an aware time as whole microseconds since 1970."""
     since = at - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def from_microseconds(value: int) -> datetime:
-    """Give the time, in UTC, that `to_microseconds` was given."""
+    """Return the time, in UTC, that `to_microseconds` was given."""
     return _EPOCH + timedelta(0, 0, value)
 
 
 def to_json(value: Any) -> str:
-    """Give any JSON value, or a value of the model, as JSON text."""
+    """Return any JSON value, or a value of the model, as JSON text."""
     return _to_json(value).decode()
 
 
 def from_json(text: str) -> Any:
-    """Give the JSON value that the text holds."""
+    """Return the JSON value that the text holds."""
     return _from_json(text)
 
 
-def _text(value: str | None) -> str | int:
-    return ABSENT if value is None else value
+class _Column(NamedTuple):
+    """How one member of a job is stored; None and NULL are left to whoever asks."""
+
+    encode: Callable[[Any], Any] | None
+    """None where the value is stored as it is."""
+    decode: Callable[[Any], Any] | None
+    is_nullable: bool
 
 
-# `_value_` is the documented name of what `value` reads through a property, at ten times the cost.
-def _word(value: StrEnum) -> str:
-    return value._value_
+def _column(field: FieldInfo) -> _Column:
+    kinds = get_args(field.type)
+    is_optional = type(None) in kinds
+    kind: Any = kinds[0] if is_optional else field.type
+    # An identifier is a NewType: at runtime a function that knows what it is a kind of.
+    kind = getattr(kind, "__supertype__", kind)
+    if kind in {str, int, float, DispatchKey}:
+        return _Column(None, None, is_optional)
+    if kind is bool:
+        return _Column(int, bool, is_optional)
+    if kind is datetime:
+        return _Column(to_microseconds, from_microseconds, is_optional)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        # `_value_` is documented, and `value` reads it through a property at ten times the cost.
+        by_text = {member.value: member for member in kind}
+        return _Column(attrgetter("_value_"), by_text.__getitem__, is_optional)
+    encode = partial(_to_json_unless, _default_of(field))
+    return _Column(encode, msgspec.json.Decoder(kind).decode, is_nullable=True)
 
 
-def _optional_word(value: StrEnum | None) -> str | int:
-    return ABSENT if value is None else value._value_
+def _default_of(field: FieldInfo) -> Any:
+    has_factory = field.default_factory is not msgspec.NODEFAULT
+    return field.default_factory() if has_factory else field.default
 
 
-def _moment(at: datetime | None) -> int:
-    return ABSENT if at is None else to_microseconds(at)
+def _to_json_unless(default: Any, value: Any) -> str | int:
+    return ABSENT if value == default else _to_json(value).decode()
 
 
-def _filled(value: Mapping[str, Any] | Sequence[Any]) -> str | int:
-    return to_json(value) if value else ABSENT
+_FIELDS = msgspec.structs.fields(Job)
+_MEMBERS = tuple(field.name for field in _FIELDS)
+_NUMBERS = tuple(range(len(_FIELDS)))
+_COLUMNS = tuple(map(_column, _FIELDS))
+_ENCODERS = tuple(column.encode for column in _COLUMNS)
+_DEFAULTS = tuple(map(_default_of, _FIELDS))
+_UNLIKE = (object(),) * len(_FIELDS)
+"""Differs from every job in each member."""
 
-
-def _present(value: Any) -> str | int:
-    return ABSENT if value is None else to_json(value)
-
-
-def _detail(value: ProgressDetail) -> str | int:
-    return ABSENT if value is NO_DETAIL else to_json(value)
-
-
-def _key(value: DispatchKey | None) -> tuple[float, ...]:
-    return _NO_KEY if value is None else value
-
-
-_AS_IS = None
-_ENCODERS: Mapping[str, Callable[[Any], Any] | None] = {
-    "job_id": _AS_IS,
-    "job_type": _AS_IS,
-    "user_id": _AS_IS,
-    "project_id": _AS_IS,
-    "timeout_seconds": _AS_IS,
-    "created_at": to_microseconds,
-    "version": _AS_IS,
-    "updated_at": to_microseconds,
-    "progress": _AS_IS,
-    "phase": _text,
-    "message": _text,
-    "progress_detail": _detail,
-    "phases": _filled,
-    "warnings": _filled,
-    "status": _word,
-    "priority": _AS_IS,
-    "attempt": _AS_IS,
-    "max_attempts": _AS_IS,
-    "attempts_granted": _AS_IS,
-    "run": _AS_IS,
-    "epoch": _AS_IS,
-    "losses": _AS_IS,
-    "place": _optional_word,
-    "hold": int,
-    "start_at": _moment,
-    "retry_at": _moment,
-    "queued_at": _moment,
-    "started_at": _moment,
-    "finished_at": _moment,
-    "cancel_requested_at": _moment,
-    "cancel_reason": _text,
-    "labels": _filled,
-    "options": _filled,
-    "checkpoint": _present,
-    "result": _present,
-    "error": _present,
-    "attempts": _filled,
-    # The one member that is three columns comes last.
-    "dispatch_key": _key,
-}
-"""How each member of a job is stored, in the order of the columns."""
-
-_MEMBERS = tuple(_ENCODERS)
-_KEY = _MEMBERS[-1]
-_KEY_COLUMNS = ("key_level", "key_turn", "key_arrival")
-_CHANGING = _MEMBERS[_MEMBERS.index("version") :]
-_PROGRESS = _MEMBERS[_MEMBERS.index("version") : _MEMBERS.index("status")]
-
-JOB_COLUMNS = (*_MEMBERS[:-1], *_KEY_COLUMNS)
-_NULLABLE = frozenset(
-    {
-        *(name for name, encode in _ENCODERS.items() if encode not in {_AS_IS, _word, int}),
-        *_KEY_COLUMNS,
-        "from_status",
-        "reason",
-    }
-) - {"created_at", "updated_at"}
-
-Shape = int
-"""Which members of a job a row holds: one bit for each, in the order of the columns."""
-
-Encoder = Callable[[Job, Any], tuple[Shape, list[Any]]]
-"""Gives the shape and the values of the members that differ from those of another object."""
-
-PROGRESS: Shape = sum(1 << _MEMBERS.index(name) for name in _PROGRESS)
-"""What a progress report changes."""
+_KEY = _MEMBERS.index("dispatch_key")
+"""The one member that is more than one column."""
+_KEY_COLUMNS = tuple(f"key_{part}" for part in DispatchKey._fields)
+_NO_KEY = (ABSENT,) * len(_KEY_COLUMNS)
 
 
 def columns(shape: Shape) -> tuple[str, ...]:
-    """Name the columns of a shape."""
-    names = [name for bit, name in enumerate(_MEMBERS) if shape >> bit & 1]
-    return (*names[:-1], *_KEY_COLUMNS) if names[-1] == _KEY else tuple(names)
+    """Return the names of the columns of a shape."""
+    names: list[str] = []
+    for number in shape:
+        names += _KEY_COLUMNS if number == _KEY else (_MEMBERS[number],)
+    return tuple(names)
+
+
+# The key comes last, where it is out of the way of the others.
+JOB_COLUMNS = columns((*(number for number in _NUMBERS if number != _KEY), _KEY))
+_DECODERS = tuple(
+    (_MEMBERS[number], _COLUMNS[number].decode) for number in _NUMBERS if number != _KEY
+)
+PROGRESS: Shape = tuple(
+    map(
+        _MEMBERS.index,
+        (
+            "version",
+            "updated_at",
+            "progress",
+            "phase",
+            "message",
+            "progress_detail",
+            "phases",
+            "warnings",
+        ),
+    )
+)
+"""What a progress report changes."""
+
+_NULLABLE = {
+    *columns(tuple(number for number in _NUMBERS if _COLUMNS[number].is_nullable)),
+    "from_status",
+    "reason",
+}
 
 
 def parameter(column: str) -> str:
-    """Give the parameter mark of a column."""
+    """Return the parameter mark of a column of jobs or of the log."""
     return f"nullif(?, {ABSENT})" if column in _NULLABLE else "?"
 
 
 def encode_new(job: Job) -> tuple[Shape, list[Any]]:
-    """Give what a new row must hold: the members that do not have their defaults."""
-    return _encode_all(job, _DEFAULTS)
+    """Return what a new row must hold: the members that do not have their defaults."""
+    return _encode_differing(astuple(job), _DEFAULTS)
 
 
 def encode_changed(job: Job, before: Job | None) -> tuple[Shape, list[Any]]:
-    """Give what differs from the job *before*; everything that can, where that is not known.
+    """Return what differs from the job *before*; everything, where that is not known.
 
     Members are compared by identity: a change that leaves a member alone keeps its object.
     """
-    return _encode_changing(job, _UNLIKE if before is None else before)
+    return _encode_differing(astuple(job), _UNLIKE if before is None else astuple(before))
 
 
 def encode_progress(job: Job) -> list[Any]:
-    """Give the values of the shape `PROGRESS`."""
-    return _encode_progress(job, _UNLIKE)[1]
-
-
-def _make_encoder(names: Sequence[str]) -> Encoder:
-    """Write out a comparison of these members, one by one.
-
-    It is a third of what storing a transition takes in Python, and a loop would take twice as
-    long.
-    """
-    source = ["def encode(job, other):", "    shape, values = 0, []"]
-    for name in names:
-        encoded = "member" if _ENCODERS[name] is _AS_IS else f"encode_{name}(member)"
-        add = "extend" if name == _KEY else "append"
-        source += [
-            f"    if (member := job.{name}) is not other.{name}:",
-            f"        shape |= {1 << _MEMBERS.index(name)}",
-            f"        values.{add}({encoded})",
-        ]
-    source.append("    return shape, values")
-    scope: dict[str, Any] = {f"encode_{name}": _ENCODERS[name] for name in names}
-    exec("\n".join(source), scope)  # noqa: S102 - made of nothing but the names of the members
-    return cast("Encoder", scope["encode"])
-
-
-_encode_all = _make_encoder(_MEMBERS)
-_encode_changing = _make_encoder(_CHANGING)
-_encode_progress = _make_encoder(_PROGRESS)
-_DEFAULTS = SimpleNamespace(**{field.name: field.default for field in attrs.fields(Job)})
-_UNLIKE = SimpleNamespace(**dict.fromkeys(_MEMBERS, object()))
-"""Differs from every job in each member."""
+    """Return the values of the shape `PROGRESS`."""
+    return _encode(astuple(job), PROGRESS)
 
 
 def decode_job(row: Row) -> Job:
-    """Give the job whose `JOB_COLUMNS` the row holds."""
-    # fmt: off
-    (
-        job_id, job_type, user_id, project_id, timeout_seconds, created_at,
-        version, updated_at, progress, phase, message, detail, phases, warnings,
-        status, priority, attempt, max_attempts, attempts_granted, run, epoch, losses,
-        place, hold, start_at, retry_at,
-        queued_at, started_at, finished_at, cancel_requested_at, cancel_reason,
-        labels, options, checkpoint, result, error, attempts, level, turn, arrival,
-    ) = row
-    # fmt: on
-    return Job(
-        job_id=JobId(job_id),
-        job_type=job_type,
-        user_id=UserId(user_id),
-        project_id=ProjectId(project_id),
-        timeout_seconds=timeout_seconds,
-        created_at=from_microseconds(created_at),
-        version=version,
-        updated_at=from_microseconds(updated_at),
-        progress=progress,
-        phase=phase,
-        message=message,
-        progress_detail=NO_DETAIL if detail is None else _read_detail(detail),
-        phases=() if phases is None else _read_phases(phases),
-        warnings=() if warnings is None else _read_warnings(warnings),
-        status=_STATUSES[status],
-        priority=priority,
-        attempt=attempt,
-        max_attempts=max_attempts,
-        attempts_granted=attempts_granted,
-        run=run,
-        epoch=epoch,
-        losses=losses,
-        place=None if place is None else Place(place),
-        hold=bool(hold),
-        start_at=_time(start_at),
-        retry_at=_time(retry_at),
-        dispatch_key=None if level is None else DispatchKey(level, turn, arrival),
-        queued_at=_time(queued_at),
-        started_at=_time(started_at),
-        finished_at=_time(finished_at),
-        cancel_requested_at=_time(cancel_requested_at),
-        cancel_reason=cancel_reason,
-        labels={} if labels is None else _from_json(labels),
-        options={} if options is None else _from_json(options),
-        checkpoint=None if checkpoint is None else _read_checkpoint(checkpoint),
-        result=None if result is None else _from_json(result),
-        error=None if error is None else _read_error(error),
-        attempts=() if attempts is None else _read_attempts(attempts),
-    )
+    """Return the job whose `JOB_COLUMNS` the row holds."""
+    members = {
+        name: value if decode is None else decode(value)
+        for (name, decode), value in zip(_DECODERS, row, strict=False)
+        if value is not None
+    }
+    if row[-1] is not None:
+        members[_MEMBERS[_KEY]] = DispatchKey(*row[-len(_KEY_COLUMNS) :])
+    return Job(**members)
 
 
-def _time(value: int | None) -> datetime | None:
-    return None if value is None else from_microseconds(value)
+def _encode_differing(members: Row, others: Row) -> tuple[Shape, list[Any]]:
+    # Most members are the same: this finds the others without a loop in Python.
+    shape = tuple(compress(_NUMBERS, map(is_not, members, others)))
+    return shape, _encode(members, shape)
+
+
+def _encode(members: Row, shape: Shape) -> list[Any]:
+    values: list[Any] = []
+    for number in shape:
+        member, encode = members[number], _ENCODERS[number]
+        if number == _KEY:
+            values += member or _NO_KEY
+        elif member is None:
+            values.append(ABSENT)
+        else:
+            values.append(member if encode is None else encode(member))
+    return values

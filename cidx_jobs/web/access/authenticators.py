@@ -9,6 +9,7 @@ from datetime import timedelta
 import attrs
 import structlog
 from aiohttp import web
+from msgspec.structs import replace
 
 from cidx_jobs.interfaces import Authenticator, Clock, Credentials, Identity, JobStore
 from cidx_jobs.model.errors import CidxJobsError, TokenNotFoundError
@@ -80,7 +81,7 @@ class TokenAuthenticator(Authenticator):
         if token.expires_at is not None and token.expires_at <= now:
             return None
         if token.last_used_at is None or now - token.last_used_at >= _TOUCH_AFTER:
-            self._touch(attrs.evolve(token, last_used_at=now))
+            self._touch(replace(token, last_used_at=now))
         return known.identity
 
     async def revoke(self, token_id: str) -> None:

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import (
     CheckpointInfo,
@@ -57,48 +59,47 @@ _QUEUED_JOB = Job(
 PLACE = QueueStatus(
     position=3, length=10, blocked_by=("user_limit",), estimated_wait_seconds=(20.0, 90.0)
 )
-_RUNNING_JOB = _QUEUED_JOB.changed(
-    {
-        "status": JobStatus.RUNNING,
-        "version": 7,
-        "attempt": 1,
-        "started_at": at(0, 4),
-        "updated_at": at(1, 30),
-        "progress": 53,
-        "phase": "indexing",
-        "message": "150 of 500 files",
-        "progress_detail": ProgressDetail(
-            done=150,
-            total=500,
-            unit="files",
-            current_item="src/api.py",
-            rate_per_second=45.2,
-            eta_seconds=8.0,
-            progress_at=at(1, 30),
+_RUNNING_JOB = replace(
+    _QUEUED_JOB,
+    status=JobStatus.RUNNING,
+    version=7,
+    attempt=1,
+    started_at=at(0, 4),
+    updated_at=at(1, 30),
+    progress=53,
+    phase="indexing",
+    message="150 of 500 files",
+    progress_detail=ProgressDetail(
+        done=150,
+        total=500,
+        unit="files",
+        current_item="src/api.py",
+        rate_per_second=45.2,
+        eta_seconds=8.0,
+        progress_at=at(1, 30),
+    ),
+    phases=(
+        PhaseState(
+            name="git_sync",
+            status=PhaseStatus.COMPLETED,
+            weight=0.4,
+            progress=100,
+            started_at=at(0, 4),
+            finished_at=at(1, 20),
+            result={"commit": "6dcb09b5b57875f334f61aebed695e2e4193db5e"},
         ),
-        "phases": (
-            PhaseState(
-                name="git_sync",
-                status=PhaseStatus.COMPLETED,
-                weight=0.4,
-                progress=100,
-                started_at=at(0, 4),
-                finished_at=at(1, 20),
-                result={"commit": "6dcb09b5b57875f334f61aebed695e2e4193db5e"},
-            ),
-            PhaseState(
-                name="indexing",
-                status=PhaseStatus.RUNNING,
-                weight=0.6,
-                progress=30,
-                started_at=at(1, 20),
-            ),
+        PhaseState(
+            name="indexing",
+            status=PhaseStatus.RUNNING,
+            weight=0.6,
+            progress=30,
+            started_at=at(1, 20),
         ),
-        "checkpoint": CheckpointInfo(phase="indexing", saved_at=at(1, 25)),
-    }
+    ),
+    checkpoint=CheckpointInfo(phase="indexing", saved_at=at(1, 25)),
 )
-_STOPPING_JOB = _RUNNING_JOB.changed(
-    {"version": 8, "cancel_requested_at": at(1, 40), "cancel_reason": "not needed any more"}
+_STOPPING_JOB = replace(
+    _RUNNING_JOB, version=8, cancel_requested_at=at(1, 40), cancel_reason="not needed any more"
 )
 
 JOB_QUEUED = JobDocument.of(_QUEUED_JOB, PLACE, PREFIX)

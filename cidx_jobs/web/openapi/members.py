@@ -197,7 +197,7 @@ def _limits() -> Mapping[str, Mapping[str, Any]]:
     bounds = {
         name: field.metadata["bounds"]
         for name, field in attrs.fields_dict(Settings).items()
-        if name in attrs.fields_dict(Limits) and "bounds" in field.metadata
+        if name in Limits.__struct_fields__ and "bounds" in field.metadata
     }
     return {name: {"minimum": low, "maximum": high} for name, (low, high) in bounds.items()}
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-import attrs
 from aiohttp import web
+from msgspec.structs import replace
 
 from cidx_jobs.engine.operator_rules import (
     FINAL,
@@ -100,7 +100,7 @@ async def change_limits(call: Call) -> web.Response:
     """Put other limits in force; lowering one ends nothing. They are kept over restarts."""
     Query(call.request, ())
     body = fit(LimitsBody, await read_members(call.request))
-    wanted = {field.name: getattr(body, field.name) for field in attrs.fields(Limits)}
+    wanted = {name: getattr(body, name) for name in Limits.__struct_fields__}
     changes = {name: value for name, value in wanted.items() if value is not None}
     settings = call.api.jobs.settings
     await call.manager.set_controls(limits=lambda now: apply_limits(now, changes, settings))
@@ -156,7 +156,7 @@ async def _set_drain(call: Call, *, is_draining: bool) -> web.Response:
     Query(call.request, ())
     fit(EmptyBody, await read_members(call.request))
     status = 202 if is_draining else 200
-    return await _put_in_force(call, lambda now: attrs.evolve(now, draining=is_draining), status)
+    return await _put_in_force(call, lambda now: replace(now, draining=is_draining), status)
 
 
 async def _put_in_force(

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import attrs
 from aiohttp import web
+from msgspec.structs import replace
 
 from cidx_jobs.model.errors import ForbiddenError, InvalidParameterError
 from cidx_jobs.model.ids import ProjectId, UserId, is_job_type, is_project_id
@@ -70,7 +70,7 @@ def _read_query(call: Call) -> JobQuery:
     cursor = parameters.text("cursor")
     if cursor is None:
         return query
-    return attrs.evolve(query, after_row=read_cursor(cursor, *_listing(query)))
+    return replace(query, after_row=read_cursor(cursor, *_listing(query)))
 
 
 def _read_user(call: Call, parameters: Query) -> UserId | None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import attrs
+from msgspec.structs import replace
 
 from cidx_jobs.model.errors import OwnerLostError
 from cidx_jobs.model.job.job import Transition
@@ -99,7 +100,7 @@ class Transaction:
         """Give the transition its number; its row is written with those of the whole batch."""
         self.sequence += 1
         self._log.append(encode_transition(transition, self.sequence))
-        return transition.numbered(self.sequence)
+        return replace(transition, sequence=self.sequence)
 
     def count_final(self, key: FinalsKey, change: int) -> None:
         """Count a job in (1) or out (-1) of the final jobs of its user, type and status."""
