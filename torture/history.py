@@ -30,6 +30,7 @@ FINAL_SECONDS = 120.0
 _WAYS = ("kill", "term")
 _PAUSE_SECONDS = 0.01
 _AWAY_SECONDS = 0.05
+_LOOK_SECONDS = 0.1
 _PROJECT_JOBS = 25
 """Each project gets so many jobs and no more, so that one list can show all of them."""
 _NEWEST = 24
@@ -253,7 +254,7 @@ async def torture(
 ) -> tuple[list[str], dict[str, Any]]:
     """Make *rounds* calls over several lives of the server; give what broke, and what was counted.
 
-    Each life goes on for *linger_seconds* at least.
+    Each life goes on for *linger_seconds* more, or until something is found to be broken.
     """
     site = Site(folder / "data", folder / "runs", f"history-{folder.name}", SETTINGS, handlers)
     crowd = Crowd(Random(seed), wait_seconds)
@@ -263,11 +264,11 @@ async def torture(
         way = _WAYS[number % len(_WAYS)]
         deaths[way] += 1
         async with started(site) as server, crowd.at_work(server):
-            until = monotonic() + linger_seconds
             wanted = rounds * (number + 1) // lives
             # What is waited for is a count that many clients raise.
-            while crowd.calls.total() < wanted or monotonic() < until:  # noqa: ASYNC110
+            while crowd.calls.total() < wanted:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+            await _linger(crowd, linger_seconds, late_seconds)
             await _end_life(server, way, crowd)
     counts = _counts(crowd, deaths)
     if faults := crowd.faults + list(find_faults(crowd.record, late_seconds=late_seconds)):
@@ -279,6 +280,14 @@ async def torture(
     faults += find_untold(crowd.record, await asyncio.to_thread(_read_log, site))
     findings = await asyncio.to_thread(_examine, site)
     return faults + findings, _counts(crowd, deaths)
+
+
+async def _linger(crowd: Crowd, seconds: float, late_seconds: float) -> None:
+    until = monotonic() + seconds
+    while monotonic() < until:
+        if any(find_faults(crowd.record, late_seconds=late_seconds)):
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _counts(crowd: Crowd, deaths: Counter[str]) -> dict[str, Any]:

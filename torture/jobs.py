@@ -15,6 +15,8 @@ from cidx_jobs.job_types import JobType
 from torture.server import ID_VARIABLE, RUNS_VARIABLE, SERVER_VARIABLE
 
 STEP_SECONDS = 0.02
+TREE_SIZE = 8
+"""The processes of one job that runs a tree which tries to survive."""
 
 # A child that tries to survive: it ignores TERM, and has a child in its group, one in a session of
 # its own with a child below it, and one whose parent has gone (a double fork).
@@ -29,7 +31,11 @@ wait
 
 
 async def count(context: JobContext) -> dict[str, Any]:
-    """Count to `steps`, with a checkpoint after each: what was counted is not counted again."""
+    """Count to `steps`, with a checkpoint after each: what was counted is not counted again.
+
+    A server whose process id is `kills` dies in the moment in which the checkpoint `kills_at` is
+    said to be stored.
+    """
     done: int = context.checkpoint or 0
     _note(context, "begin", at=done)
     try:
@@ -39,6 +45,7 @@ async def count(context: JobContext) -> dict[str, Any]:
             await context.report(done=done, total=int(context.options.get("steps", 3)))
             await context.save_checkpoint(done)
             _note(context, "saved", at=done)
+            _kill_if_due(context, done)
     finally:
         _note(context, "end", at=done)
     return {"counted": done}
@@ -89,6 +96,13 @@ async def wait_for_end(context: JobContext) -> dict[str, Any]:
     finally:
         _note(context, "end")
     return {}
+
+
+def _kill_if_due(context: JobContext, done: int) -> None:
+    # Here and not from outside: whoever kills from there gives the server time for more.
+    options = context.options
+    if options.get("kills") == os.getpid() and options.get("kills_at") == done:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _note(context: JobContext, what: str, **more: Any) -> None:

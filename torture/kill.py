@@ -1,6 +1,7 @@
-"""kill -9, over and over: at any moment, while the server starts, and right after an answer."""
+"""kill -9, over and over: at any moment, while the server starts, and at chosen moments."""
 
 import asyncio
+import contextlib
 import itertools
 import signal
 import time
@@ -13,23 +14,33 @@ from typing import Any
 import attrs
 
 from torture.ending import close_accounts, note_death
+from torture.jobs import TREE_SIZE
 from torture.ledger import Ledger
 from torture.load import Load, loaded
 from torture.server import Caller, NotReadyError, Server, Site, start
-from torture.verify import check_orphans, end_orphans
+from torture.verify import check_orphans, end_orphans, find_orphans
 
-WAYS = ("work", "start", "answer", "term", "term twice")
-"""How a server dies: at any moment, during its start, after an answer, or by SIGTERM."""
+WAYS = ("work", "start", "answer", "lone answer", "saved", "tree", "term", "term twice")
+"""How a server dies: at any moment, during its start, or by SIGTERM; or at a moment that is waited
+for: after an answer under load, after an answer with nothing stored behind it, when a checkpoint
+is said to be stored, or when a tree of processes stands that tries to survive."""
 PER_USER = 3
 TOTAL = 5
 # How often a server dies how; the rest at any moment of its work.
 DURING_START = 0.25
 AFTER_AN_ANSWER = 0.10
+AFTER_A_LONE_ANSWER = 0.04
+WHEN_SAVED = 0.08
+WHEN_A_TREE_STANDS = 0.04
 BY_TERM = 0.08
 BY_TERM_TWICE = 0.04
 
 _START_SECONDS = 1.0
 _WORK_SECONDS = 0.8
+_MOMENT_SECONDS = 10.0
+"""How long a chosen moment is waited for: it may not come where old jobs hold all slots."""
+_POLL_SECONDS = 0.01
+_PLANTED_COUNTS = PER_USER + 2
 _GRACE_SECONDS = 0.3
 _STOP_BOUND_SECONDS = _GRACE_SECONDS + 10
 
@@ -93,6 +104,9 @@ class KillLoop:
         ways = (
             ("start", DURING_START),
             ("answer", AFTER_AN_ANSWER),
+            ("lone answer", AFTER_A_LONE_ANSWER),
+            ("saved", WHEN_SAVED),
+            ("tree", WHEN_A_TREE_STANDS),
             ("term", BY_TERM),
             ("term twice", BY_TERM_TWICE),
         )
@@ -112,19 +126,40 @@ class KillLoop:
         self.ready.append(server.ready_seconds)
         async with Caller(server) as caller:
             await check_orphans(self.site, server.pid, self.load.ledger)
-            answered = asyncio.Event()
+            if way == "lone answer":
+                # A next transaction would store what this one did not.
+                await self.load.submit(caller, "held")
+                return
+            deadly = {}
+            if way == "saved":
+                deadly = {"kills": server.pid, "kills_at": self.random.randint(1, 2)}
+            await self.load.plant(caller, _PLANTED_COUNTS, deadly)
             if way == "answer":
                 # In the very step in which the answer is read: the server has no time for more.
-                self.load.on_accepted = _killer(server, answered, self.random.randint(1, 10))
-            await self.load.plant_tree(caller)
+                self.load.on_accepted = _killer(server, self.random.randint(1, 10))
             async with loaded(self.load, caller):
-                if way == "answer":
-                    await asyncio.wait({asyncio.ensure_future(answered.wait())}, timeout=10)
-                else:
-                    await asyncio.sleep(self.random.random() * _WORK_SECONDS)
+                await self._until_moment(server, way)
+            self.load.on_accepted = _nothing
+
+    async def _until_moment(self, server: Server, way: str) -> None:
+        match way:
+            case "answer" | "saved":
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_MOMENT_SECONDS):
+                        await server.ended()
+            case "tree":
+                await self._until_tree_stands()
+            case _:
+                await asyncio.sleep(self.random.random() * _WORK_SECONDS)
                 if way.startswith("term"):
                     await self._terminate(server, twice=way == "term twice")
-            self.load.on_accepted = _nothing
+
+    async def _until_tree_stands(self) -> None:
+        deadline = time.monotonic() + _MOMENT_SECONDS
+        while time.monotonic() < deadline:
+            if len(await asyncio.to_thread(find_orphans, self.site, 0)) >= TREE_SIZE:
+                return
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _terminate(self, server: Server, *, twice: bool) -> None:
         began = time.monotonic()
@@ -146,7 +181,7 @@ class KillLoop:
                 self.load.ledger.blame(f"the server logged an error: {line}")
 
 
-def _killer(server: Server, answered: asyncio.Event, after: int) -> Any:
+def _killer(server: Server, after: int) -> Any:
     left = after
 
     def kill() -> None:
@@ -154,7 +189,6 @@ def _killer(server: Server, answered: asyncio.Event, after: int) -> Any:
         left -= 1
         if left == 0:
             server.send_signal(signal.SIGKILL)
-            answered.set()
 
     return kill
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from random import Random
+from typing import Any
 
 import attrs
 
@@ -18,6 +19,7 @@ QUOTA = 40
 
 # What is submitted, and how often.
 _TYPES = ("count",) * 7 + ("survive", "wait", "held")
+_PLANTED_STEPS = 3
 
 
 @attrs.define
@@ -32,6 +34,8 @@ class Load:
     """How many more jobs the users get in; who has none left reads."""
     refusals: list[int] = attrs.field(factory=list)
     """The statuses of the submits that were refused."""
+    spared: set[str] = attrs.field(factory=set)
+    """The planted jobs of this life, which no user cancels: what they show must not be missed."""
     _count: int = 0
 
     async def run(self, caller: Caller) -> None:
@@ -41,25 +45,42 @@ class Load:
             for _ in range(USERS):
                 users.create_task(self._be_user(caller))
 
-    async def plant_tree(self, caller: Caller) -> None:
-        """Submit a job whose processes try to survive: each life of a server has one."""
-        await self.submit(caller, "survive")
+    async def plant(self, caller: Caller, counts: int, more: Mapping[str, Any]) -> None:
+        """Submit what each life of a server shall have, before the users come.
+
+        That is a job whose processes try to survive, and *counts* jobs that count, of which the
+        first gets *more* options.
+        """
+        planted = [await self.submit(caller, "survive")]
+        planted.append(await self.submit(caller, "count", _PLANTED_STEPS, more))
+        planted += [await self.submit(caller, "count", _PLANTED_STEPS) for _ in range(counts - 1)]
+        self.spared = {one.job_id for one in planted if one.job_id is not None}
 
     async def settle(self, caller: Caller) -> None:
         """Send every submit whose outcome is unknown again, under its key."""
         for one in list(self.ledger.unknown.values()):
             await self.send(caller, one)
 
-    async def submit(self, caller: Caller, kind: str, steps: int | None = None) -> Submitted:
-        """Submit a job of this kind, under a key of its own; one that counts, to *steps*."""
+    async def submit(
+        self,
+        caller: Caller,
+        kind: str,
+        steps: int | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> Submitted:
+        """Submit a job of this kind, under a key of its own.
+
+        One that counts does it to *steps*, and may have *more* options.
+        """
         self._count += 1
+        counting = {"steps": steps or self.random.randint(1, 8)} if kind == "count" else {}
         key = f"key-{self._count}"
         body = {
             "job_type": "count" if kind == "held" else kind,
             "project_id": f"p{self._count % 7}",
             "hold": kind == "held",
             "labels": {"key": key},
-            "options": {"steps": steps or self.random.randint(1, 8)} if kind == "count" else {},
+            "options": {**counting, **(more or {})},
         }
         one = Submitted(key, body)
         self.ledger.note_attempt(one)
@@ -125,9 +146,9 @@ class Load:
             await self.send(caller, self.ledger.submitted[key])
 
     async def _cancel_any(self, caller: Caller) -> None:
-        known = self.ledger.known
+        known = [job_id for job_id in self.ledger.known[-20:] if job_id not in self.spared]
         if known and self.random.random() >= 0.5:
-            await self.cancel(caller, self.random.choice(known[-20:]))
+            await self.cancel(caller, self.random.choice(known))
 
     async def _read_any(self, caller: Caller) -> None:
         known = self.ledger.known

@@ -5,6 +5,7 @@ The long forms are ``make torture-kill``, ``torture-disk``, ``torture-io``, ``to
 """
 
 import asyncio
+import re
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,7 +45,7 @@ async def test_a_full_disk_loses_nothing_and_passes(tmp_path: Path) -> None:
 async def test_a_call_that_fails_loses_nothing(tmp_path: Path) -> None:
     """EIO, ENOSPC or death at a write or a flush of the server."""
     try:
-        broken, counts = await io_faults.torture(tmp_path, rounds=1, seed=12)
+        broken, counts = await io_faults.torture(tmp_path, rounds=1, seed=50)
     except SkippedError as error:
         skip(error)
 
@@ -82,26 +83,36 @@ async def test_readers_see_one_history_over_restarts(tmp_path: Path) -> None:
     assert counts["polls"] > 20
 
 
+# The moment at which each planted bug must show, and what is said of it.
 TEETH = {
-    "answer_early": "answer",
-    "slot_early": "work",
-    "lost_checkpoint": "work",
-    "blind_sweep": "work",
+    "answer_early": ("lone answer", "is lost|the database ends at event"),
+    "slot_early": ("work", "ran at a time"),
+    "lost_checkpoint": ("saved", "lost a checkpoint"),
+    "blind_sweep": ("tree", "processes of older servers live"),
 }
+PATIENCE_SECONDS = 60.0
+"""Readers ask until one of them finds what is planted; a few seconds are the rule."""
 
 
+@pytest.fixture
+def slow_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow a start whatever time a busy machine takes: another bug than that is looked for."""
+    monkeypatch.setattr("torture.server.READY_SECONDS", 90.0)
+
+
+@pytest.mark.usefixtures("slow_starts")
 @pytest.mark.parametrize("bug", TEETH)
 async def test_the_planted_bug_is_found_by_kill_9(tmp_path: Path, bug: str) -> None:
     """A torture that finds nothing wrong with it would find nothing at all."""
     handlers = f"torture.planted.{bug}:TYPES"
+    way, fault = TEETH[bug]
 
-    broken, _ = await kill.torture(
-        tmp_path, rounds=1, seed=4, handlers=handlers, ways=[TEETH[bug]]
-    )
+    broken, _ = await kill.torture(tmp_path, rounds=1, seed=4, handlers=handlers, ways=[way])
 
-    assert broken != []
+    assert any(re.search(fault, text) for text in broken), broken
 
 
+@pytest.mark.usefixtures("slow_starts")
 async def test_a_writer_that_dies_is_found_by_a_full_disk(tmp_path: Path) -> None:
     """Nothing works when space is back, and that is told."""
     handlers = "torture.planted.dying_writer:TYPES"
@@ -113,6 +124,7 @@ async def test_a_writer_that_dies_is_found_by_a_full_disk(tmp_path: Path) -> Non
     assert any("after space was back" in text for text in broken)
 
 
+@pytest.mark.usefixtures("slow_starts")
 async def test_a_commit_taken_for_stored_is_found_by_the_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,12 +139,13 @@ async def test_a_commit_taken_for_stored_is_found_by_the_sweep(
             rounds=0,
             seed=4,
             handlers="torture.planted.taken_for_stored:TYPES",
-            only=["first:log:flush:EIO:10"],
+            # The start of the first job, or what is submitted beside it: each is in the log.
+            only=["first:log:flush:EIO:5"],
         )
     except SkippedError as error:
         skip(error)
 
-    assert broken != []
+    assert any(re.search("of the log's numbers|ends at event", text) for text in broken), broken
 
 
 async def test_a_start_that_asks_no_mark_is_found_by_hurt_files(
@@ -167,15 +180,24 @@ async def test_what_stays_of_each_job_is_found_by_the_soak(
     assert any("tasks" in text for text in broken)
 
 
+@pytest.mark.usefixtures("slow_starts")
 async def test_a_stale_read_is_found_by_the_history(tmp_path: Path) -> None:
     """An answer from before a change, after somebody was told of it."""
     handlers = "torture.planted.stale_read:TYPES"
 
-    broken, _ = await history.torture(tmp_path, rounds=200, seed=4, handlers=handlers, lives=1)
+    broken, _ = await history.torture(
+        tmp_path,
+        rounds=200,
+        seed=4,
+        handlers=handlers,
+        lives=1,
+        linger_seconds=PATIENCE_SECONDS,
+    )
 
     assert any("went back" in text for text in broken)
 
 
+@pytest.mark.usefixtures("slow_starts")
 async def test_a_lost_wake_is_found_by_the_history(tmp_path: Path) -> None:
     """A long-poll that sleeps on although somebody was told of the change."""
     broken, _ = await history.torture(
@@ -184,8 +206,10 @@ async def test_a_lost_wake_is_found_by_the_history(tmp_path: Path) -> None:
         seed=4,
         handlers="torture.planted.lost_wake:TYPES",
         lives=1,
-        linger_seconds=2.5,
+        linger_seconds=PATIENCE_SECONDS,
         late_seconds=1.0,
+        # What a poll slept through is known once it is answered.
+        wait_seconds=2,
     )
 
     assert any("slept" in text for text in broken)
