@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.listing import Project
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import REMOVED_PREFIX, DataDirectory, project_directory
 
 
@@ -26,7 +27,7 @@ class ProjectDirectories:
         leaving = self._leaving.get(key)
         if leaving is None:
             places = self._places(user_id, project_id)
-            leaving = asyncio.get_running_loop().run_in_executor(None, _rename, places)
+            leaving = asyncio.create_task(in_own_thread(_rename, places), name="take-away")
             self._leaving[key] = leaving
             leaving.add_done_callback(lambda _: self._leaving.pop(key))
         # The thread goes on, also without a caller.

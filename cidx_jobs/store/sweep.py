@@ -4,13 +4,13 @@ Only its owner may sweep it, and only once no process of an older server lives: 
 not ended may still write into what it works on. Everything here blocks but `sweep`.
 """
 
-import asyncio
 import re
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from cidx_jobs.model.ids import JobId, is_job_id
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import REMOVED_PREFIX, WORK_PREFIX, DataDirectory
 from cidx_jobs.store.index.files import IndexFiles, remove
 
@@ -24,10 +24,10 @@ async def sweep(
 
     What a run was working on goes, but for the draft of an index whose job will go on with it.
     """
-    swept = await asyncio.to_thread(_sweep_nobodys, directory)
-    for job_id, draft in await asyncio.to_thread(_list_drafts, directory.projects):
+    swept = await in_own_thread(_sweep_nobodys, directory)
+    for job_id, draft in await in_own_thread(_list_drafts, directory.projects):
         if not await is_unfinished(job_id):
-            await asyncio.to_thread(remove, draft)
+            await in_own_thread(remove, draft)
             swept += 1
     return swept
 

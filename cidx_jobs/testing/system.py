@@ -1,6 +1,5 @@
 """A job system for one test: in memory, with a clock by hand."""
 
-import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterable
@@ -8,6 +7,7 @@ from typing import Any
 
 from cidx_jobs.interfaces import Clock, JobStore
 from cidx_jobs.job_types import JobType
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
@@ -38,8 +38,8 @@ async def open_for_tests(
     async with contextlib.AsyncExitStack() as stack:
         if "data_dir" not in settings:
             # A thread, since it touches the disk.
-            folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="cidx-jobs-test-")
-            stack.push_async_callback(asyncio.to_thread, folder.cleanup)
+            folder = await in_own_thread(tempfile.TemporaryDirectory, prefix="cidx-jobs-test-")
+            stack.push_async_callback(in_own_thread, folder.cleanup)
             settings["data_dir"] = folder.name
         jobs = JobSystem(
             Settings(**({"shutdown_grace_seconds": 0} | settings)),

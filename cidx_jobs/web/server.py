@@ -21,6 +21,7 @@ from aiohttp import web
 
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import SettingsError
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
@@ -162,12 +163,12 @@ async def listening(
         if unix_socket is not None:
             ours = unix_socket
             # Who may call is said by the file's mode: the owner.
-            await asyncio.to_thread(unix_socket.chmod, 0o600)
+            await in_own_thread(unix_socket.chmod, 0o600)
         yield _url(runner, host, unix_socket)
     finally:
         await runner.cleanup()
         if ours is not None:
-            await asyncio.to_thread(ours.unlink, missing_ok=True)
+            await in_own_thread(ours.unlink, missing_ok=True)
 
 
 def settle_collector() -> None:
@@ -307,8 +308,8 @@ async def _make_room_for_socket(path: Path) -> None:
         return
     except ConnectionRefusedError:
         # Also said of a file that is no socket: it stays, and is in the way.
-        if await asyncio.to_thread(path.is_socket):
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+        if await in_own_thread(path.is_socket):
+            await in_own_thread(path.unlink, missing_ok=True)
         return
     writer.close()
     await writer.wait_closed()

@@ -1,6 +1,5 @@
 """What a running server leaves in the data directory for local commands."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from cidx_jobs.interfaces import Clock, JobStore
 from cidx_jobs.model.ids import UserId
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.tokens import make_token
 
@@ -19,24 +19,24 @@ async def ensure_admin_token(directory: DataDirectory, store: JobStore, clock: C
 
     A file that is there is left alone, also when its token was revoked.
     """
-    if await asyncio.to_thread(directory.admin_token.exists):
+    if await in_own_thread(directory.admin_token.exists):
         return
     text, token = make_token(ADMIN, "admin", now=clock.now(), label="admin.token")
     # In this order a crash between the two leaves a token that nobody knows, not a file that
     # opens nothing.
     await store.save_token(token)
-    await asyncio.to_thread(_write_private, directory.admin_token, text + "\n")
+    await in_own_thread(_write_private, directory.admin_token, text + "\n")
 
 
 async def write_server_file(directory: DataDirectory, url: str) -> None:
     """Say where this server is."""
     text = json.dumps({"url": url, "pid": os.getpid()}) + "\n"
-    await asyncio.to_thread(_write_private, directory.server_file, text)
+    await in_own_thread(_write_private, directory.server_file, text)
 
 
 async def remove_server_file(directory: DataDirectory) -> None:
     """Take that back."""
-    await asyncio.to_thread(directory.server_file.unlink, missing_ok=True)
+    await in_own_thread(directory.server_file.unlink, missing_ok=True)
 
 
 def _write_private(path: Path, text: str) -> None:

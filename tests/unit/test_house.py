@@ -28,6 +28,16 @@ STARTS_A_PROCESS = re.compile(
 # What a file that somebody made on their own machine gives away.
 TRACES_OF_A_MACHINE = re.compile(r"/(?:home|Users)/\w+|[A-Z]:\\Users\\\w+")
 
+# The loop's own executor, which handlers may fill.
+USES_THE_LOOPS_EXECUTOR = re.compile(
+    r"to_thread|run_in_executor\(\s*None|\.getaddrinfo\(|\.getnameinfo\("
+)
+
+# Calls that wait for a thread of the loop's own executor, which handlers may fill.
+WAITS_FOR_THE_LOOP_S_THREADS = re.compile(
+    r".*\.to_thread|.*\.run_in_executor\(None.*|loop\.get(addr|name)info"
+)
+
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -239,6 +249,20 @@ def test_one_module_starts_processes(module: Path) -> None:
 def test_every_way_to_start_a_process_is_seen(source: str) -> None:
     """The rule above finds each planted start."""
     assert process_starts(source) != []
+
+
+def test_nothing_of_ours_waits_for_threads_that_handlers_may_fill(module: Path) -> None:
+    """Blocking work has threads of its own (`runtime.blocking`)."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Call | ast.Attribute)]
+
+    waits = [
+        text
+        for node in found
+        if WAITS_FOR_THE_LOOP_S_THREADS.fullmatch(text := ast.unparse(node).partition(",")[0])
+    ]
+
+    assert waits == []
 
 
 def test_only_code_lines_are_counted() -> None:

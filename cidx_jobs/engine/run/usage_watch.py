@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol
 from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.run.usage import Usage
 from cidx_jobs.interfaces import ActiveRun
+from cidx_jobs.runtime.blocking import in_own_thread
 
 _LOOK_SECONDS = 1.0
 
@@ -56,7 +57,7 @@ class ResourceWatch(Background):
         if not children:
             return
         # Reading /proc takes a while where a run has many processes, and so does loading psutil.
-        usages = await asyncio.to_thread(_measure_all, children)
+        usages = await in_own_thread(_measure_all, children)
         for run, usage in usages.items():
             measured = self._find_run(run)
             if measured is not None:

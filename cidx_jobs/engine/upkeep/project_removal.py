@@ -18,6 +18,7 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.listing import Project
+from cidx_jobs.runtime.blocking import in_own_thread
 
 _PAUSE_SECONDS = 3_600.0
 
@@ -61,7 +62,7 @@ class Projects(Background):
         try:
             await self._store.delete_project(user_id, project_id)
         finally:
-            await asyncio.to_thread(self._files.clear)
+            await in_own_thread(self._files.clear)
         _log.info("project_removed", user_id=user_id, project_id=project_id)
 
     async def remove_unused(self) -> int:
@@ -71,12 +72,12 @@ class Projects(Background):
         """
         before = self._board.clock.now() - timedelta(seconds=self._keep_seconds)
         known = await self._store.list_projects(None)
-        unused = await asyncio.to_thread(self._files.find_unused, known, before)
+        unused = await in_own_thread(self._files.find_unused, known, before)
         try:
             return sum([await self._remove_files(project) for project in unused])
         finally:
             if unused:
-                await asyncio.to_thread(self._files.clear)
+                await in_own_thread(self._files.clear)
 
     async def start(self) -> None:
         """Begin to remove what is unused, if that is wanted."""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from cidx_jobs.handlers.git.url_rules import Remote
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.runtime.blocking import in_own_thread
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -20,8 +21,8 @@ _LOWEST_32_BITS = 0xFFFF_FFFF
 
 async def resolve(host: str, port: int) -> Sequence[str]:
     """Give the addresses that the system knows for a host."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # A look-up may take as long as the name servers like, and none waits for another's.
+    found = await in_own_thread(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

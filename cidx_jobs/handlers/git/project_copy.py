@@ -1,6 +1,5 @@
 """A project's copy of its repository: bare, of one branch, shallow, and its own alone."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -16,6 +15,7 @@ from cidx_jobs.handlers.git.errors import DAMAGED, NOT_GIT, UNRECOGNISED
 from cidx_jobs.handlers.git.shields import Access
 from cidx_jobs.handlers.process.output import OnLine
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import WORK_PREFIX, make_private_directory
 
 HEAD_REF = "refs/cidx/head"
@@ -59,7 +59,7 @@ class ProjectCopy:
 
         Two runs of one project never overlap, so whatever is left is nobody's.
         """
-        await asyncio.to_thread(self._prepare)
+        await in_own_thread(self._prepare)
 
     async def fetch(
         self, access: Access, head: RemoteHead, bounds: FetchBounds, on_line: OnLine
@@ -70,14 +70,14 @@ class ProjectCopy:
             JobFailure: as of `Git.fetch`; the copy is as it was.
         """
         source = _source(access, head)
-        if await asyncio.to_thread(self._holds, source):
+        if await in_own_thread(self._holds, source):
             if await self._git.find_commit(self.repository, HEAD_REF) == head.commit:
                 return Fetched(commit=head.commit, bytes_received=0)
             try:
                 return await self._fetch(self.repository, access, head, bounds, on_line)
             except BaseException as error:
                 # Half a pack may be large, and the disk may be full of it.
-                await asyncio.to_thread(self._remove_leftovers)
+                await in_own_thread(self._remove_leftovers)
                 if not _may_be_the_copy(error):
                     raise
         return await self._clone(source, access, head, bounds, on_line)
@@ -85,23 +85,23 @@ class ProjectCopy:
     async def remember_indexed(self, commit: str) -> None:
         """Keep *commit* for the next comparison, and pack up what has gathered."""
         await self._git.point(self.repository, INDEXED_REF, commit)
-        if await asyncio.to_thread(self._begin_packing):
+        if await in_own_thread(self._begin_packing):
             # What cannot be packed up in time, or kills the server, is left alone for a day.
             with contextlib.suppress(JobFailure):
                 await self._git.pack_up(self.repository, _PACK_UP_SECONDS)
-                await asyncio.to_thread(self._packing.unlink, missing_ok=True)
+                await in_own_thread(self._packing.unlink, missing_ok=True)
 
     async def remove(self) -> None:
         """Remove the copy, so that the next run clones anew."""
-        await asyncio.to_thread(shutil.rmtree, self.repository, ignore_errors=True)
+        await in_own_thread(shutil.rmtree, self.repository, ignore_errors=True)
 
     async def measure(self) -> int:
         """Give the bytes that the copy takes."""
-        return await asyncio.to_thread(_count_bytes, self.repository)
+        return await in_own_thread(_count_bytes, self.repository)
 
     async def clean_up(self) -> None:
         """Remove what this run had in work."""
-        await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
+        await in_own_thread(shutil.rmtree, self._work, ignore_errors=True)
 
     async def _clone(
         self,
@@ -115,7 +115,7 @@ class ProjectCopy:
             object_format = "sha1" if len(head.commit) == _HEX_OF_SHA1 else "sha256"
             await self._git.init(self._work, object_format)
             fetched = await self._fetch(self._work, access, head, bounds, on_line)
-            await asyncio.to_thread(self._take_over, source)
+            await in_own_thread(self._take_over, source)
         finally:
             await self.clean_up()
         return fetched
@@ -128,13 +128,13 @@ class ProjectCopy:
         bounds: FetchBounds,
         on_line: OnLine,
     ) -> Fetched:
-        before = await asyncio.to_thread(_count_pack_bytes, repository)
+        before = await in_own_thread(_count_pack_bytes, repository)
         await self._git.fetch(access, repository, f"+{head.ref}:{HEAD_REF}", bounds, on_line)
         commit = await self._git.find_commit(repository, HEAD_REF)
         if commit is None:
             message = "what was fetched is no commit that can be read"
             raise JobFailure(message, code=DAMAGED)
-        after = await asyncio.to_thread(_count_pack_bytes, repository)
+        after = await in_own_thread(_count_pack_bytes, repository)
         return Fetched(commit=commit, bytes_received=max(0, after - before))
 
     def _prepare(self) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from cidx_jobs.handlers.process.children import RUN_MARK, Children
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.listing import StoreIdentity
+from cidx_jobs.runtime.blocking import in_own_thread
 
 _PROC = Path("/proc")
 _POLL_SECONDS = 0.02
@@ -33,7 +34,7 @@ async def end_orphans(identity: StoreIdentity, *, seconds: float = _SECONDS) -> 
     """
     deadline = asyncio.get_running_loop().time() + seconds
     ended: set[tuple[int, str]] = set()
-    while found := await asyncio.to_thread(_kill_orphans, identity):
+    while found := await in_own_thread(_kill_orphans, identity):
         ended |= found
         if asyncio.get_running_loop().time() > deadline:
             break
@@ -47,12 +48,12 @@ async def find_strays(identity: StoreIdentity, children: Children) -> Sequence[F
     What is found is looked at again for a second: a child that is just being started or ended is
     none, and on a busy machine one that was told to end takes a moment to be gone.
     """
-    found = await asyncio.to_thread(_strays, identity, children)
+    found = await in_own_thread(_strays, identity, children)
     for _ in range(_LOOKS_AGAIN):
         if not found:
             break
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        found &= await asyncio.to_thread(_strays, identity, children)
+        found &= await in_own_thread(_strays, identity, children)
     return [
         Finding(kind="children", message=f"process {pid} of server start {epoch} has no run")
         for pid, epoch in sorted(found)

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from cidx_jobs.runtime.blocking import in_own_thread
+
 _PROC = Path("/proc")
 _FIRST_POLL_SECONDS = 0.005
 _SLOWEST_POLL_SECONDS = 0.1
@@ -56,7 +58,11 @@ class ProcessTree:
     async def _look(self, find: Find) -> set[int]:
         if find == self._find_group and not self._group_exists():
             return set()
-        return await asyncio.to_thread(find)
+        try:
+            return await in_own_thread(find)
+        except RuntimeError:
+            # There is no thread to be had, and what runs must be ended all the same.
+            return find()
 
     def _group_exists(self) -> bool:
         # The number cannot be another's meanwhile: the system gives no process the id of a

@@ -1,6 +1,5 @@
 """Phase git_sync: which commit a run goes to, and how it comes into the project's copy."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from cidx_jobs.handlers.repository_sync.submodules import SubmoduleParts, Submod
 from cidx_jobs.interfaces import JobContext, PhaseReporter
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.job.job import JsonObject, Outcome
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import Settings
 
 
@@ -139,7 +139,7 @@ class Fetching:
     async def _reach(self, remote: Remote) -> Access:
         if remote.scheme is Scheme.LOCAL:
             roots = self._settings.git_local_roots
-            source = await asyncio.to_thread(_find_local, remote.url, roots)
+            source = await in_own_thread(_find_local, remote.url, roots)
             return Access(remote=remote, source=source)
         addresses = await find_addresses(remote, self._resolve)
         return Access(remote=remote, source=remote.url, addresses=addresses)

@@ -5,7 +5,6 @@ tree is made that holds the files of all; nothing is checked out, and nothing of
 configuration is believed but its path and URL.
 """
 
-import asyncio
 import contextlib
 import posixpath
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from cidx_jobs.model.error_codes import GUIDANCE
 from cidx_jobs.model.errors import JobFailure, ValidationError
 from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.job.job import Category
+from cidx_jobs.runtime.blocking import in_own_thread
 
 MODULE_REFS = "refs/cidx/modules"
 
@@ -117,7 +117,7 @@ class Submodules:
     async def _list_links(self, commit: str) -> Mapping[str, str]:
         """Give path and commit of each submodule."""
         async with self._parts.git.stream(self._parts.repository, [*LIST_TREE, commit]) as child:
-            links = await asyncio.to_thread(_read_links, child, self._parts.max_files)
+            links = await in_own_thread(_read_links, child, self._parts.max_files)
             ended = await child.wait()
         if ended.returncode != 0:
             raise recognise(ended.stderr, "the repository")
@@ -148,7 +148,7 @@ class Submodules:
 
     async def _talk(self, arguments: Sequence[str], data: bytes = b"") -> bytes:
         async with self._parts.git.stream(self._parts.repository, arguments) as child:
-            answer = await asyncio.to_thread(_ask, child, data)
+            answer = await in_own_thread(_ask, child, data)
             ended = await child.wait()
         if ended.returncode != 0:
             raise recognise(ended.stderr, "the repository")

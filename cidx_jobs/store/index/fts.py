@@ -22,6 +22,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.index import IndexState, SearchHit
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import project_directory
 from cidx_jobs.store.index import sql as index_sql
 from cidx_jobs.store.index.draft import FtsDraft
@@ -113,7 +114,7 @@ class FtsIndexer:
         self._readers = self._helpers = None
         for some in threads:
             if some is not None:
-                await asyncio.to_thread(some.shutdown)
+                await in_own_thread(some.shutdown)
 
     @contextlib.asynccontextmanager
     async def _turn(self, user_id: UserId) -> AsyncIterator[None]:

@@ -27,6 +27,7 @@ from cidx_jobs.model.listing import (
     StoreStats,
     Token,
 )
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store import sweep as leftovers
 from cidx_jobs.store.sqlite import job_lists as queries
@@ -282,7 +283,7 @@ class JobPersistence:
         """Compare what is stored with itself; give what does not fit together, if anything."""
         self._opened()
         try:
-            return await asyncio.to_thread(examine, self._directory, deep=deep)
+            return await in_own_thread(examine, self._directory, deep=deep)
         except sqlite3.Error as error:
             raise StorageUnavailableError from error
 

@@ -1,11 +1,11 @@
 """The two routes that describe all routes: the document, and a page to read it."""
 
-import asyncio
 import importlib
 
 import attrs
 from aiohttp import web
 
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.web.http.answer import JSON, answer_headers
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.request import Query
@@ -67,7 +67,7 @@ class Reference:
             # Where the routes stand for clients is known once the application has started.
             mount = call.api.prefix.removesuffix(self._prefix)
             # It takes long enough for others to notice, and reads our own source.
-            self._made = await asyncio.to_thread(_make, self.table, mount)
+            self._made = await in_own_thread(_make, self.table, mount)
         return self._made
 
 

@@ -18,6 +18,7 @@ from cidx_jobs.model.errors import (
     StorageUnavailableError,
     UnavailableError,
 )
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.store.sqlite.commit.connection import run_on
 from cidx_jobs.store.sqlite.commit.high_water_mark import HighWaterMark, Position
 from cidx_jobs.store.sqlite.commit.transaction import (
@@ -154,7 +155,7 @@ class Committer:
                 return [tuple(row) for row in rows] == [(ledger.batch,)]
 
     async def _note_failure(self, error: sqlite3.Error) -> UnavailableError:
-        is_full = await asyncio.to_thread(_is_full, self._directory, error)
+        is_full = await in_own_thread(_is_full, self._directory, error)
         failure = StorageFullError() if is_full else StorageUnavailableError()
         if not self.is_alarmed:
             self._log.error("storage_failed", code=failure.code, reason=str(error))

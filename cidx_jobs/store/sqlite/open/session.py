@@ -1,6 +1,5 @@
 """What is open while a data directory is served: its lock, one writer and two readers."""
 
-import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -13,6 +12,7 @@ import attrs
 from cidx_jobs.interfaces import Clock
 from cidx_jobs.model.errors import StorageUnavailableError
 from cidx_jobs.model.listing import StoreIdentity
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.commit.committer import Committer
 from cidx_jobs.store.sqlite.commit.connection import open_reader, open_writer, run_on
@@ -73,10 +73,10 @@ async def open_session(directory: DataDirectory, synchronous: str, clock: Clock)
         StartRefusedError: it cannot be served; nothing was touched, and nothing stays open.
     """
     async with AsyncExitStack() as undo:
-        possession = await asyncio.to_thread(
+        possession = await in_own_thread(
             lambda: take_possession(directory, synchronous, clock, load_migrations())
         )
-        undo.push_async_callback(asyncio.to_thread, possession.release)
+        undo.push_async_callback(in_own_thread, possession.release)
         committer = Committer(
             connect=partial(open_writer, directory.database, synchronous),
             directory=directory.root,
@@ -95,7 +95,7 @@ async def open_session(directory: DataDirectory, synchronous: str, clock: Clock)
         undo.push_async_callback(point_reader.close)
         list_reader = Reader(await open_reader(directory.database))
         undo.push_async_callback(list_reader.close)
-        await asyncio.to_thread(possession.disconnect)
+        await in_own_thread(possession.disconnect)
         return Session(
             identity=possession.identity,
             writer=writer,

@@ -1,0 +1,1 @@
+"""The process that we are a part of: threads for blocking work of our own."""
