@@ -15,10 +15,8 @@ from cidx_jobs.model.error_codes import GUIDANCE
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.job.lifecycle import TRANSITIONS
 from cidx_jobs.settings import PREFIX, Settings
-from cidx_jobs.web.http.problems import STATUSES
+from cidx_jobs.web.http.problems import PROBLEMS
 from cidx_jobs.web.openapi.document import make_document
-from cidx_jobs.web.openapi.error_samples import SAMPLES
-from cidx_jobs.web.openapi.routes.operations import OPERATIONS
 from cidx_jobs.web.routes.table import list_routes
 
 DOCS = Path(__file__).parent
@@ -69,9 +67,9 @@ def errors_page() -> str:
         for code, rule in GUIDANCE.items()
     ]
     requests = [
-        f"| `{code}` | {status} | {type(SAMPLES[code]).__name__} | {title} "
-        f"| {', '.join(f'`{name}`' for name in SAMPLES[code].members) or '-'} |"
-        for code, (status, title) in STATUSES.items()
+        f"| `{code}` | {one.status} | {type(one.sample).__name__} | {one.title} "
+        f"| {', '.join(f'`{name}`' for name in one.sample.members) or '-'} |"
+        for code, one in PROBLEMS.items()
     ]
     return "\n".join(
         [
@@ -103,7 +101,7 @@ def errors_page() -> str:
 def api_page() -> str:
     """Give the table of all routes; the document of the API says the rest."""
     rows = [
-        f"| `{route.method} {path}` | {route.scope or 'open'} | {OPERATIONS[route.key].summary} |"
+        f"| `{route.method} {path}` | {route.scope or 'open'} | {route.contract.summary} |"
         for path, route in list_routes("/api", is_own=True)
     ]
     head = [

@@ -9,14 +9,17 @@ from msgspec.structs import replace
 from cidx_jobs.model.errors import Fault, SettingsError, ValidationError
 from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, UserId, is_job_type
 from cidx_jobs.model.job.job import MAX_PRIORITY, MIN_PRIORITY, JobStatus
-from cidx_jobs.model.limits import Limits, Pauses
+from cidx_jobs.model.limits import (
+    MAX_AGE_SECONDS,
+    MAX_LIFETIME_SECONDS,
+    MAX_TOKEN_LABEL_CHARACTERS,
+    MAX_UNITS,
+    SCOPES,
+    Limits,
+    Pauses,
+)
 from cidx_jobs.settings import Settings
 
-MAX_AGE_SECONDS = 100 * 365 * 86_400
-MAX_UNITS = 10_000
-SCOPES = ("read", "write", "admin")
-MAX_TOKEN_LABEL_CHARACTERS = 255
-MAX_LIFETIME_SECONDS = 10 * 365 * 86_400
 FINAL = frozenset(status for status in JobStatus if status.is_final)
 NAME_RULE = f"1 to {MAX_USER_ID_CHARACTERS} printable characters"
 

@@ -10,6 +10,23 @@ MAX_ATTEMPTS = 1_000
 """How many attempts a job or its type may ask for."""
 MAX_TIMEOUT_SECONDS = 30 * 86_400.0
 """How long a run may ask to take."""
+MAX_LABELS = 32
+MAX_LABEL_CHARACTERS = 255
+LABEL_KEY_PATTERN = r"[a-z0-9._-]{1,63}"
+"""What the labels of a job keep to."""
+
+MAX_RUNNING = 10_000
+MAX_QUEUED_PER_USER = 1_000_000
+MAX_QUEUED_TOTAL = 10_000_000
+MAX_UNITS = 10_000
+"""The largest limits that a server can be given; of a named resource so many units."""
+
+MAX_AGE_SECONDS = 100 * 365 * 86_400
+"""The age of finished jobs beyond which no clean-up asks."""
+SCOPES = ("read", "write", "admin")
+MAX_TOKEN_LABEL_CHARACTERS = 255
+MAX_LIFETIME_SECONDS = 10 * 365 * 86_400
+"""What a token may be for, how it may be called, and how long it may be good for."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

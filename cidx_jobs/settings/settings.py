@@ -8,7 +8,13 @@ from typing import Any, Self
 import attrs
 
 from cidx_jobs.model.errors import SettingsError
-from cidx_jobs.model.limits import Limits
+from cidx_jobs.model.limits import (
+    MAX_QUEUED_PER_USER,
+    MAX_QUEUED_TOTAL,
+    MAX_RUNNING,
+    MAX_UNITS,
+    Limits,
+)
 from cidx_jobs.settings.fields import (
     choice,
     command,
@@ -55,12 +61,14 @@ class Settings:
         AUTH_MODES,
         "Who may come in; unset: none on loopback, tokens elsewhere.",
     )
-    max_running_per_user: int = number(10, 1, 10_000, "Jobs of one user that run at a time.")
-    max_running_total: int = number(50, 1, 10_000, "Jobs that run at a time.")
-    max_queued_per_user: int = number(1_000, 1, 1_000_000, "Jobs of one user that may wait.")
-    max_queued_total: int = number(100_000, 1, 10_000_000, "Jobs that may wait.")
+    max_running_per_user: int = number(10, 1, MAX_RUNNING, "Jobs of one user that run at a time.")
+    max_running_total: int = number(50, 1, MAX_RUNNING, "Jobs that run at a time.")
+    max_queued_per_user: int = number(
+        1_000, 1, MAX_QUEUED_PER_USER, "Jobs of one user that may wait."
+    )
+    max_queued_total: int = number(100_000, 1, MAX_QUEUED_TOTAL, "Jobs that may wait.")
     resources: Mapping[str, int] = numbers(
-        "git=5,indexing=10", whole, 1, 10_000, "Named limits, for job types and inside runs."
+        "git=5,indexing=10", whole, 1, MAX_UNITS, "Named limits, for job types and inside runs."
     )
     max_priority: int = number(9, 0, 9, "The highest priority that a user may ask for.")
     ageing_seconds_per_level: float = duration(

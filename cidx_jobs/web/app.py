@@ -10,9 +10,9 @@ from cidx_jobs.system import JobSystem
 from cidx_jobs.web.access.authenticators import Authenticate, adapt, make_authenticator
 from cidx_jobs.web.access.origin_check import Doorkeeper
 from cidx_jobs.web.access.rate_limit import Rates
+from cidx_jobs.web.http.body import MAX_BODY_BYTES
 from cidx_jobs.web.http.call import Api
 from cidx_jobs.web.http.parked import Waiters
-from cidx_jobs.web.http.request import MAX_BODY_BYTES
 from cidx_jobs.web.keys import API, JOBS
 from cidx_jobs.web.routes.table import add_routes
 

@@ -1,12 +1,14 @@
 """The transition log as the API shows it, and what live streams tell besides."""
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
+from msgspec import Meta
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.job_parts import ProgressDocument
 
@@ -14,18 +16,29 @@ from cidx_jobs.wire.job_parts import ProgressDocument
 class EventDocument(Document, frozen=True, kw_only=True):
     """One row of the transition log."""
 
-    seq: int
-    """Its number among all rows: grows, with gaps."""
-    job_id: JobId
-    version: int
-    """The job's version after it."""
-    event: str
-    from_status: JobStatus | None = msgspec.field(name="from")
-    """Null in a job's first row."""
-    to_status: JobStatus = msgspec.field(name="to")
-    at: datetime
-    attempt: int
-    reason: str | None
+    seq: Annotated[int, Meta(description="Its number among all rows: grows, with gaps.")]
+    job_id: Annotated[
+        JobId, Meta(description="The job: a UUIDv7 in lower case.", extra_json_schema=rules.JOB_ID)
+    ]
+    version: Annotated[
+        int, Meta(description="The job's version after it.", extra_json_schema=rules.FROM_ONE)
+    ]
+    event: Annotated[str, Meta(description="What happened.")]
+    from_status: Annotated[JobStatus | None, Meta(description="Null in a job's first row.")] = (
+        msgspec.field(name="from")
+    )
+    to_status: Annotated[JobStatus, Meta(description="The status after it.")] = msgspec.field(
+        name="to"
+    )
+    at: Annotated[datetime, Meta(description="When it was stored.")]
+    attempt: Annotated[
+        int,
+        Meta(
+            description="The attempt; 0 before the first start.",
+            extra_json_schema=rules.NOT_NEGATIVE,
+        ),
+    ]
+    reason: Annotated[str | None, Meta(description="Why, where somebody said.")]
 
     @classmethod
     def of(cls, row: Transition) -> Self:
@@ -46,21 +59,33 @@ class EventDocument(Document, frozen=True, kw_only=True):
 class EventListDocument(Document, frozen=True, kw_only=True):
     """One page of the log, oldest first."""
 
-    events: tuple[EventDocument, ...]
-    next_cursor: str | None
-    """Brings the next page; null when there is none yet."""
+    events: Annotated[
+        tuple[EventDocument, ...], Meta(description="Rows of the log, oldest first.")
+    ]
+    next_cursor: Annotated[
+        str | None, Meta(description="Brings the next page; null when there is none yet.")
+    ]
 
 
 class ProgressEventDocument(Document, frozen=True, kw_only=True):
     """A progress report, as the live streams tell it."""
 
-    job_id: JobId
-    version: int
-    status: JobStatus
-    progress: int
-    phase: str | None
-    message: str | None
-    progress_detail: ProgressDocument
+    job_id: Annotated[
+        JobId, Meta(description="The job: a UUIDv7 in lower case.", extra_json_schema=rules.JOB_ID)
+    ]
+    version: Annotated[
+        int,
+        Meta(
+            description="Grows by one with each stored change.", extra_json_schema=rules.FROM_ONE
+        ),
+    ]
+    status: Annotated[JobStatus, Meta(description="Where it stands.")]
+    progress: Annotated[int, Meta(description="0 to 100.", extra_json_schema=rules.PERCENT)]
+    phase: Annotated[str | None, Meta(description="The phase that it is in, or was in.")]
+    message: Annotated[str | None, Meta(description="One line for people.")]
+    progress_detail: Annotated[
+        ProgressDocument, Meta(description="The finer side of the progress.")
+    ]
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -79,5 +104,4 @@ class ProgressEventDocument(Document, frozen=True, kw_only=True):
 class ResetDocument(Document, frozen=True, kw_only=True):
     """The log no longer holds what comes after the id that the reader brought."""
 
-    oldest_seq: int
-    """Where the log begins now; 0 when it is empty."""
+    oldest_seq: Annotated[int, Meta(description="Where the log begins now; 0 when it is empty.")]

@@ -1,32 +1,56 @@
 """What a server found when it looked at itself: at its start, and when it was examined."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Annotated, Self
+
+from msgspec import Meta
 
 from cidx_jobs.model.findings import Finding, Recovery, ServerWarning
 from cidx_jobs.model.ids import JobId
+from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 
 
 class FindingDocument(Document, frozen=True, kw_only=True):
     """One thing that does not fit together."""
 
-    kind: str
-    """``database``, ``log``, ``counts``, ``checkpoints``, ``slots``, ``queue``, ``runs``,
-    ``children`` or ``files``; of a note, the code of the warning."""
-    message: str
-    job_id: JobId | None
+    kind: Annotated[
+        str,
+        Meta(
+            description="`database`, `log`, `counts`, `checkpoints`, `slots`, `queue`, `runs`, "
+            "`children` or `files`; of a note, the code of the warning."
+        ),
+    ]
+    message: Annotated[str, Meta(description="One line for people.")]
+    job_id: Annotated[
+        JobId | None,
+        Meta(
+            description="The job that it is about; null when it is about none.",
+            extra_json_schema=rules.JOB_ID,
+        ),
+    ]
 
 
 class DoctorDocument(Document, frozen=True, kw_only=True):
     """``GET /api/admin/doctor``."""
 
-    ok: bool
-    """Nothing was found."""
-    database_id: str
-    findings: tuple[FindingDocument, ...]
-    notes: tuple[FindingDocument, ...]
-    """What should be mended though everything fits together: the warnings of ``/readyz``."""
+    ok: Annotated[bool, Meta(description="Nothing was found.")]
+    database_id: Annotated[
+        str,
+        Meta(description="The id of the database; a copy takes one of its own when it starts."),
+    ]
+    findings: Annotated[
+        tuple[FindingDocument, ...],
+        Meta(description="One for each thing that does not fit together."),
+    ]
+
+    notes: Annotated[
+        tuple[FindingDocument, ...],
+        Meta(
+            description="What should be mended though everything fits together: the warnings of "
+            "`/readyz`."
+        ),
+    ]
 
     @classmethod
     def of(
@@ -50,15 +74,14 @@ class DoctorDocument(Document, frozen=True, kw_only=True):
 class RecoveryDocument(Document, frozen=True, kw_only=True):
     """What the server's start found of the servers before it, and did about it."""
 
-    unfinished: int
-    interrupted: int
-    """Runs that had died with their server."""
-    cancelled: int
-    """Those of them whose cancel had been asked for."""
-    poisoned: int
-    """Jobs that failed because the server died whenever they ran."""
-    killed_processes: int
-    swept_files: int
+    unfinished: Annotated[int, Meta(description="Jobs that were not final.")]
+    interrupted: Annotated[int, Meta(description="Runs that had died with their server.")]
+    cancelled: Annotated[int, Meta(description="Those of them whose cancel had been asked for.")]
+    poisoned: Annotated[
+        int, Meta(description="Jobs that failed because the server died whenever they ran.")
+    ]
+    killed_processes: Annotated[int, Meta(description="Child processes of older servers.")]
+    swept_files: Annotated[int, Meta(description="Files that a cut-off run or write had left.")]
 
     @classmethod
     def of(cls, recovery: Recovery) -> Self:

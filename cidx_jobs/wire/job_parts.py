@@ -1,15 +1,18 @@
-"""What a job document is made of (api.md 1.2), each made from the value of the same meaning."""
+"""What a job document is made of (api.md 1.2): the smaller documents in it, and its members."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import msgspec
+from msgspec import Meta
 
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import (
     AttemptRecord,
     Category,
     CheckpointInfo,
     JobError,
+    JobStatus,
     JobWarning,
     JsonObject,
     Outcome,
@@ -19,30 +22,45 @@ from cidx_jobs.model.job.job import (
     Severity,
 )
 from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 
 
 class ProgressDocument(Document, frozen=True, kw_only=True):
     """The finer side of the progress; every member may be unknown (null)."""
 
-    done: int | None
-    """How many of the units are done."""
-    total: int | None
-    """How many units there are; it may grow."""
-    unit: str | None
-    current_item: str | None
-    rate_per_second: float | None
-    eta_seconds: float | None
-    progress_at: datetime | None
-    """When the job last reported anything."""
-    waiting_for: str | None
-    """The named resource that the run waits for, if it does."""
-    stalled: bool = False
-    """The job has reported nothing for 30 seconds; its status is the same."""
-    memory_bytes: int | None = None
-    """Resident memory of the job's child processes; null where it is not measured."""
-    cpu_seconds: float | None = None
-    """Processor time of the job's child processes that live."""
+    done: Annotated[int | None, Meta(description="How many of the units are done.")]
+    total: Annotated[
+        int | None,
+        Meta(
+            description="How many units there are; it may grow.",
+            extra_json_schema=rules.NOT_NEGATIVE,
+        ),
+    ]
+    unit: Annotated[str | None, Meta(description="What is counted.")]
+    current_item: Annotated[str | None, Meta(description="What is worked on.")]
+    rate_per_second: Annotated[float | None, Meta(description="How many a second.")]
+    eta_seconds: Annotated[float | None, Meta(description="How long the rest may take.")]
+    progress_at: Annotated[
+        datetime | None, Meta(description="When the job last reported anything.")
+    ]
+    waiting_for: Annotated[
+        str | None, Meta(description="The named resource that the run waits for, if it does.")
+    ]
+    stalled: Annotated[
+        bool,
+        Meta(description="The job has reported nothing for 30 seconds; its status is the same."),
+    ] = False
+    memory_bytes: Annotated[
+        int | None,
+        Meta(
+            description="Resident memory of the job's child processes; null where it is not "
+            "measured."
+        ),
+    ] = None
+    cpu_seconds: Annotated[
+        float | None, Meta(description="Processor time of the job's child processes that live.")
+    ] = None
 
     @classmethod
     def of(cls, detail: ProgressDetail) -> Self:
@@ -65,16 +83,16 @@ class ProgressDocument(Document, frozen=True, kw_only=True):
 class PhaseDocument(Document, frozen=True, kw_only=True):
     """One phase of the job."""
 
-    name: str
-    status: PhaseStatus
-    weight: float
-    """Its share of the whole, 0 to 1."""
-    progress: int
-    """0 to 100 within the phase."""
-    started_at: datetime | None
-    finished_at: datetime | None
-    message: str | None
-    result: dict[str, Any] | None
+    name: Annotated[str, Meta(description="Its name.")]
+    status: Annotated[PhaseStatus, Meta(description="Where it stands.")]
+    weight: Annotated[float, Meta(description="Its share of the whole, 0 to 1.")]
+    progress: Annotated[
+        int, Meta(description="0 to 100 within the phase.", extra_json_schema=rules.PERCENT)
+    ]
+    started_at: Annotated[datetime | None, Meta(description="When it last started.")]
+    finished_at: Annotated[datetime | None, Meta(description="When it ended.")]
+    message: Annotated[str | None, Meta(description="One line for people.")]
+    result: Annotated[dict[str, Any] | None, Meta(description="What came out, when it completed.")]
 
     @classmethod
     def of(cls, phase: PhaseState) -> Self:
@@ -94,14 +112,25 @@ class PhaseDocument(Document, frozen=True, kw_only=True):
 class QueueDocument(Document, frozen=True, kw_only=True):
     """Why a job waits, and where it stands."""
 
-    position: int | None
-    """The rank, from 1, among all waiting jobs as if no limit applied; null while created."""
-    length: int
-    """How many jobs are queued in all."""
-    blocked_by: tuple[str, ...]
-    """What makes the dispatcher pass the job over; the first with none starts next."""
-    estimated_wait_seconds: tuple[float, float] | None
-    """A range from recent durations; null when nothing is known."""
+    position: Annotated[
+        int | None,
+        Meta(
+            description="The rank, from 1, among all waiting jobs as if no limit applied; null "
+            "while created."
+        ),
+    ]
+    length: Annotated[int, Meta(description="How many jobs are queued in all.")]
+    blocked_by: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="What makes the dispatcher pass the job over; the first with none starts "
+            "next."
+        ),
+    ]
+    estimated_wait_seconds: Annotated[
+        tuple[float, float] | None,
+        Meta(description="A range from recent durations; null when nothing is known."),
+    ]
 
     @classmethod
     def of(cls, queue: QueueStatus) -> Self:
@@ -118,16 +147,16 @@ class QueueDocument(Document, frozen=True, kw_only=True):
 class ErrorDocument(Document, frozen=True, kw_only=True):
     """Why a job or a run of it did not complete."""
 
-    code: str
-    """Documented, stable and never reused."""
-    category: Category
-    severity: Severity
-    retryable: bool
-    message: str
-    phase: str | None
-    occurred_at: datetime
-    actions: tuple[str, ...]
-    """What the reader can do, most useful first."""
+    code: Annotated[str, Meta(description="Documented, stable and never reused.")]
+    category: Annotated[Category, Meta(description="What kind of thing went wrong.")]
+    severity: Annotated[Severity, Meta(description="How bad it is.")]
+    retryable: Annotated[bool, Meta(description="Whether another attempt may succeed.")]
+    message: Annotated[str, Meta(description="One line for people.")]
+    phase: Annotated[str | None, Meta(description="The phase that it is in, or was in.")]
+    occurred_at: Annotated[datetime, Meta(description="When it happened.")]
+    actions: Annotated[
+        tuple[str, ...], Meta(description="What the reader can do, most useful first.")
+    ]
 
     @classmethod
     def of(cls, error: JobError) -> Self:
@@ -147,10 +176,9 @@ class ErrorDocument(Document, frozen=True, kw_only=True):
 class WarningDocument(Document, frozen=True, kw_only=True):
     """Something a reader should know, which did not end the job."""
 
-    code: str
-    message: str
-    count: int
-    """How many times it was reported."""
+    code: Annotated[str, Meta(description="Documented, stable and never reused.")]
+    message: Annotated[str, Meta(description="One line for people.")]
+    count: Annotated[int, Meta(description="How many times it was reported.")]
 
     @classmethod
     def of(cls, warning: JobWarning) -> Self:
@@ -161,11 +189,17 @@ class WarningDocument(Document, frozen=True, kw_only=True):
 class AttemptDocument(Document, frozen=True, kw_only=True):
     """One ended run."""
 
-    attempt: int
-    started_at: datetime
-    finished_at: datetime
-    outcome: Outcome
-    error: ErrorDocument | None
+    attempt: Annotated[
+        int,
+        Meta(
+            description="The attempt; 0 before the first start.",
+            extra_json_schema=rules.NOT_NEGATIVE,
+        ),
+    ]
+    started_at: Annotated[datetime, Meta(description="When the run started.")]
+    finished_at: Annotated[datetime, Meta(description="When it ended.")]
+    outcome: Annotated[Outcome, Meta(description="How the run ended.")]
+    error: Annotated[ErrorDocument | None, Meta(description="Why it did not complete.")]
 
     @classmethod
     def of(cls, record: AttemptRecord) -> Self:
@@ -182,8 +216,8 @@ class AttemptDocument(Document, frozen=True, kw_only=True):
 class CheckpointDocument(Document, frozen=True, kw_only=True):
     """That a checkpoint is stored; its content is for the job alone."""
 
-    phase: str | None
-    saved_at: datetime
+    phase: Annotated[str | None, Meta(description="The phase that it is in, or was in.")]
+    saved_at: Annotated[datetime, Meta(description="When it was stored.")]
 
     @classmethod
     def of(cls, checkpoint: CheckpointInfo) -> Self:
@@ -194,15 +228,88 @@ class CheckpointDocument(Document, frozen=True, kw_only=True):
 class LinksDocument(Document, frozen=True, kw_only=True):
     """Where the job's own routes are: absolute paths."""
 
-    own: str = msgspec.field(name="self")
-    events: str
-    cancel: str
+    own: Annotated[str, Meta(description="The job.")] = msgspec.field(name="self")
+    events: Annotated[str, Meta(description="Where its events are.")]
+    cancel: Annotated[str, Meta(description="Where to cancel it.")]
 
     @classmethod
     def of(cls, job_id: str, prefix: str) -> Self:
         """Give the links of a job; *prefix* is the path that the routes stand under."""
         here = f"{prefix}/jobs/{job_id}"
         return cls(own=here, events=f"{here}/events", cancel=f"{here}/cancel")
+
+
+JobIdMember = Annotated[
+    JobId, Meta(description="The job: a UUIDv7 in lower case.", extra_json_schema=rules.JOB_ID)
+]
+JobTypeMember = Annotated[str, Meta(description="The name of a registered job type.")]
+UserIdMember = Annotated[UserId, Meta(description="Whose it is.")]
+ProjectIdMember = Annotated[
+    ProjectId,
+    Meta(description="The project, one of its user's.", extra_json_schema=rules.PROJECT_ID),
+]
+StatusMember = Annotated[JobStatus, Meta(description="Where it stands.")]
+DoneMember = Annotated[
+    bool, Meta(description="True once `finished_at` is set: completed, failed or cancelled.")
+]
+VersionMember = Annotated[
+    int,
+    Meta(description="Grows by one with each stored change.", extra_json_schema=rules.FROM_ONE),
+]
+PriorityMember = Annotated[
+    int, Meta(description="0 to 9, 9 first.", extra_json_schema=rules.PRIORITY)
+]
+LabelsMember = Annotated[
+    dict[str, str], Meta(description="The caller's own marks.", extra_json_schema=rules.LABELS)
+]
+AttemptMember = Annotated[
+    int, Meta(description="0 before the first start.", extra_json_schema=rules.NOT_NEGATIVE)
+]
+MaxAttemptsMember = Annotated[
+    int,
+    Meta(
+        description="How many attempts a submit, or a retry on request, grants.",
+        extra_json_schema=rules.FROM_ONE,
+    ),
+]
+ProgressMember = Annotated[
+    int,
+    Meta(
+        description="0 to 100; never goes back in an attempt, 100 only when completed.",
+        extra_json_schema=rules.PERCENT,
+    ),
+]
+PhaseMember = Annotated[str | None, Meta(description="The phase that it is in, or was in.")]
+MessageMember = Annotated[str | None, Meta(description="One line for people.")]
+ProgressDetailMember = Annotated[
+    ProgressDocument, Meta(description="The finer side of the progress.")
+]
+QueueMember = Annotated[
+    QueueDocument | None,
+    Meta(
+        description="Why the job waits and where it stands; null unless it is created or queued."
+    ),
+]
+CreatedAtMember = Annotated[datetime, Meta(description="When it was made.")]
+QueuedAtMember = Annotated[datetime | None, Meta(description="When it was last queued.")]
+StartAtMember = Annotated[datetime | None, Meta(description="It does not start before this time.")]
+StartedAtMember = Annotated[datetime | None, Meta(description="When it last started.")]
+FinishedAtMember = Annotated[datetime | None, Meta(description="When it ended.")]
+UpdatedAtMember = Annotated[datetime, Meta(description="When it last changed.")]
+TimeoutSecondsMember = Annotated[
+    float, Meta(description="The longest a run may take.", extra_json_schema=rules.SECONDS)
+]
+CancelRequestedAtMember = Annotated[datetime | None, Meta(description="When it was told to stop.")]
+CancelReasonMember = Annotated[str | None, Meta(description="Why, as the caller said.")]
+CheckpointMember = Annotated[
+    CheckpointDocument | None,
+    Meta(description="That a checkpoint is stored; null when none is."),
+]
+ResultMember = Annotated[dict[str, Any] | None, Meta(description="Of a completed job.")]
+ErrorMember = Annotated[ErrorDocument | None, Meta(description="Of a failed or cancelled job.")]
+WarningsMember = Annotated[
+    tuple[WarningDocument, ...], Meta(description="What a reader should know besides.")
+]
 
 
 def plain(seconds: float) -> float:

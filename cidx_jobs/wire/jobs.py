@@ -1,11 +1,14 @@
 """The job as the API shows it: whole, in lists, and short for pollers (api.md 1.2, 1.9)."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from msgspec import Meta
+
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.wire import job_parts as of_job
+from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.job_parts import (
     AttemptDocument,
@@ -24,49 +27,43 @@ from cidx_jobs.wire.job_parts import (
 class JobDocument(Document, frozen=True, kw_only=True):
     """The whole job."""
 
-    job_id: JobId
-    job_type: str
-    user_id: UserId
-    project_id: ProjectId
-    status: JobStatus
-    done: bool
-    """True once `finished_at` is set: completed, failed or cancelled."""
-    version: int
-    """Grows by one with each stored change."""
-    priority: int
-    """0 to 9, 9 first."""
-    labels: dict[str, str]
-    attempt: int
-    """0 before the first start."""
-    max_attempts: int
-    options: dict[str, Any]
-    progress: int
-    """0 to 100; never goes back in an attempt, 100 only when completed."""
-    phase: str | None
-    message: str | None
-    progress_detail: ProgressDocument
-    phases: tuple[PhaseDocument, ...]
-    queue: QueueDocument | None
-    """Why the job waits and where it stands; null unless it is created or queued."""
-    created_at: datetime
-    queued_at: datetime | None
-    start_at: datetime | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    updated_at: datetime
-    timeout_seconds: float
-    """The longest a run may take."""
-    cancel_requested_at: datetime | None
-    cancel_reason: str | None
-    checkpoint: CheckpointDocument | None
-    result: dict[str, Any] | None
-    """Of a completed job."""
-    error: ErrorDocument | None
-    """Of a failed or cancelled job."""
-    warnings: tuple[WarningDocument, ...]
-    attempts: tuple[AttemptDocument, ...]
-    """One entry for each ended run."""
-    links: LinksDocument
+    job_id: of_job.JobIdMember
+    job_type: of_job.JobTypeMember
+    user_id: of_job.UserIdMember
+    project_id: of_job.ProjectIdMember
+    status: of_job.StatusMember
+    done: of_job.DoneMember
+    version: of_job.VersionMember
+    priority: of_job.PriorityMember
+    labels: of_job.LabelsMember
+    attempt: of_job.AttemptMember
+    max_attempts: of_job.MaxAttemptsMember
+    options: Annotated[
+        dict[str, Any], Meta(description="What the job was told, by its type's schema.")
+    ]
+    progress: of_job.ProgressMember
+    phase: of_job.PhaseMember
+    message: of_job.MessageMember
+    progress_detail: of_job.ProgressDetailMember
+    phases: Annotated[tuple[PhaseDocument, ...], Meta(description="The phases in their order.")]
+    queue: of_job.QueueMember
+    created_at: of_job.CreatedAtMember
+    queued_at: of_job.QueuedAtMember
+    start_at: of_job.StartAtMember
+    started_at: of_job.StartedAtMember
+    finished_at: of_job.FinishedAtMember
+    updated_at: of_job.UpdatedAtMember
+    timeout_seconds: of_job.TimeoutSecondsMember
+    cancel_requested_at: of_job.CancelRequestedAtMember
+    cancel_reason: of_job.CancelReasonMember
+    checkpoint: of_job.CheckpointMember
+    result: of_job.ResultMember
+    error: of_job.ErrorMember
+    warnings: of_job.WarningsMember
+    attempts: Annotated[
+        tuple[AttemptDocument, ...], Meta(description="One entry for each ended run.")
+    ]
+    links: Annotated[LinksDocument, Meta(description="Where its own routes are.")]
 
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
@@ -77,12 +74,9 @@ class JobDocument(Document, frozen=True, kw_only=True):
 class ListedJobDocument(JobDocument, frozen=True, kw_only=True):
     """A job in a list: the whole job, and the names that the CIDX client reads."""
 
-    operation_type: str
-    """The same as `job_type`."""
-    username: str
-    """The same as `user_id`."""
-    completed_at: datetime | None
-    """The same as `finished_at`."""
+    operation_type: Annotated[str, Meta(description="The same as `job_type`.")]
+    username: Annotated[str, Meta(description="The same as `user_id`.")]
+    completed_at: Annotated[datetime | None, Meta(description="The same as `finished_at`.")]
 
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
@@ -93,7 +87,7 @@ class ListedJobDocument(JobDocument, frozen=True, kw_only=True):
 class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
     """The answer to DELETE: the job, its `message` saying what became of the request."""
 
-    success: bool
+    success: Annotated[bool, Meta(description="Always true: errors are problem documents.")]
 
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
@@ -107,61 +101,65 @@ class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
 class JobListDocument(Document, frozen=True, kw_only=True):
     """One page of jobs."""
 
-    jobs: tuple[ListedJobDocument, ...]
-    total: int
-    """How many fit the filters in all; see `total_is_exact`."""
-    total_is_exact: bool
-    limit: int
-    offset: int
-    next_cursor: str | None
-    """Brings the next page; null on the last one."""
+    jobs: Annotated[tuple[ListedJobDocument, ...], Meta(description="The jobs.")]
+    total: Annotated[
+        int,
+        Meta(
+            description="How many fit the filters in all; see `total_is_exact`.",
+            extra_json_schema=rules.NOT_NEGATIVE,
+        ),
+    ]
+    total_is_exact: Annotated[bool, Meta(description="False: there are at least so many.")]
+    limit: Annotated[
+        int,
+        Meta(description="How many there may be on the page.", extra_json_schema=rules.FROM_ONE),
+    ]
+    offset: Annotated[
+        int, Meta(description="How many were passed over.", extra_json_schema=rules.NOT_NEGATIVE)
+    ]
+    next_cursor: Annotated[
+        str | None, Meta(description="Brings the next page; null on the last one.")
+    ]
 
 
 class StatusDocument(Document, frozen=True, kw_only=True):
     """The short form for pollers: `status` is never created, and `message` is always text."""
 
-    job_id: JobId
-    job_type: str
-    user_id: UserId
-    project_id: ProjectId
-    status: JobStatus
-    done: bool
-    version: int
-    priority: int
-    labels: dict[str, str]
-    attempt: int
-    max_attempts: int
-    progress: int
-    phase: str | None
-    """``queued`` while the job waits."""
-    message: str
-    progress_detail: ProgressDocument
-    queue: QueueDocument | None
-    created_at: datetime
-    queued_at: datetime | None
-    start_at: datetime | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    updated_at: datetime
-    timeout_seconds: float
-    cancel_requested_at: datetime | None
-    cancel_reason: str | None
-    checkpoint: CheckpointDocument | None
-    result: dict[str, Any] | None
-    error: ErrorDocument | None
-    warnings: tuple[WarningDocument, ...]
-    id: str
-    """The same as `job_id`."""
-    operation_type: str
-    """The same as `job_type`."""
-    username: str
-    """The same as `user_id`."""
-    repository_id: str
-    """The same as `project_id`."""
-    error_details: str | None
-    """Text when failed."""
-    completed_at: datetime | None
-    """The same as `finished_at`."""
+    job_id: of_job.JobIdMember
+    job_type: of_job.JobTypeMember
+    user_id: of_job.UserIdMember
+    project_id: of_job.ProjectIdMember
+    status: of_job.StatusMember
+    done: of_job.DoneMember
+    version: of_job.VersionMember
+    priority: of_job.PriorityMember
+    labels: of_job.LabelsMember
+    attempt: of_job.AttemptMember
+    max_attempts: of_job.MaxAttemptsMember
+    progress: of_job.ProgressMember
+    phase: Annotated[str | None, Meta(description="`queued` while the job waits.")]
+    message: Annotated[str, Meta(description="One line for people; never empty.")]
+    progress_detail: of_job.ProgressDetailMember
+    queue: of_job.QueueMember
+    created_at: of_job.CreatedAtMember
+    queued_at: of_job.QueuedAtMember
+    start_at: of_job.StartAtMember
+    started_at: of_job.StartedAtMember
+    finished_at: of_job.FinishedAtMember
+    updated_at: of_job.UpdatedAtMember
+    timeout_seconds: of_job.TimeoutSecondsMember
+    cancel_requested_at: of_job.CancelRequestedAtMember
+    cancel_reason: of_job.CancelReasonMember
+    checkpoint: of_job.CheckpointMember
+    result: of_job.ResultMember
+    error: of_job.ErrorMember
+    warnings: of_job.WarningsMember
+    id: Annotated[str, Meta(description="The same as `job_id`.")]
+    operation_type: Annotated[str, Meta(description="The same as `job_type`.")]
+    username: Annotated[str, Meta(description="The same as `user_id`.")]
+    repository_id: Annotated[str, Meta(description="The same as `project_id`.")]
+    error_details: Annotated[str | None, Meta(description="Text when failed.")]
+    completed_at: Annotated[datetime | None, Meta(description="The same as `finished_at`.")]
 
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None) -> Self:

@@ -1,28 +1,38 @@
 """Projects and what is found in them."""
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
+
+from msgspec import Meta
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.listing import Project
+from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 
 
 class ProjectDocument(Document, frozen=True, kw_only=True):
     """What is known of one project of the caller; null where nothing is known yet."""
 
-    project_id: ProjectId
-    user_id: UserId
-    repository_url: str | None
-    branch: str | None
-    """The branch that was asked for; null follows the default one."""
-    default_branch: str | None
-    last_commit: str | None
-    last_synced_at: datetime | None
-    last_job_id: JobId | None
-    files_indexed: int | None
-    repository_bytes: int | None
-    index_bytes: int | None
+    project_id: Annotated[
+        ProjectId,
+        Meta(description="The project, one of its user's.", extra_json_schema=rules.PROJECT_ID),
+    ]
+    user_id: Annotated[UserId, Meta(description="Whose it is.")]
+    repository_url: Annotated[str | None, Meta(description="Where the repository is.")]
+    branch: Annotated[
+        str | None,
+        Meta(description="The branch that was asked for; null follows the default one."),
+    ]
+    default_branch: Annotated[
+        str | None, Meta(description="What the remote last called its default branch.")
+    ]
+    last_commit: Annotated[str | None, Meta(description="The commit that was last synced.")]
+    last_synced_at: Annotated[datetime | None, Meta(description="When that was.")]
+    last_job_id: Annotated[JobId | None, Meta(description="The job that did it.")]
+    files_indexed: Annotated[int | None, Meta(description="How many files the index holds.")]
+    repository_bytes: Annotated[int | None, Meta(description="The size of the copy.")]
+    index_bytes: Annotated[int | None, Meta(description="The size of the index.")]
 
     @classmethod
     def of(cls, project: Project) -> Self:
@@ -45,22 +55,26 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
 class ProjectListDocument(Document, frozen=True, kw_only=True):
     """The caller's projects, by id."""
 
-    projects: tuple[ProjectDocument, ...]
+    projects: Annotated[tuple[ProjectDocument, ...], Meta(description="The projects.")]
 
 
 class SearchHitDocument(Document, frozen=True, kw_only=True):
     """One line that holds the text."""
 
-    path: str
-    line_number: int
-    """From 1."""
-    line: str
+    path: Annotated[str, Meta(description="The file, from the root of the repository.")]
+    line_number: Annotated[int, Meta(description="From 1.")]
+    line: Annotated[str, Meta(description="The text of the line.")]
 
 
 class SearchDocument(Document, frozen=True, kw_only=True):
     """What was found, by path, then line."""
 
-    project_id: ProjectId
-    query: str
-    hits: tuple[SearchHitDocument, ...]
-    limit: int
+    project_id: Annotated[
+        ProjectId,
+        Meta(description="The project, one of its user's.", extra_json_schema=rules.PROJECT_ID),
+    ]
+    query: Annotated[str, Meta(description="What was looked for.")]
+    hits: Annotated[tuple[SearchHitDocument, ...], Meta(description="The lines.")]
+    limit: Annotated[
+        int, Meta(description="How many lines there may be.", extra_json_schema=rules.FROM_ONE)
+    ]

@@ -1,22 +1,37 @@
 """What requests bring: one class for each body, and the submit that it stands for.
 
-Ranges are checked where the rule lives (the engine); here stands only what has which type.
+Ranges are checked where the rule lives (the engine), and told here.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from cidx_jobs.model.errors import ValidationError
 from cidx_jobs.model.foreign import start_in_utc
 from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.model.job.job import MAX_PRIORITY, MIN_PRIORITY, JobStatus
 from cidx_jobs.model.job.submit import OnConflict, RequestKey, SubmitRequest
+from cidx_jobs.model.limits import (
+    MAX_AGE_SECONDS,
+    MAX_ATTEMPTS,
+    MAX_LIFETIME_SECONDS,
+    MAX_QUEUED_PER_USER,
+    MAX_QUEUED_TOTAL,
+    MAX_RUNNING,
+    MAX_UNITS,
+    SCOPES,
+)
+from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 
 REPOSITORY_SYNC = "repository_sync"
+
+Reason = Annotated[str, Meta(max_length=500)]
+"""Why somebody cancels a job, in their words."""
 
 
 class Body(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,24 +42,58 @@ class EmptyBody(Body, frozen=True, kw_only=True):
     """The body of a request that takes no members."""
 
 
-class SyncBody(Body, frozen=True, kw_only=True):
+class JobBody(Body, frozen=True, kw_only=True):
+    """What every submit may say."""
+
+    project_id: Annotated[
+        str,
+        Meta(description="The project, one of its user's.", extra_json_schema=rules.PROJECT_ID),
+    ]
+    options: Annotated[
+        dict[str, Any], Meta(description="What the job was told, by its type's schema.")
+    ] = msgspec.field(default_factory=dict)
+    priority: Annotated[
+        int | None,
+        Meta(
+            description="0 to 9, 9 first; the server's default if null.",
+            extra_json_schema=rules.PRIORITY,
+        ),
+    ] = None
+    max_attempts: Annotated[
+        int | None,
+        Meta(
+            description="How many attempts a submit, or a retry on request, grants.",
+            extra_json_schema=rules.between(1, MAX_ATTEMPTS),
+        ),
+    ] = None
+    timeout_seconds: Annotated[
+        float | None,
+        Meta(description="The longest a run may take.", extra_json_schema=rules.TIMEOUT),
+    ] = None
+    start_at: Annotated[datetime | None, Meta(description="Not to start before this time.")] = None
+    hold: Annotated[bool, Meta(description="Not to start before somebody asks for it.")] = False
+    on_conflict: Annotated[
+        OnConflict, Meta(description="What to do while an exclusive job of the project is active.")
+    ] = OnConflict.COALESCE
+    labels: Annotated[
+        rules.Labels,
+        Meta(description="The caller's own marks.", extra_json_schema=rules.LABELS),
+    ] = msgspec.field(default_factory=dict)
+
+
+class SyncBody(JobBody, frozen=True, kw_only=True):
     """``POST /api/sync``: a submit of a ``repository_sync``."""
 
-    project_id: str
-    repository_url: str | None = None
-    """The same as ``options.repository_url``."""
-    options: dict[str, Any] = msgspec.field(default_factory=dict)
-    priority: int | None = None
-    """0 to 9, 9 first; the server's default if null."""
-    max_attempts: int | None = None
-    timeout_seconds: float | None = None
-    """The longest a run may take."""
-    start_at: datetime | None = None
-    """Not to start before this time."""
-    hold: bool = False
-    """Not to start before somebody asks for it."""
-    on_conflict: OnConflict = OnConflict.COALESCE
-    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    repository_url: Annotated[
+        str | None, Meta(description="The same as `options.repository_url`.")
+    ] = None
+    options: Annotated[
+        dict[str, Any],
+        Meta(
+            description="What the sync is told.",
+            extra_json_schema={"$ref": "#/components/schemas/SyncOptions"},
+        ),
+    ] = msgspec.field(default_factory=dict)
 
     @property
     def job_type(self) -> str:
@@ -52,88 +101,153 @@ class SyncBody(Body, frozen=True, kw_only=True):
         return REPOSITORY_SYNC
 
 
-class SubmitBody(Body, frozen=True, kw_only=True):
+class SubmitBody(JobBody, frozen=True, kw_only=True):
     """``POST /api/jobs``: a submit of any registered type."""
 
-    job_type: str
-    project_id: str
-    options: dict[str, Any] = msgspec.field(default_factory=dict)
-    priority: int | None = None
-    """0 to 9, 9 first; the server's default if null."""
-    max_attempts: int | None = None
-    timeout_seconds: float | None = None
-    """The longest a run may take."""
-    start_at: datetime | None = None
-    """Not to start before this time."""
-    hold: bool = False
-    """Not to start before somebody asks for it."""
-    on_conflict: OnConflict = OnConflict.COALESCE
-    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    job_type: Annotated[
+        str,
+        Meta(description="The name of a registered job type.", extra_json_schema=rules.JOB_TYPE),
+    ]
 
 
 class CancelBody(Body, frozen=True, kw_only=True):
     """``POST /api/jobs/{job_id}/cancel`` and ``DELETE /api/jobs/{job_id}``."""
 
-    reason: str | None = None
-    """Shown to who reads the job; at most 500 characters."""
+    reason: Annotated[
+        Reason | None, Meta(description="Shown to who reads the job; at most 500 characters.")
+    ] = None
 
 
 class RetryBody(Body, frozen=True, kw_only=True):
     """``POST /api/jobs/{job_id}/retry``."""
 
-    from_start: bool = False
-    """Without the checkpoint."""
+    from_start: Annotated[bool, Meta(description="Without the checkpoint.")] = False
 
 
 class ReviseBody(Body, frozen=True, kw_only=True):
     """``PATCH /api/jobs/{job_id}``: what is null stays as it is."""
 
-    priority: int | None = None
-    labels: dict[str, str] | None = None
-    """Replaces all labels."""
+    priority: Annotated[
+        int | None, Meta(description="0 to 9, 9 first.", extra_json_schema=rules.PRIORITY)
+    ] = None
+    labels: Annotated[
+        rules.Labels | None,
+        Meta(description="Replaces all labels.", extra_json_schema=rules.LABELS),
+    ] = None
 
 
 class TokenBody(Body, frozen=True, kw_only=True):
     """``POST /api/admin/tokens``."""
 
-    user_id: str
-    scope: str = "write"
-    """``read``, ``write`` or ``admin``; each includes those before it."""
-    lifetime_seconds: float | None = None
-    """How long the token is good for; null is until it is revoked."""
-    label: str | None = None
+    user_id: Annotated[
+        str, Meta(description="Whom the token stands for.", extra_json_schema=rules.USER_ID)
+    ]
+    scope: Annotated[
+        str,
+        Meta(
+            description="`read`, `write` or `admin`; each includes those before it.",
+            extra_json_schema={"enum": list(SCOPES)},
+        ),
+    ] = "write"
+    lifetime_seconds: Annotated[
+        float | None,
+        Meta(
+            description="How long the token is good for; null is until it is revoked.",
+            extra_json_schema={"exclusiveMinimum": 0, "maximum": MAX_LIFETIME_SECONDS},
+        ),
+    ] = None
+    label: Annotated[
+        str | None,
+        Meta(
+            description="What it is for, in its owner's words.",
+            extra_json_schema=rules.TOKEN_LABEL,
+        ),
+    ] = None
 
 
 class PauseBody(Body, frozen=True, kw_only=True):
     """``POST /api/admin/pause`` and ``/resume``: without members it is about everything."""
 
-    user_id: str | None = None
-    job_type: str | None = None
+    user_id: Annotated[
+        str | None, Meta(description="Only this user's jobs.", extra_json_schema=rules.USER_ID)
+    ] = None
+    job_type: Annotated[
+        str | None, Meta(description="Only jobs of this type.", extra_json_schema=rules.JOB_TYPE)
+    ] = None
 
 
 class CleanupBody(Body, frozen=True, kw_only=True):
     """``POST /api/admin/cleanup``: which finished jobs to delete, with their events."""
 
-    older_than_seconds: float
-    """How long ago they finished, at least."""
-    statuses: list[JobStatus] | None = None
-    """Only these, each a final one; null is all of them."""
-    dry_run: bool = False
-    """Count them, and delete none."""
+    older_than_seconds: Annotated[
+        float,
+        Meta(
+            description="How long ago they finished, at least.",
+            extra_json_schema=rules.between(0, MAX_AGE_SECONDS),
+        ),
+    ]
+    statuses: Annotated[
+        list[JobStatus] | None,
+        Meta(
+            description="Only these, each a final one; null is all of them.",
+            extra_json_schema=rules.FINAL_STATUSES,
+        ),
+    ] = None
+    dry_run: Annotated[bool, Meta(description="Count them, and delete none.")] = False
 
 
 class LimitsBody(Body, frozen=True, kw_only=True):
     """``PATCH /api/admin/limits``: what is null stays as it is."""
 
-    max_running_per_user: int | None = None
-    max_running_total: int | None = None
-    max_queued_per_user: int | None = None
-    max_queued_total: int | None = None
-    resources: dict[str, int] | None = None
-    """Named ones are changed, others stay."""
-    max_priority: int | None = None
-    user_max_priorities: dict[str, int] | None = None
-    """Replaces all of them."""
+    max_running_per_user: Annotated[
+        int | None,
+        Meta(
+            description="How many jobs of a user may run.",
+            extra_json_schema=rules.between(1, MAX_RUNNING),
+        ),
+    ] = None
+    max_running_total: Annotated[
+        int | None,
+        Meta(
+            description="How many jobs may run in all.",
+            extra_json_schema=rules.between(1, MAX_RUNNING),
+        ),
+    ] = None
+    max_queued_per_user: Annotated[
+        int | None,
+        Meta(
+            description="How many jobs of a user may wait.",
+            extra_json_schema=rules.between(1, MAX_QUEUED_PER_USER),
+        ),
+    ] = None
+    max_queued_total: Annotated[
+        int | None,
+        Meta(
+            description="How many jobs may wait in all.",
+            extra_json_schema=rules.between(1, MAX_QUEUED_TOTAL),
+        ),
+    ] = None
+    resources: Annotated[
+        dict[str, int] | None,
+        Meta(
+            description="Named ones are changed, others stay.",
+            extra_json_schema=rules.named_numbers(1, MAX_UNITS),
+        ),
+    ] = None
+    max_priority: Annotated[
+        int | None,
+        Meta(
+            description="The highest priority that a user may ask for.",
+            extra_json_schema=rules.PRIORITY,
+        ),
+    ] = None
+    user_max_priorities: Annotated[
+        dict[str, int] | None,
+        Meta(
+            description="Replaces all of them.",
+            extra_json_schema=rules.named_numbers(MIN_PRIORITY, MAX_PRIORITY),
+        ),
+    ] = None
 
 
 def make_submit(

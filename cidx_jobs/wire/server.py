@@ -1,27 +1,43 @@
 """The server as the API shows it: its queue, its job types, its counts and its health."""
 
-from typing import Any, Self
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Self
 
+from msgspec import Meta
+
+from cidx_jobs.model.findings import Recovery
 from cidx_jobs.model.ids import JobId, ProjectId
-from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.limits import Limits, Pauses
+from cidx_jobs.model.listing import StoreStats
+from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.findings import RecoveryDocument
 from cidx_jobs.wire.job_parts import QueueDocument
+
+SAMPLE = 200
+"""How many finished jobs the waits and durations are made of."""
 
 
 class LimitsDocument(Document, frozen=True, kw_only=True):
     """The limits in force."""
 
-    max_running_per_user: int
-    max_running_total: int
-    max_queued_per_user: int
-    max_queued_total: int
-    resources: dict[str, int]
-    max_priority: int
-    """The highest priority that a user may ask for; the caller's own in ``GET /api/queue``."""
-    user_max_priorities: dict[str, int]
-    """Users for whom it is another one; empty but for admins."""
+    max_running_per_user: Annotated[int, Meta(description="How many jobs of a user may run.")]
+    max_running_total: Annotated[int, Meta(description="How many jobs may run in all.")]
+    max_queued_per_user: Annotated[int, Meta(description="How many jobs of a user may wait.")]
+    max_queued_total: Annotated[int, Meta(description="How many jobs may wait in all.")]
+    resources: Annotated[dict[str, int], Meta(description="Named resources.")]
+    max_priority: Annotated[
+        int,
+        Meta(
+            description="The highest priority that a user may ask for; the caller's own in "
+            "`GET /api/queue`."
+        ),
+    ]
+    user_max_priorities: Annotated[
+        dict[str, int], Meta(description="Users for whom it is another one; empty but for admins.")
+    ]
 
     @classmethod
     def of(cls, limits: Limits) -> Self:
@@ -40,77 +56,111 @@ class LimitsDocument(Document, frozen=True, kw_only=True):
 class SlotsDocument(Document, frozen=True, kw_only=True):
     """Slots in use."""
 
-    user: int
-    """By the caller's jobs."""
-    total: int
-    resources: dict[str, int]
+    user: Annotated[int, Meta(description="By the caller's jobs.")]
+    total: Annotated[
+        int, Meta(description="By all jobs that run.", extra_json_schema=rules.NOT_NEGATIVE)
+    ]
+    resources: Annotated[dict[str, int], Meta(description="Named resources.")]
 
 
 class WaitingJobDocument(Document, frozen=True, kw_only=True):
     """One waiting job of the caller."""
 
-    job_id: JobId
-    job_type: str
-    project_id: ProjectId
-    status: JobStatus
-    priority: int
-    queue: QueueDocument | None
+    job_id: Annotated[
+        JobId, Meta(description="The job: a UUIDv7 in lower case.", extra_json_schema=rules.JOB_ID)
+    ]
+    job_type: Annotated[str, Meta(description="The name of a registered job type.")]
+    project_id: Annotated[
+        ProjectId,
+        Meta(description="The project, one of its user's.", extra_json_schema=rules.PROJECT_ID),
+    ]
+    status: Annotated[JobStatus, Meta(description="Where it stands.")]
+    priority: Annotated[
+        int, Meta(description="0 to 9, 9 first.", extra_json_schema=rules.PRIORITY)
+    ]
+    queue: Annotated[
+        QueueDocument | None,
+        Meta(description="Why it waits and where it stands; null unless it waits."),
+    ]
 
 
 class QueueOverviewDocument(Document, frozen=True, kw_only=True):
     """``GET /api/queue``."""
 
-    limits: LimitsDocument
-    running: SlotsDocument
-    queued: int
-    """Jobs in the queue in all."""
-    jobs: tuple[WaitingJobDocument, ...]
-    """The caller's waiting jobs in the order of their positions; those without one last."""
+    limits: Annotated[LimitsDocument, Meta(description="The limits in force for the caller.")]
+    running: Annotated[SlotsDocument, Meta(description="What runs now.")]
+    queued: Annotated[int, Meta(description="Jobs in the queue in all.")]
+    jobs: Annotated[
+        tuple[WaitingJobDocument, ...],
+        Meta(
+            description="The caller's waiting jobs in the order of their positions; those without "
+            "one last."
+        ),
+    ]
 
 
 class JobTypeDocument(Document, frozen=True, kw_only=True):
     """One registered job type."""
 
-    name: str
-    exclusive: bool
-    """Two runs of exclusive types in one project never overlap."""
-    max_attempts: int
-    timeout_seconds: float
-    on_interrupt: str
-    resources: tuple[str, ...]
-    options_schema: dict[str, Any]
-    """The JSON Schema of its options."""
+    name: Annotated[str, Meta(description="Its name.")]
+    exclusive: Annotated[
+        bool, Meta(description="Two runs of exclusive types in one project never overlap.")
+    ]
+    max_attempts: Annotated[
+        int,
+        Meta(
+            description="How many attempts a submit, or a retry on request, grants.",
+            extra_json_schema=rules.FROM_ONE,
+        ),
+    ]
+    timeout_seconds: Annotated[
+        float, Meta(description="The longest a run may take.", extra_json_schema=rules.SECONDS)
+    ]
+    on_interrupt: Annotated[
+        str, Meta(description="What becomes of a run that the server's end cut off.")
+    ]
+    resources: Annotated[
+        tuple[str, ...],
+        Meta(description="The named resources of which a run holds one unit each."),
+    ]
+    options_schema: Annotated[dict[str, Any], Meta(description="The JSON Schema of its options.")]
 
 
 class JobTypeListDocument(Document, frozen=True, kw_only=True):
     """All registered job types, by name."""
 
-    job_types: tuple[JobTypeDocument, ...]
+    job_types: Annotated[tuple[JobTypeDocument, ...], Meta(description="Job types.")]
 
 
 class AliveDocument(Document, frozen=True, kw_only=True):
     """``GET /livez``."""
 
-    status: str
+    status: Annotated[str, Meta(description="Always `alive`.")]
 
 
 class ReadyDocument(Document, frozen=True, kw_only=True):
     """``GET /readyz`` when the server takes work; `reasons` is then empty."""
 
-    status: str
-    reasons: tuple[str, ...]
-    warnings: tuple[str, ...]
-    """Codes of what an operator should mend all the same; doctor says more of each."""
+    status: Annotated[str, Meta(description="Always `ready`.")]
+    reasons: Annotated[tuple[str, ...], Meta(description="Codes that say why not; empty.")]
+    warnings: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Codes of what an operator should mend all the same; doctor says more of "
+            "each."
+        ),
+    ]
 
 
 class PausesDocument(Document, frozen=True, kw_only=True):
     """What the operator keeps from starting; what runs goes on."""
 
-    everything: bool
-    users: tuple[str, ...]
-    job_types: tuple[str, ...]
-    draining: bool
-    """New jobs are refused and none is started; what runs is finished."""
+    everything: Annotated[bool, Meta(description="Nothing starts at all.")]
+    users: Annotated[tuple[str, ...], Meta(description="Users whose jobs do not start.")]
+    job_types: Annotated[tuple[str, ...], Meta(description="Job types whose jobs do not start.")]
+    draining: Annotated[
+        bool, Meta(description="New jobs are refused and none is started; what runs is finished.")
+    ]
 
     @classmethod
     def of(cls, pauses: Pauses) -> Self:
@@ -126,58 +176,104 @@ class PausesDocument(Document, frozen=True, kw_only=True):
 class QuantilesDocument(Document, frozen=True, kw_only=True):
     """The middle and the long end of some seconds; null when there is nothing to count."""
 
-    p50: float | None
-    p95: float | None
+    p50: Annotated[float | None, Meta(description="Half took no longer.")]
+    p95: Annotated[float | None, Meta(description="19 of 20 took no longer.")]
 
 
 class ResourceUseDocument(Document, frozen=True, kw_only=True):
     """How much of a named resource is in use."""
 
-    used: int
-    limit: int
-    waiting: int
-    """Runs that wait for a unit."""
+    used: Annotated[int, Meta(description="Units in use.")]
+    limit: Annotated[
+        int, Meta(description="How many units there are.", extra_json_schema=rules.FROM_ONE)
+    ]
+    waiting: Annotated[int, Meta(description="Runs that wait for a unit.")]
 
 
 class SlotUseDocument(Document, frozen=True, kw_only=True):
     """Who holds what."""
 
-    running: int
-    max_running_total: int
-    max_running_per_user: int
-    users: dict[str, int]
-    resources: dict[str, ResourceUseDocument]
+    running: Annotated[int, Meta(description="Jobs that run now.")]
+    max_running_total: Annotated[int, Meta(description="How many jobs may run in all.")]
+    max_running_per_user: Annotated[int, Meta(description="How many jobs of a user may run.")]
+    users: Annotated[dict[str, int], Meta(description="Slots by user.")]
+    resources: Annotated[dict[str, ResourceUseDocument], Meta(description="Named resources.")]
 
 
 class StatsDocument(Document, frozen=True, kw_only=True):
     """``GET /api/admin/stats``."""
 
-    database_id: str
-    by_status: dict[str, int]
-    by_type: dict[str, int]
-    by_user: dict[str, int]
-    wait_seconds: QuantilesDocument
-    """From queued to started, of the newest finished jobs."""
-    run_seconds: QuantilesDocument
-    """From started to finished, of the same."""
-    sample: int
-    """How many jobs these two are made of."""
-    slots: SlotUseDocument
-    pauses: PausesDocument
-    waiters: int
-    """Requests that wait now."""
-    database_bytes: int
-    wal_bytes: int
-    last_seq: int
-    recovery: RecoveryDocument
-    """What the server's start found of the servers before it."""
+    database_id: Annotated[
+        str,
+        Meta(description="The id of the database; a copy takes one of its own when it starts."),
+    ]
+    by_status: Annotated[dict[str, int], Meta(description="Jobs by status.")]
+    by_type: Annotated[dict[str, int], Meta(description="Jobs by type.")]
+    by_user: Annotated[dict[str, int], Meta(description="Jobs by user.")]
+    wait_seconds: Annotated[
+        QuantilesDocument, Meta(description="From queued to started, of the newest finished jobs.")
+    ]
+    run_seconds: Annotated[
+        QuantilesDocument, Meta(description="From started to finished, of the same.")
+    ]
+    sample: Annotated[int, Meta(description="How many jobs these two are made of.")]
+    slots: Annotated[SlotUseDocument, Meta(description="Who holds what.")]
+    pauses: Annotated[PausesDocument, Meta(description="What is paused.")]
+    waiters: Annotated[int, Meta(description="Requests that wait now.")]
+    database_bytes: Annotated[int, Meta(description="The size of the database.")]
+    wal_bytes: Annotated[int, Meta(description="The size of its write-ahead log.")]
+    last_seq: Annotated[int, Meta(description="The number of the log's newest row.")]
+    recovery: Annotated[
+        RecoveryDocument,
+        Meta(description="What the server's start found of the servers before it."),
+    ]
 
 
 class CleanupDocument(Document, frozen=True, kw_only=True):
     """``POST /api/admin/cleanup``."""
 
-    matched: int
-    """How many finished jobs were old enough."""
-    deleted: int
-    """How many of them are gone; 0 in a dry run."""
-    dry_run: bool
+    matched: Annotated[int, Meta(description="How many finished jobs were old enough.")]
+    deleted: Annotated[int, Meta(description="How many of them are gone; 0 in a dry run.")]
+    dry_run: Annotated[bool, Meta(description="Only counted, deleted nothing.")]
+
+
+def make_stats(
+    stats: StoreStats,
+    ended: Sequence[Job],
+    *,
+    slots: SlotUseDocument,
+    pauses: Pauses,
+    waiters: int,
+    recovery: Recovery,
+) -> StatsDocument:
+    """Return the document; *ended* are the newest finished jobs, `SAMPLE` at most."""
+    return StatsDocument(
+        database_id=stats.database_id,
+        by_status=dict(stats.by_status),
+        by_type=dict(stats.by_type),
+        by_user=dict(stats.by_user),
+        wait_seconds=_quantiles([_seconds(job.queued_at, job.started_at) for job in ended]),
+        run_seconds=_quantiles([_seconds(job.started_at, job.finished_at) for job in ended]),
+        sample=len(ended),
+        slots=slots,
+        pauses=PausesDocument.of(pauses),
+        waiters=waiters,
+        database_bytes=stats.database_bytes,
+        wal_bytes=stats.wal_bytes,
+        last_seq=stats.last_sequence,
+        recovery=RecoveryDocument.of(recovery),
+    )
+
+
+def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
+    if begin is None or end is None:
+        return None
+    return max(0.0, (end - begin).total_seconds())
+
+
+def _quantiles(values: Sequence[float | None]) -> QuantilesDocument:
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return QuantilesDocument(p50=None, p95=None)
+    last = len(known) - 1
+    return QuantilesDocument(p50=known[last // 2], p95=known[round(last * 0.95)])

@@ -1,7 +1,9 @@
 """Access tokens: who may come in."""
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
+
+from msgspec import Meta
 
 from cidx_jobs.model.listing import Token
 from cidx_jobs.wire.encode import Document
@@ -10,16 +12,17 @@ from cidx_jobs.wire.encode import Document
 class TokenDocument(Document, frozen=True, kw_only=True):
     """An access token, without its text."""
 
-    token_id: str
-    user_id: str
-    scope: str
-    """``read``, ``write`` or ``admin``; each includes those before it."""
-    label: str | None
-    created_at: datetime
-    expires_at: datetime | None
-    """Null: good until it is revoked."""
-    last_used_at: datetime | None
-    """To the minute; null when it was never used."""
+    token_id: Annotated[str, Meta(description="The token's public name.")]
+    user_id: Annotated[str, Meta(description="Whose it is.")]
+    scope: Annotated[
+        str, Meta(description="`read`, `write` or `admin`; each includes those before it.")
+    ]
+    label: Annotated[str | None, Meta(description="What it is for, in its owner's words.")]
+    created_at: Annotated[datetime, Meta(description="When it was made.")]
+    expires_at: Annotated[datetime | None, Meta(description="Null: good until it is revoked.")]
+    last_used_at: Annotated[
+        datetime | None, Meta(description="To the minute; null when it was never used.")
+    ]
 
     @classmethod
     def of(cls, token: Token) -> Self:
@@ -38,14 +41,15 @@ class TokenDocument(Document, frozen=True, kw_only=True):
 class NewTokenDocument(Document, frozen=True, kw_only=True):
     """A token that was just made: the only time that its text is shown."""
 
-    token: str
-    """The text to send as ``Authorization: Bearer ...``."""
-    token_id: str
-    user_id: str
-    scope: str
-    label: str | None
-    created_at: datetime
-    expires_at: datetime | None
+    token: Annotated[str, Meta(description="The text to send as `Authorization: Bearer ...`.")]
+    token_id: Annotated[str, Meta(description="The token's public name.")]
+    user_id: Annotated[str, Meta(description="Whose it is.")]
+    scope: Annotated[
+        str, Meta(description="`read`, `write` or `admin`; each includes those before it.")
+    ]
+    label: Annotated[str | None, Meta(description="What it is for, in its owner's words.")]
+    created_at: Annotated[datetime, Meta(description="When it was made.")]
+    expires_at: Annotated[datetime | None, Meta(description="Null: good until it is revoked.")]
 
     @classmethod
     def of(cls, text: str, token: Token) -> Self:
@@ -64,4 +68,4 @@ class NewTokenDocument(Document, frozen=True, kw_only=True):
 class TokenListDocument(Document, frozen=True, kw_only=True):
     """All tokens, oldest first."""
 
-    tokens: tuple[TokenDocument, ...]
+    tokens: Annotated[tuple[TokenDocument, ...], Meta(description="The tokens.")]

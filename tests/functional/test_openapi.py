@@ -15,7 +15,6 @@ from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app, setup
 from cidx_jobs.web.openapi.document import make_document
-from cidx_jobs.web.openapi.routes.operations import OPERATIONS
 from cidx_jobs.web.routes.table import list_routes
 from tests.functional.web import NO_JOB, SECURITY_HEADERS, AioClient, House
 
@@ -24,7 +23,7 @@ GOOD = {"job_type": "quick", "project_id": "p", "user_id": "alice", "cursor": No
 
 
 def good_value(parameter: dict[str, Any]) -> Any:
-    """Give a value that the server takes for a parameter of the document."""
+    """Return a value that the server takes for a parameter of the document."""
     name, schema = parameter["name"], parameter["schema"]
     if name in GOOD:
         return GOOD[name]
@@ -68,7 +67,7 @@ async def test_the_page_shows_every_operation_and_document(house: House) -> None
 
     places = set(re.findall(r'\sid="([^"]*)"', page))
     links = {link[1:] for link in re.findall(r'href="(#[^"]*)"', page)}
-    assert {operation.name for operation in OPERATIONS.values()} <= places
+    assert {route.contract.name for _, route in list_routes("/api", is_own=True)} <= places
     assert links <= places
     assert {"schema-Job", "schema-SubmitBody", "schema-Problem"} <= places
 
@@ -106,13 +105,13 @@ async def test_every_documented_parameter_is_known(house: House) -> None:
 
 
 def system(data_dir: Path) -> JobSystem:
-    """Give a system that nobody has opened yet."""
+    """Return a system that nobody has opened yet."""
     settings = Settings(data_dir=data_dir, shutdown_grace_seconds=0)
     return JobSystem(settings, persistence=MemoryPersistence())
 
 
 async def ask(client: Any, path: str) -> Any:
-    """Give the document at a path."""
+    """Return the document at a path."""
     answer: aiohttp.ClientResponse = await client.get(path)
     assert answer.status == 200, await answer.text()
     return await answer.json()

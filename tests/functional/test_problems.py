@@ -15,8 +15,8 @@ from cidx_jobs.model import errors
 from cidx_jobs.model.errors import CidxJobsError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import JobStatus
-from cidx_jobs.web.http import problems
-from cidx_jobs.web.http.problems import STATUSES, make_problem
+from cidx_jobs.web.http import errors as of_http
+from cidx_jobs.web.http.problems import PROBLEMS, make_problem
 from cidx_jobs.web.routes.table import list_routes
 from tests.functional.web import NO_JOB, SECURITY_HEADERS, AioClient, House, open_house, problem_of
 
@@ -42,12 +42,12 @@ NEVER_ANSWERED = {
 
 
 def concrete(path: str) -> str:
-    """Give a path with ids that name nothing."""
+    """Return a path with ids that name nothing."""
     return path.format(job_id=NO_JOB, project_id="none", token_id="none")
 
 
 def methods_of(path: str) -> set[str]:
-    """Give the methods that a path has."""
+    """Return the methods that a path has."""
     found = {route.method for own, route in ROUTES if own == path}
     return found | ({"HEAD"} if "GET" in found else set())
 
@@ -130,7 +130,7 @@ async def test_every_route_refuses_an_unknown_parameter(house: House, path: str)
 
 
 def body_of(text: str) -> bytes:
-    """Give the bytes that a row of the table stands for."""
+    """Return the bytes that a row of the table stands for."""
     if text.startswith("@HEX:"):
         return bytes.fromhex(text[5:])
     if text.startswith("@GZIP:"):
@@ -172,7 +172,7 @@ async def test_the_owner_of_a_job_is_never_taken_from_its_body(house: House) -> 
 
 
 def error_classes(root: type[CidxJobsError] = CidxJobsError) -> set[type[CidxJobsError]]:
-    """Give an error class and all below it."""
+    """Return an error class and all below it."""
     return {root}.union(*(error_classes(below) for below in root.__subclasses__()))
 
 
@@ -210,9 +210,9 @@ def test_every_code_has_its_status() -> None:
 
     codes = {one.code for one in ours}
 
-    assert codes - NEVER_ANSWERED <= STATUSES.keys()
-    assert STATUSES.keys() <= codes
-    assert {errors.__name__, problems.__name__} <= {one.__module__ for one in ours}
+    assert codes - NEVER_ANSWERED <= PROBLEMS.keys()
+    assert PROBLEMS.keys() <= codes
+    assert {errors.__name__, of_http.__name__} <= {one.__module__ for one in ours}
 
 
 def test_an_error_that_is_not_for_callers_says_nothing() -> None:

@@ -16,13 +16,9 @@ WAIT_SECONDS = 30.0
 # Whole modules, or packages with all that is in them.
 OF_A_SERVER = (
     "cidx_jobs.client",
-    "cidx_jobs.web.openapi.routes.contract",
-    "cidx_jobs.web.openapi.examples",
     "cidx_jobs.web.openapi.document",
-    "cidx_jobs.web.openapi.routes.operations",
     "cidx_jobs.web.openapi.page",
-    "cidx_jobs.web.openapi.routes.parameters",
-    "cidx_jobs.web.openapi.error_samples",
+    "cidx_jobs.web.openapi.errors",
     "cidx_jobs.web.openapi.schemas",
     "psutil",
 )

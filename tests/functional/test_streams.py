@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.web.keys import API
-from cidx_jobs.web.routes import event_stream as streams
+from cidx_jobs.web.routes.jobs import event_stream as streams
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import AioClient, House, eventually, open_house, problem_of
 

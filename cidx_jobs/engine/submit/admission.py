@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from cidx_jobs.engine.counts import decrease
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import JobLedger
-from cidx_jobs.engine.submit.checks import MAX_LABELS, check_request, highest_priority
+from cidx_jobs.engine.submit.checks import check_request, highest_priority
 from cidx_jobs.interfaces import JobStore
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.error_codes import make_error
@@ -28,6 +28,7 @@ from cidx_jobs.model.ids import JobId, UserId, make_job_id
 from cidx_jobs.model.job.events import Cancel, Enqueue, Event, RequestCancel, Revise, Submit
 from cidx_jobs.model.job.job import Job, JobStatus, JsonObject, Place
 from cidx_jobs.model.job.submit import OnConflict, Submission, SubmitRequest
+from cidx_jobs.model.limits import MAX_LABELS
 from cidx_jobs.model.listing import KEY_LIFETIME, Change, IdempotencyRecord, Project
 from cidx_jobs.settings import Settings
 

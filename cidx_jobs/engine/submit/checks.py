@@ -7,11 +7,14 @@ from cidx_jobs.model.errors import Fault, ValidationError, pointer_step
 from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, is_project_id
 from cidx_jobs.model.job.job import MAX_PRIORITY, MIN_PRIORITY
 from cidx_jobs.model.job.submit import SubmitRequest
-from cidx_jobs.model.limits import MAX_ATTEMPTS, MAX_TIMEOUT_SECONDS, Limits
-
-MAX_LABELS = 32
-MAX_LABEL_CHARACTERS = 255
-LABEL_KEY_PATTERN = r"[a-z0-9._-]{1,63}"
+from cidx_jobs.model.limits import (
+    LABEL_KEY_PATTERN,
+    MAX_ATTEMPTS,
+    MAX_LABEL_CHARACTERS,
+    MAX_LABELS,
+    MAX_TIMEOUT_SECONDS,
+    Limits,
+)
 
 _LABEL_KEY = re.compile(LABEL_KEY_PATTERN)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

@@ -1,8 +1,10 @@
 """The options of a repository sync: their schema, and what a submit makes of them."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 from msgspec.structs import replace
 
 from cidx_jobs.handlers.git.url_rules import URL_POINTER, RemoteRules, check_branch
@@ -15,14 +17,18 @@ from cidx_jobs.model.listing import Project
 class SyncOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What a repository sync can be told."""
 
-    repository_url: str | None = None
-    """None: the url of the project's last accepted submit."""
-    branch: str | None = None
-    """None: the branch of the project's last accepted submit, else the remote's default."""
-    full_reindex: bool = False
-    """Make the index anew."""
-    skip_indexing: bool = False
-    """Only fetch, and count the changes."""
+    repository_url: Annotated[
+        str | None, Meta(description="None: the url of the project's last accepted submit.")
+    ] = None
+    branch: Annotated[
+        str | None,
+        Meta(
+            description="None: the branch of the project's last accepted submit, else the "
+            "remote's default."
+        ),
+    ] = None
+    full_reindex: Annotated[bool, Meta(description="Make the index anew.")] = False
+    skip_indexing: Annotated[bool, Meta(description="Only fetch, and count the changes.")] = False
 
 
 def make_admit(rules: RemoteRules) -> Callable[[JsonObject, Project], Admission]:

@@ -1,6 +1,6 @@
 """What the routes work with: the parts that all share, and one call."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -66,6 +66,7 @@ class Api:
 
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_NO_MEMBERS: Mapping[str, Any] = MappingProxyType({})
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -78,6 +79,8 @@ class Call:
     api: Api
     headers: Mapping[str, str] = _NO_HEADERS
     """What each answer to it carries besides."""
+    members: Mapping[str, Any] = _NO_MEMBERS
+    """What its body holds, as it came."""
     is_quiet: bool = False
     """It waited, and nothing happened."""
     _manager: SyncJobManager | None = None
@@ -95,7 +98,7 @@ class Call:
         return UserId(self.caller.user_id)
 
     async def load_job(self) -> Job:
-        """Give the job that the path names.
+        """Return the job that the path names.
 
         Raises:
             JobNotFoundError: there is none, or it is not the caller's: the two read the same.
@@ -124,7 +127,7 @@ class Call:
     def answer(
         self, document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> web.Response:
-        """Give the answer with a document."""
+        """Return the answer with a document."""
         return answer_document(
             self.request, document, self.request_id, status=status, headers=self._all(headers)
         )
@@ -132,13 +135,13 @@ class Call:
     def answer_bytes(
         self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> web.Response:
-        """Give the answer with a document that is encoded already."""
+        """Return the answer with a document that is encoded already."""
         return answer_bytes(
             self.request, body, self.request_id, status=status, headers=self._all(headers)
         )
 
     def answer_page(self, page: Page, *, status: int = 200) -> web.Response:
-        """Give the answer with a document that is kept, and its headers."""
+        """Return the answer with a document that is kept, and its headers."""
         if self.headers:
             return self.answer_bytes(page.body, status=status, headers=page.headers)
         return answer_bytes(
@@ -153,15 +156,19 @@ class Call:
     def answer_nothing(
         self, *, status: int = 204, headers: Mapping[str, str] | None = None
     ) -> web.Response:
-        """Give an answer without a body."""
+        """Return an answer without a body."""
         return answer_nothing(self.request_id, status=status, headers=self._all(headers))
 
     def _all(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
         return {**self.headers, **(headers or {})} if self.headers else headers
 
 
+Answer = Callable[[Call], Awaitable[web.StreamResponse]]
+"""What answers a call."""
+
+
 def check_scope(caller: Identity | None, scope: str) -> Identity:
-    """Give the caller if they may do what needs this scope.
+    """Return the caller if they may do what needs this scope.
 
     Raises:
         AuthenticationRequiredError: nobody knows who they are.

@@ -21,7 +21,8 @@ from aiohttp.web_protocol import RequestHandler
 from yarl import URL
 
 from cidx_jobs.model.errors import CidxJobsError, RequestError
-from cidx_jobs.web.http.problems import TooManyConnectionsError, make_problem
+from cidx_jobs.web.http.errors import TooManyConnectionsError
+from cidx_jobs.web.http.problems import make_problem
 
 EXTRA_CONNECTIONS = 64
 """So many connections beyond the most are answered, each once."""

@@ -2,20 +2,32 @@
 
 import re
 import zlib
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from cidx_jobs.model.errors import InvalidCursorError
+
+Cursor = Annotated[
+    str,
+    Meta(
+        description="The `next_cursor` of the page before, of the same list.",
+        # Told, not checked: one of another form is an `invalid_cursor`, as every wrong one is.
+        extra_json_schema={"pattern": "^[A-Za-z0-9_-]+$"},
+    ),
+]
+"""The parameter that brings the next page of a list."""
 
 _FORM = re.compile(r"c([0-9a-f]{1,16})-([0-9a-f]{8})")
 
 
 def make_cursor(position: int, *listing: Any) -> str:
-    """Give the cursor behind *position* of the listing that these values name."""
+    """Return the cursor behind *position* of the listing that these values name."""
     return f"c{position:x}-{_mark(position, listing)}"
 
 
 def read_cursor(text: str, *listing: Any) -> int:
-    """Give the position of a cursor.
+    """Return the position of a cursor.
 
     Raises:
         InvalidCursorError: it was not made here, or for another listing.

@@ -7,7 +7,7 @@ application, it leaves that one's own routes alone.
 import itertools
 import os
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 
 import attrs
 import structlog
@@ -21,16 +21,13 @@ from cidx_jobs.model.errors import (
     StoppingError,
 )
 from cidx_jobs.web.access.rate_limit import Rates
-from cidx_jobs.web.http.call import Api, Call, check_scope
-from cidx_jobs.web.http.problems import (
+from cidx_jobs.web.http.call import Answer, Api, Call, check_scope
+from cidx_jobs.web.http.errors import (
     MethodNotAllowedError,
     RateLimitedError,
     RouteNotFoundError,
-    make_problem,
-    status_of,
 )
-
-Answer = Callable[[Call], Awaitable[web.StreamResponse]]
+from cidx_jobs.web.http.problems import make_problem, status_of
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NOBODY = Identity(user_id="", scopes=frozenset())

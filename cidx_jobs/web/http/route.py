@@ -1,28 +1,259 @@
-"""What the table of all routes is made of: who may call what, and what answers."""
+"""Routes with their contracts: what a request may bring, and what it is answered.
 
-from collections.abc import Sequence
+One declaration parses the request, checks it, calls the handler and is the route's part of the
+OpenAPI document:
+
+    @route("GET /jobs", scope="read", query=JobListQuery, contract=Contract(...))
+    async def list_jobs(call: Call, query: JobListQuery) -> web.Response:
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 import attrs
+import msgspec
+from aiohttp import web
 
-from cidx_jobs.web.http.endpoint import Answer
+from cidx_jobs.model.errors import (
+    AdminRequiredError,
+    AuthenticationRequiredError,
+    CidxJobsError,
+    ForbiddenError,
+    InvalidParameterError,
+    OwnerLostError,
+    RequestError,
+    StaleVersionError,
+    StoppingError,
+    StorageFullError,
+    StorageUnavailableError,
+)
+from cidx_jobs.web.http.body import BODY_ERRORS, read_members
+from cidx_jobs.web.http.call import Answer, Call
+from cidx_jobs.web.http.errors import RateLimitedError, TooManyConnectionsError
+from cidx_jobs.web.http.query import AnyQuery, NoQuery, Query, QueryReader
+from cidx_jobs.wire.encode import Document
+from cidx_jobs.wire.request_bodies import Body
+from cidx_jobs.wire.strict_json import fit
+
+JSON = "application/json"
+
+Schema = Mapping[str, Any]
+"""A JSON Schema (2020-12), as OpenAPI 3.1 takes it."""
+
+Errors = frozenset[type[CidxJobsError]]
+
+_ALWAYS: Errors = frozenset({RequestError, ForbiddenError, CidxJobsError})
+_OF_CALLERS: Errors = frozenset(
+    {
+        AuthenticationRequiredError,
+        RateLimitedError,
+        StoppingError,
+        StorageUnavailableError,
+        TooManyConnectionsError,
+    }
+)
+_OF_WRITES: Errors = frozenset({OwnerLostError, StaleVersionError, StorageFullError})
+
+Q = TypeVar("Q", bound=Query)
+Q_contra = TypeVar("Q_contra", bound=Query, contravariant=True)
+B = TypeVar("B", bound=Body)
+B_contra = TypeVar("B_contra", bound=Body, contravariant=True)
 
 
 @attrs.frozen
+class Group:
+    """A chapter of the document: what its routes are about."""
+
+    name: str
+    about: str
+
+
+@attrs.frozen
+class Parameter:
+    """What a request carries in its path, or in a header; the handler reads it."""
+
+    name: str
+    about: str
+    schema: Schema
+    place: str
+    """``path`` or ``header``."""
+    example: str
+
+
+@attrs.frozen(kw_only=True)
+class Reply:
+    """One way in which a request succeeds."""
+
+    status: int
+    about: str
+    document: type[Document] | None = None
+    example: Document | None = None
+    media: Mapping[str, tuple[Schema, Any]] = attrs.field(factory=dict)
+    """Other forms by their type, each with its schema and an example."""
+    headers: Sequence[str] = ()
+    """By name; what they say stands in `cidx_jobs.web.openapi.headers`."""
+
+
+@attrs.frozen(kw_only=True)
+class Contract:
+    """The words and the answers of a route."""
+
+    name: str
+    """Unique among all; the name of a method in clients that are made from the document."""
+    group: Group
+    summary: str
+    about: str = ""
+    parameters: Sequence[Parameter] = ()
+    """Those of its path, in their order, and the headers that it reads."""
+    body_example: Mapping[str, Any] | None = None
+    documents: Sequence[type[msgspec.Struct]] = ()
+    """Those that the schema of the body names besides its own."""
+    replies: Sequence[Reply]
+    errors: Sequence[type[CidxJobsError]] = ()
+    """Its own, besides those that follow from scope, query and body."""
+
+
+@attrs.frozen(kw_only=True)
 class Route:
-    """One method of one path, and who may use it."""
+    """One method of one path: who may use it, what it takes, and what answers."""
 
     method: str
     path: str
     """Below the prefix."""
     scope: str | None
     """``read``, ``write``, ``admin``, or None for everybody."""
+    query: type[Query]
+    body: type[Body] | None
+    contract: Contract
     answer: Answer
+    """Reads the request, and answers it."""
 
     @property
     def key(self) -> str:
-        """By what the route's `Operation` is found."""
+        """Its method and its path."""
         return f"{self.method} {self.path}"
+
+    @property
+    def body_is_required(self) -> bool:
+        """Tell whether a request without a body is refused."""
+        return self.body is not None and any(
+            field.required for field in msgspec.structs.fields(self.body)
+        )
+
+    @property
+    def errors(self) -> Errors:
+        """All that it can refuse a request with."""
+        found = _ALWAYS | set(self.contract.errors)
+        if self.scope is not None:
+            found |= _OF_CALLERS
+        if self.scope == "admin":
+            found |= {AdminRequiredError}
+        if not issubclass(self.query, AnyQuery):
+            found |= {InvalidParameterError}
+        if self.body is not None:
+            found |= BODY_ERRORS
+        if self.method != "GET":
+            found |= _OF_WRITES
+        return found
 
 
 Table = Sequence[tuple[str, Route]]
 """Each route with its whole path."""
+
+
+class _TakesQuery(Protocol[Q_contra]):
+    def __call__(self, call: Call, query: Q_contra, /) -> Awaitable[web.StreamResponse]: ...
+
+
+class _TakesBody(Protocol[B_contra]):
+    def __call__(self, call: Call, body: B_contra, /) -> Awaitable[web.StreamResponse]: ...
+
+
+@overload
+def route(
+    key: str, *, scope: str | None, query: type[Q], contract: Contract
+) -> Callable[[_TakesQuery[Q]], Route]: ...
+@overload
+def route(
+    key: str, *, scope: str | None, body: type[B], contract: Contract
+) -> Callable[[_TakesBody[B]], Route]: ...
+@overload
+def route(key: str, *, scope: str | None, contract: Contract) -> Callable[[Answer], Route]: ...
+def route(
+    key: str,
+    *,
+    scope: str | None,
+    query: type[Query] = NoQuery,
+    body: type[Body] | None = None,
+    contract: Contract,
+) -> Callable[[Callable[..., Awaitable[web.StreamResponse]]], Route]:
+    """Make a route of its handler, which is called with the query or the body, once it is read.
+
+    Args:
+        key: the method and the path below the prefix, as in ``GET /jobs/{job_id}``.
+        scope: who may call: ``read``, ``write``, ``admin``, or None for everybody.
+        query: what its parameters are; without it, any parameter is refused.
+        body: what its body is; without it, a body is left unread.
+        contract: the words and the answers.
+    """
+    method, _, path = key.partition(" ")
+
+    def make(handler: Callable[..., Awaitable[web.StreamResponse]]) -> Route:
+        if body is not None:
+            answer: Answer = _WithBody(body, handler)
+        elif query is NoQuery:
+            answer = _Plain(handler)
+        else:
+            answer = _WithQuery(query, handler)
+        return Route(
+            method=method,
+            path=path,
+            scope=scope,
+            query=query,
+            body=body,
+            contract=contract,
+            answer=answer,
+        )
+
+    return make
+
+
+_nothing = QueryReader(NoQuery)
+
+
+class _Plain:
+    """Calls a handler that takes neither parameters nor a body.
+
+    Not a coroutine, as the next: each frame is memory that every request that waits holds.
+    """
+
+    def __init__(self, handler: Answer) -> None:
+        self._handler = handler
+
+    def __call__(self, call: Call) -> Awaitable[web.StreamResponse]:
+        _nothing.read(call.request)
+        return self._handler(call)
+
+
+class _WithQuery(Generic[Q]):
+    """Calls a handler with the query."""
+
+    def __init__(self, kind: type[Q], handler: _TakesQuery[Q]) -> None:
+        self._read = QueryReader(kind).read
+        self._handler = handler
+
+    def __call__(self, call: Call) -> Awaitable[web.StreamResponse]:
+        return self._handler(call, self._read(call.request))
+
+
+class _WithBody(Generic[B]):
+    """Calls a handler with the body."""
+
+    def __init__(self, kind: type[B], handler: _TakesBody[B]) -> None:
+        self._kind = kind
+        self._handler = handler
+
+    async def __call__(self, call: Call) -> web.StreamResponse:
+        _nothing.read(call.request)
+        call.members = await read_members(call.request)
+        return await self._handler(call, fit(self._kind, call.members))

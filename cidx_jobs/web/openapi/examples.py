@@ -1,56 +1,129 @@
-"""Made-up values that show what the documents look like; each is of the document's own type."""
+"""The made-up job, user and project of all examples, and what documents of that job look like."""
 
-from cidx_jobs.model.job.job import JobStatus, Transition
-from cidx_jobs.web.openapi.examples_jobs import ALICE, JOB_ID, PLACE, PROJECT_ID, URL, at
-from cidx_jobs.wire.events import EventDocument, EventListDocument
-from cidx_jobs.wire.findings import DoctorDocument, FindingDocument, RecoveryDocument
-from cidx_jobs.wire.job_parts import QueueDocument
-from cidx_jobs.wire.projects import (
-    ProjectDocument,
-    ProjectListDocument,
-    SearchDocument,
-    SearchHitDocument,
-)
-from cidx_jobs.wire.server import (
-    CleanupDocument,
-    JobTypeDocument,
-    JobTypeListDocument,
-    LimitsDocument,
-    PausesDocument,
-    QuantilesDocument,
-    QueueOverviewDocument,
-    ResourceUseDocument,
-    SlotsDocument,
-    SlotUseDocument,
-    StatsDocument,
-    WaitingJobDocument,
-)
-from cidx_jobs.wire.tokens import NewTokenDocument, TokenDocument, TokenListDocument
+from datetime import UTC, datetime
 
-_TOKEN_ID = "9f2c4e6a8b0d1f3e"  # noqa: S105 - names a token, and opens nothing
+from msgspec.structs import replace
+
+from cidx_jobs.model.ids import UserId
+from cidx_jobs.model.job.job import (
+    CheckpointInfo,
+    Job,
+    JobStatus,
+    PhaseState,
+    PhaseStatus,
+    ProgressDetail,
+    Transition,
+)
+from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.web.http.problems import SAMPLE_JOB_ID, SAMPLE_PROJECT_ID
+from cidx_jobs.wire.jobs import (
+    CancelledJobDocument,
+    JobDocument,
+    ListedJobDocument,
+    StatusDocument,
+)
+from cidx_jobs.wire.server import LimitsDocument
+
+PREFIX = "/api"
+JOB_ID = SAMPLE_JOB_ID
+PROJECT_ID = SAMPLE_PROJECT_ID
+URL = "https://example.com/team/code-indexer.git"
+ALICE = UserId("alice")
 DATABASE_ID = "0b7e7bb8-1d4c-4d62-9c05-4f1b7b2f4f10"
 
-EVENT = EventDocument.of(
-    Transition(
-        job_id=JOB_ID,
-        user_id=ALICE,
-        version=2,
-        event="enqueue",
-        from_status=JobStatus.CREATED,
-        to_status=JobStatus.QUEUED,
-        at=at(0, 0),
-        attempt=0,
-        run=0,
-        sequence=1021,
-    )
+
+def at(minute: int, second: int) -> datetime:
+    """Return a time of the one hour in which all of it happens."""
+    return datetime(2026, 1, 31, 12, minute, second, tzinfo=UTC)
+
+
+_QUEUED_JOB = Job(
+    job_id=JOB_ID,
+    job_type="repository_sync",
+    user_id=ALICE,
+    project_id=PROJECT_ID,
+    status=JobStatus.QUEUED,
+    version=2,
+    priority=5,
+    labels={"origin": "ci"},
+    options={
+        "repository_url": URL,
+        "branch": "main",
+        "full_reindex": False,
+        "skip_indexing": False,
+    },
+    max_attempts=3,
+    attempts_granted=3,
+    timeout_seconds=3600.0,
+    created_at=at(0, 0),
+    queued_at=at(0, 0),
+    updated_at=at(0, 0),
 )
-EVENT_LIST = EventListDocument(events=(EVENT,), next_cursor=None)
-STREAM = (
-    'id: 1022\nevent: transition\ndata: {"seq":1022,"job_id":"' + JOB_ID + '","version":3,'
-    '"event":"start","from":"queued","to":"running","at":"2026-01-31T12:00:04Z","attempt":1,'
-    '"reason":null}\n\n'
+PLACE = QueueStatus(
+    position=3, length=10, blocked_by=("user_limit",), estimated_wait_seconds=(20.0, 90.0)
+)
+_RUNNING_JOB = replace(
+    _QUEUED_JOB,
+    status=JobStatus.RUNNING,
+    version=7,
+    attempt=1,
+    started_at=at(0, 4),
+    updated_at=at(1, 30),
+    progress=53,
+    phase="indexing",
+    message="150 of 500 files",
+    progress_detail=ProgressDetail(
+        done=150,
+        total=500,
+        unit="files",
+        current_item="src/api.py",
+        rate_per_second=45.2,
+        eta_seconds=8.0,
+        progress_at=at(1, 30),
+    ),
+    phases=(
+        PhaseState(
+            name="git_sync",
+            status=PhaseStatus.COMPLETED,
+            weight=0.4,
+            progress=100,
+            started_at=at(0, 4),
+            finished_at=at(1, 20),
+            result={"commit": "6dcb09b5b57875f334f61aebed695e2e4193db5e"},
+        ),
+        PhaseState(
+            name="indexing",
+            status=PhaseStatus.RUNNING,
+            weight=0.6,
+            progress=30,
+            started_at=at(1, 20),
+        ),
+    ),
+    checkpoint=CheckpointInfo(phase="indexing", saved_at=at(1, 25)),
+)
+_STOPPING_JOB = replace(
+    _RUNNING_JOB, version=8, cancel_requested_at=at(1, 40), cancel_reason="not needed any more"
 )
 
+JOB_QUEUED = JobDocument.of(_QUEUED_JOB, PLACE, PREFIX)
+JOB_RUNNING = JobDocument.of(_RUNNING_JOB, None, PREFIX)
+JOB_STOPPING = JobDocument.of(_STOPPING_JOB, None, PREFIX)
+JOB_DELETED = CancelledJobDocument.of(_STOPPING_JOB, None, PREFIX)
+JOB_LISTED = ListedJobDocument.of(_RUNNING_JOB, None, PREFIX)
+STATUS = StatusDocument.of(_RUNNING_JOB, None)
+
+ENQUEUED = Transition(
+    job_id=JOB_ID,
+    user_id=ALICE,
+    version=2,
+    event="enqueue",
+    from_status=JobStatus.CREATED,
+    to_status=JobStatus.QUEUED,
+    at=at(0, 0),
+    attempt=0,
+    run=0,
+    sequence=1021,
+)
 LIMITS = LimitsDocument(
     max_running_per_user=10,
     max_running_total=50,
@@ -59,110 +132,4 @@ LIMITS = LimitsDocument(
     resources={"git": 5, "indexing": 10},
     max_priority=9,
     user_max_priorities={},
-)
-QUEUE = QueueOverviewDocument(
-    limits=LIMITS,
-    running=SlotsDocument(user=10, total=12, resources={"git": 3, "indexing": 9}),
-    queued=10,
-    jobs=(
-        WaitingJobDocument(
-            job_id=JOB_ID,
-            job_type="repository_sync",
-            project_id=PROJECT_ID,
-            status=JobStatus.QUEUED,
-            priority=5,
-            queue=QueueDocument.of(PLACE),
-        ),
-    ),
-)
-JOB_TYPES = JobTypeListDocument(
-    job_types=(
-        JobTypeDocument(
-            name="reindex",
-            exclusive=False,
-            max_attempts=3,
-            timeout_seconds=3600,
-            on_interrupt="resume",
-            resources=("indexing",),
-            options_schema={"type": "object"},
-        ),
-    )
-)
-PROJECT = ProjectDocument(
-    project_id=PROJECT_ID,
-    user_id=ALICE,
-    repository_url=URL,
-    branch="main",
-    default_branch="main",
-    last_commit="6dcb09b5b57875f334f61aebed695e2e4193db5e",
-    last_synced_at=at(3, 2),
-    last_job_id=JOB_ID,
-    files_indexed=500,
-    repository_bytes=4_194_304,
-    index_bytes=9_437_184,
-)
-PROJECT_LIST = ProjectListDocument(projects=(PROJECT,))
-SEARCH = SearchDocument(
-    project_id=PROJECT_ID,
-    query="def main",
-    hits=(SearchHitDocument(path="src/api.py", line_number=42, line="def main() -> None:"),),
-    limit=50,
-)
-
-STATS = StatsDocument(
-    database_id=DATABASE_ID,
-    by_status={"completed": 120, "running": 12, "queued": 10},
-    by_type={"repository_sync": 142},
-    by_user={"alice": 100, "bob": 42},
-    wait_seconds=QuantilesDocument(p50=0.4, p95=31.0),
-    run_seconds=QuantilesDocument(p50=12.5, p95=180.0),
-    sample=120,
-    slots=SlotUseDocument(
-        running=12,
-        max_running_total=50,
-        max_running_per_user=10,
-        users={"alice": 10, "bob": 2},
-        resources={"git": ResourceUseDocument(used=3, limit=5, waiting=0)},
-    ),
-    pauses=PausesDocument(everything=False, users=(), job_types=(), draining=False),
-    waiters=4,
-    database_bytes=1_048_576,
-    wal_bytes=65_536,
-    last_seq=1022,
-    recovery=RecoveryDocument(
-        unfinished=0, interrupted=0, cancelled=0, poisoned=0, killed_processes=0, swept_files=0
-    ),
-)
-DOCTOR = DoctorDocument(
-    ok=False,
-    database_id=DATABASE_ID,
-    findings=(
-        FindingDocument(
-            kind="children", message="process 4711 of server start 12 has no run", job_id=None
-        ),
-    ),
-    notes=(),
-)
-PAUSES = PausesDocument(everything=False, users=("bob",), job_types=(), draining=False)
-NOTHING_PAUSED = PausesDocument(everything=False, users=(), job_types=(), draining=False)
-DRAINING = PausesDocument(everything=False, users=(), job_types=(), draining=True)
-CLEANUP = CleanupDocument(matched=120, deleted=120, dry_run=False)
-TOKEN = TokenDocument(
-    token_id=_TOKEN_ID,
-    user_id=ALICE,
-    scope="write",
-    label="laptop",
-    created_at=at(0, 0),
-    expires_at=None,
-    last_used_at=at(2, 0),
-)
-TOKEN_LIST = TokenListDocument(tokens=(TOKEN,))
-NEW_TOKEN = NewTokenDocument(
-    token="cidxj_" + "0" * 43,
-    token_id=_TOKEN_ID,
-    user_id=ALICE,
-    scope="write",
-    label="laptop",
-    created_at=at(0, 0),
-    expires_at=None,
 )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from cidx_jobs.web.openapi.examples_jobs import JOB_ID
+from cidx_jobs.web.openapi.examples import JOB_ID
 
 HEADERS: Mapping[str, tuple[str, Any]] = MappingProxyType(
     {

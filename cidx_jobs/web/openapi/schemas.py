@@ -1,49 +1,44 @@
-"""The JSON Schemas of the documents, made from their types and from what is written at them.
+"""The JSON Schemas of documents and queries, made from their classes by msgspec.
 
-msgspec gives the shape. What a member means is the string below it in its class, else what
-`cidx_jobs.web.openapi.members` says of its name.
+What a member means, and what it may be, is the `msgspec.Meta` of its type.
 """
 
-import ast
 import inspect
-import sys
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
-from functools import cache
-from itertools import pairwise
+from types import UnionType
 from typing import Any
 
 import msgspec
 
-from cidx_jobs.handlers.repository_sync.options import SyncOptions
-from cidx_jobs.web.openapi.members import BODY_RULES, MEMBERS
-from cidx_jobs.web.openapi.routes.contract import Schema
-from cidx_jobs.wire.encode import Document
-from cidx_jobs.wire.request_bodies import Body, SyncBody
+from cidx_jobs.web.http.query import Query
+from cidx_jobs.web.http.route import Schema
 
 PLACE = "#/components/schemas/"
 
 Kind = type[msgspec.Struct]
 
 _SUFFIX = "Document"
+_WRAPPERS = (typing.Annotated, typing.Union, UnionType)
 
 
 def name_of(kind: type) -> str:
-    """Give the name of a type's schema: its own, less what every document's ends in."""
+    """Return the name of a type's schema: its own, less what every document's ends in."""
     return kind.__name__.removesuffix(_SUFFIX)
 
 
 def refer(kind: type) -> Schema:
-    """Give the schema that points to the type's own."""
+    """Return the schema that points to the type's own."""
     return {"$ref": PLACE + name_of(kind)}
 
 
-def make_schemas(kinds: Iterable[type[Document]]) -> dict[str, Schema]:
-    """Give the schemas of these documents and of all that they hold, by name."""
-    _, found = msgspec.json.schema_components([*kinds, SyncOptions], ref_template=PLACE + "{name}")
-    types = {each.__name__: each for each in _reachable([*kinds, SyncOptions])}
+def make_schemas(kinds: Iterable[Kind]) -> dict[str, Schema]:
+    """Return the schemas of these documents and of all that they hold, by name."""
+    whole = list(kinds)
+    _, found = msgspec.json.schema_components(whole, ref_template=PLACE + "{name}")
+    types = {each.__name__: each for each in _reachable(whole)}
     made = {
         name_of(types[name]): _described(types[name], _renamed(schema))
         for name, schema in found.items()
@@ -51,8 +46,39 @@ def make_schemas(kinds: Iterable[type[Document]]) -> dict[str, Schema]:
     return dict(sorted(made.items()))
 
 
+def describe_query(kind: type[Query]) -> Iterator[dict[str, Any]]:
+    """Yield the parameters of a query as the document has them."""
+    _, found = msgspec.json.schema_components([kind], ref_template="{name}")
+    for field in msgspec.structs.fields(kind):
+        schema = _inlined(_member(field, found[kind.__name__]), found)
+        examples = schema.pop("examples", None)
+        made: dict[str, Any] = {"name": field.encode_name, "in": "query"}
+        if field.required:
+            made["required"] = True
+        made |= {"description": schema.pop("description"), "schema": schema}
+        if examples:
+            made["example"] = examples[0]
+        yield made
+
+
+def _inlined(schema: dict[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter, which is never null and names its choices itself."""
+    made = dict(schema)
+    one, *_ = made.pop("anyOf", [{}])
+    made |= {**one, "type": one.get("type", made.get("type"))}
+    if isinstance(made["type"], list):
+        made["type"] = made["type"][0]
+    if "$ref" in made:
+        made |= {"enum": found[made.pop("$ref")]["enum"]}
+    if made["type"] is None:
+        made["type"] = "string"
+    if made.get("default") in (None, []):
+        made.pop("default", None)
+    return made
+
+
 def _reachable(kinds: Iterable[Any]) -> Iterator[type]:
-    """Give the classes with members, and the enumerations, that these types are made of."""
+    """Return the classes with members, and the enumerations, that these types are made of."""
     for kind in kinds:
         if isinstance(kind, type) and issubclass(kind, Enum):
             yield kind
@@ -79,76 +105,36 @@ def _described(kind: type, schema: dict[str, Any]) -> Schema:
     schema["title"] = name_of(kind)
     schema["description"] = _plain(inspect.getdoc(kind) or "")
     if issubclass(kind, msgspec.Struct):
-        texts = _texts_of(kind)
         schema["properties"] = {
-            field.encode_name: _member(kind, field, texts, schema["properties"][field.encode_name])
-            for field in msgspec.structs.fields(kind)
+            field.encode_name: _member(field, schema) for field in msgspec.structs.fields(kind)
         }
     else:
         schema["type"] = "string"
     return schema
 
 
-def _member(
-    kind: Kind, field: msgspec.structs.FieldInfo, texts: Mapping[str, str], schema: Schema
-) -> Schema:
-    name = field.encode_name
-    made = {**_simple(schema), **MEMBERS.get(name, {})}
-    if datetime in (field.type, *typing.get_args(field.type)):
-        made["format"] = "date-time"
-    if issubclass(kind, Body):
-        made |= BODY_RULES.get(name, {})
-    if kind is SyncBody and name == "options":
-        made |= refer(SyncOptions)
-    if field.name in texts:
-        made["description"] = texts[field.name]
-    return made
-
-
-def _simple(schema: Schema) -> Schema:
-    """Give "a type or null" in one line, where the type is a plain one."""
+def _member(field: msgspec.structs.FieldInfo, whole: Schema) -> dict[str, Any]:
+    schema = dict(whole["properties"][field.encode_name])
     match schema.get("anyOf"):
-        case [{"type": str(one)} as first, {"type": "null"}]:
-            rest = {name: value for name, value in schema.items() if name != "anyOf"}
-            return {**first, "type": [one, "null"], **rest}
+        # What is said of a value holds for the member that may also be null.
+        case [dict() as first, {"type": "null"}] if isinstance(first.get("type"), str):
+            del schema["anyOf"]
+            schema = {**first, **schema, "type": [first["type"], "null"]}
         case _:
-            return schema
+            pass
+    if _is_time(field.type):
+        schema["format"] = "date-time"
+    return schema
 
 
-def _texts_of(kind: type) -> dict[str, str]:
-    """Give what is written below each member, in the class or those that it is made from."""
-    texts: dict[str, str] = {}
-    for each in reversed(kind.__mro__):
-        if issubclass(each, msgspec.Struct) and each.__module__.startswith("cidx_jobs."):
-            texts |= _written_in(each.__module__).get(each.__name__, {})
-    return texts
-
-
-@cache
-def _written_in(module: str) -> Mapping[str, Mapping[str, str]]:
-    """Give what is written below members, by class."""
-    try:
-        tree = ast.parse(inspect.getsource(sys.modules[module]))
-    except OSError:
-        # Installed without its source: the document is shorter, and right.
-        return {}
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    return {node.name: dict(_texts_below(node)) for node in classes}
-
-
-def _texts_below(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    for member, below in pairwise(node.body):
-        match member, below:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ):
-                yield name, _plain(text)
-            case _:
-                pass
+def _is_time(kind: Any) -> bool:
+    """Tell whether the values of a type are times, or none."""
+    return kind is datetime or (
+        typing.get_origin(kind) in _WRAPPERS and any(map(_is_time, typing.get_args(kind)))
+    )
 
 
 def _plain(text: str) -> str:
-    """Give a docstring as Markdown on one line a paragraph."""
+    """Return a docstring as Markdown on one line a paragraph."""
     paragraphs = inspect.cleandoc(text).split("\n\n")
     return "\n\n".join(" ".join(part.split()) for part in paragraphs).replace("``", "`")

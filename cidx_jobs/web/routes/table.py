@@ -1,6 +1,7 @@
 """Every route there is, in one table."""
 
 from collections.abc import Sequence
+from types import ModuleType
 
 from aiohttp import web
 from aiohttp.web_urldispatcher import ResourceRoute
@@ -9,56 +10,49 @@ from cidx_jobs.web.http.call import Api
 from cidx_jobs.web.http.endpoint import Endpoint, Fallback, expect_body
 from cidx_jobs.web.http.job_paths import JobPaths
 from cidx_jobs.web.http.route import Route, Table
-from cidx_jobs.web.routes import admin, doctor, events, jobs, projects
-from cidx_jobs.web.routes import job_list as lists
-from cidx_jobs.web.routes import queue_and_health as service
-from cidx_jobs.web.routes.api_description import Reference
+from cidx_jobs.web.routes.admin import cleanup, doctor, limits, pauses, stats, tokens
+from cidx_jobs.web.routes.jobs import changes, events, job_list, job_watch, submit
+from cidx_jobs.web.routes.projects import projects, search
+from cidx_jobs.web.routes.server import health, job_types, queue
+from cidx_jobs.web.routes.server.api_description import Reference
 
 _REST = "/{rest:.*}"
 
-API_ROUTES: Sequence[Route] = (
-    Route("GET", "/jobs/{job_id}/status", "read", jobs.get_status),
-    Route("GET", "/jobs/{job_id}", "read", jobs.get_job),
-    Route("POST", "/jobs", "write", jobs.submit),
-    Route("POST", "/sync", "write", jobs.sync),
-    Route("GET", "/jobs", "read", lists.list_jobs),
-    Route("POST", "/jobs/{job_id}/cancel", "write", jobs.cancel),
-    Route("DELETE", "/jobs/{job_id}", "write", jobs.delete),
-    Route("POST", "/jobs/{job_id}/retry", "write", jobs.retry),
-    Route("POST", "/jobs/{job_id}/start", "write", jobs.start),
-    Route("PATCH", "/jobs/{job_id}", "write", jobs.revise),
-    Route("GET", "/jobs/{job_id}/events", "read", events.list_job_events),
-    Route("GET", "/events", "read", events.list_events),
-    Route("GET", "/queue", "read", service.get_queue),
-    Route("GET", "/job-types", "read", service.list_job_types),
-    Route("GET", "/projects", "read", projects.list_projects),
-    Route("GET", "/projects/{project_id}", "read", projects.get_project),
-    Route("DELETE", "/projects/{project_id}", "write", projects.remove),
-    Route("GET", "/projects/{project_id}/search", "read", projects.search),
-    Route("GET", "/admin/doctor", "admin", doctor.examine),
-    Route("GET", "/admin/stats", "admin", admin.get_stats),
-    Route("GET", "/admin/limits", "admin", admin.get_limits),
-    Route("PATCH", "/admin/limits", "admin", admin.change_limits),
-    Route("POST", "/admin/pause", "admin", admin.pause),
-    Route("POST", "/admin/resume", "admin", admin.resume),
-    Route("POST", "/admin/drain", "admin", admin.drain),
-    Route("DELETE", "/admin/drain", "admin", admin.end_drain),
-    Route("POST", "/admin/cleanup", "admin", admin.clean_up),
-    Route("GET", "/admin/tokens", "admin", admin.list_tokens),
-    Route("POST", "/admin/tokens", "admin", admin.create_token),
-    Route("DELETE", "/admin/tokens/{token_id}", "admin", admin.revoke_token),
+_API_MODULES: Sequence[ModuleType] = (
+    submit,
+    job_list,
+    job_watch,
+    changes,
+    events,
+    queue,
+    job_types,
+    projects,
+    search,
+    doctor,
+    stats,
+    limits,
+    pauses,
+    cleanup,
+    tokens,
 )
+
+
+def _routes_of(*modules: ModuleType) -> Sequence[Route]:
+    """Return the routes that the modules declare, in their order."""
+    return tuple(
+        value for module in modules for value in vars(module).values() if isinstance(value, Route)
+    )
+
+
+API_ROUTES: Sequence[Route] = _routes_of(*_API_MODULES)
 """Below the prefix ``/api``."""
 
-SERVER_ROUTES: Sequence[Route] = (
-    Route("GET", "/livez", None, service.get_livez),
-    Route("GET", "/readyz", None, service.get_readyz),
-)
+SERVER_ROUTES: Sequence[Route] = _routes_of(health)
 """At the root of an application of our own."""
 
 
 def list_routes(prefix: str, *, is_own: bool) -> Table:
-    """Give all routes with their whole paths, those that describe them included.
+    """Return all routes with their whole paths, those that describe them included.
 
     Args:
         prefix: what the API's paths begin with.
@@ -71,7 +65,7 @@ def list_routes(prefix: str, *, is_own: bool) -> Table:
 
 
 def add_routes(app: web.Application, api: Api, prefix: str, *, is_own: bool) -> web.Resource:
-    """Add the routes to the application; give the resource by which the prefix is known later.
+    """Add the routes to the application; return the resource by which the prefix is known later.
 
     Args:
         app: not started yet.

@@ -18,8 +18,8 @@ from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.web.http.answer import answer_headers
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.problems import TooManyStreamsError
-from cidx_jobs.web.routes.job_watch import show_job
+from cidx_jobs.web.http.errors import TooManyStreamsError
+from cidx_jobs.web.routes.jobs.job_watch import show_job
 from cidx_jobs.wire.encode import encode
 from cidx_jobs.wire.events import EventDocument, ProgressEventDocument, ResetDocument
 
@@ -63,7 +63,7 @@ class _Seen:
 
 
 async def stream_job(call: Call, job: Job) -> web.StreamResponse:
-    """Give the live stream of one job, to its end."""
+    """Return the live stream of one job, to its end."""
     scope = _Scope(job_id=job.job_id, user_id=None)
     last_id = _last_event_id(call.request)
     if job.done and last_id is not None and await _has_all(call, scope, last_id):
@@ -74,7 +74,7 @@ async def stream_job(call: Call, job: Job) -> web.StreamResponse:
 
 
 async def stream_all(call: Call) -> web.StreamResponse:
-    """Give the live stream of all jobs that the caller may see; it has no end."""
+    """Return the live stream of all jobs that the caller may see; it has no end."""
     scope = _Scope(job_id=None, user_id=None if call.caller.is_admin else call.user_id)
     async with _subscribed(call, scope) as subscription:
         return await _send(call, _tell_all(call, scope, subscription))
@@ -137,7 +137,7 @@ async def _tell_all(
 
 
 async def _notices(subscription: Subscription) -> AsyncIterator[Notice | None]:
-    """Give what happens; None each time that nothing did for a while."""
+    """Return what happens; None each time that nothing did for a while."""
     while True:
         try:
             async with asyncio.timeout(PING_SECONDS):

@@ -1,29 +1,30 @@
 """Reading one job: at once, or when there is something new of it (api.md 1.4)."""
 
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 from aiohttp import web
+from msgspec import Meta
 
 from cidx_jobs.engine.manager import SyncJobManager
+from cidx_jobs.model.errors import JobNotFoundError
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.web.http.answer import make_lines
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.page_cache import Page
-from cidx_jobs.web.http.request import Query
+from cidx_jobs.web.http.query import Number, Query
+from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.routes.jobs.entity_tags import Known, read_tags
+from cidx_jobs.web.routes.jobs.groups import JOB_ID, JOBS, TAGGED
 from cidx_jobs.wire.encode import encode
 from cidx_jobs.wire.jobs import JobDocument, StatusDocument
 
 MAX_WAIT_SECONDS = 55
-_PARAMETERS = ("wait", "since", "until")
-_ANY_NUMBER = 10**18 - 1
-_TAG = re.compile(r'(?:W/)?"([^"]*)"')
-_VERSION = re.compile(r"[0-9]{1,18}")
 _PAGE = 200
 
 
@@ -35,7 +36,29 @@ class Until(StrEnum):
     DONE = "done"
 
 
-_UNTIL = {until.value: until for until in Until}
+class WatchQuery(Query, frozen=True, kw_only=True):
+    """What to wait for, and how long."""
+
+    wait: Annotated[
+        Number,
+        Meta(
+            description="How many seconds to wait at most; more than "
+            f"{MAX_WAIT_SECONDS} is cut to that.",
+            examples=[30],
+        ),
+    ] = 0
+    since: Annotated[
+        Number | None,
+        Meta(description="The version of the job that the caller has.", examples=[3]),
+    ] = None
+    until: Annotated[
+        Until | None,
+        Meta(
+            description="What to wait for: any change, another status, or the end. Without it: a "
+            "change if the caller named what it has, else the end.",
+            examples=["change"],
+        ),
+    ] = None
 
 
 class Form(StrEnum):
@@ -43,26 +66,6 @@ class Form(StrEnum):
 
     WHOLE = "whole"
     STATUS = "status"
-
-
-@attrs.frozen
-class Known:
-    """What a reader has of the job: versions, and tags that also name the queue's revision."""
-
-    versions: frozenset[int]
-    tags: frozenset[str]
-    is_anything: bool = False
-    """The reader sent ``*``: whatever there is."""
-
-    def covers(self, job: Job, tag: str) -> bool:
-        """Tell whether the reader has the job as it is, as far as they can tell."""
-        return self.is_anything or tag in self.tags or job.version in self.versions
-
-    @property
-    def named_versions(self) -> frozenset[int]:
-        """The versions that are named, in tags too."""
-        parts = (tag.partition(".")[0] for tag in self.tags)
-        return self.versions | {int(part) for part in parts if _VERSION.fullmatch(part)}
 
 
 @attrs.frozen(kw_only=True)
@@ -77,9 +80,79 @@ class Watch:
     """From ``If-None-Match``: when it still covers the job, the answer is a 304."""
 
 
-async def answer_job(call: Call, form: Form) -> web.Response:
-    """Give the job in the form, once there is what the reader waits for."""
-    watch = _read_watch(call.request)
+IF_NONE_MATCH = Parameter(
+    "If-None-Match",
+    "The tag of what the caller has: if that is still so, the answer is 304 without a body.",
+    {"type": "string"},
+    place="header",
+    example='W/"7"',
+)
+_WATCH_ABOUT = (
+    "With `wait` the answer comes when what `until` names holds, when the job is done, or when "
+    "the time is up. What it is counted from is `since`, else If-None-Match."
+)
+_UNCHANGED = Reply(status=304, about="The job is as If-None-Match says.", headers=TAGGED)
+
+
+@route(
+    "GET /jobs/{job_id}",
+    scope="read",
+    query=WatchQuery,
+    contract=Contract(
+        name="getJob",
+        group=JOBS,
+        summary="Read the whole job, or wait for news of it.",
+        about=_WATCH_ABOUT,
+        parameters=(JOB_ID, IF_NONE_MATCH),
+        replies=(
+            Reply(
+                status=200,
+                about="The job.",
+                document=JobDocument,
+                example=examples.JOB_RUNNING,
+                headers=TAGGED,
+            ),
+            _UNCHANGED,
+        ),
+        errors=(JobNotFoundError,),
+    ),
+)
+def get_job(call: Call, query: WatchQuery) -> Awaitable[web.Response]:
+    """Answer with the whole job."""
+    return _answer_job(call, query, Form.WHOLE)
+
+
+@route(
+    "GET /jobs/{job_id}/status",
+    scope="read",
+    query=WatchQuery,
+    contract=Contract(
+        name="getJobStatus",
+        group=JOBS,
+        summary="Read the short form of the job, or wait for news of it.",
+        about="`status` is never `created`, and `message` is always text. " + _WATCH_ABOUT,
+        parameters=(JOB_ID, IF_NONE_MATCH),
+        replies=(
+            Reply(
+                status=200,
+                about="The short form.",
+                document=StatusDocument,
+                example=examples.STATUS,
+                headers=TAGGED,
+            ),
+            _UNCHANGED,
+        ),
+        errors=(JobNotFoundError,),
+    ),
+)
+def get_status(call: Call, query: WatchQuery) -> Awaitable[web.Response]:
+    """Answer with the short form of the job."""
+    return _answer_job(call, query, Form.STATUS)
+
+
+async def _answer_job(call: Call, query: WatchQuery, form: Form) -> web.Response:
+    """Return the job in the form, once there is what the reader waits for."""
+    watch = _read_watch(call.request, query)
     job = await call.load_job()
     if watch is None:
         return _answer_now(call, job, form)
@@ -90,9 +163,9 @@ async def answer_job(call: Call, form: Form) -> web.Response:
         if not holds(job):
             if call.api.waiters.has_place(call.user_id):
                 # No coroutine around it: each frame is memory that every parked request holds.
-                with call.api.waiters.park(call.request, call.user_id) as seat:
+                with call.api.waiters.park(call.request, call.user_id) as parked:
                     job = await call.manager.wait(job.job_id, holds, watch.wait_seconds)
-                if seat.was_woken:
+                if parked.was_woken:
                     job = await call.manager.get_job(job.job_id)
                 call.is_quiet = not job.done and not holds(job)
             else:
@@ -118,7 +191,7 @@ async def answer_job(call: Call, form: Form) -> web.Response:
 
 
 async def wait_for_end(call: Call, job: Job, seconds: int) -> Job:
-    """Give the job once it is done, or as it is when the time is up or nobody may wait."""
+    """Return the job once it is done, or as it is when the time is up or nobody may wait."""
     if job.done or not call.api.waiters.has_place(call.user_id):
         return job
     with call.api.waiters.park(call.request, call.user_id):
@@ -127,7 +200,7 @@ async def wait_for_end(call: Call, job: Job, seconds: int) -> Job:
 
 
 def show_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE) -> Page:
-    """Give the job's document with its headers, made once for each state however many ask."""
+    """Return the job's document with its headers, made once for each state however many ask."""
     key: tuple[Any, ...] = (job.job_id, tag, form)
     place = call.manager.place(job)
     if place is not None:
@@ -138,7 +211,7 @@ def show_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE) -> Page:
 
 
 def encode_job(call: Call, job: Job, form: Form = Form.WHOLE) -> bytes:
-    """Give the job's document as bytes, made for this one reader."""
+    """Return the job's document as bytes, made for this one reader."""
     queue = call.manager.queue_status(job)
     match form:
         case Form.WHOLE:
@@ -153,39 +226,27 @@ def _make_page(call: Call, job: Job, tag: str, form: Form) -> Page:
 
 
 def job_headers(job: Job, tag: str) -> dict[str, str]:
-    """Give the headers of an answer about a job: its tag, and when to poll again."""
+    """Return the headers of an answer about a job: its tag, and when to poll again."""
     headers = {"ETag": f'W/"{tag}"'}
     if not job.done:
         headers["Retry-After"] = "1" if job.status is JobStatus.RUNNING else "2"
     return headers
 
 
-def read_tags(text: str) -> Known:
-    """Give what ``If-None-Match`` or ``If-Match`` names (RFC 9110, 8.8.3)."""
-    if text.strip() == "*":
-        return Known(frozenset(), frozenset(), is_anything=True)
-    tags = frozenset(_TAG.findall(text))
-    versions = frozenset(int(tag) for tag in tags if _VERSION.fullmatch(tag))
-    return Known(versions, tags)
-
-
 def _answer_now(call: Call, job: Job, form: Form) -> web.Response:
     return call.answer_page(show_job(call, job, call.manager.tag(job), form))
 
 
-def _read_watch(request: web.Request) -> Watch | None:
+def _read_watch(request: web.Request, query: WatchQuery) -> Watch | None:
+    """Return how to read the job; None where it is only to be read as it is."""
     given = request.headers.get("If-None-Match")
     if given is None and not request.query_string:
         return None
-    query = Query(request, _PARAMETERS)
-    since = query.whole("since", 0, _ANY_NUMBER)
     condition = None if given is None else read_tags(given)
-    baseline = condition if since is None else Known(frozenset({since}), frozenset())
-    wait = min(query.whole("wait", 0, _ANY_NUMBER) or 0, MAX_WAIT_SECONDS)
-    until = query.choice("until", _UNTIL)
+    baseline = condition if query.since is None else Known(frozenset({query.since}), frozenset())
     return Watch(
-        wait_seconds=0 if request.method == "HEAD" else wait,
-        until=until or (Until.DONE if baseline is None else Until.CHANGE),
+        wait_seconds=0 if request.method == "HEAD" else min(query.wait, MAX_WAIT_SECONDS),
+        until=query.until or (Until.DONE if baseline is None else Until.CHANGE),
         baseline=baseline,
         condition=condition,
     )
@@ -221,7 +282,7 @@ async def _condition(call: Call, job: Job, first_tag: str, watch: Watch) -> Call
 
 
 async def _status_at(call: Call, job: Job, version: int) -> JobStatus | None:
-    """Give the job's status at a version; None when nobody knows: then any status is news."""
+    """Return the job's status at a version; None when nobody knows: then any status is news."""
     if version > job.version:
         return None
     status: JobStatus | None = None

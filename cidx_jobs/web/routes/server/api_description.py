@@ -8,8 +8,8 @@ from aiohttp import web
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.web.http.answer import JSON, answer_headers
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.request import Query
-from cidx_jobs.web.http.route import Route, Table
+from cidx_jobs.web.http.route import JSON as JSON_TYPE
+from cidx_jobs.web.http.route import Contract, Group, Reply, Table, route
 from cidx_jobs.wire.encode import encode
 
 _HTML = "text/html; charset=utf-8"
@@ -29,6 +29,38 @@ class _Made:
     """What the page may load: its style."""
 
 
+_REFERENCE = Group("reference", "This document.")
+_DOCUMENT = route(
+    "GET /openapi.json",
+    scope=None,
+    contract=Contract(
+        name="getDocument",
+        group=_REFERENCE,
+        summary="Read this document.",
+        replies=(
+            Reply(
+                status=200,
+                about="OpenAPI 3.1.",
+                media={JSON_TYPE: ({"type": "object", "required": ["openapi", "paths"]}, None)},
+            ),
+        ),
+    ),
+)
+_PAGE = route(
+    "GET /docs",
+    scope=None,
+    contract=Contract(
+        name="getPage",
+        group=_REFERENCE,
+        summary="Read this document as a page.",
+        about="The page brings all that it needs, and runs no script.",
+        replies=(
+            Reply(status=200, about="HTML.", media={"text/html": ({"type": "string"}, None)}),
+        ),
+    ),
+)
+
+
 class Reference:
     """The description of a table of routes, its own two included; made when it is asked for."""
 
@@ -40,24 +72,19 @@ class Reference:
             prefix: what the API's paths begin with in the application.
             root: what the paths of these two begin with.
         """
-        own = (
-            Route("GET", "/openapi.json", None, self.get_document),
-            Route("GET", "/docs", None, self.get_page),
-        )
+        own = (_DOCUMENT(self.get_document), _PAGE(self.get_page))
         self.table: Table = (*table, *((root + route.path, route) for route in own))
         self._prefix = prefix
         self._made: _Made | None = None
 
     async def get_document(self, call: Call) -> web.Response:
-        """Give the document."""
-        Query(call.request, ())
+        """Answer with the document."""
         made = await self._make(call)
         headers = answer_headers(JSON, call.request_id)
         return web.Response(body=made.document, headers=headers)
 
     async def get_page(self, call: Call) -> web.Response:
-        """Give the page."""
-        Query(call.request, ())
+        """Answer with the page."""
         made = await self._make(call)
         headers = answer_headers(_HTML, call.request_id) | {"Content-Security-Policy": made.policy}
         return web.Response(body=made.page, headers=headers)
@@ -66,7 +93,7 @@ class Reference:
         if self._made is None:
             # Where the routes stand for clients is known once the application has started.
             mount = call.api.prefix.removesuffix(self._prefix)
-            # It takes long enough for others to notice, and reads our own source.
+            # It takes long enough for others to notice.
             self._made = await in_own_thread(_make, self.table, mount)
         return self._made
 

@@ -1,1 +1,0 @@
-"""What the document of the API says of each route."""

@@ -1,0 +1,43 @@
+"""The deletion of old finished jobs on request."""
+
+from aiohttp import web
+
+from cidx_jobs.engine.operator_rules import FINAL, check_cleanup
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.routes.admin import ADMIN
+from cidx_jobs.wire.request_bodies import CleanupBody
+from cidx_jobs.wire.server import CleanupDocument
+
+
+@route(
+    "POST /admin/cleanup",
+    scope="admin",
+    body=CleanupBody,
+    contract=Contract(
+        name="cleanUp",
+        group=ADMIN,
+        summary="Delete finished jobs that are old enough, with their events.",
+        about="It deletes in batches, each a transaction: submits go on meanwhile.",
+        body_example={"older_than_seconds": 86_400, "statuses": ["completed"], "dry_run": True},
+        replies=(
+            Reply(
+                status=200,
+                about="How many there were, and how many are gone.",
+                document=CleanupDocument,
+                example=CleanupDocument(matched=120, deleted=120, dry_run=False),
+            ),
+        ),
+    ),
+)
+async def clean_up(call: Call, body: CleanupBody) -> web.Response:
+    """Delete finished jobs that are old enough, or count them."""
+    check_cleanup(body.older_than_seconds, body.statuses or ())
+    found = await call.manager.clean_up_jobs(
+        body.older_than_seconds,
+        FINAL if body.statuses is None else frozenset(body.statuses),
+        dry_run=body.dry_run,
+    )
+    return call.answer(
+        CleanupDocument(matched=found.matched, deleted=found.deleted, dry_run=body.dry_run)
+    )

@@ -1,0 +1,105 @@
+"""What may not start: pauses of everything, a user or a job type, and the drain."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+from msgspec.structs import replace
+
+from cidx_jobs.engine.operator_rules import apply_pauses
+from cidx_jobs.model.limits import Pauses
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.routes.admin import ADMIN
+from cidx_jobs.wire.request_bodies import EmptyBody, PauseBody
+from cidx_jobs.wire.server import PausesDocument
+
+_NOTHING_PAUSED = PausesDocument(everything=False, users=(), job_types=(), draining=False)
+_BOB_PAUSED = PausesDocument(everything=False, users=("bob",), job_types=(), draining=False)
+_DRAINING = PausesDocument(everything=False, users=(), job_types=(), draining=True)
+
+
+def _reply(status: int, about: str, example: PausesDocument) -> Reply:
+    return Reply(status=status, about=about, document=PausesDocument, example=example)
+
+
+@route(
+    "POST /admin/pause",
+    scope="admin",
+    body=PauseBody,
+    contract=Contract(
+        name="pause",
+        group=ADMIN,
+        summary="Keep everything, a user's jobs, or those of a type from starting.",
+        about="What runs goes on. Without members it is about everything.",
+        body_example={"user_id": "bob"},
+        replies=(_reply(200, "What is paused now.", _BOB_PAUSED),),
+    ),
+)
+async def pause(call: Call, body: PauseBody) -> web.Response:
+    """Keep everything, a user's jobs, or those of a type from starting."""
+    return await _set_pause(call, body, is_paused=True)
+
+
+@route(
+    "POST /admin/resume",
+    scope="admin",
+    body=PauseBody,
+    contract=Contract(
+        name="resume",
+        group=ADMIN,
+        summary="Let them start again.",
+        body_example={"user_id": "bob"},
+        replies=(_reply(200, "What is still paused.", _NOTHING_PAUSED),),
+    ),
+)
+async def resume(call: Call, body: PauseBody) -> web.Response:
+    """Let them start again."""
+    return await _set_pause(call, body, is_paused=False)
+
+
+@route(
+    "POST /admin/drain",
+    scope="admin",
+    body=EmptyBody,
+    contract=Contract(
+        name="drain",
+        group=ADMIN,
+        summary="Refuse new jobs, start none, and finish what runs.",
+        body_example={},
+        replies=(_reply(202, "It has begun.", _DRAINING),),
+    ),
+)
+async def drain(call: Call, _: EmptyBody) -> web.Response:
+    """Refuse new jobs, start none, and finish what runs."""
+    return await _put_in_force(call, lambda now: replace(now, draining=True), 202)
+
+
+@route(
+    "DELETE /admin/drain",
+    scope="admin",
+    body=EmptyBody,
+    contract=Contract(
+        name="endDrain",
+        group=ADMIN,
+        summary="Take new jobs again.",
+        body_example={},
+        replies=(_reply(200, "It is over.", _NOTHING_PAUSED),),
+    ),
+)
+async def end_drain(call: Call, _: EmptyBody) -> web.Response:
+    """Take new jobs again."""
+    return await _put_in_force(call, lambda now: replace(now, draining=False), 200)
+
+
+async def _set_pause(call: Call, body: PauseBody, *, is_paused: bool) -> web.Response:
+    def change(now: Pauses) -> Pauses:
+        return apply_pauses(now, user_id=body.user_id, job_type=body.job_type, is_paused=is_paused)
+
+    return await _put_in_force(call, change, 200)
+
+
+async def _put_in_force(
+    call: Call, change: Callable[[Pauses], Pauses], status: int
+) -> web.Response:
+    await call.manager.set_controls(pauses=change)
+    return call.answer(PausesDocument.of(call.manager.pauses), status=status)

@@ -1,0 +1,89 @@
+"""Counts over everything stored, and what is in use now."""
+
+from aiohttp import web
+
+from cidx_jobs.engine.operator_rules import FINAL
+from cidx_jobs.model.listing import JobQuery
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.routes.admin import ADMIN
+from cidx_jobs.wire.findings import RecoveryDocument
+from cidx_jobs.wire.server import (
+    SAMPLE,
+    PausesDocument,
+    QuantilesDocument,
+    ResourceUseDocument,
+    SlotUseDocument,
+    StatsDocument,
+    make_stats,
+)
+
+_EXAMPLE = StatsDocument(
+    database_id=examples.DATABASE_ID,
+    by_status={"completed": 120, "running": 12, "queued": 10},
+    by_type={"repository_sync": 142},
+    by_user={"alice": 100, "bob": 42},
+    wait_seconds=QuantilesDocument(p50=0.4, p95=31.0),
+    run_seconds=QuantilesDocument(p50=12.5, p95=180.0),
+    sample=120,
+    slots=SlotUseDocument(
+        running=12,
+        max_running_total=50,
+        max_running_per_user=10,
+        users={"alice": 10, "bob": 2},
+        resources={"git": ResourceUseDocument(used=3, limit=5, waiting=0)},
+    ),
+    pauses=PausesDocument(everything=False, users=(), job_types=(), draining=False),
+    waiters=4,
+    database_bytes=1_048_576,
+    wal_bytes=65_536,
+    last_seq=1022,
+    recovery=RecoveryDocument(
+        unfinished=0, interrupted=0, cancelled=0, poisoned=0, killed_processes=0, swept_files=0
+    ),
+)
+
+
+@route(
+    "GET /admin/stats",
+    scope="admin",
+    contract=Contract(
+        name="getStats",
+        group=ADMIN,
+        summary="Count what is stored and what is in use.",
+        replies=(
+            Reply(status=200, about="The counts.", document=StatsDocument, example=_EXAMPLE),
+        ),
+    ),
+)
+async def get_stats(call: Call) -> web.Response:
+    """Answer with counts over everything stored, and what is in use now."""
+    jobs, manager = call.api.jobs, call.manager
+    stats = await jobs.persistence.collect_stats()
+    finished = JobQuery(statuses=FINAL, limit=SAMPLE)
+    ended = (await manager.query_jobs(finished)).jobs
+    return call.answer(
+        make_stats(
+            stats,
+            ended,
+            slots=_slots(call),
+            pauses=manager.pauses,
+            waiters=call.api.waiters.count,
+            recovery=jobs.recovery,
+        )
+    )
+
+
+def _slots(call: Call) -> SlotUseDocument:
+    use = call.manager.slots
+    return SlotUseDocument(
+        running=use.running,
+        max_running_total=use.max_running_total,
+        max_running_per_user=use.max_running_per_user,
+        users={str(user_id): held for user_id, held in use.users.items()},
+        resources={
+            name: ResourceUseDocument(used=one.used, limit=one.limit, waiting=one.waiting)
+            for name, one in use.resources.items()
+        },
+    )

@@ -1,0 +1,128 @@
+"""Access tokens: listed, made, revoked."""
+
+from aiohttp import web
+
+from cidx_jobs.engine.operator_rules import check_token
+from cidx_jobs.model.errors import TokenNotFoundError
+from cidx_jobs.model.ids import UserId
+from cidx_jobs.store.tokens import make_token
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.routes.admin import ADMIN
+from cidx_jobs.wire.request_bodies import TokenBody
+from cidx_jobs.wire.tokens import NewTokenDocument, TokenDocument, TokenListDocument
+
+_ID = "9f2c4e6a8b0d1f3e"
+
+
+@route(
+    "GET /admin/tokens",
+    scope="admin",
+    contract=Contract(
+        name="listTokens",
+        group=ADMIN,
+        summary="List the access tokens, without their texts.",
+        replies=(
+            Reply(
+                status=200,
+                about="All of them, oldest first.",
+                document=TokenListDocument,
+                example=TokenListDocument(
+                    tokens=(
+                        TokenDocument(
+                            token_id=_ID,
+                            user_id=examples.ALICE,
+                            scope="write",
+                            label="laptop",
+                            created_at=examples.at(0, 0),
+                            expires_at=None,
+                            last_used_at=examples.at(2, 0),
+                        ),
+                    )
+                ),
+            ),
+        ),
+    ),
+)
+async def list_tokens(call: Call) -> web.Response:
+    """Answer with all tokens, without their texts."""
+    tokens = await call.api.jobs.persistence.list_tokens()
+    return call.answer(TokenListDocument(tokens=tuple(map(TokenDocument.of, tokens))))
+
+
+@route(
+    "POST /admin/tokens",
+    scope="admin",
+    body=TokenBody,
+    contract=Contract(
+        name="createToken",
+        group=ADMIN,
+        summary="Make an access token; its text is shown this once.",
+        body_example={"user_id": "alice", "scope": "write", "label": "laptop"},
+        replies=(
+            Reply(
+                status=201,
+                about="The token.",
+                document=NewTokenDocument,
+                example=NewTokenDocument(
+                    token="cidxj_" + "0" * 43,
+                    token_id=_ID,
+                    user_id=examples.ALICE,
+                    scope="write",
+                    label="laptop",
+                    created_at=examples.at(0, 0),
+                    expires_at=None,
+                ),
+                headers=("Location",),
+            ),
+        ),
+    ),
+)
+async def create_token(call: Call, body: TokenBody) -> web.Response:
+    """Make a token; its text is shown this once."""
+    check_token(body.user_id, body.scope, lifetime_seconds=body.lifetime_seconds, label=body.label)
+    jobs = call.api.jobs
+    text, token = make_token(
+        UserId(body.user_id),
+        body.scope,
+        now=jobs.clock.now(),
+        lifetime_seconds=body.lifetime_seconds,
+        label=body.label,
+    )
+    await jobs.persistence.save_token(token)
+    location = f"{call.api.prefix}/admin/tokens/{token.token_id}"
+    return call.answer(
+        NewTokenDocument.of(text, token), status=201, headers={"Location": location}
+    )
+
+
+@route(
+    "DELETE /admin/tokens/{token_id}",
+    scope="admin",
+    contract=Contract(
+        name="revokeToken",
+        group=ADMIN,
+        summary="Revoke an access token at once.",
+        parameters=(
+            Parameter(
+                "token_id",
+                "The token's public name.",
+                {"type": "string"},
+                place="path",
+                example=_ID,
+            ),
+        ),
+        replies=(Reply(status=204, about="It opens nothing any more."),),
+        errors=(TokenNotFoundError,),
+    ),
+)
+async def revoke_token(call: Call) -> web.Response:
+    """Revoke a token at once."""
+    token_id = call.request.match_info["token_id"]
+    tokens = call.api.tokens
+    if tokens is not None:
+        await tokens.revoke(token_id)
+    elif not await call.api.jobs.persistence.delete_token(token_id):
+        raise TokenNotFoundError(token_id)
+    return call.answer_nothing()

@@ -1,0 +1,1 @@
+"""The routes of jobs: who submits, lists, watches, changes and follows them."""

@@ -1,0 +1,180 @@
+"""The routes that change a job: cancel, retry, start, and other values while it waits."""
+
+from http import HTTPStatus
+
+from aiohttp import web
+
+from cidx_jobs.model.errors import (
+    AlreadyFinishedError,
+    InvalidTransitionError,
+    JobNotFoundError,
+    ProjectBusyError,
+    VersionMismatchError,
+)
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.routes.jobs.entity_tags import read_tags
+from cidx_jobs.web.routes.jobs.groups import JOB_ID, JOBS, TAGGED
+from cidx_jobs.web.routes.jobs.job_watch import job_headers, show_job
+from cidx_jobs.wire.jobs import CancelledJobDocument, JobDocument
+from cidx_jobs.wire.request_bodies import CancelBody, EmptyBody, RetryBody, ReviseBody
+
+_IF_MATCH = Parameter(
+    "If-Match",
+    "The tag of what the caller has: if the job is at another version, nothing is changed (412).",
+    {"type": "string"},
+    place="header",
+    example='W/"2"',
+)
+
+
+def _job_reply(status: int, about: str, example: JobDocument) -> Reply:
+    return Reply(status=status, about=about, document=JobDocument, example=example, headers=TAGGED)
+
+
+@route(
+    "POST /jobs/{job_id}/cancel",
+    scope="write",
+    body=CancelBody,
+    contract=Contract(
+        name="cancelJob",
+        group=JOBS,
+        summary="Cancel the job; idempotent.",
+        about="A job that waits is cancelled at once; one that runs is told to stop.",
+        parameters=(JOB_ID,),
+        body_example={"reason": "not needed any more"},
+        replies=(
+            _job_reply(202, "It was told to stop, and runs until it has.", examples.JOB_STOPPING),
+            _job_reply(200, "It is cancelled.", examples.JOB_STOPPING),
+        ),
+        errors=(JobNotFoundError, AlreadyFinishedError),
+    ),
+)
+async def cancel(call: Call, body: CancelBody) -> web.Response:
+    """Cancel the job, or tell it to stop."""
+    job = await _cancel(call, body)
+    is_over = job.status is JobStatus.CANCELLED
+    return _answer_job(call, job, HTTPStatus.OK if is_over else HTTPStatus.ACCEPTED)
+
+
+@route(
+    "DELETE /jobs/{job_id}",
+    scope="write",
+    body=CancelBody,
+    contract=Contract(
+        name="deleteJob",
+        group=JOBS,
+        summary="Cancel the job, for clients that expect the verb.",
+        about="It does not wait: `status` is `cancelled`, or `running` while the job stops.",
+        parameters=(JOB_ID,),
+        body_example={"reason": "not needed any more"},
+        replies=(
+            Reply(
+                status=200,
+                about="The job.",
+                document=CancelledJobDocument,
+                example=examples.JOB_DELETED,
+                headers=TAGGED,
+            ),
+        ),
+        errors=(JobNotFoundError, AlreadyFinishedError),
+    ),
+)
+async def delete(call: Call, body: CancelBody) -> web.Response:
+    """Do the same, for clients that expect the verb."""
+    job = await _cancel(call, body)
+    document = CancelledJobDocument.of(job, call.manager.queue_status(job), call.api.prefix)
+    return call.answer(document, headers=job_headers(job, call.manager.tag(job)))
+
+
+@route(
+    "POST /jobs/{job_id}/retry",
+    scope="write",
+    body=RetryBody,
+    contract=Contract(
+        name="retryJob",
+        group=JOBS,
+        summary="Queue a failed or cancelled job again.",
+        about="It goes on from its checkpoint unless `from_start` is true.",
+        parameters=(JOB_ID,),
+        body_example={"from_start": True},
+        replies=(_job_reply(202, "It is queued again.", examples.JOB_QUEUED),),
+        errors=(JobNotFoundError, InvalidTransitionError, ProjectBusyError),
+    ),
+)
+async def retry(call: Call, body: RetryBody) -> web.Response:
+    """Queue a failed or cancelled job again."""
+    job = await call.load_job()
+    job = await call.manager.retry_job(job.job_id, from_start=body.from_start)
+    return _answer_job(call, job, HTTPStatus.ACCEPTED)
+
+
+@route(
+    "POST /jobs/{job_id}/start",
+    scope="write",
+    body=EmptyBody,
+    contract=Contract(
+        name="startJob",
+        group=JOBS,
+        summary="Release a held or later job now.",
+        parameters=(JOB_ID,),
+        body_example={},
+        replies=(_job_reply(202, "It is queued.", examples.JOB_QUEUED),),
+        errors=(JobNotFoundError, InvalidTransitionError),
+    ),
+)
+async def start(call: Call, _: EmptyBody) -> web.Response:
+    """Release a held or later job now."""
+    job = await call.load_job()
+    return _answer_job(call, await call.manager.start_job(job.job_id), HTTPStatus.ACCEPTED)
+
+
+@route(
+    "PATCH /jobs/{job_id}",
+    scope="write",
+    body=ReviseBody,
+    contract=Contract(
+        name="reviseJob",
+        group=JOBS,
+        summary="Change the priority or the labels of a job that waits.",
+        parameters=(JOB_ID, _IF_MATCH),
+        body_example={"priority": 7, "labels": {"origin": "ci"}},
+        replies=(_job_reply(200, "The job with its new values.", examples.JOB_QUEUED),),
+        errors=(JobNotFoundError, InvalidTransitionError, VersionMismatchError),
+    ),
+)
+async def revise(call: Call, body: ReviseBody) -> web.Response:
+    """Change the priority or the labels of a job that waits."""
+    job = await call.load_job()
+    job = await call.manager.revise_job(
+        job.job_id,
+        priority=body.priority,
+        labels=body.labels,
+        if_version=_required_version(call.request, job),
+    )
+    return _answer_job(call, job, HTTPStatus.OK)
+
+
+async def _cancel(call: Call, body: CancelBody) -> Job:
+    job = await call.load_job()
+    return await call.manager.cancel_job(job.job_id, body.reason)
+
+
+def _required_version(request: web.Request, job: Job) -> int | None:
+    """Return the version that ``If-Match`` asks for; None when any will do."""
+    text = request.headers.get("If-Match")
+    if text is None:
+        return None
+    known = read_tags(text)
+    if known.is_anything:
+        return None
+    if job.version not in known.named_versions:
+        raise VersionMismatchError(JobId(job.job_id), job.version)
+    return job.version
+
+
+def _answer_job(call: Call, job: Job, status: int) -> web.Response:
+    return call.answer_page(show_job(call, job, call.manager.tag(job)), status=status)

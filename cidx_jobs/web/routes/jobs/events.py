@@ -1,0 +1,181 @@
+"""The transition log: of one job, or of all that the caller may see."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+from aiohttp import web
+from msgspec import Meta
+
+from cidx_jobs.model.errors import (
+    HistoryExpiredError,
+    InvalidCursorError,
+    InvalidParameterError,
+    JobNotFoundError,
+)
+from cidx_jobs.model.job.job import Job
+from cidx_jobs.model.listing import EventQuery
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.cursors import Cursor, make_cursor, read_cursor
+from cidx_jobs.web.http.errors import NotAcceptableError, TooManyStreamsError
+from cidx_jobs.web.http.query import Query
+from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.routes.jobs.event_stream import STREAM, stream_all, stream_job
+from cidx_jobs.web.routes.jobs.groups import EVENTS, JOB_ID
+from cidx_jobs.wire.events import EventDocument, EventListDocument
+
+_JSON = "application/json"
+_QUALITY = re.compile(r"(?i)(?:^|;)\s*q=([01](?:\.[0-9]{0,3})?)\s*(?:$|;)")
+
+
+_STREAM_ABOUT = (
+    "With `Accept: text/event-stream` it is the live stream: `transition` (its id is the row's "
+    "number), `progress`, and a comment as a ping every 15 seconds. A client that comes back "
+    "with `Last-Event-ID` gets what it missed, or `reset` if the log no longer holds that."
+)
+_LAST_EVENT_ID = Parameter(
+    "Last-Event-ID",
+    "The id of the last event that the reader of a stream has.",
+    {"type": "string"},
+    place="header",
+    example="1021",
+)
+_STREAM_EXAMPLE = (
+    'id: 1022\nevent: transition\ndata: {"seq":1022,"job_id":"' + examples.JOB_ID + '",'
+    '"version":3,"event":"start","from":"queued","to":"running","at":"2026-01-31T12:00:04Z",'
+    '"attempt":1,"reason":null}\n\n'
+)
+_PAGE_OR_STREAM = Reply(
+    status=200,
+    about="One page, or the stream.",
+    document=EventListDocument,
+    example=EventListDocument(events=(EventDocument.of(examples.ENQUEUED),), next_cursor=None),
+    media={STREAM: ({"type": "string"}, _STREAM_EXAMPLE)},
+)
+
+
+class EventListQuery(Query, frozen=True, kw_only=True):
+    """Which page of the log; a stream has no pages."""
+
+    limit: Annotated[int, Meta(description="How many on a page.", ge=1, le=200)] = 50
+    cursor: Cursor | None = None
+
+
+@route(
+    "GET /jobs/{job_id}/events",
+    scope="read",
+    query=EventListQuery,
+    contract=Contract(
+        name="listJobEvents",
+        group=EVENTS,
+        summary="Read the job's transitions, oldest first, or follow them live.",
+        about=_STREAM_ABOUT + " The stream begins with `snapshot` and closes with `end`.",
+        parameters=(JOB_ID, _LAST_EVENT_ID),
+        replies=(
+            _PAGE_OR_STREAM,
+            Reply(status=204, about="The job is done, and its stream has nothing after the id."),
+        ),
+        errors=(
+            JobNotFoundError,
+            InvalidCursorError,
+            NotAcceptableError,
+            TooManyStreamsError,
+        ),
+    ),
+)
+async def list_job_events(call: Call, query: EventListQuery) -> web.StreamResponse:
+    """Answer with the job's rows, oldest first; or, if that is what is accepted, stream them."""
+    kind = _choose_kind(call.request)
+    job = await call.load_job()
+    if kind == STREAM:
+        return await stream_job(call, job)
+    return await _list_events(call, query, job)
+
+
+@route(
+    "GET /events",
+    scope="read",
+    query=EventListQuery,
+    contract=Contract(
+        name="listEvents",
+        group=EVENTS,
+        summary="Read the transitions of all jobs that the caller may see, or follow them live.",
+        about=_STREAM_ABOUT,
+        parameters=(_LAST_EVENT_ID,),
+        replies=(_PAGE_OR_STREAM,),
+        errors=(
+            InvalidCursorError,
+            HistoryExpiredError,
+            NotAcceptableError,
+            TooManyStreamsError,
+        ),
+    ),
+)
+async def list_events(call: Call, query: EventListQuery) -> web.StreamResponse:
+    """Answer with rows of all jobs that the caller may see, oldest first; or stream them."""
+    if _choose_kind(call.request) == STREAM:
+        return await stream_all(call)
+    return await _list_events(call, query, None)
+
+
+async def _list_events(call: Call, asked: EventListQuery, job: Job | None) -> web.Response:
+    user_id = None if job is not None or call.caller.is_admin else call.user_id
+    listing = ("events", job.job_id if job else None, user_id)
+    after = 0 if asked.cursor is None else read_cursor(asked.cursor, *listing)
+    query = EventQuery(
+        job_id=job.job_id if job else None,
+        user_id=user_id,
+        after_sequence=after,
+        limit=asked.limit + 1,
+    )
+    rows = await call.manager.query_events(query)
+    if job is None:
+        # A job's own rows go only with the job: what is deleted of others leaves no gap in them.
+        await _check_history(call, after)
+    page = rows[: asked.limit]
+    more = make_cursor(page[-1].sequence, *listing) if len(rows) > asked.limit else None
+    return call.answer(
+        EventListDocument(events=tuple(map(EventDocument.of, page)), next_cursor=more)
+    )
+
+
+async def _check_history(call: Call, after: int) -> None:
+    if not after:
+        return
+    oldest = await call.api.jobs.persistence.load_oldest_sequence()
+    if oldest > after + 1:
+        raise HistoryExpiredError(oldest)
+
+
+def _choose_kind(request: web.Request) -> str:
+    """Return the form that the client likes best; of two that it likes the same JSON.
+
+    A stream that it names, and not only lets be, comes before that.
+    """
+    ranges = _read_ranges(",".join(request.headers.getall("Accept", ())))
+    stream, listed = _quality(ranges, STREAM), _quality(ranges, _JSON)
+    if stream == listed == 0:
+        raise NotAcceptableError([_JSON, STREAM])
+    is_wanted = stream > listed or (stream == listed and STREAM in ranges)
+    if not is_wanted or request.method == "HEAD":
+        return _JSON
+    for name in request.query:
+        raise InvalidParameterError(name, "a stream takes no parameters")
+    return STREAM
+
+
+def _read_ranges(accepted: str) -> Mapping[str, float]:
+    """Return the media ranges of ``Accept`` with their qualities (RFC 9110, 12.5.1)."""
+    ranges: dict[str, float] = {}
+    for part in accepted.split(","):
+        name, _, parameters = part.partition(";")
+        found = _QUALITY.search(parameters)
+        if name.strip():
+            ranges[name.strip().lower()] = float(found[1]) if found else 1.0
+    return ranges or {"*/*": 1.0}
+
+
+def _quality(ranges: Mapping[str, float], kind: str) -> float:
+    group = f"{kind.partition('/')[0]}/*"
+    return next((ranges[name] for name in (kind, group, "*/*") if name in ranges), 0.0)

@@ -1,0 +1,200 @@
+"""Lists of jobs: filters, pages, and where the next page is (api.md 1.6)."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+from msgspec.structs import replace
+
+from cidx_jobs.model.errors import ForbiddenError, InvalidCursorError, InvalidParameterError
+from cidx_jobs.model.ids import JOB_TYPE_PATTERN, PROJECT_ID_PATTERN, ProjectId, UserId
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.model.listing import JobPage, JobQuery
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.cursors import Cursor, make_cursor, read_cursor
+from cidx_jobs.web.http.query import Number, Query
+from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.routes.jobs.groups import JOBS
+from cidx_jobs.wire.jobs import JobListDocument, ListedJobDocument
+
+ONESELF = "@me"
+"""As `user_id`: whoever asks, by whatever name. It is for everybody."""
+
+_STATUSES = {status.value: frozenset({status}) for status in JobStatus} | {
+    # The CIDX client's word for all that wait.
+    "pending": frozenset({JobStatus.CREATED, JobStatus.QUEUED}),
+}
+
+
+StatusName = Annotated[str, Meta(extra_json_schema={"enum": list(_STATUSES)})]
+JobTypeName = Annotated[
+    str, Meta(pattern=f"^{JOB_TYPE_PATTERN}$", extra={"rule": "it is no name of a job type"})
+]
+ProjectName = Annotated[
+    ProjectId, Meta(pattern=f"^{PROJECT_ID_PATTERN}$", extra={"rule": "it is no project_id"})
+]
+Label = Annotated[str, Meta(pattern="^[^:]+:.*$", extra={"rule": "it must be key:value"})]
+
+
+class JobListQuery(Query, frozen=True, kw_only=True):
+    """Which jobs to list, and how many at a time."""
+
+    status: Annotated[
+        list[StatusName],
+        Meta(
+            description="Only jobs with one of these, separated by commas or repeated; `pending` "
+            "is created and queued.",
+            examples=[["queued", "running"]],
+        ),
+    ] = msgspec.field(default_factory=list)
+    job_type: Annotated[JobTypeName | None, Meta(description="Only jobs of this type.")] = None
+    project_id: Annotated[ProjectName | None, Meta(description="Only jobs of this project.")] = (
+        None
+    )
+    user_id: Annotated[
+        str | None,
+        Meta(
+            description="Only jobs of this user; for administrators. `@me` is whoever asks, and "
+            "for everybody."
+        ),
+    ] = None
+    label: Annotated[
+        list[Label],
+        Meta(
+            description="Only jobs with this label, as `key:value`; repeated, all of them.",
+            examples=[["origin:ci"]],
+        ),
+    ] = msgspec.field(default_factory=list)
+    created_after: Annotated[
+        datetime | None, Meta(description="Only jobs that were submitted after this time.")
+    ] = None
+    created_before: Annotated[
+        datetime | None, Meta(description="Only jobs that were submitted before this time.")
+    ] = None
+    order: Annotated[
+        Literal["-created_at", "created_at"], Meta(description="Newest first, or oldest first.")
+    ] = "-created_at"
+    limit: Annotated[int, Meta(description="How many on a page.", ge=1, le=200)] = 50
+    cursor: Cursor | None = None
+    offset: Annotated[Number, Meta(description="How many to pass over; not with a cursor.")] = 0
+
+
+@route(
+    "GET /jobs",
+    scope="read",
+    query=JobListQuery,
+    contract=Contract(
+        name="listJobs",
+        group=JOBS,
+        summary="List jobs, newest first.",
+        about="The caller's own; an administrator's list holds everybody's.",
+        replies=(
+            Reply(
+                status=200,
+                about="One page.",
+                document=JobListDocument,
+                example=JobListDocument(
+                    jobs=(examples.JOB_LISTED,),
+                    total=1,
+                    total_is_exact=True,
+                    limit=50,
+                    offset=0,
+                    next_cursor=None,
+                ),
+                headers=("Link",),
+            ),
+        ),
+        errors=(InvalidCursorError, ForbiddenError),
+    ),
+)
+async def list_jobs(call: Call, query: JobListQuery) -> web.Response:
+    """Answer with one page of the jobs that fit, newest first unless asked otherwise."""
+    wanted = _wanted(call, query)
+    page = await call.manager.query_jobs(wanted)
+    cursor = None
+    if page.next_row is not None:
+        cursor = make_cursor(page.next_row, *_listing(wanted))
+    headers = {"Link": _next_link(call.request, cursor)} if cursor else None
+    return call.answer(_document(call, wanted, page, cursor), headers=headers)
+
+
+def _wanted(call: Call, query: JobListQuery) -> JobQuery:
+    if query.cursor is not None and "offset" in call.request.query:
+        raise InvalidParameterError("offset", "it cannot be used with cursor")
+    wanted = JobQuery(
+        user_id=_wanted_user(call, query.user_id),
+        statuses=_wanted_statuses(query.status),
+        job_type=query.job_type,
+        project_id=query.project_id,
+        labels=tuple(map(_wanted_label, query.label)),
+        created_after=query.created_after,
+        created_before=query.created_before,
+        newest_first=query.order == "-created_at",
+        limit=query.limit,
+        offset=query.offset,
+    )
+    if query.cursor is None:
+        return wanted
+    return replace(wanted, after_row=read_cursor(query.cursor, *_listing(wanted)))
+
+
+def _wanted_user(call: Call, user_id: str | None) -> UserId | None:
+    """Return whose jobs to list: the caller's own, or for an admin anybody's."""
+    if user_id == ONESELF:
+        return call.user_id
+    if call.caller.is_admin:
+        return None if user_id is None else UserId(user_id)
+    if user_id is not None:
+        message = "user_id: this needs a token with the scope admin"
+        raise ForbiddenError(message, parameter="user_id")
+    return call.user_id
+
+
+def _wanted_label(text: str) -> tuple[str, str]:
+    key, _, value = text.partition(":")
+    return key, value
+
+
+def _wanted_statuses(texts: list[str]) -> frozenset[JobStatus] | None:
+    names = [name.strip() for text in texts for name in text.split(",")]
+    wrong = [name for name in names if name not in _STATUSES]
+    if wrong:
+        message = f"it must be of {', '.join(_STATUSES)}"
+        raise InvalidParameterError("status", message, choices=list(_STATUSES))
+    return frozenset().union(*(_STATUSES[name] for name in names)) if names else None
+
+
+def _listing(query: JobQuery) -> tuple[Any, ...]:
+    """Return what tells this listing from others; sets are put in order."""
+    return (
+        "jobs",
+        query.user_id,
+        None if query.statuses is None else sorted(query.statuses),
+        query.job_type,
+        query.project_id,
+        query.labels,
+        query.created_after,
+        query.created_before,
+        query.newest_first,
+    )
+
+
+def _document(call: Call, query: JobQuery, page: JobPage, cursor: str | None) -> JobListDocument:
+    place, prefix = call.manager.queue_status, call.api.prefix
+    return JobListDocument(
+        jobs=tuple(ListedJobDocument.of(job, place(job), prefix) for job in page.jobs),
+        total=page.total,
+        total_is_exact=page.total_is_exact,
+        limit=query.limit,
+        offset=query.offset,
+        next_cursor=cursor,
+    )
+
+
+def _next_link(request: web.Request, cursor: str) -> str:
+    """Return the value of ``Link`` (RFC 8288): the same question, one page on."""
+    url = request.rel_url.without_query_params("offset", "cursor").extend_query(cursor=cursor)
+    return f'<{url.raw_path_qs}>; rel="next"'

@@ -1,0 +1,175 @@
+"""The two routes that submit jobs (api.md 1.3)."""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from cidx_jobs.handlers.repository_sync.options import SyncOptions
+from cidx_jobs.model.errors import (
+    DrainingError,
+    IdempotencyKeyReusedError,
+    ProjectBusyError,
+    QueueFullError,
+    RequestError,
+    UnknownJobTypeError,
+    UserQueueFullError,
+)
+from cidx_jobs.model.job.job import Job
+from cidx_jobs.model.job.submit import RequestKey, Submission
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.routes.jobs.groups import JOBS
+from cidx_jobs.web.routes.jobs.job_watch import MAX_WAIT_SECONDS, encode_job, wait_for_end
+from cidx_jobs.wire.encode import fingerprint
+from cidx_jobs.wire.jobs import JobDocument
+from cidx_jobs.wire.request_bodies import SubmitBody, SyncBody, make_submit
+
+_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
+_PREFERRED_WAIT = re.compile(r"(?i)(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])")
+
+_PARAMETERS = (
+    Parameter(
+        "Idempotency-Key",
+        "Makes a repeat safe: the same key with the same request gives the one job, for 24 hours.",
+        {"type": "string", "pattern": f"^{_KEY.pattern}$"},
+        place="header",
+        example="8c1d3f52-build-1744",
+    ),
+    Parameter(
+        "Prefer",
+        "`wait=N` answers when the job has ended, or after N seconds (RFC 7240).",
+        {"type": "string"},
+        place="header",
+        example="wait=10",
+    ),
+)
+_ABOUT = (
+    "The answer is written after the job is durable. While an exclusive job of the project is "
+    "active, `on_conflict` says whether the request joins it, is refused, or replaces it."
+)
+_HEADERS = ("Location", "ETag", "Retry-After", "Idempotency-Replayed", "Preference-Applied")
+_REPLIES = (
+    Reply(
+        status=202,
+        about="Stored: a new job, or the one that this Idempotency-Key made.",
+        document=JobDocument,
+        example=examples.JOB_QUEUED,
+        headers=_HEADERS,
+    ),
+    Reply(
+        status=200,
+        about="Joined a waiting job; or, with `Prefer: wait`, the job has ended.",
+        document=JobDocument,
+        example=examples.JOB_QUEUED,
+        headers=_HEADERS,
+    ),
+)
+_ERRORS = (
+    ProjectBusyError,
+    IdempotencyKeyReusedError,
+    UserQueueFullError,
+    QueueFullError,
+    DrainingError,
+)
+
+
+@route(
+    "POST /jobs",
+    scope="write",
+    body=SubmitBody,
+    contract=Contract(
+        name="submitJob",
+        group=JOBS,
+        summary="Submit a job of any registered type.",
+        about=_ABOUT,
+        parameters=_PARAMETERS,
+        body_example={
+            "job_type": "repository_sync",
+            "project_id": examples.PROJECT_ID,
+            "options": {"repository_url": examples.URL, "branch": "main"},
+            "priority": 5,
+            "labels": {"origin": "ci"},
+        },
+        replies=_REPLIES,
+        errors=(*_ERRORS, UnknownJobTypeError),
+    ),
+)
+async def submit(call: Call, body: SubmitBody) -> web.Response:
+    """Store a job of any registered type."""
+    return await _submit(call, body)
+
+
+@route(
+    "POST /sync",
+    scope="write",
+    body=SyncBody,
+    contract=Contract(
+        name="syncRepository",
+        group=JOBS,
+        summary="Submit the sync of a repository.",
+        about="The same as a `repository_sync` by `POST /jobs`. " + _ABOUT,
+        parameters=_PARAMETERS,
+        body_example={"project_id": examples.PROJECT_ID, "repository_url": examples.URL},
+        documents=(SyncOptions,),
+        replies=_REPLIES,
+        errors=_ERRORS,
+    ),
+)
+async def sync(call: Call, body: SyncBody) -> web.Response:
+    """Store a ``repository_sync``."""
+    return await _submit(call, body)
+
+
+async def _submit(call: Call, body: SubmitBody | SyncBody) -> web.Response:
+    request = call.request
+    wanted = make_submit(body, call.user_id, _request_key(request, call.members))
+    submission = await call.manager.create_job(wanted)
+    job = submission.job
+    seconds = _preferred_wait(request)
+    if seconds:
+        job = await wait_for_end(call, job, seconds)
+    headers = _submit_headers(call, job, submission)
+    if seconds is not None:
+        headers["Preference-Applied"] = f"wait={seconds}"
+    is_here = submission.is_joined or (seconds is not None and job.done)
+    # Not kept: hardly anybody asks for a job in this state again, and a tag that nobody asked for
+    # would have to be looked after as long as the job waits.
+    return call.answer_bytes(
+        encode_job(call, job),
+        status=HTTPStatus.OK if is_here else HTTPStatus.ACCEPTED,
+        headers=headers,
+    )
+
+
+def _submit_headers(call: Call, job: Job, submission: Submission) -> dict[str, str]:
+    headers = {
+        "Location": f"{call.api.prefix}/jobs/{job.job_id}",
+        "ETag": f'W/"{job.version}"',
+        "Retry-After": "1",
+    }
+    if submission.is_replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return headers
+
+
+def _request_key(request: web.Request, members: Mapping[str, Any]) -> RequestKey | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not _KEY.fullmatch(key):
+        message = "Idempotency-Key: it must be 1 to 255 visible ASCII characters"
+        raise RequestError(message, header="Idempotency-Key")
+    return RequestKey(key=key, fingerprint=fingerprint(request.method, request.path, members))
+
+
+def _preferred_wait(request: web.Request) -> int | None:
+    """Return the seconds of ``Prefer: wait=N`` (RFC 7240), at most 55; None without it."""
+    for text in request.headers.getall("Prefer", ()):
+        found = _PREFERRED_WAIT.search(text)
+        if found is not None:
+            return min(int(found[1]), MAX_WAIT_SECONDS)
+    return None

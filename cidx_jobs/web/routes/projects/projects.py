@@ -1,0 +1,97 @@
+"""The caller's projects: listed, read, removed."""
+
+from aiohttp import web
+
+from cidx_jobs.model.errors import ProjectBusyError, ProjectNotFoundError, StoppingError
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.routes.projects.project_path import (
+    PROJECT_ID,
+    PROJECTS,
+    load_project,
+    read_project_id,
+)
+from cidx_jobs.wire.projects import ProjectDocument, ProjectListDocument
+
+_EXAMPLE = ProjectDocument(
+    project_id=examples.PROJECT_ID,
+    user_id=examples.ALICE,
+    repository_url=examples.URL,
+    branch="main",
+    default_branch="main",
+    last_commit="6dcb09b5b57875f334f61aebed695e2e4193db5e",
+    last_synced_at=examples.at(3, 2),
+    last_job_id=examples.JOB_ID,
+    files_indexed=500,
+    repository_bytes=4_194_304,
+    index_bytes=9_437_184,
+)
+
+
+@route(
+    "GET /projects",
+    scope="read",
+    contract=Contract(
+        name="listProjects",
+        group=PROJECTS,
+        summary="List the caller's projects.",
+        replies=(
+            Reply(
+                status=200,
+                about="All of them, by id.",
+                document=ProjectListDocument,
+                example=ProjectListDocument(projects=(_EXAMPLE,)),
+            ),
+        ),
+    ),
+)
+async def list_projects(call: Call) -> web.Response:
+    """Answer with what is known of the caller's projects."""
+    projects = await call.api.jobs.persistence.list_projects(call.user_id)
+    return call.answer(ProjectListDocument(projects=tuple(map(ProjectDocument.of, projects))))
+
+
+@route(
+    "GET /projects/{project_id}",
+    scope="read",
+    contract=Contract(
+        name="getProject",
+        group=PROJECTS,
+        summary="Read what is known of one of the caller's projects.",
+        parameters=(PROJECT_ID,),
+        replies=(
+            Reply(status=200, about="The project.", document=ProjectDocument, example=_EXAMPLE),
+        ),
+        errors=(ProjectNotFoundError,),
+    ),
+)
+async def get_project(call: Call) -> web.Response:
+    """Answer with what is known of one of the caller's projects."""
+    return call.answer(ProjectDocument.of(await load_project(call)))
+
+
+@route(
+    "DELETE /projects/{project_id}",
+    scope="write",
+    contract=Contract(
+        name="removeProject",
+        group=PROJECTS,
+        summary="Remove one of the caller's projects: its copy, its index, what is known of it.",
+        about="Its jobs stay until their time is over. A later sync, with the URL, begins anew.",
+        parameters=(PROJECT_ID,),
+        replies=(Reply(status=204, about="It is gone."),),
+        errors=(ProjectNotFoundError, ProjectBusyError),
+    ),
+)
+async def remove(call: Call) -> web.Response:
+    """Remove one of the caller's projects: its copy, its index, and what is known of it.
+
+    Raises:
+        StoppingError: the server is closing.
+    """
+    project_id = read_project_id(call)
+    if not call.api.jobs.is_open:
+        raise StoppingError
+    await call.api.jobs.remove_project(call.user_id, project_id)
+    return call.answer_nothing()

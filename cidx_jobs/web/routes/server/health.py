@@ -1,0 +1,70 @@
+"""Whether the server is alive and ready."""
+
+from aiohttp import web
+
+from cidx_jobs.observe.health import find_reasons
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.errors import NotReadyError
+from cidx_jobs.web.http.query import AnyQuery
+from cidx_jobs.web.http.route import Contract, Group, Reply, route
+from cidx_jobs.wire.server import AliveDocument, ReadyDocument
+
+HEALTH = Group("health", "For load balancers and supervisors.")
+"""They append parameters of their own, which are let be."""
+
+
+@route(
+    "GET /livez",
+    scope=None,
+    query=AnyQuery,
+    contract=Contract(
+        name="isAlive",
+        group=HEALTH,
+        summary="Tell whether the server answers at all.",
+        replies=(
+            Reply(
+                status=200,
+                about="It does.",
+                document=AliveDocument,
+                example=AliveDocument(status="alive"),
+            ),
+        ),
+    ),
+)
+async def get_livez(call: Call, _: AnyQuery) -> web.Response:
+    """Say that the loop turns."""
+    return call.answer(AliveDocument(status="alive"))
+
+
+@route(
+    "GET /readyz",
+    scope=None,
+    query=AnyQuery,
+    contract=Contract(
+        name="isReady",
+        group=HEALTH,
+        summary="Tell whether the server takes work.",
+        replies=(
+            Reply(
+                status=200,
+                about="It does.",
+                document=ReadyDocument,
+                example=ReadyDocument(status="ready", reasons=(), warnings=()),
+            ),
+        ),
+        errors=(NotReadyError,),
+    ),
+)
+async def get_readyz(call: Call, _: AnyQuery) -> web.Response:
+    """Say whether the server takes work, and if not, why."""
+    jobs = call.api.jobs
+    reasons = find_reasons(
+        is_open=jobs.is_open,
+        is_stopping=jobs.is_stopping,
+        is_draining=jobs.is_open and jobs.manager.pauses.draining,
+        can_write=jobs.persistence.can_write,
+    )
+    if reasons:
+        raise NotReadyError(reasons)
+    warnings = tuple(warning.code for warning in await jobs.find_warnings())
+    return call.answer(ReadyDocument(status="ready", reasons=(), warnings=warnings))

@@ -1,0 +1,60 @@
+"""The registered job types."""
+
+from aiohttp import web
+
+from cidx_jobs.job_types import JobType
+from cidx_jobs.web.http.call import Api, Call
+from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.routes.server.queue import QUEUE
+from cidx_jobs.wire.job_parts import plain
+from cidx_jobs.wire.server import JobTypeDocument, JobTypeListDocument
+
+_EXAMPLE = JobTypeDocument(
+    name="reindex",
+    exclusive=False,
+    max_attempts=3,
+    timeout_seconds=3600,
+    on_interrupt="resume",
+    resources=("indexing",),
+    options_schema={"type": "object"},
+)
+
+
+@route(
+    "GET /job-types",
+    scope="read",
+    contract=Contract(
+        name="listJobTypes",
+        group=QUEUE,
+        summary="List the registered job types with the JSON Schema of their options.",
+        replies=(
+            Reply(
+                status=200,
+                about="All of them, by name.",
+                document=JobTypeListDocument,
+                example=JobTypeListDocument(job_types=(_EXAMPLE,)),
+            ),
+        ),
+    ),
+)
+async def list_job_types(call: Call) -> web.Response:
+    """Answer with the registered job types."""
+    types = call.api.jobs.job_types
+    return call.answer(
+        JobTypeListDocument(
+            job_types=tuple(_job_type(call.api, types[name]) for name in sorted(types))
+        )
+    )
+
+
+def _job_type(api: Api, job_type: JobType) -> JobTypeDocument:
+    settings = api.jobs.settings
+    return JobTypeDocument(
+        name=job_type.name,
+        exclusive=job_type.exclusive,
+        max_attempts=job_type.max_attempts or settings.default_max_attempts,
+        timeout_seconds=plain(job_type.timeout_seconds or settings.default_timeout_seconds),
+        on_interrupt=job_type.on_interrupt,
+        resources=job_type.resources,
+        options_schema=dict(job_type.describe_options()),
+    )
