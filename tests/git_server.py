@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from aiohttp import web
 BACKEND = "git"
 # Sections of git's answer to a fetch.
 _PACK = b"000dpackfile\n"
+_HEAD_LINE = re.compile(rb"[0-9a-f]{4}([0-9a-f]{40} HEAD symref-target:refs/heads/)main\n")
 _PACK_URIS = b"0012packfile-uris\n"
 
 
@@ -24,6 +26,8 @@ class GitServer:
     """What it asks for, of any user, at ``/private/``."""
     elsewhere: str = attrs.field(default="", init=False)
     """Another place, which it sends clients to at ``/away/`` and ``/uris/``."""
+    default_branch: bytes = attrs.field(default=b"main", init=False)
+    """What it calls the branch of HEAD at ``/named/``."""
     requests: list[str] = attrs.field(factory=list, init=False)
     """The paths that were asked for."""
     was_asked: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -55,6 +59,8 @@ class GitServer:
                 return web.Response(status=302, headers={"Location": self.elsewhere})
             case "uris":
                 return await self._name_a_pack_elsewhere(request, f"/{rest}")
+            case "named":
+                return await self._name_the_branch(request, f"/{rest}")
             case "dumb":
                 return self._serve_file(rest)
             case "page":
@@ -86,6 +92,16 @@ class GitServer:
         named = _PACK_URIS + b"%04x" % (len(line) + 4) + line + b"0001"
         assert isinstance(answer.body, bytes)
         answer.body = answer.body.replace(_PACK, named + _PACK, 1)
+        return answer
+
+    async def _name_the_branch(self, request: web.Request, path: str) -> web.Response:
+        """Answer as git does, but for the name of the default branch."""
+        answer = await self._serve_git(request, path)
+        assert isinstance(answer.body, bytes)
+        found = _HEAD_LINE.search(answer.body)
+        if found is not None:
+            line = found[1] + self.default_branch + b"\n"
+            answer.body = answer.body.replace(found[0], b"%04x" % (len(line) + 4) + line)
         return answer
 
     def _serve_file(self, path: str) -> web.StreamResponse:

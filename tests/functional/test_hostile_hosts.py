@@ -15,7 +15,7 @@ from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.settings import Settings
 from tests.git_server import GitServer, serving_git
-from tests.sync_kit import Repository, Syncs, sync_settings, syncing
+from tests.sync_kit import ALICE, PROJECT, Repository, Syncs, sync_settings, syncing
 
 # Each test runs git a dozen times.
 pytestmark = pytest.mark.slow
@@ -216,3 +216,29 @@ async def test_a_submodules_host_is_let_in_for_itself_alone(
     assert any(path.startswith("/uris/code/") for path in host.requests)
     assert "/status/200" not in bystander.requests
     assert "SUBMODULE_LEFT_OUT" in [warning.code for warning in job.warnings]
+
+
+@pytest.mark.parametrize("name", ["a" * 50_000, "\x1b[31mred", "\u202egpj", "-x", "a..b", "HEAD"])
+async def test_the_default_branch_is_named_only_by_a_name(
+    syncs: Syncs, host: GitServer, name: str
+) -> None:
+    """A word that is no branch name is not kept; the commit that HEAD names is synced."""
+    host.default_branch = name.encode()
+
+    job = await syncs.sync(f"{host.url}/named/code")
+    project = await syncs.jobs.persistence.load_project(ALICE, PROJECT)
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert project is not None
+    assert project.default_branch is None
+
+
+async def test_an_ordinary_default_branch_is_kept(syncs: Syncs, host: GitServer) -> None:
+    """A remote's own word for its branch stands in the project, also in other scripts."""
+    host.default_branch = "größe/x".encode()
+
+    await syncs.sync(f"{host.url}/named/code")
+    project = await syncs.jobs.persistence.load_project(ALICE, PROJECT)
+
+    assert project is not None
+    assert project.default_branch == "größe/x"

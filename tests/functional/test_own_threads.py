@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from cidx_jobs.handlers.git.host_addresses import resolve
+from cidx_jobs.handlers.git.host_addresses import HostLookup
+from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.interfaces import JobContext
 from cidx_jobs.job_types import JobType
 from cidx_jobs.runtime.blocking import in_own_thread
@@ -77,7 +78,7 @@ async def test_a_name_is_looked_up_though_all_threads_block() -> None:
     """Git's hosts are checked before git is started."""
     with full_executor():
         async with asyncio.timeout(WAIT_SECONDS):
-            found = await resolve("localhost", 80)
+            found = await HostLookup(Children("test:1"))("localhost", 80)
 
     assert set(found) & {"127.0.0.1", "::1"}
 

@@ -1,17 +1,20 @@
 """What git's words mean: failures, progress, trees; and how foreign text is shown."""
 
 import io
+import time
 
 import pytest
 
-from cidx_jobs.handlers.git.errors import recognise
+from cidx_jobs.handlers.git.errors import find_failure, recognise
 from cidx_jobs.handlers.git.objects import read_files, read_tree
 from cidx_jobs.handlers.git.progress import FetchProgress
 from cidx_jobs.handlers.repository_sync.phases import WEIGHTS, weigh_phases
+from cidx_jobs.interfaces import ChildResult
 from cidx_jobs.model.error_codes import GUIDANCE
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.index import TreeEntry, WantedFile
+from cidx_jobs.model.job.job import Category
 
 URL = "https://github.com/a/b"
 BLOB = "78981922613b2afb6025042ff6bd878ac1994e85"
@@ -63,6 +66,20 @@ SHA256_BLOB = BLOB + "0" * 24
         ("fatal: unable to access '': The requested URL returned error: 503", "NET-007"),
         ("fatal: write error: No space left on device\nfatal: index-pack failed", "RES-001"),
         ("fatal: write error: File too large\nfatal: index-pack failed", "RES-004"),
+        ("fatal: Out of memory, malloc failed (tried to allocate 5 bytes)", "RES-004"),
+        ("fatal: mmap failed: Cannot allocate memory", "RES-004"),
+        (
+            (
+                "fatal: attempting to allocate 1073741825 over limit 268435456\n"
+                "fatal: fetch-pack: invalid index-pack output"
+            ),
+            "RES-004",
+        ),
+        (
+            "error: index-pack died of signal 9\nfatal: fetch-pack: invalid index-pack output",
+            "RES-002",
+        ),
+        ("remote: Compressing objects:  50% (1/2)\rfatal: No space left on device", "RES-001"),
         ("fatal: the moon is in the wrong phase", "GIT-006"),
         ("", "GIT-006"),
     ],
@@ -119,6 +136,66 @@ def test_an_unknown_failure_shows_the_last_words_without_secrets() -> None:
     assert "odd \\x1b[31m thing" in message
     assert "/srv" not in message
     assert "pw" not in message
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["No space left on device", "Out of memory", "File too large", "died of signal 9"],
+)
+def test_a_remote_speaks_of_itself(words: str) -> None:
+    """What a remote says of its disk and memory is no fault of this server's."""
+    for said in (f"remote: fatal: {words}\n", f"remote: a\rremote: {words}\n"):
+        assert recognise(f"{said}fatal: early EOF\n", URL).failure_code == "NET-004"
+    assert recognise(f"fatal: remote error: {words}", URL).failure_code == "GIT-006"
+
+
+def test_a_git_that_is_killed_is_a_fault_of_the_machine() -> None:
+    """Neither the remote nor the copy is blamed, and another attempt is made."""
+    failure = find_failure(ChildResult(returncode=-9, stdout="", stderr="fatal: early EOF"), URL)
+
+    assert (failure.failure_code, failure.retryable) == ("RES-002", True)
+    assert GUIDANCE[failure.failure_code].category is Category.RESOURCE
+
+
+def test_long_words_are_cut_before_they_are_kept() -> None:
+    """A line as long as is kept of a child's words becomes a short sentence, in no time."""
+    words = f"fatal: {'://' * 20_000}\n"
+
+    began = time.perf_counter()
+    message = recognise(words, URL).message
+
+    assert len(message) < 250
+    assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"Receiving objects:  50% ({'9' * 5_000}/{'9' * 5_000})",
+        "Receiving objects:  50% (9999999999999/9999999999999)",
+        "remote: Counting objects:  50% (7/3)",
+        "remote: Counting objects: 1000% (1/2)",
+        f"remote: {'A' + 'a' * 100} objects:  50% (1/2)",
+        "Receiving objects:  50% (\u0661/\u0662)",
+    ],
+)
+def test_progress_that_cannot_be_is_passed_over(line: str) -> None:
+    """Numbers that no fetch has, in any digits, are not taken."""
+    progress = FetchProgress()
+    before = progress.report()
+
+    progress.feed(line)
+
+    assert progress.report() == before
+
+
+def test_amounts_of_the_remote_are_short() -> None:
+    """What stands behind the numbers is shown only where git could have written it."""
+    progress = FetchProgress()
+
+    progress.feed(f"remote: Counting objects:  50% (1/2), {'1' * 500} {'x' * 500}")
+
+    assert progress.report()["message"] == "counting objects: 1 of 2"
 
 
 def test_progress_grows_over_the_stages() -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cidx_jobs.handlers.git.host_addresses import is_public
+from cidx_jobs.handlers.git.host_addresses import HostLookup, find_addresses, is_public
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules, Scheme, check_branch
+from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.handlers.repository_sync.options import admit
-from cidx_jobs.model.errors import ValidationError
+from cidx_jobs.model.errors import JobFailure, ValidationError
 from cidx_jobs.model.ids import ProjectId, UserId, is_project_id
 from cidx_jobs.model.job.job import JsonObject
 from cidx_jobs.model.listing import Project
@@ -263,7 +264,12 @@ def test_a_first_submit_needs_a_url() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "2002:808:808::"]
+    "address",
+    [
+        *("8.8.8.8", "192.0.1.1", "198.20.0.1", "223.255.255.254"),
+        *("2606:4700::1111", "2001:4860:4860::8888", "2c0f:fb50::1", "2001:200::1"),
+        *("64:ff9b::808:808", "2002:808:808::", "::ffff:8.8.8.8"),
+    ],
 )
 def test_an_outside_address_is_public(address: str) -> None:
     """Addresses of the internet are public, also where one is wrapped in another."""
@@ -298,8 +304,53 @@ def test_an_outside_address_is_public(address: str) -> None:
         "2002:7f00:1::",
         "::127.0.0.1",
         "localhost",
+        # Site-local, deprecated and still routed at some sites.
+        *("fec0::1", "feff:ffff::1"),
+        # Reserved, or kept for protocols, in the registries of IANA.
+        *("192.0.0.1", "192.0.0.9", "192.88.99.1", "192.31.196.1", "192.52.193.1", "192.175.48.1"),
+        *("0.1.2.3", "247.0.0.1", "239.1.1.1", "203.0.113.7", "198.51.100.7"),
+        *("100::1", "200::1", "400::1", "1000::1", "4000::1", "5f00::1", "8000::1", "fb00::1"),
+        *("2001::1", "2001:2::1", "2001:10::1", "2001:20::1", "2001:4:112::1", "2620:4f:8000::1"),
+        *("2d00::1", "2e00::1", "3000::1", "3ffe::1", "3fff::1", "::8.8.8.8"),
+        # Teredo: whom it would lead to is said by a server that nobody checked.
+        "2001:0:808:808::f7f7:f7f7",
+        "64:ff9b::a00:1",
+        "2606:4700::1111%eth0",
     ],
 )
 def test_an_inside_address_is_not_public(address: str) -> None:
     """Addresses of this machine, of its network and of no network are not public."""
     assert not is_public(address)
+
+
+async def test_a_name_is_looked_up_in_a_child(may_block: None) -> None:
+    """The addresses of a name are those that the system knows."""
+    children = Children("test:1")
+
+    found = await HostLookup(children)("localhost", 443)
+
+    assert set(found) <= {"127.0.0.1", "::1"}
+    assert found
+    assert not children.active
+
+
+async def test_a_name_without_an_address_is_an_error_of_the_system(may_block: None) -> None:
+    """What the system does not know raises what a resolver raises."""
+    with pytest.raises(OSError, match="not known"):
+        await HostLookup(Children("test:1"))("no-such-name.invalid", 443)
+
+
+@pytest.mark.slow
+async def test_a_look_up_that_hangs_is_ended(tmp_path: Path, may_block: None) -> None:
+    """A name server that does not answer is a fault of the network, and nothing stays of it."""
+    program = tmp_path / "hangs.py"
+    program.write_text("import time\ntime.sleep(60)\n")
+    children = Children("test:1")
+    remote = PUBLIC.read(URL)
+
+    with pytest.raises(JobFailure) as failed:
+        await find_addresses(remote, HostLookup(children, program), seconds=0.2)
+
+    assert failed.value.failure_code == "NET-001"
+    assert "0.2 seconds" in failed.value.message
+    assert not children.active

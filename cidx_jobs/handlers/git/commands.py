@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-from cidx_jobs.handlers.git.errors import recognise
+from cidx_jobs.handlers.git.errors import find_failure
 from cidx_jobs.handlers.git.shields import (
     NOWHERE,
     Access,
@@ -19,6 +19,7 @@ from cidx_jobs.handlers.git.shields import (
     make_environment,
     name_upload_pack,
 )
+from cidx_jobs.handlers.git.url_rules import is_branch
 from cidx_jobs.handlers.git.version import MISSING, TOO_OLD, InstalledGit
 from cidx_jobs.handlers.process.children import NO_BOUNDS, Bounds, Children, ChildStream
 from cidx_jobs.handlers.process.output import OnLine
@@ -31,6 +32,7 @@ LOW_SPEED_SECONDS = 60.0
 """How long a remote may send nearly nothing."""
 _UNFIT = {MISSING: "CFG-001", TOO_OLD: "CFG-004"}
 _ASK_SECONDS = 120.0
+_SYMBOLIC = "ref: refs/heads/"
 # How packing up leaves memory and cores to others.
 _MODESTLY = ("-c", "pack.threads=1", "-c", "pack.windowMemory=64m")
 
@@ -44,7 +46,7 @@ class RemoteHead:
     ref: str
     """What to fetch."""
     default_branch: str | None
-    """None where the remote's HEAD names no branch."""
+    """None where the remote's HEAD names no branch that may be told of."""
 
 
 @attrs.frozen(kw_only=True)
@@ -227,7 +229,7 @@ class Git:
             message = f"{url} did not answer within {timeout:g} seconds"
             raise JobFailure(message, code="NET-004") from failure
         if result.returncode != 0:
-            raise recognise(result.stderr, url)
+            raise find_failure(result, url)
         return result
 
     async def _check_shields(self) -> None:
@@ -246,11 +248,12 @@ class Git:
 def _read_head(listed: str, branch: str | None) -> RemoteHead | None:
     commits: dict[str, str] = {}
     default_branch: str | None = None
-    for line in listed.splitlines():
+    for line in listed.split("\n"):
         value, _, name = line.partition("\t")
-        if symbolic := re.fullmatch(r"ref: refs/heads/(.+)", value):
-            if name == "HEAD":
-                default_branch = symbolic[1]
+        if value.startswith(_SYMBOLIC):
+            named = value.removeprefix(_SYMBOLIC)
+            if name == "HEAD" and is_branch(named):
+                default_branch = named
         elif re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", value):
             commits[name] = value
     ref = f"refs/heads/{branch}" if branch else "HEAD"

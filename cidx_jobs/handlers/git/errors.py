@@ -1,11 +1,14 @@
 """What git's words on stderr mean, as failures with a code of ours.
 
 The words are those of git and curl in the C locale; the first pattern that is found wins. So the
-reasons stand before their consequences: a full disk also makes an invalid pack.
+reasons stand before their consequences: a full disk also makes an invalid pack. What a remote says
+of itself counts only where it is about the remote: its disk may be full, and ours is not.
 """
 
 import re
+import signal
 
+from cidx_jobs.interfaces import ChildResult
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.redact import redact
@@ -17,8 +20,12 @@ DEAD_END = "255.255.255.255"
 """Where git's requests to hosts that were not checked go; no connection to it is ever begun."""
 
 _DAMAGED_SENTENCE = "what {url} sent, or the copy of it, is damaged"
+_KILLED = "RES-002"
+_KILLED_SENTENCE = "a git that worked on {url} was killed, as the system does for want of memory"
+# The machine was short of memory, not the job greedy: the next attempt may fare better.
+_WORTH_ANOTHER_ATTEMPT = {_KILLED}
 
-_SENTENCES = (
+_OURS = (
     (
         rf"connect to {re.escape(DEAD_END)}",
         "NET-006",
@@ -34,6 +41,18 @@ _SENTENCES = (
         "RES-004",
         "{url} is larger than this server takes",
     ),
+    (
+        r"[Oo]ut of memory|attempting to allocate|Cannot allocate memory|mmap failed",
+        "RES-004",
+        "{url} takes more memory than this server gives to git",
+    ),
+    (
+        r"died of signal 9\b",
+        _KILLED,
+        _KILLED_SENTENCE,
+    ),
+)
+_THEIRS = (
     (
         r"possible repository corruption|bad pack header",
         DAMAGED,
@@ -91,20 +110,20 @@ _SENTENCES = (
         "the host of {url} cannot be reached",
     ),
     (
-        r"couldn't find remote ref|Remote branch .* not found",
+        r"couldn't find remote ref|Remote branch .{0,300} not found",
         "GIT-002",
         "{url} has no such branch",
     ),
     (
         (
-            r"transport '.*' not allowed|is not a supported|remote helper|not our ref"
+            r"transport '[^'\n]{0,300}' not allowed|is not a supported|remote helper|not our ref"
             r"|dubious ownership|access denied or repository not exported"
         ),
         "GIT-007",
         "{url} refuses to be read this way",
     ),
     (
-        r"returned error: 4(04|10)|repository '.*' not found|No such file or directory",
+        r"returned error: 4(04|10)|repository '[^'\n]{0,300}' not found|No such file or directory",
         "GIT-001",
         "there is no repository at {url}",
     ),
@@ -127,26 +146,49 @@ _SENTENCES = (
         _DAMAGED_SENTENCE,
     ),
 )
-_RECOGNISED = tuple(
-    (re.compile(pattern), code, sentence) for pattern, code, sentence in _SENTENCES
+_RECOGNISED_OURS, _RECOGNISED_THEIRS = (
+    tuple((re.compile(pattern), code, sentence) for pattern, code, sentence in sentences)
+    for sentences in (_OURS, _THEIRS)
 )
+_OF_THE_REMOTE = re.compile(r"^remote:.*$|\bremote error:.*$", re.MULTILINE)
 # Names and URLs that git tells of: a repository may be called "timeout".
 _QUOTED = re.compile(r"(?<!\w)'[^'\n]*'")
+_MAX_WORDS = 1_000
 _LAST_WORDS = re.compile(r"^(?:fatal|error|remote: fatal): (.+)$", re.MULTILINE)
 
 
+def find_failure(ended: ChildResult, url: str) -> JobFailure:
+    """Return the failure of a git that did not end well; *url* is the repository."""
+    if ended.returncode == -signal.SIGKILL:
+        return _make_failure(_KILLED, _KILLED_SENTENCE, url)
+    return recognise(ended.stderr, url)
+
+
 def recognise(stderr: str, url: str) -> JobFailure:
-    """Give the failure that git's words stand for.
+    """Return the failure that git's words stand for.
 
     Args:
         stderr: what git said, in the C locale.
         url: the repository, for the sentence; it is the user's own.
     """
-    shown = printable(url)
-    said = _QUOTED.sub("''", stderr.replace(url, ""))
-    for pattern, code, sentence in _RECOGNISED:
-        if pattern.search(said):
-            return JobFailure(sentence.format(url=shown), code=code)
+    # A line of progress ends where the next one overwrites it; git marks each of the remote's.
+    said = _QUOTED.sub("''", stderr.replace(url, "").replace("\r", "\n"))
+    ours = _OF_THE_REMOTE.sub("", said)
+    for words, recognised in ((ours, _RECOGNISED_OURS), (said, _RECOGNISED_THEIRS)):
+        for pattern, code, sentence in recognised:
+            if pattern.search(words):
+                return _make_failure(code, sentence, url)
+    last = _find_last_words(stderr)
+    return JobFailure(f"git failed: {printable(redact(last))}", code=UNRECOGNISED)
+
+
+def _make_failure(code: str, sentence: str, url: str) -> JobFailure:
+    retryable = True if code in _WORTH_ANOTHER_ATTEMPT else None
+    return JobFailure(sentence.format(url=printable(url)), code=code, retryable=retryable)
+
+
+def _find_last_words(stderr: str) -> str:
     words = _LAST_WORDS.findall(stderr) or stderr.split("\n")
     last = next((line for line in reversed(words) if line.strip()), "it said nothing")
-    return JobFailure(f"git failed: {printable(redact(last.strip()))}", code=UNRECOGNISED)
+    # A remote may make the line as long as it likes; what is shown of it is short.
+    return last.strip()[:_MAX_WORDS]

@@ -3,10 +3,12 @@
 import re
 from typing import Any, NamedTuple
 
+# The numbers may be the remote's words: what is longer than git's own can be is no progress.
+_AMOUNT = r"[0-9.]{1,12} [A-Za-z]{1,8}"
 _LINE = re.compile(
-    r"(?:remote: )?(?P<stage>[A-Z][a-z]+ (?:objects|deltas)): +(?P<percent>\d+)%"
-    r" \((?P<done>\d+)/(?P<total>\d+)\)"
-    r"(?:, (?P<amount>[\d.]+ \w+)(?: \| (?P<rate>[\d.]+ \w+/s))?)?"
+    r"(?:remote: )?(?P<stage>[A-Z][a-z]{1,12} (?:objects|deltas)): {1,4}(?P<percent>[0-9]{1,3})%"
+    r" \((?P<done>[0-9]{1,12})/(?P<total>[0-9]{1,12})\)"
+    rf"(?:, (?P<amount>{_AMOUNT})(?: \| (?P<rate>{_AMOUNT}/s))?)?"
 )
 
 
@@ -36,10 +38,10 @@ class FetchProgress:
         self._message = "asking the remote"
 
     def feed(self, line: str) -> None:
-        """Take a line; one that tells no progress is passed over."""
+        """Take a line; one that tells no progress that can be is passed over."""
         match = _LINE.match(line)
         share = _STAGES.get(match["stage"]) if match else None
-        if match is None or share is None:
+        if match is None or share is None or int(match["done"]) > int(match["total"]):
             return
         percent = share.first + (share.last - share.first) * min(100, int(match["percent"])) / 100
         self._percent = max(self._percent, percent)
@@ -50,7 +52,7 @@ class FetchProgress:
         self._message = ", ".join(words)
 
     def report(self) -> dict[str, Any]:
-        """Give the keyword arguments of a progress report."""
+        """Return the keyword arguments of a progress report."""
         return {
             "percent": self._percent,
             "done": self._done,

@@ -172,16 +172,22 @@ def check_branch(branch: str) -> None:
     """
     if not 0 < len(branch) <= MAX_BRANCH_CHARACTERS:
         _refuse_branch(f"it must have 1 to {MAX_BRANCH_CHARACTERS} characters")
-    parts = branch.split("/")
-    if (
-        _WRONG_IN_BRANCHES.search(branch)
-        or not branch.isprintable()
-        or branch[0] in "-+/"
-        or branch[-1] in "/."
-        or branch in {"HEAD", "@"}
-        or any(part.startswith(".") or part.endswith(".lock") for part in parts)
-    ):
+    if not is_branch(branch):
         _refuse_branch("it is not a branch name")
+
+
+def is_branch(name: str) -> bool:
+    """Return whether *name*, a user's or a remote's word, is a branch name that is taken here."""
+    parts = name.split("/")
+    return (
+        0 < len(name) <= MAX_BRANCH_CHARACTERS
+        and not _WRONG_IN_BRANCHES.search(name)
+        and name.isprintable()
+        and name[0] not in "-+/"
+        and name[-1] not in "/."
+        and name not in {"HEAD", "@"}
+        and not any(part.startswith(".") or part.endswith(".lock") for part in parts)
+    )
 
 
 def _port(match: re.Match[str], scheme: Scheme) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from msgspec.structs import replace
 
 from cidx_jobs.handlers.git.commands import Git
-from cidx_jobs.handlers.git.errors import recognise
+from cidx_jobs.handlers.git.errors import find_failure
 from cidx_jobs.handlers.git.objects import LIST_TREE, read_tree
 from cidx_jobs.handlers.git.project_copy import ProjectCopy
 from cidx_jobs.handlers.repository_sync.fetch import Target
@@ -64,7 +64,7 @@ class ChangeDetection:
             )
             ended = await child.wait()
         if ended.returncode != 0:
-            raise recognise(ended.stderr, "the repository")
+            raise find_failure(ended, "the repository")
         return changes
 
     async def _find_renames(

@@ -9,8 +9,7 @@ import msgspec
 
 from cidx_jobs.handlers.git.commands import LOW_SPEED_SECONDS, Git
 from cidx_jobs.handlers.git.errors import DAMAGED
-from cidx_jobs.handlers.git.host_addresses import Resolve
-from cidx_jobs.handlers.git.host_addresses import resolve as resolve_host
+from cidx_jobs.handlers.git.host_addresses import HostLookup, Resolve
 from cidx_jobs.handlers.git.project_copy import ProjectCopy
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules
 from cidx_jobs.handlers.git.version import InstalledGit
@@ -76,7 +75,7 @@ def make_repository_sync(
     *,
     files: ProjectFiles,
     installed_git: InstalledGit | None = None,
-    resolve: Resolve = resolve_host,
+    resolve: Resolve | None = None,
     low_speed_seconds: float = LOW_SPEED_SECONDS,
 ) -> JobType:
     """Give the job type; its runs use the parts given here.
@@ -89,7 +88,7 @@ def make_repository_sync(
         clock: for the times of the phases.
         files: where others remove projects.
         installed_git: knows which git there is; its own if None.
-        resolve: gives the addresses of a host name.
+        resolve: gives the addresses of a host name; the system's resolver, in children, if None.
         low_speed_seconds: a remote that sends nearly nothing for so long has failed.
     """
     git = Git(
@@ -106,7 +105,7 @@ def make_repository_sync(
         clock=clock,
         files=files,
         rules=RemoteRules.of(settings),
-        resolve=resolve,
+        resolve=resolve or HostLookup(children),
     )
     return JobType(
         NAME,

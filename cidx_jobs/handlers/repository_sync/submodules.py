@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 
 from cidx_jobs.handlers.git.commands import FetchBounds, Git
-from cidx_jobs.handlers.git.errors import recognise
+from cidx_jobs.handlers.git.errors import find_failure
 from cidx_jobs.handlers.git.objects import LIST_TREE, read_tree
 from cidx_jobs.handlers.git.shields import Access
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules
@@ -120,7 +120,7 @@ class Submodules:
             links = await in_own_thread(_read_links, child, self._parts.max_files)
             ended = await child.wait()
         if ended.returncode != 0:
-            raise recognise(ended.stderr, "the repository")
+            raise find_failure(ended, "the repository")
         return links
 
     async def _read_urls(self, commit: str) -> Mapping[str, str]:
@@ -151,7 +151,7 @@ class Submodules:
             answer = await in_own_thread(_ask, child, data)
             ended = await child.wait()
         if ended.returncode != 0:
-            raise recognise(ended.stderr, "the repository")
+            raise find_failure(ended, "the repository")
         return answer
 
     def _warn(self, path: str, why: str) -> None:
