@@ -172,6 +172,11 @@ class JobTypes(Mapping[str, JobType]):
         """Give the type of that name, or *default*."""
         return self._by_name.get(name, default)
 
+    def resources_of(self, name: str) -> tuple[str, ...]:
+        """Return the named resources that a run of the type holds from start to end."""
+        known = self._by_name.get(name)
+        return known.resources if known else ()
+
     def __iter__(self) -> Iterator[str]:
         """Go through the names."""
         return iter(self._by_name)

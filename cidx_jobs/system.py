@@ -215,6 +215,10 @@ class JobSystem:
         fault = None if git is None else await git.find_fault()
         return [] if fault is None else [fault]
 
+    def list_notes(self) -> Sequence[Finding]:
+        """List what an operator should know of and what is no fault, as `examine` finds them."""
+        return self._opened().list_notes()
+
     @property
     def manager(self) -> SyncJobManager:
         """The one door for everything that is asked of jobs."""

@@ -305,7 +305,7 @@ class World:
     def _mark_eligible(self, life: int, job: Job) -> None:
         if life == self._life and self._retry_at[job.job_id] <= self.now:
             self.audit.backing_off.discard(job.job_id)
-            self.queue.mark_eligible(job.job_id)
+            self.queue.set_eligible(job.job_id, is_eligible=True)
 
     def _take_out(self, job: Job) -> None:
         del self.audit.waiting[job.job_id]

@@ -9,6 +9,7 @@ from cidx_jobs.engine.follow.long_poll import WaitingRoom
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.suspects import Suspects
 from cidx_jobs.engine.run.context import ChildRunner
 from cidx_jobs.engine.run.executor import LocalExecutor
 from cidx_jobs.engine.run.progress import ProgressBook
@@ -16,14 +17,13 @@ from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.engine.run.runner import Runner
 from cidx_jobs.engine.run.scheduler import Scheduler
 from cidx_jobs.engine.run.stall_watch import StallWatch
-from cidx_jobs.engine.run.suspects import Suspects
 from cidx_jobs.engine.run.usage_watch import ResourceWatch
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.notifier import Notifier
 from cidx_jobs.engine.state.owed import Errands
 from cidx_jobs.engine.state.record import JobLedger
 from cidx_jobs.engine.submit.admission import Admission
-from cidx_jobs.engine.upkeep.doctor import examine_memory
+from cidx_jobs.engine.upkeep.doctor import examine_memory, list_notes
 from cidx_jobs.engine.upkeep.janitor import Janitor
 from cidx_jobs.engine.upkeep.project_removal import Projects
 from cidx_jobs.engine.upkeep.retention import Retention
@@ -55,6 +55,7 @@ class Engine:
             queue=JobQueue(settings.ageing_seconds_per_level, drift=settings.max_running_per_user),
             controller=self.controller,
             notifier=Notifier(),
+            suspects=Suspects(clock, settings.poison_after),
         )
         self._ledger = JobLedger(store, self.board)
         recorder = RunRecorder(store, self.board, self._ledger, identity.epoch)
@@ -77,8 +78,7 @@ class Engine:
         )
         self._stalls = StallWatch(clock, self._executor.trackers)
         self._resources = ResourceWatch(children.find_by_run, self._executor.find)
-        suspects = Suspects(clock, settings.poison_after)
-        self.scheduler = Scheduler(self.board, recorder, self._executor, suspects)
+        self.scheduler = Scheduler(self.board, recorder, self._executor)
         self._waiting_room = WaitingRoom(self.board, self._ledger)
         retention = Retention(store, self.board)
         self._janitor = Janitor(
@@ -89,7 +89,6 @@ class Engine:
             executor=self._executor,
             job_types=job_types,
             retention_seconds=retention_by_status(settings),
-            suspects=suspects,
             poison_after=settings.poison_after,
         )
         self.manager = SyncJobManager(
@@ -150,12 +149,16 @@ class Engine:
         await self._book.stop()
         await self._waiting_room.stop()
         await self.board.hooks.stop()
-        self.board.close()
+        self.board.due_times.close()
         await self._errands.stop()
 
     async def examine(self) -> Sequence[Finding]:
         """Compare the memory with the store; give what does not fit together, if anything."""
         return await examine_memory(self._store, self.board, self._executor)
+
+    def list_notes(self) -> Sequence[Finding]:
+        """List what an operator should know of and what is no fault."""
+        return list_notes(self.board)
 
     def hurry(self) -> None:
         """Interrupt what still runs at once."""

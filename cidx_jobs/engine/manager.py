@@ -30,7 +30,7 @@ from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.events import Cancel, Enqueue, RequestCancel, Retry, Revise
 from cidx_jobs.model.job.job import Job, JobStatus, Place, Transition
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
-from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.model.job.wait_reasons import QueueStatus, SuspectRun
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
 from cidx_jobs.model.redact import redact_secrets
@@ -63,7 +63,6 @@ class SyncJobManager:
         self._retention = retention
         self._recorder = recorder
         self._controls = asyncio.Lock()
-        self._is_stopping = False
 
     async def create_job(self, request: SubmitRequest) -> Submission:
         """Store the job that is asked for, or find the one that serves the request already.
@@ -79,7 +78,7 @@ class SyncJobManager:
         replay = await self._admission.find_replay(request)
         if replay is not None:
             return replay
-        if self._is_stopping:
+        if self._board.reasons.is_stopping:
             raise StoppingError
         if self._board.pauses.draining:
             raise DrainingError
@@ -247,7 +246,7 @@ class SyncJobManager:
             older_than_seconds,
             statuses,
             dry_run=dry_run,
-            is_stopping=lambda: self._is_stopping,
+            is_stopping=lambda: self._board.reasons.is_stopping,
         )
 
     def wait(
@@ -303,6 +302,11 @@ class SyncJobManager:
         """What is paused, and whether the server drains."""
         return self._board.pauses
 
+    @property
+    def suspect_run(self) -> SuspectRun | None:
+        """The suspect of a crash that keeps all others waiting; None where there is none."""
+        return self._board.reasons.find_suspect_run()
+
     async def set_controls(
         self,
         *,
@@ -327,11 +331,10 @@ class SyncJobManager:
 
     def begin_stop(self) -> None:
         """Refuse new work and wake everybody who waits."""
-        self._is_stopping = True
-        self._board.notifier.close()
+        self._board.begin_stop()
 
     def _refuse_when_stopping(self) -> None:
-        if self._is_stopping:
+        if self._board.reasons.is_stopping:
             raise StoppingError
 
     def _released(self, job: Job) -> Decision:

@@ -6,11 +6,11 @@ from cidx_jobs.model.ids import JobId
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that does not fit together."""
+    """One thing that does not fit together, or that is worth a note."""
 
     kind: str
     """What was compared: ``database``, ``log``, ``counts``, ``checkpoints``, ``slots``,
-    ``queue``, ``runs``, ``children`` or ``files``."""
+    ``queue``, ``runs``, ``children`` or ``files``; of a note ``recovering``."""
     message: str
     """A sentence for an operator; holds no path of the server."""
     job_id: JobId | None = None

@@ -12,13 +12,13 @@ from cidx_jobs.wire.encode import Document
 
 
 class FindingDocument(Document, frozen=True, kw_only=True):
-    """One thing that does not fit together."""
+    """One thing that does not fit together, or that is worth a note."""
 
     kind: Annotated[
         str,
         Meta(
             description="`database`, `log`, `counts`, `checkpoints`, `slots`, `queue`, `runs`, "
-            "`children` or `files`; of a note, the code of the warning."
+            "`children` or `files`; of a note, `recovering` or the code of the warning."
         ),
     ]
     message: Annotated[str, Meta(description="One line for people.")]
@@ -29,6 +29,11 @@ class FindingDocument(Document, frozen=True, kw_only=True):
             extra_json_schema=rules.JOB_ID,
         ),
     ]
+
+    @classmethod
+    def of(cls, finding: Finding) -> Self:
+        """Return the document of a finding or a note."""
+        return cls(kind=finding.kind, message=finding.message, job_id=finding.job_id)
 
 
 class DoctorDocument(Document, frozen=True, kw_only=True):
@@ -47,26 +52,30 @@ class DoctorDocument(Document, frozen=True, kw_only=True):
     notes: Annotated[
         tuple[FindingDocument, ...],
         Meta(
-            description="What should be mended though everything fits together: the warnings of "
-            "`/readyz`."
+            description="What is no fault of what is stored: the warnings of `/readyz`, and a "
+            "suspect of a crash that runs alone."
         ),
     ]
 
     @classmethod
     def of(
-        cls, findings: Sequence[Finding], database_id: str, warnings: Sequence[ServerWarning]
+        cls,
+        findings: Sequence[Finding],
+        database_id: str,
+        warnings: Sequence[ServerWarning],
+        notes: Sequence[Finding] = (),
     ) -> Self:
         """Return the document of what was found."""
         return cls(
             ok=not findings,
             database_id=database_id,
-            findings=tuple(
-                FindingDocument(kind=one.kind, message=one.message, job_id=one.job_id)
-                for one in findings
-            ),
-            notes=tuple(
-                FindingDocument(kind=one.code, message=one.message, job_id=None)
-                for one in warnings
+            findings=tuple(map(FindingDocument.of, findings)),
+            notes=(
+                *(
+                    FindingDocument(kind=one.code, message=one.message, job_id=None)
+                    for one in warnings
+                ),
+                *map(FindingDocument.of, notes),
             ),
         )
 

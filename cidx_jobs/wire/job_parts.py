@@ -127,6 +127,10 @@ class QueueDocument(Document, frozen=True, kw_only=True):
             "next."
         ),
     ]
+    until: Annotated[
+        datetime | None,
+        Meta(description="The latest known end of these reasons; null when none is known."),
+    ] = None
     estimated_wait_seconds: Annotated[
         tuple[float, float] | None,
         Meta(description="A range from recent durations; null when nothing is known."),
@@ -140,6 +144,7 @@ class QueueDocument(Document, frozen=True, kw_only=True):
             position=queue.position,
             length=queue.length,
             blocked_by=queue.blocked_by,
+            until=queue.until,
             estimated_wait_seconds=wait and (plain(wait[0]), plain(wait[1])),
         )
 

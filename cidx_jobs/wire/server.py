@@ -84,6 +84,23 @@ class WaitingJobDocument(Document, frozen=True, kw_only=True):
     ]
 
 
+class RecoveringDocument(Document, frozen=True, kw_only=True):
+    """That a suspect of a crash runs alone: all other queued jobs wait, `recovering`."""
+
+    until: Annotated[
+        datetime | None,
+        Meta(description="When they go on at the latest; null while the suspect has not started."),
+    ]
+    suspects: Annotated[int, Meta(description="Suspects that have yet to be proven.")]
+    job_id: Annotated[
+        JobId | None,
+        Meta(
+            description="The suspect; null for who may not see the job.",
+            extra_json_schema=rules.JOB_ID,
+        ),
+    ]
+
+
 class QueueOverviewDocument(Document, frozen=True, kw_only=True):
     """``GET /api/queue``."""
 
@@ -97,6 +114,10 @@ class QueueOverviewDocument(Document, frozen=True, kw_only=True):
             "one last."
         ),
     ]
+    recovering: Annotated[
+        RecoveringDocument | None,
+        Meta(description="The suspect of a crash that keeps all others waiting; mostly null."),
+    ] = None
 
 
 class JobTypeDocument(Document, frozen=True, kw_only=True):

@@ -127,15 +127,18 @@ async def open_house(
     aiohttp_client: AioClient,
     data_dir: Path,
     more_types: Sequence[JobType] = (),
+    store: MemoryPersistence | None = None,
     /,
     **settings: Any,
 ) -> AsyncIterator[House]:
-    """Open a server with tokens on a store in memory."""
+    """Open a server with tokens on a store in memory, an empty one if none is given."""
     gate = Gate()
     values: dict[str, Any] = {"auth": "tokens", "shutdown_grace_seconds": 0} | settings
     types = [*job_types(gate), *more_types]
     system = JobSystem(
-        Settings(data_dir=data_dir, **values), types, persistence=MemoryPersistence()
+        Settings(data_dir=data_dir, **values),
+        types,
+        persistence=store or MemoryPersistence(),
     )
     async with system as jobs:
         tokens = {user: await _token(jobs, user, scope) for user, scope in USERS.items()}

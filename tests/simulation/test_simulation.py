@@ -46,7 +46,7 @@ def test_no_promise_is_broken_in_many_lives(first: int) -> None:
 
 def forget_what_is_starting(engine: Engine) -> None:
     """Let a job that changes while its start is being stored stand in the queue again."""
-    engine.board._starting = _NoSet()
+    engine.board.reasons.starting = _NoSet()
 
 
 def leave_lines_headless(engine: Engine) -> None:

@@ -47,6 +47,7 @@ class World:
         self.engine: Engine | None = None
         self.is_calm = False
         self._make_engine = make_engine
+        self._poison_after = self.random.choice([0, 1, 3])
         self._submitted: list[JobId] = []
         self._dead: set[JobId] = set()
         self._told_to_stop: set[JobId] = set()
@@ -187,7 +188,7 @@ class World:
         self.engine = self._make_engine(
             settings=Settings(
                 retry_base_seconds=0.1, retry_cap_seconds=2, max_running_per_user=2,
-                max_running_total=4, resources={"gpu": 1},
+                max_running_total=4, resources={"gpu": 1}, poison_after=self._poison_after,
             ),
             store=self.store,
             identity=identity,
@@ -319,11 +320,12 @@ class World:
         self._hold(running == holders, f"running {running}, holding {holders}")
         queued = {job.job_id for job in board.live if job.status is JobStatus.QUEUED}
         self._hold(queued == set(board.queue), f"queued {queued}, in the queue {set(board.queue)}")
-        assert self.engine is not None
-        scheduler = self.engine.scheduler
-        if scheduler.may_start() and board.controller.has_total_room():
-            next_one = board.queue.next_startable()
-            self._hold(next_one is None, f"{next_one} could start, and nobody starts it")
+        next_one = board.find_next()
+        self._hold(next_one is None, f"{next_one} could start, and nobody starts it")
+        for job_id in board.queue:
+            job = board.live.find(job_id)
+            place = self._manager.queue_status(job)
+            self._hold(bool(place.blocked_by), f"{job_id} waits and is told no reason")
 
     async def _check_log(self) -> None:
         """Replay the log: each job's rows are a way through the table that ends where it is."""

@@ -656,3 +656,59 @@ def test_what_nobody_foresaw_has_no_traceback(
     assert done.code == 1
     assert "planted" in done.err
     assert "Traceback" not in done.err
+
+
+def answer_once(canned: CannedServer, document: dict[str, Any]) -> None:
+    """Let the server answer the next request with the document."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.json_response(document)
+
+    canned.faults.append(answer)
+
+
+@pytest.mark.parametrize(
+    ("job_id", "until", "line"),
+    [
+        (
+            JOB_ID,
+            "2030-01-01T00:00:30Z",
+            f"job {JOB_ID} runs alone first, until 2030-01-01T00:00:30Z at the latest",
+        ),
+        (None, None, "another user's job runs alone first"),
+    ],
+)
+def test_the_queue_says_whom_all_others_wait_for(
+    cli: RunCli, canned: CannedServer, job_id: str | None, until: str | None, line: str
+) -> None:
+    """After a crash a suspect runs alone; its id is shown to who may see it."""
+    limits = {
+        "max_running_per_user": 2, "max_running_total": 4, "max_queued_per_user": 9,
+        "max_queued_total": 9, "resources": {}, "max_priority": 9, "user_max_priorities": {},
+    }  # fmt: skip
+    answer_once(
+        canned,
+        {
+            "limits": limits,
+            "running": {"user": 0, "total": 1, "resources": {}},
+            "queued": 3,
+            "jobs": [],
+            "recovering": {"until": until, "suspects": 2, "job_id": job_id},
+        },
+    )
+
+    assert cli("queue").out.splitlines()[-1] == f"recovering from a crash: {line}"
+
+
+def test_a_note_of_the_doctor_is_no_finding(cli: RunCli, canned: CannedServer) -> None:
+    """It is shown, and the exit code says that all is well."""
+    note = {"kind": "recovering", "message": "job x runs alone first", "job_id": JOB_ID}
+    answer_once(canned, {"ok": True, "database_id": "d", "findings": [], "notes": [note]})
+
+    done = cli("doctor")
+
+    assert done.code == 0
+    assert done.out.splitlines()[1:] == [
+        "everything fits together",
+        "recovering   job x runs alone first",
+    ]

@@ -175,6 +175,19 @@ def test_the_estimate_counts_down() -> None:
         ),
         (
             {
+                "status": "queued",
+                "queue": {
+                    "position": 1,
+                    "length": 1,
+                    "blocked_by": ["recovering"],
+                    "until": "2030-01-01T00:00:30.5Z",
+                    "estimated_wait_seconds": None,
+                },
+            },
+            "queued (position 1 of 1, recovering, until 2030-01-01T00:00:30Z at the latest)",
+        ),
+        (
+            {
                 "status": "created",
                 "queue": {
                     "position": None,

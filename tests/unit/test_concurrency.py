@@ -115,16 +115,11 @@ async def test_a_holder_who_asks_again_is_told_so_when_all_is_full(
 
 
 @pytest.mark.parametrize(
-    ("user", "resources", "reasons"),
-    [
-        (ALICE, (), "user_limit"),
-        (BOB, ("git",), "resource:git"),
-        (BOB, ("unheard-of",), "resource:unheard-of"),
-        (ALICE, ("git", "disk"), "user_limit, resource:git"),
-    ],
+    ("user", "resources"),
+    [(ALICE, ()), (BOB, ("git",)), (BOB, ("unheard-of",)), (ALICE, ("git", "disk"))],
 )
 def test_a_take_beyond_a_limit_raises(
-    slots: ConcurrencyController, user: UserId, resources: tuple[str, ...], reasons: str
+    slots: ConcurrencyController, user: UserId, resources: tuple[str, ...]
 ) -> None:
     """Who takes without looking is refused, and nothing changes (guarantees.md, G10)."""
     slots.take(J1, ALICE, ("git",))
@@ -132,7 +127,7 @@ def test_a_take_beyond_a_limit_raises(
     before = slots.snapshot()
 
     assert not slots.has_room(user, resources)
-    with pytest.raises(SlotError, match=f"{reasons}$"):
+    with pytest.raises(SlotError, match="a limit is reached"):
         slots.take(J3, user, resources)
 
     assert slots.snapshot() == before
@@ -143,8 +138,8 @@ def test_a_take_beyond_the_total_raises(slots: ConcurrencyController) -> None:
     for number, user in enumerate((ALICE, ALICE, BOB)):
         slots.take(JobId(f"job{number}"), user)
 
-    assert slots.reasons(BOB) == ("total_limit",)
-    with pytest.raises(SlotError, match="total_limit"):
+    assert not slots.has_total_room()
+    with pytest.raises(SlotError, match="a limit is reached"):
         slots.take(J4, BOB)
 
 

@@ -90,8 +90,8 @@ def test_a_job_that_backs_off_is_ranked_and_does_not_start(line: Line) -> None:
     assert line.queue.position(JobId("b1")) == 2
     assert line.start_all() == ["b1"]
 
-    line.queue.mark_eligible(JobId("a1"))
-    line.queue.mark_eligible(JobId("a1"))
+    line.queue.set_eligible(JobId("a1"), is_eligible=True)
+    line.queue.set_eligible(JobId("a1"), is_eligible=True)
     assert line.start_all() == ["a1"]
 
 
@@ -100,7 +100,7 @@ def test_what_became_eligible_too_late_changes_nothing(line: Line) -> None:
     line.queue.push(line.make("a1"), is_eligible=False)
     assert line.queue.remove(JobId("a1"))
 
-    line.queue.mark_eligible(JobId("a1"))
+    line.queue.set_eligible(JobId("a1"), is_eligible=True)
 
     assert len(line.queue) == 0
     assert line.start() is None
@@ -129,7 +129,7 @@ def test_a_user_sees_their_own_line(line: Line) -> None:
     assert line.queue.count_waiting(UserId("a")) == 4
     assert [line.queue.position_in_user(JobId(f"a{n}")) for n in range(1, 5)] == [1, 2, 3, 4]
     assert line.queue.count_waiting(UserId("nobody")) == 0
-    line.queue.mark_eligible(JobId("a3"))
+    line.queue.set_eligible(JobId("a3"), is_eligible=True)
     assert line.queue.jobs_of(UserId("a")) == ["a1", "a2", "a3", "a4"]
     assert line.queue.users() == {"a", "b"}
     assert line.queue.job_types() == {"plain", "heavy"}

@@ -105,12 +105,12 @@ class QueueMachine(RuleBasedStateMachine):
         del self.rows[job_id]
 
     @precondition(lambda self: self.rows)
-    @rule(data=st.data())
-    def mark_eligible(self, data: st.DataObject) -> None:
-        """Any waiting job may become eligible, once or again."""
+    @rule(data=st.data(), is_eligible=st.booleans())
+    def set_eligible(self, data: st.DataObject, is_eligible: bool) -> None:
+        """Any waiting job may become eligible or not any more, once or again."""
         job_id = data.draw(st.sampled_from(sorted(self.rows)))
-        self.queue.mark_eligible(job_id)
-        self.rows[job_id].is_eligible = True
+        self.queue.set_eligible(job_id, is_eligible=is_eligible)
+        self.rows[job_id].is_eligible = is_eligible
 
     @rule(user=users, is_open=st.booleans())
     def turn_user(self, user: str, is_open: bool) -> None:

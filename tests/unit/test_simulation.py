@@ -53,9 +53,9 @@ def test_a_world_follows_from_its_seed() -> None:
 class CarelessController(ConcurrencyController):
     """Slots that believe whoever takes one."""
 
-    def reasons(self, *_: object) -> tuple[str, ...]:
-        """Give no reason ever."""
-        return ()
+    def has_room(self, *_: object) -> bool:
+        """Find room always."""
+        return True
 
 
 @pytest.mark.slow

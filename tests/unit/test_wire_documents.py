@@ -212,6 +212,7 @@ def test_a_waiting_job_says_where_it_stands() -> None:
         "position": 3,
         "length": 10,
         "blocked_by": ["user_limit"],
+        "until": None,
         "estimated_wait_seconds": [20, 90.5],
     }
 

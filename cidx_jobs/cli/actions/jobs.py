@@ -19,7 +19,7 @@ from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.job_lines import change_line, report
 from cidx_jobs.cli.terminal.live_display import terminal_width
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say, tint
-from cidx_jobs.cli.terminal.text import duration, fit, table
+from cidx_jobs.cli.terminal.text import duration, fit, moment, table
 from cidx_jobs.client import (
     JobCancelledError,
     JobFailedError,
@@ -292,6 +292,10 @@ def _queue_lines(overview: QueueOverviewDocument) -> Iterator[str]:
     for name, limit in limits.resources.items():
         yield f"         {running.resources.get(name, 0)} of {limit} {escape(name)}"
     yield f"waiting  {overview.queued} in all, {len(overview.jobs)} of yours"
+    if (alone := overview.recovering) is not None:
+        who = f"job {alone.job_id}" if alone.job_id else "another user's job"
+        end = f", until {moment(alone.until)} at the latest" if alone.until else ""
+        yield f"recovering from a crash: {who} runs alone first{end}"
     rows = [
         (
             str(job.queue.position or "-") if job.queue else "-",

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from cidx_jobs.cli.terminal.text import cells, duration, fit, fit_path
+from cidx_jobs.cli.terminal.text import cells, duration, fit, fit_path, moment
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.model.job.job import JobStatus, Outcome
 from cidx_jobs.wire.encode import encode
@@ -152,6 +152,8 @@ def _resting_detail(job: JobDocument) -> str:
     if queue.position is not None:
         parts.append(f"position {queue.position} of {max(queue.position, queue.length)}")
     parts += [reason.replace("_", " ") for reason in map(escape, queue.blocked_by)]
+    if queue.until is not None:
+        parts.append(f"until {moment(queue.until)} at the latest")
     if queue.estimated_wait_seconds is not None:
         low, high = queue.estimated_wait_seconds
         parts.append(f"starts in {duration(low)} to {duration(high)}")

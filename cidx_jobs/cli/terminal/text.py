@@ -6,6 +6,7 @@ measured and shown: a file name or a message of git may hold anything (security.
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
@@ -55,6 +56,11 @@ def _while_it_fits(text: str, width: int) -> Iterator[str]:
         if width < 0:
             return
         yield character
+
+
+def moment(at: datetime) -> str:
+    """Return a time as it is shown: RFC 3339, UTC, to the second."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 from cidx_jobs.engine.state.board import Board
-from cidx_jobs.model.job.job import Job, JobStatus, Place
 
 _LOOK_AGAIN_SECONDS = 0.05
 """A start that was not stored gives its slot back without a commit, so nobody tells of it."""
@@ -25,7 +24,7 @@ class Idleness:
         What is held, paused, or has its time yet to come does not count. Start times and
         back-offs are looked at anew first, so that a clock that was moved is noticed at once.
         """
-        self._board.ring_due()
+        self._board.due_times.ring_due()
         await self._board.hooks.settle()
         while not self._is_idle and not self._board.notifier.is_closed:
             await self._wait_for_news()
@@ -34,22 +33,13 @@ class Idleness:
 
     def find_next_due(self) -> datetime | None:
         """Give the earliest start time or end of a back-off that is yet to come."""
-        return self._board.find_next_due()
+        return self._board.due_times.find_next()
 
     @property
     def _is_idle(self) -> bool:
         if self._is_enqueueing() or self._board.controller.count_running():
             return False
-        pauses = self._board.pauses
-        if pauses.everything or pauses.draining:
-            return True
-        return not any(self._could_start(job) for job in self._board.live)
-
-    def _could_start(self, job: Job) -> bool:
-        if job.status is not JobStatus.CREATED:
-            return self._board.is_startable(job)
-        is_due = job.start_at is not None and job.start_at <= self._board.clock.now()
-        return is_due and not job.hold and job.place is not Place.FOLLOWER
+        return not any(map(self._board.reasons.is_free, self._board.live))
 
     async def _wait_for_news(self) -> None:
         news = self._board.notifier.subscribe(lambda _: True)

@@ -1,7 +1,7 @@
 """Waiting explained and watched: positions, reasons, tags, and those who wait for a change."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import ClassVar
 
@@ -11,16 +11,8 @@ from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import JobLedger
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job.job import Job, JobStatus, Place
-from cidx_jobs.model.job.wait_reasons import (
-    DRAINING,
-    HELD,
-    PAUSED,
-    PROJECT_BUSY,
-    RETRY_BACKOFF,
-    START_AT,
-    QueueStatus,
-)
+from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.wait_reasons import OPEN_ENDED, QueueStatus, WaitReason
 
 REVISION_SECONDS = 1.0
 """A change of a job's place in the queue is told at most so often (api.md 1.4)."""
@@ -94,16 +86,20 @@ class WaitingRoom(Background):
         if not job.status.is_waiting:
             return None
         position = self._board.find_position(job.job_id)
+        reasons = self._board.reasons.find(job)
+        blocked_by = _words(reasons)
+        until = max((reason.until for reason in reasons if reason.until), default=None)
         return QueueStatus(
             position=position,
             length=max(len(self._board.queue), position or 0),
-            blocked_by=tuple(self._reasons(job)),
-            estimated_wait_seconds=self._estimate(job),
+            blocked_by=blocked_by,
+            until=until,
+            estimated_wait_seconds=self._estimate(job, blocked_by, until),
         )
 
     def place(self, job: Job) -> tuple[int | None, tuple[str, ...]]:
         """Give the job's rank and reasons as they are at this moment."""
-        return self._board.find_position(job.job_id), tuple(self._reasons(job))
+        return self._board.find_position(job.job_id), _words(self._board.reasons.find(job))
 
     def tag(self, job: Job) -> str:
         """Give the inside of the job's ETag."""
@@ -149,40 +145,17 @@ class WaitingRoom(Background):
                 self._seen.pop(job_id, None)
         del self._unchecked[-_MOST_LOOKS:]
 
-    def _estimate(self, job: Job) -> tuple[float, float] | None:
-        # Nobody knows when an operator goes on, or when a held job is released.
-        is_stopped = any(True for _ in self._reasons_of_pauses(job))
-        if job.status is not JobStatus.QUEUED or is_stopped:
+    def _estimate(
+        self, job: Job, blocked_by: tuple[str, ...], until: datetime | None
+    ) -> tuple[float, float] | None:
+        if job.status is not JobStatus.QUEUED or not OPEN_ENDED.isdisjoint(blocked_by):
             return None
-        now = self._board.clock.now()
-        backoff = 0.0 if job.retry_at is None else (job.retry_at - now).total_seconds()
+        left = 0.0 if until is None else (until - self._board.clock.now()).total_seconds()
         wait = self._board.estimator.estimate(
-            job, self._board.clock.monotonic(), not_before=max(0.0, backoff)
+            job, self._board.clock.monotonic(), not_before=max(0.0, left)
         )
         return None if wait is None else (round(wait[0], 1), round(wait[1], 1))
 
-    def _reasons(self, job: Job) -> Iterator[str]:
-        if job.status is JobStatus.CREATED:
-            yield from self._reasons_of_created(job, self._board.clock.now())
-            return
-        yield from self._reasons_of_pauses(job)
-        if job.retry_at is not None and job.retry_at > self._board.clock.now():
-            yield RETRY_BACKOFF
-        resources = self._board.resources_of(job.job_type)
-        yield from self._board.controller.reasons(job.user_id, resources)
 
-    def _reasons_of_created(self, job: Job, now: datetime) -> Iterator[str]:
-        if job.hold:
-            yield HELD
-        if job.start_at is not None and job.start_at > now:
-            yield START_AT
-        if job.place is Place.FOLLOWER:
-            yield PROJECT_BUSY
-
-    def _reasons_of_pauses(self, job: Job) -> Iterator[str]:
-        pauses = self._board.pauses
-        if pauses.draining:
-            yield DRAINING
-        is_paused = job.user_id in pauses.users or job.job_type in pauses.job_types
-        if pauses.everything or is_paused:
-            yield PAUSED
+def _words(reasons: Iterable[WaitReason]) -> tuple[str, ...]:
+    return tuple(reason.word for reason in reasons)

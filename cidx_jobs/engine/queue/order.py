@@ -97,25 +97,22 @@ class JobQueue:
             rank += 1
         self._job_ids[rank] = job.job_id
         user_id, job_type = UserId(intern(job.user_id)), intern(job.job_type)
-        self._waiting[job.job_id] = _Waiting(
-            key, rank, user_id, job_type, job.priority, is_eligible
-        )
+        waiting = _Waiting(key, rank, user_id, job_type, job.priority, is_eligible)
+        self._waiting[job.job_id] = waiting
         self._users[user_id] += 1
         self._types[job_type] += 1
         self._order.add(rank)
         self._turns.enter(key, user_id, job.priority, job_type)
-        if is_eligible:
-            self._lanes.add(rank, user_id, job_type)
-        else:
-            self._later.setdefault(user_id, set()).add(rank)
+        self._admit(waiting)
 
-    def mark_eligible(self, job_id: JobId) -> None:
-        """Let a job start when it is next; nothing happens when it may or does not wait."""
+    def set_eligible(self, job_id: JobId, *, is_eligible: bool) -> None:
+        """Let a job start when it is next, or only rank it; nothing happens if it is not here."""
         waiting = self._waiting.get(job_id)
-        if waiting is not None and not waiting.is_eligible:
-            self._forget_later(waiting)
-            waiting.is_eligible = True
-            self._lanes.add(waiting.rank, waiting.user_id, waiting.job_type)
+        if waiting is None or waiting.is_eligible == is_eligible:
+            return
+        self._withdraw(waiting)
+        waiting.is_eligible = is_eligible
+        self._admit(waiting)
 
     def remove(self, job_id: JobId) -> bool:
         """Take a job out that will not start; False when it does not wait here."""
@@ -220,13 +217,19 @@ class JobQueue:
         self._order.remove(waiting.rank)
         del self._job_ids[waiting.rank]
         self._turns.leave(waiting.key, waiting.user_id, waiting.priority, waiting.job_type)
-        if waiting.is_eligible:
-            self._lanes.discard(waiting.rank, waiting.user_id, waiting.job_type)
-        else:
-            self._forget_later(waiting)
+        self._withdraw(waiting)
         return waiting
 
-    def _forget_later(self, waiting: _Waiting) -> None:
+    def _admit(self, waiting: _Waiting) -> None:
+        if waiting.is_eligible:
+            self._lanes.add(waiting.rank, waiting.user_id, waiting.job_type)
+        else:
+            self._later.setdefault(waiting.user_id, set()).add(waiting.rank)
+
+    def _withdraw(self, waiting: _Waiting) -> None:
+        if waiting.is_eligible:
+            self._lanes.discard(waiting.rank, waiting.user_id, waiting.job_type)
+            return
         later = self._later[waiting.user_id]
         later.remove(waiting.rank)
         if not later:

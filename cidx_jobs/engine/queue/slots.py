@@ -25,7 +25,6 @@ from cidx_jobs.engine.counts import decrease
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job
-from cidx_jobs.model.job.wait_reasons import TOTAL_LIMIT, USER_LIMIT, resource_reason
 from cidx_jobs.model.limits import Limits
 
 
@@ -169,14 +168,11 @@ class ConcurrencyController:
 
     def has_resource_room(self, resources: Iterable[str]) -> bool:
         """Tell whether each of the resources has a free unit; an unknown one has none."""
-        return all(self._has_unit(name) for name in resources)
+        return all(self.has_unit(name) for name in resources)
 
-    def reasons(self, user_id: UserId, resources: Iterable[str] = ()) -> tuple[str, ...]:
-        """Give what keeps a job of the user from starting, as in ``blocked_by``."""
-        found = [] if self.has_user_room(user_id) else [USER_LIMIT]
-        found += [] if self.has_total_room() else [TOTAL_LIMIT]
-        found += [resource_reason(name) for name in resources if not self._has_unit(name)]
-        return tuple(found)
+    def has_unit(self, name: str) -> bool:
+        """Tell whether the resource has a free unit; an unknown one has none."""
+        return self._used[name] < self._limits.resources.get(name, 0)
 
     def take(self, job_id: JobId, user_id: UserId, resources: Iterable[str] = ()) -> None:
         """Take a slot, and a unit of each resource, for a job that starts now.
@@ -185,9 +181,8 @@ class ConcurrencyController:
             SlotError: the job holds a slot already, or a limit is reached; nothing is taken.
         """
         wanted = tuple(dict.fromkeys(resources))
-        reasons = self.reasons(user_id, wanted)
-        if reasons:
-            message = f"job {job_id} cannot take a slot: {', '.join(reasons)}"
+        if not self.has_room(user_id, wanted):
+            message = f"job {job_id} cannot take a slot: a limit is reached"
             raise SlotError(message)
         self._add(_Holder(job_id, user_id, wanted))
 
@@ -280,7 +275,7 @@ class ConcurrencyController:
         return holder
 
     async def _wait_for_unit(self, holder: _Holder, name: str) -> None:
-        if self._has_unit(name):
+        if self.has_unit(name):
             self._hand_over(holder, name)
             return
         if self._would_close_circle(holder, name):
@@ -350,11 +345,8 @@ class ConcurrencyController:
             self.on_resource_change(name)
         self.on_user_change(holder.user_id)
 
-    def _has_unit(self, name: str) -> bool:
-        return self._used[name] < self._limits.resources.get(name, 0)
-
     def _use_unit(self, name: str) -> None:
-        if not self._has_unit(name):
+        if not self.has_unit(name):
             message = f"{name} has no free unit"
             raise SlotError(message)
         self._used[name] += 1
@@ -366,7 +358,7 @@ class ConcurrencyController:
 
     def _serve(self, name: str) -> None:
         line = self._lines.get(name)
-        while line and self._has_unit(name):
+        while line and self.has_unit(name):
             holder = line.popleft()
             if holder.turn is not None and not holder.turn.done():
                 self._hand_over(holder, name)

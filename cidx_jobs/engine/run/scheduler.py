@@ -5,7 +5,6 @@ import asyncio
 import structlog
 
 from cidx_jobs.engine.run.run_record import RunRecorder
-from cidx_jobs.engine.run.suspects import Suspects
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS
 from cidx_jobs.interfaces import Executor
@@ -22,12 +21,9 @@ _log = structlog.get_logger("cidx_jobs.engine")
 class Scheduler:
     """One task that fills free slots from the queue; no slot idles while a job may run."""
 
-    def __init__(
-        self, board: Board, recorder: RunRecorder, executor: Executor, suspects: Suspects
-    ) -> None:
+    def __init__(self, board: Board, recorder: RunRecorder, executor: Executor) -> None:
         """Take the parts."""
         self._board = board
-        self._suspects = suspects
         self._recorder = recorder
         self._executor = executor
         self._room = asyncio.Event()
@@ -41,7 +37,6 @@ class Scheduler:
 
     async def start(self) -> None:
         """Begin to start jobs."""
-        self._is_stopping = False
         self._task = asyncio.create_task(self._dispatch_forever(), name="scheduler")
         self.wake()
 
@@ -95,48 +90,20 @@ class Scheduler:
 
     def _choose(self) -> list[Job]:
         """Take slots for the next jobs in order; nothing awaits between the look and the take."""
-        if not self.may_start():
-            return []
-        suspect = self._choose_suspect()
-        if suspect is not None:
-            return [self._take(suspect)]
         chosen: list[Job] = []
-        while len(chosen) < MAX_BATCH and self._has_room():
-            job_id = self._board.queue.next_startable()
-            job = None if job_id is None else self._board.live.find(job_id)
-            if job is None:
-                break
-            chosen.append(self._take(job))
+        while len(chosen) < MAX_BATCH and (job := self._board.find_next()) is not None:
+            self._board.begin_start(job)
+            chosen.append(job)
+        self._set_alarm()
         return chosen
 
-    def _take(self, job: Job) -> Job:
-        self._board.begin_start(job)
-        return job
-
-    def _choose_suspect(self) -> Job | None:
-        """Give the next suspect that can run; whoever cannot run now is let go."""
-        while (job_id := self._suspects.next_in_line()) is not None:
-            job = self._board.live.find(job_id)
-            if job is None or not self._board.is_startable(job):
-                self._suspects.dismiss(job_id)
-                continue
-            self._suspects.watch(job)
-            loop = asyncio.get_running_loop()
-            self._alarm = loop.call_later(self._suspects.seconds_left, self.wake)
-            return job
-        return None
-
-    def may_start(self) -> bool:
-        """Tell whether anything may start at all: nothing stops it but limits and turns."""
-        pauses = self._board.pauses
-        if self._is_stopping or pauses.everything or pauses.draining:
-            return False
-        watched = self._suspects.watched
-        job = None if watched is None else self._board.live.find(watched)
-        return not self._suspects.is_alone(job)
-
-    def _has_room(self) -> bool:
-        return self._board.controller.has_total_room()
+    def _set_alarm(self) -> None:
+        # When a suspect's time alone is over nothing is committed that would wake anybody.
+        left = self._board.suspects.seconds_left
+        if left and not self._is_stopping:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = asyncio.get_running_loop().call_later(left, self.wake)
 
     def _put_back(self, chosen: list[Job], started: set[JobId]) -> None:
         # A job that changed while its start was being stored did not start: its slot goes back,

@@ -5,15 +5,15 @@ whoever asked for the change goes on. Nothing in it awaits, so no other code eve
 memory between two states.
 """
 
-import asyncio
-import math
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
 from cidx_jobs.engine.clock import EngineClock
+from cidx_jobs.engine.queue.due_times import DueTimes
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.suspects import Suspects
 from cidx_jobs.engine.queue.wait_estimate import WaitEstimator
+from cidx_jobs.engine.queue.wait_reasons import WaitReasons
 from cidx_jobs.engine.state.hooks import Hooks
 from cidx_jobs.engine.state.job_cache import LiveJobs
 from cidx_jobs.engine.state.notifier import Notifier
@@ -23,18 +23,13 @@ from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import DispatchKey, Job, JobStatus, Place, Transition
 from cidx_jobs.model.limits import Limits, Pauses
 
-_EARLY = 0.001
-"""How much too early a timer may go off, in seconds."""
-_LONGEST_NAP_SECONDS = 30.0
-"""A wall clock that was set forward is noticed within this time by a job with a start time."""
-
 
 class Board:
     """Jobs, queue, slots, limits and pauses of the running server, and the waiters."""
 
     def __init__(
         self, *, clock: Clock, engine_clock: EngineClock, job_types: JobTypes, queue: JobQueue,
-        controller: ConcurrencyController, notifier: Notifier,
+        controller: ConcurrencyController, notifier: Notifier, suspects: Suspects,
     ) -> None:  # fmt: skip
         """Take the parts that make up the memory."""
         self.live = LiveJobs()
@@ -43,7 +38,16 @@ class Board:
         self.notifier = notifier
         self.hooks = Hooks()
         self.estimator = WaitEstimator(queue, controller)
-        self.pauses = Pauses()
+        self.due_times = DueTimes(clock, self.live.find, self._note_due)
+        self.suspects = suspects
+        self.reasons = WaitReasons(
+            clock=clock,
+            slots=controller,
+            job_types=job_types,
+            due_times=self.due_times,
+            suspects=suspects,
+            find_job=self.live.find,
+        )
         self.clock = clock
         self.on_room: Callable[[], None] = _nobody
         """Called when something may have become startable."""
@@ -55,8 +59,6 @@ class Board:
         """Called when a running job was told to stop."""
         self._engine_clock = engine_clock
         self._job_types = job_types
-        self._alarms: dict[JobId, asyncio.TimerHandle] = {}
-        self._starting: set[JobId] = set()
         controller.on_user_change = self.refresh_user
         controller.on_resource_change = self.refresh_after_resource
 
@@ -77,18 +79,20 @@ class Board:
         # A job whose start is just being stored has left the queue: it is next.
         return 1 if job is not None and job.status is JobStatus.QUEUED else None
 
-    def resources_of(self, job_type: str) -> tuple[str, ...]:
-        """Give the named resources that a run of the type holds from start to end."""
-        known = self._job_types.get(job_type)
-        return known.resources if known else ()
+    @property
+    def pauses(self) -> Pauses:
+        """What is paused, and whether the server drains."""
+        return self.reasons.pauses
 
-    def is_startable(self, job: Job) -> bool:
-        """Tell whether a job could start now, its turn apart."""
-        if job.status is not JobStatus.QUEUED or _is_later(job.retry_at, self.clock.now()):
-            return False
-        if job.user_id in self.pauses.users or job.job_type in self.pauses.job_types:
-            return False
-        return self.controller.has_room(job.user_id, self.resources_of(job.job_type))
+    def find_next(self) -> Job | None:
+        """Return the job that starts now: the first in rank with no reason to wait, if any."""
+        if any(self.reasons.of_everything()):
+            return None
+        if any(self.reasons.of_recovery(None)):
+            # Nobody but the suspect whose turn it is, and nobody while one runs alone.
+            return None if self.reasons.find_watch() else self.reasons.find_suspect()
+        job_id = self.queue.next_startable()
+        return None if job_id is None else self.live.find(job_id)
 
     def head_of(self, job: Job) -> Job | None:
         """Give the head of the line of the job's project."""
@@ -115,12 +119,12 @@ class Board:
         for job in jobs:
             self.live.put(job)
             if job.status is JobStatus.QUEUED:
+                self.due_times.set(job)
                 self._push(job)
-                self._set_alarm(job)
             else:
                 self._move(None, job)
         self.controller.restore(
-            [job for job in jobs if job.status is JobStatus.RUNNING], self.resources_of
+            [job for job in jobs if job.status is JobStatus.RUNNING], self._job_types.resources_of
         )
         # Once for all: each job by itself would look again at its user and its type.
         self.refresh_gates()
@@ -134,7 +138,7 @@ class Board:
 
     def set_pauses(self, pauses: Pauses) -> None:
         """Put other pauses in force; what runs goes on."""
-        self.pauses = pauses
+        self.reasons.pauses = pauses
         self.refresh_gates()
 
     def refresh_gates(self) -> None:
@@ -146,34 +150,43 @@ class Board:
         self.on_room()
 
     def refresh_user(self, user_id: UserId) -> None:
-        """Open the user's gate if they may start one more job."""
-        is_open = user_id not in self.pauses.users and self.controller.has_user_room(user_id)
-        self.queue.set_user_open(user_id, is_open=is_open)
+        """Open the user's gate if nothing keeps their jobs from starting."""
+        self.queue.set_user_open(user_id, is_open=not any(self.reasons.of_user(user_id)))
 
     def refresh_type(self, job_type: str) -> None:
-        """Open the job type's gate if it is not paused and its resources have room."""
-        room = self.controller.has_resource_room(self.resources_of(job_type))
-        self.queue.set_type_open(job_type, is_open=room and job_type not in self.pauses.job_types)
+        """Open the job type's gate if nothing keeps its jobs from starting."""
+        self.queue.set_type_open(job_type, is_open=not any(self.reasons.of_type(job_type)))
+
+    def refresh_job(self, job: Job) -> None:
+        """Let the queued job take part if nothing keeps this one from starting."""
+        self.queue.set_eligible(job.job_id, is_eligible=not any(self.reasons.of_job(job)))
 
     def refresh_after_resource(self, name: str) -> None:
         """Look again at the gates of the types that need the resource, and start who may."""
         for job_type in self.queue.job_types():
-            if name in self.resources_of(job_type):
+            if name in self._job_types.resources_of(job_type):
                 self.refresh_type(job_type)
                 self.on_room()
+
+    def begin_stop(self) -> None:
+        """Let nothing start any more, and nobody wait for a change."""
+        self.reasons.is_stopping = True
+        self.notifier.close()
 
     def begin_start(self, job: Job) -> None:
         """Take the next job out of the queue and a slot for it, while its start is stored.
 
         Nothing awaits between the look at the queue and this, so that both are one step.
         """
-        self._starting.add(job.job_id)
+        self.reasons.starting.add(job.job_id)
+        self.suspects.begin(job)
         self.queue.remove_started(job.job_id)
-        self.controller.take(job.job_id, job.user_id, self.resources_of(job.job_type))
+        self.controller.take(job.job_id, job.user_id, self._job_types.resources_of(job.job_type))
 
     def abandon_start(self, job: Job) -> None:
         """Give the slot of a start that was not stored back; the job waits on if it still may."""
-        self._starting.discard(job.job_id)
+        self.reasons.starting.discard(job.job_id)
+        self.suspects.take_back(job.job_id)
         self.controller.give_back(job.job_id)
         now = self.live.find(job.job_id)
         if now is not None and now.status is JobStatus.QUEUED:
@@ -185,44 +198,26 @@ class Board:
         self.refresh_user(job.user_id)
         self.refresh_type(job.job_type)
 
-    def ring_due(self) -> None:
-        """Let every alarm go off whose time has come by the clock, without its timer."""
-        for job_id in tuple(self._alarms):
-            job = self.live.find(job_id)
-            if job is not None and not _is_later(_due_time(job), self.clock.now()):
-                self._alarms[job_id].cancel()
-                self._ring(job_id)
-
-    def find_next_due(self) -> datetime | None:
-        """Give the earliest time at which an alarm goes off; None without alarms."""
-        jobs = (self.live.find(job_id) for job_id in self._alarms)
-        dues = (_due_time(job) for job in jobs if job is not None)
-        return min((due for due in dues if due is not None), default=None)
-
-    def close(self) -> None:
-        """Let no alarm go off any more."""
-        for alarm in self._alarms.values():
-            alarm.cancel()
-        self._alarms.clear()
-
     def _push(self, job: Job) -> None:
-        self.queue.push(job, is_eligible=not _is_later(job.retry_at, self.clock.now()))
+        self.queue.push(job, is_eligible=not any(self.reasons.of_job(job)))
 
     def _move(self, before: Job | None, job: Job) -> None:
+        self.due_times.set(job)
         if before is not None and before.status is JobStatus.RUNNING:
             self._leave_slot(job)
         elif job.status is JobStatus.RUNNING:
-            self._starting.discard(job.job_id)
+            self.reasons.starting.discard(job.job_id)
             self.estimator.began(job, self.clock.monotonic())
         if before is not None and before.dispatch_key != job.dispatch_key:
             self.queue.remove(job.job_id)
         if job.status is not JobStatus.QUEUED:
             self.queue.remove(job.job_id)
-        elif job.job_id not in self.queue and job.job_id not in self._starting:
+        elif job.job_id not in self.queue and job.job_id not in self.reasons.starting:
             # A job that changes while its start is being stored holds a slot already; it comes
             # back to the queue when that start has turned out to be stale.
             self.requeue(job)
-        self._set_alarm(job)
+        else:
+            self.refresh_job(job)
         if job.status is JobStatus.RUNNING and job.cancel_requested_at is not None:
             self.on_cancel(job)
 
@@ -243,46 +238,12 @@ class Board:
             if follower is not None and self.head_of(job) is None:
                 self.on_headless(follower.job_id)
 
-    def _set_alarm(self, job: Job) -> None:
-        old = self._alarms.pop(job.job_id, None)
-        if old is not None:
-            old.cancel()
-        due = _due_time(job)
-        if due is not None:
-            nap = max(0.0, (due - self.clock.now()).total_seconds())
-            self._alarms[job.job_id] = asyncio.get_running_loop().call_later(
-                min(nap, _LONGEST_NAP_SECONDS),
-                self._ring,
-                job.job_id,
-                self.clock.monotonic() + nap,
-            )
-
-    def _ring(self, job_id: JobId, due_at: float = math.inf) -> None:
-        self._alarms.pop(job_id, None)
-        job = self.live.find(job_id)
-        if job is None:
-            return
-        # A back-off is over when its time has passed, wherever the wall clock was set meanwhile.
-        is_over = job.status is JobStatus.QUEUED and self.clock.monotonic() >= due_at - _EARLY
-        if not is_over and _is_later(_due_time(job), self.clock.now()):
-            self._set_alarm(job)
-        elif job.status is JobStatus.QUEUED:
-            self.queue.mark_eligible(job_id)
+    def _note_due(self, job: Job) -> None:
+        if job.status is JobStatus.QUEUED:
+            self.refresh_job(job)
             self.on_room()
         elif job.status is JobStatus.CREATED:
-            self.on_due(job_id)
-
-
-def _due_time(job: Job) -> datetime | None:
-    if job.status is JobStatus.QUEUED:
-        return job.retry_at
-    if job.status is JobStatus.CREATED and not job.hold and job.place is not Place.FOLLOWER:
-        return job.start_at
-    return None
-
-
-def _is_later(due: datetime | None, now: datetime) -> bool:
-    return due is not None and due > now
+            self.on_due(job.job_id)
 
 
 def _nobody() -> None:

@@ -8,6 +8,7 @@ from cidx_jobs.interfaces import Executor, JobStore
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.wait_reasons import RECOVERING
 
 LOOKS = 3
 """Jobs change while they are compared: only what is found at every look is told."""
@@ -25,6 +26,19 @@ async def examine_memory(store: JobStore, board: Board, executor: Executor) -> S
         again = set(await _look(store, board, executor))
         found = [finding for finding in found if finding in again]
     return found
+
+
+def list_notes(board: Board) -> Sequence[Finding]:
+    """List what an operator should know of, and what is no fault: a suspect that runs alone."""
+    alone = board.reasons.find_suspect_run()
+    if alone is None:
+        return []
+    end = "" if alone.until is None else f", until {alone.until:%Y-%m-%dT%H:%M:%SZ} at the latest"
+    message = (
+        f"job {alone.job_id} ran at several deaths of the server and runs alone first{end}; "
+        f"suspects: {alone.suspects}"
+    )
+    return [Finding(kind=RECOVERING, message=message, job_id=alone.job_id)]
 
 
 async def _look(store: JobStore, board: Board, executor: Executor) -> list[Finding]:

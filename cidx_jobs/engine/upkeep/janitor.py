@@ -11,8 +11,8 @@ import structlog
 from msgspec.structs import replace
 
 from cidx_jobs.engine.background import Background
+from cidx_jobs.engine.queue.suspects import is_suspect
 from cidx_jobs.engine.run.run_record import Broke, Ending, Interrupted, RunRecorder
-from cidx_jobs.engine.run.suspects import Suspects, is_suspect
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.upkeep.retention import Retention
 from cidx_jobs.interfaces import Executor, JobStore
@@ -36,7 +36,7 @@ class Janitor(Background):
     def __init__(
         self, *, store: JobStore, board: Board, recorder: RunRecorder, executor: Executor,
         job_types: JobTypes, retention: Retention, retention_seconds: Mapping[JobStatus, float],
-        suspects: Suspects, poison_after: int,
+        poison_after: int,
     ) -> None:  # fmt: skip
         """Take the parts, and how long jobs of each final status are kept."""
         self._store = store
@@ -46,7 +46,6 @@ class Janitor(Background):
         self._executor = executor
         self._job_types = job_types
         self._retention_seconds = retention_seconds
-        self._suspects = suspects
         self._poison_after = poison_after
 
     async def recover(self, before: Recovery) -> Recovery:
@@ -61,7 +60,7 @@ class Janitor(Background):
         self._board.restore(jobs)
         running = [job for job in jobs if job.status is JobStatus.RUNNING]
         ends = await self._resolve(running)
-        self._suspects.line_up(self._board.live)
+        self._board.suspects.line_up(self._board.live)
         recovery = replace(before, unfinished=len(jobs), **ends)
         _log.info("recovery_finished", **msgspec.structs.asdict(recovery))
         return recovery

@@ -1,20 +1,47 @@
-"""Why a job waits, where it stands in line, and how long it may take."""
+"""Why a job waits: the words of ``blocked_by``, and what else a waiting job is told of itself.
+
+Which of them holds of a job is decided in one place, `cidx_jobs.engine.queue.wait_reasons`.
+"""
+
+from datetime import datetime
 
 import msgspec
 
+from cidx_jobs.model.ids import JobId, UserId
+
+DRAINING = "draining"
+PAUSED = "paused"
+RECOVERING = "recovering"
+HELD = "held"
+START_AT = "start_at"
+PROJECT_BUSY = "project_busy"
+RETRY_BACKOFF = "retry_backoff"
 USER_LIMIT = "user_limit"
 TOTAL_LIMIT = "total_limit"
-PROJECT_BUSY = "project_busy"
-PAUSED = "paused"
-START_AT = "start_at"
-HELD = "held"
-RETRY_BACKOFF = "retry_backoff"
-DRAINING = "draining"
+RESOURCE = "resource:"
+"""Begins a reason that ends with the name of what is short."""
+
+OPEN_ENDED = frozenset({DRAINING, PAUSED, RECOVERING})
+"""Reasons that end when an operator or a suspect lets them: no estimate can know when."""
+
+_ORDER = (
+    DRAINING, PAUSED, RECOVERING, HELD, START_AT, PROJECT_BUSY, RETRY_BACKOFF, USER_LIMIT,
+    TOTAL_LIMIT,
+)  # fmt: skip
+_RANKS = {word: rank for rank, word in enumerate(_ORDER)}
 
 
-def resource_reason(name: str) -> str:
-    """Give the reason of a job that waits for a unit of the resource *name*."""
-    return f"resource:{name}"
+class WaitReason(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that makes the dispatcher pass a job over."""
+
+    word: str
+    until: datetime | None = None
+    """When it ends at the latest; None where nobody knows."""
+
+    @property
+    def rank(self) -> tuple[int, str]:
+        """Where it stands among the reasons that are told: as ever, then by name."""
+        return _RANKS.get(self.word, len(_ORDER)), self.word
 
 
 class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,5 +53,20 @@ class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How many jobs are queued in all."""
     blocked_by: tuple[str, ...]
     """What makes the dispatcher pass the job over; empty for one that only waits its turn."""
+    until: datetime | None = None
+    """The latest known end of these reasons; None when none is known."""
     estimated_wait_seconds: tuple[float, float] | None = None
     """A range from recent durations, or None when nothing is known."""
+
+
+class SuspectRun(msgspec.Struct, frozen=True, kw_only=True):
+    """That nothing else starts, because a suspect of a crash runs alone or is about to."""
+
+    until: datetime | None
+    """When the others go on at the latest; None while the suspect has not started."""
+    suspects: int
+    """How many suspects there are: the one that runs, and those that wait for that."""
+    job_id: JobId
+    """The one that runs alone, or is the next to."""
+    user_id: UserId
+    """Whose job it is: nobody else but an administrator is told its id."""

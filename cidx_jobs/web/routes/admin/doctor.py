@@ -67,4 +67,6 @@ async def examine(call: Call, query: DoctorQuery) -> web.Response:
         raise StoppingError
     findings = await jobs.examine(deep=query.deep)
     warnings = await jobs.find_warnings()
-    return call.answer(DoctorDocument.of(findings, jobs.identity.uuid, warnings))
+    return call.answer(
+        DoctorDocument.of(findings, jobs.identity.uuid, warnings, jobs.list_notes())
+    )

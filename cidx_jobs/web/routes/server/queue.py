@@ -11,6 +11,7 @@ from cidx_jobs.wire.job_parts import QueueDocument
 from cidx_jobs.wire.server import (
     LimitsDocument,
     QueueOverviewDocument,
+    RecoveringDocument,
     SlotsDocument,
     WaitingJobDocument,
 )
@@ -66,7 +67,11 @@ async def get_queue(call: Call) -> web.Response:
     jobs = sorted((_waiting_job(call, job) for job in waiting), key=_rank)
     return call.answer(
         QueueOverviewDocument(
-            limits=_own_limits(call), running=_own_slots(call), queued=total, jobs=tuple(jobs)
+            limits=_own_limits(call),
+            running=_own_slots(call),
+            queued=total,
+            jobs=tuple(jobs),
+            recovering=_recovering(call),
         )
     )
 
@@ -107,4 +112,14 @@ def _own_slots(call: Call) -> SlotsDocument:
         user=use.users.get(call.user_id, 0),
         total=use.running,
         resources={name: one.used for name, one in use.resources.items()},
+    )
+
+
+def _recovering(call: Call) -> RecoveringDocument | None:
+    alone = call.manager.suspect_run
+    if alone is None:
+        return None
+    may_see = call.caller.is_admin or alone.user_id == call.user_id
+    return RecoveringDocument(
+        until=alone.until, suspects=alone.suspects, job_id=alone.job_id if may_see else None
     )

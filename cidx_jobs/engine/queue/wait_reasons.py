@@ -1,0 +1,165 @@
+"""Why a job waits: one rule, told to whoever asks and obeyed by whatever starts jobs.
+
+Each reason stands once, in the method of the scope that it closes: everything, one user, one job
+type, or one job. The gates of the queue (`cidx_jobs.engine.state.board`) are closed while their
+scope has a reason; the scheduler takes the first in rank that no gate keeps; ``blocked_by``, the
+estimate and the test for idleness go through the same methods. So a new reason is one line in its
+scope, and a refresh of that scope's gates where the fact changes.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+from cidx_jobs.engine.queue.due_times import DueTimes
+from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.suspects import Suspects, Watch
+from cidx_jobs.interfaces import Clock
+from cidx_jobs.job_types import JobTypes
+from cidx_jobs.model.ids import JobId, UserId
+from cidx_jobs.model.job.job import Job, JobStatus, Place
+from cidx_jobs.model.job.wait_reasons import (
+    DRAINING,
+    HELD,
+    PAUSED,
+    PROJECT_BUSY,
+    RECOVERING,
+    RESOURCE,
+    RETRY_BACKOFF,
+    START_AT,
+    TOTAL_LIMIT,
+    USER_LIMIT,
+    SuspectRun,
+    WaitReason,
+)
+from cidx_jobs.model.limits import Pauses
+
+Reasons = Iterator[WaitReason]
+
+_DRAINING = WaitReason(word=DRAINING)
+_PAUSED = WaitReason(word=PAUSED)
+_TOTAL_LIMIT = WaitReason(word=TOTAL_LIMIT)
+_USER_LIMIT = WaitReason(word=USER_LIMIT)
+
+
+class WaitReasons:
+    """What keeps jobs from starting at this moment, by scope; nothing in here changes anything."""
+
+    def __init__(
+        self, *, clock: Clock, slots: ConcurrencyController, job_types: JobTypes,
+        due_times: DueTimes, suspects: Suspects, find_job: Callable[[JobId], Job | None],
+    ) -> None:  # fmt: skip
+        """Take the parts that know the facts."""
+        self.pauses = Pauses()
+        """What an operator paused."""
+        self.is_stopping = False
+        """True once the server stops: nothing starts any more."""
+        self.starting: set[JobId] = set()
+        """Jobs that were chosen, and whose start is just being stored."""
+        self._clock = clock
+        self._slots = slots
+        self._job_types = job_types
+        self._due_times = due_times
+        self._suspects = suspects
+        self._find_job = find_job
+
+    def find(self, job: Job) -> list[WaitReason]:
+        """List why the job waits, in the order in which it is told; empty if it is free to go.
+
+        Of a queued job nothing is left exactly when the scheduler takes it as soon as it is the
+        first such in rank.
+        """
+        found = {reason.word: reason for reason in self._of(job)}
+        return sorted(found.values(), key=lambda reason: reason.rank)
+
+    def is_free(self, job: Job) -> bool:
+        """Tell whether there is no reason at all."""
+        return not any(self._of(job))
+
+    def of_everything(self) -> Reasons:
+        """Go through what keeps every job from starting."""
+        if self.pauses.draining or self.is_stopping:
+            yield _DRAINING
+        if self.pauses.everything:
+            yield _PAUSED
+        if not self._slots.has_total_room():
+            yield _TOTAL_LIMIT
+
+    def of_user(self, user_id: UserId) -> Reasons:
+        """Go through what keeps jobs of the user from starting."""
+        if user_id in self.pauses.users:
+            yield _PAUSED
+        if not self._slots.has_user_room(user_id):
+            yield _USER_LIMIT
+
+    def of_type(self, job_type: str) -> Reasons:
+        """Go through what keeps jobs of the type from starting."""
+        if job_type in self.pauses.job_types:
+            yield _PAUSED
+        for name in self._job_types.resources_of(job_type):
+            if not self._slots.has_unit(name):
+                yield WaitReason(word=f"{RESOURCE}{name}")
+
+    def of_job(self, job: Job) -> Reasons:
+        """Go through what keeps this one job from starting, whoever else may."""
+        if job.status is JobStatus.CREATED:
+            yield from self._of_created(job)
+        elif self._due_times.is_set(job.job_id):
+            yield WaitReason(word=RETRY_BACKOFF, until=job.retry_at)
+
+    def of_recovery(self, job_id: JobId | None) -> Reasons:
+        """Go through what keeps all but a suspect from starting; None is nobody in particular."""
+        watch = self.find_watch()
+        if watch is not None:
+            yield WaitReason(word=RECOVERING, until=watch.until)
+        elif (suspect := self.find_suspect()) is not None and suspect.job_id != job_id:
+            yield WaitReason(word=RECOVERING)
+
+    def find_watch(self) -> Watch | None:
+        """Return the watch of the suspect that has the server to itself now, if one has."""
+        watch = self._suspects.watch
+        job = None if watch is None else self._find_job(watch.job_id)
+        if watch is None or job is None:
+            return None
+        is_starting = job.job_id in self.starting and job.run + 1 == watch.run
+        is_running = job.status is JobStatus.RUNNING and job.run == watch.run
+        # A suspect that has come on is proven: the server did not die of it.
+        return watch if is_starting or (is_running and job.progress == 0) else None
+
+    def find_suspect(self) -> Job | None:
+        """Return the suspect that runs before all others; None where none can run now."""
+        for job_id in self._suspects:
+            job = self._find_job(job_id)
+            if job is not None and job.status is JobStatus.QUEUED and not any(self._of_own(job)):
+                return job
+        return None
+
+    def find_suspect_run(self) -> SuspectRun | None:
+        """Say which suspect keeps all others waiting, if one does."""
+        watch = self.find_watch()
+        job = self.find_suspect() if watch is None else self._find_job(watch.job_id)
+        if job is None:
+            return None
+        return SuspectRun(
+            until=None if watch is None else watch.until,
+            suspects=len(self._suspects) + (watch is not None),
+            job_id=job.job_id,
+            user_id=job.user_id,
+        )
+
+    def _of(self, job: Job) -> Reasons:
+        if job.status is JobStatus.CREATED:
+            return self._of_created(job)
+        if job.job_id in self.starting:
+            return iter(())
+        return chain(self.of_everything(), self.of_recovery(job.job_id), self._of_own(job))
+
+    def _of_own(self, job: Job) -> Reasons:
+        return chain(self.of_job(job), self.of_user(job.user_id), self.of_type(job.job_type))
+
+    def _of_created(self, job: Job) -> Reasons:
+        if job.hold:
+            yield WaitReason(word=HELD)
+        if job.start_at is not None and job.start_at > self._clock.now():
+            yield WaitReason(word=START_AT, until=job.start_at)
+        if job.place is Place.FOLLOWER:
+            yield WaitReason(word=PROJECT_BUSY)
