@@ -640,6 +640,21 @@ def test_check_names_what_is_wrong(cli: RunCli, monkeypatch: pytest.MonkeyPatch)
     assert "no_such" in unknown.err
 
 
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_what_this_version_does_not_do_is_refused_before_a_start(
+    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Also with the value that would be the default: nobody relies on what nothing does."""
+    monkeypatch.setenv("CIDX_JOBS_BACKUP_KEEP", "7")
+
+    done = cli(command, "--data-dir", str(tmp_path / "data"), "--json")
+
+    assert done.code == 1
+    assert "backup_keep: this version has no such setting" in done.err
+    assert done.json["error"]["code"] == "settings"
+    assert not (tmp_path / "data").exists()
+
+
 def test_what_nobody_foresaw_has_no_traceback(
     cli: RunCli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
