@@ -6,10 +6,10 @@ to itself alone and for as long as it runs. So each request of an administrator 
 as a call of the API.
 """
 
+import hmac
 import json
-import tempfile
+import secrets
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TypeVar
 
 from cidx_jobs.cli.actions.settings import read_settings
@@ -51,9 +51,7 @@ def administer(target: Target, work: Work[T], *, creates: bool = False) -> T:
                 f"there is no database in {directory.root}: name its directory with --data-dir"
             )
             raise StartRefusedError(message)
-        # Not in the data directory: a socket's path has room for a hundred characters only.
-        with tempfile.TemporaryDirectory(prefix="cidx-jobs-") as private:
-            return run_async(_serve_meanwhile(settings, Path(private, "socket"), work))
+        return run_async(_serve_meanwhile(settings, work))
 
     return ask_owner(target, work, in_directory)
 
@@ -130,16 +128,25 @@ def _running_server(directory: DataDirectory, *, as_json: bool) -> Target:
     return Target(str(url), token, as_json=as_json)
 
 
-async def _serve_meanwhile(settings: Settings, unix_socket: Path, work: Work[T]) -> T:
+async def _serve_meanwhile(settings: Settings, work: Work[T]) -> T:
     # Imported here, so that a command at a server does not load one.
+    from aiohttp import web
+
     from cidx_jobs.interfaces import Identity
     from cidx_jobs.observe.logs import configure_logging
     from cidx_jobs.system import JobSystem
     from cidx_jobs.web.app import create_app
     from cidx_jobs.web.server import listening
 
-    async def admit(_: object) -> Identity:
-        # Nobody else can come in: the socket lies in a folder of this user's alone.
+    # A socket's file would let in nobody else either, but its path has room for a hundred
+    # characters only, and a killed command would leave it behind.
+    token = secrets.token_urlsafe()
+    ours = f"Bearer {token}".encode()
+
+    async def admit(request: web.Request) -> Identity | None:
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, ours):
+            return None
         return Identity(user_id="admin", scopes=frozenset({"admin"}))
 
     # What goes wrong in a server is told in its log; what goes well, nobody asked for here.
@@ -148,7 +155,7 @@ async def _serve_meanwhile(settings: Settings, unix_socket: Path, work: Work[T])
     app = create_app(jobs, authenticate=admit)
     async with (
         jobs,
-        listening(app, host=settings.host, port=0, unix_socket=unix_socket) as url,
-        JobsClient(url, retries=0) as client,
+        listening(app, host="127.0.0.1", port=0) as url,
+        JobsClient(url, token, retries=0) as client,
     ):
         return await work(client)

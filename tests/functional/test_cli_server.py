@@ -19,9 +19,11 @@ from unittest import mock
 import attrs
 import pytest
 
+from cidx_jobs.cli.data_dir import administer
 from cidx_jobs.cli.main import run
+from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.text import cells
-from cidx_jobs.client import JobsClient
+from cidx_jobs.client import AuthenticationError, JobsClient
 from tests.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
@@ -728,9 +730,7 @@ def test_administration_of_a_directory_moves_no_job(tmp_path: Path) -> None:
     eventually(lambda: server.cli("status", running, "--json").json["status"] == "running")
     server.process.kill()
     server.process.wait(WAIT_SECONDS)
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    env = clean_environment() | {"TMPDIR": str(temporary)}
+    env = clean_environment()
 
     def admin(*arguments: str) -> Done:
         directory = ("--data-dir", str(server.data_dir))
@@ -741,7 +741,18 @@ def test_administration_of_a_directory_moves_no_job(tmp_path: Path) -> None:
     assert [done.code for done in stats] == [0, 0, 0]
     assert [stats[0].json["by_status"], stats[2].json["by_status"]] == [{"running": 1}] * 2
     assert stats[0].err == ""
-    assert not list(temporary.iterdir())
+
+
+def test_nobody_else_comes_in_while_a_command_serves_a_directory(tmp_path: Path) -> None:
+    """Its address is anybody's on this machine; its token is in no file."""
+
+    async def ask_beside(client: JobsClient) -> None:
+        for token in (None, "cidxj_" + "x" * 43):
+            async with JobsClient(client._transport.address, token) as other:
+                with pytest.raises(AuthenticationError):
+                    await other.get_stats()
+
+    administer(Target(data_dir=tmp_path / "data"), ask_beside, creates=True)
 
 
 @pytest.mark.slow
