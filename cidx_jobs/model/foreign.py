@@ -41,8 +41,8 @@ def plain_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return plain
 
 
-def plain_text(value: Any, max_characters: int = MAX_TEXT) -> str:
-    """Give *value* as text; half of a surrogate pair, which no UTF-8 holds, as a question mark.
+def plain_text(value: Any, max_characters: int | None = MAX_TEXT) -> str:
+    """Return *value* as text; half of a surrogate pair, which no UTF-8 holds, as a question mark.
 
     Such text comes from file names that are none (`os.fsdecode`).
     """

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
+from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.model.redact import redact_secrets
 
 LEVELS: Mapping[str, int] = {
@@ -149,15 +150,11 @@ def _clean(name: str, value: Any, depth: int) -> Any:
             return value
         case Mapping() if depth < _MAX_DEPTH:
             pairs = [(str(key), one) for key, one in value.items()]
-            return {_text(key): _clean(key, one, depth + 1) for key, one in pairs}
+            return {plain_text(key, None): _clean(key, one, depth + 1) for key, one in pairs}
         case list() | tuple() | set() | frozenset() if depth < _MAX_DEPTH:
             return [_clean("", one, depth + 1) for one in value]
         case _:
-            return redact_secrets(_text(str(value)))
-
-
-def _text(value: str) -> str:
-    return value.encode("utf-8", "replace").decode("utf-8")
+            return redact_secrets(plain_text(value, None))
 
 
 def _show(name: str, value: Any) -> Any:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.access.authenticators import Authenticate, adapt, make_authenticator
-from cidx_jobs.web.access.origin_check import Doorkeeper
+from cidx_jobs.web.access.origin_check import OriginCheck
 from cidx_jobs.web.access.rate_limit import Rates
 from cidx_jobs.web.http.body import MAX_BODY_BYTES
 from cidx_jobs.web.http.call import Api
@@ -65,12 +65,12 @@ def _install(
     if authenticate is None:
         authenticator = make_authenticator(settings, jobs.persistence, jobs.clock)
         authenticate = adapt(authenticator)
-    is_open_house = authenticator is not None and settings.auth_mode == "none"
+    takes_everybody = authenticator is not None and settings.auth_mode == "none"
     api = Api(
         jobs=jobs,
         authenticate=authenticate,
         authenticator=authenticator,
-        doorkeeper=Doorkeeper(settings, is_open_house=is_open_house),
+        origins=OriginCheck(settings, takes_everybody=takes_everybody),
         waiters=Waiters(settings.max_waiters_per_user, settings.max_waiters_total),
         rates=_make_rates(jobs),
         prefix=prefix,

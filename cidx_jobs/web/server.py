@@ -194,7 +194,7 @@ def raise_file_limit(connections: int) -> None:
 
 
 def bound_connections(wanted: int) -> int:
-    """Give how many connections there may be, so that files can still be opened beside them.
+    """Return how many connections there may be, so that files can still be opened beside them.
 
     A server without descriptors could not even write its database.
     """
@@ -205,7 +205,7 @@ def bound_connections(wanted: int) -> int:
 
 
 def load_job_types(place: str | None) -> list[JobType]:
-    """Give the job types that ``package.module:NAME`` names; none for None.
+    """Return the job types that ``package.module:NAME`` names; none for None.
 
     A module that is not installed is looked for in the working directory too.
 
@@ -317,7 +317,7 @@ async def _make_room_for_socket(path: Path) -> None:
 
 
 def _url(runner: web.AppRunner, host: str, unix_socket: Path | None) -> str:
-    """Give the address under which a client on this machine reaches the server."""
+    """Return the address under which a client on this machine reaches the server."""
     if unix_socket is not None:
         return f"unix:{unix_socket.absolute()}"
     port = runner.addresses[0][1]

@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from cidx_jobs.model.foreign import plain_text
+
 D = TypeVar("D")
 
 _encoder = msgspec.json.Encoder()
@@ -53,7 +55,7 @@ def fingerprint(method: str, path: str, body: Any) -> str:
 def _encodable(value: Any) -> Any:
     match value:
         case str():
-            return value.encode("utf-8", "replace").decode("utf-8")
+            return plain_text(value, None)
         case dict():
             return {_encodable(name): _encodable(member) for name, member in value.items()}
         case list() | tuple():

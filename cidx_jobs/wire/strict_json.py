@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from cidx_jobs.model.errors import Fault, RequestError, ValidationError, pointer_step
+from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.wire.encode import Document
 
 B = TypeVar("B", bound=Document)
@@ -20,6 +21,7 @@ MAX_DEPTH = 32
 MAX_DIGITS = 18
 """How many digits a whole number may have: what fits 64 bits in every language."""
 
+_MAX_SHOWN = 80
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _NO_SCALARS = re.compile("[\x00\ud800-\udfff]")
@@ -100,8 +102,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         twice = counts.most_common(1)[0][0]
-        message = f"the body has the member {_safe(twice)!r} twice"
-        raise MalformedBodyError(message, member=_safe(twice))
+        message = f"the body has the member {plain_text(twice, _MAX_SHOWN)!r} twice"
+        raise MalformedBodyError(message, member=plain_text(twice, _MAX_SHOWN))
     return members
 
 
@@ -144,7 +146,7 @@ def _texts(value: Any) -> Iterator[str]:
 def _faults(kind: type[Document], members: Mapping[str, Any]) -> Iterator[Fault]:
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for name in sorted(members.keys() - fields.keys()):
-        yield Fault(_pointer(_safe(name)), "there is no such member")
+        yield Fault(_pointer(plain_text(name, _MAX_SHOWN)), "there is no such member")
     for name, field in fields.items():
         if name in members:
             yield from _misfit(name, members[name], field.type)
@@ -169,7 +171,3 @@ def _fault(name: str, text: str) -> Fault:
 def _pointer(name: str) -> str:
     """Give the JSON pointer of a member of the whole document."""
     return f"/{pointer_step(name)}"
-
-
-def _safe(name: str) -> str:
-    return name.encode("utf-8", "replace").decode("utf-8")[:80]

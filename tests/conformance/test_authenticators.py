@@ -9,7 +9,7 @@ from cidx_jobs.interfaces import Authenticator, Credentials, Identity
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.store.tokens import make_token
-from cidx_jobs.web.access.authenticators import OpenHouse, TokenAuthenticator
+from cidx_jobs.web.access.authenticators import LocalAuthenticator, TokenAuthenticator
 from tests.fakes import FakeClock
 
 
@@ -27,7 +27,7 @@ class Door:
 async def door(request: pytest.FixtureRequest) -> Door:
     """Give each authenticator in turn."""
     if request.param == "none":
-        return Door(OpenHouse(), {}, is_open=True)
+        return Door(LocalAuthenticator(), {}, is_open=True)
     store, clock = MemoryPersistence(), FakeClock()
     await store.open()
     text, token = make_token(UserId("alice"), "write", now=clock.now())

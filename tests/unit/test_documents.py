@@ -3,7 +3,7 @@
 import pytest
 
 from cidx_jobs.web.http import page_cache as documents
-from cidx_jobs.web.http.page_cache import MAX_BYTES, Documents, Page
+from cidx_jobs.web.http.page_cache import MAX_BYTES, Page, PageCache
 
 
 class Maker:
@@ -22,7 +22,7 @@ class Maker:
 
 def test_a_document_is_made_once() -> None:
     """However many ask."""
-    kept, make = Documents(), Maker()
+    kept, make = PageCache(), Maker()
 
     pages = {id(kept.get(("j", "1", "whole"), make)) for _ in range(100)}
 
@@ -31,7 +31,7 @@ def test_a_document_is_made_once() -> None:
 
 def test_another_state_is_another_document() -> None:
     """The key is all that it shows."""
-    kept, make = Documents(), Maker()
+    kept, make = PageCache(), Maker()
 
     for key in ("1", "2", "1"):
         kept.get(key, make)
@@ -42,7 +42,7 @@ def test_another_state_is_another_document() -> None:
 def test_what_nobody_asks_for_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """The least recently asked for goes first."""
     monkeypatch.setattr(documents, "MANY", 2)
-    kept, make = Documents(), Maker()
+    kept, make = PageCache(), Maker()
 
     for key in ("a", "b", "a", "c", "a", "b"):
         kept.get(key, make)
@@ -52,7 +52,7 @@ def test_what_nobody_asks_for_makes_room(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_large_document_is_not_kept() -> None:
     """It would take the room of many others."""
-    kept, make = Documents(), Maker(MAX_BYTES + 1)
+    kept, make = PageCache(), Maker(MAX_BYTES + 1)
 
     for _ in range(2):
         kept.get("a", make)

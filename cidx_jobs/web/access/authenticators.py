@@ -28,15 +28,15 @@ _MANY_TOKENS = 10_000
 _log = structlog.get_logger("cidx_jobs.web")
 
 
-class OpenHouse(Authenticator):
+class LocalAuthenticator(Authenticator):
     """Takes everybody for the one user ``local``, who may do all (mode ``none``)."""
 
     async def authenticate(self, credentials: Credentials) -> Identity | None:  # noqa: ARG002
-        """Give the one identity there is."""
+        """Return the one identity there is."""
         return _LOCAL
 
-    async def greet(self, _: web.Request) -> Identity:
-        """Give it without looking at the request."""
+    async def identify(self, _: web.Request) -> Identity:
+        """Return it without a look at the request."""
         return _LOCAL
 
 
@@ -69,7 +69,7 @@ class TokenAuthenticator(Authenticator):
         self._writing = asyncio.Lock()
 
     async def authenticate(self, credentials: Credentials) -> Identity | None:
-        """Give the owner of the token, unless it is unknown, revoked or expired."""
+        """Return the owner of the token, unless it is unknown, revoked or expired."""
         match = _BEARER.fullmatch(credentials.authorization or "")
         if match is None:
             return None
@@ -138,14 +138,16 @@ class TokenAuthenticator(Authenticator):
 
 
 def make_authenticator(settings: Settings, store: JobStore, clock: Clock) -> Authenticator:
-    """Give the way in that the settings choose."""
-    return OpenHouse() if settings.auth_mode == "none" else TokenAuthenticator(store, clock)
+    """Return the way in that the settings choose."""
+    return (
+        LocalAuthenticator() if settings.auth_mode == "none" else TokenAuthenticator(store, clock)
+    )
 
 
 def adapt(authenticator: Authenticator) -> Authenticate:
-    """Give the authenticator as a function of the request."""
-    if isinstance(authenticator, OpenHouse):
-        return authenticator.greet
+    """Return the authenticator as a function of the request."""
+    if isinstance(authenticator, LocalAuthenticator):
+        return authenticator.identify
     return _Adapter(authenticator).authenticate
 
 
@@ -156,7 +158,7 @@ class _Adapter:
     authenticator: Authenticator
 
     async def authenticate(self, request: web.Request) -> Identity | None:
-        """Give who makes the request."""
+        """Return who makes the request."""
         headers = request.headers
         credentials = Credentials(
             authorization=headers.get("Authorization"), headers=headers, peer=request.remote

@@ -1,4 +1,4 @@
-"""From where a request may come: shields against rebound names and other sites' pages."""
+"""Origin and Host header checks: shields against other sites' pages and DNS rebinding."""
 
 import ipaddress
 import re
@@ -16,18 +16,18 @@ _WORDS_OF_PROXIES = frozenset({"forwarded", "via", "x-real-ip"})
 _MANY = 1_000
 
 
-class Doorkeeper:
+class OriginCheck:
     """Refuses foreign origins always; foreign hosts and callers where nobody has to log in."""
 
-    def __init__(self, settings: Settings, *, is_open_house: bool) -> None:
+    def __init__(self, settings: Settings, *, takes_everybody: bool) -> None:
         """Take who is allowed in.
 
         Args:
             settings: `allowed_hosts` and `allowed_origins`, and the bound host.
-            is_open_house: nobody has to show who they are, so that only this machine may call,
-                and only by a name of its own (DNS rebinding).
+            takes_everybody: nobody has to show who they are, so that only this machine may
+                call, and only by a name of its own (DNS rebinding).
         """
-        self._is_open_house = is_open_house
+        self._takes_everybody = takes_everybody
         self._hosts = {host.lower() for host in (*settings.allowed_hosts, settings.host)}
         self._origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
         self._is_known_host = lru_cache(_MANY)(self._is_own_host)
@@ -45,11 +45,11 @@ class Doorkeeper:
         if origin is not None and not self._is_own_origin(origin.lower(), host.lower()):
             message = "requests of this Origin are not allowed"
             raise ForbiddenError(message)
-        if self._is_open_house:
+        if self._takes_everybody:
             _check_directness(request)
-            self._check_open_house(request, host)
+            self._check_local(request, host)
 
-    def _check_open_house(self, request: web.Request, host: str) -> None:
+    def _check_local(self, request: web.Request, host: str) -> None:
         here = request.protocol.sockname
         if not isinstance(here, tuple):
             return  # a unix socket: its file's mode says who may come, and no browser can

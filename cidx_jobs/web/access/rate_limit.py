@@ -1,4 +1,4 @@
-"""How often somebody may ask: a bucket of requests each, which fills up evenly."""
+"""Rate limits: a token bucket for each caller, which fills up evenly."""
 
 import math
 from collections.abc import Callable

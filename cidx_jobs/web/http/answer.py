@@ -80,7 +80,7 @@ class ReadyResponse(web.Response):
 
 
 def answer_headers(content_type: str, request_id: str) -> dict[str, str]:
-    """Give the headers of an answer: its type, its id, and those that protect its reader."""
+    """Return the headers of an answer: its type, its id, and those that protect its reader."""
     return _SHARED | {"Content-Type": content_type, "X-Request-Id": request_id}
 
 
@@ -93,7 +93,7 @@ def answer_bytes(
     headers: Mapping[str, str] | None = None,
     lines: str | None = None,
 ) -> web.Response:
-    """Give the answer with a JSON document that is encoded already.
+    """Return the answer with a JSON document that is encoded already.
 
     Args:
         request: what is answered.
@@ -121,14 +121,14 @@ def answer_document(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """Give the answer with a document."""
+    """Return the answer with a document."""
     return answer_bytes(request, encode(document), request_id, status=status, headers=headers)
 
 
 def answer_nothing(
     request_id: str, *, status: int = 204, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Give an answer without a body (204 or 304)."""
+    """Return an answer without a body (204 or 304)."""
     all_headers = answer_headers(JSON, request_id)
     del all_headers["Content-Type"]
     if headers:
@@ -137,7 +137,7 @@ def answer_nothing(
 
 
 def make_lines(headers: Mapping[str, str]) -> str:
-    """Give the headers as they stand in the head of an answer.
+    """Return the headers as they stand in the head of an answer.
 
     Raises:
         ValueError: one holds the end of a line.

@@ -59,7 +59,7 @@ async def read_members(request: web.Request) -> dict[str, Any]:
 
 
 def shown(text: str) -> str:
-    """Return the beginning of a text that came from outside, fit for an error's words."""
+    """Return the beginning of a text that came from outside, in ASCII, for an error's words."""
     return text.encode("ascii", "replace").decode()[:80]
 
 

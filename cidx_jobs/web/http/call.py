@@ -21,10 +21,10 @@ from cidx_jobs.model.ids import JobId, UserId, is_job_id
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.access.authenticators import Authenticate, TokenAuthenticator
-from cidx_jobs.web.access.origin_check import Doorkeeper
+from cidx_jobs.web.access.origin_check import OriginCheck
 from cidx_jobs.web.access.rate_limit import Rates
 from cidx_jobs.web.http.answer import answer_bytes, answer_document, answer_nothing
-from cidx_jobs.web.http.page_cache import Documents, Page
+from cidx_jobs.web.http.page_cache import Page, PageCache
 from cidx_jobs.web.http.parked import Waiters
 
 
@@ -36,11 +36,11 @@ class Api:
     authenticate: Authenticate
     authenticator: Authenticator | None
     """None when the host application tells who makes a request."""
-    doorkeeper: Doorkeeper
+    origins: OriginCheck
     waiters: Waiters
     rates: Rates | None = None
     """None: everybody may ask as often as they like."""
-    documents: Documents = attrs.field(factory=Documents)
+    pages: PageCache = attrs.field(factory=PageCache)
     prefix: str = "/api"
     """The path that the routes stand under, as clients see it; known once the server starts."""
     _manager: SyncJobManager | None = None

@@ -70,7 +70,7 @@ class ProblemHandler(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Give the answer to what never reached a route, or failed outside of all of them."""
+        """Return the answer to what never reached a route, or failed outside of all of them."""
         request_id = f"connection-{next(_numbers):x}"
         if request.writer.output_size > 0 or isinstance(exc, ConnectionError):
             # Half an answer has gone out, or nobody is there to take one: all that is left is
@@ -115,7 +115,7 @@ class ProblemServer(web.Server):
             _log.warning("connections_full", most=self._most)
 
     async def answer_extra(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Give the one answer of a connection too many: how the server is, or a 503."""
+        """Return the one answer of a connection too many: how the server is, or a 503."""
         answer: web.StreamResponse
         if request.path.endswith(_HEALTH):
             # Else whoever looks after the server would take a busy one for a dead one.
@@ -128,12 +128,12 @@ class ProblemServer(web.Server):
         return answer
 
     def __call__(self) -> RequestHandler:
-        """Give the handler of a new connection."""
+        """Return the handler of a new connection."""
         return ProblemHandler(self, loop=self._loop, **self._kwargs)
 
 
 def _rooted(make_request: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
-    """Give *make_request*, with the root for a target without a path, as ``*`` is.
+    """Return *make_request*, with the root for a target without a path, as ``*`` is.
 
     The router looks for nothing there, and aiohttp would answer in its own words.
     """

@@ -51,7 +51,7 @@ class Endpoint:
         """Answer the request; any error becomes a problem document."""
         request_id = _request_id(request)
         try:
-            self._api.doorkeeper.check(request)
+            self._api.origins.check(request)
             if self._scope is None:
                 return await self._answer(self._call(request, request_id, _NOBODY))
             identity = await self._api.authenticate(request)

@@ -29,7 +29,7 @@ class JobPaths(web.PlainResource):
     async def resolve(
         self, request: web.Request
     ) -> tuple[web.UrlMappingMatchInfo | None, set[str]]:
-        """Give the route of the request, if it is one of these."""
+        """Return the route of the request, if it is one of these."""
         below = request.rel_url.path_safe.removeprefix(self.canonical)
         job_id, rest = below[1 : _JOB_ID_CHARACTERS + 1], below[_JOB_ID_CHARACTERS + 1 :]
         if not is_job_id(job_id):

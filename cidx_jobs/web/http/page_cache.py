@@ -20,7 +20,7 @@ class Page:
     """The headers once more, as they stand in the head of an answer."""
 
 
-class Documents:
+class PageCache:
     """Documents by what they show; those that nobody asked for longest go first."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Documents:
         self._pages: OrderedDict[Hashable, Page] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Page]) -> Page:
-        """Give the document of the *key*, made by *make* if it is not here."""
+        """Return the document of the *key*, made by *make* if it is not here."""
         page = self._pages.get(key)
         if page is not None:
             self._pages.move_to_end(key)

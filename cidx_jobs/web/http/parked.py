@@ -14,7 +14,7 @@ LOOK_SECONDS = 5.0
 """A client that went away frees its place within this time."""
 
 
-class Seat:
+class ParkedRequest:
     """The place of one parked request; a coroutine in its stead would take more memory."""
 
     __slots__ = ("_request", "_user_id", "_waiters", "was_woken")
@@ -28,7 +28,7 @@ class Seat:
         self._user_id = user_id
 
     def __enter__(self) -> Self:
-        self._waiters.seat(_this_task(), self._request, self._user_id)
+        self._waiters.enter(_this_task(), self._request, self._user_id)
         return self
 
     def __exit__(
@@ -75,9 +75,9 @@ class Waiters:
         finally:
             self._give_back(user_id)
 
-    def park(self, request: web.Request, user_id: str) -> "Seat":
-        """Give a place to wait in, as the block of a ``with``; `stop` wakes who waits in one."""
-        return Seat(self, request, user_id)
+    def park(self, request: web.Request, user_id: str) -> "ParkedRequest":
+        """Return a place to wait in, as the block of a ``with``; `stop` wakes who waits in one."""
+        return ParkedRequest(self, request, user_id)
 
     def stop(self) -> None:
         """Wake everybody and let nobody wait any more; stopping twice is fine."""
@@ -95,7 +95,7 @@ class Waiters:
             sweeper.cancel()
             await asyncio.wait([sweeper])
 
-    def seat(self, task: "asyncio.Task[object]", request: web.Request, user_id: str) -> None:
+    def enter(self, task: "asyncio.Task[object]", request: web.Request, user_id: str) -> None:
         """Let the task of the request wait here."""
         self._parked[task] = request
         self._take(user_id)

@@ -31,7 +31,7 @@ Json = Mapping[str, Any]
 
 
 def make_page(document: Json) -> str:
-    """Give the page for an OpenAPI document of ours."""
+    """Return the page for an OpenAPI document of ours."""
     info = document["info"]
     title = f"{escape(info['title'])} {escape(info['version'])}"
     groups = "".join(_group(document, tag) for tag in document["tags"])
@@ -139,7 +139,7 @@ def _schema(named: tuple[str, Json]) -> str:
 
 
 def _kind(schema: Json) -> str:
-    """Give the type of a value in a word or two."""
+    """Return the type of a value in a word or two."""
     match schema:
         case {"$ref": str(place)}:
             name = escape(place.rpartition("/")[2])
@@ -180,7 +180,7 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _resolved(document: Json, value: Json) -> Json:
-    """Give what a reference within the document leads to; other values as they are."""
+    """Return what a reference within the document leads to; other values as they are."""
     found: Json = value
     if "$ref" in value:
         found = document

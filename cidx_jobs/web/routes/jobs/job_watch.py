@@ -1,4 +1,4 @@
-"""Reading one job: at once, or when there is something new of it (api.md 1.4)."""
+"""Long poll: one job, read at once or when there is something new of it (api.md 1.4)."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -163,9 +163,9 @@ async def _answer_job(call: Call, query: WatchQuery, form: Form) -> web.Response
         if not holds(job):
             if call.api.waiters.has_place(call.user_id):
                 # No coroutine around it: each frame is memory that every parked request holds.
-                with call.api.waiters.park(call.request, call.user_id) as parked:
+                with call.api.waiters.park(call.request, call.user_id) as place:
                     job = await call.manager.wait(job.job_id, holds, watch.wait_seconds)
-                if parked.was_woken:
+                if place.was_woken:
                     job = await call.manager.get_job(job.job_id)
                 call.is_quiet = not job.done and not holds(job)
             else:
@@ -207,7 +207,7 @@ def show_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE) -> Page:
         # A waiting job's place may be newer than its tag, and is shown as it is when it is
         # read; how long it may yet wait is at most a second old.
         key = (*key, place, int(time.monotonic()))
-    return call.api.documents.get(key, lambda: _make_page(call, job, tag, form))
+    return call.api.pages.get(key, lambda: _make_page(call, job, tag, form))
 
 
 def encode_job(call: Call, job: Job, form: Form = Form.WHOLE) -> bytes:
