@@ -7,12 +7,9 @@ from typing import Any
 import attrs
 from msgspec.structs import asdict
 
-from cidx_jobs.cli.async_run import run_async
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say
-from cidx_jobs.handlers.git.version import InstalledGit
-from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.model.findings import ServerWarning
 from cidx_jobs.settings import Settings, load_settings
 
@@ -50,6 +47,11 @@ def show_settings(target: Target, data_dir: Path | None, config: Path | None) ->
 
 def find_warnings() -> Sequence[ServerWarning]:
     """Return what a server that started here would warn of."""
+    # Here, since `serve` and `admin` read settings with this module and need none of these.
+    from cidx_jobs.cli.async_run import run_async
+    from cidx_jobs.handlers.git.version import InstalledGit
+    from cidx_jobs.handlers.process.children import Children
+
     fault = run_async(InstalledGit(Children("command-line")).find_fault())
     return [] if fault is None else [fault]
 
