@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from bench.harness import Bench, Figure, progress
 from cidx_jobs.engine.queue.order import JobQueue
-from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.engine.queue.wait_estimate import WaitEstimator
 from cidx_jobs.model.ids import JobId, ProjectId, UserId, make_job_id
 from cidx_jobs.model.job.job import Job, JobStatus
@@ -136,10 +136,7 @@ def position_seconds(crowd: Crowd) -> float:
 
 def dispatch_seconds(crowd: Crowd) -> float:
     """Measure what the scheduler does for a job in memory, from the choice to the slot back."""
-    queue, controller = crowd.queue, ConcurrencyController(Limits())
-    controller.on_user_change = lambda user: queue.set_user_open(
-        user, is_open=controller.has_user_room(user)
-    )
+    queue, slots = crowd.queue, Slots(Limits())
     owners = {job_id: user for user in USERS for job_id in queue.jobs_of(user)}
     with quiet():
         began = thread_time()
@@ -147,8 +144,11 @@ def dispatch_seconds(crowd: Crowd) -> float:
             job_id = queue.next_startable()
             assert job_id is not None
             queue.remove_started(job_id)
-            controller.take(job_id, owners[job_id])
-            controller.give_back(job_id)
+            user = owners[job_id]
+            slots.take(job_id, user)
+            queue.set_user_open(user, is_open=slots.has_user_room(user))
+            slots.give_back(job_id)
+            queue.set_user_open(user, is_open=slots.has_user_room(user))
         seconds = thread_time() - began
     crowd.job_ids = [job_id for job_id in crowd.job_ids if job_id in queue]
     crowd.grow(len(queue) + STEPS)
@@ -157,14 +157,14 @@ def dispatch_seconds(crowd: Crowd) -> float:
 
 def estimate_seconds(crowd: Crowd) -> float:
     """Measure estimates for any jobs while 50 run, a thousand readers a second."""
-    queue, controller = crowd.queue, ConcurrencyController(Limits())
-    estimator = WaitEstimator(queue, controller)
+    queue, slots = crowd.queue, Slots(Limits())
+    estimator = WaitEstimator(queue, slots)
     for number in range(50):
         job = replace(crowd.make(), user_id=USERS[number])
         for begun in range(40):
             estimator.began(job, float(begun))
             estimator.ended(job.job_id, begun + crowd.random.uniform(10, 60))
-        controller.take(job.job_id, job.user_id)
+        slots.take(job.job_id, job.user_id)
         estimator.began(job, 100.0)
     pattern = replace(PATTERN, user_id=USERS[999])
     asked = [replace(pattern, job_id=each) for each in queue.jobs_of(USERS[999])]

@@ -11,12 +11,11 @@ from typing import Any, Self
 import attrs
 
 from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.engine import Engine
 from cidx_jobs.engine.follow.event_log import follow_transitions
 from cidx_jobs.engine.follow.long_poll import condition_of
 from cidx_jobs.engine.manager import SyncJobManager
-from cidx_jobs.engine.queue.slots import ConcurrencyController
-from cidx_jobs.engine.shutdown import finish
 from cidx_jobs.engine.state.hooks import Hook
 from cidx_jobs.engine.threads import FromThread
 from cidx_jobs.handlers.git.version import InstalledGit
@@ -32,6 +31,7 @@ from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.job.submit import OnConflict, SubmitRequest
 from cidx_jobs.model.listing import JobQuery, StoreIdentity
 from cidx_jobs.observe.transitions import TransitionLog
+from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.index.program import make_indexer
 from cidx_jobs.store.project_files import ProjectDirectories
@@ -87,6 +87,7 @@ class JobSystem:
         self._installed_git: InstalledGit | None = None
         self._engine: Engine | None = None
         self._closing: Engine | None = None
+        self._started = contextlib.AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
         self._is_opening = False
@@ -122,19 +123,20 @@ class JobSystem:
         return self
 
     async def _start(self, identity: StoreIdentity) -> None:
-        async with contextlib.AsyncExitStack() as stack:
+        """Start the parts; what was started is stopped in reverse, now if one fails or later."""
+        async with contextlib.AsyncExitStack() as started:
             # aiosqlite's threads are no daemons: what was opened must be closed (fact 5).
-            stack.push_async_callback(self.persistence.close)
-            stack.push_async_callback(self.indexer.close)
+            started.push_async_callback(self.persistence.close)
+            started.push_async_callback(self.indexer.close)
             before = await self._clear_leftovers(identity) if self._runs_jobs else Recovery()
             engine = self._build_engine(identity)
-            stack.push_async_callback(engine.stop, 0)
             if self._runs_jobs:
                 self._recovery = await engine.start(before)
             else:
                 await engine.load_controls()
+            started.push_async_callback(engine.stop, self.settings.shutdown_grace_seconds)
             self._identity, self._engine = identity, engine
-            stack.pop_all()
+            self._started = started.pop_all()
 
     async def _clear_leftovers(self, identity: StoreIdentity) -> Recovery:
         # Before anything starts: a git of a killed server may still write into a copy.
@@ -162,9 +164,10 @@ class JobSystem:
             return
         self._closing = engine
         self._is_stopping = True
-        stop = engine.stop(self.settings.shutdown_grace_seconds)
         try:
-            await finish(stop, [self.indexer.close, self.persistence.close], engine.hurry)
+            # Half an end would leave runs at work over a store that is closed, beside those of
+            # whoever opens it next (guarantees.md, G4).
+            await finish(self._started.aclose(), on_cancel=engine.hurry)
         finally:
             self._closing = None
 
@@ -227,7 +230,7 @@ class JobSystem:
     @property
     def concurrency(self) -> ConcurrencyController:
         """The slots."""
-        return self._opened().controller
+        return self._opened().concurrency
 
     def on_transition(self, hook: Hook) -> Hook:
         """Await *hook* with the job and the log row after each committed transition.

@@ -18,7 +18,7 @@ import attrs
 from msgspec.structs import replace
 
 from cidx_jobs.engine.queue.order import JobQueue
-from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import DispatchKey, Job
 from cidx_jobs.model.limits import Limits
@@ -115,20 +115,20 @@ class World:
         self,
         seed: int,
         *,
-        make_controller: Callable[[Limits], ConcurrencyController] = ConcurrencyController,
+        make_slots: Callable[[Limits], Slots] = Slots,
         takes_late: bool = False,
     ) -> None:
         """Prepare everything that will happen.
 
         Args:
             seed: from which all of it follows.
-            make_controller: makes the slots, which may be some with a planted fault.
+            make_slots: makes the slots, which may be some with a planted fault.
             takes_late: plants a race: looks for room first, takes it once the start is stored.
         """
         self.random = Random(seed)  # noqa: S311 - chance that has to replay
         self.now = 1_000.0
         self.outcomes: Counter[str] = Counter()
-        self._make_controller = make_controller
+        self._make_slots = make_slots
         self._takes_late = takes_late
         self._has_faults = True
         self._events: list[tuple[float, int, Event]] = []
@@ -153,13 +153,13 @@ class World:
         assert not self.audit.waiting
         assert not self.audit.chosen
         assert not self.audit.holding
-        assert len(self.queue) == self.controller.count_running() == 0
-        assert all(use.used == 0 for use in self.controller.snapshot().resources.values())
+        assert len(self.queue) == self.slots.count_running() == 0
+        assert all(use.used == 0 for use in self.slots.snapshot().resources.values())
 
     # The scheduler and the runs.
 
     def _schedule(self) -> None:
-        while self.controller.has_total_room():
+        while self.slots.has_total_room():
             job_id = self.queue.next_startable()
             if job_id is None:
                 break
@@ -174,7 +174,9 @@ class World:
             self.audit.see_rest(self.queue)
 
     def _take(self, job: Job) -> None:
-        self.controller.take(job.job_id, job.user_id, RESOURCES_OF[job.job_type])
+        self.slots.take(job.job_id, job.user_id, RESOURCES_OF[job.job_type])
+        self._refresh_user(job.user_id)
+        self._refresh_types()
         self.audit.see_take(job)
 
     def _begin(self, run: int, job: Job) -> None:
@@ -204,7 +206,9 @@ class World:
     def _leave(self, job: Job) -> None:
         del self._runs[job.job_id]
         self.audit.see_end(job)
-        self.controller.give_back(job.job_id)
+        self.slots.give_back(job.job_id)
+        self._refresh_user(job.user_id)
+        self._refresh_types()
 
     # What users, faults and operators do.
 
@@ -252,7 +256,7 @@ class World:
 
     def _change_limits(self) -> None:
         self.limits = self.audit.limits = self._draw_limits()
-        self.controller.set_limits(self.limits)
+        self.slots.set_limits(self.limits)
         self.queue.set_drift(self.limits.max_running_per_user)
         self._refresh()
 
@@ -283,9 +287,7 @@ class World:
     # The memory, wired as the engine's.
 
     def _build(self) -> None:
-        self.controller = self._make_controller(self.limits)
-        self.controller.on_user_change = self._refresh_user
-        self.controller.on_resource_change = self._refresh_types
+        self.slots = self._make_slots(self.limits)
         self.queue = JobQueue(AGEING_SECONDS, drift=self.limits.max_running_per_user)
 
     def _wait_if_alive(self, life: int, job: Job) -> None:
@@ -322,12 +324,12 @@ class World:
         self._refresh_types()
 
     def _refresh_user(self, user: UserId) -> None:
-        is_open = user not in self.audit.paused and self.controller.has_user_room(user)
+        is_open = user not in self.audit.paused and self.slots.has_user_room(user)
         self.queue.set_user_open(user, is_open=is_open)
 
-    def _refresh_types(self, _: str = "") -> None:
+    def _refresh_types(self) -> None:
         for job_type, resources in RESOURCES_OF.items():
-            is_open = self.controller.has_resource_room(resources)
+            is_open = self.slots.has_resource_room(resources)
             self.queue.set_type_open(job_type, is_open=is_open)
 
     # Chance.

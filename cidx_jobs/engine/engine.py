@@ -1,14 +1,17 @@
 """The engine as one part: built from a store, started and stopped in order."""
 
+import contextlib
 import random
 from collections.abc import Sequence
+from typing import Protocol
 
 from cidx_jobs.engine.clock import EngineClock
+from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.follow.idle import Idleness
 from cidx_jobs.engine.follow.long_poll import WaitingRoom
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.queue.order import JobQueue
-from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.engine.queue.suspects import Suspects
 from cidx_jobs.engine.run.context import ChildRunner
 from cidx_jobs.engine.run.executor import LocalExecutor
@@ -19,18 +22,18 @@ from cidx_jobs.engine.run.scheduler import Scheduler
 from cidx_jobs.engine.run.stall_watch import StallWatch
 from cidx_jobs.engine.run.usage_watch import ResourceWatch
 from cidx_jobs.engine.state.board import Board
+from cidx_jobs.engine.state.effect_runner import EffectRunner
 from cidx_jobs.engine.state.notifier import Notifier
-from cidx_jobs.engine.state.owed import Errands
 from cidx_jobs.engine.state.record import JobLedger
 from cidx_jobs.engine.submit.admission import Admission
 from cidx_jobs.engine.upkeep.doctor import examine_memory, list_notes
 from cidx_jobs.engine.upkeep.janitor import Janitor
 from cidx_jobs.engine.upkeep.project_removal import Projects
 from cidx_jobs.engine.upkeep.retention import Retention
-from cidx_jobs.interfaces import ActiveRun, Clock, JobStore, ProjectFiles
+from cidx_jobs.interfaces import Clock, JobStore, ProjectFiles
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.findings import Finding, Recovery
-from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.settings import Settings
@@ -47,13 +50,13 @@ class Engine:
         """Build the parts; nothing runs yet."""
         self._settings = settings
         self._store = store
-        self.controller = ConcurrencyController(settings.limits)
+        self.slots = Slots(settings.limits)
         self.board = Board(
             clock=clock,
             engine_clock=EngineClock(clock, identity.clock_seconds),
             job_types=job_types,
             queue=JobQueue(settings.ageing_seconds_per_level, drift=settings.max_running_per_user),
-            controller=self.controller,
+            slots=self.slots,
             notifier=Notifier(),
             suspects=Suspects(clock, settings.poison_after),
         )
@@ -65,7 +68,7 @@ class Engine:
                 job_types=job_types,
                 recorder=recorder,
                 book=self._book,
-                controller=self.controller,
+                board=self.board,
                 children=children,
                 clock=clock,
                 retry_policy=RetryPolicy(
@@ -73,7 +76,6 @@ class Engine:
                     cap_seconds=settings.retry_cap_seconds,
                 ),
                 random=chance or random.SystemRandom(),
-                load=self._load_running,
             )
         )
         self._stalls = StallWatch(clock, self._executor.trackers)
@@ -102,8 +104,11 @@ class Engine:
             recorder=recorder,
         )
         self.projects = Projects(store, self.board, files, settings.project_retention_seconds)
-        self._errands = Errands(self.board, self._ledger)
-        self.idleness = Idleness(self.board, lambda: not self._errands.are_done)
+        self._effects = EffectRunner(self.board, self._ledger, self._executor)
+        self.idleness = Idleness(self.board, self._effects)
+        self.concurrency = ConcurrencyController(self.board, self.scheduler)
+        self._grace_seconds = 0.0
+        self._started = contextlib.AsyncExitStack()
 
     async def start(self, before: Recovery) -> Recovery:
         """Recover what an older server left, then begin to start jobs.
@@ -111,18 +116,22 @@ class Engine:
         Gives the counts of the recovery, with those of *before*, which was done until now.
         """
         await self.load_controls()
-        self._wire()
-        await self.board.hooks.start()
-        await self._executor.start()
-        recovery = await self._janitor.recover(before)
-        self.board.on_room = self.scheduler.wake
-        await self._book.start()
-        await self._stalls.start()
-        await self._resources.start()
-        await self.scheduler.start()
-        await self._waiting_room.start()
-        await self._janitor.start()
-        await self.projects.start()
+        async with contextlib.AsyncExitStack() as started:
+            await self._start_each(
+                started,
+                self._effects,
+                self.board.hooks,
+                self._waiting_room,
+                self._book,
+                self._stalls,
+                self._resources,
+            )
+            started.callback(self.board.due_times.close)
+            await self._executor.start()
+            started.push_async_callback(self._stop_executor)
+            recovery = await self._janitor.recover(before)
+            await self._start_each(started, self._janitor, self.projects, self.scheduler)
+            self._started = started.pop_all()
         return recovery
 
     async def load_controls(self) -> None:
@@ -133,24 +142,13 @@ class Engine:
         self.board.set_pauses(pauses)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Start nothing new, let runs end within the grace time, interrupt the rest."""
+        """Start nothing new, let runs end within the grace time, interrupt the rest.
+
+        The parts stop in the reverse of the order in which they were started.
+        """
+        self._grace_seconds = grace_seconds
         self.manager.begin_stop()
-        try:
-            await self.scheduler.stop()
-            await self.projects.stop()
-            await self._janitor.stop()
-            await self._executor.stop(grace_seconds)
-        finally:
-            # Also where a loop is torn down around it, as by a second Ctrl-C: that waits for
-            # every task, and the store is gone.
-            self._executor.give_up()
-        await self._resources.stop()
-        await self._stalls.stop()
-        await self._book.stop()
-        await self._waiting_room.stop()
-        await self.board.hooks.stop()
-        self.board.due_times.close()
-        await self._errands.stop()
+        await self._started.aclose()
 
     async def examine(self) -> Sequence[Finding]:
         """Compare the memory with the store; give what does not fit together, if anything."""
@@ -164,22 +162,28 @@ class Engine:
         """Interrupt what still runs at once."""
         self._executor.hurry()
 
-    def _wire(self) -> None:
-        self.board.on_cancel = self._cancel_run
-        self.board.on_due = self._errands.enqueue_due
-        self.board.on_headless = self._errands.move_up
-        self.controller.promote = self.scheduler.promote
-        self.controller.find_position = self.board.find_position
+    async def _start_each(self, started: contextlib.AsyncExitStack, *parts: "_Part") -> None:
+        for part in parts:
+            await part.start()
+            started.push_async_callback(part.stop)
 
-    def _load_running(self, run: ActiveRun) -> Job:
-        job = self.board.live.find(run.job_id)
-        if job is None:
-            message = f"job {run.job_id} was dispatched and is not in memory"
-            raise RuntimeError(message)
-        return job
+    async def _stop_executor(self) -> None:
+        try:
+            await self._executor.stop(self._grace_seconds)
+        finally:
+            # Also where a loop is torn down around it, as by a second Ctrl-C: that waits for
+            # every task, and the store is gone.
+            self._executor.give_up()
 
-    def _cancel_run(self, job: Job) -> None:
-        self._executor.cancel(ActiveRun(job_id=job.job_id, run=job.run))
+
+class _Part(Protocol):
+    """What is started and stopped with the engine."""
+
+    async def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End; stopping twice is fine."""
 
 
 def retention_by_status(settings: Settings) -> dict[JobStatus, float]:

@@ -200,7 +200,7 @@ class SyncJobManager:
                 raise VersionMismatchError(job_id, job.version)
             faults = list(check_labels(labels or {}))
             if priority is not None:
-                faults += check_priority(job.user_id, priority, self._board.controller.limits)
+                faults += check_priority(job.user_id, priority, self._board.slots.limits)
             if faults:
                 raise ValidationError(faults)
             moves = priority is not None and job.status is JobStatus.QUEUED
@@ -290,12 +290,12 @@ class SyncJobManager:
     @property
     def slots(self) -> SlotUse:
         """Who holds what now."""
-        return self._board.controller.snapshot()
+        return self._board.slots.snapshot()
 
     @property
     def limits(self) -> Limits:
         """The limits in force."""
-        return self._board.controller.limits
+        return self._board.slots.limits
 
     @property
     def pauses(self) -> Pauses:
@@ -320,7 +320,7 @@ class SyncJobManager:
         """
         async with self._controls:
             board = self._board
-            new_limits = limits(board.controller.limits) if callable(limits) else limits
+            new_limits = limits(board.slots.limits) if callable(limits) else limits
             new_pauses = pauses(board.pauses) if callable(pauses) else pauses
             kept, _ = await self._store.load_controls()
             await self._store.save_controls(new_limits or kept, new_pauses or board.pauses)
@@ -378,7 +378,7 @@ class SyncJobManager:
         while not is_over(job):
             self._refuse_when_stopping()
             # Asked again: at first its task may not be there yet.
-            self._board.on_cancel(job)
+            self._board.stop_run(job)
             job = await self._waiting_room.wait(job.job_id, is_over, _ASK_AGAIN_SECONDS)
         if job.status is not status:
             raise _no_way(job, status)

@@ -20,8 +20,8 @@ import pytest
 
 from cidx_jobs import JobStatus
 from cidx_jobs.client import JobPollingEngine
+from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.manager import SyncJobManager
-from cidx_jobs.engine.queue.slots import ConcurrencyController
 from cidx_jobs.store.sqlite.persistence import JobPersistence
 from tests.example_runs import run_example
 from tests.functional.test_cli_server import clean_environment, git, run_here

@@ -78,14 +78,14 @@ async def test_jobs_that_change_meanwhile_are_no_findings(tmp_path: Path) -> Non
 
 async def test_a_lost_slot_is_found(jobs: JobSystem, running: Job) -> None:
     """A job that runs without a slot, and a slot that nobody runs in."""
-    controller = board_of(jobs).controller
-    controller.give_back(running.job_id)
-    controller.take(OTHER, UserId("bob"))
+    slots = board_of(jobs).slots
+    slots.give_back(running.job_id)
+    slots.take(OTHER, UserId("bob"))
 
     found = await kinds(jobs)
 
-    controller.give_back(OTHER)
-    controller.take(running.job_id, running.user_id)
+    slots.give_back(OTHER)
+    slots.take(running.job_id, running.user_id)
     assert found == ["slots", "slots"]
 
 

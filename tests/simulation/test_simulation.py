@@ -57,23 +57,23 @@ def leave_lines_headless(engine: Engine) -> None:
 def give_slots_back_early(engine: Engine) -> None:
     """Give a slot back before the end of its job is stored."""
     runner = engine.board.hooks
-    controller = engine.controller
-    give_back = controller.give_back
+    slots = engine.slots
+    give_back = slots.give_back
 
     def give_back_once(job_id: Any) -> Any:
-        return give_back(job_id) if job_id in controller.holders() else None
+        return give_back(job_id) if job_id in slots.holders() else None
 
     def note(job: Any, row: Any) -> None:
         if row.event == "start":
             give_back_once(job.job_id)
 
-    controller.give_back = give_back_once  # type: ignore[method-assign]  # the planted fault
+    slots.give_back = give_back_once  # type: ignore[method-assign]  # the planted fault
     runner.add_observer(note)
 
 
 def count_no_slots_of_users(engine: Engine) -> None:
     """Look at a user's limit and find room, whatever they hold: a check without its act."""
-    engine.controller.has_user_room = bool  # type: ignore[method-assign, assignment]  # the planted fault
+    engine.slots.has_user_room = bool  # type: ignore[method-assign, assignment]  # the planted fault
 
 
 @pytest.mark.parametrize(

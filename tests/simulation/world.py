@@ -316,7 +316,7 @@ class World:
         if self.store.in_flight or self.loop.time() - self.store.refused_at < _RECENT_SECONDS:
             return
         running = {job.job_id for job in board.live.running()}
-        holders = set(board.controller.holders())
+        holders = set(board.slots.holders())
         self._hold(running == holders, f"running {running}, holding {holders}")
         queued = {job.job_id for job in board.live if job.status is JobStatus.QUEUED}
         self._hold(queued == set(board.queue), f"queued {queued}, in the queue {set(board.queue)}")

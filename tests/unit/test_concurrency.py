@@ -1,20 +1,26 @@
 """Slots: who holds them, how many there are, and what happens when that changes."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
 from msgspec.structs import replace
 
+from cidx_jobs import JobStatus, JobSystem
+from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.queue.slots import (
-    ConcurrencyController,
+    Freed,
     ResourceUse,
     SlotError,
+    Slots,
     UnknownResourceError,
 )
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import DispatchKey
 from cidx_jobs.model.limits import Limits
+from cidx_jobs.testing import open_for_tests
+from tests.fakes import WAIT_SECONDS, Gate
 from tests.queueing import make_waiting_job
 
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -23,21 +29,38 @@ LIMITS = Limits(max_running_per_user=2, max_running_total=3, resources={"git": 1
 
 
 @pytest.fixture
-def slots() -> ConcurrencyController:
-    """Give a controller with 2 slots a user, 3 in all, 1 git and 2 disk."""
-    return ConcurrencyController(LIMITS)
+def slots() -> Slots:
+    """Give slots: 2 slots a user, 3 in all, 1 git and 2 disk."""
+    return Slots(LIMITS)
+
+
+@pytest.fixture
+async def jobs() -> AsyncIterator[JobSystem]:
+    """Give a job system with the same limits."""
+    gate = Gate()
+    async with open_for_tests(
+        [gate.job_type], max_running_per_user=2, max_running_total=3
+    ) as opened:
+        yield opened
+        gate.open()
+
+
+@pytest.fixture
+def controller(jobs: JobSystem) -> ConcurrencyController:
+    """Give its slots under the names of the design."""
+    return jobs.concurrency
 
 
 class Holding:
     """A run that holds a resource, or waits for it, until it is told to let go."""
 
-    def __init__(self, slots: ConcurrencyController, name: str, job_id: JobId) -> None:
+    def __init__(self, slots: Slots, name: str, job_id: JobId) -> None:
         """Ask at once."""
         self.holds = False
         self._let_go = asyncio.Event()
         self.task = asyncio.create_task(self._hold(slots, name, job_id))
 
-    async def _hold(self, slots: ConcurrencyController, name: str, job_id: JobId) -> None:
+    async def _hold(self, slots: Slots, name: str, job_id: JobId) -> None:
         async with slots.hold_resource(name, job_id):
             self.holds = True
             await self._let_go.wait()
@@ -56,62 +79,62 @@ async def turn_the_loop() -> None:
 
 
 async def test_a_user_at_the_limit_gets_no_slot_and_others_do(
-    slots: ConcurrencyController,
+    controller: ConcurrencyController,
 ) -> None:
     """The limit of a user, then the total one, refuses; nothing is taken by a refusal."""
-    assert [await slots.acquire_slot(ALICE, job_id) for job_id in (J1, J2, J3)] == [
+    assert [await controller.acquire_slot(ALICE, job_id) for job_id in (J1, J2, J3)] == [
         True,
         True,
         False,
     ]
-    assert not await slots.check_limits(ALICE)
-    assert await slots.check_limits(BOB)
-    assert await slots.acquire_slot(BOB, J3)
-    assert not await slots.acquire_slot(BOB, J4)
-    assert slots.holders() == {J1: ALICE, J2: ALICE, J3: BOB}
+    assert not await controller.check_limits(ALICE)
+    assert await controller.check_limits(BOB)
+    assert await controller.acquire_slot(BOB, J3)
+    assert not await controller.acquire_slot(BOB, J4)
+    assert controller.holders() == {J1: ALICE, J2: ALICE, J3: BOB}
 
 
-async def test_a_slot_that_is_given_back_is_free(slots: ConcurrencyController) -> None:
+async def test_a_slot_that_is_given_back_is_free(controller: ConcurrencyController) -> None:
     """A user at the limit may run again once a job of theirs gave its slot back."""
-    await slots.acquire_slot(ALICE, J1)
-    await slots.acquire_slot(ALICE, J2)
+    await controller.acquire_slot(ALICE, J1)
+    await controller.acquire_slot(ALICE, J2)
 
-    await slots.release_slot(J1)
+    await controller.release_slot(J1)
 
-    assert await slots.acquire_slot(ALICE, J3)
-    assert slots.count_running() == slots.count_running(ALICE) == 2
+    assert await controller.acquire_slot(ALICE, J3)
+    assert controller.count_running() == controller.count_running(ALICE) == 2
 
 
-async def test_a_slot_goes_back_once(slots: ConcurrencyController) -> None:
+async def test_a_slot_goes_back_once(controller: ConcurrencyController) -> None:
     """A second release raises: it would free the slot of somebody else."""
-    await slots.acquire_slot(ALICE, J1)
-    await slots.release_slot(J1)
+    await controller.acquire_slot(ALICE, J1)
+    await controller.release_slot(J1)
 
     with pytest.raises(SlotError, match="j1 holds no slot"):
-        await slots.release_slot(J1)
+        await controller.release_slot(J1)
 
-    assert slots.count_running() == 0
+    assert controller.count_running() == 0
 
 
-async def test_a_job_holds_one_slot(slots: ConcurrencyController) -> None:
+async def test_a_job_holds_one_slot(controller: ConcurrencyController) -> None:
     """A job that holds a slot cannot take another."""
-    await slots.acquire_slot(ALICE, J1)
+    await controller.acquire_slot(ALICE, J1)
 
     with pytest.raises(SlotError, match="holds a slot already"):
-        await slots.acquire_slot(ALICE, J1)
+        await controller.acquire_slot(ALICE, J1)
 
-    assert slots.count_running() == 1
+    assert controller.count_running() == 1
 
 
 async def test_a_holder_who_asks_again_is_told_so_when_all_is_full(
-    slots: ConcurrencyController,
+    controller: ConcurrencyController,
 ) -> None:
     """A job that holds a slot never reads False, which would say that it holds none."""
-    await slots.acquire_slot(ALICE, J1)
-    await slots.acquire_slot(ALICE, J2)
+    await controller.acquire_slot(ALICE, J1)
+    await controller.acquire_slot(ALICE, J2)
 
     with pytest.raises(SlotError):
-        await slots.acquire_slot(ALICE, J1)
+        await controller.acquire_slot(ALICE, J1)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +142,7 @@ async def test_a_holder_who_asks_again_is_told_so_when_all_is_full(
     [(ALICE, ()), (BOB, ("git",)), (BOB, ("unheard-of",)), (ALICE, ("git", "disk"))],
 )
 def test_a_take_beyond_a_limit_raises(
-    slots: ConcurrencyController, user: UserId, resources: tuple[str, ...]
+    slots: Slots, user: UserId, resources: tuple[str, ...]
 ) -> None:
     """Who takes without looking is refused, and nothing changes (guarantees.md, G10)."""
     slots.take(J1, ALICE, ("git",))
@@ -133,7 +156,7 @@ def test_a_take_beyond_a_limit_raises(
     assert slots.snapshot() == before
 
 
-def test_a_take_beyond_the_total_raises(slots: ConcurrencyController) -> None:
+def test_a_take_beyond_the_total_raises(slots: Slots) -> None:
     """The total limit holds for users who have room."""
     for number, user in enumerate((ALICE, ALICE, BOB)):
         slots.take(JobId(f"job{number}"), user)
@@ -143,7 +166,7 @@ def test_a_take_beyond_the_total_raises(slots: ConcurrencyController) -> None:
         slots.take(J4, BOB)
 
 
-def test_a_lower_limit_ends_nothing_and_keeps_others_out(slots: ConcurrencyController) -> None:
+def test_a_lower_limit_ends_nothing_and_keeps_others_out(slots: Slots) -> None:
     """Holders beyond a lowered limit stay; room comes only when enough of them ended."""
     slots.take(J1, ALICE)
     slots.take(J2, ALICE)
@@ -157,7 +180,7 @@ def test_a_lower_limit_ends_nothing_and_keeps_others_out(slots: ConcurrencyContr
     assert slots.has_room(ALICE)
 
 
-def test_a_higher_limit_makes_room_at_once(slots: ConcurrencyController) -> None:
+def test_a_higher_limit_makes_room_at_once(slots: Slots) -> None:
     """Raised limits count for the next look."""
     slots.take(J1, ALICE)
     slots.take(J2, ALICE)
@@ -168,7 +191,7 @@ def test_a_higher_limit_makes_room_at_once(slots: ConcurrencyController) -> None
     assert slots.has_room(ALICE)
 
 
-def test_resources_of_a_type_are_held_from_start_to_end(slots: ConcurrencyController) -> None:
+def test_resources_of_a_type_are_held_from_start_to_end(slots: Slots) -> None:
     """A type's resources are taken with the slot, each once, and go back with it."""
     slots.take(J1, ALICE, ("git", "git", "disk"))
 
@@ -182,7 +205,7 @@ def test_resources_of_a_type_are_held_from_start_to_end(slots: ConcurrencyContro
 
 def test_running_jobs_are_taken_over_whatever_the_limits_are() -> None:
     """What ran before a restart holds its slots again, also beyond limits lowered meanwhile."""
-    slots = ConcurrencyController(Limits(max_running_per_user=1, resources={"git": 1}))
+    slots = Slots(Limits(max_running_per_user=1, resources={"git": 1}))
     key = DispatchKey(0.0, 0, 0)
     jobs = [make_waiting_job(f"j{number}", "alice", key) for number in (1, 2)]
 
@@ -194,7 +217,7 @@ def test_running_jobs_are_taken_over_whatever_the_limits_are() -> None:
         slots.restore(jobs)
 
 
-def test_the_snapshot_shows_who_holds_what(slots: ConcurrencyController) -> None:
+def test_the_snapshot_shows_who_holds_what(slots: Slots) -> None:
     """Counts and limits of users, resources and in all, at that moment."""
     slots.take(J1, ALICE, ("git",))
     slots.take(J2, BOB)
@@ -210,44 +233,48 @@ def test_the_snapshot_shows_who_holds_what(slots: ConcurrencyController) -> None
     }
 
 
-def test_every_change_is_told_after_it_happened(slots: ConcurrencyController) -> None:
-    """Whoever keeps gates learns of each user and resource, and sees the new state."""
-    told: list[tuple[str, bool]] = []
-    slots.on_user_change = lambda user: told.append((user, slots.has_user_room(user)))
-    slots.on_resource_change = lambda name: told.append((name, slots.has_resource_room((name,))))
-
+def test_who_gives_back_says_what_that_was(slots: Slots) -> None:
+    """Whoever keeps gates looks again at the user's and at those of the resources."""
     slots.take(J1, ALICE, ("git",))
-    slots.take(J2, ALICE)
-    slots.give_back(J1)
 
-    assert told == [
-        ("git", False),
-        ("alice", True),
-        ("alice", False),
-        ("git", True),
-        ("alice", True),
-    ]
+    assert slots.give_back(J1) == Freed(ALICE, ("git",))
+
+
+async def test_a_slot_that_is_taken_by_its_design_name_closes_the_gate_of_its_user(
+    jobs: JobSystem, controller: ConcurrencyController
+) -> None:
+    """And one that is given back opens it: who waited starts."""
+    await controller.acquire_slot(ALICE, J1)
+    await controller.acquire_slot(ALICE, J2)
+    job = await jobs.submit(ALICE, "p", job_type="gated")
+    place = jobs.manager.queue_status(job)
+
+    await controller.release_slot(J1)
+    running = await jobs.manager.wait(
+        job.job_id, lambda now: now.status is JobStatus.RUNNING, WAIT_SECONDS
+    )
+
+    assert place is not None
+    assert place.blocked_by == ("user_limit",)
+    assert running.status is JobStatus.RUNNING
 
 
 async def test_the_design_names_reach_the_queue_and_the_scheduler(
-    slots: ConcurrencyController,
+    jobs: JobSystem, controller: ConcurrencyController
 ) -> None:
-    """Positions come from the queue, promotions from the scheduler; alone there are none."""
+    """Positions come from the queue, promotions from the scheduler."""
+    assert jobs._engine is not None
+    await jobs._engine.scheduler.stop()
+    job = await jobs.submit(ALICE, "p", job_type="gated")
 
-    async def promote() -> int:
-        return 3
-
-    assert await slots.get_queue_position(J1) is None
-    assert await slots.promote_queued_jobs() == 0
-
-    slots.find_position = {J1: 7}.get
-    slots.promote = promote
-
-    assert await slots.get_queue_position(J1) == 7
-    assert await slots.promote_queued_jobs() == 3
+    assert await controller.get_queue_position(J1) is None
+    assert await controller.get_queue_position(job.job_id) == 1
+    assert await controller.promote_queued_jobs() == 1
+    assert await controller.promote_queued_jobs() == 0
+    assert await controller.get_queue_position(job.job_id) is None
 
 
-async def test_runs_wait_in_line_for_a_resource(slots: ConcurrencyController) -> None:
+async def test_runs_wait_in_line_for_a_resource(slots: Slots) -> None:
     """A unit goes to who asked first; nobody passes the line; all is free in the end."""
     for job_id, user in ((J1, ALICE), (J2, ALICE), (J3, BOB)):
         slots.take(job_id, user)
@@ -265,7 +292,7 @@ async def test_runs_wait_in_line_for_a_resource(slots: ConcurrencyController) ->
 
 
 async def test_units_held_from_the_start_and_inside_are_counted_together(
-    slots: ConcurrencyController,
+    slots: Slots,
 ) -> None:
     """A run waits while a type holds the unit, and keeps it from starting in turn."""
     slots.take(J1, ALICE, ("git",))
@@ -283,7 +310,7 @@ async def test_units_held_from_the_start_and_inside_are_counted_together(
     assert slots.has_resource_room(("git",))
 
 
-async def test_a_run_holds_one_resource_at_a_time(slots: ConcurrencyController) -> None:
+async def test_a_run_holds_one_resource_at_a_time(slots: Slots) -> None:
     """A second one inside a run raises, whether the first is held or waited for."""
     slots.take(J1, ALICE)
     slots.take(J2, ALICE)
@@ -299,7 +326,7 @@ async def test_a_run_holds_one_resource_at_a_time(slots: ConcurrencyController) 
     await waiting.let_go()
 
 
-async def test_a_run_may_hold_one_resource_after_the_other(slots: ConcurrencyController) -> None:
+async def test_a_run_may_hold_one_resource_after_the_other(slots: Slots) -> None:
     """A resource that was let go leaves room for the next."""
     slots.take(J1, ALICE)
 
@@ -308,7 +335,7 @@ async def test_a_run_may_hold_one_resource_after_the_other(slots: ConcurrencyCon
             assert slots.snapshot().resources[name].used == 1
 
 
-async def test_what_no_limit_names_cannot_be_held(slots: ConcurrencyController) -> None:
+async def test_what_no_limit_names_cannot_be_held(slots: Slots) -> None:
     """An unknown resource raises at once; nobody waits for ever."""
     slots.take(J1, ALICE)
 
@@ -317,14 +344,14 @@ async def test_what_no_limit_names_cannot_be_held(slots: ConcurrencyController) 
             pass
 
 
-async def test_who_does_not_run_cannot_hold(slots: ConcurrencyController) -> None:
+async def test_who_does_not_run_cannot_hold(slots: Slots) -> None:
     """A resource belongs to a run."""
     with pytest.raises(SlotError, match="does not run"):
         async with slots.hold_resource("git", J1):
             pass
 
 
-async def test_a_cancelled_waiter_leaves_the_line(slots: ConcurrencyController) -> None:
+async def test_a_cancelled_waiter_leaves_the_line(slots: Slots) -> None:
     """A run that is cancelled while it waits takes no unit, and delays nobody."""
     for job_id in (J1, J2):
         slots.take(job_id, ALICE)
@@ -345,7 +372,7 @@ async def test_a_cancelled_waiter_leaves_the_line(slots: ConcurrencyController) 
 
 
 async def test_a_unit_that_comes_in_the_moment_of_a_cancel_is_not_lost(
-    slots: ConcurrencyController,
+    slots: Slots,
 ) -> None:
     """The waiter was handed the unit and cancelled before it went on: the next one gets it."""
     for job_id in (J1, J2):
@@ -365,7 +392,7 @@ async def test_a_unit_that_comes_in_the_moment_of_a_cancel_is_not_lost(
 
 
 async def test_a_unit_that_comes_just_after_a_cancel_passes_the_cancelled(
-    slots: ConcurrencyController,
+    slots: Slots,
 ) -> None:
     """A waiter who was cancelled, and has not noticed yet, is handed nothing."""
     for job_id in (J1, J2):
@@ -385,7 +412,7 @@ async def test_a_unit_that_comes_just_after_a_cancel_passes_the_cancelled(
     assert slots.snapshot().resources["git"] == ResourceUse(used=0, limit=1, waiting=0)
 
 
-def test_a_unit_beyond_the_limit_cannot_be_handed_out(slots: ConcurrencyController) -> None:
+def test_a_unit_beyond_the_limit_cannot_be_handed_out(slots: Slots) -> None:
     """The check of the limit stands in the step that counts the unit, whoever calls it."""
     slots._use_unit("git")
 
@@ -393,7 +420,7 @@ def test_a_unit_beyond_the_limit_cannot_be_handed_out(slots: ConcurrencyControll
         slots._use_unit("git")
 
 
-async def test_a_slot_that_goes_back_takes_all_along(slots: ConcurrencyController) -> None:
+async def test_a_slot_that_goes_back_takes_all_along(slots: Slots) -> None:
     """What a run still held or waited for inside is free once its slot is given back."""
     slots.take(J1, ALICE)
     slots.take(J2, ALICE)
@@ -410,7 +437,7 @@ async def test_a_slot_that_goes_back_takes_all_along(slots: ConcurrencyControlle
     assert slots.snapshot().resources["git"].used == 0
 
 
-async def test_raised_limits_serve_the_line_at_once(slots: ConcurrencyController) -> None:
+async def test_raised_limits_serve_the_line_at_once(slots: Slots) -> None:
     """More units wake those who wait, in line, and not more of them than there are units."""
     slots.set_limits(replace(LIMITS, max_running_total=4))
     for job_id, user in ((J1, ALICE), (J2, ALICE), (J3, BOB), (J4, BOB)):
@@ -426,7 +453,7 @@ async def test_raised_limits_serve_the_line_at_once(slots: ConcurrencyController
         await run.let_go()
 
 
-async def test_lowered_limits_take_no_unit_away(slots: ConcurrencyController) -> None:
+async def test_lowered_limits_take_no_unit_away(slots: Slots) -> None:
     """Holders stay; those who wait are served once fewer hold than may."""
     for job_id, user in ((J1, ALICE), (J2, ALICE), (J3, BOB)):
         slots.take(job_id, user)
@@ -445,7 +472,7 @@ async def test_lowered_limits_take_no_unit_away(slots: ConcurrencyController) ->
     await third.let_go()
 
 
-async def test_runs_cannot_wait_for_each_other(slots: ConcurrencyController) -> None:
+async def test_runs_cannot_wait_for_each_other(slots: Slots) -> None:
     """Whoever would close the circle gets an error, so the other goes on."""
     slots.set_limits(replace(LIMITS, resources={"git": 1, "disk": 1}))
     slots.take(J1, ALICE, ("git",))
@@ -463,7 +490,7 @@ async def test_runs_cannot_wait_for_each_other(slots: ConcurrencyController) -> 
     await waiting.let_go()
 
 
-async def test_a_run_cannot_wait_for_what_it_holds_alone(slots: ConcurrencyController) -> None:
+async def test_a_run_cannot_wait_for_what_it_holds_alone(slots: Slots) -> None:
     """The shortest circle: the only unit is held by the run's own type."""
     slots.take(J1, ALICE, ("git",))
 
@@ -473,7 +500,7 @@ async def test_a_run_cannot_wait_for_what_it_holds_alone(slots: ConcurrencyContr
 
 
 async def test_waiting_for_a_resource_that_is_switched_off_is_no_circle(
-    slots: ConcurrencyController,
+    slots: Slots,
 ) -> None:
     """With a limit of none a run waits until there is one again, whatever else it holds."""
     slots.set_limits(replace(LIMITS, resources={"git": 0, "disk": 1}))
@@ -489,7 +516,7 @@ async def test_waiting_for_a_resource_that_is_switched_off_is_no_circle(
     await waiting.let_go()
 
 
-async def test_a_crowd_is_no_circle(slots: ConcurrencyController) -> None:
+async def test_a_crowd_is_no_circle(slots: Slots) -> None:
     """A run that holds one thing may wait for another while its holders can end."""
     slots.take(J1, ALICE, ("git",))
     slots.take(J2, ALICE, ("disk",))

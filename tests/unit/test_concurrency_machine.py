@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from cidx_jobs.engine.queue.slots import ConcurrencyController, SlotError
+from cidx_jobs.engine.queue.slots import SlotError, Slots
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.limits import Limits
 
@@ -29,7 +29,7 @@ class SlotMachine(RuleBasedStateMachine):
     @initialize(first=limits)
     def begin(self, first: Limits) -> None:
         """Begin with every slot free."""
-        self.slots = ConcurrencyController(first)
+        self.slots = Slots(first)
         self.limits = first
         self.held: dict[JobId, tuple[str, frozenset[str]]] = {}
 

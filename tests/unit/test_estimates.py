@@ -11,7 +11,7 @@ import pytest
 
 from cidx_jobs.engine.queue import wait_estimate as estimates
 from cidx_jobs.engine.queue.order import JobQueue
-from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.engine.queue.wait_estimate import KEPT_DURATIONS, WaitEstimator
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job
@@ -28,13 +28,12 @@ class Shop:
     limits: Limits
     now: float = 1_000.0
     line: Line = attrs.field(factory=Line)
-    slots: ConcurrencyController = attrs.field(init=False)
+    slots: Slots = attrs.field(init=False)
     estimator: WaitEstimator = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Wire the parts as the engine does."""
-        self.slots = ConcurrencyController(self.limits)
-        self.slots.on_user_change = self.refresh
+        self.slots = Slots(self.limits)
         self.estimator = WaitEstimator(self.line.queue, self.slots)
 
     def refresh(self, user: UserId) -> None:
@@ -47,13 +46,14 @@ class Shop:
         while self.slots.has_total_room() and (name := self.line.start()) is not None:
             job = self.line.jobs[name]
             self.slots.take(job.job_id, job.user_id)
+            self.refresh(job.user_id)
             self.estimator.began(job, self.now)
             started.append(job)
         return started
 
     def end(self, name: str, *, is_typical: bool = True) -> None:
         """End a job now."""
-        self.slots.give_back(JobId(name))
+        self.refresh(self.slots.give_back(JobId(name)).user_id)
         self.estimator.ended(JobId(name), self.now, is_typical=is_typical)
 
     def learn(self, seconds: float, *, times: int = 5, user: str = "teacher") -> None:
@@ -422,7 +422,7 @@ def test_the_estimator_reads_and_never_moves_the_queue() -> None:
     """An estimate changes neither the order nor who may start."""
     queue = JobQueue()
     line = Line(queue)
-    estimator = WaitEstimator(queue, ConcurrencyController(Limits(max_running_total=1)))
+    estimator = WaitEstimator(queue, Slots(Limits(max_running_total=1)))
     line.flood("a", 3)
     before = (list(queue), queue.next_startable())
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from cidx_jobs.engine.queue.order import JobQueue
-from cidx_jobs.engine.queue.slots import ConcurrencyController, SlotError
+from cidx_jobs.engine.queue.slots import SlotError, Slots
 from cidx_jobs.model.ids import JobId
 from tests.worlds import World
 
@@ -50,7 +50,7 @@ def test_a_world_follows_from_its_seed() -> None:
     assert (first.outcomes, first.now) == (again.outcomes, again.now)
 
 
-class CarelessController(ConcurrencyController):
+class CarelessSlots(Slots):
     """Slots that believe whoever takes one."""
 
     def has_room(self, *_: object) -> bool:
@@ -69,7 +69,7 @@ def test_a_planted_race_is_caught_by_the_slots() -> None:
 def test_a_planted_race_is_caught_by_the_auditor() -> None:
     """The same is found by the books of the simulation, where the slots believe everybody."""
     with pytest.raises(AssertionError, match="started beyond a limit"):
-        run_worlds(range(20), takes_late=True, make_controller=CarelessController)
+        run_worlds(range(20), takes_late=True, make_slots=CarelessSlots)
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_a_queue_that_forgets_the_order_is_caught(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.slow
 def test_a_slot_that_is_not_given_back_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gate that stays closed after a slot came back leaves slots idle, and is found."""
-    monkeypatch.setattr(ConcurrencyController, "has_user_room", lambda *_: False)
+    monkeypatch.setattr(Slots, "has_user_room", lambda *_: False)
 
     with pytest.raises(AssertionError, match="idle"):
         run_worlds(range(20))

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from cidx_jobs.engine.clock import EngineClock
 from cidx_jobs.engine.queue.order import JobQueue
-from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.engine.queue.suspects import Suspects
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.notifier import Notifier
@@ -221,7 +221,7 @@ class Server(RuleBasedStateMachine):
             engine_clock=EngineClock(self.clock, 0.0),
             job_types=TYPES,
             queue=JobQueue(drift=self.limits.max_running_per_user),
-            controller=ConcurrencyController(self.limits),
+            slots=Slots(self.limits),
             notifier=Notifier(),
             suspects=Suspects(self.clock, POISON_AFTER),
         )

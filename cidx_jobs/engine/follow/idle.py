@@ -1,10 +1,10 @@
 """Whether anything is left to do now: for tests, and programs that end with their work."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime
 
 from cidx_jobs.engine.state.board import Board
+from cidx_jobs.engine.state.effect_runner import EffectRunner
 
 _LOOK_AGAIN_SECONDS = 0.05
 """A start that was not stored gives its slot back without a commit, so nobody tells of it."""
@@ -13,10 +13,10 @@ _LOOK_AGAIN_SECONDS = 0.05
 class Idleness:
     """Knows whether the engine has anything to do before the clock moves on."""
 
-    def __init__(self, board: Board, is_enqueueing: Callable[[], bool]) -> None:
-        """Take the memory, and who tells whether a due job is on its way into the queue."""
+    def __init__(self, board: Board, effects: EffectRunner) -> None:
+        """Take the memory, and who brings due jobs into the queue."""
         self._board = board
-        self._is_enqueueing = is_enqueueing
+        self._effects = effects
 
     async def wait(self) -> None:
         """Return once nothing runs, nothing could start now, and the hooks have heard of it.
@@ -37,7 +37,7 @@ class Idleness:
 
     @property
     def _is_idle(self) -> bool:
-        if self._is_enqueueing() or self._board.controller.count_running():
+        if self._effects.is_busy or self._board.slots.count_running():
             return False
         return not any(map(self._board.reasons.is_free, self._board.live))
 

@@ -9,14 +9,14 @@ Nothing in here awaits between a look and a take, so on one event loop both are 
 take checks the limits again before it counts (guarantees.md, G10).
 
 A named resource is held by a job from start to end, because its type says so, or one unit at a
-time inside a run (`ConcurrencyController.hold_resource`); both are counted together. Who asks
+time inside a run (`Slots.hold_resource`); both are counted together. Who asks
 inside a run waits in line. A run that holds a resource since its start and would close a circle
 of waiting runs gets an error instead, so no deadlock is possible.
 """
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
@@ -63,6 +63,16 @@ class SlotUse:
     holders: Mapping[JobId, UserId]
 
 
+@attrs.frozen
+class Freed:
+    """What a job gave back with its slot."""
+
+    user_id: UserId
+    """Whose slot it was."""
+    resources: tuple[str, ...]
+    """Of which it had a unit each."""
+
+
 @attrs.define(eq=False)
 class _Holder:
     """A job that holds a slot."""
@@ -79,71 +89,16 @@ class _Holder:
     """Done when the unit that is waited for was handed over."""
 
 
-async def _promote_nothing() -> int:
-    return 0
-
-
-def _find_nothing(_: JobId) -> int | None:
-    return None
-
-
-def _tell_nobody(_: str) -> None:
-    return None
-
-
-class ConcurrencyController:
+class Slots:
     """Gives out slots and takes them back, within the limits of the moment."""
 
     def __init__(self, limits: Limits) -> None:
         """Begin with every slot free."""
-        self.promote: Callable[[], Awaitable[int]] = _promote_nothing
-        """Starts what may start; gives how many."""
-        self.find_position: Callable[[JobId], int | None] = _find_nothing
-        """Gives the rank of a waiting job; None when it does not wait."""
-        self.on_user_change: Callable[[UserId], None] = _tell_nobody
-        """Called after the user took a slot or gave one back."""
-        self.on_resource_change: Callable[[str], None] = _tell_nobody
-        """Called after a unit of the resource was taken or given back."""
         self._limits = limits
         self._holders: dict[JobId, _Holder] = {}
         self._users: Counter[UserId] = Counter()
         self._used: Counter[str] = Counter()
         self._lines: dict[str, deque[_Holder]] = {}
-
-    # The names of the design. They never wait, so that each is one step.
-
-    async def acquire_slot(self, user_id: UserId, job_id: JobId) -> bool:
-        """Take a slot for the job; False when the user's or the total limit is reached.
-
-        Raises:
-            SlotError: the job holds a slot already.
-        """
-        if job_id not in self._holders and not self.has_room(user_id):
-            return False
-        self.take(job_id, user_id)
-        return True
-
-    async def release_slot(self, job_id: JobId) -> None:
-        """Give the job's slot back, once.
-
-        Raises:
-            SlotError: the job holds none.
-        """
-        self.give_back(job_id)
-
-    async def check_limits(self, user_id: UserId) -> bool:
-        """Tell whether one more job of the user could run now."""
-        return self.has_room(user_id)
-
-    async def get_queue_position(self, job_id: JobId) -> int | None:
-        """Give the job's rank among all waiting jobs, from 1; None when it does not wait."""
-        return self.find_position(job_id)
-
-    async def promote_queued_jobs(self) -> int:
-        """Start the waiting jobs that may run now, in their order; give how many."""
-        return await self.promote()
-
-    # What the scheduler uses.
 
     @property
     def limits(self) -> Limits:
@@ -157,6 +112,10 @@ class ConcurrencyController:
             and self.has_user_room(user_id)
             and self.has_resource_room(resources)
         )
+
+    def holds(self, job_id: JobId) -> bool:
+        """Tell whether the job holds a slot."""
+        return job_id in self._holders
 
     def has_total_room(self) -> bool:
         """Tell whether there is a free slot at all."""
@@ -186,8 +145,8 @@ class ConcurrencyController:
             raise SlotError(message)
         self._add(_Holder(job_id, user_id, wanted))
 
-    def give_back(self, job_id: JobId) -> UserId:
-        """Give back all that the job holds, once; give its user.
+    def give_back(self, job_id: JobId) -> Freed:
+        """Give back all that the job holds, once; return what that was.
 
         Raises:
             SlotError: the job holds no slot.
@@ -198,11 +157,11 @@ class ConcurrencyController:
             raise SlotError(message)
         decrease(self._users, holder.user_id)
         self._leave_line(holder)
+        inner = () if holder.inner is None else (holder.inner,)
         self._let_go(holder)
         for name in holder.resources:
             self._free_unit(name)
-        self.on_user_change(holder.user_id)
-        return holder.user_id
+        return Freed(holder.user_id, (*holder.resources, *inner))
 
     def restore(
         self, jobs: Iterable[Job], resources_of: Callable[[str], Sequence[str]] = lambda _: ()
@@ -295,7 +254,6 @@ class ConcurrencyController:
     def _hand_over(self, holder: _Holder, name: str) -> None:
         self._use_unit(name)
         holder.inner, holder.wanted = name, None
-        self.on_resource_change(name)
 
     def _let_go(self, holder: _Holder) -> None:
         name, holder.inner = holder.inner, None
@@ -342,8 +300,6 @@ class ConcurrencyController:
         self._users[holder.user_id] += 1
         for name in holder.resources:
             self._used[name] += 1
-            self.on_resource_change(name)
-        self.on_user_change(holder.user_id)
 
     def _use_unit(self, name: str) -> None:
         if not self.has_unit(name):
@@ -354,7 +310,6 @@ class ConcurrencyController:
     def _free_unit(self, name: str) -> None:
         decrease(self._used, name)
         self._serve(name)
-        self.on_resource_change(name)
 
     def _serve(self, name: str) -> None:
         line = self._lines.get(name)

@@ -23,7 +23,7 @@ from statistics import fmean
 import attrs
 
 from cidx_jobs.engine.queue.order import JobQueue
-from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job
 
@@ -116,10 +116,10 @@ class _Recent:
 class WaitEstimator:
     """Watches jobs run, and estimates from it how long those that wait will wait."""
 
-    def __init__(self, queue: JobQueue, controller: ConcurrencyController) -> None:
+    def __init__(self, queue: JobQueue, slots: Slots) -> None:
         """Begin knowing nothing of durations; places are read from the queue and the slots."""
         self._queue = queue
-        self._controller = controller
+        self._slots = slots
         self._runs: dict[JobId, _Run] = {}
         self._kinds: dict[tuple[str, UserId | None] | None, _Recent] = {}
         self._unsorted: list[tuple[_Run, float]] = []
@@ -189,7 +189,7 @@ class WaitEstimator:
         if None not in self._kinds:
             return None
         self._refresh(now)
-        limits = self._controller.limits
+        limits = self._slots.limits
         ends_of_all = self._ends_of_all(job.job_id)
         ends_of_own = self._ends_of_own(job.job_id, job.user_id)
         of_all = self._seconds_until(None, ends_of_all, limits.max_running_total, now)
@@ -216,8 +216,8 @@ class WaitEstimator:
 
     def _ends_of_own(self, job_id: JobId, user_id: UserId) -> float:
         """Count the user's runs that have to end before their limit lets the job start."""
-        limit = self._controller.limits.max_running_per_user
-        free = max(0, limit - self._controller.count_running(user_id))
+        limit = self._slots.limits.max_running_per_user
+        free = max(0, limit - self._slots.count_running(user_id))
         return self._queue.position_in_user(job_id) - free
 
     def _ends_of_all(self, job_id: JobId) -> float:
@@ -225,14 +225,13 @@ class WaitEstimator:
 
         Slots of users at their limit go to jobs of theirs first, while they have any before.
         """
-        controller = self._controller
-        running = controller.count_running()
-        slots = max(running, controller.limits.max_running_total)
+        running = self._slots.count_running()
+        slots = max(running, self._slots.limits.max_running_total)
         passed = self._queue.count_passed_over(job_id)
         needed = self._queue.position(job_id) - sum(passed.values()) - (slots - running)
         if needed <= 0:
             return 0.0
-        rivals = [(ahead, controller.count_running(user)) for user, ahead in passed.items()]
+        rivals = [(ahead, self._slots.count_running(user)) for user, ahead in passed.items()]
         return _ends_beside(needed, [rival for rival in rivals if rival[1]], slots)
 
     def _seconds_until(self, whose: UserId | None, ends: float, slots: int, now: float) -> float:

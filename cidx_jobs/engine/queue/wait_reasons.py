@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from cidx_jobs.engine.queue.due_times import DueTimes
-from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.engine.queue.suspects import Suspects, Watch
 from cidx_jobs.interfaces import Clock
 from cidx_jobs.job_types import JobTypes
@@ -45,7 +45,7 @@ class WaitReasons:
     """What keeps jobs from starting at this moment, by scope; nothing in here changes anything."""
 
     def __init__(
-        self, *, clock: Clock, slots: ConcurrencyController, job_types: JobTypes,
+        self, *, clock: Clock, slots: Slots, job_types: JobTypes,
         due_times: DueTimes, suspects: Suspects, find_job: Callable[[JobId], Job | None],
     ) -> None:  # fmt: skip
         """Take the parts that know the facts."""

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import structlog
 
-from cidx_jobs.engine.queue.slots import ConcurrencyController
 from cidx_jobs.engine.run.progress import ProgressTracker
 from cidx_jobs.engine.run.run_record import RunRecorder
+from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces import ActiveRun, ChildResult, PhaseReporter
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.foreign import plain_json
@@ -73,7 +73,7 @@ class RunContext:
 
     def __init__(
         self, *, job: Job, checkpoint: Any, run: ActiveRun, tracker: ProgressTracker,
-        recorder: RunRecorder, controller: ConcurrencyController, children: ChildRunner,
+        recorder: RunRecorder, board: Board, children: ChildRunner,
     ) -> None:  # fmt: skip
         """Take the parts of this one run."""
         self._job = job
@@ -81,7 +81,7 @@ class RunContext:
         self._run = run
         self._tracker = tracker
         self._recorder = recorder
-        self._controller = controller
+        self._board = board
         self._children = children
         self._cancel_requested = False
 
@@ -184,7 +184,7 @@ class RunContext:
     async def _hold(self, name: str) -> AsyncIterator[None]:
         self._tracker.wait_for(name)
         try:
-            async with self._controller.hold_resource(name, self._job.job_id):
+            async with self._board.hold_resource(name, self._job.job_id):
                 self._tracker.wait_for(None)
                 yield
         finally:

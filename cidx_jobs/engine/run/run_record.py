@@ -90,6 +90,18 @@ class RunRecorder:
         except StaleVersionError:
             return await self._start_one_by_one(jobs)
 
+    def job_of(self, run: ActiveRun) -> Job:
+        """Return the job whose run begins now.
+
+        Raises:
+            RuntimeError: it is not in memory: nobody stored its start.
+        """
+        job = self._board.live.find(run.job_id)
+        if job is None:
+            message = f"job {run.job_id} was dispatched and is not in memory"
+            raise RuntimeError(message)
+        return job
+
     def began_at(self, run: ActiveRun) -> float:
         """Give the monotonic second that is the run's `started_at`."""
         return self._began[run]

@@ -10,11 +10,11 @@ from random import Random
 import structlog
 from msgspec.structs import replace
 
-from cidx_jobs.engine.queue.slots import ConcurrencyController
 from cidx_jobs.engine.run.context import ChildRunner, RunContext, to_json_object
 from cidx_jobs.engine.run.progress import ProgressBook, ProgressSnapshot, ProgressTracker
 from cidx_jobs.engine.run.run_record import Broke, Ending, Interrupted, RunRecorder, Succeeded
 from cidx_jobs.engine.run.usage import Usage
+from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS
 from cidx_jobs.interfaces import CURRENT_RUN, ActiveRun, Clock
 from cidx_jobs.job_types import JobType, JobTypes
@@ -39,19 +39,18 @@ class Runner:
 
     def __init__(
         self, *, job_types: JobTypes, recorder: RunRecorder, book: ProgressBook,
-        controller: ConcurrencyController, children: ChildRunner, clock: Clock,
-        retry_policy: RetryPolicy, random: Random, load: Callable[[ActiveRun], Job],
+        board: Board, children: ChildRunner, clock: Clock,
+        retry_policy: RetryPolicy, random: Random,
     ) -> None:  # fmt: skip
         """Take the parts."""
         self.job_types = job_types
         self.recorder = recorder
         self.book = book
-        self.controller = controller
+        self.board = board
         self.children = children
         self.clock = clock
         self.retry_policy = retry_policy
         self.random = random
-        self.load = load
 
     def begin(self, run: ActiveRun, on_end: Callable[["RunningJob"], None]) -> "RunningJob":
         """Start the task of a run whose job is stored as running; *on_end* is its last step."""
@@ -74,7 +73,7 @@ class RunningJob:
         """True while the handler is at work."""
         self._on_end = on_end
         self._runner = runner
-        self._job = runner.load(run)
+        self._job = runner.recorder.job_of(run)
         self.tracker = ProgressTracker(runner.clock, partial(runner.book.mark, run))
         self._context: RunContext | None = None
         self._is_cancelled = False
@@ -191,7 +190,7 @@ class RunningJob:
             run=self.run,
             tracker=self.tracker,
             recorder=runner.recorder,
-            controller=runner.controller,
+            board=runner.board,
             children=runner.children,
         )
         return to_json_object(await job_type.run(self._context))

@@ -1,13 +1,14 @@
 """Starts jobs: whoever is next in the one order and may run, as long as there is room."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS
-from cidx_jobs.interfaces import Executor
+from cidx_jobs.interfaces import ActiveRun, Executor
 from cidx_jobs.model.errors import StoreError, UnavailableError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job
@@ -26,14 +27,13 @@ class Scheduler:
         self._board = board
         self._recorder = recorder
         self._executor = executor
-        self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._is_stopping = False
 
     def wake(self) -> None:
         """Look again: a job came, a slot was given back, or a limit changed."""
-        self._room.set()
+        self._board.look_again.set()
 
     async def start(self) -> None:
         """Begin to start jobs."""
@@ -58,8 +58,8 @@ class Scheduler:
 
     async def _dispatch_forever(self) -> None:
         while not self._is_stopping:
-            await self._room.wait()
-            self._room.clear()
+            await self._board.look_again.wait()
+            self._board.look_again.clear()
             try:
                 while await self._promote():
                     pass
@@ -85,7 +85,7 @@ class Scheduler:
         finally:
             self._put_back(chosen, started)
         self._executor.dispatch(runs)
-        self._pass_on_cancels(started)
+        self._pass_on_cancels(runs)
         return len(runs)
 
     def _choose(self) -> list[Job]:
@@ -114,9 +114,10 @@ class Scheduler:
         if len(started) < len(chosen):
             self.wake()
 
-    def _pass_on_cancels(self, job_ids: set[JobId]) -> None:
-        # A cancel that was stored between the start's commit and the dispatch found no task.
-        for job_id in job_ids:
-            job = self._board.live.find(job_id)
+    def _pass_on_cancels(self, runs: Sequence[ActiveRun]) -> None:
+        # A cancel that was stored between the start's commit and the dispatch found no task. Its
+        # handler has not begun yet, and never will.
+        for run in runs:
+            job = self._board.live.find(run.job_id)
             if job is not None and job.cancel_requested_at is not None:
-                self._board.on_cancel(job)
+                self._executor.cancel(run)

@@ -5,19 +5,22 @@ whoever asked for the change goes on. Nothing in it awaits, so no other code eve
 memory between two states.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 
 from cidx_jobs.engine.clock import EngineClock
 from cidx_jobs.engine.queue.due_times import DueTimes
 from cidx_jobs.engine.queue.order import JobQueue
-from cidx_jobs.engine.queue.slots import ConcurrencyController
+from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.engine.queue.suspects import Suspects
 from cidx_jobs.engine.queue.wait_estimate import WaitEstimator
 from cidx_jobs.engine.queue.wait_reasons import WaitReasons
+from cidx_jobs.engine.state.effects import Effect, EnqueueDue, MakeHead, StopRun
 from cidx_jobs.engine.state.hooks import Hooks
 from cidx_jobs.engine.state.job_cache import LiveJobs
 from cidx_jobs.engine.state.notifier import Notifier
-from cidx_jobs.interfaces import Clock
+from cidx_jobs.interfaces import ActiveRun, Clock
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import DispatchKey, Job, JobStatus, Place, Transition
@@ -29,38 +32,32 @@ class Board:
 
     def __init__(
         self, *, clock: Clock, engine_clock: EngineClock, job_types: JobTypes, queue: JobQueue,
-        controller: ConcurrencyController, notifier: Notifier, suspects: Suspects,
+        slots: Slots, notifier: Notifier, suspects: Suspects,
     ) -> None:  # fmt: skip
         """Take the parts that make up the memory."""
         self.live = LiveJobs()
         self.queue = queue
-        self.controller = controller
+        self.slots = slots
         self.notifier = notifier
         self.hooks = Hooks()
-        self.estimator = WaitEstimator(queue, controller)
+        self.estimator = WaitEstimator(queue, slots)
         self.due_times = DueTimes(clock, self.live.find, self._note_due)
         self.suspects = suspects
         self.reasons = WaitReasons(
             clock=clock,
-            slots=controller,
+            slots=slots,
             job_types=job_types,
             due_times=self.due_times,
             suspects=suspects,
             find_job=self.live.find,
         )
         self.clock = clock
-        self.on_room: Callable[[], None] = _nobody
-        """Called when something may have become startable."""
-        self.on_due: Callable[[JobId], None] = _nobody_of
-        """Called when the start time of a created job has come."""
-        self.on_headless: Callable[[JobId], None] = _nobody_of
-        """Called for a follower in whose project's line nobody is before it."""
-        self.on_cancel: Callable[[Job], None] = _nobody_of
-        """Called when a running job was told to stop."""
+        self.look_again = asyncio.Event()
+        """Set when something may have become startable; the scheduler clears it and looks."""
+        self.effects: asyncio.Queue[Effect] = asyncio.Queue()
+        """What is to be done next because of what was committed."""
         self._engine_clock = engine_clock
         self._job_types = job_types
-        controller.on_user_change = self.refresh_user
-        controller.on_resource_change = self.refresh_after_resource
 
     def make_key(self, job: Job, priority: int | None = None) -> DispatchKey:
         """Give a place in the order for a job that is about to be queued, at its priority."""
@@ -112,7 +109,7 @@ class Board:
             for row in own[job.job_id]:
                 self.hooks.tell(job, row)
         self._check_lines(jobs)
-        self.on_room()
+        self.look_again.set()
 
     def restore(self, jobs: Sequence[Job]) -> None:
         """Take the unfinished jobs of the store into an empty memory."""
@@ -123,7 +120,7 @@ class Board:
                 self._push(job)
             else:
                 self._move(None, job)
-        self.controller.restore(
+        self.slots.restore(
             [job for job in jobs if job.status is JobStatus.RUNNING], self._job_types.resources_of
         )
         # Once for all: each job by itself would look again at its user and its type.
@@ -132,7 +129,7 @@ class Board:
 
     def set_limits(self, limits: Limits) -> None:
         """Put other limits in force; no running job is ended by it."""
-        self.controller.set_limits(limits)
+        self.slots.set_limits(limits)
         self.queue.set_drift(limits.max_running_per_user)
         self.refresh_gates()
 
@@ -147,7 +144,7 @@ class Board:
             self.refresh_user(user_id)
         for job_type in self.queue.job_types():
             self.refresh_type(job_type)
-        self.on_room()
+        self.look_again.set()
 
     def refresh_user(self, user_id: UserId) -> None:
         """Open the user's gate if nothing keeps their jobs from starting."""
@@ -161,12 +158,39 @@ class Board:
         """Let the queued job take part if nothing keeps this one from starting."""
         self.queue.set_eligible(job.job_id, is_eligible=not any(self.reasons.of_job(job)))
 
-    def refresh_after_resource(self, name: str) -> None:
-        """Look again at the gates of the types that need the resource, and start who may."""
+    def refresh_resources(self, names: Iterable[str]) -> None:
+        """Look again at the gates of the types that need the resources, and start who may."""
+        changed = frozenset(names)
+        if not changed:
+            return
         for job_type in self.queue.job_types():
-            if name in self._job_types.resources_of(job_type):
+            if not changed.isdisjoint(self._job_types.resources_of(job_type)):
                 self.refresh_type(job_type)
-                self.on_room()
+        self.look_again.set()
+
+    @asynccontextmanager
+    async def hold_resource(self, name: str, job_id: JobId) -> AsyncIterator[None]:
+        """Hold one unit of the resource inside a run, as `Slots.hold_resource`."""
+        try:
+            async with self.slots.hold_resource(name, job_id):
+                self.refresh_resources((name,))
+                yield
+        finally:
+            self.refresh_resources((name,))
+
+    def give_back(self, job_id: JobId) -> None:
+        """Give back all that the job holds, once.
+
+        Raises:
+            SlotError: the job holds no slot.
+        """
+        freed = self.slots.give_back(job_id)
+        self.refresh_user(freed.user_id)
+        self.refresh_resources(freed.resources)
+
+    def stop_run(self, job: Job) -> None:
+        """Have the run of a running job asked to end."""
+        self.effects.put_nowait(StopRun(ActiveRun(job_id=job.job_id, run=job.run)))
 
     def begin_stop(self) -> None:
         """Let nothing start any more, and nobody wait for a change."""
@@ -181,13 +205,16 @@ class Board:
         self.reasons.starting.add(job.job_id)
         self.suspects.begin(job)
         self.queue.remove_started(job.job_id)
-        self.controller.take(job.job_id, job.user_id, self._job_types.resources_of(job.job_type))
+        resources = self._job_types.resources_of(job.job_type)
+        self.slots.take(job.job_id, job.user_id, resources)
+        self.refresh_user(job.user_id)
+        self.refresh_resources(resources)
 
     def abandon_start(self, job: Job) -> None:
         """Give the slot of a start that was not stored back; the job waits on if it still may."""
         self.reasons.starting.discard(job.job_id)
         self.suspects.take_back(job.job_id)
-        self.controller.give_back(job.job_id)
+        self.give_back(job.job_id)
         now = self.live.find(job.job_id)
         if now is not None and now.status is JobStatus.QUEUED:
             self.requeue(now)
@@ -219,14 +246,14 @@ class Board:
         else:
             self.refresh_job(job)
         if job.status is JobStatus.RUNNING and job.cancel_requested_at is not None:
-            self.on_cancel(job)
+            self.stop_run(job)
 
     def _leave_slot(self, job: Job) -> None:
         # The slot goes back only here: after the end of the run is stored, and exactly once,
         # since only one committed change leaves `running`.
         if job.status is JobStatus.RUNNING:
             return
-        self.controller.give_back(job.job_id)
+        self.give_back(job.job_id)
         is_typical = job.status is JobStatus.COMPLETED
         self.estimator.ended(job.job_id, self.clock.monotonic(), is_typical=is_typical)
 
@@ -236,19 +263,11 @@ class Board:
                 continue
             follower = self.live.in_place(job.user_id, job.project_id, Place.FOLLOWER)
             if follower is not None and self.head_of(job) is None:
-                self.on_headless(follower.job_id)
+                self.effects.put_nowait(MakeHead(follower.job_id))
 
     def _note_due(self, job: Job) -> None:
         if job.status is JobStatus.QUEUED:
             self.refresh_job(job)
-            self.on_room()
+            self.look_again.set()
         elif job.status is JobStatus.CREATED:
-            self.on_due(job.job_id)
-
-
-def _nobody() -> None:
-    return None
-
-
-def _nobody_of(_: object) -> None:
-    return None
+            self.effects.put_nowait(EnqueueDue(job.job_id))

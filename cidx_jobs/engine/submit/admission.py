@@ -78,7 +78,7 @@ class Admission:
         The request is no replay, as far as `find_replay` could tell a moment ago.
         """
         job_type = self._job_types[request.job_type]
-        check_request(request, self._board.controller.limits)
+        check_request(request, self._board.slots.limits)
         options, project = await self._admit_options(request, job_type)
         if options is not request.options:
             request = replace(request, options=options)
@@ -192,7 +192,7 @@ class Admission:
 
     def _take_room(self, user_id: UserId) -> None:
         # What is being stored counts already: many submits at once cannot overfill the queue.
-        limits = self._board.controller.limits
+        limits = self._board.slots.limits
         live = self._board.live
         if live.count_waiting(user_id) + self._admitting[user_id] >= limits.max_queued_per_user:
             raise UserQueueFullError(limits.max_queued_per_user)
@@ -241,7 +241,7 @@ class Admission:
             return request.priority
         own = self._settings.user_priorities.get(request.user_id)
         usual = self._settings.default_priority if own is None else own
-        return min(usual, highest_priority(request.user_id, self._board.controller.limits))
+        return min(usual, highest_priority(request.user_id, self._board.slots.limits))
 
     def _make_id(self, now: datetime) -> JobId:
         self._ids += 1

@@ -63,7 +63,7 @@ def _unlike_in_memory(stored: Mapping[JobId, Job], board: Board) -> Iterator[Fin
 
 
 def _wrong_slots(stored: Mapping[JobId, Job], board: Board) -> Iterator[Finding]:
-    holders = board.controller.holders()
+    holders = board.slots.holders()
     running = {job_id for job_id, job in stored.items() if job.status is JobStatus.RUNNING}
     for job_id in sorted(running - holders.keys()):
         yield _finding("slots", job_id, "runs without a slot")
@@ -72,7 +72,7 @@ def _wrong_slots(stored: Mapping[JobId, Job], board: Board) -> Iterator[Finding]
 
 
 def _wrong_in_queue(stored: Mapping[JobId, Job], board: Board) -> Iterator[Finding]:
-    holders = board.controller.holders()
+    holders = board.slots.holders()
     queued = {job_id for job_id, job in stored.items() if job.status is JobStatus.QUEUED}
     # A job whose start is just being stored has left the queue and holds its slot.
     for job_id in sorted(queued - set(board.queue) - holders.keys()):

@@ -11,7 +11,7 @@ import fcntl
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
@@ -21,6 +21,7 @@ from cidx_jobs.handlers.process.output import ChildOutput, OnLine
 from cidx_jobs.handlers.process.tree import ProcessTree
 from cidx_jobs.interfaces import CURRENT_RUN, ActiveRun, ChildResult
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.runtime.shielded import finish
 
 RUN_MARK = "CIDXJ_RUN"
 CHILD_MARK = "CIDXJ_CHILD"
@@ -170,7 +171,9 @@ class Children:
         try:
             yield
         finally:
-            await _finish(self._end(tree, output, transport))
+            # Also by a cancel: a child must not outlive its caller. The end itself is bounded
+            # (TERM, KILL).
+            await finish(self._end(tree, output, transport))
 
     async def _end(
         self, tree: ProcessTree, output: ChildOutput, transport: asyncio.SubprocessTransport
@@ -249,18 +252,3 @@ def _bounded(argv: Sequence[str], bounds: Bounds) -> Sequence[str]:
     # told of the bound by an error, and say so, not die without a word.
     blocks = -(-bounds.file_bytes // _ULIMIT_BLOCK)
     return ["sh", "-c", f"trap '' XFSZ && ulimit -f {blocks} && exec \"$@\"", "sh", *argv]
-
-
-async def _finish(ending: Coroutine[None, None, None]) -> None:
-    # Whoever is cancelled again meanwhile still waits: a child must not outlive its caller.
-    # The end itself is bounded (TERM, KILL).
-    task = asyncio.ensure_future(ending)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            cancelled = True
-    task.result()
-    if cancelled:
-        raise asyncio.CancelledError

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from cidx_jobs.runtime.shielded import finish
+
 T = TypeVar("T")
 
 REPORT_SECONDS = 0.25
@@ -21,20 +23,9 @@ async def follow(work: Coroutine[Any, Any, T], report: Callable[[], Awaitable[No
             await asyncio.wait({task}, timeout=REPORT_SECONDS)
             await report()
     finally:
-        await _end(task)
-    return task.result()
-
-
-async def _end(task: "asyncio.Task[Any]") -> None:
-    cancelled = False
-    while not task.done():
         task.cancel()
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            cancelled = True
-    if not task.cancelled():
-        # Looked at, also where something else is raised: else the loop would tell of it later.
-        task.exception()
-    if cancelled:
-        raise asyncio.CancelledError
+        await finish(asyncio.wait({task}), on_cancel=task.cancel)
+        if not task.cancelled():
+            # Looked at, also where something else is raised: else the loop would tell of it later.
+            task.exception()
+    return task.result()

@@ -13,6 +13,7 @@ from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.index import Document, Publication, TreeChanges, TreeEntry, WantedFile
 from cidx_jobs.model.job.job import JsonObject
+from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.store.index.draft_database import DraftDatabase
 from cidx_jobs.store.index.files import IndexFiles, remove
 from cidx_jobs.store.index.state import complete, make_state, open_reader
@@ -139,21 +140,12 @@ class FtsDraft:
         """Run *work* in the draft's thread; when this returns it has ended, also by a cancel."""
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(self._thread, _translated, lambda: work(*args, **kwargs))
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            # The thread uses what the caller will close: the caller goes on when it has ended.
-            if self._database is not None:
-                self._database.stop()
-            await _settle(running)
-            raise
+        # The thread uses what the caller will close: the caller goes on when it has ended.
+        return await finish(running, on_cancel=self._interrupt)
 
-
-async def _settle(running: "asyncio.Future[T]") -> None:
-    while not running.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait({running})
-    running.exception()
+    def _interrupt(self) -> None:
+        if self._database is not None:
+            self._database.stop()
 
 
 def _translated(work: Callable[[], T]) -> T:

@@ -1,12 +1,16 @@
-"""What the engine owes its jobs by itself: insisted on until it is stored."""
+"""Carries out the effects of commits: at once, or insisted on until it is stored."""
 
 import asyncio
 from collections.abc import Callable
+from typing import ClassVar, assert_never
 
 import structlog
 
+from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.state.board import Board
+from cidx_jobs.engine.state.effects import Effect, EnqueueDue, MakeHead, StopRun
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS, Decision, JobLedger
+from cidx_jobs.interfaces import Executor
 from cidx_jobs.model.errors import CidxJobsError, UnavailableError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.events import Enqueue
@@ -15,45 +19,52 @@ from cidx_jobs.model.job.job import Job, JobStatus, Place
 _log = structlog.get_logger("cidx_jobs.engine")
 
 
-class Errands:
-    """Queues jobs whose time has come, and moves up who follows nobody any more."""
+class EffectRunner(Background):
+    """Queues jobs whose time has come, moves followers up, and passes cancels on to runs."""
 
-    def __init__(self, board: Board, ledger: JobLedger) -> None:
+    task_name: ClassVar[str] = "effects"
+
+    def __init__(self, board: Board, ledger: JobLedger, executor: Executor) -> None:
         """Take the parts."""
         self._board = board
         self._ledger = ledger
+        self._executor = executor
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
-    def are_done(self) -> bool:
-        """True when nothing is owed."""
-        return not self._tasks
-
-    def enqueue_due(self, job_id: JobId) -> None:
-        """Queue a created job whose start time has come."""
-        self._insist(job_id, self._when_due, "due")
-
-    def move_up(self, job_id: JobId) -> None:
-        """Make a follower the head of its project's line, in which nobody is before it.
-
-        A submit that saw a running head, and the end of that head, which saw no follower, may be
-        stored in one moment; neither knows of the other.
-        """
-        self._insist(job_id, self._when_headless, "move-up")
+    def is_busy(self) -> bool:
+        """True while anything is still to be carried out."""
+        return bool(self._tasks) or not self._board.effects.empty()
 
     async def stop(self) -> None:
         """Give up what is not stored yet: the next start finds it again."""
+        await super().stop()
         for task in tuple(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _when_due(self, job: Job) -> Decision | None:
+    async def _go_on(self) -> None:
+        while True:
+            self._carry_out(await self._board.effects.get())
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case StopRun():
+                self._executor.cancel(effect.run)
+            case EnqueueDue():
+                self._insist(effect.job_id, self._enqueued, "enqueue-due")
+            case MakeHead():
+                self._insist(effect.job_id, self._made_head, "make-head")
+            case _:
+                assert_never(effect)
+
+    def _enqueued(self, job: Job) -> Decision | None:
         if job.status is not JobStatus.CREATED or job.hold or job.place is Place.FOLLOWER:
             return None
         return job, [Enqueue(key=self._board.make_key(job), reason="its time has come")]
 
-    def _when_headless(self, job: Job) -> Decision | None:
+    def _made_head(self, job: Job) -> Decision | None:
         if job.place is not Place.FOLLOWER or self._board.head_of(job) is not None:
             return None
         return job, [self._ledger.promotion(job)]
@@ -72,5 +83,5 @@ class Errands:
                 await asyncio.sleep(STORE_AGAIN_SECONDS)
                 continue
             except CidxJobsError as error:
-                _log.warning("errand_failed", job_id=job_id, code=error.code)
+                _log.warning("effect_failed", job_id=job_id, code=error.code)
             return

@@ -1,0 +1,37 @@
+"""Effects of what was committed: what the engine does by itself next, as values.
+
+The memory notes them and does not know who carries them out (`EffectRunner`).
+"""
+
+import attrs
+
+from cidx_jobs.interfaces import ActiveRun
+from cidx_jobs.model.ids import JobId
+
+
+@attrs.frozen
+class EnqueueDue:
+    """Queue a created job whose start time has come."""
+
+    job_id: JobId
+
+
+@attrs.frozen
+class MakeHead:
+    """Make a follower the head of its project's line, in which nobody is before it.
+
+    A submit that saw a running head, and the end of that head, which saw no follower, may be
+    stored in one moment; neither knows of the other.
+    """
+
+    job_id: JobId
+
+
+@attrs.frozen
+class StopRun:
+    """Ask a run to end: its job's cancel was asked for."""
+
+    run: ActiveRun
+
+
+Effect = EnqueueDue | MakeHead | StopRun
