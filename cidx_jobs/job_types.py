@@ -134,7 +134,7 @@ class JobType:
         try:
             fitted = msgspec.convert(options, self.options_schema)
         except msgspec.ValidationError as error:
-            raise ValidationError([_fault(str(error))]) from error
+            raise ValidationError([_fault(error)]) from error
         if dataclasses.is_dataclass(self.options_schema):
             # msgspec overlooks the defaults that stand in the class and not in the object.
             fitted = dataclasses.asdict(fitted)
@@ -205,13 +205,10 @@ def _check_rules(
         raise ValueError(message)
 
 
-def _fault(text: str) -> Fault:
-    # msgspec says where in the form "... - at `$.names[0]`".
-    message, _, place = text.partition(" - at `$")
-    place = place.rstrip("`").replace("[...]", "").replace("[", ".").replace("]", "")
-    pointer = "/options" + place.replace(".", "/")
+def _fault(error: msgspec.ValidationError) -> Fault:
+    fault = Fault.told_by_msgspec(error, "/options")
     # It tells of a member that is lacking, or too much, at the object that it belongs to.
     for pattern, told in _MEMBER_FAULTS:
-        if found := pattern.fullmatch(message):
-            return Fault(f"{pointer}/{pointer_step(found[1])}", told)
-    return Fault(pointer, message)
+        if found := pattern.fullmatch(fault.message):
+            return Fault(f"{fault.pointer}/{pointer_step(found[1])}", told)
+    return fault

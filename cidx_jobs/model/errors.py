@@ -76,9 +76,19 @@ class Fault:
     pointer: str
     message: str
 
+    @classmethod
+    def told_by_msgspec(cls, error: Exception, below: str = "") -> "Fault":
+        """Return the first fault of a value that lies at the pointer *below*.
+
+        msgspec says what and where as in ``Expected `int`, got `str` - at `$.names[0]```.
+        """
+        message, _, place = str(error).partition(" - at `$")
+        place = place.rstrip("`").replace("[...]", "").replace("[", ".").replace("]", "")
+        return cls(below + place.replace(".", "/"), message)
+
 
 def pointer_step(name: str) -> str:
-    """Give a member's name as a step of a JSON pointer (RFC 6901)."""
+    """Return a member's name as a step of a JSON pointer (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")
 
 

@@ -16,7 +16,7 @@ _MAX_SHOWN = 200
 
 
 def plain_json(value: Any) -> Any:
-    """Give *value* as what JSON makes of it.
+    """Return *value* as what JSON makes of it.
 
     Raises:
         ValueError: it is not JSON; the text says why.
@@ -29,7 +29,7 @@ def plain_json(value: Any) -> Any:
 
 
 def plain_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give the options of a job as its handler would find them after a restart.
+    """Return the options of a job as its handler would find them after a restart.
 
     Raises:
         ValidationError: they are not JSON.
@@ -76,7 +76,7 @@ def printable(text: str, max_characters: int = _MAX_SHOWN) -> str:
 
 
 def plain_count(value: float | None) -> int | None:
-    """Give a count as a whole number.
+    """Return a count as a whole number.
 
     Raises:
         TypeError, ValueError, OverflowError: it is none.
@@ -85,7 +85,7 @@ def plain_count(value: float | None) -> int | None:
 
 
 def plain_weight(value: float) -> float:
-    """Give the weight of a phase.
+    """Return the weight of a phase.
 
     Raises:
         TypeError, ValueError: it is not a number from 0 on.
@@ -98,7 +98,7 @@ def plain_weight(value: float) -> float:
 
 
 def start_in_utc(time: datetime | None) -> datetime | None:
-    """Give a start time in UTC; one without a time zone is left to whoever refuses it.
+    """Return a start time in UTC; one without a time zone is left to whoever refuses it.
 
     Raises:
         ValidationError: UTC has no such time.

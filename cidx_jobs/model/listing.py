@@ -112,7 +112,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     """How long each phase took in the last sync; the weights of the next one come from it."""
 
     def without_copy(self) -> "Project":
-        """Give what is known once copy and index are removed: all but their sizes."""
+        """Return what is known once copy and index are removed: all but their sizes."""
         return replace(self, files_indexed=None, repository_bytes=None, index_bytes=None)
 
 

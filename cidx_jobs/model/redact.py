@@ -18,12 +18,12 @@ _PATH = re.compile(r"(?<![\w/:.~-])/(?:[\w.@+~-]+/)+[\w.@+~-]*")
 
 
 def redact(text: str) -> str:
-    """Give *text* with tokens, passwords, ``user:pass@`` and absolute paths replaced."""
+    """Return *text* with tokens, passwords, ``user:pass@`` and absolute paths replaced."""
     return _PATH.sub("[path]", redact_secrets(text))
 
 
 def redact_secrets(text: str) -> str:
-    """Give *text* with tokens, passwords and ``user:pass@`` replaced: for the operator's log."""
+    """Return *text* with tokens, passwords and ``user:pass@`` replaced: for the operator's log."""
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text

@@ -22,7 +22,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode(document: Any) -> bytes:
-    """Give a document as JSON.
+    """Return a document as JSON.
 
     Text that no UTF-8 can hold (a lone surrogate, as in a file name that is no text) is written
     with question marks in its place.
@@ -34,7 +34,7 @@ def encode(document: Any) -> bytes:
 
 
 def decode(body: bytes, kind: type[D]) -> D:
-    """Give the document of the *kind* that the JSON text holds; unknown members are ignored.
+    """Return the document of the *kind* that the JSON text holds; unknown members are ignored.
 
     Raises:
         msgspec.DecodeError: it is no JSON, or not of that kind.
@@ -43,7 +43,7 @@ def decode(body: bytes, kind: type[D]) -> D:
 
 
 def fingerprint(method: str, path: str, body: Any) -> str:
-    """Give the digest of a request: the same for the same method, path and JSON value.
+    """Return the digest of a request: the same for the same method, path and JSON value.
 
     Members may stand in any order (RFC 8785 is the model); 1 and 1.0 are two values.
     """

@@ -34,7 +34,7 @@ class MalformedBodyError(RequestError):
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """Give the JSON object in *body*; an empty body is the same as ``{}``.
+    """Return the JSON object in *body*; an empty body is the same as ``{}``.
 
     Refused are, besides what is no JSON: a byte order mark, text that is not UTF-8, doubled
     members, NaN and infinities, whole numbers of more than 18 digits, numbers that no double
@@ -53,7 +53,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def fit(kind: type[B], members: Mapping[str, Any]) -> B:
-    """Give the body of the *kind* that has these members, and no others.
+    """Return the body of the *kind* that has these members, and no others.
 
     Raises:
         ValidationError: with every wrong, missing and unknown member.
@@ -158,16 +158,10 @@ def _misfit(name: str, value: Any, kind: Any) -> Iterator[Fault]:
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        yield _fault(name, str(error))
-
-
-def _fault(name: str, text: str) -> Fault:
-    # msgspec says what and where in the form "Expected `int`, got `str` - at `$.names[0]`".
-    message, _, place = text.partition(" - at `$")
-    place = place.rstrip("`").replace("[...]", "").replace("[", ".").replace("]", "")
-    return Fault(_pointer(name) + place.replace(".", "/"), message.replace("`", ""))
+        fault = Fault.told_by_msgspec(error, _pointer(name))
+        yield Fault(fault.pointer, fault.message.replace("`", ""))
 
 
 def _pointer(name: str) -> str:
-    """Give the JSON pointer of a member of the whole document."""
+    """Return the JSON pointer of a member of the whole document."""
     return f"/{pointer_step(name)}"

@@ -89,7 +89,7 @@ def advance(job: Job, event: Event, now: datetime) -> tuple[Job, Transition]:
 
 
 def record_progress(job: Job, now: datetime, **changes: Any) -> Job:
-    """Give the job as the next stored version with new progress members; no edge, no log row.
+    """Return the job as the next stored version with new progress members; no edge, no log row.
 
     Raises:
         InvalidTransitionError: the job does not run.

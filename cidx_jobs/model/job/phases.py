@@ -9,14 +9,14 @@ ALMOST_DONE = 99
 
 
 def percent(done: float, total: float) -> int:
-    """Give *done* of *total* as a whole number from 0 to 100; an unknown total is 0."""
+    """Return *done* of *total* as a whole number from 0 to 100; an unknown total is 0."""
     if total <= 0:
         return 0
     return max(0, min(100, int(done * 100 / total)))
 
 
 def overall_progress(phases: Sequence[PhaseState]) -> int:
-    """Give the progress of a job from its phases, 0 to 99.
+    """Return the progress of a job from its phases, 0 to 99.
 
     Weights count as shares of the whole: where they sum to more than 1 they are scaled down,
     where they sum to less the rest is work that no phase has named yet.

@@ -14,6 +14,6 @@ class RetryPolicy:
     cap_seconds: float = 30.0
 
     def backoff_seconds(self, failed_attempts: int, fraction: float) -> float:
-        """Give the wait after the *failed_attempts*-th failure (from 1); *fraction* is 0 to 1."""
+        """Return the wait after so many failures (from 1); *fraction* is 0 to 1."""
         bound = self.base_seconds * 2.0 ** min(failed_attempts - 1, 32)
         return fraction * min(self.cap_seconds, bound)
