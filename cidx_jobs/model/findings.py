@@ -1,19 +1,32 @@
 """What is found when a server looks at itself: at its start, and when it is examined."""
 
-import msgspec
+from typing import Annotated
 
-from cidx_jobs.model.ids import JobId
+import msgspec
+from msgspec import Meta
+
+from cidx_jobs.model.ids import JOB_ID_PATTERN, JobId
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that does not fit together, or that is worth a note."""
 
-    kind: str
-    """What was compared: ``database``, ``log``, ``counts``, ``checkpoints``, ``slots``,
-    ``queue``, ``runs``, ``children`` or ``files``; of a note ``recovering``."""
-    message: str
-    """A sentence for an operator; holds no path of the server."""
-    job_id: JobId | None = None
+    kind: Annotated[
+        str,
+        Meta(
+            description="`database`, `log`, `counts`, `checkpoints`, `slots`, `queue`, `runs`, "
+            "`children` or `files`; of a note, `recovering` or the code of the warning."
+        ),
+    ]
+    # It holds no path of the server.
+    message: Annotated[str, Meta(description="One line for people.")]
+    job_id: Annotated[
+        JobId | None,
+        Meta(
+            description="The job that it is about; null when it is about none.",
+            extra_json_schema={"pattern": f"^{JOB_ID_PATTERN}$"},
+        ),
+    ] = None
 
 
 class Examination(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,17 +45,19 @@ class ServerWarning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recovery(msgspec.Struct, frozen=True, kw_only=True):
-    """What a start found of the servers before it, and did about it."""
+    """What the server's start found of the servers before it, and did about it."""
 
-    unfinished: int = 0
-    """Jobs that were not final."""
-    interrupted: int = 0
-    """Runs that had died with their server: queued again, or failed by their type's rule."""
-    cancelled: int = 0
-    """Runs that had died with their cancel asked for: they are cancelled."""
-    poisoned: int = 0
-    """Runs that had died alone, once too often: their jobs failed."""
-    killed_processes: int = 0
-    """Child processes of older servers."""
-    swept_files: int = 0
-    """Files and directories that a run or a write that was cut off had left."""
+    unfinished: Annotated[int, Meta(description="Jobs that were not final.")] = 0
+    # They are queued again, or failed by the rule of their type.
+    interrupted: Annotated[int, Meta(description="Runs that had died with their server.")] = 0
+    cancelled: Annotated[
+        int, Meta(description="Those of them whose cancel had been asked for.")
+    ] = 0
+    # Their last run was alone.
+    poisoned: Annotated[
+        int, Meta(description="Jobs that failed because the server died whenever they ran.")
+    ] = 0
+    killed_processes: Annotated[int, Meta(description="Child processes of older servers.")] = 0
+    swept_files: Annotated[
+        int, Meta(description="Files that a cut-off run or write had left.")
+    ] = 0

@@ -39,7 +39,7 @@ def check_schema(schema: Any) -> None:
 
 
 def find_faults(schema: Schema, document: Any, pointer: str) -> list[Fault]:
-    """Give what is wrong with the document, each with its JSON pointer.
+    """Return what is wrong with the document, each with its JSON pointer.
 
     Args:
         schema: one that `check_schema` takes.
@@ -196,7 +196,7 @@ class _Checker:
         self._definitions = definitions
 
     def faults(self, schema: AnySchema, value: Any, at: str) -> Iterator[Fault]:
-        """Give what is wrong with the value that lies there."""
+        """Return what is wrong with the value that lies there."""
         if isinstance(schema, bool):
             if not schema:
                 yield Fault(at, "it may not be there")
@@ -245,7 +245,7 @@ class _Checker:
 
 
 def _own_fault(schema: Schema, value: Any) -> str | None:
-    """Give what is wrong with the value itself, whatever it holds; None if nothing is."""
+    """Return what is wrong with the value itself, whatever it holds; None if nothing is."""
     types = _names_of_types(schema)
     if types and not any(_TYPES[name](value) for name in types):
         return f"it must be of type {' or '.join(types)}"

@@ -42,7 +42,7 @@ class EventDocument(Document, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, row: Transition) -> Self:
-        """Give the document of a row."""
+        """Return the document of a row."""
         return cls(
             seq=row.sequence,
             job_id=row.job_id,
@@ -89,7 +89,7 @@ class ProgressEventDocument(Document, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        """Give the document of what a job last reported."""
+        """Return the document of what a job last reported."""
         return cls(
             job_id=job.job_id,
             version=job.version,

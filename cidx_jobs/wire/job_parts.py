@@ -8,18 +8,11 @@ from msgspec import Meta
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import (
-    AttemptRecord,
-    Category,
     CheckpointInfo,
     JobError,
     JobStatus,
     JobWarning,
-    JsonObject,
-    Outcome,
-    PhaseState,
-    PhaseStatus,
     ProgressDetail,
-    Severity,
 )
 from cidx_jobs.model.job.wait_reasons import QueueStatus
 from cidx_jobs.wire import member_rules as rules
@@ -64,7 +57,7 @@ class ProgressDocument(Document, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, detail: ProgressDetail) -> Self:
-        """Give the document of a progress report."""
+        """Return the document of a progress report."""
         return cls(
             done=detail.done,
             total=detail.total,
@@ -77,35 +70,6 @@ class ProgressDocument(Document, frozen=True, kw_only=True):
             stalled=detail.stalled,
             memory_bytes=detail.memory_bytes,
             cpu_seconds=plain_or_none(detail.cpu_seconds),
-        )
-
-
-class PhaseDocument(Document, frozen=True, kw_only=True):
-    """One phase of the job."""
-
-    name: Annotated[str, Meta(description="Its name.")]
-    status: Annotated[PhaseStatus, Meta(description="Where it stands.")]
-    weight: Annotated[float, Meta(description="Its share of the whole, 0 to 1.")]
-    progress: Annotated[
-        int, Meta(description="0 to 100 within the phase.", extra_json_schema=rules.PERCENT)
-    ]
-    started_at: Annotated[datetime | None, Meta(description="When it last started.")]
-    finished_at: Annotated[datetime | None, Meta(description="When it ended.")]
-    message: Annotated[str | None, Meta(description="One line for people.")]
-    result: Annotated[dict[str, Any] | None, Meta(description="What came out, when it completed.")]
-
-    @classmethod
-    def of(cls, phase: PhaseState) -> Self:
-        """Give the document of a phase."""
-        return cls(
-            name=phase.name,
-            status=phase.status,
-            weight=phase.weight,
-            progress=phase.progress,
-            started_at=phase.started_at,
-            finished_at=phase.finished_at,
-            message=phase.message,
-            result=object_or_none(phase.result),
         )
 
 
@@ -138,7 +102,7 @@ class QueueDocument(Document, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, queue: QueueStatus) -> Self:
-        """Give the document of a waiting job's place."""
+        """Return the document of a waiting job's place."""
         wait = queue.estimated_wait_seconds
         return cls(
             position=queue.position,
@@ -147,87 +111,6 @@ class QueueDocument(Document, frozen=True, kw_only=True):
             until=queue.until,
             estimated_wait_seconds=wait and (plain(wait[0]), plain(wait[1])),
         )
-
-
-class ErrorDocument(Document, frozen=True, kw_only=True):
-    """Why a job or a run of it did not complete."""
-
-    code: Annotated[str, Meta(description="Documented, stable and never reused.")]
-    category: Annotated[Category, Meta(description="What kind of thing went wrong.")]
-    severity: Annotated[Severity, Meta(description="How bad it is.")]
-    retryable: Annotated[bool, Meta(description="Whether another attempt may succeed.")]
-    message: Annotated[str, Meta(description="One line for people.")]
-    phase: Annotated[str | None, Meta(description="The phase that it is in, or was in.")]
-    occurred_at: Annotated[datetime, Meta(description="When it happened.")]
-    actions: Annotated[
-        tuple[str, ...], Meta(description="What the reader can do, most useful first.")
-    ]
-
-    @classmethod
-    def of(cls, error: JobError) -> Self:
-        """Give the document of an error."""
-        return cls(
-            code=error.code,
-            category=error.category,
-            severity=error.severity,
-            retryable=error.retryable,
-            message=error.message,
-            phase=error.phase,
-            occurred_at=error.occurred_at,
-            actions=error.actions,
-        )
-
-
-class WarningDocument(Document, frozen=True, kw_only=True):
-    """Something a reader should know, which did not end the job."""
-
-    code: Annotated[str, Meta(description="Documented, stable and never reused.")]
-    message: Annotated[str, Meta(description="One line for people.")]
-    count: Annotated[int, Meta(description="How many times it was reported.")]
-
-    @classmethod
-    def of(cls, warning: JobWarning) -> Self:
-        """Give the document of a warning."""
-        return cls(code=warning.code, message=warning.message, count=warning.count)
-
-
-class AttemptDocument(Document, frozen=True, kw_only=True):
-    """One ended run."""
-
-    attempt: Annotated[
-        int,
-        Meta(
-            description="The attempt; 0 before the first start.",
-            extra_json_schema=rules.NOT_NEGATIVE,
-        ),
-    ]
-    started_at: Annotated[datetime, Meta(description="When the run started.")]
-    finished_at: Annotated[datetime, Meta(description="When it ended.")]
-    outcome: Annotated[Outcome, Meta(description="How the run ended.")]
-    error: Annotated[ErrorDocument | None, Meta(description="Why it did not complete.")]
-
-    @classmethod
-    def of(cls, record: AttemptRecord) -> Self:
-        """Give the document of an ended run."""
-        return cls(
-            attempt=record.attempt,
-            started_at=record.started_at,
-            finished_at=record.finished_at,
-            outcome=record.outcome,
-            error=ErrorDocument.of(record.error) if record.error else None,
-        )
-
-
-class CheckpointDocument(Document, frozen=True, kw_only=True):
-    """That a checkpoint is stored; its content is for the job alone."""
-
-    phase: Annotated[str | None, Meta(description="The phase that it is in, or was in.")]
-    saved_at: Annotated[datetime, Meta(description="When it was stored.")]
-
-    @classmethod
-    def of(cls, checkpoint: CheckpointInfo) -> Self:
-        """Give the document of a stored checkpoint."""
-        return cls(phase=checkpoint.phase, saved_at=checkpoint.saved_at)
 
 
 class LinksDocument(Document, frozen=True, kw_only=True):
@@ -239,7 +122,7 @@ class LinksDocument(Document, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, job_id: str, prefix: str) -> Self:
-        """Give the links of a job; *prefix* is the path that the routes stand under."""
+        """Return the links of a job; *prefix* is the path that the routes stand under."""
         here = f"{prefix}/jobs/{job_id}"
         return cls(own=here, events=f"{here}/events", cancel=f"{here}/cancel")
 
@@ -307,26 +190,21 @@ TimeoutSecondsMember = Annotated[
 CancelRequestedAtMember = Annotated[datetime | None, Meta(description="When it was told to stop.")]
 CancelReasonMember = Annotated[str | None, Meta(description="Why, as the caller said.")]
 CheckpointMember = Annotated[
-    CheckpointDocument | None,
+    CheckpointInfo | None,
     Meta(description="That a checkpoint is stored; null when none is."),
 ]
 ResultMember = Annotated[dict[str, Any] | None, Meta(description="Of a completed job.")]
-ErrorMember = Annotated[ErrorDocument | None, Meta(description="Of a failed or cancelled job.")]
+ErrorMember = Annotated[JobError | None, Meta(description="Of a failed or cancelled job.")]
 WarningsMember = Annotated[
-    tuple[WarningDocument, ...], Meta(description="What a reader should know besides.")
+    tuple[JobWarning, ...], Meta(description="What a reader should know besides.")
 ]
 
 
 def plain(seconds: float) -> float:
-    """Give whole seconds as a whole number: 3600, not 3600.0."""
+    """Return whole seconds as a whole number: 3600, not 3600.0."""
     return int(seconds) if seconds == int(seconds) else seconds
 
 
 def plain_or_none(seconds: float | None) -> float | None:
-    """Give `plain` seconds, if any."""
+    """Return `plain` seconds, if any."""
     return None if seconds is None else plain(seconds)
-
-
-def object_or_none(value: JsonObject | None) -> dict[str, Any] | None:
-    """Give a JSON object as the dict that the encoder takes."""
-    return None if value is None else dict(value)

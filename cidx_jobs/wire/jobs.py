@@ -1,27 +1,17 @@
 """The job as the API shows it: whole, in lists, and short for pollers (api.md 1.2, 1.9)."""
 
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Any, Self
 
 from msgspec import Meta
 
-from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.job import AttemptRecord, Job, JobStatus, PhaseState
 from cidx_jobs.model.job.wait_reasons import QueueStatus
 from cidx_jobs.wire import job_parts as of_job
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
-from cidx_jobs.wire.job_parts import (
-    AttemptDocument,
-    CheckpointDocument,
-    ErrorDocument,
-    LinksDocument,
-    PhaseDocument,
-    ProgressDocument,
-    QueueDocument,
-    WarningDocument,
-    object_or_none,
-    plain,
-)
+from cidx_jobs.wire.job_parts import LinksDocument, ProgressDocument, QueueDocument, plain
 
 
 class JobDocument(Document, frozen=True, kw_only=True):
@@ -45,7 +35,7 @@ class JobDocument(Document, frozen=True, kw_only=True):
     phase: of_job.PhaseMember
     message: of_job.MessageMember
     progress_detail: of_job.ProgressDetailMember
-    phases: Annotated[tuple[PhaseDocument, ...], Meta(description="The phases in their order.")]
+    phases: Annotated[tuple[PhaseState, ...], Meta(description="The phases in their order.")]
     queue: of_job.QueueMember
     created_at: of_job.CreatedAtMember
     queued_at: of_job.QueuedAtMember
@@ -61,13 +51,13 @@ class JobDocument(Document, frozen=True, kw_only=True):
     error: of_job.ErrorMember
     warnings: of_job.WarningsMember
     attempts: Annotated[
-        tuple[AttemptDocument, ...], Meta(description="One entry for each ended run.")
+        tuple[AttemptRecord, ...], Meta(description="One entry for each ended run.")
     ]
     links: Annotated[LinksDocument, Meta(description="Where its own routes are.")]
 
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
-        """Give the document of a job; *prefix* is the path that the routes stand under."""
+        """Return the document of a job; *prefix* is the path that the routes stand under."""
         return cls(**_members(job, queue), **_whole(job, prefix))
 
 
@@ -80,7 +70,7 @@ class ListedJobDocument(JobDocument, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
-        """Give the document of a job; *prefix* is the path that the routes stand under."""
+        """Return the document of a job; *prefix* is the path that the routes stand under."""
         return cls(**_members(job, queue), **_whole(job, prefix), **_aliases(job))
 
 
@@ -91,7 +81,7 @@ class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
-        """Give the answer for a job that was told to stop."""
+        """Return the answer for a job that was told to stop."""
         is_over = job.status is JobStatus.CANCELLED
         message = "Job cancelled" if is_over else "Job is being cancelled"
         members = _members(job, queue) | {"message": message}
@@ -163,7 +153,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None) -> Self:
-        """Give the short form of a job."""
+        """Return the short form of a job."""
         members = _members(job, queue) | {"message": describe(job, queue)}
         if job.status.is_waiting:
             members |= {"status": JobStatus.QUEUED, "phase": "queued"}
@@ -177,7 +167,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
 
 
 def describe(job: Job, queue: QueueStatus | None) -> str:
-    """Give one line that says where the job stands; never empty."""
+    """Return one line that says where the job stands; never empty."""
     match job.status:
         case JobStatus.CREATED | JobStatus.QUEUED:
             return _describe_waiting(queue)
@@ -212,46 +202,20 @@ def _error_text(job: Job) -> str | None:
 
 
 def _members(job: Job, queue: QueueStatus | None) -> dict[str, Any]:
-    """Give the members that every form has."""
-    return {
-        "job_id": job.job_id,
-        "job_type": job.job_type,
-        "user_id": job.user_id,
-        "project_id": job.project_id,
-        "status": job.status,
-        "done": job.done,
-        "version": job.version,
-        "priority": job.priority,
-        "labels": dict(job.labels),
-        "attempt": job.attempt,
-        "max_attempts": job.max_attempts,
-        "progress": job.progress,
-        "phase": job.phase,
-        "message": job.message,
-        "progress_detail": ProgressDocument.of(job.progress_detail),
-        "queue": QueueDocument.of(queue) if queue else None,
-        "created_at": job.created_at,
-        "queued_at": job.queued_at,
-        "start_at": job.start_at,
-        "started_at": job.started_at,
-        "finished_at": job.finished_at,
-        "updated_at": job.updated_at,
-        "timeout_seconds": plain(job.timeout_seconds),
-        "cancel_requested_at": job.cancel_requested_at,
-        "cancel_reason": job.cancel_reason,
-        "checkpoint": CheckpointDocument.of(job.checkpoint) if job.checkpoint else None,
-        "result": object_or_none(job.result),
-        "error": ErrorDocument.of(job.error) if job.error else None,
-        "warnings": tuple(map(WarningDocument.of, job.warnings)),
-    }
+    """Return the members that every form has."""
+    members = dict(zip(_SAME, _same_of(job), strict=True))
+    members["progress_detail"] = ProgressDocument.of(job.progress_detail)
+    members["queue"] = QueueDocument.of(queue) if queue else None
+    members["timeout_seconds"] = plain(job.timeout_seconds)
+    return members
 
 
 def _whole(job: Job, prefix: str) -> dict[str, Any]:
-    """Give the members that only the whole job has."""
+    """Return the members that only the whole job has."""
     return {
-        "options": dict(job.options),
-        "phases": tuple(map(PhaseDocument.of, job.phases)),
-        "attempts": tuple(map(AttemptDocument.of, job.attempts)),
+        "options": job.options,
+        "phases": job.phases,
+        "attempts": job.attempts,
         "links": LinksDocument.of(job.job_id, prefix),
     }
 
@@ -262,3 +226,9 @@ def _aliases(job: Job) -> dict[str, Any]:
         "username": job.user_id,
         "completed_at": job.finished_at,
     }
+
+
+_SAME = tuple(name for name in StatusDocument.__struct_fields__ if hasattr(Job, name))
+"""The members of a job that every form has by the same name."""
+
+_same_of = attrgetter(*_SAME)

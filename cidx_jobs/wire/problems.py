@@ -42,7 +42,7 @@ class ProblemDocument(Document, frozen=True, kw_only=True):
 def encode_problem(
     problem: ProblemDocument, faults: Sequence[Fault], members: Mapping[str, Any]
 ) -> bytes:
-    """Give the problem as JSON, with *members* beside its own (which win)."""
+    """Return the problem as JSON, with *members* beside its own (which win)."""
     known = msgspec.to_builtins(problem)
     del known["errors"]
     if faults:

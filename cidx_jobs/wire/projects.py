@@ -36,7 +36,7 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, project: Project) -> Self:
-        """Give the document of a project."""
+        """Return the document of a project."""
         return cls(
             project_id=project.project_id,
             user_id=project.user_id,

@@ -253,7 +253,7 @@ class LimitsBody(Body, frozen=True, kw_only=True):
 def make_submit(
     body: SubmitBody | SyncBody, user_id: str, key: RequestKey | None
 ) -> SubmitRequest:
-    """Give the submit that the body asks for, by this user.
+    """Return the submit that the body asks for, by this user.
 
     Raises:
         ValidationError: the repository stands at two places, and differs; or the start time

@@ -13,7 +13,6 @@ from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import StoreStats
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
-from cidx_jobs.wire.findings import RecoveryDocument
 from cidx_jobs.wire.job_parts import QueueDocument
 
 SAMPLE = 200
@@ -41,7 +40,7 @@ class LimitsDocument(Document, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, limits: Limits) -> Self:
-        """Give the document of the limits, as an admin sees them."""
+        """Return the document of the limits, as an admin sees them."""
         return cls(
             max_running_per_user=limits.max_running_per_user,
             max_running_total=limits.max_running_total,
@@ -185,7 +184,7 @@ class PausesDocument(Document, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, pauses: Pauses) -> Self:
-        """Give the document of the pauses in force."""
+        """Return the document of the pauses in force."""
         return cls(
             everything=pauses.everything,
             users=tuple(sorted(pauses.users)),
@@ -245,7 +244,7 @@ class StatsDocument(Document, frozen=True, kw_only=True):
     wal_bytes: Annotated[int, Meta(description="The size of its write-ahead log.")]
     last_seq: Annotated[int, Meta(description="The number of the log's newest row.")]
     recovery: Annotated[
-        RecoveryDocument,
+        Recovery,
         Meta(description="What the server's start found of the servers before it."),
     ]
 
@@ -282,7 +281,7 @@ def make_stats(
         database_bytes=stats.database_bytes,
         wal_bytes=stats.wal_bytes,
         last_seq=stats.last_sequence,
-        recovery=RecoveryDocument.of(recovery),
+        recovery=recovery,
     )
 
 

@@ -26,7 +26,7 @@ class TokenDocument(Document, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, token: Token) -> Self:
-        """Give the document of a token."""
+        """Return the document of a token."""
         return cls(
             token_id=token.token_id,
             user_id=token.user_id,
@@ -53,7 +53,7 @@ class NewTokenDocument(Document, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, text: str, token: Token) -> Self:
-        """Give the document of a new token and its text."""
+        """Return the document of a new token and its text."""
         return cls(
             token=text,
             token_id=token.token_id,

@@ -7,9 +7,10 @@ changes a status. All times are aware UTC datetimes; all durations are seconds.
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 
@@ -111,49 +112,65 @@ class DispatchKey(NamedTuple):
 
 
 class JobError(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a job or a run of it did not complete; holds no secret, path or traceback."""
+    """Why a job or a run of it did not complete."""
 
-    code: str
-    category: Category
-    severity: Severity
-    retryable: bool
-    message: str
-    phase: str | None = None
-    occurred_at: datetime
-    actions: tuple[str, ...] = ()
+    code: Annotated[str, Meta(description="Documented, stable and never reused.")]
+    category: Annotated[Category, Meta(description="What kind of thing went wrong.")]
+    severity: Annotated[Severity, Meta(description="How bad it is.")]
+    retryable: Annotated[bool, Meta(description="Whether another attempt may succeed.")]
+    # No secret, path or traceback: who sees the job sees it.
+    message: Annotated[str, Meta(description="One line for people.")]
+    phase: Annotated[str | None, Meta(description="The phase that it is in, or was in.")] = None
+    occurred_at: Annotated[datetime, Meta(description="When it happened.")]
+    actions: Annotated[
+        tuple[str, ...], Meta(description="What the reader can do, most useful first.")
+    ] = ()
 
 
 class JobWarning(msgspec.Struct, frozen=True, kw_only=True):
-    """Something a reader of the job should know, which did not end it."""
+    """Something a reader should know, which did not end the job."""
 
-    code: str
-    message: str
-    count: int = 1
-    """How many times it was reported (equal code and message are counted, not repeated)."""
+    code: Annotated[str, Meta(description="Documented, stable and never reused.")]
+    message: Annotated[str, Meta(description="One line for people.")]
+    # Warnings of equal code and message are counted, not repeated.
+    count: Annotated[int, Meta(description="How many times it was reported.")] = 1
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One ended run."""
 
-    attempt: int
-    started_at: datetime
-    finished_at: datetime
-    outcome: Outcome
-    error: JobError | None = None
+    attempt: Annotated[
+        int,
+        Meta(
+            description="The attempt; 0 before the first start.",
+            extra_json_schema={"minimum": 0},
+        ),
+    ]
+    started_at: Annotated[datetime, Meta(description="When the run started.")]
+    finished_at: Annotated[datetime, Meta(description="When it ended.")]
+    outcome: Annotated[Outcome, Meta(description="How the run ended.")]
+    error: Annotated[JobError | None, Meta(description="Why it did not complete.")] = None
 
 
 class PhaseState(msgspec.Struct, frozen=True, kw_only=True):
-    """One phase of a job: its weight is its share of the whole, 0 to 1."""
+    """One phase of the job."""
 
-    name: str
-    status: PhaseStatus = PhaseStatus.PENDING
-    weight: float
-    progress: int = 0
-    """0 to 100 within the phase."""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    message: str | None = None
-    result: JsonObject | None = None
+    name: Annotated[str, Meta(description="Its name.")]
+    status: Annotated[PhaseStatus, Meta(description="Where it stands.")] = PhaseStatus.PENDING
+    weight: Annotated[float, Meta(description="Its share of the whole, 0 to 1.")]
+    progress: Annotated[
+        int,
+        Meta(
+            description="0 to 100 within the phase.",
+            extra_json_schema={"minimum": 0, "maximum": 100},
+        ),
+    ] = 0
+    started_at: Annotated[datetime | None, Meta(description="When it last started.")] = None
+    finished_at: Annotated[datetime | None, Meta(description="When it ended.")] = None
+    message: Annotated[str | None, Meta(description="One line for people.")] = None
+    result: Annotated[JsonObject | None, Meta(description="What came out, when it completed.")] = (
+        None
+    )
 
 
 class ProgressDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,10 +195,10 @@ class ProgressDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckpointInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """That a checkpoint is stored, and when it was; its content is for the handler alone."""
+    """That a checkpoint is stored; its content is for the job alone."""
 
-    phase: str | None
-    saved_at: datetime
+    phase: Annotated[str | None, Meta(description="The phase that it is in, or was in.")]
+    saved_at: Annotated[datetime, Meta(description="When it was stored.")]
 
 
 NO_DETAIL = ProgressDetail()

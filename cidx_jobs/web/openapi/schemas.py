@@ -13,6 +13,14 @@ from typing import Any
 
 import msgspec
 
+from cidx_jobs.model.findings import Finding, Recovery
+from cidx_jobs.model.job.job import (
+    AttemptRecord,
+    CheckpointInfo,
+    JobError,
+    JobWarning,
+    PhaseState,
+)
 from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Schema
 
@@ -21,12 +29,28 @@ PLACE = "#/components/schemas/"
 Kind = type[msgspec.Struct]
 
 _SUFFIX = "Document"
+_SHORT_NAMES = {
+    AttemptRecord: "Attempt",
+    CheckpointInfo: "Checkpoint",
+    Finding: "Finding",
+    JobError: "Error",
+    JobWarning: "Warning",
+    PhaseState: "Phase",
+    Recovery: "Recovery",
+}
+"""The names of the model's values that are shown as they are."""
+
+_NAMES = {kind.__name__: name for kind, name in _SHORT_NAMES.items()}
 _WRAPPERS = (typing.Annotated, typing.Union, UnionType)
 
 
 def name_of(kind: type) -> str:
     """Return the name of a type's schema: its own, less what every document's ends in."""
-    return kind.__name__.removesuffix(_SUFFIX)
+    return _short(kind.__name__)
+
+
+def _short(name: str) -> str:
+    return _NAMES.get(name, name).removesuffix(_SUFFIX)
 
 
 def refer(kind: type) -> Schema:
@@ -50,7 +74,7 @@ def describe_query(kind: type[Query]) -> Iterator[dict[str, Any]]:
     """Yield the parameters of a query as the document has them."""
     _, found = msgspec.json.schema_components([kind], ref_template="{name}")
     for field in msgspec.structs.fields(kind):
-        schema = _inlined(_member(field, found[kind.__name__]), found)
+        schema = _inlined(_member(kind, field, found[kind.__name__]), found)
         examples = schema.pop("examples", None)
         made: dict[str, Any] = {"name": field.encode_name, "in": "query"}
         if field.required:
@@ -92,7 +116,7 @@ def _reachable(kinds: Iterable[Any]) -> Iterator[type]:
 def _renamed(value: Any) -> Any:
     match value:
         case {"$ref": str(place)}:
-            return {**value, "$ref": place.removesuffix(_SUFFIX)}
+            return {**value, "$ref": PLACE + _short(place.removeprefix(PLACE))}
         case dict():
             return {name: _renamed(member) for name, member in value.items()}
         case list():
@@ -105,15 +129,19 @@ def _described(kind: type, schema: dict[str, Any]) -> Schema:
     schema["title"] = name_of(kind)
     schema["description"] = _plain(inspect.getdoc(kind) or "")
     if issubclass(kind, msgspec.Struct):
+        if kind in _SHORT_NAMES:
+            # They have defaults for whoever makes them; whoever reads them finds every member.
+            schema["required"] = list(kind.__struct_encode_fields__)
         schema["properties"] = {
-            field.encode_name: _member(field, schema) for field in msgspec.structs.fields(kind)
+            field.encode_name: _member(kind, field, schema)
+            for field in msgspec.structs.fields(kind)
         }
     else:
         schema["type"] = "string"
     return schema
 
 
-def _member(field: msgspec.structs.FieldInfo, whole: Schema) -> dict[str, Any]:
+def _member(kind: type, field: msgspec.structs.FieldInfo, whole: Schema) -> dict[str, Any]:
     schema = dict(whole["properties"][field.encode_name])
     match schema.get("anyOf"):
         # What is said of a value holds for the member that may also be null.
@@ -122,6 +150,8 @@ def _member(field: msgspec.structs.FieldInfo, whole: Schema) -> dict[str, Any]:
             schema = {**first, **schema, "type": [first["type"], "null"]}
         case _:
             pass
+    if kind in _SHORT_NAMES:
+        schema.pop("default", None)
     if _is_time(field.type):
         schema["format"] = "date-time"
     return schema

@@ -6,12 +6,13 @@ from aiohttp import web
 from msgspec import Meta
 
 from cidx_jobs.model.errors import StoppingError
+from cidx_jobs.model.findings import Finding
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Contract, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
-from cidx_jobs.wire.findings import DoctorDocument, FindingDocument
+from cidx_jobs.wire.findings import DoctorDocument
 
 
 class DoctorQuery(Query, frozen=True, kw_only=True):
@@ -44,10 +45,9 @@ class DoctorQuery(Query, frozen=True, kw_only=True):
                     ok=False,
                     database_id=examples.DATABASE_ID,
                     findings=(
-                        FindingDocument(
+                        Finding(
                             kind="children",
                             message="process 4711 of server start 12 has no run",
-                            job_id=None,
                         ),
                     ),
                     notes=(),

@@ -3,12 +3,12 @@
 from aiohttp import web
 
 from cidx_jobs.engine.operator_rules import FINAL
+from cidx_jobs.model.findings import Recovery
 from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Contract, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
-from cidx_jobs.wire.findings import RecoveryDocument
 from cidx_jobs.wire.server import (
     SAMPLE,
     PausesDocument,
@@ -39,9 +39,7 @@ _EXAMPLE = StatsDocument(
     database_bytes=1_048_576,
     wal_bytes=65_536,
     last_seq=1022,
-    recovery=RecoveryDocument(
-        unfinished=0, interrupted=0, cancelled=0, poisoned=0, killed_processes=0, swept_files=0
-    ),
+    recovery=Recovery(),
 )
 
 
