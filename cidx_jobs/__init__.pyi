@@ -1,10 +1,6 @@
 # The public names for type checkers; the same table as in __init__.py, compared by a test.
-from cidx_jobs.interfaces import (
-    Identity as Identity,
-)
-from cidx_jobs.interfaces import (
-    JobContext as JobContext,
-)
+from cidx_jobs.interfaces.access import Identity as Identity
+from cidx_jobs.interfaces.run import JobContext as JobContext
 from cidx_jobs.job_types import JobType as JobType
 from cidx_jobs.model.errors import (
     AdminRequiredError as AdminRequiredError,

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from cidx_jobs.interfaces import JobHandler
+from cidx_jobs.interfaces.run import JobHandler
 from cidx_jobs.model.errors import (
     Fault,
     UnknownJobTypeError,

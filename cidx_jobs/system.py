@@ -22,7 +22,9 @@ from cidx_jobs.handlers.git.version import InstalledGit
 from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.handlers.process.orphans import end_orphans, find_strays
 from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
-from cidx_jobs.interfaces import Clock, Indexer, JobStore
+from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.index import Indexer
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.findings import Finding, Recovery, ServerWarning
 from cidx_jobs.model.foreign import plain_options, start_in_utc

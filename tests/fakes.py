@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from cidx_jobs.interfaces import ActiveRun, ChildResult
+from cidx_jobs.interfaces.run import ActiveRun, ChildResult
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.listing import Project
 from cidx_jobs.testing import Gate, ManualClock

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from cidx_jobs.interfaces import JobStore
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.ids import JobId, ProjectId, UserId, make_job_id
 from cidx_jobs.model.job.events import (
     Cancel,

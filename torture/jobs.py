@@ -10,7 +10,7 @@ import signal
 import time
 from typing import Any
 
-from cidx_jobs.interfaces import JobContext
+from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType
 from torture.server import ID_VARIABLE, RUNS_VARIABLE, SERVER_VARIABLE
 

@@ -132,7 +132,7 @@ async def _serve_meanwhile(settings: Settings, work: Work[T]) -> T:
     # Imported here, so that a command at a server does not load one.
     from aiohttp import web
 
-    from cidx_jobs.interfaces import Identity
+    from cidx_jobs.interfaces.access import Identity
     from cidx_jobs.observe.logs import configure_logging
     from cidx_jobs.system import JobSystem
     from cidx_jobs.web.app import create_app

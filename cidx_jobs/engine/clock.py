@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 
-from cidx_jobs.interfaces import Clock
+from cidx_jobs.interfaces.clock import Clock
 
 
 class SystemClock:

@@ -30,7 +30,9 @@ from cidx_jobs.engine.upkeep.doctor import examine_memory, list_notes
 from cidx_jobs.engine.upkeep.janitor import Janitor
 from cidx_jobs.engine.upkeep.project_removal import Projects
 from cidx_jobs.engine.upkeep.retention import Retention
-from cidx_jobs.interfaces import Clock, JobStore, ProjectFiles
+from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.store.files import ProjectFiles
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.findings import Finding, Recovery
 from cidx_jobs.model.job.job import JobStatus

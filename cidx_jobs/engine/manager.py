@@ -13,7 +13,8 @@ from cidx_jobs.engine.state.record import Decision, JobLedger
 from cidx_jobs.engine.submit.admission import Admission
 from cidx_jobs.engine.submit.checks import check_labels, check_priority
 from cidx_jobs.engine.upkeep.retention import Cleanup, Retention
-from cidx_jobs.interfaces import ActiveRun, JobStore
+from cidx_jobs.interfaces.run import ActiveRun
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import (

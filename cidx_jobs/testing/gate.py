@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from cidx_jobs.interfaces import JobContext
+from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType
 
 WAIT_SECONDS = 5.0

@@ -5,7 +5,8 @@ import tempfile
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from cidx_jobs.interfaces import Clock, JobStore
+from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.job_types import JobType
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import Settings

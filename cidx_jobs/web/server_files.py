@@ -5,7 +5,8 @@ import json
 import os
 from pathlib import Path
 
-from cidx_jobs.interfaces import Clock, JobStore
+from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import DataDirectory

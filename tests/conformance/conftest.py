@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cidx_jobs.engine.clock import SystemClock
-from cidx_jobs.interfaces import JobStore
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.store.sqlite.persistence import JobPersistence

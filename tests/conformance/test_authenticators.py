@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import attrs
 import pytest
 
-from cidx_jobs.interfaces import Authenticator, Credentials, Identity
+from cidx_jobs.interfaces.access import Authenticator, Credentials, Identity
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.store.tokens import make_token

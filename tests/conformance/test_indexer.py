@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cidx_jobs.interfaces import IndexDraft, Indexer
+from cidx_jobs.interfaces.index import IndexDraft, Indexer
 from cidx_jobs.model.errors import (
     InvalidParameterError,
     JobFailure,

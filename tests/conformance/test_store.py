@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cidx_jobs.interfaces import JobStore
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.errors import (
     IdempotencyKeyReusedError,
     StaleRunError,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cidx_jobs.engine.clock import SystemClock
-from cidx_jobs.interfaces import JobStore
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.errors import AlreadyOwnedError, DatabaseDamagedError, StartRefusedError
 from cidx_jobs.model.job.job import CheckpointInfo
 from cidx_jobs.model.job.lifecycle import record_progress

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cidx_jobs.interfaces import JobStore
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.job.lifecycle import TRANSITIONS

@@ -1,6 +1,6 @@
 """Job types whose jobs have every part that the document of the API describes."""
 
-from cidx_jobs.interfaces import JobContext
+from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import Fatal
 from tests.functional.slow_jobs import linger

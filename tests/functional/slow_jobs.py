@@ -2,7 +2,7 @@
 
 import asyncio
 
-from cidx_jobs.interfaces import JobContext
+from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType
 
 

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from cidx_jobs.interfaces import Identity
+from cidx_jobs.interfaces.access import Identity
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.settings import Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence

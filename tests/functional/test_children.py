@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from cidx_jobs.handlers.process.children import Bounds, Children
-from cidx_jobs.interfaces import ChildResult
+from cidx_jobs.interfaces.run import ChildResult
 from cidx_jobs.model.errors import JobFailure
 
 KILL_AFTER = 0.3

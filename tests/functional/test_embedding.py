@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from cidx_jobs.interfaces import Identity
+from cidx_jobs.interfaces.access import Identity
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings import Settings

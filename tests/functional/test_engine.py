@@ -33,7 +33,7 @@ from cidx_jobs import (
 from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.engine.follow.event_log import read_log
 from cidx_jobs.engine.run.run_record import RunRecorder
-from cidx_jobs.interfaces import JobStore
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import Transition
 from cidx_jobs.model.job.submit import RequestKey, SubmitRequest

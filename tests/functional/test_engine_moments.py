@@ -21,7 +21,7 @@ from cidx_jobs import (
     StorageUnavailableError,
 )
 from cidx_jobs.engine.run.run_record import Succeeded
-from cidx_jobs.interfaces import ActiveRun
+from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.model.job.job import Transition
 from cidx_jobs.model.limits import Pauses
 from cidx_jobs.model.listing import Change, EventQuery

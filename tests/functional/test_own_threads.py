@@ -12,7 +12,7 @@ import pytest
 
 from cidx_jobs.handlers.git.host_addresses import HostLookup
 from cidx_jobs.handlers.process.children import Children
-from cidx_jobs.interfaces import JobContext
+from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import Settings

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cidx_jobs.interfaces import JobContext
+from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import Retryable
 from cidx_jobs.model.job.job import JobStatus

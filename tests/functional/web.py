@@ -11,7 +11,7 @@ import attrs
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from cidx_jobs.interfaces import JobContext
+from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import Fatal
 from cidx_jobs.model.ids import UserId

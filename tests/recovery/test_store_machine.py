@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from cidx_jobs.interfaces import JobStore
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.errors import CidxJobsError
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.events import Cancel, Complete, Event, Fail, Interrupt, Retry, Start

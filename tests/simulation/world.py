@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from cidx_jobs.engine.engine import Engine
-from cidx_jobs.interfaces import JobContext
+from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import CidxJobsError, Fatal, Retryable
 from cidx_jobs.model.findings import Recovery

@@ -9,7 +9,7 @@ from cidx_jobs.handlers.git.errors import find_failure, recognise
 from cidx_jobs.handlers.git.objects import read_files, read_tree
 from cidx_jobs.handlers.git.progress import FetchProgress
 from cidx_jobs.handlers.repository_sync.phases import WEIGHTS, weigh_phases
-from cidx_jobs.interfaces import ChildResult
+from cidx_jobs.interfaces.run import ChildResult
 from cidx_jobs.model.error_codes import GUIDANCE
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.foreign import printable

@@ -2,7 +2,7 @@
 
 from cidx_jobs.engine.run.progress import ProgressTracker
 from cidx_jobs.engine.run.stall_watch import STALL_SECONDS, StallWatch
-from cidx_jobs.interfaces import ActiveRun
+from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import PhaseStatus
 from tests.fakes import FakeClock

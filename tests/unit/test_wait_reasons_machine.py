@@ -18,7 +18,7 @@ from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.engine.queue.suspects import Suspects
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.notifier import Notifier
-from cidx_jobs.interfaces import JobContext
+from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.ids import JobId, UserId

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from datetime import datetime
 
-from cidx_jobs.interfaces import Clock
+from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus, Place
 

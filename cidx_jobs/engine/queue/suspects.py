@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from cidx_jobs.interfaces import Clock
+from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
 

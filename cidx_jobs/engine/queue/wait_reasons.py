@@ -13,7 +13,7 @@ from itertools import chain
 from cidx_jobs.engine.queue.due_times import DueTimes
 from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.engine.queue.suspects import Suspects, Watch
-from cidx_jobs.interfaces import Clock
+from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus, Place

@@ -11,7 +11,7 @@ import structlog
 from cidx_jobs.engine.run.progress import ProgressTracker
 from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.engine.state.board import Board
-from cidx_jobs.interfaces import ActiveRun, ChildResult, PhaseReporter
+from cidx_jobs.interfaces.run import ActiveRun, ChildResult, PhaseReporter
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.foreign import plain_json
 from cidx_jobs.model.job.job import Job, JsonObject, PhaseStatus

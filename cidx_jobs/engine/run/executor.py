@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from cidx_jobs.engine.run.progress import ProgressTracker
 from cidx_jobs.engine.run.runner import Runner, RunningJob
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS
-from cidx_jobs.interfaces import ActiveRun
+from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job
 

@@ -10,7 +10,8 @@ import msgspec
 from msgspec.structs import replace
 
 from cidx_jobs.engine.background import Background
-from cidx_jobs.interfaces import ActiveRun, Clock
+from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.model.errors import StoreError, UnavailableError
 from cidx_jobs.model.foreign import plain_count, plain_text, plain_weight
 from cidx_jobs.model.job.job import (

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from cidx_jobs.engine.run.progress import ProgressSnapshot
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS, Decision, JobLedger
-from cidx_jobs.interfaces import ActiveRun, JobStore
+from cidx_jobs.interfaces.run import ActiveRun
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.job_types import OnInterrupt
 from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import (

@@ -16,7 +16,8 @@ from cidx_jobs.engine.run.run_record import Broke, Ending, Interrupted, RunRecor
 from cidx_jobs.engine.run.usage import Usage
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS
-from cidx_jobs.interfaces import CURRENT_RUN, ActiveRun, Clock
+from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.run import CURRENT_RUN, ActiveRun
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.error_codes import GUIDANCE, make_error
 from cidx_jobs.model.errors import JobFailure, UnavailableError, ValidationError

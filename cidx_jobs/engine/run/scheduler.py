@@ -8,7 +8,7 @@ import structlog
 from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS
-from cidx_jobs.interfaces import ActiveRun, Executor
+from cidx_jobs.interfaces.run import ActiveRun, Executor
 from cidx_jobs.model.errors import StoreError, UnavailableError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job

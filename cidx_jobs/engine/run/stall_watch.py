@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.run.progress import ProgressTracker
-from cidx_jobs.interfaces import Clock
+from cidx_jobs.interfaces.clock import Clock
 
 STALL_SECONDS = 30.0
 """A running job that reports nothing for so long is marked for its readers."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import psutil
 
 from cidx_jobs.engine.run.usage import Usage
-from cidx_jobs.interfaces import ActiveRun
+from cidx_jobs.interfaces.run import ActiveRun
 
 
 def measure_all(children: Mapping[ActiveRun, Sequence[int]]) -> dict[ActiveRun, Usage]:

@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 
 from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.run.usage import Usage
-from cidx_jobs.interfaces import ActiveRun
+from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.runtime.blocking import in_own_thread
 
 _LOOK_SECONDS = 1.0

@@ -20,7 +20,8 @@ from cidx_jobs.engine.state.effects import Effect, EnqueueDue, MakeHead, StopRun
 from cidx_jobs.engine.state.hooks import Hooks
 from cidx_jobs.engine.state.job_cache import LiveJobs
 from cidx_jobs.engine.state.notifier import Notifier
-from cidx_jobs.interfaces import ActiveRun, Clock
+from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import DispatchKey, Job, JobStatus, Place, Transition

@@ -10,7 +10,7 @@ from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.effects import Effect, EnqueueDue, MakeHead, StopRun
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS, Decision, JobLedger
-from cidx_jobs.interfaces import Executor
+from cidx_jobs.interfaces.run import Executor
 from cidx_jobs.model.errors import CidxJobsError, UnavailableError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.events import Enqueue

@@ -5,7 +5,7 @@ The memory notes them and does not know who carries them out (`EffectRunner`).
 
 import attrs
 
-from cidx_jobs.interfaces import ActiveRun
+from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.model.ids import JobId
 
 

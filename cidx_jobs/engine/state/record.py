@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from cidx_jobs.engine.state.board import Board
-from cidx_jobs.interfaces import JobStore
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.errors import JobNotFoundError, StaleVersionError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.events import Enqueue, Event, Revise

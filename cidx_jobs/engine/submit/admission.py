@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from cidx_jobs.engine.counts import decrease
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import JobLedger
-from cidx_jobs.engine.submit.checks import check_request, highest_priority
-from cidx_jobs.interfaces import JobStore
+from cidx_jobs.engine.submit.checks import MAX_LABELS, check_request, highest_priority
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import (

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 
 from cidx_jobs.engine.state.board import Board
-from cidx_jobs.interfaces import Executor, JobStore
+from cidx_jobs.interfaces.run import Executor
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus

@@ -15,7 +15,8 @@ from cidx_jobs.engine.queue.suspects import is_suspect
 from cidx_jobs.engine.run.run_record import Broke, Ending, Interrupted, RunRecorder
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.upkeep.retention import Retention
-from cidx_jobs.interfaces import Executor, JobStore
+from cidx_jobs.interfaces.run import Executor
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.job_types import JobTypes, OnInterrupt
 from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import StoreError, UnavailableError

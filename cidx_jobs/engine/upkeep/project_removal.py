@@ -8,7 +8,8 @@ import structlog
 
 from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.state.board import Board
-from cidx_jobs.interfaces import JobStore, ProjectFiles
+from cidx_jobs.interfaces.store.files import ProjectFiles
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.errors import (
     ProjectBusyError,
     ProjectNotFoundError,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from cidx_jobs.engine.state.board import Board
-from cidx_jobs.interfaces import JobStore
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import JobStatus
 

@@ -23,7 +23,7 @@ from cidx_jobs.handlers.git.url_rules import is_branch
 from cidx_jobs.handlers.git.version import MISSING, TOO_OLD, InstalledGit
 from cidx_jobs.handlers.process.children import NO_BOUNDS, Bounds, Children, ChildStream
 from cidx_jobs.handlers.process.output import OnLine
-from cidx_jobs.interfaces import ChildResult
+from cidx_jobs.interfaces.run import ChildResult
 from cidx_jobs.model.errors import JobFailure
 
 LOCAL_SECONDS = 600.0

@@ -8,7 +8,7 @@ of itself counts only where it is about the remote: its disk may be full, and ou
 import re
 import signal
 
-from cidx_jobs.interfaces import ChildResult
+from cidx_jobs.interfaces.run import ChildResult
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.redact import redact

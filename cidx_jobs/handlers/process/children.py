@@ -19,7 +19,7 @@ import attrs
 
 from cidx_jobs.handlers.process.output import ChildOutput, OnLine
 from cidx_jobs.handlers.process.tree import ProcessTree
-from cidx_jobs.interfaces import CURRENT_RUN, ActiveRun, ChildResult
+from cidx_jobs.interfaces.run import CURRENT_RUN, ActiveRun, ChildResult
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.runtime.shielded import finish
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import cast
 
-from cidx_jobs.interfaces import ChildResult
+from cidx_jobs.interfaces.run import ChildResult
 
 CAPTURED_BYTES = 64 * 1024
 MAX_LINE_CHARACTERS = 8_192

@@ -7,7 +7,8 @@ from cidx_jobs.handlers.git.objects import READ_FILES, read_files
 from cidx_jobs.handlers.git.project_copy import ProjectCopy
 from cidx_jobs.handlers.process.children import ChildStream
 from cidx_jobs.handlers.repository_sync.report_while import follow
-from cidx_jobs.interfaces import IndexDraft, JobContext, PhaseReporter
+from cidx_jobs.interfaces.index import IndexDraft
+from cidx_jobs.interfaces.run import JobContext, PhaseReporter
 from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.index import Document, TreeChanges, WantedFile
 from cidx_jobs.model.job.job import JsonObject

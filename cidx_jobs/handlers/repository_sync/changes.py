@@ -10,7 +10,8 @@ from cidx_jobs.handlers.git.objects import LIST_TREE, read_tree
 from cidx_jobs.handlers.git.project_copy import ProjectCopy
 from cidx_jobs.handlers.repository_sync.fetch import Target
 from cidx_jobs.handlers.repository_sync.report_while import follow
-from cidx_jobs.interfaces import IndexDraft, PhaseReporter
+from cidx_jobs.interfaces.index import IndexDraft
+from cidx_jobs.interfaces.run import PhaseReporter
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.index import TreeChanges, TreeEntry
 from cidx_jobs.settings import Settings

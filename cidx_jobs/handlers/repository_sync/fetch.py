@@ -13,7 +13,7 @@ from cidx_jobs.handlers.git.shields import Access
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules, Scheme
 from cidx_jobs.handlers.repository_sync.report_while import follow
 from cidx_jobs.handlers.repository_sync.submodules import SubmoduleParts, Submodules
-from cidx_jobs.interfaces import JobContext, PhaseReporter
+from cidx_jobs.interfaces.run import JobContext, PhaseReporter
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.job.job import JsonObject, Outcome
 from cidx_jobs.runtime.blocking import in_own_thread

@@ -30,14 +30,11 @@ from cidx_jobs.handlers.repository_sync.phases import (
 from cidx_jobs.handlers.repository_sync.publish import validate_and_publish
 from cidx_jobs.handlers.repository_sync.record import ProjectRecord, make_note
 from cidx_jobs.handlers.repository_sync.report_while import follow
-from cidx_jobs.interfaces import (
-    Clock,
-    IndexDraft,
-    Indexer,
-    JobContext,
-    JobStore,
-    ProjectFiles,
-)
+from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.index import IndexDraft, Indexer
+from cidx_jobs.interfaces.run import JobContext
+from cidx_jobs.interfaces.store.files import ProjectFiles
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.index import IndexState, TreeChanges

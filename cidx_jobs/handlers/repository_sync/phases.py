@@ -6,7 +6,8 @@ from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
-from cidx_jobs.interfaces import Clock, JobContext, PhaseReporter
+from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.run import JobContext, PhaseReporter
 
 PREPARING = "preparing"
 GIT_SYNC = "git_sync"

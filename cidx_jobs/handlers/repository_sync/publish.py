@@ -1,6 +1,7 @@
 """Validation: the draft is checked and shown, and what was left out becomes warnings."""
 
-from cidx_jobs.interfaces import IndexDraft, JobContext
+from cidx_jobs.interfaces.index import IndexDraft
+from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.index import Publication, SkippedFiles
 from cidx_jobs.model.job.job import JsonObject

@@ -3,7 +3,8 @@
 from msgspec.structs import replace
 
 from cidx_jobs.handlers.repository_sync.fetch import Target
-from cidx_jobs.interfaces import Clock, JobStore
+from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.index import IndexState, TreeChanges
 from cidx_jobs.model.job.job import Job, JsonObject
 from cidx_jobs.model.listing import Project, RunGuard

@@ -19,7 +19,7 @@ from cidx_jobs.handlers.git.shields import Access
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules
 from cidx_jobs.handlers.process.children import ChildStream
 from cidx_jobs.handlers.process.output import OnLine
-from cidx_jobs.interfaces import JobContext
+from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.model.error_codes import GUIDANCE
 from cidx_jobs.model.errors import JobFailure, ValidationError
 from cidx_jobs.model.foreign import printable

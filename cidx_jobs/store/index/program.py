@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from cidx_jobs.interfaces import ChildResult, Indexer
+from cidx_jobs.interfaces.index import Indexer
+from cidx_jobs.interfaces.run import ChildResult
 from cidx_jobs.model.errors import JobFailure, NotIndexedError
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.index import (

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from cidx_jobs.interfaces import Clock
+from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.errors import StorageUnavailableError
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId, ProjectId, UserId

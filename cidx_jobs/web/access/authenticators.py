@@ -11,7 +11,9 @@ import structlog
 from aiohttp import web
 from msgspec.structs import replace
 
-from cidx_jobs.interfaces import Authenticator, Clock, Credentials, Identity, JobStore
+from cidx_jobs.interfaces.access import Authenticator, Credentials, Identity
+from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.errors import CidxJobsError, TokenNotFoundError
 from cidx_jobs.model.listing import Token
 from cidx_jobs.settings import Settings

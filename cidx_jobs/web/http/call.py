@@ -8,7 +8,7 @@ import attrs
 from aiohttp import web
 
 from cidx_jobs.engine.manager import SyncJobManager
-from cidx_jobs.interfaces import Authenticator, Identity
+from cidx_jobs.interfaces.access import Authenticator, Identity
 from cidx_jobs.model.errors import (
     AdminRequiredError,
     AuthenticationRequiredError,

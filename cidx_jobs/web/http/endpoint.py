@@ -13,7 +13,7 @@ import attrs
 import structlog
 from aiohttp import web
 
-from cidx_jobs.interfaces import Identity
+from cidx_jobs.interfaces.access import Identity
 from cidx_jobs.model.errors import (
     AuthenticationRequiredError,
     CidxJobsError,

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import attrs
 
-from cidx_jobs.interfaces import Clock
+from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.errors import StartRefusedError
 from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.settings import DataDirectory

@@ -9,7 +9,7 @@ from typing import TypeVar
 import aiosqlite
 import attrs
 
-from cidx_jobs.interfaces import Clock
+from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.errors import StorageUnavailableError
 from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.runtime.blocking import in_own_thread

@@ -1,0 +1,1 @@
+"""What the parts promise each other; every seam has one conformance suite."""

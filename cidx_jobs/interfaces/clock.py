@@ -1,0 +1,14 @@
+"""The wall clock and the monotonic clock, as all code of the package is given them."""
+
+from datetime import datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """The two times there are; all code of the package that needs one takes it from here."""
+
+    def now(self) -> datetime:
+        """Give the wall clock's time, aware, in UTC."""
+
+    def monotonic(self) -> float:
+        """Give seconds that never go back, from an arbitrary start."""

@@ -1,0 +1,91 @@
+"""Full-text index of a project: its next state, and searches in it."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.index import (
+    Document,
+    IndexState,
+    Publication,
+    SearchHit,
+    TreeChanges,
+    TreeEntry,
+    WantedFile,
+)
+from cidx_jobs.model.job.job import JsonObject
+
+
+class IndexDraft(Protocol):
+    """The next state of one project's index; searches see nothing of it until it is published.
+
+    What was added is durable when `add` returns, and a later draft for the same job finds it.
+    Every method raises `JobFailure` (IDX-001, IDX-002 or RES-001) when the index cannot be
+    written or is damaged.
+    """
+
+    @property
+    def is_full(self) -> bool:
+        """True when the index is made anew, not changed."""
+
+    async def compare(self, tree: Iterable[TreeEntry], max_file_bytes: int) -> TreeChanges:
+        """Take the tree that the index shall show; *tree* is iterated in another thread."""
+
+    async def take_wanted(self, max_files: int, max_bytes: int) -> Sequence[WantedFile]:
+        """Give the next files to add, by path, at least one while there are any."""
+
+    async def add(self, documents: Iterable[Document]) -> None:
+        """Add contents, in one transaction; *documents* is iterated in another thread."""
+
+    async def publish(self, commit: str, note: JsonObject) -> Publication:
+        """Check that the draft is whole and sound, and make it what searches see, at once.
+
+        *note* is kept with it, with ``files_indexed`` and ``files_skipped`` added.
+
+        Raises:
+            JobFailure: it is not (IDX-002); searches go on seeing the index as it was.
+        """
+
+    def activity(self) -> JsonObject:
+        """Give what `publish` is about just now, as arguments of a progress report."""
+
+    async def discard(self) -> None:
+        """Throw the draft away: nobody will go on with it."""
+
+
+class Indexer(Protocol):
+    """Keeps one searchable index for each project."""
+
+    async def load_state(self, user_id: UserId, project_id: ProjectId) -> IndexState | None:
+        """Give what the index holds; None when there is none or it cannot be read."""
+
+    def draft(
+        self, user_id: UserId, project_id: ProjectId, *, job_id: JobId, run: int, full: bool
+    ) -> AbstractAsyncContextManager[IndexDraft]:
+        """Begin the index's next state, or go on with what an earlier run of the job left.
+
+        One at a time for a project. *full* makes the index anew; so does an index that is
+        damaged or of another format.
+        """
+
+    async def search(
+        self,
+        user_id: UserId,
+        project_id: ProjectId,
+        text: str,
+        *,
+        limit: int,
+        path_prefix: str = "",
+    ) -> Sequence[SearchHit]:
+        """Give the lines that hold *text*, letter case aside, by path and then line.
+
+        Raises:
+            NotIndexedError: there is nothing to search yet.
+            ValidationError: the text is shorter than three characters (pointer ``/q``).
+            InvalidParameterError: the search would take too long.
+            UnavailableError: too many of the user's searches run at a time.
+        """
+
+    async def close(self) -> None:
+        """Let go of threads and files; closing twice is fine, and it can be used again."""
