@@ -200,7 +200,7 @@ async def _in_turn(
 
 async def _timed(jobs: JobPersistence, query: JobQuery) -> tuple[float, JobPage]:
     began = time.perf_counter()
-    page = await jobs.query_jobs(query)
+    page = await jobs.jobs.query_jobs(query)
     return (time.perf_counter() - began) * 1e3, page
 
 
@@ -210,7 +210,7 @@ async def _first_page(filters: dict[str, Any], jobs: JobPersistence) -> float:
 
 async def _deep_page(jobs: JobPersistence) -> float:
     filters = LISTS["user, status"]
-    last = (await jobs.query_jobs(JobQuery(**filters, offset=40_000, limit=1))).next_row
+    last = (await jobs.jobs.query_jobs(JobQuery(**filters, offset=40_000, limit=1))).next_row
     query = JobQuery(**filters, after_row=last)
     return statistics.median([(await _timed(jobs, query))[0] for _ in range(20)])
 
@@ -229,7 +229,7 @@ async def _slowest(directory: DataDirectory) -> float:
 async def _start(directory: DataDirectory) -> float:
     began = time.perf_counter()
     async with _opened(directory) as jobs:
-        await jobs.load_unfinished_jobs()
+        await jobs.jobs.load_unfinished_jobs()
         return (time.perf_counter() - began) * 1e3
 
 
@@ -243,7 +243,7 @@ async def _write(directory: DataDirectory, lives: Sequence[Life]) -> float:
 async def _live(jobs: JobPersistence, lives: Sequence[Life]) -> None:
     for life in lives:
         for change in life:
-            await jobs.save_changes([change])
+            await jobs.jobs.save_changes([change])
 
 
 async def _delete(directory: DataDirectory) -> tuple[float, float]:
@@ -254,13 +254,13 @@ async def _delete(directory: DataDirectory) -> tuple[float, float]:
         async def write() -> None:
             for number in itertools.count(time.time_ns() // 1_000_000):
                 began = time.perf_counter()
-                await jobs.save_changes(make_life(number)[:1])
+                await jobs.jobs.save_changes(make_life(number)[:1])
                 waits.append((time.perf_counter() - began) * 1e3)
 
         beside = asyncio.create_task(write())
         began, deleted = time.perf_counter(), 0
         while deleted < EXPIRED:
-            deleted += len(await jobs.delete_expired_jobs(FAR, frozenset(JobStatus), 200))
+            deleted += len(await jobs.jobs.delete_expired_jobs(FAR, frozenset(JobStatus), 200))
         rate = deleted / (time.perf_counter() - began)
         beside.cancel()
     return rate, max(waits)

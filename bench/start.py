@@ -136,7 +136,7 @@ def _prepared(root: Path, count: int) -> DataDirectory:
 async def _pause(directory: DataDirectory) -> None:
     jobs = JobPersistence(directory, clock=SystemClock())
     await jobs.open()
-    await jobs.save_controls(None, Pauses(everything=True))
+    await jobs.controls.save_controls(None, Pauses(everything=True))
     await jobs.close()
 
 

@@ -121,7 +121,7 @@ async def _store(lives: Sequence[Life], synchronous: str, callers: int) -> tuple
         wall, cpu = time.perf_counter(), time.process_time()
         await asyncio.gather(*(_live(jobs, lives[n::callers]) for n in range(callers)))
         spent = time.perf_counter() - wall, time.process_time() - cpu
-        assert (await jobs.collect_stats()).by_status == {"completed": len(lives)}
+        assert (await jobs.jobs.collect_stats()).by_status == {"completed": len(lives)}
         await jobs.close()
     return spent
 
@@ -129,7 +129,7 @@ async def _store(lives: Sequence[Life], synchronous: str, callers: int) -> tuple
 async def _live(jobs: JobPersistence, lives: Sequence[Life]) -> None:
     for life in lives:
         for change in life:
-            await jobs.save_changes([change])
+            await jobs.jobs.save_changes([change])
 
 
 def _next(job: Job, event: Event) -> Change:

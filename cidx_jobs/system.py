@@ -24,7 +24,7 @@ from cidx_jobs.handlers.process.orphans import end_orphans, find_strays
 from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.index import Indexer
-from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.findings import Finding, Recovery, ServerWarning
 from cidx_jobs.model.foreign import plain_options, start_in_utc
@@ -52,7 +52,7 @@ class JobSystem:
         settings: Settings | None = None,
         job_types: Iterable[JobType] = (),
         *,
-        persistence: JobStore | None = None,
+        persistence: Persistence | None = None,
         clock: Clock | None = None,
         runs_jobs: bool = True,
     ) -> None:
@@ -74,7 +74,7 @@ class JobSystem:
         self.settings = given if is_absolute else attrs.evolve(given, data_dir=absolute)
         self.clock: Clock = clock or SystemClock()
         directory = DataDirectory(self.settings.data_dir)
-        self.persistence: JobStore = persistence or JobPersistence(
+        self.persistence: Persistence = persistence or JobPersistence(
             directory, synchronous=self.settings.synchronous, clock=self.clock
         )
         self.indexer: Indexer = make_indexer(self.settings, lambda: self._children)
@@ -364,7 +364,7 @@ class JobSystem:
         files = ProjectDirectories(DataDirectory(self.settings.data_dir))
         sync = make_repository_sync(
             self.settings,
-            self.persistence,
+            self.persistence.projects,
             self.indexer,
             children,
             self.clock,

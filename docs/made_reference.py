@@ -175,7 +175,7 @@ def _members(value: type) -> Iterator[str]:
         function = getattr(member, "__func__", member)
         yield from [f"#### {value.__name__}.{name}", ""]
         if isinstance(function, property):
-            yield from _doc(function.fget)
+            yield from _doc(function)
         else:
             yield from _callable_entry(name, function)
 

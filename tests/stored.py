@@ -34,8 +34,8 @@ from cidx_jobs.model.job.job import (
     ProgressDetail,
     Severity,
 )
-from cidx_jobs.model.job.lifecycle import advance
-from cidx_jobs.model.listing import Change
+from cidx_jobs.model.job.lifecycle import advance, record_progress
+from cidx_jobs.model.listing import Change, IdempotencyRecord
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 250, tzinfo=UTC)
 KEY = DispatchKey(12.5, 3, 7)
@@ -109,6 +109,20 @@ def failed(job: Job) -> Change:
 def cancelled(job: Job) -> Change:
     """Give the cancellation of a job that waits."""
     return taken(job, Cancel(error=AN_ERROR, reason="not needed"))
+
+
+def checkpointed(job: Job, phase: str = "reading") -> Change:
+    """Give the change that a checkpoint makes of a running job."""
+    info = CheckpointInfo(phase=phase, saved_at=NOON)
+    return Change(job=record_progress(job, NOON, checkpoint=info), base_version=job.version)
+
+
+def key_record(job_id: JobId, key: str = "k1", **members: Any) -> IdempotencyRecord:
+    """Give the record of a request of Alice's that made the job."""
+    first = IdempotencyRecord(
+        user_id=UserId("alice"), key=key, fingerprint="f1", job_id=job_id, created_at=NOON
+    )
+    return replace(first, **members)
 
 
 async def store(jobs: JobStore, *changes: Change) -> Job:

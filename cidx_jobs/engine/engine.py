@@ -32,7 +32,7 @@ from cidx_jobs.engine.upkeep.project_removal import Projects
 from cidx_jobs.engine.upkeep.retention import Retention
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.store.files import ProjectFiles
-from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.findings import Finding, Recovery
 from cidx_jobs.model.job.job import JobStatus
@@ -45,7 +45,7 @@ class Engine:
     """Everything that moves jobs, between a store that is open and the handlers."""
 
     def __init__(
-        self, *, settings: Settings, store: JobStore, identity: StoreIdentity,
+        self, *, settings: Settings, store: Persistence, identity: StoreIdentity,
         job_types: JobTypes, children: ChildRunner, clock: Clock, files: ProjectFiles,
         chance: random.Random | None = None,
     ) -> None:  # fmt: skip
@@ -62,8 +62,8 @@ class Engine:
             notifier=Notifier(),
             suspects=Suspects(clock, settings.poison_after),
         )
-        self._ledger = JobLedger(store, self.board)
-        recorder = RunRecorder(store, self.board, self._ledger, identity.epoch)
+        self._ledger = JobLedger(store.jobs, self.board)
+        recorder = RunRecorder(store.jobs, self.board, self._ledger, identity.epoch)
         self._book = ProgressBook(recorder.save_progress, settings.progress_interval_seconds)
         self._executor = LocalExecutor(
             Runner(
@@ -84,9 +84,9 @@ class Engine:
         self._resources = ResourceWatch(children.find_by_run, self._executor.find)
         self.scheduler = Scheduler(self.board, recorder, self._executor)
         self._waiting_room = WaitingRoom(self.board, self._ledger)
-        retention = Retention(store, self.board)
+        retention = Retention(store.jobs, self.board)
         self._janitor = Janitor(
-            store=store,
+            store=store.jobs,
             retention=retention,
             board=self.board,
             recorder=recorder,
@@ -96,16 +96,26 @@ class Engine:
             poison_after=settings.poison_after,
         )
         self.manager = SyncJobManager(
-            store=store,
+            store=store.jobs,
+            controls=store.controls,
             board=self.board,
             ledger=self._ledger,
-            admission=Admission(settings, store, self.board, self._ledger, job_types),
+            admission=Admission(
+                settings=settings,
+                store=store.jobs,
+                projects=store.projects,
+                board=self.board,
+                ledger=self._ledger,
+                job_types=job_types,
+            ),
             waiting_room=self._waiting_room,
             job_types=job_types,
             retention=retention,
             recorder=recorder,
         )
-        self.projects = Projects(store, self.board, files, settings.project_retention_seconds)
+        self.projects = Projects(
+            store.projects, self.board, files, settings.project_retention_seconds
+        )
         self._effects = EffectRunner(self.board, self._ledger, self._executor)
         self.idleness = Idleness(self.board, self._effects)
         self.concurrency = ConcurrencyController(self.board, self.scheduler)
@@ -138,7 +148,7 @@ class Engine:
 
     async def load_controls(self) -> None:
         """Put the limits and pauses in force that an administrator left."""
-        limits, pauses = await self._store.load_controls()
+        limits, pauses = await self._store.controls.load_controls()
         if limits is not None:
             self.board.set_limits(limits)
         self.board.set_pauses(pauses)
@@ -154,7 +164,7 @@ class Engine:
 
     async def examine(self) -> Sequence[Finding]:
         """Compare the memory with the store; give what does not fit together, if anything."""
-        return await examine_memory(self._store, self.board, self._executor)
+        return await examine_memory(self._store.jobs, self.board, self._executor)
 
     def list_notes(self) -> Sequence[Finding]:
         """List what an operator should know of and what is no fault."""

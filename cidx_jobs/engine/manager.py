@@ -14,6 +14,7 @@ from cidx_jobs.engine.submit.admission import Admission
 from cidx_jobs.engine.submit.checks import check_labels, check_priority
 from cidx_jobs.engine.upkeep.retention import Cleanup, Retention
 from cidx_jobs.interfaces.run import ActiveRun
+from cidx_jobs.interfaces.store.controls import ControlStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.error_codes import make_error
@@ -50,12 +51,14 @@ class SyncJobManager:
     """
 
     def __init__(
-        self, *, store: JobStore, board: Board, ledger: JobLedger, admission: Admission,
+        self, *, store: JobStore, controls: ControlStore, board: Board, ledger: JobLedger,
+        admission: Admission,
         waiting_room: WaitingRoom, job_types: JobTypes, retention: Retention,
         recorder: RunRecorder,
     ) -> None:  # fmt: skip
         """Take the parts of the engine."""
         self._store = store
+        self._kept_controls = controls
         self._board = board
         self._ledger = ledger
         self._admission = admission
@@ -323,8 +326,8 @@ class SyncJobManager:
             board = self._board
             new_limits = limits(board.slots.limits) if callable(limits) else limits
             new_pauses = pauses(board.pauses) if callable(pauses) else pauses
-            kept, _ = await self._store.load_controls()
-            await self._store.save_controls(new_limits or kept, new_pauses or board.pauses)
+            kept, _ = await self._kept_controls.load_controls()
+            await self._kept_controls.save_controls(new_limits or kept, new_pauses or board.pauses)
             if new_limits is not None:
                 board.set_limits(new_limits)
             if new_pauses is not None:

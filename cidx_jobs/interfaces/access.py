@@ -40,4 +40,4 @@ class Authenticator(Protocol):
     """Finds out who makes a request."""
 
     async def authenticate(self, credentials: Credentials) -> Identity | None:
-        """Give the identity, or None when the credentials prove none (a 401)."""
+        """Return the identity, or None when the credentials prove none (a 401)."""

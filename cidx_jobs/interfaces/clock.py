@@ -8,7 +8,7 @@ class Clock(Protocol):
     """The two times there are; all code of the package that needs one takes it from here."""
 
     def now(self) -> datetime:
-        """Give the wall clock's time, aware, in UTC."""
+        """Return the wall clock's time, aware, in UTC."""
 
     def monotonic(self) -> float:
-        """Give seconds that never go back, from an arbitrary start."""
+        """Return seconds that never go back, from an arbitrary start."""

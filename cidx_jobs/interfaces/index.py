@@ -33,7 +33,7 @@ class IndexDraft(Protocol):
         """Take the tree that the index shall show; *tree* is iterated in another thread."""
 
     async def take_wanted(self, max_files: int, max_bytes: int) -> Sequence[WantedFile]:
-        """Give the next files to add, by path, at least one while there are any."""
+        """Return the next files to add, by path, at least one while there are any."""
 
     async def add(self, documents: Iterable[Document]) -> None:
         """Add contents, in one transaction; *documents* is iterated in another thread."""
@@ -48,7 +48,7 @@ class IndexDraft(Protocol):
         """
 
     def activity(self) -> JsonObject:
-        """Give what `publish` is about just now, as arguments of a progress report."""
+        """Return what `publish` is about just now, as arguments of a progress report."""
 
     async def discard(self) -> None:
         """Throw the draft away: nobody will go on with it."""
@@ -58,7 +58,7 @@ class Indexer(Protocol):
     """Keeps one searchable index for each project."""
 
     async def load_state(self, user_id: UserId, project_id: ProjectId) -> IndexState | None:
-        """Give what the index holds; None when there is none or it cannot be read."""
+        """Return what the index holds; None when there is none or it cannot be read."""
 
     def draft(
         self, user_id: UserId, project_id: ProjectId, *, job_id: JobId, run: int, full: bool
@@ -78,7 +78,7 @@ class Indexer(Protocol):
         limit: int,
         path_prefix: str = "",
     ) -> Sequence[SearchHit]:
-        """Give the lines that hold *text*, letter case aside, by path and then line.
+        """Return the lines that hold *text*, letter case aside, by path and then line.
 
         Raises:
             NotIndexedError: there is nothing to search yet.

@@ -161,4 +161,4 @@ class Executor(Protocol):
         """Ask the run's task to end; its end is reported as every end is."""
 
     def lost(self, held: Sequence[Job]) -> Sequence[ActiveRun]:
-        """Say which runs of these running jobs will never end (at start: all older epochs')."""
+        """Return which runs of these running jobs will never end (at start: all older epochs')."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from cidx_jobs.interfaces.clock import Clock
-from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobType
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import Settings
@@ -20,7 +20,7 @@ async def open_for_tests(
     job_types: Iterable[JobType] = (),
     *,
     clock: Clock | None = None,
-    persistence: JobStore | None = None,
+    persistence: Persistence | None = None,
     **settings: Any,
 ) -> AsyncIterator[JobSystem]:
     """Open a system that keeps its jobs in memory and leaves nothing behind.

@@ -275,7 +275,7 @@ async def _announced(jobs: JobSystem, app: web.Application) -> AsyncIterator[str
     """Listen where the settings say, and tell local commands where that is."""
     settings = jobs.settings
     directory = DataDirectory(settings.data_dir)
-    await ensure_admin_token(directory, jobs.persistence, jobs.clock)
+    await ensure_admin_token(directory, jobs.persistence.tokens, jobs.clock)
     async with listening(
         app,
         host=settings.host,

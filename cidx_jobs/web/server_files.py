@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from cidx_jobs.interfaces.clock import Clock
-from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.tokens import TokenStore
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import DataDirectory
@@ -15,7 +15,7 @@ from cidx_jobs.store.tokens import make_token
 ADMIN = UserId("admin")
 
 
-async def ensure_admin_token(directory: DataDirectory, store: JobStore, clock: Clock) -> None:
+async def ensure_admin_token(directory: DataDirectory, store: TokenStore, clock: Clock) -> None:
     """Make the token that local commands administer the server with, at the first start.
 
     A file that is there is left alone, also when its token was revoked.

@@ -6,27 +6,57 @@ from pathlib import Path
 import pytest
 
 from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.interfaces.store.controls import ControlStore
 from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.persistence import Persistence
+from cidx_jobs.interfaces.store.projects import ProjectStore
+from cidx_jobs.interfaces.store.tokens import TokenStore
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.store.sqlite.persistence import JobPersistence
 
 
-def open_database(path: Path) -> JobStore:
-    """Make the store on SQLite."""
+def open_database(path: Path) -> Persistence:
+    """Make the persistence on SQLite."""
     return JobPersistence(DataDirectory(path / "data"), clock=SystemClock())
 
 
-def open_memory(_: Path) -> JobStore:
-    """Make the store in memory."""
+def open_memory(_: Path) -> Persistence:
+    """Make the persistence in memory."""
     return MemoryPersistence()
 
 
 @pytest.fixture(params=[open_memory, open_database], ids=["memory", "database"])
-async def jobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[JobStore]:
-    """Give each store in turn, open."""
-    make: Callable[[Path], JobStore] = request.param
+async def persistence(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[Persistence]:
+    """Yield each implementation in turn, open."""
+    make: Callable[[Path], Persistence] = request.param
     opened = make(tmp_path)
     await opened.open()
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def jobs(persistence: Persistence) -> JobStore:
+    """Return its store of jobs."""
+    return persistence.jobs
+
+
+@pytest.fixture
+def projects(persistence: Persistence) -> ProjectStore:
+    """Return its store of projects."""
+    return persistence.projects
+
+
+@pytest.fixture
+def tokens(persistence: Persistence) -> TokenStore:
+    """Return its store of tokens."""
+    return persistence.tokens
+
+
+@pytest.fixture
+def controls(persistence: Persistence) -> ControlStore:
+    """Return its store of an operator's limits and pauses."""
+    return persistence.controls

@@ -31,9 +31,9 @@ async def door(request: pytest.FixtureRequest) -> Door:
     store, clock = MemoryPersistence(), FakeClock()
     await store.open()
     text, token = make_token(UserId("alice"), "write", now=clock.now())
-    await store.save_token(token)
+    await store.tokens.save_token(token)
     headers = {"Authorization": f"Bearer {text}"}
-    return Door(TokenAuthenticator(store, clock), headers, is_open=False)
+    return Door(TokenAuthenticator(store.tokens, clock), headers, is_open=False)
 
 
 def shown(headers: Mapping[str, str], peer: str | None = "192.0.2.1") -> Credentials:
@@ -56,15 +56,15 @@ async def test_the_last_use_of_a_token_does_not_bring_it_back() -> None:
     store, clock = MemoryPersistence(), FakeClock()
     await store.open()
     text, token = make_token(UserId("alice"), "write", now=clock.now())
-    await store.save_token(token)
-    authenticator = TokenAuthenticator(store, clock)
+    await store.tokens.save_token(token)
+    authenticator = TokenAuthenticator(store.tokens, clock)
 
     found = await authenticator.authenticate(shown({"Authorization": f"Bearer {text}"}))
     await authenticator.revoke(token.token_id)
     await authenticator.close()
 
     assert found is not None
-    assert await store.list_tokens() == ()
+    assert await store.tokens.list_tokens() == ()
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.1", "::1", None])

@@ -10,6 +10,7 @@ import pytest
 
 from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.model.errors import AlreadyOwnedError, DatabaseDamagedError, StartRefusedError
 from cidx_jobs.model.job.job import CheckpointInfo
 from cidx_jobs.model.job.lifecycle import record_progress
@@ -41,12 +42,12 @@ async def fill(jobs: JobStore) -> None:
     await jobs.save_progress([record_progress(saved, NOON, progress=9)])
 
 
-async def test_nothing_is_found_where_nothing_is_wrong(jobs: JobStore) -> None:
+async def test_nothing_is_found_where_nothing_is_wrong(persistence: Persistence) -> None:
     """Jobs of every status, progress, a checkpoint, and deletions agree with their log."""
-    await fill(jobs)
+    await fill(persistence.jobs)
 
-    assert list(await jobs.examine()) == []
-    assert list(await jobs.examine(deep=True)) == []
+    assert list(await persistence.examine()) == []
+    assert list(await persistence.examine(deep=True)) == []
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ async def make(directory: DataDirectory) -> None:
     """Serve the directory until it holds some jobs."""
     jobs = JobPersistence(directory, clock=SystemClock())
     await jobs.open()
-    await fill(jobs)
+    await fill(jobs.jobs)
     await jobs.close()
 
 

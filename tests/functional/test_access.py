@@ -202,7 +202,7 @@ async def test_an_expired_token_lets_nobody_in(house: House) -> None:
     text, token = make_token(
         UserId("eve"), "write", now=house.jobs.clock.now(), lifetime_seconds=0.05
     )
-    await house.jobs.persistence.save_token(token)
+    await house.jobs.persistence.tokens.save_token(token)
     headers = {"Authorization": f"Bearer {text}"}
     first = await house.ask("GET", "/api/jobs", user=None, headers=headers)
     assert token.expires_at is not None
@@ -237,10 +237,14 @@ async def test_the_last_use_of_a_token_is_kept_and_does_not_bring_it_back(house:
     authenticator = house.client.app[API].tokens
     assert authenticator is not None
     await authenticator.close()
-    first = {one.token_id: one.last_used_at for one in await house.jobs.persistence.list_tokens()}
+    first = {
+        one.token_id: one.last_used_at for one in await house.jobs.persistence.tokens.list_tokens()
+    }
     await house.ask("GET", "/api/jobs", user=None, headers=headers)
     await authenticator.close()
-    second = {one.token_id: one.last_used_at for one in await house.jobs.persistence.list_tokens()}
+    second = {
+        one.token_id: one.last_used_at for one in await house.jobs.persistence.tokens.list_tokens()
+    }
     revoked = house.ask("DELETE", f"/api/admin/tokens/{token['token_id']}", user="root")
     await asyncio.gather(revoked, house.ask("GET", "/api/jobs", user=None, headers=headers))
     await authenticator.close()
@@ -248,7 +252,7 @@ async def test_the_last_use_of_a_token_is_kept_and_does_not_bring_it_back(house:
     assert first[token["token_id"]] is not None
     assert second[token["token_id"]] == first[token["token_id"]]
     assert token["token_id"] not in [
-        one.token_id for one in await house.jobs.persistence.list_tokens()
+        one.token_id for one in await house.jobs.persistence.tokens.list_tokens()
     ]
 
 

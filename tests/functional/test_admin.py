@@ -129,7 +129,7 @@ async def test_limits_change_while_running_and_are_kept(house: House) -> None:
     changes = {"max_running_per_user": 2, "user_max_priorities": {"a": 3}}
     assert after == before | changes | {"resources": before["resources"] | {"git": 1}}
     assert await admin(house, "GET", "limits") == after
-    kept, _ = await house.jobs.persistence.load_controls()
+    kept, _ = await house.jobs.persistence.controls.load_controls()
     assert kept is not None
     assert kept.max_running_per_user == 2
 
@@ -199,7 +199,7 @@ async def test_pauses_of_several_operators_at_one_time_are_all_kept(house: House
         admin(house, "PATCH", "limits", json={"max_running_total": 7}),
     )
 
-    limits, pauses = await house.jobs.persistence.load_controls()
+    limits, pauses = await house.jobs.persistence.controls.load_controls()
 
     assert pauses.users == set(users)
     assert limits is not None
@@ -351,7 +351,7 @@ async def test_a_cleanup_goes_by_batches(house: House, monkeypatch: pytest.Monke
     for _ in range(5):
         await house.submit_ended()
     sizes = []
-    delete = house.jobs.persistence.delete_expired_jobs
+    delete = house.jobs.persistence.jobs.delete_expired_jobs
 
     async def spy(*arguments: Any) -> Any:
         gone = await delete(*arguments)
@@ -360,7 +360,7 @@ async def test_a_cleanup_goes_by_batches(house: House, monkeypatch: pytest.Monke
             await house.jobs.begin_stop()
         return gone
 
-    monkeypatch.setattr(house.jobs.persistence, "delete_expired_jobs", spy)
+    monkeypatch.setattr(house.jobs.persistence.jobs, "delete_expired_jobs", spy)
 
     done = await admin(house, "POST", "cleanup", json={"older_than_seconds": 0})
 

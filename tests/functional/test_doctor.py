@@ -115,7 +115,7 @@ async def test_a_run_that_nobody_holds_is_found(
 async def test_a_memory_behind_the_store_is_found(jobs: JobSystem, running: Job) -> None:
     """The store is the truth; whoever does not know it decides wrongly."""
     later = replace(running, version=running.version + 1, progress=5)
-    await jobs.persistence.save_progress([later])
+    await jobs.persistence.jobs.save_progress([later])
 
     found = await jobs.examine()
 

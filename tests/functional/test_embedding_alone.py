@@ -20,6 +20,8 @@ from cidx_jobs import (
     StorageUnavailableError,
 )
 from cidx_jobs.model.job.job import Outcome, Transition
+from cidx_jobs.store.memory.database import MemoryDatabase
+from cidx_jobs.store.memory.jobs import MemoryJobs
 from cidx_jobs.testing import Gate, MemoryPersistence, run_until_idle
 from tests.fakes import WAIT_SECONDS
 from tests.leftovers import nothing_left_behind
@@ -111,7 +113,7 @@ async def test_a_directory_that_is_owned_is_refused_and_its_owner_unharmed(
     assert (after.status, other.is_open) == (JobStatus.COMPLETED, False)
 
 
-class CannotRecover(MemoryPersistence):
+class CannotRecover(MemoryJobs):
     """A store that opens, and then cannot be read."""
 
     async def load_unfinished_jobs(self) -> Sequence[Job]:
@@ -121,7 +123,8 @@ class CannotRecover(MemoryPersistence):
 
 async def test_a_recovery_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     """The parts that had been started are stopped; the next opening is free to succeed."""
-    store = CannotRecover()
+    database = MemoryDatabase()
+    store = MemoryPersistence(database, jobs=CannotRecover(database))
     jobs = JobSystem(Settings(data_dir=tmp_path), [DOUBLE], persistence=store)
     with nothing_left_behind(), pytest.raises(StorageUnavailableError):
         await jobs.__aenter__()

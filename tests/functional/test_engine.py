@@ -33,7 +33,7 @@ from cidx_jobs import (
 from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.engine.follow.event_log import read_log
 from cidx_jobs.engine.run.run_record import RunRecorder
-from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import Transition
 from cidx_jobs.model.job.submit import RequestKey, SubmitRequest
@@ -56,7 +56,7 @@ def open_jobs(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         rules: dict[str, Any] = (
             {"data_dir": tmp_path / "data", "shutdown_grace_seconds": 0} | quick | values
         )
-        store: JobStore | None = memory if request.param == "memory" else None
+        store: Persistence | None = memory if request.param == "memory" else None
         async with JobSystem(Settings(**rules), job_types, persistence=store) as jobs:
             yield jobs
 

@@ -25,6 +25,8 @@ from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.model.job.job import Transition
 from cidx_jobs.model.limits import Pauses
 from cidx_jobs.model.listing import Change, EventQuery
+from cidx_jobs.store.memory.database import MemoryDatabase
+from cidx_jobs.store.memory.jobs import MemoryJobs
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.testing import open_for_tests
 from tests.fakes import WAIT_SECONDS, Gate
@@ -32,12 +34,12 @@ from tests.fakes import WAIT_SECONDS, Gate
 Step = Callable[[Sequence[Change]], None]
 
 
-class Scripted(MemoryPersistence):
+class Scripted(MemoryJobs):
     """A store whose commits a test may refuse, or let nobody hear of for a while."""
 
     def __init__(self) -> None:
         """Do as any store at first."""
-        super().__init__()
+        super().__init__(MemoryDatabase())
         self.before: Step = lambda _: None
         """Called with the changes before they are stored; what it raises refuses them."""
         self.may_answer = asyncio.Event()
@@ -74,7 +76,8 @@ async def opened(
 ) -> AsyncIterator[tuple[JobSystem, Scripted]]:
     """Open a system over such a store."""
     store = Scripted()
-    async with open_for_tests(job_types, persistence=store, **settings) as jobs:
+    persistence = MemoryPersistence(store.database, jobs=store)
+    async with open_for_tests(job_types, persistence=persistence, **settings) as jobs:
         yield jobs, store
 
 

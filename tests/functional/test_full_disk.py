@@ -11,6 +11,7 @@ import pytest
 from cidx_jobs import JobContext, JobStatus, JobSystem, JobType, Settings
 from cidx_jobs.engine.run import executor
 from cidx_jobs.model.errors import StorageFullError
+from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.web.app import create_app
 from tests.fakes import WAIT_SECONDS, Gate
@@ -20,8 +21,8 @@ from tests.functional.web import AioClient
 pytestmark = pytest.mark.slow
 
 
-class SmallDisk(MemoryPersistence):
-    """A store in memory that is full while `is_full` is set."""
+class SmallDisk(MemoryDatabase):
+    """A memory that is full while `is_full` is set."""
 
     def __init__(self) -> None:
         """Begin with room."""
@@ -34,11 +35,12 @@ class SmallDisk(MemoryPersistence):
         """False while it is full."""
         return super().can_write and not self.is_full
 
-    def _check_open(self) -> None:
-        super()._check_open()
+    def check_writable(self) -> None:
+        """Refuse while it is full."""
         if self.is_full:
             self.refused.set()
             raise StorageFullError
+        super().check_writable()
 
     async def is_refusing(self) -> None:
         """Wait until something was refused."""
@@ -62,7 +64,7 @@ def gate() -> Gate:
 async def jobs(tmp_path: Path, disk: SmallDisk, gate: Gate) -> AsyncIterator[JobSystem]:
     """Give an open system over the store."""
     settings = Settings(data_dir=tmp_path, shutdown_grace_seconds=0, max_running_per_user=1)
-    async with JobSystem(settings, [gate.job_type], persistence=disk) as opened:
+    async with JobSystem(settings, [gate.job_type], persistence=MemoryPersistence(disk)) as opened:
         yield opened
         disk.is_full = False
 
@@ -107,12 +109,14 @@ async def test_a_checkpoint_waits_for_room(tmp_path: Path, disk: SmallDisk) -> N
         return {}
 
     settings = Settings(data_dir=tmp_path)
-    async with JobSystem(settings, [JobType("save", save)], persistence=disk) as jobs:
+    async with JobSystem(
+        settings, [JobType("save", save)], persistence=MemoryPersistence(disk)
+    ) as jobs:
         job = await jobs.submit("alice", "p", job_type="save")
         await disk.is_refusing()
         disk.is_full = False
         ended = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
-        saved = await disk.load_checkpoint(job.job_id)
+        saved = await jobs.persistence.load_checkpoint(job.job_id)
 
     assert (ended.status, ended.attempt) == (JobStatus.COMPLETED, 1)
     assert saved is not None
@@ -128,7 +132,9 @@ async def test_a_checkpoint_that_waits_can_be_stopped(tmp_path: Path, disk: Smal
         return {}
 
     settings = Settings(data_dir=tmp_path)
-    async with JobSystem(settings, [JobType("save", save)], persistence=disk) as jobs:
+    async with JobSystem(
+        settings, [JobType("save", save)], persistence=MemoryPersistence(disk)
+    ) as jobs:
         job = await jobs.submit("alice", "p", job_type="save", timeout_seconds=1.0, max_attempts=1)
         await disk.is_refusing()
         await asyncio.sleep(1.1)
@@ -193,7 +199,7 @@ async def test_a_close_on_a_full_disk_leaves_no_task(
     """An end that cannot be stored is given up with the store; the next start gives it back."""
     monkeypatch.setattr(executor, "LAST_WORDS_SECONDS", 0.05)
     settings = Settings(data_dir=tmp_path, shutdown_grace_seconds=0)
-    async with JobSystem(settings, [gate.job_type], persistence=disk) as jobs:
+    async with JobSystem(settings, [gate.job_type], persistence=MemoryPersistence(disk)) as jobs:
         job = await jobs.submit("u", "p", job_type="gated")
         await gate.arrived(1)
         disk.is_full = True
@@ -202,7 +208,7 @@ async def test_a_close_on_a_full_disk_leaves_no_task(
 
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("job-")]
     disk.is_full = False
-    await disk.open()
-    kept = await disk.load_job(job.job_id)
+    await jobs.persistence.open()
+    kept = await jobs.persistence.load_job(job.job_id)
     assert kept is not None
     assert kept.status is JobStatus.RUNNING

@@ -226,7 +226,7 @@ async def test_the_default_branch_is_named_only_by_a_name(
     host.default_branch = name.encode()
 
     job = await syncs.sync(f"{host.url}/named/code")
-    project = await syncs.jobs.persistence.load_project(ALICE, PROJECT)
+    project = await syncs.jobs.persistence.projects.load_project(ALICE, PROJECT)
 
     assert job.status is JobStatus.COMPLETED, job.error
     assert project is not None
@@ -238,7 +238,7 @@ async def test_an_ordinary_default_branch_is_kept(syncs: Syncs, host: GitServer)
     host.default_branch = "größe/x".encode()
 
     await syncs.sync(f"{host.url}/named/code")
-    project = await syncs.jobs.persistence.load_project(ALICE, PROJECT)
+    project = await syncs.jobs.persistence.projects.load_project(ALICE, PROJECT)
 
     assert project is not None
     assert project.default_branch == "größe/x"

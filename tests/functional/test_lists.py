@@ -279,7 +279,9 @@ async def test_a_page_of_the_log_that_was_deleted_is_gone(house: House) -> None:
     await house.submit(hold=True)
     page = await (await house.ask("GET", "/api/events?limit=1")).json()
     now = house.jobs.clock.now() + timedelta(seconds=1)
-    await house.jobs.persistence.delete_expired_jobs(now, frozenset({JobStatus.COMPLETED}), 10)
+    await house.jobs.persistence.jobs.delete_expired_jobs(
+        now, frozenset({JobStatus.COMPLETED}), 10
+    )
 
     answer = await house.ask("GET", f"/api/events?limit=1&cursor={page['next_cursor']}")
 
@@ -296,7 +298,9 @@ async def test_a_jobs_own_log_is_whole_whatever_is_deleted_beside_it(house: Hous
     await house.ask("PATCH", f"/api/jobs/{job['job_id']}", json={"priority": 1})
     page = await (await house.ask("GET", path)).json()
     now = house.jobs.clock.now() + timedelta(seconds=1)
-    await house.jobs.persistence.delete_expired_jobs(now, frozenset({JobStatus.COMPLETED}), 10)
+    await house.jobs.persistence.jobs.delete_expired_jobs(
+        now, frozenset({JobStatus.COMPLETED}), 10
+    )
 
     answer = await house.ask("GET", f"{path}&cursor={page['next_cursor']}")
 

@@ -236,7 +236,7 @@ async def test_a_failure_of_ours_is_a_500_with_an_id_that_finds_it(
         raise ZeroDivisionError(message)
 
     async with open_house(aiohttp_client, tmp_path) as house:
-        house.jobs.persistence.list_projects = fail  # type: ignore[assignment,method-assign] # planted
+        house.jobs.persistence.projects.list_projects = fail  # type: ignore[assignment,method-assign] # planted
         answer = await house.ask("GET", "/api/projects")
 
     problem = problem_of(answer, await answer.json())
@@ -257,7 +257,7 @@ async def test_a_failure_while_the_server_stops_is_no_fault(
         raise RuntimeError(message)
 
     async with open_house(aiohttp_client, tmp_path) as house:
-        house.jobs.persistence.list_projects = fail  # type: ignore[assignment,method-assign] # planted
+        house.jobs.persistence.projects.list_projects = fail  # type: ignore[assignment,method-assign] # planted
         await house.jobs.begin_stop()
 
         answer = await house.ask("GET", "/api/projects")

@@ -21,7 +21,9 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.settings import REMOVED_PREFIX, DataDirectory, Settings
+from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.persistence import MemoryPersistence
+from cidx_jobs.store.memory.projects import MemoryProjects
 from cidx_jobs.store.project_files import ProjectDirectories
 from cidx_jobs.system import JobSystem
 from tests.fakes import Gate
@@ -86,7 +88,7 @@ async def test_a_removed_project_is_gone(syncs: Syncs, repository: Repository) -
     await syncs.jobs.remove_project(ALICE, PROJECT)
 
     assert files_of(syncs) == []
-    assert await syncs.jobs.persistence.list_projects(None) == ()
+    assert await syncs.jobs.persistence.projects.list_projects(None) == ()
     with pytest.raises(NotIndexedError):
         await syncs.search("needle")
     with pytest.raises(ProjectNotFoundError):
@@ -119,7 +121,9 @@ async def test_other_projects_stay(syncs: Syncs, repository: Repository) -> None
     await syncs.jobs.remove_project("alice", "other")
 
     assert await syncs.search("needle") == [("a.py", 1, "needle = 1")]
-    assert [known.user_id for known in await syncs.jobs.persistence.list_projects(None)] == [ALICE]
+    assert [
+        known.user_id for known in await syncs.jobs.persistence.projects.list_projects(None)
+    ] == [ALICE]
 
 
 @pytest.mark.parametrize("waits", [True, False])
@@ -149,12 +153,12 @@ async def test_a_project_with_a_job_is_not_removed(
         assert files_of(syncs) == []
 
 
-class SlowToForget(MemoryPersistence):
+class SlowToForget(MemoryProjects):
     """A store in memory that lets a test act before a project is forgotten, and can be full."""
 
     def __init__(self) -> None:
         """Begin with room."""
-        super().__init__()
+        super().__init__(MemoryDatabase())
         self.is_asked = asyncio.Event()
         self.goes_on = asyncio.Event()
         self.is_full = False
@@ -173,7 +177,7 @@ async def test_a_sync_that_comes_meanwhile_begins_anew(
 ) -> None:
     """What it makes is not removed, and its project stays known."""
     store = SlowToForget()
-    async with syncing(settings, store) as syncs:
+    async with syncing(settings, MemoryPersistence(store.database, projects=store)) as syncs:
         await syncs.sync(repository.url)
         removal = asyncio.create_task(syncs.jobs.remove_project(ALICE, PROJECT))
         await store.is_asked.wait()
@@ -195,7 +199,7 @@ async def test_a_removal_that_could_not_be_stored_is_made_again(
     """On a full disk the files go, which makes room; the project can be removed, or synced."""
     store = SlowToForget()
     store.goes_on.set()
-    async with syncing(settings, store) as syncs:
+    async with syncing(settings, MemoryPersistence(store.database, projects=store)) as syncs:
         await syncs.sync(repository.url)
         store.is_full = True
         with pytest.raises(StorageFullError):
@@ -237,7 +241,7 @@ async def test_files_that_nobody_syncs_go(syncs: Syncs, repository: Repository) 
     assert await remove_unused(syncs) == 0
 
     assert files_of(syncs) == []
-    known = await syncs.jobs.persistence.load_project(ALICE, PROJECT)
+    known = await syncs.jobs.persistence.projects.load_project(ALICE, PROJECT)
     assert known is not None
     assert (known.files_indexed, known.repository_bytes, known.index_bytes) == (None, None, None)
     job = await syncs.sync()

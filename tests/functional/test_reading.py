@@ -15,16 +15,18 @@ from cidx_jobs.model.listing import (
     JobQuery,
     Project,
 )
+from cidx_jobs.store.memory.database import MemoryDatabase
+from cidx_jobs.store.memory.jobs import MemoryJobs
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from tests.fakes import WAIT_SECONDS, Gate
 
 
-class LateTeller(MemoryPersistence):
+class LateTeller(MemoryJobs):
     """A store that tells of what it has committed only once it may."""
 
     def __init__(self) -> None:
         """Begin to tell at once."""
-        super().__init__()
+        super().__init__(MemoryDatabase())
         self.may_tell = asyncio.Event()
         self.may_tell.set()
         self.has_committed = asyncio.Event()
@@ -52,8 +54,11 @@ async def test_a_read_after_a_list_sees_at_least_what_it_showed(
 ) -> None:
     """A list reads the store, a read the memory, which hears of a commit a moment later."""
     store = LateTeller()
+    persistence = MemoryPersistence(store.database, jobs=store)
     async with JobSystem(
-        Settings(data_dir=tmp_path), [Gate().job_type], persistence=store
+        Settings(data_dir=tmp_path),
+        [Gate().job_type],
+        persistence=persistence,
     ) as jobs:
         job = await jobs.submit("alice", "p", job_type="gated", hold=True)
         store.may_tell.clear()

@@ -175,7 +175,9 @@ async def test_a_log_that_no_longer_reaches_back_resets_the_reader(house: House)
     last_id = (await rows_of(house, old.job_id))[0]["seq"]
     job = await house.submit_running()
     now = house.jobs.clock.now()
-    await house.jobs.persistence.delete_expired_jobs(now, frozenset({JobStatus.COMPLETED}), 10)
+    await house.jobs.persistence.jobs.delete_expired_jobs(
+        now, frozenset({JobStatus.COMPLETED}), 10
+    )
 
     async with (
         stream(house, f"/api/jobs/{job['job_id']}/events", last_id=last_id) as reader,

@@ -27,7 +27,8 @@ async def died_running(gate: Gate, count: int, losses: int) -> tuple[MemoryPersi
         await gate.arrived(count)
         left = copy.deepcopy(store)
     for job in submitted:
-        left._table.jobs[job.job_id] = replace(left._table.jobs[job.job_id], losses=losses)
+        kept = left.jobs.database.table.jobs
+        kept[job.job_id] = replace(kept[job.job_id], losses=losses)
     return left, submitted
 
 
@@ -68,7 +69,7 @@ async def test_a_suspect_has_twice_as_long_after_each_further_death(
     store, (job,) = await died_running(gate, 1, POISON_AFTER + deaths_more)
     suspects = Suspects(FakeClock(), POISON_AFTER)
 
-    suspect = replace(store._table.jobs[job.job_id], status=JobStatus.QUEUED)
+    suspect = replace(store.jobs.database.table.jobs[job.job_id], status=JobStatus.QUEUED)
     suspects.line_up([suspect])
 
     suspects.begin(suspect)
@@ -138,7 +139,7 @@ async def test_the_queue_and_the_doctor_name_the_suspect(
     """Its id is for its owner and for administrators; nothing is wrong with the server."""
     gate = Gate()
     store, (suspect,) = await died_running(gate, 1, POISON_AFTER - 1)
-    rows = store._table.jobs
+    rows = store.jobs.database.table.jobs
     rows[suspect.job_id] = replace(rows[suspect.job_id], user_id=UserId("bob"))
 
     async with open_house(aiohttp_client, tmp_path, (), store, poison_after=POISON_AFTER) as house:

@@ -257,7 +257,7 @@ async def test_what_is_counted_is_what_changed(syncs: Syncs, repository: Reposit
         "SKIPPED_BINARY": "1 binary file is not indexed: new.png",
         "SKIPPED_SYMLINK": "1 symbolic link is not indexed: link",
     }
-    known = await syncs.jobs.persistence.load_project(ALICE, PROJECT)
+    known = await syncs.jobs.persistence.projects.load_project(ALICE, PROJECT)
     assert known is not None
     # All but two pictures and the link can be found.
     assert known.files_indexed == 5
@@ -309,7 +309,7 @@ async def test_the_default_branch_is_found_out_each_time(
     job = await syncs.sync()
 
     assert counts(job) == (1, 0, 0, 0)
-    project = await syncs.jobs.persistence.load_project(ALICE, PROJECT)
+    project = await syncs.jobs.persistence.projects.load_project(ALICE, PROJECT)
     assert project is not None
     assert (project.branch, project.default_branch) == (None, "trunk")
 
@@ -432,7 +432,7 @@ async def test_the_project_tells_what_is_known(syncs: Syncs, repository: Reposit
     """After a sync the project says commit, time, job, files and sizes."""
     job = await syncs.sync(repository.url)
 
-    project = await syncs.jobs.persistence.load_project(ALICE, PROJECT)
+    project = await syncs.jobs.persistence.projects.load_project(ALICE, PROJECT)
 
     assert project is not None
     assert project.repository_url == repository.url

@@ -66,7 +66,7 @@ def sync_type(settings: Settings, store: MemoryPersistence) -> JobType:
     projects = DataDirectory(settings.data_dir).projects
     return make_repository_sync(
         settings,
-        store,
+        store.projects,
         FtsIndexer(projects),
         Children("test:1"),
         SystemClock(),
@@ -270,7 +270,7 @@ async def test_a_public_name_must_lead_outside(
     children = Children("test:1")
     sync = make_repository_sync(
         settings,
-        store,
+        store.projects,
         FtsIndexer(settings.data_dir),
         children,
         SystemClock(),

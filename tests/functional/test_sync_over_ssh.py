@@ -60,7 +60,7 @@ async def syncs(settings: Settings, log: Path) -> AsyncIterator[Syncs]:
     indexer = FtsIndexer(DataDirectory(settings.data_dir).projects)
     sync = make_repository_sync(
         settings,
-        store,
+        store.projects,
         indexer,
         Children("test:1"),
         SystemClock(),

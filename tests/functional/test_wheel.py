@@ -51,7 +51,7 @@ def test_the_wheel_holds_all_that_the_package_reads(wheel: Path) -> None:
     """Every module, stub, schema file and the typing marker is in, and nothing else of ours."""
     wanted = {
         path.relative_to(ROOT).as_posix()
-        for pattern in ("*.py", "*.pyi", "store/schema/*.sql", "py.typed")
+        for pattern in ("*.py", "*.pyi", "store/sqlite/schema/*.sql", "py.typed")
         for path in PACKAGE.rglob(pattern)
     }
 

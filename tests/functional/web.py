@@ -152,7 +152,7 @@ async def open_house(
 
 async def _token(jobs: JobSystem, user: str, scope: str) -> str:
     text, token = make_token(UserId(user), scope, now=jobs.clock.now())
-    await jobs.persistence.save_token(token)
+    await jobs.persistence.tokens.save_token(token)
     return text
 
 

@@ -54,7 +54,7 @@ async def work(jobs, name, first):
                                 job_id=change.job.job_id, created_at=NOON)
         for step in (lambda job: change, started, completed):
             change = step(change.job)
-            rows = await jobs.save_changes(
+            rows = await jobs.jobs.save_changes(
                 [change], idempotency=key if change.base_version == 0 else None)
             tell(change.job, rows[-1].sequence)
 
@@ -119,8 +119,8 @@ async def find_faults(directory: DataDirectory, ledger: dict[str, Said]) -> list
         await jobs.open()
     except DatabaseDamagedError as error:
         return [error.message]
-    stored = {str(job.job_id): job for job in (await jobs.query_jobs(EVERYTHING)).jobs}
-    log = await jobs.query_events(EventQuery(limit=EVERYTHING.limit))
+    stored = {str(job.job_id): job for job in (await jobs.jobs.query_jobs(EVERYTHING)).jobs}
+    log = await jobs.jobs.query_events(EventQuery(limit=EVERYTHING.limit))
     await jobs.close()
 
     faults = [

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.model.errors import CidxJobsError
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.events import Cancel, Complete, Event, Fail, Interrupt, Retry, Start
@@ -77,11 +77,11 @@ class StoreMachine(RuleBasedStateMachine):
             self.runner.close()
             self.folder.cleanup()
 
-    async def both(self, call: Callable[[JobStore], Awaitable[Any]]) -> tuple[Any, Any]:
+    async def both(self, call: Callable[[Persistence], Awaitable[Any]]) -> tuple[Any, Any]:
         """Give both answers; an error of ours is one."""
         return await answer(call(self.database)), await answer(call(self.memory))
 
-    def same(self, call: Callable[[JobStore], Awaitable[Any]]) -> Any:
+    def same(self, call: Callable[[Persistence], Awaitable[Any]]) -> Any:
         """Give the answer that both gave."""
         ours, expected = self.runner.run(self.both(call))
         assert ours == expected
@@ -89,7 +89,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def store(self, *changes: Change, **more: Any) -> None:
         """Store changes in both; keep the jobs if that is done."""
-        if self.same(lambda store: store.save_changes(changes, **more)) not in REFUSALS:
+        if self.same(lambda store: store.jobs.save_changes(changes, **more)) not in REFUSALS:
             self.keep(*changes)
 
     def keep(self, *changes: Change) -> None:
@@ -147,7 +147,7 @@ class StoreMachine(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(self.running()))
         report = record_progress(job, NOON, progress=progress, message=f"{progress} files")
         report = replace(report, run=job.run - run)
-        if not self.same(lambda store: store.save_progress([report])):
+        if not self.same(lambda store: store.jobs.save_progress([report])):
             self.keep(Change(job=report, base_version=job.version))
 
     @precondition(lambda self: self.running())
@@ -158,13 +158,13 @@ class StoreMachine(RuleBasedStateMachine):
         info = CheckpointInfo(phase="reading", saved_at=NOON)
         saved = replace(record_progress(job, NOON, checkpoint=info), run=job.run - run)
         change = Change(job=saved, base_version=job.version, before=job)
-        if self.same(lambda store: store.save_checkpoint(change, content)) not in REFUSALS:
+        if self.same(lambda store: store.jobs.save_checkpoint(change, content)) not in REFUSALS:
             self.keep(change)
 
     @rule(statuses=st.frozensets(st.sampled_from(list(JobStatus))), limit=st.integers(1, 3))
     def expire(self, statuses: frozenset[JobStatus], limit: int) -> None:
         """Delete what has expired."""
-        deleted = self.same(lambda store: store.delete_expired_jobs(FAR, statuses, limit))
+        deleted = self.same(lambda store: store.jobs.delete_expired_jobs(FAR, statuses, limit))
         self.known = [job for job in self.known if job.job_id not in deleted]
 
     @rule()
@@ -226,27 +226,28 @@ class StoreMachine(RuleBasedStateMachine):
 
     async def crash_in(self, change: Change, turns: int) -> bool:
         """Crash some turns into a write, then finish it; tell whether it is refused."""
-        writing = asyncio.create_task(answer(self.database.save_changes([change])))
+        writing = asyncio.create_task(answer(self.database.jobs.save_changes([change])))
         for _ in range(turns):
             await asyncio.sleep(0)
         was_answered = writing.done()
         image = self.copy_files()
         outcome = await writing
         await self.go_on_with(image)
-        is_in = await self.database.load_job(change.job.job_id) == change.job
+        is_in = await self.database.jobs.load_job(change.job.job_id) == change.job
         if outcome in REFUSALS:
             assert not is_in
         else:
             assert is_in or not was_answered
         if not is_in:
-            assert await answer(self.database.save_changes([change])) == outcome
-        assert await answer(self.memory.save_changes([change])) == outcome
+            assert await answer(self.database.jobs.save_changes([change])) == outcome
+        assert await answer(self.memory.jobs.save_changes([change])) == outcome
         return outcome in REFUSALS
 
     async def store_all(self, changes: list[Change], leaves: set[int]) -> None:
         """Store at once; the callers in *leaves* go away; the last one is refused."""
         tasks = [
-            asyncio.create_task(answer(self.database.save_changes([change]))) for change in changes
+            asyncio.create_task(answer(self.database.jobs.save_changes([change])))
+            for change in changes
         ]
         await asyncio.sleep(0)
         for number in leaves:
@@ -254,7 +255,7 @@ class StoreMachine(RuleBasedStateMachine):
         await asyncio.wait(tasks)
         assert tasks[-1].result() in REFUSALS
         for change in changes:
-            await answer(self.memory.save_changes([change]))
+            await answer(self.memory.jobs.save_changes([change]))
 
     # --- what holds at all times -------------------------------------------------------------
 
@@ -263,11 +264,11 @@ class StoreMachine(RuleBasedStateMachine):
         """Jobs, log, counts and checkpoints are equal, and a row is its last row of the log."""
         if not hasattr(self, "runner"):
             return
-        page = self.same(methodcaller("query_jobs", JobQuery(limit=EVERYTHING)))
-        log = self.same(methodcaller("query_events", EventQuery(limit=EVERYTHING)))
-        self.same(methodcaller("load_unfinished_jobs"))
-        self.same(methodcaller("load_oldest_sequence"))
-        ours, expected = self.runner.run(self.both(methodcaller("collect_stats")))
+        page = self.same(lambda store: store.jobs.query_jobs(JobQuery(limit=EVERYTHING)))
+        log = self.same(lambda store: store.jobs.query_events(EventQuery(limit=EVERYTHING)))
+        self.same(lambda store: store.jobs.load_unfinished_jobs())
+        self.same(lambda store: store.jobs.load_oldest_sequence())
+        ours, expected = self.runner.run(self.both(lambda store: store.jobs.collect_stats()))
         assert (ours.by_status, ours.by_user) == (expected.by_status, expected.by_user)
         for status in JobStatus:
             query = JobQuery(user_id=UserId("alice"), statuses=frozenset({status}))

@@ -9,7 +9,8 @@ from cidx_jobs.model.errors import StorageUnavailableError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.listing import Change, IdempotencyRecord, Project
-from cidx_jobs.store.memory.persistence import MemoryPersistence
+from cidx_jobs.store.memory.database import MemoryDatabase
+from cidx_jobs.store.memory.jobs import MemoryJobs
 from tests.fakes import FakeClock
 
 
@@ -58,7 +59,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         raise AssertionError(message)
 
 
-class SlowStore(MemoryPersistence):
+class SlowStore(MemoryJobs):
     """Commits one after the other, each after a while; some are refused, with nothing stored.
 
     As with the database, a caller that is cancelled does not undo what it asked for.
@@ -66,7 +67,7 @@ class SlowStore(MemoryPersistence):
 
     def __init__(self, random: Random) -> None:
         """Draw delays and refusals from *random*."""
-        super().__init__()
+        super().__init__(MemoryDatabase())
         self.refusals = 0.0
         """The share of the commits that is refused."""
         self.in_flight = 0

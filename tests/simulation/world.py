@@ -20,6 +20,7 @@ from cidx_jobs.model.job.submit import OnConflict, SubmitRequest
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.settings import Settings
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from tests.fakes import FakeClock, NoChildren, NoFiles
 from tests.simulation.virtual import SlowStore, VirtualLoop
 
@@ -44,6 +45,7 @@ class World:
         self.clock = FakeClock()
         self.loop = VirtualLoop(self.clock)
         self.store = SlowStore(self.random)
+        self.persistence = MemoryPersistence(self.store.database, jobs=self.store)
         self.engine: Engine | None = None
         self.is_calm = False
         self._make_engine = make_engine
@@ -184,13 +186,13 @@ class World:
 
     async def _open(self) -> None:
         self.store.revive()
-        identity = await self.store.open()
+        identity = await self.persistence.open()
         self.engine = self._make_engine(
             settings=Settings(
                 retry_base_seconds=0.1, retry_cap_seconds=2, max_running_per_user=2,
                 max_running_total=4, resources={"gpu": 1}, poison_after=self._poison_after,
             ),
-            store=self.store,
+            store=self.persistence,
             identity=identity,
             job_types=JobTypes(
                 [
@@ -214,7 +216,7 @@ class World:
         self.store.refusals = 0
         assert self.engine is not None
         await self.engine.stop(0)
-        await self.store.close()
+        await self.persistence.close()
         await self._end_process()
 
     async def _calm_down(self) -> None:

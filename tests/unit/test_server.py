@@ -157,9 +157,9 @@ async def test_the_admin_token_is_made_once_and_is_its_owners(tmp_path: Path) ->
     await store.open()
 
     for _ in range(2):
-        await ensure_admin_token(directory, store, clock)
+        await ensure_admin_token(directory, store.tokens, clock)
 
-    (token,) = await store.list_tokens()
+    (token,) = await store.tokens.list_tokens()
     assert (token.user_id, token.scope) == ("admin", "admin")
     assert stat.S_IMODE(directory.admin_token.stat().st_mode) == 0o600
     text = directory.admin_token.read_text(encoding="utf-8")

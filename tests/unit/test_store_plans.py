@@ -13,13 +13,12 @@ import pytest
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.listing import EventQuery
-from cidx_jobs.store.sqlite import job_list_sql as ranges
-from cidx_jobs.store.sqlite import job_lists as queries
-from cidx_jobs.store.sqlite import job_writes as operations
-from cidx_jobs.store.sqlite import other_reads as lookups
-from cidx_jobs.store.sqlite import other_writes as upkeep
-from cidx_jobs.store.sqlite.job_columns import PROGRESS
-from cidx_jobs.store.sqlite.migrations import apply_migrations, load_migrations
+from cidx_jobs.store.sqlite import tokens
+from cidx_jobs.store.sqlite.commit import fence
+from cidx_jobs.store.sqlite.jobs import checkpoints, keys, lists, log, retention, writes
+from cidx_jobs.store.sqlite.jobs import list_sql as ranges
+from cidx_jobs.store.sqlite.jobs.columns import PROGRESS
+from cidx_jobs.store.sqlite.open.migrations import apply_migrations, load_migrations
 
 PARAMETERS: dict[str, Any] = {
     "user_id": "alice",
@@ -104,8 +103,8 @@ def test_counting_searches_too(connection: sqlite3.Connection, name: str) -> Non
             for statements, _ in RANGES.values()
             for one in (statements.newest, statements.oldest)
         ),
-        queries._COUNT_LIVE,
-        queries._COUNT_LIVE_OF_USER,
+        lists._COUNT_LIVE,
+        lists._COUNT_LIVE_OF_USER,
     ],
 )
 def test_without_filters_the_table_is_never_read(
@@ -129,42 +128,45 @@ def test_without_filters_the_table_is_never_read(
     [
         (ranges.WHOLE.newest, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid<?)"),
         (ranges.WHOLE.oldest, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid>?)"),
-        (queries._LOAD_JOB, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)"),
-        (queries._LOAD_ROWS, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"),
-        (queries._LOAD_UNFINISHED, "SCAN jobs USING INDEX jobs_live"),
-        (queries._NEXT_TYPE, "SEARCH jobs USING INDEX jobs_final (job_type>?)"),
-        (queries._TYPES_OF_USER, "SEARCH finals USING PRIMARY KEY (user_id=?)"),
-        (queries._COUNT_FINAL_OF_USER, "SEARCH finals USING PRIMARY KEY (user_id=?)"),
+        (lists._LOAD_JOB, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)"),
+        (lists._LOAD_ROWS, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"),
+        (lists._LOAD_UNFINISHED, "SCAN jobs USING INDEX jobs_live"),
+        (lists._NEXT_TYPE, "SEARCH jobs USING INDEX jobs_final (job_type>?)"),
+        (lists._TYPES_OF_USER, "SEARCH finals USING PRIMARY KEY (user_id=?)"),
+        (lists._COUNT_FINAL_OF_USER, "SEARCH finals USING PRIMARY KEY (user_id=?)"),
         (
-            queries._COUNT_LIVE_OF_USER,
+            lists._COUNT_LIVE_OF_USER,
             "SEARCH jobs USING INDEX jobs_live (status=? AND user_id=?)",
         ),
-        (queries._COUNT_LIVE, "SEARCH jobs USING INDEX jobs_live (status=?)"),
-        (lookups.FIND_KEY, "SEARCH idempotency USING PRIMARY KEY (user_id=? AND key=?)"),
-        (lookups._FIND_TOKEN, "SEARCH tokens USING INDEX sqlite_autoindex_tokens_2 (digest=?)"),
+        (lists._COUNT_LIVE, "SEARCH jobs USING INDEX jobs_live (status=?)"),
+        (keys.FIND_KEY, "SEARCH idempotency USING PRIMARY KEY (user_id=? AND key=?)"),
+        (tokens._FIND, "SEARCH tokens USING INDEX sqlite_autoindex_tokens_2 (digest=?)"),
         (
-            lookups._LOAD_CHECKPOINT,
+            checkpoints._LOAD,
             "SEARCH checkpoints USING INDEX sqlite_autoindex_checkpoints_1 (job_id=?)",
         ),
         (
-            upkeep.FIND_EXPIRED,
+            retention.FIND_EXPIRED,
             "SEARCH jobs USING INDEX jobs_expiry (status=? AND finished_at>? AND finished_at<?)",
         ),
         (
-            upkeep.LAST_EVENT,
+            retention.LAST_EVENT,
             "SEARCH events USING COVERING INDEX sqlite_autoindex_events_1 (job_id=?)",
         ),
-        (upkeep.DELETE_EVENTS, "SEARCH events USING INDEX sqlite_autoindex_events_1 (job_id=?)"),
-        (upkeep.DELETE_JOBS, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"),
         (
-            operations.update_statement(PROGRESS),
+            retention.DELETE_EVENTS,
+            "SEARCH events USING INDEX sqlite_autoindex_events_1 (job_id=?)",
+        ),
+        (retention.DELETE_JOBS, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"),
+        (
+            writes.update_statement(PROGRESS),
             "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)",
         ),
         (
-            operations._UPDATE_PROGRESS,
+            writes._UPDATE_PROGRESS,
             "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)",
         ),
-        (operations._FIND_RUN, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)"),
+        (fence._FIND_RUN, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)"),
     ],
 )
 def test_a_statement_finds_its_rows_by_index(
@@ -192,12 +194,12 @@ def test_events_are_read_in_order_from_their_index(
     connection: sqlite3.Connection, query: EventQuery, expected: str
 ) -> None:
     """By number, by user and number, and by job: nothing is sorted."""
-    assert plan(connection, queries.events_statement(query)) == [expected]
+    assert plan(connection, log.events_statement(query)) == [expected]
 
 
 def test_expired_keys_are_found_by_age(connection: sqlite3.Connection) -> None:
     """The deletion of old keys reads no young ones."""
-    steps = plan(connection, upkeep._DELETE_KEYS)
+    steps = plan(connection, keys._DELETE_OLD)
 
     assert "SEARCH idempotency USING COVERING INDEX idempotency_age (created_at<?)" in [
         step.strip() for step in steps

@@ -23,7 +23,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.limits import Pauses
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.sqlite.migrations import (
+from cidx_jobs.store.sqlite.open.migrations import (
     Migration,
     apply_migrations,
     check_migrations,
@@ -62,7 +62,7 @@ async def used(directory: DataDirectory) -> DataDirectory:
     jobs = persistence(directory)
     await jobs.open()
     for number in range(3):
-        await store_completed(jobs, project_id=f"p{number}", labels={"long": "x" * 2_000})
+        await store_completed(jobs.jobs, project_id=f"p{number}", labels={"long": "x" * 2_000})
     await jobs.close()
     return directory
 
@@ -72,7 +72,7 @@ async def killed(directory: DataDirectory, tmp_path: Path) -> DataDirectory:
     jobs = persistence(directory)
     await jobs.open()
     for number in range(3):
-        await store_completed(jobs, project_id=f"p{number}", labels={"long": "x" * 2_000})
+        await store_completed(jobs.jobs, project_id=f"p{number}", labels={"long": "x" * 2_000})
     image = DataDirectory(tmp_path / "image")
     shutil.copytree(directory.root, image.root)
     shared_of(image).unlink()
@@ -131,7 +131,7 @@ async def test_what_the_store_makes_is_for_its_owner_alone(directory: DataDirect
     """The directory is 0700 and every file in it 0600, while it is open and after."""
     jobs = persistence(directory)
     await jobs.open()
-    await store_completed(jobs)
+    await store_completed(jobs.jobs)
 
     def modes() -> set[int]:
         return {stat.S_IMODE(path.stat().st_mode) for path in directory.root.iterdir()}
@@ -181,7 +181,7 @@ async def test_the_engine_clock_goes_on_from_the_last_write(directory: DataDirec
     jobs = JobPersistence(directory, clock=clock)
     first = await jobs.open()
     clock.advance(100.0)
-    await jobs.save_changes([submitted()])
+    await jobs.jobs.save_changes([submitted()])
     await jobs.close()
     clock.step_wall_clock(-3_600.0)
 
@@ -492,11 +492,11 @@ async def test_an_older_copy_with_the_whole_log_is_refused(directory: DataDirect
     """What it lacks are transactions without a row in the log, as those of progress are."""
     store = persistence(directory)
     await store.open()
-    await store.save_changes([submitted()])
+    await store.jobs.save_changes([submitted()])
     await store.close()
     older = directory.database.read_bytes()
     await store.open()
-    await store.save_controls(None, Pauses(draining=True))
+    await store.controls.save_controls(None, Pauses(draining=True))
     await store.close()
     directory.database.write_bytes(older)
 
@@ -536,7 +536,7 @@ async def test_a_killed_server_leaves_nothing_that_is_refused(
 
     jobs = persistence(image)
     await jobs.open()
-    stats = await jobs.collect_stats()
+    stats = await jobs.jobs.collect_stats()
     await jobs.close()
 
     assert stats.by_status == {"completed": 6}
@@ -560,9 +560,9 @@ async def test_a_long_log_is_put_away_while_the_store_is_open(
 
     jobs = persistence(image)
     await jobs.open()
-    stored = await store_completed(jobs)
+    stored = await store_completed(jobs.jobs)
     after = image.database.stat().st_size
-    found = await jobs.load_job(stored.job_id)
+    found = await jobs.jobs.load_job(stored.job_id)
     await jobs.close()
 
     assert found == stored
@@ -585,7 +585,7 @@ async def test_a_torn_end_of_the_log_is_not_refused(
 
     jobs = persistence(image)
     await jobs.open()
-    stats = await jobs.collect_stats()
+    stats = await jobs.jobs.collect_stats()
     await jobs.close()
 
     assert stats.by_status == {"completed": 3}
@@ -598,7 +598,7 @@ async def test_without_full_syncs_a_lost_log_is_not_taken_for_damage(
     await used(directory)
     jobs = persistence(directory, "NORMAL")
     await jobs.open()
-    await store_completed(jobs)
+    await store_completed(jobs.jobs)
     image = DataDirectory(tmp_path / "image")
     shutil.copytree(directory.root, image.root)
     await jobs.close()
@@ -607,7 +607,7 @@ async def test_without_full_syncs_a_lost_log_is_not_taken_for_damage(
 
     again = persistence(image, "NORMAL")
     await again.open()
-    stats = await again.collect_stats()
+    stats = await again.jobs.collect_stats()
     await again.close()
 
     assert stats.by_status == {"completed": 3}

@@ -28,11 +28,11 @@ async def test_keys_go_when_nobody_may_come_back_with_them(tmp_path: Path) -> No
                 job_id=change.job.job_id,
                 created_at=clock.now() - age,
             )
-            await store.save_changes([change], idempotency=record)
+            await store.jobs.save_changes([change], idempotency=record)
 
-        await store.delete_expired_jobs(NOON, frozenset(), 10)
+        await store.jobs.delete_expired_jobs(NOON, frozenset(), 10)
         kept = [
-            await store.find_idempotency_record(ALICE, key, clock.now() - timedelta(days=99))
+            await store.jobs.find_idempotency_record(ALICE, key, clock.now() - timedelta(days=99))
             for key in ("old", "young")
         ]
     finally:

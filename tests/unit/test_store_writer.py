@@ -25,7 +25,7 @@ from cidx_jobs.store.sqlite.commit.committer import ALL_CLEAR_SECONDS, Committer
 from cidx_jobs.store.sqlite.commit.connection import FunctionRunner, open_writer, run_on
 from cidx_jobs.store.sqlite.commit.transaction import Ledger, Transaction
 from cidx_jobs.store.sqlite.commit.writer import Writer
-from cidx_jobs.store.sqlite.migrations import load_migrations
+from cidx_jobs.store.sqlite.open.migrations import load_migrations
 from cidx_jobs.store.sqlite.open.possession import take_possession
 from tests.fakes import FakeClock
 from tests.stored import submitted

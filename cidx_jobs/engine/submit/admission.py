@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from cidx_jobs.engine.counts import decrease
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import JobLedger
-from cidx_jobs.engine.submit.checks import MAX_LABELS, check_request, highest_priority
+from cidx_jobs.engine.submit.checks import check_request, highest_priority
 from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import (
@@ -37,12 +38,14 @@ class Admission:
     """Takes submits: each is answered with a stored job, or refused with nothing stored."""
 
     def __init__(
-        self, settings: Settings, store: JobStore, board: Board, ledger: JobLedger,
+        self, *, settings: Settings, store: JobStore, projects: ProjectStore, board: Board,
+        ledger: JobLedger,
         job_types: JobTypes,
     ) -> None:  # fmt: skip
         """Take the parts."""
         self._settings = settings
         self._store = store
+        self._projects = projects
         self._board = board
         self._ledger = ledger
         self._job_types = job_types
@@ -101,7 +104,7 @@ class Admission:
         options = job_type.check_options(request.options)
         if job_type.admit is None:
             return options, None
-        known = await self._store.load_project(request.user_id, request.project_id)
+        known = await self._projects.load_project(request.user_id, request.project_id)
         admitted = job_type.admit(
             options,
             known or Project(user_id=request.user_id, project_id=request.project_id),

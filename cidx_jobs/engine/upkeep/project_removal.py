@@ -9,7 +9,7 @@ import structlog
 from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.store.files import ProjectFiles
-from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.model.errors import (
     ProjectBusyError,
     ProjectNotFoundError,
@@ -37,7 +37,7 @@ class Projects(Background):
     task_name: ClassVar[str] = "unused-projects"
 
     def __init__(
-        self, store: JobStore, board: Board, files: ProjectFiles, keep_seconds: float
+        self, store: ProjectStore, board: Board, files: ProjectFiles, keep_seconds: float
     ) -> None:
         """Take the parts, and how long the files of a project stay that nobody syncs.
 

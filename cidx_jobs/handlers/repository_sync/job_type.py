@@ -34,7 +34,7 @@ from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.index import IndexDraft, Indexer
 from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.interfaces.store.files import ProjectFiles
-from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.index import IndexState, TreeChanges
@@ -54,7 +54,7 @@ class SyncParts:
     """What all runs share."""
 
     settings: Settings
-    store: JobStore
+    store: ProjectStore
     indexer: Indexer
     git: Git
     clock: Clock
@@ -65,7 +65,7 @@ class SyncParts:
 
 def make_repository_sync(
     settings: Settings,
-    store: JobStore,
+    store: ProjectStore,
     indexer: Indexer,
     children: Children,
     clock: Clock,

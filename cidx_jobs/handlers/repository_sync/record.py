@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from cidx_jobs.handlers.repository_sync.fetch import Target
 from cidx_jobs.interfaces.clock import Clock
-from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.model.index import IndexState, TreeChanges
 from cidx_jobs.model.job.job import Job, JsonObject
 from cidx_jobs.model.listing import Project, RunGuard
@@ -37,7 +37,7 @@ def make_note(
 class ProjectRecord:
     """What is known of the project of one job."""
 
-    def __init__(self, store: JobStore, clock: Clock, job: Job) -> None:
+    def __init__(self, store: ProjectStore, clock: Clock, job: Job) -> None:
         """Take where it is kept, and whose project it is."""
         self._store = store
         self._clock = clock

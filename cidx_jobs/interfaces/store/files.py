@@ -26,7 +26,7 @@ class ProjectFiles(Protocol):
         """Return once nothing of the project is being taken away."""
 
     def find_unused(self, projects: Sequence[Project], before: datetime) -> Sequence[Project]:
-        """Give those whose files are there, and which no sync was begun for since; blocks."""
+        """Return those whose files are there, and which no sync was begun for since; blocks."""
 
     def clear(self) -> None:
         """Delete what was taken away; blocks. What is left by a kill goes at the next start."""

@@ -17,10 +17,10 @@ from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.lifecycle import TRANSITIONS
 from cidx_jobs.settings import DataDirectory, project_directory
 from cidx_jobs.store.sqlite.commit.connection import read_only_uri
-from cidx_jobs.store.sqlite.migrations import load_migrations
 from cidx_jobs.store.sqlite.open.damage_check import inspecting
+from cidx_jobs.store.sqlite.open.migrations import load_migrations
 from cidx_jobs.store.sqlite.open.owner_lock import take_ownership
-from cidx_jobs.store.sqlite.other_reads import read_database_id
+from cidx_jobs.store.sqlite.open.possession import read_database_id
 
 MAX_FINDINGS = 100
 """How many findings are given at most: after so many nobody reads on."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from cidx_jobs.interfaces.access import Authenticator, Credentials, Identity
 from cidx_jobs.interfaces.clock import Clock
-from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.tokens import TokenStore
 from cidx_jobs.model.errors import CidxJobsError, TokenNotFoundError
 from cidx_jobs.model.listing import Token
 from cidx_jobs.settings import Settings
@@ -61,7 +61,7 @@ class TokenAuthenticator(Authenticator):
     revoked here is refused from that moment.
     """
 
-    def __init__(self, store: JobStore, clock: Clock) -> None:
+    def __init__(self, store: TokenStore, clock: Clock) -> None:
         """Take where tokens are kept."""
         self._store = store
         self._clock = clock
@@ -139,7 +139,7 @@ class TokenAuthenticator(Authenticator):
             _log.warning("token_use_not_stored", token_id=token.token_id, code=error.code)
 
 
-def make_authenticator(settings: Settings, store: JobStore, clock: Clock) -> Authenticator:
+def make_authenticator(settings: Settings, store: TokenStore, clock: Clock) -> Authenticator:
     """Return the way in that the settings choose."""
     return (
         LocalAuthenticator() if settings.auth_mode == "none" else TokenAuthenticator(store, clock)

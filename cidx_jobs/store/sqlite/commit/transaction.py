@@ -14,16 +14,12 @@ from msgspec.structs import replace
 
 from cidx_jobs.model.errors import OwnerLostError
 from cidx_jobs.model.job.job import Transition
-from cidx_jobs.store.sqlite.job_columns import Row, parameter
-from cidx_jobs.store.sqlite.log_columns import EVENT_COLUMNS, encode_transition
+from cidx_jobs.store.sqlite.commit.log_columns import INSERT_EVENT, encode_transition
+from cidx_jobs.store.sqlite.values import Row
 
 _OWN_THE_BATCH = """
 UPDATE owner SET batch = batch + 1, sequence = ?, clock_seconds = ? WHERE id = 1 AND epoch = ?
 """
-_INSERT_EVENT = (
-    f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 - constants of `log_rows`
-    f"VALUES ({', '.join(map(parameter, EVENT_COLUMNS))})"
-)
 _COUNT_IN = """
 INSERT INTO finals (user_id, job_type, status, jobs) VALUES (?, ?, ?, ?)
 ON CONFLICT (user_id, job_type, status) DO UPDATE SET jobs = jobs + excluded.jobs
@@ -109,7 +105,7 @@ class Transaction:
     def flush(self) -> None:
         """Write what was gathered and is still to be written."""
         if self._log:
-            self.cursor.executemany(_INSERT_EVENT, self._log)
+            self.cursor.executemany(INSERT_EVENT, self._log)
             self._log.clear()
         if self._counted:
             sums: Counter[FinalsKey] = Counter()

@@ -15,7 +15,7 @@ from cidx_jobs.model.errors import DatabaseDamagedError
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.commit.connection import read_only_uri
 from cidx_jobs.store.sqlite.commit.high_water_mark import Position, read_mark
-from cidx_jobs.store.sqlite.migrations import Migration, check_migrations, has_schema
+from cidx_jobs.store.sqlite.open.migrations import Migration, check_migrations, has_schema
 
 # The layout of both files: sqlite.org/fileformat2.html
 _MAGIC = b"SQLite format 3\x00"

@@ -18,15 +18,16 @@ from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.commit.connection import connect_for_start
 from cidx_jobs.store.sqlite.commit.high_water_mark import HighWaterMark, Position, open_mark
 from cidx_jobs.store.sqlite.commit.transaction import Ledger
-from cidx_jobs.store.sqlite.job_columns import to_microseconds
-from cidx_jobs.store.sqlite.migrations import Migration, apply_migrations
 from cidx_jobs.store.sqlite.open.damage_check import inspecting, wal_of
 from cidx_jobs.store.sqlite.open.location import Location, decode_location, encode_location
+from cidx_jobs.store.sqlite.open.migrations import Migration, apply_migrations
 from cidx_jobs.store.sqlite.open.owner_lock import FILE_MODE, Ownership, protect, take_ownership
+from cidx_jobs.store.sqlite.values import to_microseconds
 
 _LONG_LOG_BYTES = 16_000_000
 """About where the writer puts its log away after a commit."""
 
+_READ_DATABASE_ID = "SELECT uuid FROM owner WHERE id = 1"
 _READ_IDENTITY = "SELECT uuid, location FROM owner WHERE id = 1"
 _BEGIN_EPOCH = """
 UPDATE owner SET uuid = ?, location = ?, epoch = epoch + 1, batch = batch + 1 WHERE id = 1
@@ -97,6 +98,13 @@ def take_possession(
             raise StartRefusedError(message) from error
         undo.pop_all()
     return Possession(identity, ledger, mark, has_long_log, ownership, connection)
+
+
+def read_database_id(connection: sqlite3.Connection) -> str:
+    """Return the id of the database, which a copy changes at its first start."""
+    database_id: str
+    (database_id,) = connection.execute(_READ_DATABASE_ID).fetchone()
+    return database_id
 
 
 def _check_rights(directory: DataDirectory) -> None:

@@ -17,7 +17,7 @@ from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.commit.committer import Committer
 from cidx_jobs.store.sqlite.commit.connection import open_reader, open_writer, run_on
 from cidx_jobs.store.sqlite.commit.writer import Writer
-from cidx_jobs.store.sqlite.migrations import load_migrations
+from cidx_jobs.store.sqlite.open.migrations import load_migrations
 from cidx_jobs.store.sqlite.open.possession import take_possession
 
 T = TypeVar("T")

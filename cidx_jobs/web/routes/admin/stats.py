@@ -58,7 +58,7 @@ _EXAMPLE = StatsDocument(
 async def get_stats(call: Call) -> web.Response:
     """Answer with counts over everything stored, and what is in use now."""
     jobs, manager = call.api.jobs, call.manager
-    stats = await jobs.persistence.collect_stats()
+    stats = await jobs.persistence.jobs.collect_stats()
     finished = JobQuery(statuses=FINAL, limit=SAMPLE)
     ended = (await manager.query_jobs(finished)).jobs
     return call.answer(

@@ -47,7 +47,7 @@ _ID = "9f2c4e6a8b0d1f3e"
 )
 async def list_tokens(call: Call) -> web.Response:
     """Answer with all tokens, without their texts."""
-    tokens = await call.api.jobs.persistence.list_tokens()
+    tokens = await call.api.jobs.persistence.tokens.list_tokens()
     return call.answer(TokenListDocument(tokens=tuple(map(TokenDocument.of, tokens))))
 
 
@@ -90,7 +90,7 @@ async def create_token(call: Call, body: TokenBody) -> web.Response:
         lifetime_seconds=body.lifetime_seconds,
         label=body.label,
     )
-    await jobs.persistence.save_token(token)
+    await jobs.persistence.tokens.save_token(token)
     location = f"{call.api.prefix}/admin/tokens/{token.token_id}"
     return call.answer(
         NewTokenDocument.of(text, token), status=201, headers={"Location": location}
@@ -123,6 +123,6 @@ async def revoke_token(call: Call) -> web.Response:
     tokens = call.api.tokens
     if tokens is not None:
         await tokens.revoke(token_id)
-    elif not await call.api.jobs.persistence.delete_token(token_id):
+    elif not await call.api.jobs.persistence.tokens.delete_token(token_id):
         raise TokenNotFoundError(token_id)
     return call.answer_nothing()

@@ -183,7 +183,7 @@ async def _has_all(call: Call, scope: _Scope, last_id: int) -> bool:
 
 async def _holds(call: Call, last_id: int) -> bool:
     """Tell whether the log has given out this id, and still holds all that came after it."""
-    oldest = await call.api.jobs.persistence.load_oldest_sequence()
+    oldest = await call.api.jobs.persistence.jobs.load_oldest_sequence()
     if last_id < oldest:
         return last_id + 1 == oldest
     # From the oldest on every number is there, up to the newest. One beyond that is of another
@@ -193,7 +193,7 @@ async def _holds(call: Call, last_id: int) -> bool:
 
 
 async def _reset(call: Call) -> bytes:
-    oldest = await call.api.jobs.persistence.load_oldest_sequence()
+    oldest = await call.api.jobs.persistence.jobs.load_oldest_sequence()
     return _event("reset", encode(ResetDocument(oldest_seq=oldest)))
 
 

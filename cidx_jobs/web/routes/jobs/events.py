@@ -143,7 +143,7 @@ async def _list_events(call: Call, asked: EventListQuery, job: Job | None) -> we
 async def _check_history(call: Call, after: int) -> None:
     if not after:
         return
-    oldest = await call.api.jobs.persistence.load_oldest_sequence()
+    oldest = await call.api.jobs.persistence.jobs.load_oldest_sequence()
     if oldest > after + 1:
         raise HistoryExpiredError(oldest)
 

@@ -37,7 +37,7 @@ async def load_project(call: Call) -> Project:
         ProjectNotFoundError: there is none.
     """
     project_id = read_project_id(call)
-    project = await call.api.jobs.persistence.load_project(call.user_id, project_id)
+    project = await call.api.jobs.persistence.projects.load_project(call.user_id, project_id)
     if project is None:
         raise ProjectNotFoundError(project_id)
     return project

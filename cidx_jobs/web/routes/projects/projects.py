@@ -48,7 +48,7 @@ _EXAMPLE = ProjectDocument(
 )
 async def list_projects(call: Call) -> web.Response:
     """Answer with what is known of the caller's projects."""
-    projects = await call.api.jobs.persistence.list_projects(call.user_id)
+    projects = await call.api.jobs.persistence.projects.list_projects(call.user_id)
     return call.answer(ProjectListDocument(projects=tuple(map(ProjectDocument.of, projects))))
 
 

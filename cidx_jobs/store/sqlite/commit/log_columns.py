@@ -2,7 +2,7 @@
 
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import JobStatus, Transition
-from cidx_jobs.store.sqlite.job_columns import ABSENT, Row, from_microseconds, to_microseconds
+from cidx_jobs.store.sqlite.values import ABSENT, NULLABLE, Row, from_microseconds, to_microseconds
 
 EVENT_COLUMNS = (
     "seq",
@@ -16,6 +16,12 @@ EVENT_COLUMNS = (
     "attempt",
     "run",
     "reason",
+)
+_MAY_BE_ABSENT = frozenset({"from_status", "reason"})
+
+INSERT_EVENT = (
+    f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 - constants of this module
+    f"VALUES ({', '.join(NULLABLE if name in _MAY_BE_ABSENT else '?' for name in EVENT_COLUMNS)})"
 )
 
 

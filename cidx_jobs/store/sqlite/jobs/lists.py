@@ -1,4 +1,4 @@
-"""What is read of jobs and of the log: functions of a read-only connection.
+"""Reads of jobs: one, all that are unfinished, or a page of a list.
 
 A list by user, status and type is put together from `ranges`: one for each pair of status and
 type that is asked for. Their rows are merged here.
@@ -11,19 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job.job import Job, JobStatus, Transition
-from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
-from cidx_jobs.store.sqlite import job_list_sql as ranges
-from cidx_jobs.store.sqlite.job_columns import JOB_COLUMNS, decode_job, to_microseconds
-from cidx_jobs.store.sqlite.job_list_sql import Range
-from cidx_jobs.store.sqlite.log_columns import EVENT_COLUMNS, decode_transition
+from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.listing import JobPage, JobQuery
+from cidx_jobs.store.sqlite.jobs import list_sql as ranges
+from cidx_jobs.store.sqlite.jobs.columns import JOB_COLUMNS, decode_job
+from cidx_jobs.store.sqlite.jobs.list_sql import Range
+from cidx_jobs.store.sqlite.values import to_microseconds
 
 COUNTED = 10_000
 """The highest total with filters other than user, status and type (api.md, 1.6)."""
 
 _LAST_ROW = 2**63 - 1
 _COLUMNS = ", ".join(JOB_COLUMNS)
-# S608: the columns are constants of `rows`.
+# S608: the columns are constants of `columns`.
 _LOAD_JOB = f"SELECT {_COLUMNS} FROM jobs WHERE job_id = ?"  # noqa: S608
 _LOAD_ROWS = f"""
 SELECT row, {_COLUMNS} FROM jobs WHERE row IN (SELECT value FROM json_each(?))
@@ -50,19 +50,6 @@ WHERE finished_at IS NULL AND (:job_type IS NULL OR job_type = :job_type)
 AND status IN (SELECT value FROM json_each(:statuses))
 """
 _COUNT_LIVE_OF_USER = f"{_COUNT_LIVE} AND user_id = :user_id"
-
-_EVENT_COLUMNS = ", ".join(EVENT_COLUMNS)
-_ALL_EVENTS = f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq > :after ORDER BY seq LIMIT :limit"  # noqa: S608
-_EVENTS_OF_USER = f"""
-SELECT {_EVENT_COLUMNS} FROM events INDEXED BY events_of_user
-WHERE user_id = :user_id AND seq > :after ORDER BY seq LIMIT :limit
-"""  # noqa: S608
-# A job's versions and its numbers in the log grow together.
-_EVENTS_OF_JOB = f"""
-SELECT {_EVENT_COLUMNS} FROM events
-WHERE job_id = :job_id AND seq > :after AND (:user_id IS NULL OR user_id = :user_id)
-ORDER BY version LIMIT :limit
-"""  # noqa: S608
 
 
 def load_job(connection: sqlite3.Connection, job_id: JobId) -> Job | None:
@@ -92,24 +79,6 @@ def query_jobs(connection: sqlite3.Connection, query: JobQuery) -> JobPage:
         total_is_exact=is_exact,
         next_row=rows[query.limit - 1] if len(rows) > query.limit else None,
     )
-
-
-def query_events(connection: sqlite3.Connection, query: EventQuery) -> tuple[Transition, ...]:
-    """Give rows of the log, oldest first."""
-    parameters = {
-        "job_id": query.job_id,
-        "user_id": query.user_id,
-        "after": query.after_sequence,
-        "limit": query.limit,
-    }
-    return tuple(map(decode_transition, connection.execute(events_statement(query), parameters)))
-
-
-def events_statement(query: EventQuery) -> str:
-    """Give the statement that answers the query."""
-    if query.job_id is not None:
-        return _EVENTS_OF_JOB
-    return _ALL_EVENTS if query.user_id is None else _EVENTS_OF_USER
 
 
 def _ranges(connection: sqlite3.Connection, query: JobQuery) -> list[Range]:

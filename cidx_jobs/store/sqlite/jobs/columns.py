@@ -1,15 +1,12 @@
-"""Jobs as rows, and back; and how any value is stored.
+"""Jobs as rows, and back: the columns are made from the members of `Job`.
 
-The columns are made from the members of `Job`: the type of a member says how it is stored. A time
-is whole microseconds since 1970 in UTC, an enumeration its text, the dispatch key three columns,
-and whatever else is made of parts JSON text. NULL is None, or the model's default in JSON columns.
-
-None is not bound as a parameter: sqlite3 looks for an adapter of it each time, which takes ten
-times as long as the binding. `ABSENT` is bound in its place, and `parameter` makes NULL of it.
+The type of a member says how it is stored: an enumeration as its text, the dispatch key as three
+columns, a time and whatever else is made of parts as `values` says. NULL is None, or the model's
+default in JSON columns.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from itertools import compress
@@ -20,39 +17,17 @@ import msgspec
 from msgspec.structs import FieldInfo, astuple
 
 from cidx_jobs.model.job.job import DispatchKey, Job
-
-Row = tuple[Any, ...]
-
-ABSENT = -(2**63)
-"""Stands for None in the rows of jobs and of the log on their way in; no member can be it."""
+from cidx_jobs.store.sqlite.values import (
+    ABSENT,
+    NULLABLE,
+    Row,
+    from_microseconds,
+    to_json,
+    to_microseconds,
+)
 
 Shape = tuple[int, ...]
 """Which members of a job a row holds, by their numbers in the order of `Job`."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_to_json = msgspec.json.Encoder().encode
-_from_json = msgspec.json.Decoder().decode
-
-
-def to_microseconds(at: datetime) -> int:
-    """Return an aware time as whole microseconds since 1970."""
-    since = at - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-def from_microseconds(value: int) -> datetime:
-    """Return the time, in UTC, that `to_microseconds` was given."""
-    return _EPOCH + timedelta(0, 0, value)
-
-
-def to_json(value: Any) -> str:
-    """Return any JSON value, or a value of the model, as JSON text."""
-    return _to_json(value).decode()
-
-
-def from_json(text: str) -> Any:
-    """Return the JSON value that the text holds."""
-    return _from_json(text)
 
 
 class _Column(NamedTuple):
@@ -90,7 +65,7 @@ def _default_of(field: FieldInfo) -> Any:
 
 
 def _to_json_unless(default: Any, value: Any) -> str | int:
-    return ABSENT if value == default else _to_json(value).decode()
+    return ABSENT if value == default else to_json(value)
 
 
 _FIELDS = msgspec.structs.fields(Job)
@@ -140,14 +115,12 @@ PROGRESS: Shape = tuple(
 
 _NULLABLE = {
     *columns(tuple(number for number in _NUMBERS if _COLUMNS[number].is_nullable)),
-    "from_status",
-    "reason",
 }
 
 
 def parameter(column: str) -> str:
-    """Return the parameter mark of a column of jobs or of the log."""
-    return f"nullif(?, {ABSENT})" if column in _NULLABLE else "?"
+    """Return the parameter mark of a column."""
+    return NULLABLE if column in _NULLABLE else "?"
 
 
 def encode_new(job: Job) -> tuple[Shape, list[Any]]:

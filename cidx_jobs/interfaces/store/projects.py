@@ -1,0 +1,36 @@
+"""Where projects are kept: the repository, last sync and sizes of each."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.listing import Project, RunGuard
+
+
+class ProjectStore(Protocol):
+    """Keeps what is known of each project of each user."""
+
+    async def save_project(self, project: Project, guard: RunGuard | None = None) -> None:
+        """Store what is known of a project; a run leaves a url and branch as they are.
+
+        Raises:
+            StaleRunError: the run that the guard names is over.
+        """
+
+    async def load_project(self, user_id: UserId, project_id: ProjectId) -> Project | None:
+        """Return what is known of a project."""
+
+    async def list_projects(self, user_id: UserId | None) -> Sequence[Project]:
+        """Return the projects of a user, or of all, by user and project id."""
+
+    async def delete_project(self, user_id: UserId, project_id: ProjectId) -> None:
+        """Delete a project; no error when there is none.
+
+        A project with an exclusive job that is not final stays: the job was submitted meanwhile.
+        """
+
+    async def forget_copy(self, user_id: UserId, project_id: ProjectId) -> None:
+        """Keep of a project what the next sync needs, and not the sizes of what was removed.
+
+        A project with an exclusive job that is not final stays as it is.
+        """

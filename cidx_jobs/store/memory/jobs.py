@@ -1,0 +1,210 @@
+"""Jobs in memory: each write happens at once, wholly or not at all."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+from typing_extensions import override
+
+from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.model.errors import IdempotencyKeyReusedError, StaleVersionError
+from cidx_jobs.model.findings import Finding
+from cidx_jobs.model.ids import JobId, UserId
+from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.model.listing import (
+    KEY_LIFETIME,
+    Change,
+    Checkpoint,
+    EventQuery,
+    IdempotencyRecord,
+    JobPage,
+    JobQuery,
+    Project,
+    RunGuard,
+    StoreStats,
+)
+from cidx_jobs.store.memory.database import MemoryDatabase
+from cidx_jobs.store.memory.lists import (
+    compare_with_log,
+    count_stats,
+    is_wanted_event,
+    page_of,
+)
+from cidx_jobs.store.memory.projects import save_request
+
+
+class MemoryJobs(JobStore):
+    """Jobs with their log, checkpoints and keys, in dictionaries."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        """Begin empty."""
+        self.database = database
+        self._table = database.table
+        self._events: list[Transition] = []
+        self._sequence = 0
+        self._pruned_sequence = 0
+        self._checkpoints: dict[JobId, tuple[Checkpoint, bytes]] = {}
+        self._keys: dict[tuple[UserId, str], IdempotencyRecord] = {}
+
+    @override
+    async def save_changes(
+        self,
+        changes: Sequence[Change],
+        *,
+        idempotency: IdempotencyRecord | None = None,
+        project: Project | None = None,
+        on_commit: Callable[[Sequence[Transition]], None] | None = None,
+    ) -> Sequence[Transition]:
+        self.database.check_writable()
+        if idempotency is not None:
+            self._check_key(idempotency)
+        self._table.apply(changes)
+        for change in changes:
+            if change.drops_checkpoint:
+                self._checkpoints.pop(change.job.job_id, None)
+        if idempotency is not None:
+            self._keys[idempotency.user_id, idempotency.key] = idempotency
+        if project is not None:
+            save_request(self.database, project)
+        logged = self._append(changes)
+        if on_commit is not None:
+            on_commit(logged)
+        return logged
+
+    @override
+    async def save_progress(
+        self, jobs: Sequence[Job], on_commit: Callable[[Sequence[Job]], None] | None = None
+    ) -> Sequence[JobId]:
+        self.database.check_writable()
+        stored, refused = [], []
+        for job in jobs:
+            try:
+                self._report(job)
+            except StaleVersionError:
+                refused.append(job.job_id)
+            else:
+                stored.append(job)
+        if on_commit is not None and stored:
+            on_commit(tuple(stored))
+        return tuple(refused)
+
+    @override
+    async def load_job(self, job_id: JobId) -> Job | None:
+        return self._table.jobs.get(job_id)
+
+    @override
+    async def load_unfinished_jobs(self) -> Sequence[Job]:
+        return tuple(job for job in self._table.jobs.values() if not job.done)
+
+    @override
+    async def query_jobs(self, query: JobQuery) -> JobPage:
+        return page_of(self._table.jobs.values(), self._table.rows, query)
+
+    @override
+    async def query_events(self, query: EventQuery) -> Sequence[Transition]:
+        found = (event for event in self._events if is_wanted_event(event, query))
+        return tuple(event for event, _ in zip(found, range(query.limit), strict=False))
+
+    @override
+    async def load_oldest_sequence(self) -> int:
+        return self._pruned_sequence + 1 if self._sequence else 0
+
+    @override
+    async def find_idempotency_record(
+        self, user_id: UserId, key: str, not_before: datetime
+    ) -> IdempotencyRecord | None:
+        record = self._keys.get((user_id, key))
+        return None if record is None or record.created_at < not_before else record
+
+    @override
+    async def save_checkpoint(
+        self, change: Change, data: Any, on_commit: Callable[[], None] | None = None
+    ) -> None:
+        self.database.check_writable()
+        job = change.job
+        # Encoded at once, so that what the handler does to its own copy later changes nothing.
+        content = msgspec.json.encode(data)
+        self._table.check_run(RunGuard(job_id=job.job_id, run=job.run))
+        self._table.apply([change])
+        info = job.checkpoint
+        checkpoint = Checkpoint(
+            job_id=job.job_id,
+            run=job.run,
+            data=None,
+            phase=info.phase if info else None,
+            saved_at=info.saved_at if info else job.updated_at,
+        )
+        self._checkpoints[job.job_id] = (checkpoint, content)
+        self._append([change])
+        if on_commit is not None:
+            on_commit()
+
+    @override
+    async def load_checkpoint(self, job_id: JobId) -> Checkpoint | None:
+        stored = self._checkpoints.get(job_id)
+        if stored is None:
+            return None
+        checkpoint, content = stored
+        return replace(checkpoint, data=msgspec.json.decode(content))
+
+    @override
+    async def delete_expired_jobs(
+        self, finished_before: datetime, statuses: frozenset[JobStatus], limit: int
+    ) -> Sequence[JobId]:
+        self.database.check_writable()
+        expired = sorted(
+            (job.finished_at, self._table.rows[job.job_id], job.job_id)
+            for job in self._table.jobs.values()
+            if job.finished_at and job.status in statuses and job.finished_at < finished_before
+        )
+        deleted = tuple(job_id for _, _, job_id in expired[:limit])
+        for job_id in deleted:
+            self._table.delete(job_id)
+            self._checkpoints.pop(job_id, None)
+        self._forget_events(frozenset(deleted))
+        return deleted
+
+    @override
+    async def count_expired_jobs(
+        self, finished_before: datetime, statuses: frozenset[JobStatus]
+    ) -> int:
+        return sum(
+            job.finished_at < finished_before
+            for job in self._table.jobs.values()
+            if job.finished_at is not None and job.status in statuses
+        )
+
+    @override
+    async def collect_stats(self) -> StoreStats:
+        return count_stats(self._table.jobs.values(), self.database.database_id, self._sequence)
+
+    def compare_with_log(self) -> Sequence[Finding]:
+        """Return the jobs that are not what their last row of the log says."""
+        return compare_with_log(self._table.jobs, self._events)
+
+    def _check_key(self, record: IdempotencyRecord) -> None:
+        known = self._keys.get((record.user_id, record.key))
+        if known is None or known.job_id not in self._table.jobs:
+            return
+        if known.created_at >= record.created_at - KEY_LIFETIME:
+            raise IdempotencyKeyReusedError
+
+    def _report(self, job: Job) -> None:
+        base = job.version - 1
+        if not self._table.holds_run(job.job_id, job.run):
+            raise StaleVersionError(job.job_id, base)
+        self._table.apply([Change(job=job, base_version=base)])
+
+    def _append(self, changes: Sequence[Change]) -> Sequence[Transition]:
+        rows = [row for change in changes for row in change.transitions]
+        logged = [replace(row, sequence=self._sequence + n) for n, row in enumerate(rows, start=1)]
+        self._sequence += len(logged)
+        self._events += logged
+        return tuple(logged)
+
+    def _forget_events(self, job_ids: frozenset[JobId]) -> None:
+        gone = [event.sequence for event in self._events if event.job_id in job_ids]
+        self._pruned_sequence = max([self._pruned_sequence, *gone])
+        self._events = [event for event in self._events if event.job_id not in job_ids]

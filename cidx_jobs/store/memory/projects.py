@@ -1,0 +1,66 @@
+"""Projects in memory."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+from typing_extensions import override
+
+from cidx_jobs.interfaces.store.projects import ProjectStore
+from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.listing import Project, RunGuard
+from cidx_jobs.store.memory.database import MemoryDatabase
+
+
+class MemoryProjects(ProjectStore):
+    """What is known of projects, by user and project."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        """Take where they are kept: the submits of jobs write there, too."""
+        self.database = database
+
+    @override
+    async def save_project(self, project: Project, guard: RunGuard | None = None) -> None:
+        self.database.check_writable()
+        known = self.database.projects.get((project.user_id, project.project_id))
+        if guard is not None:
+            self.database.table.check_run(guard)
+            if known is not None:
+                project = replace(
+                    project,
+                    repository_url=known.repository_url or project.repository_url,
+                    branch=known.branch or project.branch,
+                )
+        self.database.projects[project.user_id, project.project_id] = project
+
+    @override
+    async def load_project(self, user_id: UserId, project_id: ProjectId) -> Project | None:
+        return self.database.projects.get((user_id, project_id))
+
+    @override
+    async def list_projects(self, user_id: UserId | None) -> Sequence[Project]:
+        return tuple(
+            project
+            for (owner, _), project in sorted(self.database.projects.items())
+            if user_id is None or owner == user_id
+        )
+
+    @override
+    async def delete_project(self, user_id: UserId, project_id: ProjectId) -> None:
+        self.database.check_writable()
+        if not self.database.table.has_line(user_id, project_id):
+            self.database.projects.pop((user_id, project_id), None)
+
+    @override
+    async def forget_copy(self, user_id: UserId, project_id: ProjectId) -> None:
+        self.database.check_writable()
+        projects, key = self.database.projects, (user_id, project_id)
+        if key in projects and not self.database.table.has_line(*key):
+            projects[key] = projects[key].without_copy()
+
+
+def save_request(database: MemoryDatabase, project: Project) -> None:
+    """Store the url and branch that a submit names."""
+    known = database.projects.get((project.user_id, project.project_id))
+    if known is not None:
+        project = replace(known, repository_url=project.repository_url, branch=project.branch)
+    database.projects[project.user_id, project.project_id] = project

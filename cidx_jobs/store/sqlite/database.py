@@ -1,0 +1,82 @@
+"""The SQLite database while it is open: one writer, one reader for rows and one for lists."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.model.errors import StorageUnavailableError
+from cidx_jobs.model.listing import StoreIdentity
+from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.sqlite.commit.transaction import Operation
+from cidx_jobs.store.sqlite.open.session import Session, open_session
+
+T = TypeVar("T")
+
+
+class Database:
+    """What every store on SQLite reads and writes through; opened and closed as one."""
+
+    def __init__(self, directory: DataDirectory, synchronous: str, clock: Clock) -> None:
+        """Take what it shall serve; nothing is opened yet."""
+        self.directory = directory
+        self.clock = clock
+        self._synchronous = synchronous
+        self._session: Session | None = None
+
+    @property
+    def can_write(self) -> bool:
+        """False while it is closed, and from a write that failed until one succeeds."""
+        return self._session is not None and self._session.committer.can_write
+
+    async def open(self) -> StoreIdentity:
+        """Take the data directory into possession; see `Persistence.open`."""
+        if self._session is not None:
+            message = "the store is open already"
+            raise RuntimeError(message)
+        opening = asyncio.create_task(
+            open_session(self.directory, self._synchronous, self.clock), name="store-open"
+        )
+        try:
+            session = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # Half-open it would keep its lock, and its threads would hang the interpreter's exit.
+            await asyncio.wait({opening})
+            if opening.exception() is None:
+                await opening.result().close()
+            raise
+        self._session = session
+        return session.identity
+
+    async def close(self) -> None:
+        """Finish the writes under way and let go of the directory; closing twice is fine."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    # Plain functions that return the coroutine below them: one frame less for every call.
+
+    def write(
+        self, operation: Operation, on_commit: Callable[[Any], object] | None = None
+    ) -> Coroutine[Any, Any, Any]:
+        """Return the operation's value once it is committed; see `Writer.write`."""
+        return self.opened().writer.write(operation, on_commit)
+
+    def look_up(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
+        """Return what *function* reads: a few rows, which wait for no list."""
+        return self.opened().point_reader.read(function)
+
+    def search(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
+        """Return what *function* reads: a list, or whatever may take long."""
+        return self.opened().list_reader.read(function)
+
+    def opened(self) -> Session:
+        """Return the open session.
+
+        Raises:
+            StorageUnavailableError: there is none.
+        """
+        if self._session is None:
+            raise StorageUnavailableError
+        return self._session

@@ -1,0 +1,72 @@
+"""Expiry: final jobs that are counted or deleted by age, with all that belongs to them."""
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.store.sqlite.commit.transaction import Transaction
+from cidx_jobs.store.sqlite.jobs.keys import delete_old_keys
+from cidx_jobs.store.sqlite.values import Row, to_json, to_microseconds
+
+COUNT_EXPIRED = """
+SELECT count(*) FROM jobs INDEXED BY jobs_expiry
+WHERE finished_at IS NOT NULL AND status = ? AND finished_at < ?
+"""
+FIND_EXPIRED = """
+SELECT finished_at, row, job_id, user_id, job_type, status FROM jobs INDEXED BY jobs_expiry
+WHERE finished_at IS NOT NULL AND status = ? AND finished_at < ?
+ORDER BY finished_at LIMIT ?
+"""
+LAST_EVENT = """
+SELECT max(seq) FROM events WHERE job_id IN (SELECT value FROM json_each(?))
+"""
+DELETE_EVENTS = "DELETE FROM events WHERE job_id IN (SELECT value FROM json_each(?))"
+DELETE_JOBS = "DELETE FROM jobs WHERE row IN (SELECT value FROM json_each(?))"
+_NOTE_PRUNED = "UPDATE owner SET pruned_sequence = max(pruned_sequence, ?)"
+
+
+def count_expired(
+    connection: sqlite3.Connection, finished_before: datetime, statuses: Collection[JobStatus]
+) -> int:
+    """Count the final jobs of these statuses that finished before a time."""
+    before = to_microseconds(finished_before)
+    rows = [
+        connection.execute(COUNT_EXPIRED, (status.value, before)).fetchone() for status in statuses
+    ]
+    return sum(count for (count,) in rows)
+
+
+def delete_expired(
+    transaction: Transaction,
+    finished_before: datetime,
+    statuses: Collection[JobStatus],
+    limit: int,
+    now: datetime,
+) -> Sequence[JobId]:
+    """Delete the final jobs that finished first, with all that belongs to them; return their ids.
+
+    Keys of requests that are older than they are kept go with them.
+    """
+    before = to_microseconds(finished_before)
+    expired: list[Row] = []
+    for status in sorted(statuses):
+        expired += transaction.execute(FIND_EXPIRED, (status.value, before, limit)).fetchall()
+    expired = sorted(expired)[:limit]
+    job_ids = tuple(JobId(job_id) for _, _, job_id, *_ in expired)
+    if expired:
+        _delete(transaction, [row for _, row, *_ in expired], job_ids)
+    for _, _, _, user_id, job_type, status in expired:
+        transaction.count_final((user_id, job_type, status), -1)
+    delete_old_keys(transaction, now, limit)
+    return job_ids
+
+
+def _delete(transaction: Transaction, rows: Sequence[int], job_ids: Sequence[JobId]) -> None:
+    ids = to_json(job_ids)
+    (last,) = transaction.execute(LAST_EVENT, (ids,)).fetchone()
+    if last is not None:
+        transaction.execute(DELETE_EVENTS, (ids,))
+        transaction.execute(_NOTE_PRUNED, (last,))
+    transaction.execute(DELETE_JOBS, (to_json(rows),))

@@ -1,0 +1,161 @@
+"""Projects: their rows, writes and reads."""
+
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+
+from typing_extensions import override
+
+from cidx_jobs.interfaces.store.projects import ProjectStore
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.listing import Project, RunGuard
+from cidx_jobs.store.sqlite.commit.fence import check_run
+from cidx_jobs.store.sqlite.commit.transaction import Transaction
+from cidx_jobs.store.sqlite.database import Database
+from cidx_jobs.store.sqlite.values import (
+    Row,
+    from_json,
+    optional_microseconds,
+    optional_time,
+    to_json,
+)
+
+_COLUMNS = """
+user_id, project_id, repository_url, branch, default_branch, last_commit, last_synced_at,
+last_job_id, files_indexed, repository_bytes, index_bytes, phase_seconds
+"""
+# S608: the parts are constants of this module.
+_LOAD = f"SELECT {_COLUMNS} FROM projects WHERE user_id = ? AND project_id = ?"  # noqa: S608
+_LIST = f"""
+SELECT {_COLUMNS} FROM projects
+WHERE :user_id IS NULL OR user_id = :user_id ORDER BY user_id, project_id
+"""  # noqa: S608
+_INSERT = f"INSERT INTO projects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_OUTCOME_OF_A_SYNC = """
+default_branch = excluded.default_branch, last_commit = excluded.last_commit,
+last_synced_at = excluded.last_synced_at, last_job_id = excluded.last_job_id,
+files_indexed = excluded.files_indexed, repository_bytes = excluded.repository_bytes,
+index_bytes = excluded.index_bytes, phase_seconds = excluded.phase_seconds
+"""
+# The url and branch of a project are those of its last accepted submit (api.md, 1.3): a submit
+# sets them and nothing else, and the end of a run sets everything else.
+_SAVE_REQUEST = f"""
+{_INSERT} ON CONFLICT (user_id, project_id) DO UPDATE
+SET repository_url = excluded.repository_url, branch = excluded.branch
+"""
+_SAVE_RUN = f"""
+{_INSERT} ON CONFLICT (user_id, project_id) DO UPDATE
+SET repository_url = coalesce(projects.repository_url, excluded.repository_url),
+branch = coalesce(projects.branch, excluded.branch), {_OUTCOME_OF_A_SYNC}
+"""
+_SAVE = f"""
+{_INSERT} ON CONFLICT (user_id, project_id) DO UPDATE
+SET repository_url = excluded.repository_url, branch = excluded.branch, {_OUTCOME_OF_A_SYNC}
+"""
+# A line never stands without a head but for the moment in which a follower moves up.
+_IS_IDLE = """
+user_id = :user_id AND project_id = :project_id
+AND NOT EXISTS (SELECT 1 FROM jobs
+WHERE user_id = :user_id AND project_id = :project_id AND place = 'head')
+AND NOT EXISTS (SELECT 1 FROM jobs
+WHERE user_id = :user_id AND project_id = :project_id AND place = 'follower')
+"""
+_DELETE = f"DELETE FROM projects WHERE {_IS_IDLE}"  # noqa: S608
+_FORGET_COPY = f"""
+UPDATE projects SET files_indexed = NULL, repository_bytes = NULL, index_bytes = NULL
+WHERE {_IS_IDLE}
+"""  # noqa: S608
+
+
+class SqliteProjects(ProjectStore):
+    """What is known of projects, in the database."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the database that holds it."""
+        self._database = database
+
+    @override
+    async def save_project(self, project: Project, guard: RunGuard | None = None) -> None:
+        row = encode_project(project)
+        await self._database.write(partial(_save, project=row, guard=guard))
+
+    @override
+    async def load_project(self, user_id: UserId, project_id: ProjectId) -> Project | None:
+        return await self._database.look_up(lambda db: _load(db, user_id, project_id))
+
+    @override
+    async def list_projects(self, user_id: UserId | None) -> Sequence[Project]:
+        return await self._database.search(lambda db: _list(db, user_id))
+
+    @override
+    async def delete_project(self, user_id: UserId, project_id: ProjectId) -> None:
+        await self._database.write(partial(_change_idle, _DELETE, user_id, project_id))
+
+    @override
+    async def forget_copy(self, user_id: UserId, project_id: ProjectId) -> None:
+        await self._database.write(partial(_change_idle, _FORGET_COPY, user_id, project_id))
+
+
+def save_request(transaction: Transaction, project: Row) -> None:
+    """Store the url and branch that a submit names, in the submit's own transaction."""
+    transaction.execute(_SAVE_REQUEST, project)
+
+
+def encode_project(project: Project) -> Row:
+    """Return the row of a project."""
+    return (
+        project.user_id,
+        project.project_id,
+        project.repository_url,
+        project.branch,
+        project.default_branch,
+        project.last_commit,
+        optional_microseconds(project.last_synced_at),
+        project.last_job_id,
+        project.files_indexed,
+        project.repository_bytes,
+        project.index_bytes,
+        to_json(project.phase_seconds),
+    )
+
+
+def _decode(row: Row) -> Project:
+    return Project(
+        user_id=UserId(row[0]),
+        project_id=ProjectId(row[1]),
+        repository_url=row[2],
+        branch=row[3],
+        default_branch=row[4],
+        last_commit=row[5],
+        last_synced_at=optional_time(row[6]),
+        last_job_id=None if row[7] is None else JobId(row[7]),
+        files_indexed=row[8],
+        repository_bytes=row[9],
+        index_bytes=row[10],
+        phase_seconds=from_json(row[11]),
+    )
+
+
+def _save(transaction: Transaction, project: Row, guard: RunGuard | None) -> None:
+    if guard is None:
+        transaction.execute(_SAVE, project)
+        return
+    check_run(transaction, guard)
+    transaction.execute(_SAVE_RUN, project)
+
+
+def _change_idle(
+    statement: str, user_id: UserId, project_id: ProjectId, transaction: Transaction
+) -> None:
+    transaction.execute(statement, {"user_id": user_id, "project_id": project_id})
+
+
+def _load(
+    connection: sqlite3.Connection, user_id: UserId, project_id: ProjectId
+) -> Project | None:
+    row = connection.execute(_LOAD, (user_id, project_id)).fetchone()
+    return None if row is None else _decode(row)
+
+
+def _list(connection: sqlite3.Connection, user_id: UserId | None) -> tuple[Project, ...]:
+    return tuple(map(_decode, connection.execute(_LIST, {"user_id": user_id})))

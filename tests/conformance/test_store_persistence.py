@@ -1,0 +1,61 @@
+"""What every `Persistence` promises: epochs, restarts, and the names of the design."""
+
+import pytest
+
+from cidx_jobs.interfaces.store.persistence import Persistence
+from cidx_jobs.model.errors import StaleVersionError, StorageUnavailableError
+from cidx_jobs.model.ids import UserId
+from cidx_jobs.model.listing import EventQuery
+from tests.stored import NOON, key_record, started, store, submitted
+
+ALICE = UserId("alice")
+
+
+async def test_each_start_is_a_new_epoch_of_the_same_store(persistence: Persistence) -> None:
+    """The uuid stays, the epoch grows by one with each start."""
+    await persistence.close()
+    first = await persistence.open()
+    await persistence.close()
+
+    second = await persistence.open()
+
+    assert second.uuid == first.uuid
+    assert second.epoch == first.epoch + 1
+
+
+async def test_what_is_stored_is_there_after_a_restart(persistence: Persistence) -> None:
+    """A job, its log and its key survive closing and opening."""
+    change = submitted()
+    await persistence.jobs.save_changes([change], idempotency=key_record(change.job.job_id))
+
+    await persistence.close()
+    await persistence.open()
+
+    assert await persistence.load_job(change.job.job_id) == change.job
+    assert len(await persistence.jobs.query_events(EventQuery(job_id=change.job.job_id))) == 2
+    assert await persistence.jobs.find_idempotency_record(ALICE, "k1", NOON) == key_record(
+        change.job.job_id
+    )
+
+
+async def test_closing_twice_is_fine_and_a_closed_store_refuses_writes(
+    persistence: Persistence,
+) -> None:
+    """A write after the end is refused as unavailable, never lost without a word."""
+    await persistence.close()
+    await persistence.close()
+
+    with pytest.raises(StorageUnavailableError):
+        await persistence.jobs.save_changes([submitted()])
+
+
+async def test_save_job_stores_one_step(persistence: Persistence) -> None:
+    """The design's `save_job` stores a job and its transition, guarded by the version before."""
+    job = await store(persistence.jobs, submitted())
+    change = started(job)
+
+    await persistence.save_job(change.job, change.transitions[0])
+
+    assert await persistence.load_job(job.job_id) == change.job
+    with pytest.raises(StaleVersionError):
+        await persistence.save_job(change.job, change.transitions[0])

@@ -1,0 +1,127 @@
+"""What every `ProjectStore` promises, also to the submits and runs of jobs."""
+
+import pytest
+from msgspec.structs import replace
+
+from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.projects import ProjectStore
+from cidx_jobs.model.errors import StaleRunError
+from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.job.job import Place
+from cidx_jobs.model.listing import Project, RunGuard
+from tests.stored import NOON, UNKNOWN, completed, store, store_running, submitted
+
+ALICE = UserId("alice")
+CODE = ProjectId("code")
+
+
+PROJECT = Project(
+    user_id=ALICE,
+    project_id=CODE,
+    repository_url="https://git.example/code",
+    branch="main",
+    default_branch="main",
+    last_commit="0a1b",
+    last_synced_at=NOON,
+    last_job_id=UNKNOWN,
+    files_indexed=7,
+    repository_bytes=2**40,
+    index_bytes=3,
+    phase_seconds={"git_sync": 1.5},
+)
+
+
+async def test_projects_come_back_as_they_were_stored(projects: ProjectStore) -> None:
+    """By user and project id, of one user or of all; one can be forgotten."""
+    bare = Project(user_id=UserId("bob"), project_id=CODE)
+    await projects.save_project(bare)
+    await projects.save_project(PROJECT)
+
+    assert await projects.load_project(ALICE, CODE) == PROJECT
+    assert list(await projects.list_projects(None)) == [PROJECT, bare]
+    assert list(await projects.list_projects(ALICE)) == [PROJECT]
+
+    await projects.delete_project(ALICE, CODE)
+    await projects.delete_project(ALICE, CODE)
+
+    assert await projects.load_project(ALICE, CODE) is None
+
+
+@pytest.mark.parametrize("place", [Place.HEAD, Place.FOLLOWER])
+async def test_a_project_with_a_job_in_its_line_is_not_forgotten(
+    jobs: JobStore, projects: ProjectStore, place: Place
+) -> None:
+    """A job that was submitted while its project was removed finds its url and branch."""
+    await projects.save_project(PROJECT)
+    await store(jobs, submitted(place=place))
+
+    await projects.delete_project(ALICE, CODE)
+    await projects.forget_copy(ALICE, CODE)
+
+    assert await projects.load_project(ALICE, CODE) == PROJECT
+
+
+async def test_the_sizes_of_a_project_can_be_forgotten(
+    jobs: JobStore, projects: ProjectStore
+) -> None:
+    """Of that project alone; the rest stays for its next sync. Also when there is none."""
+    other = replace(PROJECT, user_id=UserId("bob"))
+    await projects.save_project(PROJECT)
+    await projects.save_project(other)
+    done = await store_running(jobs, place=Place.HEAD)
+    await jobs.save_changes([completed(done)])
+
+    await projects.forget_copy(ALICE, CODE)
+    await projects.forget_copy(ALICE, ProjectId("none"))
+
+    kept = replace(PROJECT, files_indexed=None, repository_bytes=None, index_bytes=None)
+    assert list(await projects.list_projects(None)) == [kept, other]
+
+
+async def test_a_submit_sets_url_and_branch_and_keeps_the_rest(
+    jobs: JobStore, projects: ProjectStore
+) -> None:
+    """What the last sync learned is not lost by the next submit."""
+    await projects.save_project(PROJECT)
+    asked = Project(
+        user_id=ALICE, project_id=CODE, repository_url="https://git.example/new", branch=None
+    )
+
+    await jobs.save_changes([submitted()], project=asked)
+
+    expected = replace(PROJECT, repository_url="https://git.example/new", branch=None)
+    assert await projects.load_project(ALICE, CODE) == expected
+
+
+async def test_a_first_submit_makes_the_project(jobs: JobStore, projects: ProjectStore) -> None:
+    """The project of a submit is there as soon as the submit is."""
+    await jobs.save_changes([submitted()], project=PROJECT)
+
+    assert await projects.load_project(ALICE, CODE) == PROJECT
+
+
+async def test_a_run_keeps_the_url_of_a_later_submit(
+    jobs: JobStore, projects: ProjectStore
+) -> None:
+    """What a run stores at its end does not undo what was asked for meanwhile."""
+    job = await store_running(jobs)
+    newer = replace(PROJECT, repository_url="https://git.example/newer", branch="next")
+    await projects.save_project(newer)
+    learned = replace(PROJECT, last_commit="ffff")
+
+    await projects.save_project(learned, RunGuard(job_id=job.job_id, run=job.run))
+
+    expected = replace(newer, last_commit="ffff")
+    assert await projects.load_project(ALICE, CODE) == expected
+
+
+async def test_a_zombie_changes_no_project(jobs: JobStore, projects: ProjectStore) -> None:
+    """A run that is over cannot say what it learned."""
+    job = await store_running(jobs)
+    guard = RunGuard(job_id=job.job_id, run=job.run)
+    await store(jobs, completed(job))
+
+    with pytest.raises(StaleRunError):
+        await projects.save_project(PROJECT, guard)
+
+    assert await projects.load_project(ALICE, CODE) is None
