@@ -13,7 +13,7 @@ import attrs
 from cidx_jobs.engine.clock import SystemClock
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.engine import Engine
-from cidx_jobs.engine.follow.event_log import follow_transitions
+from cidx_jobs.engine.event_log import follow_transitions
 from cidx_jobs.engine.follow.long_poll import condition_of
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.state.hooks import Hook

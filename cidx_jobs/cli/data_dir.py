@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from cidx_jobs.cli.actions.settings import read_settings
 from cidx_jobs.cli.async_run import ask, run_async
 from cidx_jobs.cli.target import Target
 from cidx_jobs.client import (
@@ -22,7 +21,7 @@ from cidx_jobs.client import (
     ServerBusyError,
 )
 from cidx_jobs.model.errors import AlreadyOwnedError, SettingsError, StartRefusedError
-from cidx_jobs.settings import DataDirectory, Settings
+from cidx_jobs.settings import DataDirectory, Settings, load_settings
 
 T = TypeVar("T")
 Work = Callable[[JobsClient], Awaitable[T]]
@@ -72,7 +71,7 @@ def ask_owner(target: Target, work: Work[T], without_server: Callable[[Settings]
     named = _named_server(target)
     if named is not None:
         return ask(named, work)
-    settings = read_settings(target.config, data_dir=target.data_dir)
+    settings = load_settings(target.config, overrides={"data_dir": target.data_dir})
     # To own the directory is the only proof that no server does; what is written in
     # server.json may be old, and its port somebody else's by now.
     try:
@@ -93,7 +92,7 @@ def _named_server(target: Target) -> Target | None:
     if target.token is not None:
         return target
     try:
-        own = _running_server(DataDirectory(read_settings(None).data_dir), as_json=target.as_json)
+        own = _running_server(DataDirectory(load_settings().data_dir), as_json=target.as_json)
     except (ServerBusyError, SettingsError):
         return target
     return own if own.server == target.server.rstrip("/") else target

@@ -21,12 +21,15 @@ def load_settings(
 ) -> Settings:
     """Read the settings: the file first, then the environment over it, then *overrides*.
 
+    Of *overrides* a value of None was not given.
+
     Raises:
         SettingsError: the file cannot be read, or a key or value is wrong; the text names it.
     """
     values = _read_file(config) if config else {}
     values |= _read_environment(os.environ if environ is None else environ)
-    values |= overrides or {}
+    given = (overrides or {}).items()
+    values |= {name: value for name, value in given if value is not None}
     return Settings(**values)
 
 

@@ -15,7 +15,7 @@ from cidx_jobs.model import errors
 from cidx_jobs.model.errors import CidxJobsError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import JobStatus
-from cidx_jobs.web.http import errors as of_http
+from cidx_jobs.web import errors as of_http
 from cidx_jobs.web.http.problems import PROBLEMS, make_problem
 from cidx_jobs.web.routes.table import list_routes
 from tests.functional.web import NO_JOB, SECURITY_HEADERS, AioClient, House, open_house, problem_of

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "cidx_jobs"
 # 300 or 400 lines that are one thing are better than three parts that only make sense together.
 MANY_CODE_LINES = 400
 MAX_CODE_LINES = 600
+MAX_MODULES_IN_A_ROOM = 12
 MAX_WORDS_IN_THE_GLOSSARY = 25
 
 # The one place that starts processes, and the calls that do.
@@ -28,17 +29,13 @@ STARTS_A_PROCESS = re.compile(
 # What a file that somebody made on their own machine gives away.
 TRACES_OF_A_MACHINE = re.compile(r"/(?:home|Users)/\w+|[A-Z]:\\Users\\\w+")
 
-# The loop's own executor, which handlers may fill.
-USES_THE_LOOPS_EXECUTOR = re.compile(
-    r"to_thread|run_in_executor\(\s*None|\.getaddrinfo\(|\.getnameinfo\("
-)
-
 # Calls that wait for a thread of the loop's own executor, which handlers may fill.
 WAITS_FOR_THE_LOOP_S_THREADS = re.compile(
     r".*\.to_thread|.*\.run_in_executor\(None.*|loop\.get(addr|name)info"
 )
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
+ROOMS = sorted({path.parent for path in MODULES})
 
 
 def names(paths: list[Path]) -> list[str]:
@@ -170,6 +167,14 @@ def test_a_module_is_one_concept(module: Path) -> None:
     assert lines <= MAX_CODE_LINES
     if lines > MANY_CODE_LINES:
         pytest.xfail(f"{lines} code lines: is it still one concept?")
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=names(ROOMS))
+def test_a_room_holds_few_modules(room: Path) -> None:
+    """A folder with more than twelve modules is to be parted by the questions that it answers."""
+    modules = [path.stem for path in room.glob("*.py") if not path.stem.startswith("__")]
+
+    assert len(modules) <= MAX_MODULES_IN_A_ROOM, sorted(modules)
 
 
 def test_a_room_and_a_module_say_what_they_are(module: Path) -> None:

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cidx_jobs.cli.actions.settings import read_settings
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
 from cidx_jobs.observe.logs import configure_logging
-from cidx_jobs.settings import Settings
+from cidx_jobs.settings import Settings, load_settings
 from cidx_jobs.web.server import run_server
 
 CLOSING_SECONDS = 1.0
@@ -26,7 +25,7 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
         SettingsError: a setting is unknown or wrong; the text names it.
         StartRefusedError: the data directory cannot be served, or the address not be taken.
     """
-    settings = read_settings(config, **flags)
+    settings = load_settings(config, overrides=flags)
     configure_logging(settings.log_level, settings.log_format)
     try:
         with asyncio.Runner(loop_factory=choose_loop()) as runner:

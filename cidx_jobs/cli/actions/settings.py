@@ -1,4 +1,4 @@
-"""What ``check`` does, and how every command reads settings: file, environment, then flags."""
+"""What ``check`` does: the settings as they would be in force, and what a server would warn of."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,23 +14,13 @@ from cidx_jobs.model.findings import ServerWarning
 from cidx_jobs.settings import Settings, load_settings
 
 
-def read_settings(config: Path | None, **flags: Any) -> Settings:
-    """Return the settings; a flag that is None was not given.
-
-    Raises:
-        SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
-    """
-    given = {name: value for name, value in flags.items() if value is not None}
-    return load_settings(config, overrides=given)
-
-
 def show_settings(target: Target, data_dir: Path | None, config: Path | None) -> Exit:
     """Show every setting as it would be in force.
 
     Raises:
         SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
     """
-    settings = read_settings(config, data_dir=data_dir)
+    settings = load_settings(config, overrides={"data_dir": data_dir})
     values = {
         field.name: _plain(getattr(settings, field.name)) for field in attrs.fields(Settings)
     }
@@ -47,7 +37,7 @@ def show_settings(target: Target, data_dir: Path | None, config: Path | None) ->
 
 def find_warnings() -> Sequence[ServerWarning]:
     """Return what a server that started here would warn of."""
-    # Here, since `serve` and `admin` read settings with this module and need none of these.
+    # Only `check` needs these: its page of help is drawn without them.
     from cidx_jobs.cli.async_run import run_async
     from cidx_jobs.handlers.git.version import InstalledGit
     from cidx_jobs.handlers.process.children import Children

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from aiohttp import hdrs, web
 
 from cidx_jobs.model.errors import CidxJobsError, ValidationError
-from cidx_jobs.web.http.errors import (
+from cidx_jobs.web.errors import (
     BodyTooLargeError,
     RequestTimeoutError,
     UnsupportedMediaTypeError,

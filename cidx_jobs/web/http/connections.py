@@ -21,7 +21,7 @@ from aiohttp.web_protocol import RequestHandler
 from yarl import URL
 
 from cidx_jobs.model.errors import CidxJobsError, RequestError
-from cidx_jobs.web.http.errors import TooManyConnectionsError
+from cidx_jobs.web.errors import TooManyConnectionsError
 from cidx_jobs.web.http.problems import make_problem
 
 EXTRA_CONNECTIONS = 64

@@ -21,12 +21,12 @@ from cidx_jobs.model.errors import (
     StoppingError,
 )
 from cidx_jobs.web.access.rate_limit import Rates
-from cidx_jobs.web.http.call import Answer, Api, Call, check_scope
-from cidx_jobs.web.http.errors import (
+from cidx_jobs.web.errors import (
     MethodNotAllowedError,
     RateLimitedError,
     RouteNotFoundError,
 )
+from cidx_jobs.web.http.call import Answer, Api, Call, check_scope
 from cidx_jobs.web.http.problems import make_problem, status_of
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

@@ -10,7 +10,7 @@ from aiohttp import web
 from cidx_jobs.model import errors
 from cidx_jobs.model.errors import CidxJobsError, UnavailableError, ValidationError
 from cidx_jobs.model.ids import JobId, ProjectId
-from cidx_jobs.web.http import errors as of_http
+from cidx_jobs.web import errors as of_http
 from cidx_jobs.web.http.answer import answer_headers
 from cidx_jobs.wire.problems import CONTENT_TYPE, ProblemDocument, encode_problem
 from cidx_jobs.wire.strict_json import MalformedBodyError

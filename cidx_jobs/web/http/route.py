@@ -27,9 +27,9 @@ from cidx_jobs.model.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
+from cidx_jobs.web.errors import RateLimitedError, TooManyConnectionsError
 from cidx_jobs.web.http.body import BODY_ERRORS, read_members
 from cidx_jobs.web.http.call import Answer, Call
-from cidx_jobs.web.http.errors import RateLimitedError, TooManyConnectionsError
 from cidx_jobs.web.http.query import AnyQuery, NoQuery, Query, QueryReader
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.request_bodies import Body

@@ -11,14 +11,14 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import attrs
 from aiohttp import web
 
-from cidx_jobs.engine.follow.event_log import read_log
+from cidx_jobs.engine.event_log import read_log
 from cidx_jobs.engine.state.notifier import Notice, Subscription
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.listing import EventQuery
+from cidx_jobs.web.errors import TooManyStreamsError
 from cidx_jobs.web.http.answer import answer_headers
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.errors import TooManyStreamsError
 from cidx_jobs.web.routes.jobs.job_watch import show_job
 from cidx_jobs.wire.encode import encode
 from cidx_jobs.wire.events import EventDocument, ProgressEventDocument, ResetDocument

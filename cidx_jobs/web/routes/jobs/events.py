@@ -15,9 +15,9 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.listing import EventQuery
+from cidx_jobs.web.errors import NotAcceptableError, TooManyStreamsError
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.cursors import Cursor, make_cursor, read_cursor
-from cidx_jobs.web.http.errors import NotAcceptableError, TooManyStreamsError
 from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
 from cidx_jobs.web.openapi import examples

@@ -3,8 +3,8 @@
 from aiohttp import web
 
 from cidx_jobs.observe.health import find_reasons
+from cidx_jobs.web.errors import NotReadyError
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.errors import NotReadyError
 from cidx_jobs.web.http.query import AnyQuery
 from cidx_jobs.web.http.route import Contract, Group, Reply, route
 from cidx_jobs.wire.server import AliveDocument, ReadyDocument
