@@ -25,7 +25,7 @@ from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
-from cidx_jobs.web.http.connections import EXTRA_CONNECTIONS, ProblemRunner
+from cidx_jobs.web.connections import EXTRA_CONNECTIONS, ProblemRunner
 from cidx_jobs.web.server_files import ensure_admin_token, remove_server_file, write_server_file
 
 KEEPALIVE_SECONDS = 75.0

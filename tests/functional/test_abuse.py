@@ -9,10 +9,10 @@ import pytest
 import structlog.testing
 
 from cidx_jobs.settings import Settings
+from cidx_jobs.web import connections as protocol
 from cidx_jobs.web import server
 from cidx_jobs.web.app import create_app
 from cidx_jobs.web.http import body as requests
-from cidx_jobs.web.http import connections as protocol
 from cidx_jobs.web.server import KEEPALIVE_SECONDS, listening
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import SECURITY_HEADERS, House
