@@ -19,7 +19,7 @@ from typing import Any
 
 from bench.harness import Bench, progress
 from bench.store import CALLERS, Life, make_life
-from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.clock import SystemClock
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.listing import JobPage, JobQuery

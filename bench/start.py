@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bench.harness import Bench
 from bench.history import FEW, MANY, UNFINISHED, fill
-from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.clock import SystemClock
 from cidx_jobs.model.limits import Pauses
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.commit.connection import connect_for_start

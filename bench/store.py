@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench.harness import Bench
-from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.clock import SystemClock
 from cidx_jobs.model.ids import ProjectId, UserId, make_job_id
 from cidx_jobs.model.job.events import Complete, Enqueue, Event, Start, Submit
 from cidx_jobs.model.job.job import DispatchKey, Job, JobStatus

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import attrs
 
-from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.clock import SystemClock
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.engine import Engine
 from cidx_jobs.engine.event_log import follow_transitions
@@ -202,7 +202,7 @@ class JobSystem:
         return self._recovery
 
     async def examine(self, *, deep: bool = False) -> Sequence[Finding]:
-        """Compare rows, log, slots, queue, runs and children; give what does not fit together.
+        """Compare rows, log, slots, queue, runs and children; return what does not fit together.
 
         Args:
             deep: also what takes long: every index of the database.
@@ -280,11 +280,11 @@ class JobSystem:
         return (await self.manager.create_job(request)).job
 
     async def get(self, job_id: str) -> Job:
-        """Give the job; `JobNotFoundError` when there is none."""
+        """Return the job; `JobNotFoundError` when there is none."""
         return await self.manager.get_job(JobId(job_id))
 
     async def list(self, user_id: str | None = None, *, limit: int = 50) -> Sequence[Job]:
-        """Give the newest jobs, of one user or of all, newest first."""
+        """Return the newest jobs, of one user or of all, newest first."""
         user = None if user_id is None else UserId(user_id)
         return (await self.manager.query_jobs(JobQuery(user_id=user, limit=limit))).jobs
 
@@ -346,7 +346,7 @@ class JobSystem:
             await self._opened().idleness.wait()
 
     def find_next_due(self) -> datetime | None:
-        """Give the earliest start time or end of a back-off that is yet to come."""
+        """Return the earliest start time or end of a back-off that is yet to come."""
         return self._opened().idleness.find_next_due()
 
     async def events(self, job_id: str) -> AsyncIterator[Transition]:

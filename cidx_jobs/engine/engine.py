@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import Protocol
 
-from cidx_jobs.engine.clock import EngineClock
+from cidx_jobs.clock import EngineClock
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.follow.idle import Idleness
 from cidx_jobs.engine.follow.long_poll import WaitingRoom
@@ -20,7 +20,7 @@ from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.engine.run.runner import Runner
 from cidx_jobs.engine.run.scheduler import Scheduler
 from cidx_jobs.engine.run.stall_watch import StallWatch
-from cidx_jobs.engine.run.usage_watch import ResourceWatch
+from cidx_jobs.engine.run.usage import ResourceWatch
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.effect_runner import EffectRunner
 from cidx_jobs.engine.state.notifier import Notifier
@@ -125,7 +125,7 @@ class Engine:
     async def start(self, before: Recovery) -> Recovery:
         """Recover what an older server left, then begin to start jobs.
 
-        Gives the counts of the recovery, with those of *before*, which was done until now.
+        Returns the counts of the recovery, with those of *before*, which was done until now.
         """
         await self.load_controls()
         async with contextlib.AsyncExitStack() as started:
@@ -163,7 +163,7 @@ class Engine:
         await self._started.aclose()
 
     async def examine(self) -> Sequence[Finding]:
-        """Compare the memory with the store; give what does not fit together, if anything."""
+        """Compare the memory with the store; return what does not fit together, if anything."""
         return await examine_memory(self._store.jobs, self.board, self._executor)
 
     def list_notes(self) -> Sequence[Finding]:
@@ -199,7 +199,7 @@ class _Part(Protocol):
 
 
 def retention_by_status(settings: Settings) -> dict[JobStatus, float]:
-    """Give how long jobs of each final status are kept, in seconds."""
+    """Return how long jobs of each final status are kept, in seconds."""
     own = settings.retention_seconds_by_status
     return {
         status: own.get(status, settings.retention_seconds)

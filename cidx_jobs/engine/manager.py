@@ -89,7 +89,7 @@ class SyncJobManager:
         return await self._admission.admit(request)
 
     async def get_job(self, job_id: JobId) -> Job:
-        """Give the job as it was last committed.
+        """Return the job as it was last committed.
 
         Raises:
             JobNotFoundError: there is none.
@@ -97,18 +97,18 @@ class SyncJobManager:
         return await self._ledger.load(job_id)
 
     async def list_user_jobs(self, user_id: UserId, limit: int = 50) -> Sequence[Job]:
-        """Give the user's newest jobs, newest first."""
+        """Return the user's newest jobs, newest first."""
         return (await self.query_jobs(JobQuery(user_id=user_id, limit=limit))).jobs
 
     async def query_jobs(self, query: JobQuery) -> JobPage:
-        """Give one page of the jobs that fit."""
+        """Return one page of the jobs that fit."""
         page = await self._store.query_jobs(query)
         for job in page.jobs:
             await self._catch_up(job.job_id, job.version)
         return page
 
     async def query_events(self, query: EventQuery) -> Sequence[Transition]:
-        """Give rows of the transition log, oldest first."""
+        """Return rows of the transition log, oldest first."""
         rows = await self._store.query_events(query)
         for row in rows:
             await self._catch_up(row.job_id, row.version)
@@ -256,7 +256,7 @@ class SyncJobManager:
     def wait(
         self, job_id: JobId, until: Callable[[Job], bool], timeout: float
     ) -> Coroutine[Any, Any, Job]:
-        """Give the job once *until* holds for it, or it is done, or the time is up.
+        """Return the job once *until* holds for it, or it is done, or the time is up.
 
         Returns at once when that is so already, and when the server is stopping.
 
@@ -271,7 +271,7 @@ class SyncJobManager:
         return self._waiting_room.status(job)
 
     def place(self, job: Job) -> tuple[int, int | None, tuple[str, ...]] | None:
-        """Give how many wait, a waiting job's rank among them and its reasons, as they are now.
+        """Return how many wait, a waiting job's rank among them and its reasons, as they are now.
 
         It may be ahead of the tag, which moves on at most once a second. None for a job that
         does not wait.
@@ -281,7 +281,7 @@ class SyncJobManager:
         return (len(self._board.queue), *self._waiting_room.place(job))
 
     def tag(self, job: Job) -> str:
-        """Give what identifies the job's document: its version, and the queue's revision.
+        """Return what identifies the job's document: its version, and the queue's revision.
 
         The second part is there while the job waits: its place and reasons change without it.
         """
@@ -374,7 +374,7 @@ class SyncJobManager:
 
     async def _end_run(self, job: Job, status: JobStatus) -> Job:
         run = ActiveRun(job_id=job.job_id, run=job.run)
-        self._recorder.decree(run, self._ending_for(status))
+        self._recorder.override_end(run, self._ending_for(status))
 
         def is_over(now: Job) -> bool:
             return now.status is not JobStatus.RUNNING or now.run != run.run

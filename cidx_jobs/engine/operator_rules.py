@@ -27,7 +27,7 @@ N = TypeVar("N", bound=str)
 
 
 def apply_limits(now: Limits, changes: Mapping[str, Any], settings: Settings) -> Limits:
-    """Give the limits with other members; of the resources only those that are named change.
+    """Return the limits with other members; of the resources only those that are named change.
 
     Raises:
         ValidationError: a value is out of the range that the setting of that name has.
@@ -44,7 +44,7 @@ def apply_limits(now: Limits, changes: Mapping[str, Any], settings: Settings) ->
 def apply_pauses(
     now: Pauses, *, user_id: str | None, job_type: str | None, is_paused: bool
 ) -> Pauses:
-    """Give the pauses with one more or less: a user's, a job type's, or that of everything.
+    """Return the pauses with one more or less: a user's, a job type's, or that of everything.
 
     Raises:
         ValidationError: there can be no such user or type.

@@ -15,7 +15,7 @@ class Calls(Protocol):
         """Store a job."""
 
     async def get(self, job_id: str) -> Job:
-        """Give the job."""
+        """Return the job."""
 
     async def cancel(self, job_id: str, reason: str | None = None) -> Job:
         """Cancel the job."""
@@ -45,7 +45,7 @@ class FromThread:
         return self._run(lambda: self._jobs.submit(user_id, project_id, **request))
 
     def get(self, job_id: str) -> Job:
-        """Give the job, as `JobSystem.get`."""
+        """Return the job, as `JobSystem.get`."""
         return self._run(lambda: self._jobs.get(job_id))
 
     def cancel(self, job_id: str, reason: str | None = None) -> Job:

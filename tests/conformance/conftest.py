@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.clock import SystemClock
 from cidx_jobs.interfaces.store.controls import ControlStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.persistence import Persistence

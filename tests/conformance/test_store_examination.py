@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.clock import SystemClock
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.model.errors import AlreadyOwnedError, DatabaseDamagedError, StartRefusedError

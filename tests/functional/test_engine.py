@@ -30,7 +30,7 @@ from cidx_jobs import (
     ValidationError,
     VersionMismatchError,
 )
-from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.clock import SystemClock
 from cidx_jobs.engine.event_log import read_log
 from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.interfaces.store.persistence import Persistence

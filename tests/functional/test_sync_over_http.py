@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.clock import SystemClock
 from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.job_types import JobType

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.clock import SystemClock
 from cidx_jobs.model.errors import DatabaseDamagedError
 from cidx_jobs.model.listing import EventQuery, JobQuery
 from cidx_jobs.settings import DataDirectory
@@ -38,7 +38,7 @@ class Said(NamedTuple):
 PROGRAM = """
 import asyncio, json, sys
 from pathlib import Path
-from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.clock import SystemClock
 from cidx_jobs.model.listing import IdempotencyRecord
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.persistence import JobPersistence

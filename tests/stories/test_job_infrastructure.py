@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cidx_jobs import InvalidTransitionError, JobNotFoundError, JobStatus, JobSystem, Settings
-from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.clock import SystemClock
 from cidx_jobs.model.ids import ProjectId, UserId, is_job_id
 from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.settings import DataDirectory

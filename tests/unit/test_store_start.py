@@ -14,7 +14,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.clock import SystemClock
 from cidx_jobs.model.errors import (
     AlreadyOwnedError,
     DatabaseDamagedError,
@@ -229,7 +229,7 @@ async def test_another_process_is_refused_until_the_owner_is_gone(
     """The lock holds between processes, and a killed owner lets go of it."""
     program = (
         "import asyncio, sys; from pathlib import Path\n"
-        "from cidx_jobs.engine.clock import SystemClock\n"
+        "from cidx_jobs.clock import SystemClock\n"
         "from cidx_jobs.settings import DataDirectory\n"
         "from cidx_jobs.store.sqlite.persistence import JobPersistence\n"
         "async def main():\n"

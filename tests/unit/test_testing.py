@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from cidx_jobs import Job, JobContext, JobStatus, JobSystem, JobType, Retryable, SettingsError
-from cidx_jobs.engine.clock import SystemClock
+from cidx_jobs.clock import SystemClock
 from cidx_jobs.model.job.job import Transition
 from cidx_jobs.testing import (
     Gate,

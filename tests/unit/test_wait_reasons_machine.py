@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cidx_jobs.engine.clock import EngineClock
+from cidx_jobs.clock import EngineClock
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.engine.queue.suspects import Suspects

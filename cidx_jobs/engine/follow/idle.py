@@ -32,7 +32,7 @@ class Idleness:
             await self._board.hooks.settle()
 
     def find_next_due(self) -> datetime | None:
-        """Give the earliest start time or end of a back-off that is yet to come."""
+        """Return the earliest start time or end of a back-off that is yet to come."""
         return self._board.due_times.find_next()
 
     @property

@@ -21,7 +21,7 @@ _MOST_LOOKS = 5_000
 
 
 def condition_of(until: str, now: Job) -> Callable[[Job], bool]:
-    """Give what has to hold of a job that is *now*: ``done``, another ``status``, or a ``change``.
+    """Return what must hold of a job that is *now*: ``done``, another ``status``, a ``change``.
 
     Raises:
         ValueError: *until* is none of these.
@@ -63,7 +63,7 @@ class WaitingRoom(Background):
         self._unchecked: list[JobId] = []
 
     async def wait(self, job_id: JobId, until: Callable[[Job], bool], timeout: float) -> Job:  # noqa: ASYNC109 - bare futures
-        """Give the job once *until* holds, it is done, the time is up, or the server stops."""
+        """Return the job once *until* holds, it is done, the time is up, or the server stops."""
         # The caller's own time, which passes also where a test holds the clock still.
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
@@ -98,11 +98,11 @@ class WaitingRoom(Background):
         )
 
     def place(self, job: Job) -> tuple[int | None, tuple[str, ...]]:
-        """Give the job's rank and reasons as they are at this moment."""
+        """Return the job's rank and reasons as they are at this moment."""
         return self._board.find_position(job.job_id), _words(self._board.reasons.find(job))
 
     def tag(self, job: Job) -> str:
-        """Give the inside of the job's ETag."""
+        """Return the inside of the job's ETag."""
         if not job.status.is_waiting:
             self._seen.pop(job.job_id, None)
             return str(job.version)

@@ -122,7 +122,7 @@ class _Frame:
             heapify(self._heap)
 
     def first(self) -> int | None:
-        """Give the lowest waiting turn."""
+        """Return the lowest waiting turn."""
         # Turns that went are thrown away only when they come to the top.
         while self._heap and self._heap[0] not in self._counts:
             heappop(self._heap)
@@ -154,7 +154,7 @@ class _Row:
         return frame
 
     def first(self, closed_types: Collection[str]) -> int | None:
-        """Give the lowest turn that waits for a slot of any open type."""
+        """Return the lowest turn that waits for a slot of any open type."""
         first: int | None = None
         for job_type, frame in self.frames.items():
             if job_type not in closed_types:
@@ -183,7 +183,7 @@ class Turns:
         job_type: str | None,
         closed_types: Collection[str],
     ) -> DispatchKey:
-        """Give the key of a job that is about to be queued.
+        """Return the key of a job that is about to be queued.
 
         Keys may be given long before their jobs wait, and some jobs never will: such a key costs
         its user one turn at most.
@@ -261,7 +261,7 @@ class Turns:
         return max(current, line.tail + 1, served + 1, 0)
 
     def _join_round(self, row: _Row, turn: int, priority: int) -> tuple[int, _Round]:
-        """Give a place in the round *turn*, or in the next that is not full."""
+        """Return a place in the round *turn*, or in the next that is not full."""
         while (round_ := self._open_round(row, turn, priority)).joined >= ROUND_SIZE:
             turn += 1
         round_.joined += 1

@@ -66,7 +66,7 @@ class JobQueue:
     def make_key(
         self, user_id: UserId, priority: int, clock_seconds: float, job_type: str | None = None
     ) -> DispatchKey:
-        """Give the place in the order of a job that is about to be queued.
+        """Return the place in the order of a job that is about to be queued.
 
         Keys may be given long before their jobs are pushed, in any number; one that is never
         pushed does no harm. What was made before comes before, for one user and priority.
@@ -133,12 +133,12 @@ class JobQueue:
         self._turns.serve(key, user_id, priority, job_type)
 
     def next_startable(self) -> JobId | None:
-        """Give the first job in order that is eligible and whose user and type are open."""
+        """Return the first job in order that is eligible and whose user and type are open."""
         first = self._lanes.first()
         return None if first is None else self._job_ids[first]
 
     def position(self, job_id: JobId) -> int:
-        """Give the job's rank among all waiting jobs, from 1, as if no limit applied.
+        """Return the job's rank among all waiting jobs, from 1, as if no limit applied.
 
         Raises:
             KeyError: the job does not wait here.
@@ -146,7 +146,7 @@ class JobQueue:
         return self._order.bisect_left(self._waiting[job_id].rank) + 1
 
     def position_in_user(self, job_id: JobId) -> int:
-        """Give the job's rank among the waiting jobs of its user, from 1.
+        """Return the job's rank among the waiting jobs of its user, from 1.
 
         Raises:
             KeyError: the job does not wait here.
@@ -183,17 +183,17 @@ class JobQueue:
         return self._users[user_id]
 
     def jobs_of(self, user_id: UserId) -> list[JobId]:
-        """Give the user's jobs in the order in which they go."""
+        """Return the user's jobs in the order in which they go."""
         ranks = self._lanes.of_user(user_id)
         ranks += self._later.get(user_id, ())
         return [self._job_ids[rank] for rank in sorted(ranks)]
 
     def users(self) -> set[UserId]:
-        """Give the users of whom a job waits."""
+        """Return the users of whom a job waits."""
         return set(self._users)
 
     def job_types(self) -> set[str]:
-        """Give the types of which a job waits."""
+        """Return the types of which a job waits."""
         return set(self._types)
 
     def __len__(self) -> int:

@@ -186,11 +186,11 @@ class Slots:
         return len(self._holders) if user_id is None else self._users[user_id]
 
     def holders(self) -> Mapping[JobId, UserId]:
-        """Give who holds a slot, and whose they are."""
+        """Return who holds a slot, and whose they are."""
         return {job_id: holder.user_id for job_id, holder in self._holders.items()}
 
     def snapshot(self) -> SlotUse:
-        """Give who holds what now."""
+        """Return who holds what now."""
         limits = self._limits
         names = sorted({*limits.resources, *self._used})
         return SlotUse(

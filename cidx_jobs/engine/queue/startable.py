@@ -35,7 +35,7 @@ _BITS = Struct("<Q")
 
 
 def pack_key(key: DispatchKey) -> Rank:
-    """Give one whole number that is ordered as the keys are."""
+    """Return one whole number that is ordered as the keys are."""
     (bits,) = _BITS.unpack(_DOUBLE.pack(key.level))
     # IEEE 754: as whole numbers the bits of positive doubles are in order, those of negative ones
     # in reverse.
@@ -158,7 +158,7 @@ class Lanes:
             self._closed_types.add(job_type)
 
     def first(self) -> Rank | None:
-        """Give the first job in order whose user and job type are open."""
+        """Return the first job in order whose user and job type are open."""
         first: Rank | None = None
         for job_type, kind in self._kinds.items():
             if kind.heads and job_type not in self._closed_types:
@@ -178,6 +178,6 @@ class Lanes:
         return {user_id: count for user_id, count in counts.items() if count}
 
     def of_user(self, user_id: UserId) -> list[Rank]:
-        """Give the user's jobs, in no order."""
+        """Return the user's jobs, in no order."""
         lanes = (kind.lanes.get(user_id) for kind in self._kinds.values())
         return [rank for lane in lanes if lane is not None for rank in lane]

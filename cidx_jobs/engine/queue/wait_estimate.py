@@ -102,13 +102,13 @@ class _Recent:
         return max(0.0, self._total / len(self.ordered))
 
     def mean_above(self, least: float) -> float | None:
-        """Give the mean of the numbers that are above *least*; None when none is."""
+        """Return the mean of the numbers that are above *least*; None when none is."""
         start = bisect_left(self.ordered, least)
         above = self.ordered[start:] if start else self.ordered
         return sum(above) / len(above) if above else None
 
     def middle(self) -> tuple[float, float]:
-        """Give the range without the tails."""
+        """Return the range without the tails."""
         last = len(self.ordered) - 1
         return self.ordered[int(_TAIL * last)], self.ordered[last - int(_TAIL * last)]
 
@@ -162,7 +162,7 @@ class WaitEstimator:
     def estimate(
         self, job: Job, now: float, *, not_before: float = 0.0
     ) -> tuple[float, float] | None:
-        """Give a range in which at least four of five such waits end; None if nothing is known.
+        """Return a range in which at least four of five such waits end; None if nothing is known.
 
         Args:
             job: a job that is queued; one that has left the queue is just being started.
@@ -235,7 +235,7 @@ class WaitEstimator:
         return _ends_beside(needed, [rival for rival in rivals if rival[1]], slots)
 
     def _seconds_until(self, whose: UserId | None, ends: float, slots: int, now: float) -> float:
-        """Give the seconds until so many runs ended in these slots, of the user or of all."""
+        """Return the seconds until so many runs ended in these slots, of the user or of all."""
         if ends <= 0:
             return 0.0
         number = math.ceil(ends)

@@ -21,7 +21,7 @@ class ChildRunner(Protocol):
     """Runs supervised child processes; the one part that may start any."""
 
     def find_by_run(self) -> Mapping[ActiveRun, Sequence[int]]:
-        """Give the process ids of the children that run now, by the run that started them."""
+        """Return the process ids of the children that run now, by the run that started them."""
 
     async def run(
         self,
@@ -192,7 +192,7 @@ class RunContext:
 
 
 def to_json(value: Any) -> Any:
-    """Give *value* as plain JSON values.
+    """Return *value* as plain JSON values.
 
     Raises:
         JobFailure: it is not JSON (code VAL-002).
@@ -205,7 +205,7 @@ def to_json(value: Any) -> Any:
 
 
 def to_json_object(value: Any) -> JsonObject:
-    """Give *value* as a JSON object; None becomes ``{}``.
+    """Return *value* as a JSON object; None becomes ``{}``.
 
     Raises:
         JobFailure: it is not a JSON object (code VAL-002).

@@ -56,7 +56,7 @@ class LocalExecutor:
             running.cancel()
 
     def lost(self, held: Sequence[Job]) -> Sequence[ActiveRun]:
-        """Give the runs of these running jobs that this process does not hold."""
+        """Return the runs of these running jobs that this process does not hold."""
         return [
             ActiveRun(job_id=job.job_id, run=job.run)
             for job in held
@@ -64,14 +64,14 @@ class LocalExecutor:
         ]
 
     def find(self, run: ActiveRun) -> RunningJob | None:
-        """Give the run while its handler is at work."""
+        """Return the run while its handler is at work."""
         running = self._running.get(run.job_id)
         return (
             running if running is not None and running.run == run and running.is_handling else None
         )
 
     def trackers(self) -> Iterator[ProgressTracker]:
-        """Give the progress of the runs whose handlers are at work."""
+        """Return the progress of the runs whose handlers are at work."""
         return (running.tracker for running in self._running.values() if running.is_handling)
 
     def hurry(self) -> None:

@@ -41,7 +41,7 @@ class ProgressSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[JobWarning, ...]
 
     def members(self) -> dict[str, Any]:
-        """Give the members of a `Job` that this sets."""
+        """Return the members of a `Job` that this sets."""
         return msgspec.structs.asdict(self)
 
 
@@ -72,7 +72,7 @@ class ProgressTracker:
         return bool(self._phases or self._warnings or self._detail is not NO_DETAIL)
 
     def snapshot(self) -> ProgressSnapshot:
-        """Give the progress as it is now."""
+        """Return the progress as it is now."""
         return ProgressSnapshot(
             progress=self._progress,
             phase=self._phase_name,

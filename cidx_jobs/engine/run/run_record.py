@@ -69,19 +69,19 @@ class RunRecorder:
         self._board = board
         self._ledger = ledger
         self._epoch = epoch
-        self._decreed: dict[ActiveRun, Ending] = {}
+        self._overrides: dict[ActiveRun, Ending] = {}
         self._began: dict[ActiveRun, float] = {}
         """The monotonic second of each run's `started_at`."""
 
-    def decree(self, run: ActiveRun, ending: Ending) -> None:
+    def override_end(self, run: ActiveRun, ending: Ending) -> None:
         """Let the run end as this, however its task ends: somebody else has decided it.
 
         The row still moves only once the task has ended, so that nothing starts beside it.
         """
-        self._decreed[run] = ending
+        self._overrides[run] = ending
 
     async def start_runs(self, job_ids: Sequence[JobId]) -> Sequence[ActiveRun]:
-        """Store that these queued jobs run, in one transaction; give those that now do.
+        """Store that these queued jobs run, in one transaction; return those that now do.
 
         A job that changed meanwhile is left out; the caller gives its slot back.
         """
@@ -104,7 +104,7 @@ class RunRecorder:
         return job
 
     def began_at(self, run: ActiveRun) -> float:
-        """Give the monotonic second that is the run's `started_at`."""
+        """Return the monotonic second that is the run's `started_at`."""
         return self._began[run]
 
     async def end(
@@ -120,11 +120,11 @@ class RunRecorder:
             if job.run != run.run or job.status is not JobStatus.RUNNING:
                 return None
             prepared = job if progress is None else replace(job, **progress.members())
-            decreed = self._decreed.get(run, ending)
-            return prepared, [self._ending_event(job, decreed, elapsed)]
+            chosen = self._overrides.get(run, ending)
+            return prepared, [self._ending_event(job, chosen, elapsed)]
 
         job = await self._ledger.record(run.job_id, decide)
-        self._decreed.pop(run, None)
+        self._overrides.pop(run, None)
         self._began.pop(run, None)
         return job if job.run == run.run and job.status is not JobStatus.RUNNING else None
 
@@ -176,7 +176,7 @@ class RunRecorder:
             return
 
     async def load_checkpoint(self, job: Job) -> Checkpoint | None:
-        """Give what the job's next run goes on from."""
+        """Return what the job's next run goes on from."""
         return None if job.checkpoint is None else await self._store.load_checkpoint(job.job_id)
 
     def _startable(self, job_id: JobId) -> Job | None:

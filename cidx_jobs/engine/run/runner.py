@@ -313,7 +313,7 @@ def _told(error: BaseException) -> str:
 
 
 def _own_copy(job: Job) -> Job:
-    """Give the job with options and labels that its handler may change as it likes.
+    """Return the job with options and labels that its handler may change as it likes.
 
     Those of the job itself are what everybody else reads.
     """

@@ -53,7 +53,7 @@ class Scheduler:
         await asyncio.wait([task])
 
     async def promote(self) -> int:
-        """Start what may start now; give how many were started."""
+        """Start what may start now; return how many were started."""
         return await asyncio.shield(asyncio.create_task(self._promote(), name="promote"))
 
     async def _dispatch_forever(self) -> None:

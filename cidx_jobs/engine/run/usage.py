@@ -1,6 +1,26 @@
-"""What the child processes of a run use."""
+"""What runs use of the machine: memory and processor time of their child processes (psutil).
+
+A job's own code shares the server's process and cannot be told apart; what it starts through
+`JobContext.run`, and all that this starts in turn, is measured. Without the extra ``resources``
+nothing is measured and no limit is held.
+"""
+
+import asyncio
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from typing import ClassVar, Protocol
 
 import attrs
+
+from cidx_jobs.engine.background import Background
+from cidx_jobs.interfaces.run import ActiveRun
+from cidx_jobs.runtime.blocking import in_own_thread
+
+_LOOK_SECONDS = 1.0
+
+FindChildren = Callable[[], Mapping[ActiveRun, Sequence[int]]]
+"""Return the process ids of the children that run now, by the run that started them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -11,3 +31,56 @@ class Usage:
     """Resident memory of all of them."""
     cpu_seconds: float
     """Processor time of those that live, with what their own ended children took."""
+
+
+class Measured(Protocol):
+    """A run whose handler is at work."""
+
+    def use(self, usage: Usage) -> None:
+        """Learn what the run's child processes use now."""
+
+
+FindRun = Callable[[ActiveRun], Measured | None]
+"""Return the run while its handler is at work."""
+
+
+class ResourceWatch(Background):
+    """Measures the children of the runs once a second, and tells the runs."""
+
+    task_name: ClassVar[str] = "resource-watch"
+
+    def __init__(
+        self, find_children: FindChildren, find_run: FindRun, look_seconds: float = _LOOK_SECONDS
+    ) -> None:
+        """Measure what *find_children* gives, every *look_seconds*."""
+        self._find_children = find_children
+        self._find_run = find_run
+        self._look_seconds = look_seconds
+
+    async def start(self) -> None:
+        """Begin to measure, if there is something to measure with."""
+        if find_spec("psutil") is not None:
+            await super().start()
+
+    async def look(self) -> None:
+        """Measure once."""
+        children = self._find_children()
+        if not children:
+            return
+        # Reading /proc takes a while where a run has many processes, and so does loading psutil.
+        usages = await in_own_thread(_measure_all, children)
+        for run, usage in usages.items():
+            measured = self._find_run(run)
+            if measured is not None:
+                measured.use(usage)
+
+    async def _go_on(self) -> None:
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            await self.look()
+
+
+def _measure_all(children: Mapping[ActiveRun, Sequence[int]]) -> Mapping[ActiveRun, Usage]:
+    measuring = importlib.import_module("cidx_jobs.engine.run.usage_psutil")
+    usages: Mapping[ActiveRun, Usage] = measuring.measure_all(children)
+    return usages

@@ -12,12 +12,12 @@ from cidx_jobs.interfaces.run import ActiveRun
 
 
 def measure_all(children: Mapping[ActiveRun, Sequence[int]]) -> dict[ActiveRun, Usage]:
-    """Give what the child processes of each run use, from their process ids."""
+    """Return what the child processes of each run use, from their process ids."""
     return {run: measure(process_ids) for run, process_ids in children.items()}
 
 
 def measure(process_ids: Sequence[int]) -> Usage:
-    """Give what these processes and all below them use; one that has ended counts nothing."""
+    """Return what these processes and all below them use; one that has ended counts nothing."""
     memory, seconds = 0, 0.0
     for process_id in process_ids:
         try:

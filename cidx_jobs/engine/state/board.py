@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
-from cidx_jobs.engine.clock import EngineClock
+from cidx_jobs.clock import EngineClock
 from cidx_jobs.engine.queue.due_times import DueTimes
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.engine.queue.slots import Slots
@@ -61,7 +61,7 @@ class Board:
         self._job_types = job_types
 
     def make_key(self, job: Job, priority: int | None = None) -> DispatchKey:
-        """Give a place in the order for a job that is about to be queued, at its priority."""
+        """Return a place in the order for a job that is about to be queued, at its priority."""
         return self.queue.make_key(
             job.user_id,
             job.priority if priority is None else priority,
@@ -70,7 +70,7 @@ class Board:
         )
 
     def find_position(self, job_id: JobId) -> int | None:
-        """Give the rank of a queued job among all queued jobs, from 1; None for any other."""
+        """Return the rank of a queued job among all queued jobs, from 1; None for any other."""
         if job_id in self.queue:
             return self.queue.position(job_id)
         job = self.live.find(job_id)
@@ -93,7 +93,7 @@ class Board:
         return None if job_id is None else self.live.find(job_id)
 
     def head_of(self, job: Job) -> Job | None:
-        """Give the head of the line of the job's project."""
+        """Return the head of the line of the job's project."""
         return self.live.in_place(job.user_id, job.project_id, Place.HEAD)
 
     def apply(self, jobs: Sequence[Job], rows: Sequence[Transition]) -> None:

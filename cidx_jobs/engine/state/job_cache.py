@@ -22,7 +22,7 @@ class LiveJobs:
         self._waiting_total = 0
 
     def put(self, job: Job) -> Job | None:
-        """Take a committed state of a job, unless a newer one is here; give the one before."""
+        """Take a committed state of a job, unless a newer one is here; return the one before."""
         before = self.find(job.job_id)
         if before is not None and before.version >= job.version:
             return before
@@ -40,7 +40,7 @@ class LiveJobs:
         return before
 
     def find(self, job_id: JobId) -> Job | None:
-        """Give the job if it is in memory."""
+        """Return the job if it is in memory."""
         return self._unfinished.get(job_id) or self._finished.get(job_id)
 
     def forget(self, job_id: JobId) -> None:
@@ -52,7 +52,7 @@ class LiveJobs:
         return iter(tuple(self._unfinished.values()))
 
     def in_place(self, user_id: UserId, project_id: ProjectId, place: Place) -> Job | None:
-        """Give the exclusive job that has this place in its project's line."""
+        """Return the exclusive job that has this place in its project's line."""
         job_id = self._lines.get((user_id, project_id), {}).get(place)
         return None if job_id is None else self._unfinished.get(job_id)
 
@@ -70,7 +70,7 @@ class LiveJobs:
         return self._waiting_total
 
     def running(self) -> list[Job]:
-        """Give the running jobs."""
+        """Return the running jobs."""
         return [job for job in self._unfinished.values() if job.status is JobStatus.RUNNING]
 
     def _keep_finished(self, job: Job) -> None:

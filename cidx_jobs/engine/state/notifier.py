@@ -67,7 +67,7 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Notice:
-        """Give the next notice; end when closed."""
+        """Return the next notice; end when closed."""
         while not self._notices:
             if self._is_closed:
                 raise StopAsyncIteration
@@ -105,7 +105,7 @@ class Notifier:
         return self._is_closed
 
     def expect(self, job_id: JobId, until: Condition, timeout: float) -> asyncio.Future[None]:
-        """Give a future that is done once *until* holds of a change of the job.
+        """Return a future that is done once *until* holds of a change of the job.
 
         The job's end, a `wake`, the stop and the end of *timeout* seconds end it, too: the caller
         looks again. Who has looked at the job without awaiting in between cannot sleep through a

@@ -32,7 +32,7 @@ class JobLedger:
         self._board = board
 
     async def load(self, job_id: JobId) -> Job:
-        """Give the job as it was last committed.
+        """Return the job as it was last committed.
 
         Raises:
             JobNotFoundError: there is none.
@@ -70,7 +70,7 @@ class JobLedger:
     def advance(
         self, before: Job | None, job: Job, events: Sequence[Event], now: datetime | None = None
     ) -> Change:
-        """Give the change that takes *job* along the events, at this moment if *now* is None.
+        """Return the change that takes *job* along the events, at this moment if *now* is None.
 
         *before* is what the row holds now (*job* may have other members set already); None for
         a job that is not stored yet.
@@ -131,7 +131,7 @@ class JobLedger:
             self._board.apply([job], [])
 
     def promotion(self, follower: Job) -> Event:
-        """Give the event by which a follower becomes the head of its project's line."""
+        """Return the event by which a follower becomes the head of its project's line."""
         due = follower.start_at is not None and follower.start_at > self._board.clock.now()
         if follower.hold or due:
             return Revise(place=Place.HEAD, reason="first in line")

@@ -54,7 +54,7 @@ class Admission:
         self._ids = 0
 
     async def find_replay(self, request: SubmitRequest) -> Submission | None:
-        """Give the job that was stored when the request's key came for the first time.
+        """Return the job that was stored when the request's key came for the first time.
 
         Raises:
             IdempotencyKeyReusedError: it came with another request.
@@ -156,7 +156,7 @@ class Admission:
         return follower
 
     def _join(self, job: Job, request: SubmitRequest) -> Change:
-        """Give the change by which a waiting job serves the request, too (api.md 1.3)."""
+        """Return the change by which a waiting job serves the request, too (api.md 1.3)."""
         priority = max(job.priority, self._priority(request))
         labels = {**job.labels, **request.labels}
         if len(labels) > MAX_LABELS:

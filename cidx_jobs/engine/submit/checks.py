@@ -32,7 +32,7 @@ def check_request(request: SubmitRequest, limits: Limits) -> None:
 
 
 def check_labels(labels: Mapping[str, str]) -> Iterator[Fault]:
-    """Give what is wrong with labels: at most 32, short keys, values without control marks."""
+    """Yield what is wrong with labels: at most 32, short keys, values without control marks."""
     if len(labels) > MAX_LABELS:
         yield Fault("/labels", f"at most {MAX_LABELS} labels")
     for key, value in labels.items():
@@ -47,14 +47,14 @@ def check_labels(labels: Mapping[str, str]) -> Iterator[Fault]:
 
 
 def check_priority(user_id: str, priority: int, limits: Limits) -> Iterator[Fault]:
-    """Give what is wrong with a priority that the user asks for."""
+    """Yield what is wrong with a priority that the user asks for."""
     highest = highest_priority(user_id, limits)
     if not MIN_PRIORITY <= priority <= highest:
         yield Fault("/priority", f"a priority is from {MIN_PRIORITY} to {highest}")
 
 
 def highest_priority(user_id: str, limits: Limits) -> int:
-    """Give the highest priority that the user's jobs may have."""
+    """Return the highest priority that the user's jobs may have."""
     return min(limits.user_max_priorities.get(user_id, limits.max_priority), MAX_PRIORITY)
 
 

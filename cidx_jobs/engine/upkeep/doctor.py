@@ -18,7 +18,7 @@ _LOOK_AGAIN_SECONDS = 0.1
 
 
 async def examine_memory(store: JobStore, board: Board, executor: Executor) -> Sequence[Finding]:
-    """Give what does not fit together of jobs, queue, slots and runs, if anything."""
+    """Return what does not fit together of jobs, queue, slots and runs, if anything."""
     found = await _look(store, board, executor)
     for _ in range(LOOKS - 1):
         if not found:

@@ -52,7 +52,7 @@ class Janitor(Background):
     async def recover(self, before: Recovery) -> Recovery:
         """Load what is unfinished, and resolve every run that died with an older server.
 
-        Gives the counts, with those of *before*, which was done until now.
+        Returns the counts, with those of *before*, which was done until now.
 
         Done before the first new job starts. A running row whose run this process does not hold
         is an orphan by definition: there is no lease to wait for (architecture.md).
@@ -67,7 +67,7 @@ class Janitor(Background):
         return recovery
 
     async def delete_expired(self) -> int:
-        """Delete the finished jobs whose time is over; give how many there were."""
+        """Delete the finished jobs whose time is over; return how many there were."""
         deleted = 0
         for status, seconds in self._retention_seconds.items():
             before = self._board.clock.now() - timedelta(seconds=seconds)

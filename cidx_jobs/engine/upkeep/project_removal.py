@@ -67,7 +67,7 @@ class Projects(Background):
         _log.info("project_removed", user_id=user_id, project_id=project_id)
 
     async def remove_unused(self) -> int:
-        """Remove the files of projects that nobody synced for so long; give how many.
+        """Remove the files of projects that nobody synced for so long; return how many.
 
         Where such a project is fetched from stays known: its next sync makes everything anew.
         """

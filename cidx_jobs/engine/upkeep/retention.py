@@ -54,7 +54,7 @@ class Retention:
         statuses: frozenset[JobStatus],
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> int:
-        """Delete the jobs that finished *before*, a batch a transaction; give how many."""
+        """Delete the jobs that finished *before*, a batch a transaction; return how many."""
         forget = self._board.live.forget
         return await delete_expired(self._store, before, statuses, is_stopping, forget)
 
@@ -66,7 +66,7 @@ async def delete_expired(
     is_stopping: Callable[[], bool] = lambda: False,
     forget: Callable[[JobId], None] = lambda _: None,
 ) -> int:
-    """Delete the jobs that finished *before* from a store; give how many.
+    """Delete the jobs that finished *before* from a store; return how many.
 
     *forget* is called with each, and once *is_stopping* holds no further batch begins.
     """

@@ -9,6 +9,7 @@ from typing import TypeVar
 import aiosqlite
 import attrs
 
+from cidx_jobs.clock import EngineClock
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.errors import StorageUnavailableError
 from cidx_jobs.model.listing import StoreIdentity
@@ -83,7 +84,7 @@ async def open_session(directory: DataDirectory, synchronous: str, clock: Clock)
             # With NORMAL the log may reach the disk after the mark does, and a power cut would
             # then look like damage.
             mark=possession.mark if synchronous == "FULL" else None,
-            clock_seconds=_engine_seconds(possession.identity, clock),
+            clock_seconds=EngineClock(clock, possession.identity.clock_seconds).seconds,
             ledger=possession.ledger,
         )
         writer = Writer(committer, has_long_log=possession.has_long_log)
@@ -104,9 +105,3 @@ async def open_session(directory: DataDirectory, synchronous: str, clock: Clock)
             list_reader=list_reader,
             parts=undo.pop_all(),
         )
-
-
-def _engine_seconds(identity: StoreIdentity, clock: Clock) -> Callable[[], float]:
-    """Give the engine clock: on from the last write, or the wall clock where that is later."""
-    base = max(identity.clock_seconds, clock.now().timestamp()) - clock.monotonic()
-    return lambda: base + clock.monotonic()

@@ -1,4 +1,4 @@
-"""The clocks: the real one, and the engine's own, which goes on over restarts."""
+"""The clocks: the machine's, and the engine's own, which goes on over restarts."""
 
 import time
 from datetime import UTC, datetime
@@ -10,11 +10,11 @@ class SystemClock:
     """The machine's two clocks, as `Clock`."""
 
     def now(self) -> datetime:
-        """Give the wall clock's time, aware, in UTC."""
+        """Return the wall clock's time, aware, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Give seconds that never go back, from an arbitrary start."""
+        """Return seconds that never go back, from an arbitrary start."""
         return time.monotonic()
 
 
@@ -32,5 +32,5 @@ class EngineClock:
         self._started_at = clock.monotonic()
 
     def seconds(self) -> float:
-        """Give the engine's time in seconds."""
+        """Return the engine's time in seconds."""
         return self._base + self._clock.monotonic() - self._started_at
