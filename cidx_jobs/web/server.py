@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -22,6 +23,7 @@ from aiohttp import web
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.runtime.blocking import in_own_thread
+from cidx_jobs.runtime.forks import withhold
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
@@ -154,6 +156,7 @@ async def listening(
         auto_decompress=False,
     )
     ours: Path | None = None
+    forget_forks = withhold(lambda: _sockets(runner))
     try:
         await runner.setup()
         if unix_socket is not None:
@@ -167,6 +170,7 @@ async def listening(
         yield _url(runner, host, unix_socket)
     finally:
         await runner.cleanup()
+        forget_forks()
         if ours is not None:
             await in_own_thread(ours.unlink, missing_ok=True)
 
@@ -289,6 +293,17 @@ async def _announced(jobs: JobSystem, app: web.Application) -> AsyncIterator[str
             yield url
         finally:
             await remove_server_file(directory)
+
+
+def _sockets(runner: web.AppRunner) -> Iterator[int]:
+    """Yield the descriptors that take connections, and those of the connections."""
+    for site in runner.sites:
+        listener: Any = site._server  # noqa: SLF001 - where aiohttp keeps what it listens with
+        for listening_socket in () if listener is None else listener.sockets:
+            yield listening_socket.fileno()
+    for connection in () if runner.server is None else runner.server.connections:
+        if connection.transport is not None:
+            yield connection.transport.get_extra_info("socket").fileno()
 
 
 def _site(runner: web.AppRunner, host: str, port: int, unix_socket: Path | None) -> web.BaseSite:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import json
+import os
 import shutil
 import sqlite3
 import stat
@@ -209,17 +209,51 @@ async def test_opening_twice_is_an_error_of_the_caller(directory: DataDirectory)
 async def test_a_second_owner_is_refused_and_told_who_owns_it(
     directory: DataDirectory,
 ) -> None:
-    """The refusal names the directory and, where it is known, the server's pid."""
+    """The refusal names the directory, and says so where the owner is the same process."""
     jobs = persistence(directory)
     await jobs.open()
 
-    await assert_refused(directory, AlreadyOwnedError, f"{directory.root} is owned by another")
-    directory.server_file.write_text(json.dumps({"url": "http://x", "pid": 4711}), "utf-8")
-    await assert_refused(directory, AlreadyOwnedError, "(pid 4711)")
+    words = f"{directory.root} is owned by this very process (pid {os.getpid()}, started 20"
+    await assert_refused(directory, AlreadyOwnedError, words)
 
     await jobs.close()
     await jobs.open()
     await jobs.close()
+
+
+@pytest.mark.parametrize("text", [b"", b"4711\n", b"[1]", b'{"pid": "x"}', b"\xff" * 100])
+async def test_an_owner_that_says_nothing_of_itself_is_another_server(
+    directory: DataDirectory, text: bytes
+) -> None:
+    """An older version wrote nothing into the lock file, and others may have written anything."""
+    jobs = persistence(directory)
+    await jobs.open()
+    directory.owner_lock.write_bytes(text)
+
+    await assert_refused(directory, AlreadyOwnedError, "is owned by another server: stop it")
+
+    await jobs.close()
+
+
+async def test_the_lock_goes_though_somebody_has_a_copy_of_it(directory: DataDirectory) -> None:
+    """A process that was forked behind the interpreter's back keeps no start from a directory."""
+    jobs = persistence(directory)
+    await jobs.open()
+    copies = copies_of(directory.owner_lock)
+
+    await jobs.close()
+    await jobs.open()
+
+    assert copies
+    await jobs.close()
+    for copy in copies:
+        os.close(copy)
+
+
+def copies_of(file: Path) -> list[int]:
+    """Give a copy of each descriptor by which this process has the file open."""
+    found = [link for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    return [os.dup(int(link.name)) for link in found if link.samefile(file)]
 
 
 @pytest.mark.slow
@@ -245,7 +279,9 @@ async def test_another_process_is_refused_until_the_owner_is_gone(
     try:
         assert owner.stdout is not None
         assert await owner.stdout.readline() == b"open\n"
-        await assert_refused(directory, AlreadyOwnedError, "is owned by another server")
+        words = f"is owned by another server (pid {owner.pid}, started 20"
+        await assert_refused(directory, AlreadyOwnedError, words)
+        await assert_refused(directory, AlreadyOwnedError, f"command: {sys.executable} -c ")
     finally:
         owner.kill()
         await owner.wait()

@@ -11,7 +11,7 @@ import fcntl
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
@@ -21,6 +21,7 @@ from cidx_jobs.handlers.process.output import ChildOutput, OnLine
 from cidx_jobs.handlers.process.tree import ProcessTree
 from cidx_jobs.interfaces.run import CURRENT_RUN, ActiveRun, ChildResult
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.runtime.forks import withhold
 from cidx_jobs.runtime.shielded import finish
 
 RUN_MARK = "CIDXJ_RUN"
@@ -219,6 +220,8 @@ class _Pipes:
         self.input = os.fdopen(to_child, "wb", buffering=0)
         self.output = os.fdopen(from_child, "rb")
         self._child_ends = [self.child_input, self.child_output]
+        # The end of file is only told once nobody has the other end any more.
+        self._forget_forks = withhold(self._descriptors)
         if sys.platform == "linux":
             # A wide pipe lets the child work ahead while the thread writes to its database.
             with contextlib.suppress(OSError):
@@ -226,10 +229,15 @@ class _Pipes:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._forget_forks()
         self.close_child_ends()
         with contextlib.suppress(OSError):
             self.input.close()
         self.output.close()
+
+    def _descriptors(self) -> Iterator[int]:
+        yield from self._child_ends
+        yield from (file.fileno() for file in (self.input, self.output) if not file.closed)
 
     def close_child_ends(self) -> None:
         """Close what only the child may hold, so that its end is the end of file."""

@@ -88,6 +88,7 @@ def examine_directory(directory: DataDirectory, *, deep: bool = False) -> Examin
         message = f"{directory.database} cannot be read: {error}"
         raise StartRefusedError(message) from error
     finally:
+        ownership.withdraw()
         ownership.release()
 
 

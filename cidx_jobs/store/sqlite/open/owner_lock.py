@@ -1,17 +1,26 @@
 """Who owns a data directory: the process that holds the lock on its ``owner.lock``, for life."""
 
 import fcntl
-import json
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
 from cidx_jobs.model.errors import AlreadyOwnedError, StartRefusedError
+from cidx_jobs.runtime.forks import withhold
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.open.location import Location, find_location
+from cidx_jobs.store.sqlite.open.owner_record import (
+    decode_record,
+    describe_this_process,
+    encode_record,
+    name_owner,
+    read_text,
+    write_text,
+)
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
@@ -19,24 +28,59 @@ FILE_MODE = 0o600
 
 @attrs.define
 class Ownership:
-    """The lock, held until `release`; a process that ends in any way lets go of it."""
+    """The lock, held until `release`; a process that ends in any way lets go of it.
+
+    So do the processes that it has forked: they never hold it.
+    """
 
     location: Location
     """Where the owned directory lies."""
+    _before: bytes
+    """What the file said."""
     _descriptor: int | None
+    _forget_forks: Callable[[], None]
+
+    @property
+    def stopped_epoch(self) -> int:
+        """The last start before this one that accepted a stop; 0 where none did."""
+        return decode_record(self._before).stopped_epoch
+
+    def introduce(self) -> None:
+        """Write down who owns the directory now; what was known of a stop stays."""
+        self._describe(self.stopped_epoch)
+
+    def accept_stop(self, epoch: int) -> None:
+        """Write down that this start, *epoch*, was told to stop; durable when this returns."""
+        self._describe(epoch)
+
+    def withdraw(self) -> None:
+        """Let the file say again what it said before: the directory was not taken after all."""
+        self._write(self._before)
 
     def release(self) -> None:
         """Let go of the directory; twice is fine."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
+            # Said aloud: closing it would leave the lock to whoever else has a copy of it.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
+            self._forget_forks()
+
+    def _describe(self, stopped_epoch: int) -> None:
+        self._write(encode_record(describe_this_process(stopped_epoch)))
+
+    def _write(self, text: bytes) -> None:
+        if self._descriptor is not None:
+            # It is there to tell, and never a reason to fail, as on a full disk.
+            with suppress(OSError):
+                write_text(self._descriptor, text)
 
 
 def take_ownership(directory: DataDirectory) -> Ownership:
     """Make the data directory, if need be, and become its one owner.
 
-    The lock is not inherited by programs that are started later, and is not on the database
-    file, whose locks belong to SQLite.
+    The lock is not inherited by processes that are started or forked later, and is not on the
+    database file, whose locks belong to SQLite.
 
     Raises:
         AlreadyOwnedError: another server owns it.
@@ -65,22 +109,20 @@ def _take(directory: DataDirectory) -> Ownership:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         location = find_location(descriptor, directory.root)
     except BlockingIOError as error:
+        owner = name_owner(decode_record(read_text(descriptor)))
         os.close(descriptor)
-        owner = f"{_owner(directory)}: stop it, or use another directory"
-        message = f"the data directory {directory.root} is owned by {owner}"
+        message = (
+            f"the data directory {directory.root} is owned by {owner}: stop it, or use another "
+            "directory"
+        )
         raise AlreadyOwnedError(message) from error
     except BaseException:
         os.close(descriptor)
         raise
-    return Ownership(location, descriptor)
-
-
-def _owner(directory: DataDirectory) -> str:
-    try:
-        pid = json.loads(directory.server_file.read_text("utf-8"))["pid"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another server"
-    return f"another server (pid {pid})"
+    forget = withhold(lambda: [descriptor])
+    ownership = Ownership(location, read_text(descriptor), descriptor, forget)
+    ownership.introduce()
+    return ownership
 
 
 def _restrict(path: Path, mode: int) -> None:

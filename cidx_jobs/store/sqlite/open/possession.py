@@ -78,6 +78,7 @@ def take_possession(
     with ExitStack() as undo:
         ownership = take_ownership(directory)
         undo.callback(ownership.release)
+        undo.callback(ownership.withdraw)
         _check_rights(directory)
         try:
             with inspecting(directory, migrations) as is_there:
