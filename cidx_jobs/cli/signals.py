@@ -16,8 +16,9 @@ _CODES: dict[int, int] = {}
 
 
 def end_at_once_on_signals(*, code_of_term: int = Exit.TERMINATED) -> None:
-    """Let Ctrl-C and SIGTERM end the process, quietly, from now on."""
-    _CODES.update({signal.SIGINT: Exit.INTERRUPTED, signal.SIGTERM: code_of_term})
+    """Let Ctrl-C, SIGTERM and SIGHUP end the process, quietly, from now on."""
+    _CODES.update(dict.fromkeys((signal.SIGTERM, signal.SIGHUP), code_of_term))
+    _CODES[signal.SIGINT] = Exit.INTERRUPTED
     for number in _CODES:
         # A parent may have asked for it to be ignored (nohup): that stays.
         if signal.getsignal(number) is not signal.SIG_IGN:

@@ -24,6 +24,7 @@ from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.forks import withhold
+from cidx_jobs.runtime.last_exit import ending_at_last
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
@@ -32,6 +33,11 @@ from cidx_jobs.web.server_files import ensure_admin_token, remove_server_file, w
 
 KEEPALIVE_SECONDS = 75.0
 """Longer than the 60 s for which load balancers keep an idle connection to use it again."""
+TOGETHER_SECONDS = 0.2
+"""Signals that come so soon after the first are the same one: a terminal tells all of a group, and
+whoever started the server may pass its own on. Nobody presses a key twice in that time."""
+OVERDUE_SECONDS = 8.0
+"""So long after the grace time a stop is given up, and the process ends (guarantees.md, G7)."""
 SHUTDOWN_SECONDS = 2.0
 """How long open requests may take to end; those that wait are woken before."""
 LINGER_SECONDS = 5.0
@@ -72,8 +78,8 @@ async def serve(
         max_connections: further ones get a 503, or are closed at once.
         keepalive_seconds: a connection that is idle, or has not brought a whole header, is closed
             after this time.
-        handle_signals: also end at SIGTERM or SIGINT; off, since beside others on a loop the
-            signals are not ours.
+        handle_signals: also end at SIGTERM, SIGINT or SIGHUP; off, since beside others on a loop
+            the signals are not ours.
         on_ready: called with the url once connections are taken.
 
     Raises:
@@ -97,10 +103,11 @@ async def serve(
 
 
 async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> None:
-    """Be the standalone server until SIGTERM or SIGINT; a second signal hurries.
+    """Be the standalone server until SIGTERM, SIGINT or SIGHUP; a second signal hurries.
 
     New work is refused from the first signal on. Jobs that run get the grace time to end, what
-    does not is queued again, and all the while the server still answers who asks.
+    does not is queued again, and all the while the server still answers who asks. A SIGHUP that
+    is ignored, as under nohup, stays so.
 
     Raises:
         SettingsError: the settings choose what is not there.
@@ -122,7 +129,10 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
             for warning in await jobs.find_warnings():
                 _log.warning("server_warning", code=warning.code, message=warning.message)
             await stop.asked.wait()
+            await asyncio.sleep(TOGETHER_SECONDS)
             _log.info("server_stopping")
+            stop.is_under_way = True
+            start.enter_context(ending_at_last(settings.shutdown_grace_seconds + OVERDUE_SECONDS))
             await jobs.begin_stop()
             await jobs.close()
     _log.info("server_stopped")
@@ -251,11 +261,12 @@ class _Stop:
     def __init__(self, jobs: JobSystem) -> None:
         """Belong to the server of *jobs*."""
         self.asked = asyncio.Event()
+        self.is_under_way = False
         self._jobs = jobs
 
     def ask(self) -> None:
         """Take a signal."""
-        if self.asked.is_set():
+        if self.is_under_way:
             _log.warning("stop_hurried")
             self._jobs.hurry()
         self.asked.set()
@@ -264,7 +275,9 @@ class _Stop:
 @contextlib.contextmanager
 def _signals(react: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     for number in numbers:
         loop.add_signal_handler(number, react)
     try:

@@ -1,13 +1,17 @@
 """Job types that fork, for a server process of the tests (``handlers=…forking_jobs:TYPES``)."""
 
 import asyncio
+import contextlib
 import multiprocessing
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.process import BaseProcess
 
 from cidx_jobs.interfaces import JobContext
 from cidx_jobs.job_types import JobType
 
+_POOL = ThreadPoolExecutor(1, "the-hanging-one")
 _LEFT: list[BaseProcess] = []
 
 
@@ -29,10 +33,33 @@ async def end_a_fork(_: JobContext) -> dict[str, object]:
     return {"exitcode": process.exitcode}
 
 
+async def hang(context: JobContext) -> dict[str, object]:
+    """Leave work behind that does not end: in a thread, a pool or a process, or on the loop."""
+    match context.options["where"]:
+        case "thread":
+            threading.Thread(target=time.sleep, args=(60,), name="the-hanging-one").start()
+        case "pool":
+            _POOL.submit(time.sleep, 60)
+        case "process":
+            process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(30,))
+            process.start()
+        case "loop":
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            time.sleep(60)  # noqa: ASYNC251 - what it must not do
+        case _:
+            raise ValueError
+    return {}
+
+
 async def leave_a_fork(_: JobContext) -> dict[str, object]:
     """Fork a process that stays."""
     _LEFT.append(fork_a_sleeper())
     return {"pid": _LEFT[-1].pid}
 
 
-TYPES = [JobType("end_a_fork", end_a_fork), JobType("leave_a_fork", leave_a_fork)]
+TYPES = [
+    JobType("hang", hang),
+    JobType("end_a_fork", end_a_fork),
+    JobType("leave_a_fork", leave_a_fork),
+]

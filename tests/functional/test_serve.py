@@ -16,6 +16,8 @@ import aiohttp
 import attrs
 import pytest
 
+from tests.functional.web import eventually
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 20.0
 
@@ -201,6 +203,75 @@ async def test_a_second_signal_hurries(tmp_path: Path, second: signal.Signals) -
     async with server(tmp_path) as running:
         _, job = await running.ask("GET", f"/api/jobs/{job_id}")
     assert job["attempts"][0]["outcome"] == "interrupted"
+
+
+async def test_signals_that_come_together_are_one(tmp_path: Path) -> None:
+    """A terminal tells a whole group, and whoever started the server passes its own on."""
+    async with server(tmp_path, shutdown_grace_seconds="600") as running:
+        await running.submit_lingering()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            running.process.send_signal(number)
+        await running.until_logged("server_stopping")
+        await asyncio.sleep(0.5)
+        waits = running.process.returncode is None
+
+        running.process.send_signal(signal.SIGTERM)
+        code = await running.ended()
+
+    assert waits
+    assert code == 0
+    assert [line["event"] for line in running.lines].count("stop_hurried") == 1
+
+
+async def test_a_closed_terminal_stops_the_server(tmp_path: Path) -> None:
+    """SIGHUP is a SIGTERM: jobs are queued again, and the exit code is 0."""
+    async with server(tmp_path, shutdown_grace_seconds="0") as running:
+        await running.submit_lingering()
+        running.process.send_signal(signal.SIGHUP)
+        code = await running.ended()
+
+    assert code == 0
+    assert running.lines[-1]["event"] == "server_stopped"
+
+
+async def test_under_nohup_the_server_goes_on(tmp_path: Path) -> None:
+    """A SIGHUP that is ignored when the server starts stays ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        async with server(tmp_path) as running:
+            running.process.send_signal(signal.SIGHUP)
+            await asyncio.sleep(0.5)
+            status, _ = await running.ask("GET", "/readyz")
+            running.process.terminate()
+            code = await running.ended()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    assert (status, code) == (200, 0)
+
+
+@pytest.mark.parametrize("where", ["thread", "pool", "process", "loop"])
+async def test_what_hangs_does_not_hold_the_exit(tmp_path: Path, where: str) -> None:
+    """The process ends within the grace time and ten seconds, and says where it hung."""
+    values = {"handlers": "tests.functional.forking_jobs:TYPES", "shutdown_grace_seconds": "0"}
+    async with server(tmp_path, **values) as running:
+        body = {"job_type": "hang", "project_id": "p", "options": {"where": where}}
+        _, job = await running.ask("POST", "/api/jobs", json=body)
+        await running.ask("GET", f"/api/jobs/{job['job_id']}?wait=1")
+        began = asyncio.get_running_loop().time()
+        running.process.terminate()
+        await running.until_logged("end_not_awaited")
+        # (A process that was left behind holds the log's pipe.)
+        await eventually(lambda: running.process.returncode is not None)
+        seconds = asyncio.get_running_loop().time() - began
+
+    (line,) = [line for line in running.lines if line["event"] == "end_not_awaited"]
+    assert running.process.returncode == 0
+    assert seconds < 10
+    if where in {"thread", "pool"}:
+        assert any("the-hanging-one" in thread for thread in line["at_work"])
+    else:
+        assert line["at_work"]
 
 
 async def test_a_signal_while_it_starts_stops_it(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """What ``serve`` does: read the settings, set up the log, run the server until a signal."""
 
 import asyncio
+import contextlib
 import importlib
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
 from cidx_jobs.observe.logs import configure_logging
+from cidx_jobs.runtime.last_exit import ending_at_last
 from cidx_jobs.settings import Settings, load_settings
 from cidx_jobs.web.server import run_server
 
@@ -28,14 +29,12 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
     settings = load_settings(config, overrides=flags)
     configure_logging(settings.log_level, settings.log_format)
     try:
-        with asyncio.Runner(loop_factory=choose_loop()) as runner:
+        runner = asyncio.Runner(loop_factory=choose_loop())
+        with contextlib.ExitStack() as closing, runner:
             runner.run(run_server(settings))
             # All is stored and closed. A handler that ignores its cancellation, in a task or in
             # a thread, would hold the loop's end for as long as it likes (guarantees.md, G7).
-            end = threading.Timer(CLOSING_SECONDS, os._exit, (Exit.DONE,))
-            end.daemon = True
-            end.start()
-        end.cancel()
+            closing.enter_context(ending_at_last(CLOSING_SECONDS, os._exit))
     except CidxJobsError:
         raise
     except OSError as error:

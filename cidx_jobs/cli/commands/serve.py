@@ -32,10 +32,13 @@ def serve(target: Target, *, config: Path | None, log_format: str | None, **flag
     Every setting can come from --config or from a variable CIDX_JOBS_NAME; flags win over
     variables, variables over the file. --json is the same as --log-format json.
     """
-    from cidx_jobs.cli.actions.serve import serve_until_stopped
+    from cidx_jobs.cli.actions.serve import CLOSING_SECONDS, serve_until_stopped
+    from cidx_jobs.runtime.last_exit import end_despite_threads
 
     wanted_format = log_format or ("json" if target.as_json else None)
-    return serve_until_stopped(config, log_format=wanted_format, **flags)
+    code = serve_until_stopped(config, log_format=wanted_format, **flags)
+    end_despite_threads(CLOSING_SECONDS)
+    return code
 
 
 COMMANDS = (serve,)
