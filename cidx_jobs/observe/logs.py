@@ -7,7 +7,6 @@ same way.
 import logging
 import re
 import sys
-import threading
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -16,6 +15,7 @@ import structlog
 
 from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.model.redact import redact_secrets
+from cidx_jobs.observe.line_writer import LineWriter
 
 LEVELS: Mapping[str, int] = {
     "debug": logging.DEBUG,
@@ -35,30 +35,6 @@ _LOUD_LIBRARIES = ("asyncio", "aiohttp", "aiosqlite")
 _MAX_DEPTH = 6
 
 
-class LineWriter:
-    """Writes lines to a stream; what cannot be written is dropped and counted, never raised."""
-
-    def __init__(self, stream: TextIO) -> None:
-        """Write to *stream*, from any thread."""
-        self.dropped = 0
-        """Lines that were lost, as on a full disk."""
-        self._stream = stream
-        self._lock = threading.Lock()
-
-    def write(self, line: str) -> None:
-        """Write one line, which brings no line end of its own."""
-        with self._lock:
-            try:
-                self._stream.write(line + "\n")
-                self._stream.flush()
-            except (OSError, ValueError):
-                # A full disk, a reader that went away, or a stream that was closed.
-                self.dropped += 1
-
-    # structlog calls its logger by the name of the level.
-    debug = info = warning = error = critical = fatal = exception = msg = write
-
-
 def configure_logging(
     level: str = "info", log_format: str | None = None, stream: TextIO | None = None
 ) -> LineWriter:
@@ -71,7 +47,7 @@ def configure_logging(
     """
     stream = stream or sys.stderr
     is_console = log_format == "console" if log_format else stream.isatty()
-    writer = LineWriter(stream)
+    writer = LineWriter(stream, _tell_dropped)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -87,6 +63,10 @@ def configure_logging(
     )
     _take_over_logging(LEVELS[level])
     return writer
+
+
+def _tell_dropped(lines: int) -> None:
+    structlog.get_logger("cidx_jobs.log").warning("log_lines_dropped", lines=lines)
 
 
 def without_secrets(_: Any, __: str, event: structlog.typing.EventDict) -> dict[str, Any]:

@@ -274,6 +274,24 @@ async def test_what_hangs_does_not_hold_the_exit(tmp_path: Path, where: str) -> 
         assert line["at_work"]
 
 
+async def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
+    """Submits and health are answered, SIGTERM stops it, and lost lines are counted."""
+    values = {"shutdown_grace_seconds": "0", "log_level": "debug"}
+    async with server(tmp_path, **values) as running:
+        body = {"job_type": "linger", "project_id": "p" * 64}
+        for _ in range(300):
+            # More than a kilobyte of lines each: the pipe and the reader's buffer hold less.
+            _, job = await running.ask("POST", "/api/jobs", json=body)
+            await running.ask("POST", f"/api/jobs/{job['job_id']}/cancel")
+        status, _ = await running.ask("GET", "/livez")
+        running.process.terminate()
+        await eventually(lambda: running.process.returncode is not None)
+        code = await running.ended()
+
+    assert status == 200
+    assert code == 0
+
+
 async def test_a_signal_while_it_starts_stops_it(tmp_path: Path) -> None:
     """Whenever it comes there is no traceback, and nothing is left running."""
     for milliseconds in (0, 100, 200, 300, 400, 600):

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import structlog
 
-from cidx_jobs.observe.logs import LineWriter, configure_logging
+from cidx_jobs.observe.line_writer import LineWriter
+from cidx_jobs.observe.logs import configure_logging
 
 TOKEN = "cidxj_" + "a" * 43
 
