@@ -10,6 +10,8 @@ from pathlib import Path
 import attrs
 from aiohttp import web
 
+from tests.made_packs import MadePack, advertise, list_refs, send
+
 BACKEND = "git"
 # Sections of git's answer to a fetch.
 _PACK = b"000dpackfile\n"
@@ -28,6 +30,10 @@ class GitServer:
     """Another place, which it sends clients to at ``/away/`` and ``/uris/``."""
     default_branch: bytes = attrs.field(default=b"main", init=False)
     """What it calls the branch of HEAD at ``/named/``."""
+    made: MadePack = attrs.field(factory=MadePack, init=False)
+    """What it has at ``/made/``."""
+    progress: bytes = attrs.field(default=b"", init=False)
+    """What it says of its work there."""
     requests: list[str] = attrs.field(factory=list, init=False)
     """The paths that were asked for."""
     was_asked: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -61,6 +67,8 @@ class GitServer:
                 return await self._name_a_pack_elsewhere(request, f"/{rest}")
             case "named":
                 return await self._name_the_branch(request, f"/{rest}")
+            case "made":
+                return await self._send_what_was_made(request)
             case "dumb":
                 return self._serve_file(rest)
             case "page":
@@ -103,6 +111,17 @@ class GitServer:
             line = found[1] + self.default_branch + b"\n"
             answer.body = answer.body.replace(found[0], b"%04x" % (len(line) + 4) + line)
         return answer
+
+    async def _send_what_was_made(self, request: web.Request) -> web.Response:
+        """Answer as a git would that has the pack that was made."""
+        asked = await request.read()
+        if request.path.endswith("/info/refs"):
+            kind, body = "advertisement", advertise()
+        elif b"command=ls-refs" in asked:
+            kind, body = "result", list_refs(self.made)
+        else:
+            kind, body = "result", send(self.made, asked, self.progress)
+        return web.Response(body=body, content_type=f"application/x-git-upload-pack-{kind}")
 
     def _serve_file(self, path: str) -> web.StreamResponse:
         """Answer as a server that knows nothing of git."""

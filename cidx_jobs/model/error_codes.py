@@ -196,8 +196,9 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             Category.RESOURCE,
             _PERSISTENT,
             _FINAL,
-            "The repository is larger than max_repository_bytes.",
-            ("Ask the operator to raise max_repository_bytes.",),
+            "The repository is larger than max_repository_bytes, or git needs more memory for it "
+            "than git_memory_bytes.",
+            ("Ask the operator to raise the limit that the message tells of.",),
         ),
         "CFG-001": Guidance(
             Category.CONFIGURATION,

@@ -124,6 +124,9 @@ class Settings:
     git_depth: int = number(1, 0, 1_000_000, "Commits of history to fetch; 0 is all.")
     git_ssh: bool = other("false", flag, "Whether ssh URLs are taken.")
     git_submodules: bool = other("false", flag, "Whether submodules are fetched.")
+    git_memory_bytes: int = number(
+        512 * _MIB, 64 * _MIB, 2**60, "Address space that each process of git may take."
+    )
     max_repository_bytes: int = number(2048 * _MIB, 1, 2**50, "The largest repository.")
     max_files: int = number(200_000, 1, 100_000_000, "The most files in a repository.")
     max_file_bytes: int = number(_MIB, 1, 2**40, "Larger files are skipped with a warning.")

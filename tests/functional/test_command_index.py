@@ -1,6 +1,7 @@
 """A program of the operator in place of the built-in index, with real programs."""
 
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -207,6 +208,43 @@ async def test_a_relative_program_is_never_one_of_the_repository(
 
     assert job.status is JobStatus.COMPLETED, job.error
     assert (tmp_path / "ran").read_text() == "operator\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("-m", "json.tool", "data.json"), ("-c", "import json, sys; json.load(open('data.json'))")],
+)
+async def test_python_takes_no_module_of_the_repository(
+    tmp_path: Path, repository: Repository, may_block: None, arguments: tuple[str, ...]
+) -> None:
+    """What the program imports is installed, also where a file of the tree has its name."""
+    evil = f"open({str(tmp_path / 'ran')!r}, 'w')\n"
+    repository.commit({"json.py": evil, "json/tool.py": evil, "sitecustomize.py": evil})
+    repository.commit({"data.json": "{}"})
+
+    settings = sync_settings(tmp_path, index_command=(sys.executable, *arguments))
+    async with syncing(settings) as syncs:
+        job = await syncs.sync(repository.url)
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_git_takes_no_repository_of_the_repository(
+    tmp_path: Path, repository: Repository, may_block: None
+) -> None:
+    """A tree that looks like a bare repository is none to a git that the program runs."""
+    config = f'[core]\n\tbare = false\n\tworktree = .\n\tfsmonitor = "touch {tmp_path}/ran"\n'
+    repository.commit(
+        {"HEAD": "ref: refs/heads/x\n", "config": config, "refs/x": "y\n", "objects/x": "y\n"}
+    )
+
+    settings = sync_settings(tmp_path, index_command=("sh", "-c", "git status; true"))
+    async with syncing(settings) as syncs:
+        job = await syncs.sync(repository.url)
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert not (tmp_path / "ran").exists()
 
 
 async def test_a_program_that_is_not_there_is_told(

@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from cidx_jobs.handlers.git.commands import MEMORY_BYTES
 from cidx_jobs.handlers.git.shields import Access, configure, make_environment
 from cidx_jobs.handlers.git.url_rules import RemoteRules
 from cidx_jobs.handlers.process.children import Children
@@ -186,7 +187,7 @@ async def test_a_bundle_of_another_host_is_not_fetched(
     cloned = await Children("test:1").execute(
         ["git", *options, "clone", "--bare", bundle, "--", url, str(tmp_path / "cloned")],
         timeout=60,
-        env=make_environment(access),
+        env=make_environment(access, MEMORY_BYTES),
     )
 
     assert bystander.requests == []

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from cidx_jobs.handlers.git import project_copy as copies
-from cidx_jobs.handlers.git.commands import Git
+from cidx_jobs.handlers.git.commands import FetchBounds, Git
 from cidx_jobs.model.errors import JobFailure, NotIndexedError
 from cidx_jobs.model.job.job import Job, JobStatus, Outcome
 from cidx_jobs.settings import Settings
@@ -201,9 +201,9 @@ async def test_packing_up_that_takes_too_long_is_left(
     tried = []
     pack_up = Git.pack_up
 
-    async def hurried(git: Git, repository: Path, seconds: float) -> None:
-        tried.append(seconds)
-        await pack_up(git, repository, 0.001)
+    async def hurried(git: Git, repository: Path, bounds: FetchBounds) -> None:
+        tried.append(bounds.timeout)
+        await pack_up(git, repository, attrs.evolve(bounds, timeout=0.001))
 
     monkeypatch.setattr(copies, "_MAX_PACKS", 1)
     monkeypatch.setattr(Git, "pack_up", hurried)

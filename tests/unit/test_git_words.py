@@ -79,6 +79,10 @@ SHA256_BLOB = BLOB + "0" * 24
             "error: index-pack died of signal 9\nfatal: fetch-pack: invalid index-pack output",
             "RES-002",
         ),
+        (
+            "Receiving objects:  66% (2/3)\rfatal: fetch-pack: invalid index-pack output\n",
+            "RES-002",
+        ),
         ("remote: Compressing objects:  50% (1/2)\rfatal: No space left on device", "RES-001"),
         ("fatal: the moon is in the wrong phase", "GIT-006"),
         ("", "GIT-006"),

@@ -21,20 +21,26 @@ from cidx_jobs.handlers.git.shields import (
 )
 from cidx_jobs.handlers.git.url_rules import is_branch
 from cidx_jobs.handlers.git.version import MISSING, TOO_OLD, InstalledGit
-from cidx_jobs.handlers.process.children import NO_BOUNDS, Bounds, Children, ChildStream
+from cidx_jobs.handlers.process.children import Bounds, Children, ChildStream
 from cidx_jobs.handlers.process.output import OnLine
 from cidx_jobs.interfaces.run import ChildResult
 from cidx_jobs.model.errors import JobFailure
 
-LOCAL_SECONDS = 600.0
+MEMORY_BYTES = 512 * 1024 * 1024
+"""What each git may take, where nobody says otherwise."""
+LOCAL_SECONDS = 120.0
 """The longest that a command may take which asks no remote."""
+LISTING_SECONDS = 600.0
+"""The longest that a tree may be listed."""
+RENAME_SECONDS = 10.0
+"""The longest that is looked for renames."""
 LOW_SPEED_SECONDS = 60.0
 """How long a remote may send nearly nothing."""
 _UNFIT = {MISSING: "CFG-001", TOO_OLD: "CFG-004"}
 _ASK_SECONDS = 120.0
 _SYMBOLIC = "ref: refs/heads/"
-# How packing up leaves memory and cores to others.
-_MODESTLY = ("-c", "pack.threads=1", "-c", "pack.windowMemory=64m")
+# Each of so many files is compared with each: half a million pairs.
+_MAX_RENAMES = 700
 
 
 @attrs.frozen(kw_only=True)
@@ -69,6 +75,7 @@ class Git:
         installed: InstalledGit,
         *,
         low_speed_seconds: float = LOW_SPEED_SECONDS,
+        memory_bytes: int = MEMORY_BYTES,
         credentials: Path | None = None,
     ) -> None:
         """Take who starts processes, and how to meet remotes.
@@ -77,12 +84,14 @@ class Git:
             children: starts and ends the processes.
             installed: knows whether the git may be sent to the web.
             low_speed_seconds: a remote that sends nearly nothing for so long has failed.
+            memory_bytes: the most address space that each process of git may take.
             credentials: the operator's file for the web, in the form of git-credential-store; it
                 is only read, and need not be there.
         """
         self._children = children
         self._installed = installed
         self._low_speed_seconds = low_speed_seconds
+        self._memory_bytes = memory_bytes
         self._credentials = credentials
 
     async def ask_remote(self, access: Access, branch: str | None) -> RemoteHead:
@@ -136,7 +145,7 @@ class Git:
             access=access,
             timeout=bounds.timeout,
             on_error_line=on_line,
-            bounds=Bounds(file_bytes=bounds.max_bytes),
+            file_bytes=bounds.max_bytes,
         )
 
     async def find_commit(self, repository: Path, ref: str) -> str | None:
@@ -154,32 +163,48 @@ class Git:
         """Let *ref* name *commit*."""
         await self._run(["update-ref", "--", ref, commit], git_dir=repository)
 
-    async def pack_up(self, repository: Path, seconds: float) -> None:
-        """Put all packs together and drop what no ref reaches; takes at most *seconds*."""
+    async def pack_up(self, repository: Path, bounds: FetchBounds) -> None:
+        """Put all packs together and drop what no ref reaches, within the time and the bytes."""
         await self._run(
-            [*_MODESTLY, "gc", "--quiet", "--prune=now"], git_dir=repository, timeout=seconds
+            ["gc", "--quiet", "--prune=now"],
+            git_dir=repository,
+            timeout=bounds.timeout,
+            file_bytes=bounds.max_bytes,
         )
 
     async def count_renames(self, repository: Path, old: str, new: str) -> int:
-        """Count files that were moved with their content changed a little or not at all."""
+        """Count files that were moved with their content changed a little or not at all.
+
+        Raises:
+            JobFailure: it took longer than `RENAME_SECONDS`, or more memory than there is.
+        """
         found = 0
 
         def count(line: str) -> None:
             nonlocal found
             found += line.startswith("R")
 
-        arguments = ["diff-tree", "-r", "--name-status", "-M", "-l2000", "--no-ext-diff"]
+        arguments = ["diff-tree", "-r", "--name-status", "-M", f"-l{_MAX_RENAMES}"]
+        arguments += ["--no-ext-diff"]
         arguments += ["--no-textconv", "--diff-filter=R", "--end-of-options", old, new]
-        await self._run(arguments, git_dir=repository, on_line=count)
+        await self._run(arguments, git_dir=repository, timeout=RENAME_SECONDS, on_line=count)
         return found
 
     @contextlib.asynccontextmanager
     async def stream(
-        self, repository: Path, arguments: Sequence[str]
+        self, repository: Path, arguments: Sequence[str], seconds: float | None
     ) -> AsyncIterator[ChildStream]:
-        """Run a command that another thread feeds and reads (`Children.stream`)."""
-        argv = self._argv(arguments, repository, None)
-        async with self._children.stream(argv, cwd=Path("/"), env=make_environment(None)) as child:
+        """Run a command that another thread feeds and reads (`Children.stream`).
+
+        It takes at most *seconds*; None is for what is bounded by what it is asked.
+        """
+        async with self._children.stream(
+            self._argv(arguments, repository, None),
+            timeout=seconds,
+            cwd=Path("/"),
+            env=make_environment(None, self._memory_bytes),
+            bounds=Bounds(memory_bytes=self._memory_bytes),
+        ) as child:
             yield child
 
     async def _list_remote(
@@ -208,7 +233,7 @@ class Git:
         timeout: float = LOCAL_SECONDS,  # noqa: ASYNC109 - the child is killed at its end
         on_line: OnLine | None = None,
         on_error_line: OnLine | None = None,
-        bounds: Bounds = NO_BOUNDS,
+        file_bytes: int | None = None,
     ) -> ChildResult:
         if access is not None and access.is_web:
             await self._check_shields()
@@ -218,10 +243,10 @@ class Git:
                 self._argv(arguments, git_dir, access),
                 timeout=timeout,
                 cwd=Path("/"),
-                env=make_environment(access),
+                env=make_environment(access, self._memory_bytes),
                 on_line=on_line,
                 on_error_line=on_error_line,
-                bounds=bounds,
+                bounds=Bounds(file_bytes=file_bytes, memory_bytes=self._memory_bytes),
             )
         except JobFailure as failure:
             if failure.failure_code != "TIMEOUT" or access is None:

@@ -39,12 +39,12 @@ _OURS = (
     (
         r"File too large|signal 25|pack exceeds maximum allowed size",
         "RES-004",
-        "{url} is larger than this server takes",
+        "{url} is larger than max_repository_bytes",
     ),
     (
         r"[Oo]ut of memory|attempting to allocate|Cannot allocate memory|mmap failed",
         "RES-004",
-        "{url} takes more memory than this server gives to git",
+        "{url} takes more memory than git_memory_bytes",
     ),
     (
         r"died of signal 9\b",
@@ -153,6 +153,8 @@ _RECOGNISED_OURS, _RECOGNISED_THEIRS = (
 _OF_THE_REMOTE = re.compile(r"^remote:.*$|\bremote error:.*$", re.MULTILINE)
 # Names and URLs that git tells of: a repository may be called "timeout".
 _QUOTED = re.compile(r"(?<!\w)'[^'\n]*'")
+# An index-pack that ends by itself says why; git then does not look how it ended.
+_DIED_WITHOUT_A_WORD = "fetch-pack: invalid index-pack output"
 _MAX_WORDS = 1_000
 _LAST_WORDS = re.compile(r"^(?:fatal|error|remote: fatal): (.+)$", re.MULTILINE)
 
@@ -174,6 +176,8 @@ def recognise(stderr: str, url: str) -> JobFailure:
     # A line of progress ends where the next one overwrites it; git marks each of the remote's.
     said = _QUOTED.sub("''", stderr.replace(url, "").replace("\r", "\n"))
     ours = _OF_THE_REMOTE.sub("", said)
+    if _LAST_WORDS.findall(ours) == [_DIED_WITHOUT_A_WORD]:
+        return _make_failure(_KILLED, _KILLED_SENTENCE, url)
     for words, recognised in ((ours, _RECOGNISED_OURS), (said, _RECOGNISED_THEIRS)):
         for pattern, code, sentence in recognised:
             if pattern.search(words):

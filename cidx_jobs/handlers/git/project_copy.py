@@ -1,6 +1,5 @@
 """A project's copy of its repository: bare, of one branch, shallow, and its own alone."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -82,14 +81,20 @@ class ProjectCopy:
                     raise
         return await self._clone(source, access, head, bounds, on_line)
 
-    async def remember_indexed(self, commit: str) -> None:
-        """Keep *commit* for the next comparison, and pack up what has gathered."""
+    async def remember_indexed(self, commit: str, max_bytes: int) -> None:
+        """Keep *commit* for the next comparison, and pack up what has gathered.
+
+        No file that comes of it is larger than *max_bytes*.
+        """
         await self._git.point(self.repository, INDEXED_REF, commit)
         if await in_own_thread(self._begin_packing):
             # What cannot be packed up in time, or kills the server, is left alone for a day.
-            with contextlib.suppress(JobFailure):
-                await self._git.pack_up(self.repository, _PACK_UP_SECONDS)
+            bounds = FetchBounds(depth=0, max_bytes=max_bytes, timeout=_PACK_UP_SECONDS)
+            try:
+                await self._git.pack_up(self.repository, bounds)
                 await in_own_thread(self._packing.unlink, missing_ok=True)
+            except JobFailure:
+                await in_own_thread(self._remove_leftovers)
 
     async def remove(self) -> None:
         """Remove the copy, so that the next run clones anew."""

@@ -21,6 +21,15 @@ _WEB = {Scheme.HTTPS, Scheme.HTTP}
 _LOW_SPEED_BYTES = 100
 _DEAD_END_PROXY = f"http://{DEAD_END}:9"
 _NO_PROXY = ""
+# How git keeps to the memory that it is given: it maps packs piece by piece, and has few threads.
+_MODEST = {
+    "core.packedGitWindowSize": "16m",
+    "core.packedGitLimit": "128m",
+    "core.deltaBaseCacheLimit": "32m",
+    "pack.threads": "2",
+    "pack.windowMemory": "32m",
+    "pack.deltaCacheSize": "32m",
+}
 _SHIELDS = {
     "core.hooksPath": NOWHERE,
     "core.fsmonitor": "false",
@@ -29,6 +38,7 @@ _SHIELDS = {
     "core.askPass": "",
     "core.bigFileThreshold": "16m",
     "core.sharedRepository": "0600",
+    **_MODEST,
     "credential.helper": "",
     "safe.bareRepository": "explicit",
     "gc.auto": "0",
@@ -59,11 +69,19 @@ _ENVIRONMENT = {
     "all_proxy": _DEAD_END_PROXY,
     "no_proxy": "",
     "LC_ALL": "C",
+    # Each arena of a thread takes address space that nothing is in.
+    "MALLOC_ARENA_MAX": "2",
 }
 # A local remote is read by a git of its own, which does not inherit the options of ours. The
 # operator's roots are trusted, whoever owns the repositories in them.
-_UPLOAD_PACK = (
-    f"git -c safe.directory=* -c core.hooksPath={NOWHERE} -c core.fsmonitor=false upload-pack"
+_UPLOAD_PACK_SHIELDS = {
+    "safe.directory": "*",
+    "core.hooksPath": NOWHERE,
+    "core.fsmonitor": "false",
+    **_MODEST,
+}
+_UPLOAD_PACK = " ".join(
+    ["git", *(f"-c {name}={value}" for name, value in _UPLOAD_PACK_SHIELDS.items()), "upload-pack"]
 )
 _SSH = "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=30"
 
@@ -102,17 +120,27 @@ def configure(
     return options
 
 
-def make_environment(access: Access | None) -> Mapping[str, str]:
-    """Return the variables of one call; those of the server are not among them."""
+def make_environment(access: Access | None, memory_bytes: int) -> Mapping[str, str]:
+    """Return the variables of one call; those of the server are not among them.
+
+    Args:
+        access: the remote to speak to; None for none.
+        memory_bytes: what the process may take, of which one piece may be half.
+    """
+    limit = str(memory_bytes // 2)
+    return {**_ENVIRONMENT, "GIT_ALLOC_LIMIT": limit, **_open_transport(access)}
+
+
+def _open_transport(access: Access | None) -> Mapping[str, str]:
     # Without a remote no transport is allowed at all.
     if access is None:
-        return _ENVIRONMENT | {"GIT_ALLOW_PROTOCOL": "", "HOME": "/nonexistent"}
+        return {"GIT_ALLOW_PROTOCOL": "", "HOME": "/nonexistent"}
     remote = access.remote
     if remote.scheme is not Scheme.SSH:
-        return _ENVIRONMENT | {"GIT_ALLOW_PROTOCOL": str(remote.scheme), "HOME": "/nonexistent"}
+        return {"GIT_ALLOW_PROTOCOL": str(remote.scheme), "HOME": "/nonexistent"}
     # The name is pinned to the address that was checked; the key is still the name's.
     command = f"{_SSH} -o HostName={access.addresses[0]} -o HostKeyAlias={remote.host}"
-    return _ENVIRONMENT | {
+    return {
         "GIT_ALLOW_PROTOCOL": "ssh",
         "GIT_SSH_COMMAND": command,
         "GIT_SSH_VARIANT": "ssh",

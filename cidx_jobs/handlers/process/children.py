@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from cidx_jobs.handlers.process.output import ChildOutput, OnLine
 from cidx_jobs.handlers.process.tree import ProcessTree
 from cidx_jobs.interfaces.run import CURRENT_RUN, ActiveRun, ChildResult
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.forks import withhold
 from cidx_jobs.runtime.shielded import finish
 
@@ -33,6 +35,7 @@ KILL_AFTER_SECONDS = 5.0
 _LAST_WORDS_SECONDS = 2.0
 _PIPE_BYTES = 1024 * 1024
 _ULIMIT_BLOCK = 512
+_KIBIBYTE = 1024
 
 
 @attrs.frozen(kw_only=True)
@@ -41,6 +44,8 @@ class Bounds:
 
     file_bytes: int | None = None
     """The largest file it may write."""
+    memory_bytes: int | None = None
+    """The most address space that it, and each process that it starts, may take."""
 
 
 NO_BOUNDS = Bounds()
@@ -119,24 +124,34 @@ class Children:
         self,
         argv: Sequence[str],
         *,
+        timeout: float | None = None,  # noqa: ASYNC109 - the child is killed at its end
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        bounds: Bounds = NO_BOUNDS,
     ) -> AsyncIterator["ChildStream"]:
         """Run a child whose stdin and stdout another thread uses, blocking, inside the block.
 
         The thread must have ended when the block does; then the child's whole tree is ended.
-        A child that dies is the end of file to the thread, never a hang.
+        A child that dies, or is killed after *timeout* seconds, is the end of file to the thread,
+        never a hang.
 
         Raises:
-            JobFailure: it could not be started (CFG-001).
+            JobFailure: it could not be started (CFG-001), or took too long (TIMEOUT).
         """
         output = ChildOutput(None, None)
         with _Pipes() as pipes:
             async with self._started(
-                argv, output, cwd=cwd, env=env, stdin=pipes.child_input, stdout=pipes.child_output
+                argv,
+                output,
+                cwd=cwd,
+                env=env,
+                bounds=bounds,
+                stdin=pipes.child_input,
+                stdout=pipes.child_output,
             ):
                 pipes.close_child_ends()
-                yield ChildStream(pipes, output)
+                async with _killed_after(timeout, output, Path(argv[0]).name):
+                    yield ChildStream(pipes, output)
 
     @contextlib.asynccontextmanager
     async def _started(
@@ -152,15 +167,16 @@ class Children:
     ) -> AsyncIterator[None]:
         mark = secrets.token_hex(16)
         loop = asyncio.get_running_loop()
+        inherited = _inherited()
         try:
             transport, _ = await loop.subprocess_exec(
                 lambda: output,
-                *_bounded(argv, bounds),
+                *await _bounded(argv, bounds, inherited["PATH"]),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=asyncio.subprocess.PIPE,
                 cwd=cwd,
-                env={**_inherited(), **(env or {}), RUN_MARK: self._tag, CHILD_MARK: mark},
+                env={**inherited, **(env or {}), RUN_MARK: self._tag, CHILD_MARK: mark},
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
@@ -252,11 +268,39 @@ def _inherited() -> dict[str, str]:
     return {**inherited, "PATH": os.pathsep.join(places) or os.defpath}
 
 
-def _bounded(argv: Sequence[str], bounds: Bounds) -> Sequence[str]:
-    if bounds.file_bytes is None:
-        return argv
-    # A shell sets the bound and becomes the program: code of ours between fork and exec is not
+async def _bounded(argv: Sequence[str], bounds: Bounds, places: str) -> Sequence[str]:
+    # A shell sets the bounds and becomes the program: code of ours between fork and exec is not
     # safe in a process with threads, and from outside it would come too late. The child shall be
-    # told of the bound by an error, and say so, not die without a word.
-    blocks = -(-bounds.file_bytes // _ULIMIT_BLOCK)
-    return ["sh", "-c", f"trap '' XFSZ && ulimit -f {blocks} && exec \"$@\"", "sh", *argv]
+    # told of a bound by an error, and say so, not die without a word.
+    steps = []
+    if bounds.memory_bytes is not None:
+        # Where the server itself may take less, that bound stays.
+        steps.append(f"{{ ulimit -v {-(-bounds.memory_bytes // _KIBIBYTE)} 2>/dev/null || :; }}")
+    if bounds.file_bytes is not None:
+        steps.append(f"trap '' XFSZ && ulimit -f {-(-bounds.file_bytes // _ULIMIT_BLOCK)}")
+    if not steps:
+        return argv
+    if await in_own_thread(shutil.which, argv[0], path=places) is None:
+        # The shell would say so by a code that the program may have, too.
+        raise FileNotFoundError(argv[0])
+    return ["sh", "-c", " && ".join([*steps, 'exec "$@"']), "sh", *argv]
+
+
+@contextlib.asynccontextmanager
+async def _killed_after(
+    seconds: float | None, output: ChildOutput, name: str
+) -> AsyncIterator[None]:
+    """Kill a child at the end of its time, and say that this was why the block failed."""
+    if seconds is None:
+        yield
+        return
+    late = asyncio.get_running_loop().call_later(seconds, output.kill)
+    try:
+        yield
+    except JobFailure as failure:
+        if output.was_killed:
+            message = f"{name} took longer than {seconds:g} seconds"
+            raise JobFailure(message, code="TIMEOUT") from failure
+        raise
+    finally:
+        late.cancel()

@@ -25,6 +25,8 @@ class ChildOutput(asyncio.SubprocessProtocol):
         """Done at the child's exit; fails at once where a line's callback raised."""
         self.closed = asyncio.Event()
         """Set when the child has exited and its pipes are read to their ends."""
+        self.was_killed = False
+        """True once `kill` had to end the child."""
         self._transport: asyncio.SubprocessTransport | None = None
         self._tails = {_STDOUT: bytearray(), _STDERR: bytearray()}
         self._takes_stdout = on_line is not None
@@ -67,6 +69,12 @@ class ChildOutput(asyncio.SubprocessProtocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         """Tell that there is no more to come."""
         self.closed.set()
+
+    def kill(self) -> None:
+        """End the child itself at once; what it started ends with its run."""
+        if self._transport is not None and self._transport.get_returncode() is None:
+            self.was_killed = True
+            self._transport.kill()
 
     def result(self) -> ChildResult:
         """Give the child's code and what was kept of its words."""

@@ -40,7 +40,7 @@ class FileIndexing:
         self._phase = phase
         if not self._total:
             return
-        async with git.stream(copy.repository, READ_FILES) as child:
+        async with git.stream(copy.repository, READ_FILES, None) as child:
             while batch := await self._draft.take_wanted(_BATCH_FILES, _BATCH_BYTES):
                 await follow(self._draft.add(self._read(child, batch)), self._report)
                 done = self._staged + self._done

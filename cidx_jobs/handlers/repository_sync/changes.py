@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from cidx_jobs.handlers.git.commands import Git
+from cidx_jobs.handlers.git.commands import LISTING_SECONDS, Git
 from cidx_jobs.handlers.git.errors import find_failure
 from cidx_jobs.handlers.git.objects import LIST_TREE, read_tree
 from cidx_jobs.handlers.git.project_copy import ProjectCopy
@@ -57,7 +57,9 @@ class ChangeDetection:
         return changes
 
     async def _compare(self, draft: IndexDraft, phase: PhaseReporter, tree: str) -> TreeChanges:
-        async with self._git.stream(self._copy.repository, [*LIST_TREE, tree]) as child:
+        async with self._git.stream(
+            self._copy.repository, [*LIST_TREE, tree], LISTING_SECONDS
+        ) as child:
             entries = _CountedTree(read_tree(child.output, self._settings.max_files))
             changes = await follow(
                 draft.compare(entries, self._settings.max_file_bytes),
@@ -73,14 +75,18 @@ class ChangeDetection:
     ) -> TreeChanges:
         """Count files that were moved and changed as renamed, if the old commit is still there.
 
-        The trees alone only show the files that were moved unchanged.
+        The trees alone only show the files that were moved unchanged. It is one number of the
+        result: where the search takes too much, they alone count.
         """
         candidates = min(changes.added, changes.deleted)
         if before is None or not 0 < candidates <= _MAX_TO_PAIR:
             return changes
         if await self._git.find_commit(self._copy.repository, before) is None:
             return changes
-        found = await self._git.count_renames(self._copy.repository, before, commit)
+        try:
+            found = await self._git.count_renames(self._copy.repository, before, commit)
+        except JobFailure:
+            return changes
         moved = max(0, min(found - changes.renamed, candidates))
         return replace(
             changes,

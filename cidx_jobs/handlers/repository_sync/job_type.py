@@ -93,6 +93,7 @@ def make_repository_sync(
         installed_git or InstalledGit(children),
         credentials=DataDirectory(settings.data_dir).git_credentials,
         low_speed_seconds=low_speed_seconds,
+        memory_bytes=settings.git_memory_bytes,
     )
     parts = SyncParts(
         settings=settings,
@@ -220,7 +221,9 @@ class _SyncRun:
                     validate_and_publish(self._context, draft, target.commit, note),
                     lambda: phase.report(**draft.activity()),
                 )
-                await self._copy.remember_indexed(target.commit)
+                await self._copy.remember_indexed(
+                    target.commit, self._parts.settings.max_repository_bytes
+                )
                 searchable = published.state.files_indexed
                 await phase.report(percent=100, message=f"{searchable} files in the index")
             return dict(published.state.note)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import attrs
 
-from cidx_jobs.handlers.git.commands import FetchBounds, Git
+from cidx_jobs.handlers.git.commands import LISTING_SECONDS, LOCAL_SECONDS, FetchBounds, Git
 from cidx_jobs.handlers.git.errors import find_failure
 from cidx_jobs.handlers.git.objects import LIST_TREE, read_tree
 from cidx_jobs.handlers.git.shields import Access
@@ -116,7 +116,9 @@ class Submodules:
 
     async def _list_links(self, commit: str) -> Mapping[str, str]:
         """Give path and commit of each submodule."""
-        async with self._parts.git.stream(self._parts.repository, [*LIST_TREE, commit]) as child:
+        async with self._parts.git.stream(
+            self._parts.repository, [*LIST_TREE, commit], LISTING_SECONDS
+        ) as child:
             links = await in_own_thread(_read_links, child, self._parts.max_files)
             ended = await child.wait()
         if ended.returncode != 0:
@@ -147,7 +149,9 @@ class Submodules:
         return made
 
     async def _talk(self, arguments: Sequence[str], data: bytes = b"") -> bytes:
-        async with self._parts.git.stream(self._parts.repository, arguments) as child:
+        async with self._parts.git.stream(
+            self._parts.repository, arguments, LOCAL_SECONDS
+        ) as child:
             answer = await in_own_thread(_ask, child, data)
             ended = await child.wait()
         if ended.returncode != 0:

@@ -36,6 +36,14 @@ from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.index.program_files import FileTree
 
 _SECONDS = 30 * 86_400.0
+# The program starts among foreign files. Python would take modules from where it is started, or
+# lies; git would take a directory that looks like a bare repository for one, with its commands.
+_AMONG_STRANGERS = {
+    "PYTHONSAFEPATH": "1",
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "safe.bareRepository",
+    "GIT_CONFIG_VALUE_0": "explicit",
+}
 _COUNT = re.compile(r"(\d{1,12})\s*(?:/|of)\s*(\d{1,12})")
 _PERCENT = re.compile(r"(\d{1,3})(?:\.\d+)?\s*%")
 _KIBIBYTE = 1024
@@ -203,7 +211,7 @@ class Program:
                 ["sh", "-c", bounded, "sh", str(place), *self._command[1:]],
                 timeout=_SECONDS,
                 cwd=self._root,
-                env={**self._environment, **told},
+                env={**self._environment, **told, **_AMONG_STRANGERS},
                 on_line=self._hear,
             )
         except JobFailure as failure:
