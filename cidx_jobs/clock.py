@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from cidx_jobs.interfaces.clock import Clock
 
 
-class SystemClock:
+class SystemClock(Clock):
     """The machine's two clocks, as `Clock`."""
 
     def now(self) -> datetime:

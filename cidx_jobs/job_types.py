@@ -119,7 +119,7 @@ class JobType:
         )
 
     def check_options(self, options: JsonObject) -> JsonObject:
-        """Give the options as the schema makes them whole.
+        """Return the options as the schema makes them whole.
 
         Raises:
             ValidationError: they do not fit; the fault's pointer begins with ``/options``.
@@ -142,7 +142,7 @@ class JobType:
         return whole
 
     def describe_options(self) -> JsonObject:
-        """Give the JSON Schema of the options."""
+        """Return the JSON Schema of the options."""
         if self.options_schema is None:
             return {"type": "object"}
         if isinstance(self.options_schema, Mapping):
@@ -158,18 +158,18 @@ class JobTypes(Mapping[str, JobType]):
         self._by_name = {job_type.name: job_type for job_type in job_types}
 
     def __getitem__(self, name: str) -> JobType:
-        """Give the type of that name; `UnknownJobTypeError` when there is none."""
+        """Return the type of that name; `UnknownJobTypeError` when there is none."""
         try:
             return self._by_name[name]
         except KeyError:
             raise UnknownJobTypeError(name) from None
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether there is a type of that name."""
+        """Return whether there is a type of that name."""
         return name in self._by_name
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Give the type of that name, or *default*."""
+        """Return the type of that name, or *default*."""
         return self._by_name.get(name, default)
 
     def resources_of(self, name: str) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ AN_ERROR = JobError(
 
 
 def new_job(user_id: str = "alice", project_id: str = "code", **members: Any) -> Job:
-    """Give a job that was never stored, later than all before it."""
+    """Return a job that was never stored, later than all before it."""
     number = next(_numbers)
     values: dict[str, Any] = {
         "job_id": make_job_id(1_767_000_000_000 + number // 4096, number % 4096, number),
@@ -73,14 +73,14 @@ def new_job(user_id: str = "alice", project_id: str = "code", **members: Any) ->
 
 
 def submitted(job: Job | None = None, **members: Any) -> Change:
-    """Give the submit of a job: stored for the first time, at version 2 and queued."""
+    """Return the submit of a job: stored for the first time, at version 2 and queued."""
     created, first = advance(job or new_job(**members), Submit(), NOON)
     queued, second = advance(created, Enqueue(key=KEY), NOON)
     return Change(job=queued, base_version=0, transitions=(first, second))
 
 
 def taken(job: Job, event: Event, **members: Any) -> Change:
-    """Give the change that takes a stored job along an edge, with *members* on top."""
+    """Return the change that takes a stored job along an edge, with *members* on top."""
     after, transition = advance(job, event, job.updated_at + timedelta(seconds=1))
     return Change(
         job=replace(after, **members),
@@ -92,33 +92,33 @@ def taken(job: Job, event: Event, **members: Any) -> Change:
 
 
 def started(job: Job) -> Change:
-    """Give the start of a queued job."""
+    """Return the start of a queued job."""
     return taken(job, Start(epoch=1))
 
 
 def completed(job: Job, result: Mapping[str, Any] | None = None) -> Change:
-    """Give the end of a running job."""
+    """Return the end of a running job."""
     return taken(job, Complete(result=result or {}, elapsed_seconds=2.5))
 
 
 def failed(job: Job) -> Change:
-    """Give the failure of a running job."""
+    """Return the failure of a running job."""
     return taken(job, Fail(error=AN_ERROR, elapsed_seconds=2.5))
 
 
 def cancelled(job: Job) -> Change:
-    """Give the cancellation of a job that waits."""
+    """Return the cancellation of a job that waits."""
     return taken(job, Cancel(error=AN_ERROR, reason="not needed"))
 
 
 def checkpointed(job: Job, phase: str = "reading") -> Change:
-    """Give the change that a checkpoint makes of a running job."""
+    """Return the change that a checkpoint makes of a running job."""
     info = CheckpointInfo(phase=phase, saved_at=NOON)
     return Change(job=record_progress(job, NOON, checkpoint=info), base_version=job.version)
 
 
 def key_record(job_id: JobId, key: str = "k1", **members: Any) -> IdempotencyRecord:
-    """Give the record of a request of Alice's that made the job."""
+    """Return the record of a request of Alice's that made the job."""
     first = IdempotencyRecord(
         user_id=UserId("alice"), key=key, fingerprint="f1", job_id=job_id, created_at=NOON
     )
@@ -126,7 +126,7 @@ def key_record(job_id: JobId, key: str = "k1", **members: Any) -> IdempotencyRec
 
 
 async def store(jobs: JobStore, *changes: Change) -> Job:
-    """Store the changes in one transaction and give the last one's job."""
+    """Store the changes in one transaction and return the last one's job."""
     await jobs.save_changes(changes)
     return changes[-1].job
 
@@ -143,7 +143,7 @@ async def store_completed(jobs: JobStore, **members: Any) -> Job:
 
 
 def filled_job() -> Job:
-    """Give a running job in which no member has its default."""
+    """Return a running job in which no member has its default."""
     return new_job(
         status=JobStatus.RUNNING,
         labels={"origin": "ci", "naïve": "ü"},

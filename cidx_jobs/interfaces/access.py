@@ -15,7 +15,7 @@ class Identity:
     """Of ``read``, ``write`` and ``admin``; each includes those before it."""
 
     def allows(self, scope: str) -> bool:
-        """Tell whether the scopes include *scope*."""
+        """Return whether the scopes include *scope*."""
         order = ("read", "write", "admin")
         return any(order.index(own) >= order.index(scope) for own in self.scopes if own in order)
 

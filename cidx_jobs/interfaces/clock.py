@@ -1,4 +1,4 @@
-"""The wall clock and the monotonic clock, as all code of the package is given them."""
+"""Wall clock and monotonic clock, as all code of the package is given them."""
 
 from datetime import datetime
 from typing import Protocol

@@ -128,7 +128,7 @@ class JobContext(Protocol):
 
 
 JobHandler = Callable[[JobContext], Awaitable[JsonObject | None]]
-"""What a job type does: an ``async def`` that takes its context and gives a JSON object."""
+"""What a job type does: an ``async def`` that takes its context and returns a JSON object."""
 
 
 class ActiveRun(NamedTuple):

@@ -1,18 +1,34 @@
-"""Text and values of foreign code, made fit to be stored, sent and shown on a terminal."""
+"""Foreign code and what comes from it: calls that may raise anything; text made harmless."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
 from cidx_jobs.model.errors import ValidationError
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 MAX_TEXT = 500
 """Characters of a message, an item or a name that are kept."""
 
 _MAX_SHOWN = 200
+
+
+def attempt(
+    function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> tuple[T, None] | tuple[None, Exception]:
+    """Call foreign code; return its value, or what it raised, which is then the caller's to tell.
+
+    Only what derives from `Exception` is taken: a cancellation and an exit go on.
+    """
+    try:
+        return function(*args, **kwargs), None
+    except Exception as error:  # noqa: BLE001 - foreign code raises anything, and nothing is lost
+        return None, error
 
 
 def plain_json(value: Any) -> Any:

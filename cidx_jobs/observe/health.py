@@ -1,4 +1,4 @@
-"""Whether the server is ready for work, and if not, why: codes for machines."""
+"""Readiness: whether the server can take work, and the reason codes if not."""
 
 STARTING = "starting"
 STOPPING = "stopping"
@@ -9,7 +9,7 @@ STORAGE = "storage_unavailable"
 def find_reasons(
     *, is_open: bool, is_stopping: bool, is_draining: bool = False, can_write: bool = True
 ) -> tuple[str, ...]:
-    """Give the reason codes of not being ready; none means ready."""
+    """Return the reason codes of not being ready; none means ready."""
     if is_stopping:
         return (STOPPING,)
     if not is_open:

@@ -70,12 +70,12 @@ def _tell_dropped(lines: int) -> None:
 
 
 def without_secrets(_: Any, __: str, event: structlog.typing.EventDict) -> dict[str, Any]:
-    """Give the event with tokens, passwords and ``user:pass@`` replaced, also deep inside."""
+    """Return the event with tokens, passwords and ``user:pass@`` replaced, also deep inside."""
     return {name: _clean(name, value, 0) for name, value in event.items()}
 
 
 def to_json(_: Any, __: str, event: Mapping[str, Any]) -> str:
-    """Give the event as one line of JSON, its name and level first."""
+    """Return the event as one line of JSON, its name and level first."""
     head = {name: event[name] for name in ("timestamp", "level", "event") if name in event}
     # These marks stand inside strings only, where JSON takes the escape for the mark.
     return _NOT_IN_A_LINE.sub(_escape, msgspec.json.encode(head | dict(event)).decode())
@@ -89,7 +89,7 @@ class _Console:
         self._render = structlog.dev.ConsoleRenderer(colors=colors)
 
     def __call__(self, logger: Any, method: str, event: Mapping[str, Any]) -> str:
-        """Give the event as one line; a traceback follows it."""
+        """Return the event as one line; a traceback follows it."""
         shown = {name: _show(name, value) for name, value in event.items()}
         return self._render(logger, method, shown)
 

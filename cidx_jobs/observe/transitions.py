@@ -1,4 +1,4 @@
-"""One log line for each transition of a job."""
+"""Logging of jobs: one line for each committed transition."""
 
 import logging
 

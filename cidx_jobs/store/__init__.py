@@ -1,1 +1,1 @@
-"""What keeps jobs: SQLite behind `JobStore`, and the same promises in memory."""
+"""What is stored? Jobs and all that belongs to them, in SQLite or in memory; indexes; files."""

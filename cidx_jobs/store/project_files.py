@@ -1,4 +1,4 @@
-"""The directories of projects, removed at once: renamed first, deleted then."""
+"""Directories of projects, removed at once: renamed first, deleted then."""
 
 import asyncio
 import secrets
@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from typing_extensions import override
+
+from cidx_jobs.interfaces.store.files import ProjectFiles
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.listing import Project
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import REMOVED_PREFIX, DataDirectory, project_directory
 
 
-class ProjectDirectories:
+class ProjectDirectories(ProjectFiles):
     """Where the copies and indexes of all projects lie (`ProjectFiles`)."""
 
     def __init__(self, directory: DataDirectory) -> None:
@@ -21,6 +24,7 @@ class ProjectDirectories:
         self._roots = (directory.projects, directory.programs)
         self._leaving: dict[tuple[UserId, ProjectId], asyncio.Future[bool]] = {}
 
+    @override
     async def take_away(self, user_id: UserId, project_id: ProjectId) -> bool:
         """Rename the directories, each into one that is nobody's; False: there is none."""
         key = (user_id, project_id)
@@ -33,13 +37,13 @@ class ProjectDirectories:
         # The thread goes on, also without a caller.
         return await asyncio.shield(leaving)
 
+    @override
     async def settle(self, user_id: UserId, project_id: ProjectId) -> None:
-        """Return once nothing of the project is being renamed."""
         while (leaving := self._leaving.get((user_id, project_id))) is not None:
             await asyncio.wait([leaving])
 
+    @override
     def find_unused(self, projects: Sequence[Project], before: datetime) -> Sequence[Project]:
-        """Give those whose directories are there and were not worked in since *before*."""
         oldest = before.timestamp()
         return [
             project
@@ -47,14 +51,14 @@ class ProjectDirectories:
             if 0 < self._last_used(project.user_id, project.project_id) < oldest
         ]
 
+    @override
     def clear(self) -> None:
-        """Delete all directories that were taken away."""
         for root in self._roots:
             for removed in root.glob(f"{REMOVED_PREFIX}*"):
                 shutil.rmtree(removed, ignore_errors=True)
 
     def _last_used(self, user_id: UserId, project_id: ProjectId) -> float:
-        """Give the time of the last sync, in seconds of the epoch; 0 where there is nothing."""
+        """Return the time of the last sync, in seconds of the epoch; 0 where there is nothing."""
         found = (_changed_at(place) for place in self._places(user_id, project_id))
         return max(found, default=0.0)
 

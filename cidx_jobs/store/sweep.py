@@ -1,4 +1,4 @@
-"""Files that a run or a write that was cut off has left in a data directory.
+"""Clean-up at a start: files that a run or a write that was cut off has left.
 
 Only its owner may sweep it, and only once no process of an older server lives: a git that was
 not ended may still write into what it works on. Everything here blocks but `sweep`.
@@ -20,7 +20,7 @@ _DRAFT_OF_INDEX = re.compile(r"index-([0-9a-f-]{36})\.[0-9]+\.db")
 async def sweep(
     directory: DataDirectory, is_unfinished: Callable[[JobId], Awaitable[bool]]
 ) -> int:
-    """Remove what nobody will go on with; give how many files and directories that were.
+    """Remove what nobody will go on with; return how many files and directories that were.
 
     What a run was working on goes, but for the draft of an index whose job will go on with it.
     """

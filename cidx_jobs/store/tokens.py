@@ -44,5 +44,5 @@ def make_token(
 
 
 def digest_token(text: str) -> str:
-    """Give the SHA-256 of a token's text, in hex: what is stored and looked up."""
+    """Return the SHA-256 of a token's text, in hex: what is stored and looked up."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -2,10 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
+from typing_extensions import override
+
+from cidx_jobs.interfaces.clock import Clock
+
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-class ManualClock:
+class ManualClock(Clock):
     """A `Clock` that stands still until it is advanced.
 
     Start times, back-offs, ages and expiries follow it. A run's time-out, a waiter's, and what a
@@ -17,12 +21,12 @@ class ManualClock:
         self._now = now
         self._monotonic = 1_000.0
 
+    @override
     def now(self) -> datetime:
-        """Give the wall clock's time."""
         return self._now
 
+    @override
     def monotonic(self) -> float:
-        """Give the monotonic clock's seconds."""
         return self._monotonic
 
     def advance(self, seconds: float) -> None:

@@ -59,7 +59,7 @@ async def run_job(
     project_id: str = "project",
     **request: Any,
 ) -> Job:
-    """Submit a job, run until nothing is due, and give the job as it is then.
+    """Submit a job, run until nothing is due, and return the job as it is then.
 
     Back-offs are not waited for: a job that failed and will be tried again is given as queued.
 

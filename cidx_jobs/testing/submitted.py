@@ -19,7 +19,7 @@ async def submitted(
     project_id: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Sequence[Job]:
-    """Give the jobs that were submitted and fit, oldest first, whatever became of them.
+    """Return the jobs that were submitted and fit, oldest first, whatever became of them.
 
     Args:
         jobs: any open system.
@@ -40,7 +40,7 @@ async def submitted(
 
 
 async def assert_submitted(jobs: JobSystem, *, count: int = 1, **wanted: Any) -> Sequence[Job]:
-    """Give the *count* jobs that were submitted and fit; *wanted* is as in `submitted`.
+    """Return the *count* jobs that were submitted and fit; *wanted* is as in `submitted`.
 
     Raises:
         AssertionError: there are more or fewer; what was submitted is listed.

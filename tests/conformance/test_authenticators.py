@@ -25,7 +25,7 @@ class Door:
 
 @pytest.fixture(params=["none", "tokens"])
 async def door(request: pytest.FixtureRequest) -> Door:
-    """Give each authenticator in turn."""
+    """Return each authenticator in turn."""
     if request.param == "none":
         return Door(LocalAuthenticator(), {}, is_open=True)
     store, clock = MemoryPersistence(), FakeClock()
@@ -37,7 +37,7 @@ async def door(request: pytest.FixtureRequest) -> Door:
 
 
 def shown(headers: Mapping[str, str], peer: str | None = "192.0.2.1") -> Credentials:
-    """Give the credentials of a request with these headers."""
+    """Return the credentials of a request with these headers."""
     return Credentials(authorization=headers.get("Authorization"), headers=headers, peer=peer)
 
 

@@ -33,7 +33,7 @@ Files = dict[str, str | bytes]
 
 @pytest.fixture(params=["fts"])
 async def indexer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Indexer]:
-    """Give an indexer that has nothing yet."""
+    """Yield an indexer that has nothing yet."""
     assert request.param == "fts"
     made = FtsIndexer(tmp_path / "projects")
     yield made
@@ -41,17 +41,17 @@ async def indexer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 def data_of(content: str | bytes) -> bytes:
-    """Give the bytes of a file."""
+    """Return the bytes of a file."""
     return content if isinstance(content, bytes) else content.encode()
 
 
 def name_of(content: str | bytes) -> str:
-    """Give a name for a content, as git does: the same for the same bytes."""
+    """Return a name for a content, as git does: the same for the same bytes."""
     return data_of(content).hex()[:40].rjust(40, "0")
 
 
 def tree_of(files: Files, modes: dict[str, str] | None = None) -> list[TreeEntry]:
-    """Give the tree that holds the files."""
+    """Return the tree that holds the files."""
     return [
         TreeEntry(path, (modes or {}).get(path, "100644"), name_of(content), len(data_of(content)))
         for path, content in sorted(files.items())
@@ -71,7 +71,7 @@ async def fill(draft: IndexDraft, files: Files) -> int:
 async def index(
     indexer: Indexer, files: Files, *, commit: str = "c1", job: str = "job-1", full: bool = False
 ) -> int:
-    """Bring the index to the files, and give how many had to be read."""
+    """Bring the index to the files, and return how many had to be read."""
     async with indexer.draft(ALICE, PROJECT, job_id=JobId(job), run=1, full=full) as draft:
         await draft.compare(tree_of(files), MAX_FILE_BYTES)
         added = await fill(draft, files)
@@ -80,7 +80,7 @@ async def index(
 
 
 async def find(indexer: Indexer, text: str, **options: str) -> list[tuple[str, int, str]]:
-    """Search as alice, and give (path, line number, line)."""
+    """Search as alice, and return (path, line number, line)."""
     hits = await indexer.search(ALICE, PROJECT, text, limit=50, **options)
     return [(hit.path, hit.line_number, hit.line) for hit in hits]
 

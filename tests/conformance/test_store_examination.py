@@ -52,7 +52,7 @@ async def test_nothing_is_found_where_nothing_is_wrong(persistence: Persistence)
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a data directory that was served for a while, to be copied."""
+    """Return a data directory that was served for a while, to be copied."""
     path = tmp_path_factory.mktemp("served") / "data"
     asyncio.run(make(DataDirectory(path)))
     return path
@@ -60,7 +60,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def directory(served: Path, tmp_path: Path) -> DataDirectory:
-    """Give a data directory with jobs, whose server has stopped."""
+    """Return a data directory with jobs, whose server has stopped."""
     return DataDirectory(shutil.copytree(served, tmp_path / "data"))
 
 

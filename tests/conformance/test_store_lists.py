@@ -28,7 +28,7 @@ ALL = frozenset(status for status in TRANSITIONS.values())
 
 
 async def fill(jobs: JobStore) -> list[Job]:
-    """Store jobs of two users, two types and every status, interleaved; give them in order."""
+    """Store jobs of two users, two types and every status, interleaved; return them in order."""
     stored = []
     for number in range(4):
         user_id = "alice" if number % 2 else "bob"

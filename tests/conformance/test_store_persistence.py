@@ -1,12 +1,24 @@
 """What every `Persistence` promises: epochs, restarts, and the names of the design."""
 
+from datetime import timedelta
+
 import pytest
 
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.model.errors import StaleVersionError, StorageUnavailableError
 from cidx_jobs.model.ids import UserId
-from cidx_jobs.model.listing import EventQuery
-from tests.stored import NOON, key_record, started, store, submitted
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.model.listing import EventQuery, JobQuery
+from tests.stored import (
+    NOON,
+    checkpointed,
+    completed,
+    key_record,
+    started,
+    store,
+    store_running,
+    submitted,
+)
 
 ALICE = UserId("alice")
 
@@ -59,3 +71,22 @@ async def test_save_job_stores_one_step(persistence: Persistence) -> None:
     assert await persistence.load_job(job.job_id) == change.job
     with pytest.raises(StaleVersionError):
         await persistence.save_job(change.job, change.transitions[0])
+
+
+async def test_the_names_of_the_design_reach_the_store_of_jobs(persistence: Persistence) -> None:
+    """Jobs are read, listed and deleted, and checkpoints kept, under the names of api.md 2."""
+    saved = checkpointed(await store_running(persistence.jobs))
+
+    await persistence.save_checkpoint(saved, ["a"])
+    kept = await persistence.load_checkpoint(saved.job.job_id)
+    done = await store(persistence.jobs, completed(saved.job))
+    page = await persistence.query_jobs(JobQuery())
+    deleted = await persistence.delete_expired_jobs(
+        NOON + timedelta(days=1), frozenset(JobStatus), 10
+    )
+
+    assert kept is not None
+    assert kept.data == ["a"]
+    assert list(page.jobs) == [done]
+    assert list(deleted) == [done.job_id]
+    assert await persistence.load_job(done.job_id) is None

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,13 +17,11 @@ from cidx_jobs.model.errors import (
     StorageFullError,
     ValidationError,
 )
-from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import JobStatus
-from cidx_jobs.settings import REMOVED_PREFIX, DataDirectory, Settings
+from cidx_jobs.settings import REMOVED_PREFIX, Settings
 from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.store.memory.projects import MemoryProjects
-from cidx_jobs.store.project_files import ProjectDirectories
 from cidx_jobs.system import JobSystem
 from tests.fakes import Gate
 from tests.functional.web import REPOSITORY, House, problem_of
@@ -316,31 +313,3 @@ async def test_a_project_is_removed_over_http(house: House) -> None:
     assert (removed.status, await removed.read()) == (204, b"")
     assert (await house.ask("GET", path)).status == 404
     assert (await house.ask("DELETE", path)).status == 404
-
-
-async def test_whoever_comes_while_a_project_leaves_waits_for_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run that begins finds the place empty, and not a directory that is about to go."""
-    may_go_on = threading.Event()
-
-    def rename(_: object) -> bool:
-        return may_go_on.wait(WAIT_SECONDS)
-
-    monkeypatch.setattr("cidx_jobs.store.project_files._rename", rename)
-    directories = ProjectDirectories(DataDirectory(tmp_path))
-    name = UserId("u"), ProjectId("p")
-
-    leaving = asyncio.create_task(directories.take_away(*name))
-    await asyncio.sleep(0)
-    coming = asyncio.create_task(directories.settle(*name))
-    other = asyncio.create_task(directories.settle(UserId("u"), ProjectId("q")))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    waits = not coming.done(), not other.done()
-    may_go_on.set()
-    async with asyncio.timeout(WAIT_SECONDS):
-        await coming
-
-    assert waits == (True, False)
-    assert await leaving

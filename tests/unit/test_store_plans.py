@@ -16,7 +16,6 @@ from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.store.sqlite import tokens
 from cidx_jobs.store.sqlite.commit import fence
 from cidx_jobs.store.sqlite.jobs import checkpoints, keys, lists, log, retention, writes
-from cidx_jobs.store.sqlite.jobs import list_sql as ranges
 from cidx_jobs.store.sqlite.jobs.columns import PROGRESS
 from cidx_jobs.store.sqlite.open.migrations import apply_migrations, load_migrations
 
@@ -56,11 +55,11 @@ def plan(connection: sqlite3.Connection, statement: str) -> list[str]:
 
 
 RANGES = {
-    "live": (ranges.LIVE, "jobs_live (status=?"),
-    "live of user": (ranges.LIVE_OF_USER, "jobs_live (status=? AND user_id=?"),
-    "final": (ranges.FINAL, "jobs_final (job_type=? AND status=?"),
+    "live": (lists.LIVE, "jobs_live (status=?"),
+    "live of user": (lists.LIVE_OF_USER, "jobs_live (status=? AND user_id=?"),
+    "final": (lists.FINAL, "jobs_final (job_type=? AND status=?"),
     "final of user": (
-        ranges.FINAL_OF_USER,
+        lists.FINAL_OF_USER,
         "jobs_final_of_user (user_id=? AND job_type=? AND status=?",
     ),
 }
@@ -126,8 +125,8 @@ def test_without_filters_the_table_is_never_read(
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
-        (ranges.WHOLE.newest, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid<?)"),
-        (ranges.WHOLE.oldest, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid>?)"),
+        (lists.WHOLE.newest, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid<?)"),
+        (lists.WHOLE.oldest, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid>?)"),
         (lists._LOAD_JOB, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)"),
         (lists._LOAD_ROWS, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"),
         (lists._LOAD_UNFINISHED, "SCAN jobs USING INDEX jobs_live"),

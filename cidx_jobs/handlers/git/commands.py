@@ -1,4 +1,4 @@
-"""Git, behind all its shields (`shields`).
+"""Running git: every call behind all its shields (`shields`).
 
 Nothing from outside becomes an option, a command, a configuration or a path of this server.
 Repositories are bare and never checked out: what they hold is read object by object.
@@ -149,7 +149,7 @@ class Git:
         )
 
     async def find_commit(self, repository: Path, ref: str) -> str | None:
-        """Give the commit that *ref* names; None where there is none or it cannot be read."""
+        """Return the commit that *ref* names; None where there is none or it cannot be read."""
         try:
             result = await self._run(
                 ["rev-parse", "--quiet", "--verify", "--end-of-options", f"{ref}^{{commit}}"],

@@ -1,4 +1,4 @@
-"""What git's words on stderr mean, as failures with a code of ours.
+"""Git's messages on stderr as failures of the job, each with a code.
 
 The words are those of git and curl in the C locale; the first pattern that is found wins. So the
 reasons stand before their consequences: a full disk also makes an invalid pack. What a remote says

@@ -1,4 +1,4 @@
-"""What a host name leads to, and whether that is a place outside."""
+"""Address check of a host name: where it leads, and whether that is outside (security.md)."""
 
 import asyncio
 import ipaddress
@@ -19,7 +19,7 @@ from cidx_jobs.model.errors import JobFailure
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Gives the addresses of a host; raises `OSError` when there are none."""
+"""Returns the addresses of a host; raises `OSError` when there are none."""
 
 RESOLVE_SECONDS = 20.0
 """How long the look-up of a name may take."""

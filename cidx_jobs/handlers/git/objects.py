@@ -1,4 +1,4 @@
-"""What git writes about trees and files, read in the thread of an index, blocking."""
+"""Reading of `git ls-tree` and `git cat-file`: entries and bytes; blocks, off the loop."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ _TREE_LINE = re.compile(rb"(\d{6}) (\w+) ([0-9a-f]{40,64}) +(\d+|-)\t(.+)", re.D
 
 
 def read_tree(output: IO[bytes], max_files: int) -> Iterator[TreeEntry]:
-    """Give the entries of a tree while git still lists them.
+    """Yield the entries of a tree while git still lists them.
 
     A path that is no UTF-8 is given with its wrong bytes as escapes. Of a path that comes twice,
     in a broken tree or as another's escaped form, the first entry is given.
@@ -54,7 +54,7 @@ def read_tree(output: IO[bytes], max_files: int) -> Iterator[TreeEntry]:
 def read_files(
     requests: IO[bytes], answers: IO[bytes], wanted: Iterable[WantedFile]
 ) -> Iterator[Document]:
-    """Ask git for the bytes of each file, and give them in the same order.
+    """Ask git for the bytes of each file, and return them in the same order.
 
     Raises:
         JobFailure: an object is missing or damaged (GIT-005).

@@ -101,7 +101,7 @@ class ProjectCopy:
         await in_own_thread(shutil.rmtree, self.repository, ignore_errors=True)
 
     async def measure(self) -> int:
-        """Give the bytes that the copy takes."""
+        """Return the bytes that the copy takes."""
         return await in_own_thread(_count_bytes, self.repository)
 
     async def clean_up(self) -> None:

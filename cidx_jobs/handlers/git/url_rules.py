@@ -82,7 +82,7 @@ class RemoteRules:
         )
 
     def read(self, url: str) -> Remote:
-        """Give the remote that *url* names.
+        """Return the remote that *url* names.
 
         Raises:
             ValidationError: it is not a URL that is taken here; the pointer is `URL_POINTER`.

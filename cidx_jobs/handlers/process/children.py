@@ -66,7 +66,7 @@ class Children:
         return frozenset(self._active)
 
     def find_by_run(self) -> Mapping[ActiveRun, Sequence[int]]:
-        """Give the process ids of the children that run now, by the run that started them."""
+        """Return the process ids of the children that run now, by the run that started them."""
         found: dict[ActiveRun, list[int]] = {}
         for pid, run in self._active.items():
             if run is not None:
@@ -218,7 +218,7 @@ class ChildStream:
         self._said = output
 
     async def wait(self) -> ChildResult:
-        """Close the input and wait for the child's end; give its code and its stderr.
+        """Close the input and wait for the child's end; return its code and its stderr.
 
         Only after the output was read to its end, or the child may wait for a reader.
         """

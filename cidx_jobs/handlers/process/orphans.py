@@ -1,4 +1,4 @@
-"""Children that outlived their server: found by their mark, and ended before anything new starts.
+"""Orphaned processes: children of an older server, found by their mark and ended at the start.
 
 A process is one of ours only if its environment names this very database, the lock file that its
 server held, which a copy of the database does not share, and an older start. Linux only: elsewhere
@@ -43,7 +43,7 @@ async def end_orphans(identity: StoreIdentity, *, seconds: float = _SECONDS) -> 
 
 
 async def find_strays(identity: StoreIdentity, children: Children) -> Sequence[Finding]:
-    """Give the processes of this database that no run of this server has.
+    """Return the processes of this database that no run of this server has.
 
     What is found is looked at again for a second: a child that is just being started or ended is
     none, and on a busy machine one that was told to end takes a moment to be gone.
@@ -115,7 +115,7 @@ def _marked(identity: StoreIdentity) -> Iterator[tuple[int, str, int]]:
 
 
 def _start_time(pid: int) -> str | None:
-    """Give when the process started, in the system's ticks; None once it has ended."""
+    """Return when the process started, in the system's ticks; None once it has ended."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text("utf-8", "replace")
     except OSError:

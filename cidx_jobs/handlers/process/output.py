@@ -1,4 +1,4 @@
-"""What a child says: its last words, its lines, and that it has ended."""
+"""Output of a child process: the tail that is kept, the lines that are handed on, the exit."""
 
 import asyncio
 import codecs
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 from cidx_jobs.interfaces.run import ChildResult
+from cidx_jobs.model.foreign import attempt
 
 CAPTURED_BYTES = 64 * 1024
 MAX_LINE_CHARACTERS = 8_192
@@ -48,7 +49,7 @@ class ChildOutput(asyncio.SubprocessProtocol):
         self._transport = cast("asyncio.SubprocessTransport", transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Keep the last of it, and give its lines away."""
+        """Keep the last of it, and hand its lines on."""
         if not (fd == _STDOUT and self._takes_stdout):
             tail = self._tails[fd]
             tail += data
@@ -57,7 +58,7 @@ class ChildOutput(asyncio.SubprocessProtocol):
             self._tell(self._lines[fd].feed, data)
 
     def pipe_connection_lost(self, fd: int, _exc: Exception | None) -> None:
-        """Give the last line away, which may have no end."""
+        """Hand the last line on, which may have no end."""
         if fd in self._lines:
             self._tell(self._lines[fd].finish)
 
@@ -77,7 +78,7 @@ class ChildOutput(asyncio.SubprocessProtocol):
             self._transport.kill()
 
     def result(self) -> ChildResult:
-        """Give the child's code and what was kept of its words."""
+        """Return the child's code and what was kept of its words."""
         code = self._transport.get_returncode() if self._transport else None
         return ChildResult(
             returncode=_UNKNOWN_CODE if code is None else code,
@@ -87,11 +88,9 @@ class ChildOutput(asyncio.SubprocessProtocol):
 
     def _tell(self, feed: Callable[..., None], *data: bytes) -> None:
         # An error of the callback is the caller's: it ends the wait, and with it the child.
-        try:
-            feed(*data)
-        except Exception as error:  # noqa: BLE001 - whatever it is goes to the caller of the child
-            if not self.exited.done():
-                self.exited.set_exception(error)
+        _, error = attempt(feed, *data)
+        if error is not None and not self.exited.done():
+            self.exited.set_exception(error)
 
 
 class _Lines:
@@ -103,14 +102,14 @@ class _Lines:
         self._rest = ""
 
     def feed(self, data: bytes) -> None:
-        """Take more bytes and give the lines that end in them."""
+        """Take more bytes and hand on the lines that end in them."""
         *lines, rest = re.split(r"[\r\n]", self._rest + self._decoder.decode(data))
         self._rest = rest[:MAX_LINE_CHARACTERS]
         for line in filter(None, lines):
             self._callback(line[:MAX_LINE_CHARACTERS])
 
     def finish(self) -> None:
-        """Give the last line if it has no end."""
+        """Hand on the last line if it has no end."""
         rest, self._rest = self._rest + self._decoder.decode(b"", final=True), ""
         if rest:
             self._callback(rest)

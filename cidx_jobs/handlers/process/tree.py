@@ -1,4 +1,4 @@
-"""A child with everything it started, and how to end it: TERM, then KILL, then gone."""
+"""Process tree: a child with everything it started, and its end: TERM, then KILL."""
 
 import asyncio
 import contextlib
@@ -99,7 +99,7 @@ class ProcessTree:
 
 
 def _processes() -> Iterator[tuple[int, int]]:
-    """Give (process id, group) of every process that has not ended; zombies have."""
+    """Yield (process id, group) of every process that has not ended; zombies have."""
     for entry in os.scandir(_PROC):
         if not entry.name.isdigit():
             continue

@@ -1,4 +1,4 @@
-"""Indexing: the bytes of what the index lacks, from git into the draft, in batches."""
+"""Phase indexing: the files that the index lacks, from git into the draft, in batches."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Change detection: the tree of a commit, against what the index shows."""
+"""Phase change detection: the tree of a commit against what the index shows."""
 
 from collections.abc import Iterable, Iterator
 
@@ -35,7 +35,7 @@ class ChangeDetection:
     async def run(
         self, draft: IndexDraft, phase: PhaseReporter, before: str | None, target: Target
     ) -> TreeChanges:
-        """Give the draft the tree of *target*, and say how it differs from what searches see.
+        """Return the draft the tree of *target*, and say how it differs from what searches see.
 
         Args:
             draft: the index's next state.

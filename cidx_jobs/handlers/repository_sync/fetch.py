@@ -33,7 +33,7 @@ class Target:
     """An interrupted run of the job had fetched it: this one did not ask the remote."""
 
     def checkpoint(self) -> JsonObject:
-        """Give what the next run of the job needs to go on with this commit."""
+        """Return what the next run of the job needs to go on with this commit."""
         return {
             "commit": self.commit,
             "tree": self.tree,
@@ -61,7 +61,7 @@ class Fetching:
         self._resolve = resolve
 
     async def take_up(self) -> Target | None:
-        """Give the commit that an interrupted run was at: it goes on, and begins nothing new.
+        """Return the commit that an interrupted run was at: it goes on, and begins nothing new.
 
         None after a failure and on a retry on request: what was wrong at the remote may be
         mended by now.
@@ -146,7 +146,7 @@ class Fetching:
 
 
 def _find_local(path: str, roots: Sequence[Path]) -> str:
-    """Give the real place of a local repository, which links must not lead out of the roots."""
+    """Return the real place of a local repository, which links must not lead out of the roots."""
     place = Path(path).resolve()
     if not any(place.is_relative_to(root.resolve()) for root in roots):
         message = f"{path} does not lie where the operator allows it"

@@ -75,7 +75,7 @@ def make_repository_sync(
     resolve: Resolve | None = None,
     low_speed_seconds: float = LOW_SPEED_SECONDS,
 ) -> JobType:
-    """Give the job type; its runs use the parts given here.
+    """Return the job type; its runs use the parts given here.
 
     Args:
         settings: where things lie, what is allowed, and how much.
@@ -130,7 +130,7 @@ class _SyncRun:
         self._detection = ChangeDetection(parts.git, self._copy, parts.settings)
 
     async def run(self) -> JsonObject:
-        """Go through the phases and give the job's result.
+        """Go through the phases and return the job's result.
 
         Raises:
             JobFailure: with the code of what went wrong; searches see the index as it was.
@@ -236,7 +236,7 @@ class _SyncRun:
 
     @contextlib.asynccontextmanager
     async def _drafting(self, *, full: bool) -> AsyncIterator[IndexDraft]:
-        """Give a draft; it stays only for a run that will go on with it."""
+        """Yield a draft; it stays only for a run that will go on with it."""
         job = self._job
         async with self._parts.indexer.draft(
             job.user_id, job.project_id, job_id=job.job_id, run=job.run, full=full

@@ -32,7 +32,7 @@ class SyncOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
 
 
 def make_admit(rules: RemoteRules) -> Callable[[JsonObject, Project], Admission]:
-    """Give the rule by which submits of a sync are taken."""
+    """Return the rule by which submits of a sync are taken."""
     return lambda options, project: admit(rules, options, project)
 
 

@@ -27,7 +27,7 @@ _TRUST = 0.5
 def weigh_phases(
     names: Sequence[str], seconds_before: Mapping[str, Any]
 ) -> Sequence[tuple[str, float]]:
-    """Give the phases with their shares, which sum to 1.
+    """Return the phases with their shares, which sum to 1.
 
     Args:
         names: the phases that will be gone through, in order.

@@ -1,4 +1,4 @@
-"""Validation: the draft is checked and shown, and what was left out becomes warnings."""
+"""Phase validation: the draft is checked and published; files left out become warnings."""
 
 from cidx_jobs.interfaces.index import IndexDraft
 from cidx_jobs.interfaces.run import JobContext

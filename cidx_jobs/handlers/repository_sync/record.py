@@ -1,4 +1,4 @@
-"""What a sync leaves written: the job's result, and what is known of the project."""
+"""Outcome of a sync: the job's result, and the row of the project."""
 
 from msgspec.structs import replace
 
@@ -13,7 +13,7 @@ from cidx_jobs.model.listing import Project, RunGuard
 def make_note(
     target: Target, before: IndexState | None, changes: TreeChanges | None
 ) -> dict[str, object]:
-    """Give the members of the result (api.md 1.2) that are known before anything is published.
+    """Return the members of the result (api.md 1.2) that are known before anything is published.
 
     Without *changes* the index shows the target already.
     """
@@ -44,7 +44,7 @@ class ProjectRecord:
         self._job = job
 
     async def load(self) -> Project:
-        """Give what is known, which may be the name alone."""
+        """Return what is known, which may be the name alone."""
         job = self._job
         known = await self._store.load_project(job.user_id, job.project_id)
         return known or Project(

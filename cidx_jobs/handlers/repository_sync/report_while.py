@@ -1,4 +1,4 @@
-"""Work that is followed: while it goes on, its progress is told again and again."""
+"""Progress reports at an interval, for work that does not report by itself."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -13,7 +13,7 @@ REPORT_SECONDS = 0.25
 
 
 async def follow(work: Coroutine[Any, Any, T], report: Callable[[], Awaitable[None]]) -> T:
-    """Give what *work* gives, and call *report* every `REPORT_SECONDS` until then.
+    """Return what *work* gives, and call *report* every `REPORT_SECONDS` until then.
 
     The work has ended when this does, also by an error of the report or a cancellation.
     """

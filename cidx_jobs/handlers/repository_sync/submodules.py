@@ -58,7 +58,7 @@ class Submodules:
         self._fetched: set[str] = set()
 
     async def graft(self, commit: str, remote: Remote, nesting: int = 0) -> str:
-        """Give a tree with the files of *commit* and of its submodules, theirs included.
+        """Return a tree with the files of *commit* and of its submodules, theirs included.
 
         A submodule that cannot be had is left as a link, with a warning; unless another attempt
         may help.
@@ -115,7 +115,7 @@ class Submodules:
         await parts.git.fetch(access, parts.repository, refspec, parts.bounds, self._on_line)
 
     async def _list_links(self, commit: str) -> Mapping[str, str]:
-        """Give path and commit of each submodule."""
+        """Return path and commit of each submodule."""
         async with self._parts.git.stream(
             self._parts.repository, [*LIST_TREE, commit], LISTING_SECONDS
         ) as child:
@@ -134,7 +134,7 @@ class Submodules:
             return {}
 
     async def _put(self, root: str, path: str, module: str) -> str:
-        """Give the tree *root* with a link replaced by a module's tree: that, and those above."""
+        """Return the tree *root* with a module's tree in the place of its link."""
         made = (await self._talk(["rev-parse", f"{module}^{{tree}}"])).decode().strip()
         place = path
         while place:
@@ -164,7 +164,7 @@ class Submodules:
 
 
 def resolve_url(base: str, url: str) -> str:
-    """Give the URL of a submodule; one that begins with ``./`` or ``../`` counts from *base*.
+    """Return the URL of a submodule; one that begins with ``./`` or ``../`` counts from *base*.
 
     As git does it: each ``../`` takes one part off the end of the base.
     """
@@ -182,7 +182,7 @@ def resolve_url(base: str, url: str) -> str:
 
 
 def parse_modules(listed: bytes) -> Mapping[str, str]:
-    """Give the URL for each path, from ``git config --null --list`` of a ``.gitmodules``."""
+    """Return the URL for each path, from ``git config --null --list`` of a ``.gitmodules``."""
     found: dict[str, dict[str, str]] = {}
     for record in listed.decode("utf-8", "backslashreplace").split("\0"):
         key, _, value = record.partition("\n")

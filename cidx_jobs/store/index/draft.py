@@ -1,4 +1,4 @@
-"""A draft of an index, for the event loop: each step runs in the draft's own thread."""
+"""Draft of an index, for the event loop: each step runs in the draft's own thread."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from typing_extensions import override
+
+from cidx_jobs.interfaces.index import IndexDraft
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.index import Document, Publication, TreeChanges, TreeEntry, WantedFile
@@ -25,7 +28,7 @@ _CODE_MASK = 0xFF
 """The lower eight bits of SQLite's codes are the kind; the rest is detail."""
 
 
-class FtsDraft:
+class FtsDraft(IndexDraft):
     """The next state of one project's FTS5 index (`IndexDraft`)."""
 
     def __init__(self, files: IndexFiles, job_id: JobId, run: int, *, full: bool) -> None:
@@ -40,8 +43,8 @@ class FtsDraft:
         self._taken = 0
 
     @property
+    @override
     def is_full(self) -> bool:
-        """True when the index is made anew, not changed."""
         return self._is_new
 
     async def open(self) -> None:
@@ -55,12 +58,12 @@ class FtsDraft:
         finally:
             self._thread.shutdown(wait=False)
 
+    @override
     async def compare(self, tree: Iterable[TreeEntry], max_file_bytes: int) -> TreeChanges:
-        """Take the tree that the index shall show, and count what is different."""
         return await self.do(self.database.compare, tree, max_file_bytes)
 
+    @override
     async def take_wanted(self, max_files: int, max_bytes: int) -> Sequence[WantedFile]:
-        """Give the next files to add, by path, at least one while there are any."""
         listed = await self.do(self.database.list_wanted, self._taken, max_files)
         taken: list[WantedFile] = []
         total = 0
@@ -72,20 +75,21 @@ class FtsDraft:
             self._taken = number
         return taken
 
+    @override
     async def add(self, documents: Iterable[Document]) -> None:
-        """Add contents, in one transaction."""
         await self.do(self.database.add, documents)
 
+    @override
     async def publish(self, commit: str, note: JsonObject) -> Publication:
-        """Check the draft and make it what searches see."""
         return await self.do(self._publish, commit, note)
 
+    @override
     def activity(self) -> JsonObject:
-        """Give nothing: the check of an index has no parts to count."""
+        """Return nothing: the check of an index has no parts to count."""
         return {"message": "checking the index"}
 
+    @override
     async def discard(self) -> None:
-        """Throw the draft away."""
         await self.do(self._discard)
 
     def _open(self) -> None:

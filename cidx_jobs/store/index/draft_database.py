@@ -1,4 +1,4 @@
-"""The database of an index, as a draft changes it; all of it blocks and runs in one thread."""
+"""Writes to the database of an index; all of it blocks and runs in the draft's thread."""
 
 import contextlib
 import json
@@ -130,7 +130,7 @@ class DraftDatabase:
             return db.execute(index_sql.LIST_SHOWN).fetchall()
 
     def list_wanted(self, after: int, max_files: int) -> list[tuple[int, WantedFile]]:
-        """Give the next wanted files with their numbers."""
+        """Return the next wanted files with their numbers."""
         rows = self._db.execute(index_sql.TAKE_WANTED, (after, max_files))
         return [(number, WantedFile(path, blob.hex(), size)) for number, path, blob, size in rows]
 
@@ -147,7 +147,7 @@ class DraftDatabase:
     def _add_content(
         self, blob: bytes, size: int, skipped: str | None, text: str | None
     ) -> int | None:
-        """Store a content; give its id, or None when it is there already."""
+        """Store a content; return its id, or None when it is there already."""
         # Plain statements only: one that could be undone by itself (an upsert, say) makes FTS5
         # write what it has gathered to disk each time, which is four times as slow.
         added = self._db.execute(index_sql.ADD_CONTENT, (blob, size, skipped, text))
@@ -163,12 +163,12 @@ class DraftDatabase:
         return self._number(index_sql.COUNT_DUE, self._max_file_bytes)
 
     def list_due(self, after: str, limit: int) -> list[TreeEntry]:
-        """Give these files, by path, from behind the path *after*."""
+        """Return these files, by path, from behind the path *after*."""
         rows = self._db.execute(index_sql.LIST_DUE, (after, self._max_file_bytes, limit))
         return [TreeEntry(path, mode, blob.hex(), size) for path, mode, blob, size in rows]
 
     def list_gone(self) -> list[str]:
-        """Give the paths that are no files, or no small ones, any more."""
+        """Return the paths that are no files, or no small ones, any more."""
         rows = self._db.execute(index_sql.LIST_GONE, (self._max_file_bytes,))
         return [path for (path,) in rows]
 

@@ -1,4 +1,4 @@
-"""Where the index of a project lies: files with names of their own, and a pointer to one of them.
+"""Files of a project's index: databases with names of their own, and a pointer to one of them.
 
 A draft is a file under the name of its run. A pointer, replaced by one rename, makes it the index.
 A database is never renamed onto another's name: what is left of the other's write-ahead log would
@@ -26,7 +26,7 @@ class IndexFiles:
         self._pointer = directory / "index.current"
 
     def current(self) -> Path | None:
-        """Give the index that searches see."""
+        """Return the index that searches see."""
         name = self._read_pointer()
         while name is not None:
             path = self._directory / name
@@ -39,7 +39,7 @@ class IndexFiles:
         return None
 
     def take_draft(self, job_id: str, run: int) -> Path:
-        """Give the file for the draft of a run: its job's last one, renamed, if there is one."""
+        """Return the file for the draft of a run: its job's last one, renamed, if there is one."""
         make_private_directory(self._directory)
         own = self._directory / f"{_PREFIX}{job_id}.{run}{_SUFFIX}"
         for earlier in self._drafts(job_id):

@@ -13,7 +13,9 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import attrs
+from typing_extensions import override
 
+from cidx_jobs.interfaces.index import Indexer
 from cidx_jobs.model.errors import (
     InvalidParameterError,
     NotIndexedError,
@@ -40,7 +42,7 @@ _CHECK_EVERY_STEPS = 20_000
 _AFTER_EVERY_PATH = "\U0010ffff"
 
 
-class FtsIndexer:
+class FtsIndexer(Indexer):
     """Keeps the indexes of all projects below one directory (`Indexer`)."""
 
     def __init__(self, projects: Path, *, search_seconds: float = _SEARCH_SECONDS) -> None:
@@ -52,16 +54,16 @@ class FtsIndexer:
         # Kept for as long as somebody searches or waits.
         self._turns: WeakValueDictionary[UserId, asyncio.Semaphore] = WeakValueDictionary()
 
+    @override
     async def load_state(self, user_id: UserId, project_id: ProjectId) -> IndexState | None:
-        """Give what the index holds; None when there is none or it cannot be read."""
         files = self._files(user_id, project_id)
         return await self.do(lambda: _load_state(files))
 
+    @override
     @contextlib.asynccontextmanager
     async def draft(
         self, user_id: UserId, project_id: ProjectId, *, job_id: JobId, run: int, full: bool
     ) -> AsyncIterator[FtsDraft]:
-        """Begin the index's next state, or go on with what an earlier run of the job left."""
         draft = FtsDraft(self._files(user_id, project_id), job_id, run, full=full)
         try:
             await draft.open()
@@ -69,6 +71,7 @@ class FtsIndexer:
         finally:
             await draft.close()
 
+    @override
     async def search(
         self,
         user_id: UserId,
@@ -78,14 +81,6 @@ class FtsIndexer:
         limit: int,
         path_prefix: str = "",
     ) -> Sequence[SearchHit]:
-        """Give the lines that hold *text*, letter case aside, by path and then line.
-
-        Raises:
-            NotIndexedError: there is nothing to search yet.
-            ValidationError: the text is shorter than three characters (pointer ``/q``).
-            InvalidParameterError: the search would take too long.
-            UnavailableError: the user's other searches took all the time there is.
-        """
         if len(text) < MIN_CHARACTERS:
             raise ValidationError.at("/q", f"it must have at least {MIN_CHARACTERS} characters")
         search = _Search(
@@ -108,8 +103,8 @@ class FtsIndexer:
             self._helpers = ThreadPoolExecutor(_HELPERS, "index-state")
         return await asyncio.get_running_loop().run_in_executor(self._helpers, work)
 
+    @override
     async def close(self) -> None:
-        """Let go of the threads once their work has ended."""
         threads = (self._readers, self._helpers)
         self._readers = self._helpers = None
         for some in threads:

@@ -1,4 +1,4 @@
-"""An index that a program of the operator keeps: it gets the files, and says how far it is.
+"""Index kept by an operator's program: it gets the files, and reports its progress.
 
 The files of the last synced commit lie in a directory of the project, and the program runs there.
 Only files that changed are written anew, so a program that goes by times, or keeps things of its
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from msgspec.structs import replace
+from typing_extensions import override
 
-from cidx_jobs.interfaces.index import Indexer
+from cidx_jobs.interfaces.index import IndexDraft, Indexer
 from cidx_jobs.interfaces.run import ChildResult
 from cidx_jobs.model.errors import JobFailure, NotIndexedError
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
@@ -66,11 +67,11 @@ class ProgramRunner(Protocol):
 
 
 FindRunner = Callable[[], ProgramRunner | None]
-"""Gives who runs children; None before the server is open."""
+"""Returns who runs children; None before the server is open."""
 
 
 def make_indexer(settings: Settings, find_runner: FindRunner) -> Indexer:
-    """Give the indexer that the settings ask for: the built-in one, or the operator's program."""
+    """Return the indexer of the settings: the built-in one, or the operator's program."""
     directory = DataDirectory(settings.data_dir)
     if settings.index_command is None:
         return FtsIndexer(directory.projects)
@@ -82,7 +83,7 @@ def make_indexer(settings: Settings, find_runner: FindRunner) -> Indexer:
     )
 
 
-class CommandIndexer:
+class CommandIndexer(Indexer):
     """Hands the files of projects to a program (`Indexer`).
 
     The program runs in the directory with the files, with ``CIDXJ_COMMIT``, ``CIDXJ_PROJECT``,
@@ -110,10 +111,12 @@ class CommandIndexer:
         # Which file is where is known from an index of the built-in kind, without texts.
         self._known = FtsIndexer(directory)
 
+    @override
     async def load_state(self, user_id: UserId, project_id: ProjectId) -> IndexState | None:
-        """Give what the program was given last."""
+        """Return what the program was given last."""
         return await self._known.load_state(user_id, project_id)
 
+    @override
     @contextlib.asynccontextmanager
     async def draft(
         self, user_id: UserId, project_id: ProjectId, *, job_id: JobId, run: int, full: bool
@@ -131,6 +134,7 @@ class CommandIndexer:
             )
             yield CommandDraft(known, tree, program)
 
+    @override
     async def search(
         self,
         user_id: UserId,
@@ -144,8 +148,8 @@ class CommandIndexer:
         del user_id, text, limit, path_prefix
         raise NotIndexedError(project_id)
 
+    @override
     async def close(self) -> None:
-        """Let go of threads."""
         await self._known.close()
 
 
@@ -181,7 +185,7 @@ class Program:
         return activity
 
     def find(self) -> Path:
-        """Give its place, from where the server runs; blocks.
+        """Return its place, from where the server runs; blocks.
 
         Raises:
             JobFailure: it is not there (CFG-001).
@@ -228,7 +232,7 @@ class Program:
         return "".join(part if part.isprintable() else "?" for part in shown)
 
 
-class CommandDraft:
+class CommandDraft(IndexDraft):
     """The next commit for the program (`IndexDraft`)."""
 
     def __init__(self, known: FtsDraft, tree: FileTree, program: Program) -> None:
@@ -240,20 +244,21 @@ class CommandDraft:
         self._last_path = ""
 
     @property
+    @override
     def is_full(self) -> bool:
         """True when the program is told to begin anew."""
         return self._known.is_full
 
+    @override
     async def compare(self, tree: Iterable[TreeEntry], max_file_bytes: int) -> TreeChanges:
-        """Take the tree that the program shall see."""
         changes = await self._known.compare(tree, max_file_bytes)
         database = self._known.database
         gone = await self._known.do(database.list_gone)
         await self._known.do(lambda: self._tree.begin(gone, is_new=self.is_full))
         return replace(changes, wanted=await self._known.do(database.count_due), staged=0)
 
+    @override
     async def take_wanted(self, max_files: int, max_bytes: int) -> Sequence[WantedFile]:
-        """Give the next files to be written, by path."""
         database = self._known.database
         due = await self._known.do(lambda: database.list_due(self._last_path, max_files))
         total = 0
@@ -267,10 +272,12 @@ class CommandDraft:
         self._pending = taken
         return [WantedFile(entry.path, entry.blob, entry.size or 0) for entry in taken]
 
+    @override
     async def add(self, documents: Iterable[Document]) -> None:
         """Write the files that were taken last; *documents* in their order."""
         await self._known.do(lambda: self._write(documents))
 
+    @override
     async def publish(self, commit: str, note: JsonObject) -> Publication:
         """Run the program, and remember what it was given.
 
@@ -284,10 +291,12 @@ class CommandDraft:
         await self._known.do(self._tree.finish)
         return publication
 
+    @override
     def activity(self) -> JsonObject:
-        """Give what the program's last lines say."""
+        """Return what the program's last lines say."""
         return self._program.activity
 
+    @override
     async def discard(self) -> None:
         """Throw the draft away; the files are made anew by the next one."""
         await self._known.discard()

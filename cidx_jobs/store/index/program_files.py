@@ -1,4 +1,4 @@
-"""The files of a commit, laid out in a directory for a program; everything here blocks.
+"""Checkout for an index program: the files of a commit in a directory; everything here blocks.
 
 Names come from a repository and are hostile: nothing is written or removed outside of the
 directory, whatever the program left in it.
@@ -31,7 +31,7 @@ class FileTree:
         return self.root.with_suffix(".torn")
 
     def is_torn(self) -> bool:
-        """Tell whether somebody began to change the files and did not finish."""
+        """Return whether somebody began to change the files and did not finish."""
         return self._mark.exists()
 
     def begin(self, gone: Iterable[str], *, is_new: bool) -> None:
@@ -83,7 +83,7 @@ class FileTree:
                 return
 
     def _names(self, path: str) -> list[str]:
-        """Give the names that lead to a file; none where no checkout may have it."""
+        """Return the names that lead to a file; none where no checkout may have it."""
         names = path.split("/")
         is_short = len(f"{self.root.absolute()}/{path}".encode()) <= _MAX_PATH_BYTES
         return names if is_short and all(map(_is_name, names)) else []

@@ -1,4 +1,4 @@
-"""What can be read of an index: opening it, and what it says of itself; all of it blocks."""
+"""Reading an index: opening its database, and the state that it stores of itself; blocks."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ def complete(path: Path) -> None:
 
 
 def read_meta(db: sqlite3.Connection) -> dict[str, str]:
-    """Give what an index says of itself."""
+    """Return what an index says of itself."""
     return dict(db.execute(index_sql.READ_META).fetchall())
 
 
@@ -46,7 +46,7 @@ def check_format(db: sqlite3.Connection) -> None:
 
 
 def make_state(db: sqlite3.Connection, path: Path) -> IndexState | None:
-    """Give what an index shows; None for one of another format or with nothing published."""
+    """Return what an index shows; None for one of another format or with nothing published."""
     meta = read_meta(db)
     if meta.get("format") != index_sql.FORMAT or "commit" not in meta:
         return None

@@ -1,4 +1,4 @@
-"""What of a file is text, and how a text is looked for: trigrams first, then the text itself."""
+"""Text search: which files are text, the trigram query, and the lines that match."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ _SIGMA_AT_AN_END = "\N{GREEK SMALL LETTER FINAL SIGMA}"
 
 
 def decode_text(data: bytes) -> str | None:
-    """Give the text of a file, or None for a binary one.
+    """Return the text of a file, or None for a binary one.
 
     Binary is what holds a NUL in its first 8 KiB (git's own rule) or is for more than 30 % no
     UTF-8; in other files what is no UTF-8 is replaced, so that the rest is found.
@@ -35,7 +35,7 @@ def decode_text(data: bytes) -> str | None:
 
 
 def match_expression(text: str) -> str | None:
-    """Give the FTS5 query for contents that hold all trigrams of *text*.
+    """Return the FTS5 query for contents that hold all trigrams of *text*.
 
     Each trigram is a quoted string, so nothing of the text is query syntax. None where the text
     cannot be in any index.
@@ -52,13 +52,13 @@ def match_expression(text: str) -> str | None:
 
 
 def fold(text: str) -> str:
-    """Give *text* in the form in which letter case does not count."""
+    """Return *text* in the form in which letter case does not count."""
     # At the end of a word the lower case of a sigma is another letter, wherever words end.
     return text.lower().replace(_SIGMA_AT_AN_END, _SIGMA)
 
 
 def matching_lines(path: str, text: str, wanted: str) -> Iterator[SearchHit]:
-    """Give each line of *text* that holds *wanted* (as of `fold`), letter case aside."""
+    """Yield each line of *text* that holds *wanted* (as of `fold`), letter case aside."""
     lowered = fold(text)
     found = lowered.find(wanted)
     if found < 0:

@@ -1,4 +1,4 @@
-"""A tree against what an index shows, entry by entry."""
+"""Diff of a commit's tree against the files in the index, entry by entry."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -40,7 +40,7 @@ class Comparison:
         self.total_bytes = 0
 
     def rows(self, tree: Iterable[TreeEntry]) -> Iterator[DueRow]:
-        """Compare each entry, and give the rows to be written."""
+        """Compare each entry, and return the rows to be written."""
         for path, mode, name, size in tree:
             blob = bytes.fromhex(name)
             self.total += 1
@@ -55,7 +55,7 @@ class Comparison:
             yield path, mode, blob, size
 
     def gone(self) -> Iterator[tuple[str]]:
-        """Give the paths that the tree has no more; only after all of it was compared."""
+        """Yield the paths that the tree has no more; only after all of it was compared."""
         for path, (_, blob) in self._shown.items():
             self._gone[blob] += 1
             yield (path,)

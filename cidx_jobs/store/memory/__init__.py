@@ -1,1 +1,1 @@
-"""The job store in memory: the same promises without files, for tests."""
+"""Persistence in memory: the same promises without files, for tests."""

@@ -1,19 +1,16 @@
-"""What `MemoryPersistence` answers from its jobs and its log; pure functions."""
+"""Filters, pages and counts over jobs and log in memory; pure functions."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from cidx_jobs.model.errors import StoreError
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery, StoreStats
-
-ALL_DONE = 100
 
 
 def page_of(jobs: Iterable[Job], rows: Mapping[JobId, int], query: JobQuery) -> JobPage:
-    """Give the page that *query* asks for; *rows* numbers the jobs in the order of submits."""
+    """Return the page that *query* asks for; *rows* numbers the jobs in the order of submits."""
     found = [(rows[job.job_id], job) for job in jobs if _is_wanted(job, query)]
     total = len(found)
     found.sort(key=lambda pair: pair[0], reverse=query.newest_first)
@@ -33,7 +30,7 @@ def page_of(jobs: Iterable[Job], rows: Mapping[JobId, int], query: JobQuery) -> 
 def compare_with_log(
     jobs: Mapping[JobId, Job], events: Iterable[Transition]
 ) -> tuple[Finding, ...]:
-    """Give the jobs that are not what their last row of the log says."""
+    """Return the jobs that are not what their last row of the log says."""
     last = {event.job_id: event for event in events}
     return tuple(
         Finding(kind="log", message=f"{job.job_id} is not what its log says", job_id=job.job_id)
@@ -44,7 +41,7 @@ def compare_with_log(
 
 
 def is_wanted_event(event: Transition, query: EventQuery) -> bool:
-    """Tell whether a row of the log fits the query."""
+    """Return whether a row of the log fits the query."""
     return (
         event.sequence > query.after_sequence
         and query.job_id in {None, event.job_id}
@@ -64,30 +61,6 @@ def count_stats(jobs: Iterable[Job], database_id: str, last_sequence: int) -> St
         wal_bytes=0,
         last_sequence=last_sequence,
     )
-
-
-def check_job(job: Job) -> None:
-    """Hold the job to what the database's CHECK constraints hold it to.
-
-    Raises:
-        StoreError: a rule is broken; the text says which.
-    """
-    rules = {
-        "final <=> finished_at": job.done == (job.finished_at is not None),
-        "running => started_at, run": job.status is not JobStatus.RUNNING
-        or (job.started_at is not None and job.run > 0),
-        "progress is 0 to 100": 0 <= job.progress <= ALL_DONE,
-        "100 only when completed": job.progress < ALL_DONE or job.status is JobStatus.COMPLETED,
-        "no place when final": job.place is None or not job.done,
-        "completed => result": job.status is not JobStatus.COMPLETED or job.result is not None,
-        "failed, cancelled => error": job.status not in {JobStatus.FAILED, JobStatus.CANCELLED}
-        or job.error is not None,
-        "version >= 1": job.version >= 1 and job.attempt >= 0 and job.run >= 0,
-    }
-    for rule, holds in rules.items():
-        if not holds:
-            message = f"the store refuses job {job.job_id}: {rule}"
-            raise StoreError(message)
 
 
 def _is_wanted(job: Job, query: JobQuery) -> bool:

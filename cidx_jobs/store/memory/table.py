@@ -1,12 +1,13 @@
-"""The jobs of `MemoryPersistence`: guarded by version, with their order and their places."""
+"""Table of jobs in memory: guarded by version, with the constraints of the database's table."""
 
 from collections.abc import Callable, Sequence
 
-from cidx_jobs.model.errors import StaleRunError, StaleVersionError
+from cidx_jobs.model.errors import StaleRunError, StaleVersionError, StoreError
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus, Place
 from cidx_jobs.model.listing import Change, RunGuard
-from cidx_jobs.store.memory.lists import check_job
+
+_ALL_DONE = 100
 
 _Undo = Callable[[], object]
 _PlaceKey = tuple[UserId, ProjectId, Place]
@@ -40,7 +41,7 @@ class JobTable:
             raise
 
     def holds_run(self, job_id: JobId, run: int) -> bool:
-        """Tell whether the job is running, and that run."""
+        """Return whether the job is running, and that run."""
         job = self.jobs.get(job_id)
         return job is not None and job.run == run and job.status is JobStatus.RUNNING
 
@@ -58,7 +59,7 @@ class JobTable:
         known = self.jobs.get(job.job_id)
         if (known.version if known else 0) != change.base_version:
             raise StaleVersionError(job.job_id, change.base_version)
-        check_job(job)
+        _check_job(job)
         self._move_place(known, change, undo)
         if known is None:
             self._last_row += 1
@@ -69,7 +70,7 @@ class JobTable:
         self.jobs[job.job_id] = job
 
     def has_line(self, user_id: UserId, project_id: ProjectId) -> bool:
-        """Tell whether an exclusive job of the project is not final."""
+        """Return whether an exclusive job of the project is not final."""
         return any((user_id, project_id, place) in self._places for place in Place)
 
     def _move_place(self, before: Job | None, change: Change, undo: list[_Undo]) -> None:
@@ -91,3 +92,27 @@ def _place_of(job: Job | None) -> _PlaceKey | None:
     if job is None or job.place is None:
         return None
     return job.user_id, job.project_id, job.place
+
+
+def _check_job(job: Job) -> None:
+    """Hold the job to what the database's CHECK constraints hold it to.
+
+    Raises:
+        StoreError: a rule is broken; the text says which.
+    """
+    rules = {
+        "final <=> finished_at": job.done == (job.finished_at is not None),
+        "running => started_at, run": job.status is not JobStatus.RUNNING
+        or (job.started_at is not None and job.run > 0),
+        "progress is 0 to 100": 0 <= job.progress <= _ALL_DONE,
+        "100 only when completed": job.progress < _ALL_DONE or job.status is JobStatus.COMPLETED,
+        "no place when final": job.place is None or not job.done,
+        "completed => result": job.status is not JobStatus.COMPLETED or job.result is not None,
+        "failed, cancelled => error": job.status not in {JobStatus.FAILED, JobStatus.CANCELLED}
+        or job.error is not None,
+        "version >= 1": job.version >= 1 and job.attempt >= 0 and job.run >= 0,
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            message = f"the store refuses job {job.job_id}: {rule}"
+            raise StoreError(message)

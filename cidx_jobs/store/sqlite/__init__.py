@@ -1,1 +1,1 @@
-"""The job store in one SQLite file."""
+"""Persistence in one SQLite file: a module for each kind of thing that is kept."""

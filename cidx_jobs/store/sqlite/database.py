@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.errors import StorageUnavailableError
 from cidx_jobs.model.listing import StoreIdentity
+from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.commit.transaction import Operation
 from cidx_jobs.store.sqlite.open.session import Session, open_session
@@ -39,14 +40,12 @@ class Database:
             open_session(self.directory, self._synchronous, self.clock), name="store-open"
         )
         try:
-            session = await asyncio.shield(opening)
+            self._session = session = await finish(opening)
         except asyncio.CancelledError:
             # Half-open it would keep its lock, and its threads would hang the interpreter's exit.
-            await asyncio.wait({opening})
             if opening.exception() is None:
-                await opening.result().close()
+                await finish(opening.result().close())
             raise
-        self._session = session
         return session.identity
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Compares what a database holds with itself: rows with their log, counts and checkpoints.
+"""Consistency check of a database: rows against their log, counts and checkpoints.
 
 Everything here blocks and only reads. It uses a connection of its own: on a large database it
 takes seconds, for which no reader of lists should wait.
@@ -93,7 +93,7 @@ def examine_directory(directory: DataDirectory, *, deep: bool = False) -> Examin
 
 
 def examine(directory: DataDirectory, *, deep: bool = False) -> tuple[Finding, ...]:
-    """Give what does not fit together in the directory, at most `MAX_FINDINGS`.
+    """Return what does not fit together in the directory, at most `MAX_FINDINGS`.
 
     Args:
         directory: also while a server writes to it: all rows are read in one transaction.

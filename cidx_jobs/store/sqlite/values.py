@@ -1,4 +1,4 @@
-"""How any value is stored: a time as an integer, a value made of parts as JSON text.
+"""Encoding of values: a time as an integer, a value made of parts as JSON text.
 
 None is not bound as a parameter where speed counts: sqlite3 looks for an adapter of it each time,
 which takes ten times as long as the binding. `ABSENT` is bound in its place, and `NULLABLE` makes

@@ -1,4 +1,4 @@
-"""Commits batches on the writing connection, and stays alive whatever the disk does."""
+"""Group commit: runs a batch on the writing connection, and survives errors of the disk."""
 
 import asyncio
 import os
@@ -94,7 +94,7 @@ class Committer:
                 await db.close()
 
     async def commit(self, operations: Sequence[Operation]) -> list[Any]:
-        """Run the operations in one transaction and give their values, in order.
+        """Run the operations in one transaction and return their values, in order.
 
         A `Failure` stands in the place of the value of an operation that failed alone.
 
@@ -137,7 +137,7 @@ class Committer:
         return values, ledger
 
     async def _is_in(self, ledger: Ledger) -> bool:
-        """Tell whether the batch that led to *ledger* is committed, as soon as that can be read.
+        """Return whether the batch that led to *ledger* is committed, as soon as that can be read.
 
         Until it can, nobody is answered: both answers might be wrong.
         """

@@ -1,4 +1,4 @@
-"""Connections to the database: how they are set up, and how a function runs on one in one hop."""
+"""Connections to the database: their settings, and running a function on one in one hop."""
 
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -53,7 +53,7 @@ class _Answer:
 
 
 async def run_on(db: aiosqlite.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
-    """Run *function* on the connection's own thread and give its value: one hop.
+    """Run *function* on the connection's own thread and return its value: one hop.
 
     A caller that is cancelled stops waiting; the function goes on to its end.
     """
@@ -83,7 +83,7 @@ async def open_reader(database: Path) -> aiosqlite.Connection:
 
 
 def read_only_uri(database: Path, options: str = "mode=ro") -> str:
-    """Give the URI that opens the database without the right to write (sqlite.org/uri.html)."""
+    """Return the URI that opens the database without the right to write (sqlite.org/uri.html)."""
     return f"{database.absolute().as_uri()}?{options}"
 
 

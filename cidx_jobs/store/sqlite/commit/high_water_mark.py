@@ -1,4 +1,4 @@
-"""How far the database had come, kept beside it: what shows that a part of it went missing.
+"""High-water mark: how far the database had come, kept beside it to notice a loss.
 
 A database that lost its write-ahead log, or was replaced by an older copy, passes SQLite's own
 checks (guarantees.md, fact 6). The mark is written after each commit, so it is never ahead of
@@ -47,7 +47,7 @@ class HighWaterMark:
 
 
 def read_mark(path: Path) -> Position | None:
-    """Give the position that the file holds; None when there is no file.
+    """Return the position that the file holds; None when there is no file.
 
     Raises:
         DatabaseDamagedError: the file holds something else.

@@ -26,7 +26,7 @@ INSERT_EVENT = (
 
 
 def encode_transition(transition: Transition, sequence: int) -> Row:
-    """Give the row of the log that *transition* becomes as number *sequence*."""
+    """Return the row of the log that *transition* becomes as number *sequence*."""
     before = transition.from_status
     return (
         sequence,
@@ -44,7 +44,7 @@ def encode_transition(transition: Transition, sequence: int) -> Row:
 
 
 def decode_transition(row: Row) -> Transition:
-    """Give the transition that a row of the log holds."""
+    """Return the transition that a row of the log holds."""
     sequence, job_id, version, user_id, event, before, after, at, attempt, run, reason = row
     return Transition(
         sequence=sequence,

@@ -13,6 +13,7 @@ import attrs
 from msgspec.structs import replace
 
 from cidx_jobs.model.errors import OwnerLostError
+from cidx_jobs.model.foreign import attempt
 from cidx_jobs.model.job.job import Transition
 from cidx_jobs.store.sqlite.commit.log_columns import INSERT_EVENT, encode_transition
 from cidx_jobs.store.sqlite.values import Row
@@ -93,7 +94,7 @@ class Transaction:
         self._counted: list[tuple[FinalsKey, int]] = []
 
     def log(self, transition: Transition) -> Transition:
-        """Give the transition its number; its row is written with those of the whole batch."""
+        """Return the transition its number; its row is written with those of the whole batch."""
         self.sequence += 1
         self._log.append(encode_transition(transition, self.sequence))
         return replace(transition, sequence=self.sequence)
@@ -116,7 +117,7 @@ class Transaction:
             self._counted.clear()
 
     def counted(self) -> int:
-        """Give how often `count_final` was called and is not written."""
+        """Return how often `count_final` was called and is not written."""
         return len(self._counted)
 
     def forget_after(self, sequence: int, counted: int) -> None:
@@ -167,7 +168,7 @@ def run_batch(
 
 
 def is_of_one_statement(error: Exception) -> bool:
-    """Tell whether an error concerns what was asked for, and not the store as a whole."""
+    """Return whether an error concerns what was asked for, and not the store as a whole."""
     if not isinstance(error, sqlite3.Error):
         return True
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)
@@ -205,16 +206,16 @@ def _run_plain(
     for operation in operations:
         before = connection.total_changes
         sequence, counted = transaction.sequence, transaction.counted()
-        try:
-            values.append(operation(transaction))
-        except Exception as error:
+        value, error = attempt(operation, transaction)
+        if error is not None:
             if not is_of_one_statement(error):
-                raise
+                raise error
             # Nothing to undo: most refusals are a guard that met no row.
             if not connection.in_transaction or connection.total_changes != before:
                 raise _IsolationNeededError from error
             transaction.forget_after(sequence, counted)
-            values.append(Failure(error))
+            value = Failure(error)
+        values.append(value)
     return values
 
 
@@ -229,17 +230,20 @@ def _run_in_savepoint(
 ) -> Any:
     sequence, counted = transaction.sequence, transaction.counted()
     connection.execute("SAVEPOINT operation")
-    try:
-        value = operation(transaction)
-        transaction.flush()
-    except Exception as error:
+    value, error = attempt(_run_and_flush, operation, transaction)
+    if error is not None:
         if not is_of_one_statement(error):
-            raise
+            raise error
         connection.execute("ROLLBACK TO operation")
-        connection.execute("RELEASE operation")
         transaction.forget_after(sequence, counted)
-        return Failure(error)
+        value = Failure(error)
     connection.execute("RELEASE operation")
+    return value
+
+
+def _run_and_flush(operation: Operation, transaction: Transaction) -> Any:
+    value = operation(transaction)
+    transaction.flush()
     return value
 
 

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import attrs
 
 from cidx_jobs.model.errors import StorageUnavailableError, StoreError
+from cidx_jobs.model.foreign import attempt
+from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.store.sqlite.commit.committer import Committer
 from cidx_jobs.store.sqlite.commit.transaction import Failure, Operation
 
@@ -54,7 +56,7 @@ class Writer:
     async def write(
         self, operation: Operation, on_commit: Callable[[Any], object] | None = None
     ) -> Any:
-        """Give the operation's value once the transaction that holds it is committed.
+        """Return the operation's value once the transaction that holds it is committed.
 
         *on_commit* is called with the value, in the order of the commits and before any caller
         of the batch goes on; also when this caller was cancelled meanwhile.
@@ -133,12 +135,7 @@ class Writer:
         # A task of its own: this one may be cancelled, and then the callers must still learn what
         # became of their transaction. It answers, too, so that they go on before this task has
         # been told.
-        commit = asyncio.create_task(self._commit(batch), name="store-commit")
-        try:
-            await asyncio.shield(commit)
-        except asyncio.CancelledError:
-            await asyncio.wait({commit})
-            raise
+        await finish(asyncio.create_task(self._commit(batch), name="store-commit"))
 
     async def _commit(self, batch: Sequence[_Request]) -> None:
         try:
@@ -167,9 +164,8 @@ def _answer(batch: Sequence[_Request], values: Sequence[Any]) -> None:
 
 def _tell(on_commit: Callable[[Any], object], value: Any) -> None:
     # What is committed is committed: a fault of the one who is told reaches no other caller.
-    try:
-        on_commit(value)
-    except Exception as error:  # noqa: BLE001 - handed to the loop, which reports it
+    _, error = attempt(on_commit, value)
+    if error is not None:
         context = {"message": "on_commit raised", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)
 

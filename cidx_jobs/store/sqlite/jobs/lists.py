@@ -1,7 +1,10 @@
 """Reads of jobs: one, all that are unfinished, or a page of a list.
 
-A list by user, status and type is put together from `ranges`: one for each pair of status and
-type that is asked for. Their rows are merged here.
+A list by user, status and type is put together from ranges, one for each pair of status and type
+that is asked for; their rows are merged here. A range is a stretch of one index of
+``schema/0001_jobs.sql`` (or of the table itself), read in the order of submits or against it. The
+indexes are named: a statement that could not use its index would fail instead of searching the
+table.
 """
 
 import itertools
@@ -10,12 +13,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.listing import JobPage, JobQuery
-from cidx_jobs.store.sqlite.jobs import list_sql as ranges
 from cidx_jobs.store.sqlite.jobs.columns import JOB_COLUMNS, decode_job
-from cidx_jobs.store.sqlite.jobs.list_sql import Range
 from cidx_jobs.store.sqlite.values import to_microseconds
 
 COUNTED = 10_000
@@ -51,20 +54,97 @@ AND status IN (SELECT value FROM json_each(:statuses))
 """
 _COUNT_LIVE_OF_USER = f"{_COUNT_LIVE} AND user_id = :user_id"
 
+_WHOLE = "jobs WHERE 1"
+_LIVE = """
+jobs INDEXED BY jobs_live
+WHERE finished_at IS NULL AND status = :status AND (:job_type IS NULL OR job_type = :job_type)
+"""
+_LIVE_OF_USER = """
+jobs INDEXED BY jobs_live
+WHERE finished_at IS NULL AND status = :status AND user_id = :user_id
+AND (:job_type IS NULL OR job_type = :job_type)
+"""
+_FINAL = """
+jobs INDEXED BY jobs_final
+WHERE finished_at IS NOT NULL AND job_type = :job_type AND status = :status
+"""
+_FINAL_OF_USER = """
+jobs INDEXED BY jobs_final_of_user
+WHERE finished_at IS NOT NULL AND user_id = :user_id AND job_type = :job_type
+AND status = :status
+"""
+_FURTHER = """
+AND (:project_id IS NULL OR project_id = :project_id)
+AND (:created_after IS NULL OR created_at > :created_after)
+AND (:created_before IS NULL OR created_at < :created_before)
+AND (:labels IS NULL OR NOT EXISTS (
+    SELECT 1 FROM json_each(:labels) AS wanted
+    WHERE NOT EXISTS (
+        SELECT 1 FROM json_each(labels) AS own
+        WHERE own.key = wanted.value ->> 0 AND own.value = wanted.value ->> 1
+    )
+))
+"""
+_NEWEST = "AND row < :bound ORDER BY row DESC LIMIT :limit OFFSET :offset"
+_OLDEST = "AND row > :bound ORDER BY row ASC LIMIT :limit OFFSET :offset"
+
+
+@attrs.frozen(kw_only=True)
+class Statements:
+    """The statements over one range; the first four select row numbers, the last counts."""
+
+    newest: str
+    oldest: str
+    newest_filtered: str
+    oldest_filtered: str
+    count: str
+    """At most ``:counted`` rows, filtered."""
+
+
+@attrs.frozen
+class Range:
+    """A stretch of rows: its statements, and what fixes its ends."""
+
+    statements: Statements
+    parameters: Mapping[str, Any]
+
+
+def _make(rows: str) -> Statements:
+    # S608: the parts are the constants above.
+    return Statements(
+        newest=f"SELECT row FROM {rows} {_NEWEST}",  # noqa: S608
+        oldest=f"SELECT row FROM {rows} {_OLDEST}",  # noqa: S608
+        newest_filtered=f"SELECT row FROM {rows} {_FURTHER} {_NEWEST}",  # noqa: S608
+        oldest_filtered=f"SELECT row FROM {rows} {_FURTHER} {_OLDEST}",  # noqa: S608
+        count=f"SELECT count(*) FROM (SELECT 1 FROM {rows} {_FURTHER} LIMIT :counted)",  # noqa: S608
+    )
+
+
+WHOLE = _make(_WHOLE)
+"""Every job."""
+LIVE = _make(_LIVE)
+"""The jobs of one status that is not final."""
+LIVE_OF_USER = _make(_LIVE_OF_USER)
+"""A user's jobs of one status that is not final."""
+FINAL = _make(_FINAL)
+"""The jobs of one type and final status."""
+FINAL_OF_USER = _make(_FINAL_OF_USER)
+"""A user's jobs of one type and final status."""
+
 
 def load_job(connection: sqlite3.Connection, job_id: JobId) -> Job | None:
-    """Give the job as it is committed."""
+    """Return the job as it is committed."""
     row = connection.execute(_LOAD_JOB, (job_id,)).fetchone()
     return None if row is None else decode_job(row)
 
 
 def load_unfinished_jobs(connection: sqlite3.Connection) -> tuple[Job, ...]:
-    """Give every job that is not final, in the order of submits."""
+    """Return every job that is not final, in the order of submits."""
     return tuple(map(decode_job, connection.execute(_LOAD_UNFINISHED)))
 
 
 def query_jobs(connection: sqlite3.Connection, query: JobQuery) -> JobPage:
-    """Give one page, and the total that was true at the same instant."""
+    """Return one page, and the total that was true at the same instant."""
     connection.execute("BEGIN")
     try:
         found = _ranges(connection, query)
@@ -84,10 +164,10 @@ def query_jobs(connection: sqlite3.Connection, query: JobQuery) -> JobPage:
 def _ranges(connection: sqlite3.Connection, query: JobQuery) -> list[Range]:
     fixed = {"user_id": query.user_id, "job_type": query.job_type}
     if query.statuses is None and all(value is None for value in fixed.values()):
-        return [Range(ranges.WHOLE, {})]
+        return [Range(WHOLE, {})]
     wanted = sorted(JobStatus if query.statuses is None else query.statuses)
-    live = ranges.LIVE if query.user_id is None else ranges.LIVE_OF_USER
-    final = ranges.FINAL if query.user_id is None else ranges.FINAL_OF_USER
+    live = LIVE if query.user_id is None else LIVE_OF_USER
+    final = FINAL if query.user_id is None else FINAL_OF_USER
     types = list(_types(connection, query))
     return [
         *(Range(live, {**fixed, "status": one}) for one in wanted if not one.is_final),
@@ -112,7 +192,7 @@ def _types(connection: sqlite3.Connection, query: JobQuery) -> Iterator[str]:
 
 
 def _page(connection: sqlite3.Connection, found: Sequence[Range], query: JobQuery) -> list[int]:
-    """Give the page's row numbers, and one more if there is one."""
+    """Return the page's row numbers, and one more if there is one."""
     offset = 0 if query.after_row is not None else query.offset
     is_one = len(found) == 1
     window = {

@@ -64,7 +64,7 @@ def encode_change(change: Change) -> EncodedChange:
 
 @functools.lru_cache(maxsize=512)
 def insert_statement(shape: Shape) -> str:
-    """Give the statement that inserts a job with these columns; the others have defaults."""
+    """Return the statement that inserts a job with these columns; the others have defaults."""
     names = columns(shape)
     # S608: constants of `columns`; there are few shapes.
     return (
@@ -75,7 +75,7 @@ def insert_statement(shape: Shape) -> str:
 
 @functools.lru_cache(maxsize=512)
 def update_statement(shape: Shape) -> str:
-    """Give the statement that changes these columns of a job at a certain version."""
+    """Return the statement that changes these columns of a job at a certain version."""
     changes = ", ".join(f"{name} = {parameter(name)}" for name in columns(shape))
     return f"UPDATE jobs SET {changes} WHERE job_id = ? AND version = ?"  # noqa: S608
 
@@ -86,7 +86,7 @@ def save_changes(
     key: Row | None,
     project: Row | None,
 ) -> Sequence[Transition]:
-    """Store the changes in order, with the key and the project; give the numbered log rows."""
+    """Store the changes in order, with the key and the project; return the numbered log rows."""
     if key is not None:
         # First, because a taken key then leaves nothing to undo.
         save_key(transaction, key)
@@ -106,7 +106,7 @@ def save_changes(
 def save_progress(
     transaction: Transaction, reports: Sequence[tuple[JobId, Row]]
 ) -> Sequence[JobId]:
-    """Store each report whose run and version still hold; give the ids of the others."""
+    """Store each report whose run and version still hold; return the ids of the others."""
     refused = []
     for job_id, values in reports:
         transaction.execute(_UPDATE_PROGRESS, values)

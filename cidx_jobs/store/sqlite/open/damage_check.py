@@ -1,4 +1,4 @@
-"""What a data directory holds, looked at before anything in it is touched.
+"""Damage check of a data directory, before anything in it is touched.
 
 SQLite itself accepts a database that lost its write-ahead log or its end (guarantees.md, fact 6),
 so the files are compared with each other and with the high-water mark first.
@@ -46,7 +46,7 @@ class _Header(NamedTuple):
 
 
 def wal_of(database: Path) -> Path:
-    """Give the path of the database's write-ahead log."""
+    """Return the path of the database's write-ahead log."""
     return Path(f"{database}-wal")
 
 
@@ -192,7 +192,7 @@ def _read_header(content: bytes, database: Path) -> _Header:
 
 
 def _read_wal(wal: Path, page_size: int) -> tuple[set[int], int | None]:
-    """Give the pages in the log, and how many pages the database has after its last commit."""
+    """Return the pages in the log, and how many pages the database has after its last commit."""
     pages: set[int] = set()
     count = None
     with wal.open("rb") as file:

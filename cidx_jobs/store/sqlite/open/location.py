@@ -1,4 +1,4 @@
-"""Where a data directory lies: what a copy of it does not have, and a renamed one keeps.
+"""Location of a data directory: what a copy of it does not have, and a renamed one keeps.
 
 A copy holds the same database, byte for byte. It differs in the inode of its ``owner.lock``, which
 the server holds locked for life: no two living servers have the same.

@@ -1,4 +1,4 @@
-"""The numbered steps that make the schema, what of them a database has, and whether it fits."""
+"""Schema migrations: the numbered steps, those a database has, and whether its schema fits."""
 
 import hashlib
 import importlib.resources
@@ -42,7 +42,7 @@ class Migration:
 
 
 def load_migrations() -> tuple[Migration, ...]:
-    """Give the steps of this version of the package, in order."""
+    """Return the steps of this version of the package, in order."""
     folder = importlib.resources.files("cidx_jobs.store.sqlite") / "schema"
     found = [
         Migration(number=int(match[1]), name=match[2], sql=file.read_text("utf-8"))
@@ -112,7 +112,7 @@ def split_statements(sql: str) -> Iterator[str]:
 
 
 def has_schema(connection: sqlite3.Connection) -> bool:
-    """Tell whether there is anything in the database."""
+    """Return whether there is anything in the database."""
     return bool(_read_schema(connection))
 
 

@@ -1,4 +1,4 @@
-"""Who owns a data directory: the process that holds the lock on its ``owner.lock``, for life."""
+"""Owner lock: the process that holds ``owner.lock`` of a data directory owns it, for life."""
 
 import fcntl
 import os

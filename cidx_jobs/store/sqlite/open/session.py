@@ -1,4 +1,4 @@
-"""What is open while a data directory is served: its lock, one writer and two readers."""
+"""Session: what is open while a directory is served, its lock, one writer and two readers."""
 
 import sqlite3
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class Reader:
     _db: aiosqlite.Connection | None
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Give what *function* reads.
+        """Return what *function* reads.
 
         Raises:
             StorageUnavailableError: the database cannot be read now.
