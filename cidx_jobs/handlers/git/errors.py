@@ -156,7 +156,9 @@ _QUOTED = re.compile(r"(?<!\w)'[^'\n]*'")
 # An index-pack that ends by itself says why; git then does not look how it ended.
 _DIED_WITHOUT_A_WORD = "fetch-pack: invalid index-pack output"
 _MAX_WORDS = 1_000
-_LAST_WORDS = re.compile(r"^(?:fatal|error|remote: fatal): (.+)$", re.MULTILINE)
+_LAST_WORDS = re.compile(r"^(?:fatal|error|remote: fatal): (.+(?:\n\t.+)*)$", re.MULTILINE)
+# Said by our end when the other one, on this machine too, had given up and said why.
+_CONSEQUENCE = "Could not read from remote repository"
 
 
 def find_failure(ended: ChildResult, url: str) -> JobFailure:
@@ -193,6 +195,7 @@ def _make_failure(code: str, sentence: str, url: str) -> JobFailure:
 
 def _find_last_words(stderr: str) -> str:
     words = _LAST_WORDS.findall(stderr) or stderr.split("\n")
-    last = next((line for line in reversed(words) if line.strip()), "it said nothing")
+    causes = [line for line in words if line.strip() and not line.startswith(_CONSEQUENCE)]
+    last = causes[-1] if causes else "it said nothing"
     # A remote may make the line as long as it likes; what is shown of it is short.
-    return last.strip()[:_MAX_WORDS]
+    return " ".join(last.split())[:_MAX_WORDS]

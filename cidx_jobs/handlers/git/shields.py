@@ -73,7 +73,8 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
 }
 # A local remote is read by a git of its own, which does not inherit the options of ours. The
-# operator's roots are trusted, whoever owns the repositories in them.
+# operator's roots are trusted, whoever owns the repositories in them. The directory was checked,
+# and no other may be found in its place.
 _UPLOAD_PACK_SHIELDS = {
     "safe.directory": "*",
     "core.hooksPath": NOWHERE,
@@ -81,7 +82,11 @@ _UPLOAD_PACK_SHIELDS = {
     **_MODEST,
 }
 _UPLOAD_PACK = " ".join(
-    ["git", *(f"-c {name}={value}" for name, value in _UPLOAD_PACK_SHIELDS.items()), "upload-pack"]
+    [
+        "git",
+        *(f"-c {name}={value}" for name, value in _UPLOAD_PACK_SHIELDS.items()),
+        "upload-pack --strict",
+    ]
 )
 _SSH = "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=30"
 
@@ -92,7 +97,7 @@ class Access:
 
     remote: Remote
     source: str
-    """The url, or the real path of a local repository."""
+    """The url, or the git directory of a local repository."""
     addresses: Sequence[str] = ()
 
     @property

@@ -1,12 +1,10 @@
 """Phase git_sync: which commit a run goes to, and how it comes into the project's copy."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import attrs
 
 from cidx_jobs.handlers.git.commands import FetchBounds, Git, RemoteHead
 from cidx_jobs.handlers.git.host_addresses import Resolve, find_addresses
+from cidx_jobs.handlers.git.local_repository import find_git_directory
 from cidx_jobs.handlers.git.progress import FetchProgress
 from cidx_jobs.handlers.git.project_copy import HEAD_REF, Fetched, ProjectCopy
 from cidx_jobs.handlers.git.shields import Access
@@ -14,7 +12,6 @@ from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules, Scheme
 from cidx_jobs.handlers.repository_sync.report_while import follow
 from cidx_jobs.handlers.repository_sync.submodules import SubmoduleParts, Submodules
 from cidx_jobs.interfaces.run import JobContext, PhaseReporter
-from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.job.job import JsonObject, Outcome
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import Settings
@@ -139,19 +136,7 @@ class Fetching:
     async def _reach(self, remote: Remote) -> Access:
         if remote.scheme is Scheme.LOCAL:
             roots = self._settings.git_local_roots
-            source = await in_own_thread(_find_local, remote.url, roots)
+            source = await in_own_thread(find_git_directory, remote.url, roots)
             return Access(remote=remote, source=source)
         addresses = await find_addresses(remote, self._resolve)
         return Access(remote=remote, source=remote.url, addresses=addresses)
-
-
-def _find_local(path: str, roots: Sequence[Path]) -> str:
-    """Return the real place of a local repository, which links must not lead out of the roots."""
-    place = Path(path).resolve()
-    if not any(place.is_relative_to(root.resolve()) for root in roots):
-        message = f"{path} does not lie where the operator allows it"
-        raise JobFailure(message, code="GIT-007")
-    if not place.is_dir():
-        message = f"there is no repository at {path}"
-        raise JobFailure(message, code="GIT-001")
-    return str(place)
