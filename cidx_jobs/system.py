@@ -137,6 +137,8 @@ class JobSystem:
             else:
                 await engine.load_controls()
             started.push_async_callback(engine.stop, self.settings.shutdown_grace_seconds)
+            # Before the grace time: whoever asks for the stop may not be as patient.
+            started.push_async_callback(self.persistence.accept_stop)
             self._identity, self._engine = identity, engine
             self._started = started.pop_all()
 
@@ -154,6 +156,7 @@ class JobSystem:
         self._is_stopping = True
         if self._engine is not None:
             self._engine.manager.begin_stop()
+            await self.persistence.accept_stop()
 
     async def close(self) -> None:
         """Stop the jobs within the grace time, then the store; closing twice is fine.

@@ -24,6 +24,10 @@ class NoChildren:
         """Give none."""
         return {}
 
+    def take_signalled(self, run: ActiveRun) -> bool:  # noqa: ARG002 - as the interface has it
+        """Know of none."""
+        return False
+
     async def run(
         self,
         argv: Sequence[str],

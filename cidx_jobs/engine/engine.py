@@ -94,6 +94,7 @@ class Engine:
             job_types=job_types,
             retention_seconds=retention_by_status(settings),
             poison_after=settings.poison_after,
+            stopped_epoch=identity.stopped_epoch,
         )
         self.manager = SyncJobManager(
             store=store.jobs,

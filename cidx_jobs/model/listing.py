@@ -149,6 +149,8 @@ class StoreIdentity(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     clock_seconds: float
     """The engine clock when the store was last written: it goes on from here, never back."""
+    stopped_epoch: int = 0
+    """The last start before this one that was told to stop; 0 where none was."""
     lock: str = ""
     """Names the locked file among all of the machine, which no copy of the database shares."""
 

@@ -35,6 +35,28 @@ async def test_each_start_is_a_new_epoch_of_the_same_store(persistence: Persiste
     assert second.epoch == first.epoch + 1
 
 
+async def test_a_stop_that_was_accepted_is_known_to_later_starts(
+    persistence: Persistence,
+) -> None:
+    """They name its epoch until another start accepts one, however often it was said."""
+    await persistence.close()
+    first = await persistence.open()
+    await persistence.accept_stop()
+    await persistence.accept_stop()
+    await persistence.close()
+
+    second = await persistence.open()
+    await persistence.close()
+    third = await persistence.open()
+    await persistence.accept_stop()
+    await persistence.close()
+    fourth = await persistence.open()
+
+    assert first.stopped_epoch == 0
+    assert (second.stopped_epoch, third.stopped_epoch) == (first.epoch, first.epoch)
+    assert fourth.stopped_epoch == third.epoch
+
+
 async def test_what_is_stored_is_there_after_a_restart(persistence: Persistence) -> None:
     """A job, its log and its key survive closing and opening."""
     change = submitted()

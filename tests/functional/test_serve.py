@@ -250,6 +250,30 @@ async def test_under_nohup_the_server_goes_on(tmp_path: Path) -> None:
     assert (status, code) == (200, 0)
 
 
+async def test_a_stop_that_is_cut_short_blames_no_job(tmp_path: Path) -> None:
+    """`docker stop` sends KILL after ten seconds: no unclean end, however often it happens."""
+    values = {"poison_after": "1", "shutdown_grace_seconds": "600"}
+    async with server(tmp_path, **values) as running:
+        job_id = await running.submit_lingering()
+        await stop_impatiently(running)
+    async with server(tmp_path, **values) as running:
+        await running.until_running(job_id)
+        await stop_impatiently(running)
+    async with server(tmp_path, **values) as running:
+        job = await running.until_running(job_id)
+
+    assert [one["outcome"] for one in job["attempts"]] == ["interrupted"] * 2
+
+
+async def stop_impatiently(running: Server) -> None:
+    """Tell the server to stop, and kill it in its grace time."""
+    running.process.terminate()
+    await running.until_logged("server_stopping")
+    await asyncio.sleep(0.5)
+    running.process.kill()
+    assert await running.ended() == -signal.SIGKILL
+
+
 @pytest.mark.parametrize("where", ["thread", "pool", "process", "loop"])
 async def test_what_hangs_does_not_hold_the_exit(tmp_path: Path, where: str) -> None:
     """The process ends within the grace time and ten seconds, and says where it hung."""

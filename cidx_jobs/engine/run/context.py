@@ -23,6 +23,9 @@ class ChildRunner(Protocol):
     def find_by_run(self) -> Mapping[ActiveRun, Sequence[int]]:
         """Return the process ids of the children that run now, by the run that started them."""
 
+    def take_signalled(self, run: ActiveRun) -> bool:
+        """Return whether a signal that was not ours ended a child of the run, and forget it."""
+
     async def run(
         self,
         argv: Sequence[str],

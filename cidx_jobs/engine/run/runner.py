@@ -26,6 +26,8 @@ from cidx_jobs.model.job.job import Job, JsonObject
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.redact import redact
 
+HELD_BACK_SECONDS = 1.0
+"""How long the failure of a run is held back whose child was ended by a signal."""
 ABANDONED_SECONDS = 10.0
 """A run that was told to stop and has not ended in this time is marked as abandoned."""
 
@@ -81,6 +83,7 @@ class RunningJob:
         self._is_interrupted = False
         self._is_timed_out = False
         self._is_given_up = False
+        self._is_signal_told = False
         self._used_too_much: int | None = None
         self._patience: asyncio.TimerHandle | None = None
         self.task = asyncio.create_task(self._live(), name=f"job-{run.job_id}")
@@ -136,6 +139,8 @@ class RunningJob:
         try:
             began = self._runner.recorder.began_at(self.run)
             ending = await self._reach_end()
+            if isinstance(ending, Broke) and self._was_signalled():
+                ending = await self._hold_back(ending)
             elapsed = self._runner.clock.monotonic() - began
             # From here the end itself brings the progress: a report of its own would come late.
             self._runner.book.drop(self.run)
@@ -161,11 +166,26 @@ class RunningJob:
         except (Exception, BaseExceptionGroup, SystemExit) as error:  # noqa: BLE001
             # A handler may raise anything, and it is an end: also a library's `sys.exit`, which
             # would take the whole server with it. Only Ctrl-C passes.
+            self._is_signal_told = tells_of_signal(error)
             return self._failed(error, job_type)
         finally:
             timer.cancel()
             await self._end_handling()
         return self._timed_out(job_type) if self._is_timed_out else Succeeded(result)
+
+    def _was_signalled(self) -> bool:
+        was_child_signalled = self._runner.children.take_signalled(self.run)
+        return was_child_signalled or self._is_signal_told
+
+    async def _hold_back(self, ending: Broke) -> Ending:
+        """Return an interruption in place of the failure if a stop is what the signal came from.
+
+        Whoever stops a service may tell all of its processes: a child hears of it first.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HELD_BACK_SECONDS):
+                await self._runner.board.stop_begun.wait()
+        return self._interruption() if self._runner.board.stop_begun.is_set() else ending
 
     async def _end_handling(self) -> None:
         self.is_handling = False
@@ -303,6 +323,21 @@ class RunningJob:
         self.tracker.warn(
             "abandoned", "the job was told to stop and goes on; its slot is held until it ends"
         )
+
+
+def tells_of_signal(error: BaseException | None) -> bool:
+    """Return whether the error, or one that caused it, says that a signal ended a process.
+
+    These are processes that the handler has started itself.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        code = getattr(error, "returncode", None)
+        if type(error).__name__ == "BrokenProcessPool" or (isinstance(code, int) and code < 0):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _told(error: BaseException) -> str:

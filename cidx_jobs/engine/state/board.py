@@ -53,6 +53,8 @@ class Board:
             find_job=self.live.find,
         )
         self.clock = clock
+        self.stop_begun = asyncio.Event()
+        """Set for good once the server was told to stop."""
         self.look_again = asyncio.Event()
         """Set when something may have become startable; the scheduler clears it and looks."""
         self.effects: asyncio.Queue[Effect] = asyncio.Queue()
@@ -196,6 +198,7 @@ class Board:
     def begin_stop(self) -> None:
         """Let nothing start any more, and nobody wait for a change."""
         self.reasons.is_stopping = True
+        self.stop_begun.set()
         self.notifier.close()
 
     def begin_start(self, job: Job) -> None:

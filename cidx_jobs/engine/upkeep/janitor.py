@@ -37,7 +37,7 @@ class Janitor(Background):
     def __init__(
         self, *, store: JobStore, board: Board, recorder: RunRecorder, executor: Executor,
         job_types: JobTypes, retention: Retention, retention_seconds: Mapping[JobStatus, float],
-        poison_after: int,
+        poison_after: int, stopped_epoch: int,
     ) -> None:  # fmt: skip
         """Take the parts, and how long jobs of each final status are kept."""
         self._store = store
@@ -48,6 +48,7 @@ class Janitor(Background):
         self._job_types = job_types
         self._retention_seconds = retention_seconds
         self._poison_after = poison_after
+        self._stopped_epoch = stopped_epoch
 
     async def recover(self, before: Recovery) -> Recovery:
         """Load what is unfinished, and resolve every run that died with an older server.
@@ -90,13 +91,17 @@ class Janitor(Background):
         )
 
     def _ending(self, job: Job, *, was_alone: bool) -> Ending:
-        if was_alone and is_suspect(job, self._poison_after) and not has_progressed(job):
+        # Killed after it had been told to stop, as where a container's patience is shorter than
+        # the grace time, the server was not brought down by what ran.
+        was_stopped = 0 < self._stopped_epoch == job.epoch
+        is_blamed = was_alone and not was_stopped and not has_progressed(job)
+        if is_blamed and is_suspect(job, self._poison_after):
             text = f"the server died {job.losses + 1} times while this job ran, alone at the last"
             error = make_error("POISONED", text, at=self._board.clock.now(), phase=job.phase)
             return Broke(error, retry_after=None)
         known = self._job_types.get(job.job_type)
         on_interrupt = known.on_interrupt if known else OnInterrupt.RESUME
-        return Interrupted(on_interrupt, is_clean=False)
+        return Interrupted(on_interrupt, is_clean=was_stopped)
 
     async def _go_on(self) -> None:
         while True:

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
@@ -36,6 +37,7 @@ _LAST_WORDS_SECONDS = 2.0
 _PIPE_BYTES = 1024 * 1024
 _ULIMIT_BLOCK = 512
 _KIBIBYTE = 1024
+_MANY_RUNS = 1_000
 
 
 @attrs.frozen(kw_only=True)
@@ -59,6 +61,8 @@ class Children:
         self._tag = tag
         self._kill_after = kill_after
         self._active: dict[int, ActiveRun | None] = {}
+        # Who ends well all the same never asks: the oldest fall away.
+        self._signalled: deque[ActiveRun] = deque(maxlen=_MANY_RUNS)
 
     @property
     def active(self) -> frozenset[int]:
@@ -72,6 +76,13 @@ class Children:
             if run is not None:
                 found.setdefault(run, []).append(pid)
         return found
+
+    def take_signalled(self, run: ActiveRun) -> bool:
+        """Return whether a signal that was not ours ended a child of the run, and forget it."""
+        was_signalled = run in self._signalled
+        while run in self._signalled:
+            self._signalled.remove(run)
+        return was_signalled
 
     async def run(
         self,
@@ -203,7 +214,9 @@ class Children:
             await asyncio.wait_for(output.closed.wait(), _LAST_WORDS_SECONDS)
         output.exited.cancel()
         transport.close()
-        self._active.pop(tree.pid, None)
+        run = self._active.pop(tree.pid, None)
+        if run is not None and output.tells_of_signal and not tree.is_signalled:
+            self._signalled.append(run)
 
 
 class ChildStream:

@@ -3,6 +3,7 @@
 import asyncio
 import codecs
 import re
+import signal
 from collections.abc import Callable
 from typing import cast
 
@@ -14,6 +15,12 @@ MAX_LINE_CHARACTERS = 8_192
 
 _STDOUT, _STDERR = 1, 2
 _UNKNOWN_CODE = -255
+_CODES_OF_SIGNALS = frozenset(
+    128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
+)
+"""How a shell passes on that a signal ended what it ran."""
+_DIED_OF_SIGNAL = b"died of signal"
+"""What git says of its own children."""
 
 OnLine = Callable[[str], None]
 
@@ -42,6 +49,15 @@ class ChildOutput(asyncio.SubprocessProtocol):
         """True once the child has exited by itself and nothing else went wrong."""
         exited = self.exited
         return exited.done() and not exited.cancelled() and exited.exception() is None
+
+    @property
+    def tells_of_signal(self) -> bool:
+        """True where a signal ended the child, or what it ran, as shells and git tell it."""
+        code = self._transport.get_returncode() if self._transport else None
+        said = self._tails[_STDERR]
+        return code is not None and (
+            code < 0 or code in _CODES_OF_SIGNALS or (code != 0 and _DIED_OF_SIGNAL in said)
+        )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep what the code is asked of."""

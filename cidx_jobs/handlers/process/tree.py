@@ -28,6 +28,8 @@ class ProcessTree:
     def __init__(self, pid: int, mark: str) -> None:
         """Take the leader's process id, which is the group's too, and a ``NAME=value``."""
         self.pid = pid
+        self.is_signalled = False
+        """True once the leader was sent a signal from here."""
         self._mark = mark.encode()
 
     async def end(self, kill_after: float, *, group_only: bool = False) -> None:
@@ -93,6 +95,7 @@ class ProcessTree:
     def _signal(self, pid: int, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if pid == self.pid:
+                self.is_signalled = True
                 os.killpg(pid, number)
             else:
                 os.kill(pid, number)

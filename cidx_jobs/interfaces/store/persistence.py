@@ -46,6 +46,13 @@ class Persistence(Protocol):
             StartRefusedError: it cannot be written; in all four cases nothing was touched.
         """
 
+    async def accept_stop(self) -> None:
+        """Keep that this start was told to stop; durable when this returns, if it can be written.
+
+        What is still running when its process is killed then was interrupted, and is not blamed
+        for the end: the next `open` names this epoch as `StoreIdentity.stopped_epoch`.
+        """
+
     async def close(self) -> None:
         """Finish the writes under way and let go; closing twice is fine."""
 

@@ -17,6 +17,7 @@ class MemoryDatabase:
         self.projects: dict[tuple[UserId, ProjectId], Project] = {}
         self.database_id = str(uuid.uuid4())
         self._epoch = 0
+        self._stopped_epoch = 0
         self._is_open = False
 
     @property
@@ -28,7 +29,16 @@ class MemoryDatabase:
         """Begin a new epoch."""
         self._epoch += 1
         self._is_open = True
-        return StoreIdentity(uuid=self.database_id, epoch=self._epoch, clock_seconds=0.0)
+        return StoreIdentity(
+            uuid=self.database_id,
+            epoch=self._epoch,
+            clock_seconds=0.0,
+            stopped_epoch=self._stopped_epoch,
+        )
+
+    def accept_stop(self) -> None:
+        """Keep that this epoch was told to stop."""
+        self._stopped_epoch = self._epoch
 
     def close(self) -> None:
         """Take no more writes until it is opened again."""

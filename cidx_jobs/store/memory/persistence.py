@@ -51,6 +51,10 @@ class MemoryPersistence(Persistence):
         return self._database.open()
 
     @override
+    async def accept_stop(self) -> None:
+        self._database.accept_stop()
+
+    @override
     async def close(self) -> None:
         self._database.close()
 

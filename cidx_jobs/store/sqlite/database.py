@@ -1,6 +1,7 @@
 """The SQLite database while it is open: one writer, one reader for rows and one for lists."""
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.errors import StorageUnavailableError
 from cidx_jobs.model.listing import StoreIdentity
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.commit.transaction import Operation
@@ -47,6 +49,13 @@ class Database:
                 await finish(opening.result().close())
             raise
         return session.identity
+
+    async def accept_stop(self) -> None:
+        """Keep that this start was told to stop; see `Persistence.accept_stop`."""
+        if self._session is not None:
+            # A stop goes on also where no thread is to be had for a word about it.
+            with contextlib.suppress(RuntimeError):
+                await in_own_thread(self._session.accept_stop)
 
     async def close(self) -> None:
         """Finish the writes under way and let go of the directory; closing twice is fine."""

@@ -52,6 +52,10 @@ class JobPersistence(Persistence):
         return await self._database.open()
 
     @override
+    async def accept_stop(self) -> None:
+        await self._database.accept_stop()
+
+    @override
     async def close(self) -> None:
         await self._database.close()
 

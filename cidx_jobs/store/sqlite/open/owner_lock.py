@@ -39,6 +39,7 @@ class Ownership:
     """What the file said."""
     _descriptor: int | None
     _forget_forks: Callable[[], None]
+    _is_stop_accepted: bool = attrs.field(init=False, default=False)
 
     @property
     def stopped_epoch(self) -> int:
@@ -51,7 +52,9 @@ class Ownership:
 
     def accept_stop(self, epoch: int) -> None:
         """Write down that this start, *epoch*, was told to stop; durable when this returns."""
-        self._describe(epoch)
+        if not self._is_stop_accepted:
+            self._is_stop_accepted = True
+            self._describe(epoch)
 
     def withdraw(self) -> None:
         """Let the file say again what it said before: the directory was not taken after all."""

@@ -19,7 +19,7 @@ from cidx_jobs.store.sqlite.commit.connection import connect_for_start
 from cidx_jobs.store.sqlite.commit.high_water_mark import HighWaterMark, Position, open_mark
 from cidx_jobs.store.sqlite.commit.transaction import Ledger
 from cidx_jobs.store.sqlite.open.damage_check import inspecting, wal_of
-from cidx_jobs.store.sqlite.open.location import Location, decode_location, encode_location
+from cidx_jobs.store.sqlite.open.location import decode_location, encode_location
 from cidx_jobs.store.sqlite.open.migrations import Migration, apply_migrations
 from cidx_jobs.store.sqlite.open.owner_lock import FILE_MODE, Ownership, protect, take_ownership
 from cidx_jobs.store.sqlite.values import to_microseconds
@@ -46,6 +46,10 @@ class Possession:
     """A server that was killed has left much to be put away."""
     _ownership: Ownership
     _connection: sqlite3.Connection | None
+
+    def accept_stop(self) -> None:
+        """Write down that this start was told to stop."""
+        self._ownership.accept_stop(self.identity.epoch)
 
     def disconnect(self) -> None:
         """Close the connection of the start; done once others are open.
@@ -90,7 +94,7 @@ def take_possession(
             # wait: the writer does it.
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             apply_migrations(connection, migrations, to_microseconds(clock.now()))
-            identity, ledger = _begin_epoch(connection, ownership.location)
+            identity, ledger = _begin_epoch(connection, ownership)
             protect(directory)
             has_long_log = wal_of(directory.database).stat().st_size > _LONG_LOG_BYTES
             mark = open_mark(directory.high_water_mark, Position(ledger.sequence, ledger.batch))
@@ -117,7 +121,10 @@ def _check_rights(directory: DataDirectory) -> None:
             raise StartRefusedError(message)
 
 
-def _begin_epoch(connection: sqlite3.Connection, here: Location) -> tuple[StoreIdentity, Ledger]:
+def _begin_epoch(
+    connection: sqlite3.Connection, ownership: Ownership
+) -> tuple[StoreIdentity, Ledger]:
+    here = ownership.location
     connection.execute("BEGIN IMMEDIATE")
     known_as, location = connection.execute(_READ_IDENTITY).fetchone()
     # A copy shares its id with a database that may be in use: what it does in the name of that
@@ -127,7 +134,13 @@ def _begin_epoch(connection: sqlite3.Connection, here: Location) -> tuple[StoreI
     connection.execute(_BEGIN_EPOCH, (database_id, encode_location(here)))
     epoch, batch, sequence, seconds = connection.execute(_READ_OWNER).fetchone()
     connection.execute("COMMIT")
-    identity = StoreIdentity(uuid=database_id, epoch=epoch, clock_seconds=seconds, lock=here.lock)
+    identity = StoreIdentity(
+        uuid=database_id,
+        epoch=epoch,
+        clock_seconds=seconds,
+        lock=here.lock,
+        stopped_epoch=ownership.stopped_epoch,
+    )
     return identity, Ledger(epoch, batch, sequence)
 
 

@@ -60,6 +60,8 @@ class Session:
     point_reader: Reader
     """For reads of a few rows, which must not wait for a list."""
     list_reader: Reader
+    accept_stop: Callable[[], None]
+    """Keeps that this start was told to stop; blocks."""
     _parts: AsyncExitStack
 
     async def close(self) -> None:
@@ -103,5 +105,6 @@ async def open_session(directory: DataDirectory, synchronous: str, clock: Clock)
             committer=committer,
             point_reader=point_reader,
             list_reader=list_reader,
+            accept_stop=possession.accept_stop,
             parts=undo.pop_all(),
         )
