@@ -30,7 +30,10 @@ class IndexDraft(Protocol):
         """True when the index is made anew, not changed."""
 
     async def compare(self, tree: Iterable[TreeEntry], max_file_bytes: int) -> TreeChanges:
-        """Take the tree that the index shall show; *tree* is iterated in another thread."""
+        """Take the tree that the index shall show; *tree* is iterated in another thread.
+
+        Of a path that comes twice, in a broken tree, the first entry counts.
+        """
 
     async def take_wanted(self, max_files: int, max_bytes: int) -> Sequence[WantedFile]:
         """Return the next files to add, by path, at least one while there are any."""

@@ -189,7 +189,7 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             Category.RESOURCE,
             _PERSISTENT,
             _FINAL,
-            "The repository has more files than max_files.",
+            "The repository has more files or directories than max_files, or too long paths.",
             ("Ask the operator to raise max_files.",),
         ),
         "RES-004": Guidance(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,43 @@ async def test_searches_see_all_of_a_publication_or_nothing(indexer: Indexer) ->
 
     assert before == [("a", 1, "word one"), ("b", 1, "word two")]
     assert after == [("a", 1, "word changed"), ("c", 1, "word new")]
+
+
+async def test_of_a_path_that_comes_twice_the_first_counts(indexer: Indexer) -> None:
+    """A broken tree is compared as if it named each path once, whatever is shown already."""
+    first, second = tree_of({"a": "first", "b": "same"}), tree_of({"a": "second"})
+
+    await index(indexer, {"a": "first", "b": "same"})
+    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=True) as draft:
+        changes = await draft.compare([*first, *second], MAX_FILE_BYTES)
+        await fill(draft, {"a": "first", "b": "same"})
+        await draft.publish("c1", {})
+
+    assert (changes.total, changes.total_bytes) == (2, len("first") + len("same"))
+    assert (changes.added, changes.modified) == (0, 0)
+    assert await find(indexer, "first") == [("a", 1, "first")]
+
+
+async def test_a_tree_takes_no_memory(indexer: Indexer) -> None:
+    """What a tree claims, and what the index shows, lies on the disk while they are compared."""
+
+    def claim(kind: str) -> Iterator[TreeEntry]:
+        for number in range(10_000):
+            yield TreeEntry(f"{'directory/' * 100}{number}", kind, "1" * 40, 1)
+
+    tracemalloc.start()
+    try:
+        for kind in ("120000", "160000"):
+            async with indexer.draft(
+                ALICE, PROJECT, job_id=JobId("job-1"), run=1, full=False
+            ) as draft:
+                await draft.compare(claim(kind), MAX_FILE_BYTES)
+                await draft.publish(kind, {})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 2_000_000
 
 
 async def test_a_comparison_tells_what_changed(indexer: Indexer) -> None:

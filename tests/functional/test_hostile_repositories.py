@@ -209,6 +209,39 @@ async def test_a_tree_bomb_is_refused(syncs: Syncs, repository: Repository) -> N
     assert syncs.leftovers() == []
 
 
+@pytest.mark.parametrize("settings", [{"max_files": 1_000}], indirect=True)
+async def test_a_bomb_of_empty_directories_is_refused(
+    syncs: Syncs, repository: Repository
+) -> None:
+    """Ten thousand million directories without one file are refused as so many files are.
+
+    git goes through them for ever, and without a word unless it is asked to name them.
+    """
+    inner = repository.add_object("tree", b"")
+    for _ in range(BOMB_LEVELS):
+        inner = repository.make_tree(("040000", inner, f"n{n}") for n in range(BOMB_WIDTH))
+    repository.commit_tree(inner)
+
+    job = await syncs.sync(repository.url)
+
+    assert job.error is not None
+    assert (job.error.code, job.error.phase) == ("RES-003", "change_detection")
+    assert syncs.leftovers() == []
+
+
+async def test_a_path_without_an_end_is_refused(syncs: Syncs, repository: Repository) -> None:
+    """Directories in each other, with long names, make paths that no system has."""
+    inner = repository.make_tree([("100644", repository.add_object("blob", b"x\n"), "file")])
+    for _ in range(20):
+        inner = repository.make_tree([("040000", inner, "d" * 250)])
+    repository.commit_tree(inner)
+
+    job = await syncs.sync(repository.url)
+
+    assert job.error is not None
+    assert (job.error.code, job.error.phase) == ("RES-003", "change_detection")
+
+
 async def test_a_blob_bomb_is_skipped(syncs: Syncs, repository: Repository) -> None:
     """A file of 64 MiB in a pack of 64 KiB is left out with a warning, never unpacked (G08).
 

@@ -239,20 +239,40 @@ def test_a_tree_is_read_entry_by_entry() -> None:
     ]
 
 
-def test_no_path_is_given_twice() -> None:
-    """Of a path that comes again, also as another's escaped form, the first entry is given."""
-    other = BLOB[::-1]
-    listed = (
-        f"100644 blob {BLOB}       2\ta/x\0"
-        f"100644 blob {BLOB}       2\tb\\xff\0"
-        f"100644 blob {other}       3\ta/x\0"
-        f"100644 blob {other}       3\tb"
-    ).encode() + b"\xff\0"
+def test_directories_are_counted_and_not_given() -> None:
+    """A tree of directories alone comes to its end like one of files."""
+    listed = f"040000 tree {BLOB}       -\ta\0".encode()
 
-    assert list(read_tree(io.BytesIO(listed), 10)) == [
-        TreeEntry("a/x", "100644", BLOB, 2),
-        TreeEntry("b\\xff", "100644", BLOB, 2),
-    ]
+    assert list(read_tree(io.BytesIO(listed * 2), 2)) == []
+    with pytest.raises(JobFailure) as failed:
+        list(read_tree(io.BytesIO(listed * 3), 2))
+    assert failed.value.failure_code == "RES-003"
+
+
+@pytest.mark.parametrize("kind", ["100644 blob", "040000 tree"])
+def test_a_path_has_a_length(kind: str) -> None:
+    """4,096 bytes are a path and one more is none, also before its end has come."""
+    head = f"{kind} {BLOB}       -\t".encode()
+
+    list(read_tree(io.BytesIO(head + b"x" * 4_096 + b"\0"), 2))
+    for tail in (b"x" * 4_097 + b"\0", b"x" * 10_000_000):
+        listed = io.BytesIO(head + tail)
+        with pytest.raises(JobFailure) as failed:
+            list(read_tree(listed, 2))
+        assert failed.value.failure_code == "RES-003"
+        assert listed.tell() <= 128 * 1024
+
+
+def test_the_paths_of_a_tree_have_a_sum() -> None:
+    """Long paths are taken, but not for every one of the files that a tree may have."""
+    listed = b"".join(
+        f"100644 blob {BLOB}       2\t{number:04000}\0".encode() for number in range(1_000)
+    )
+
+    assert len(list(read_tree(io.BytesIO(listed), 25_000))) == 1_000
+    with pytest.raises(JobFailure) as failed:
+        list(read_tree(io.BytesIO(listed), 10_000))
+    assert failed.value.failure_code == "RES-003"
 
 
 def test_a_tree_is_counted_while_it_is_read() -> None:

@@ -202,8 +202,11 @@ def _name_of(line: bytes) -> str:
 
 
 def _read_links(child: ChildStream, max_files: int) -> Mapping[str, str]:
-    tree = read_tree(child.output, max_files)
-    return {entry.path: entry.blob for entry in tree if entry.mode == _LINK}
+    links: dict[str, str] = {}
+    for entry in read_tree(child.output, max_files):
+        if entry.mode == _LINK:
+            links.setdefault(entry.path, entry.blob)
+    return links
 
 
 def _ask(child: ChildStream, data: bytes) -> bytes:

@@ -21,9 +21,8 @@ from cidx_jobs.model.index import (
 )
 from cidx_jobs.model.job.job import JsonObject
 from cidx_jobs.store.index import sql as index_sql
-from cidx_jobs.store.index.state import check_format, make_state, open_reader, read_meta
+from cidx_jobs.store.index.state import check_format, make_state, name_reader, read_meta
 from cidx_jobs.store.index.text import MIN_CHARACTERS, decode_text, match_expression
-from cidx_jobs.store.index.tree_diff import Comparison
 
 _CACHE_KIBIBYTES = 16_000
 _EXAMPLES = 3
@@ -94,40 +93,49 @@ class DraftDatabase:
         self._db.close()
 
     def compare(self, tree: Iterable[TreeEntry], max_file_bytes: int) -> TreeChanges:
-        """Take the tree and find out what is different and what is lacking."""
-        rows = self._db.execute(index_sql.LIST_NO_LONGER_TOO_LARGE, (max_file_bytes,))
-        comparison = Comparison(
-            self._list_shown(),
-            reread=frozenset(blob for (blob,) in rows),
-            keep_all=self._is_new,
-        )
-        with self._transaction():
-            due = comparison.rows(self._until_stopped(tree))
-            self._db.executemany(index_sql.ADD_DUE, due)
-            self._db.executemany(index_sql.ADD_GONE, comparison.gone())
+        """Take the tree and find out what is different and what is lacking.
+
+        All of it happens in temporary tables: a tree takes no memory of this process.
+        """
+        with self._shown(), self._transaction():
+            self._db.executemany(index_sql.ADD_DUE, _rows(self._until_stopped(tree)))
+            self._db.execute(index_sql.ADD_GONE)
+            counts = self._db.execute(index_sql.COUNT_CHANGES).fetchone()
+            if not self._is_new:
+                self._db.execute(index_sql.DROP_UNCHANGED, (max_file_bytes,))
             staged = self._number(index_sql.COUNT_STAGED, self._published)
             self._db.execute(index_sql.ADD_TOO_LARGE, (max_file_bytes,))
             self._db.execute(index_sql.ADD_WANTED, (max_file_bytes,))
-        self._total = comparison.total
+        fresh, modified, renamed, gone, self._total, total_bytes = counts
         self._max_file_bytes = max_file_bytes
         return TreeChanges(
-            added=comparison.added,
-            modified=comparison.modified,
-            renamed=comparison.renamed,
-            deleted=comparison.deleted,
-            total=comparison.total,
-            total_bytes=comparison.total_bytes,
+            added=fresh - renamed,
+            modified=modified,
+            renamed=renamed,
+            deleted=gone - renamed,
+            total=self._total,
+            total_bytes=total_bytes,
             wanted=self._number(index_sql.COUNT_WANTED),
             staged=staged,
         )
 
-    def _list_shown(self) -> list[tuple[str, str, bytes]]:
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[None]:
+        """Let the view ``shown`` be what searches see, within the block."""
         if not self._is_new:
-            return self._db.execute(index_sql.LIST_SHOWN).fetchall()
-        if self._base is None:
-            return []
-        with contextlib.closing(open_reader(self._base)) as db:
-            return db.execute(index_sql.LIST_SHOWN).fetchall()
+            view = index_sql.SHOW_MAIN
+        elif self._base is None:
+            view = index_sql.SHOW_NOTHING
+        else:
+            view = index_sql.SHOW_BASE
+            self._db.execute(index_sql.ATTACH_SHOWN, (name_reader(self._base),))
+        try:
+            self._db.execute(view)
+            yield
+        finally:
+            self._db.execute(index_sql.DROP_SHOWN)
+            if view == index_sql.SHOW_BASE:
+                self._db.execute(index_sql.DETACH_SHOWN)
 
     def list_wanted(self, after: int, max_files: int) -> list[tuple[int, WantedFile]]:
         """Return the next wanted files with their numbers."""
@@ -282,6 +290,11 @@ class DraftDatabase:
                 self._db.rollback()
             raise
         self._db.execute("COMMIT")
+
+
+def _rows(tree: Iterable[TreeEntry]) -> Iterator[tuple[str, str, bytes, int | None]]:
+    for path, mode, blob, size in tree:
+        yield path, mode, bytes.fromhex(blob), size
 
 
 def _refuse(what: str, cause: Exception | None = None) -> NoReturn:

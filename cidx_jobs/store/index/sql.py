@@ -63,10 +63,47 @@ CREATE_DRAFT = (
     "CREATE TEMP TABLE loose (content INTEGER PRIMARY KEY)",
 )
 
-LIST_SHOWN = "SELECT path, mode, blob FROM files"
-LIST_NO_LONGER_TOO_LARGE = "SELECT blob FROM contents WHERE skipped = 'large' AND size <= ?"
+# What searches see is in this database, in another one's file, or nothing.
+ATTACH_SHOWN = "ATTACH ? AS base"
+DETACH_SHOWN = "DETACH base"
+DROP_SHOWN = "DROP VIEW IF EXISTS temp.shown"
+SHOW_MAIN = "CREATE TEMP VIEW shown AS SELECT path, mode, blob FROM main.files"
+SHOW_BASE = "CREATE TEMP VIEW shown AS SELECT path, mode, blob FROM base.files"
+SHOW_NOTHING = "CREATE TEMP VIEW shown AS SELECT path, mode, blob FROM main.files WHERE 0"
+
+# Of a path that comes twice the first counts.
 ADD_DUE = "INSERT OR IGNORE INTO due VALUES (?, ?, ?, ?)"
-ADD_GONE = "INSERT INTO gone VALUES (?)"
+ADD_GONE = """
+    INSERT INTO gone SELECT path FROM shown s
+    WHERE NOT EXISTS (SELECT 1 FROM due d WHERE d.path = s.path)
+    """
+COUNT_CHANGES = """
+    WITH fresh AS (
+        SELECT blob FROM due d WHERE NOT EXISTS (SELECT 1 FROM shown s WHERE s.path = d.path)
+    ), lost AS (
+        SELECT s.blob FROM gone g CROSS JOIN shown s ON s.path = g.path
+    ), moved AS (
+        SELECT min(came.number, went.number) AS number
+        FROM (SELECT blob, count(*) AS number FROM fresh GROUP BY blob) came
+        JOIN (SELECT blob, count(*) AS number FROM lost GROUP BY blob) went
+        ON came.blob = went.blob
+    )
+    SELECT
+        (SELECT count(*) FROM fresh),
+        (SELECT count(*) FROM due d CROSS JOIN shown s ON s.path = d.path
+         WHERE (s.mode, s.blob) <> (d.mode, d.blob)),
+        (SELECT coalesce(sum(number), 0) FROM moved),
+        (SELECT count(*) FROM gone),
+        (SELECT count(*) FROM due),
+        (SELECT CAST(total(size) AS INTEGER) FROM due)
+    """
+# A file that was left out for its size is read after all where the limit was raised.
+DROP_UNCHANGED = """
+    DELETE FROM due WHERE EXISTS (
+        SELECT 1 FROM shown s
+        WHERE s.path = due.path AND s.mode = due.mode AND s.blob = due.blob
+    ) AND blob NOT IN (SELECT blob FROM contents WHERE skipped = 'large' AND size <= ?)
+    """
 
 # Contents get growing ids, and a publication leaves none that is in use nowhere: what is above
 # its highest id was added since, by this draft or by one that came to no end.

@@ -13,7 +13,7 @@ from cidx_jobs.store.index import sql as index_sql
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open an index for reading only; usable from any one thread at a time."""
     return sqlite3.connect(
-        _read_only(path), uri=True, isolation_level=None, check_same_thread=False
+        name_reader(path), uri=True, isolation_level=None, check_same_thread=False
     )
 
 
@@ -60,5 +60,6 @@ def make_state(db: sqlite3.Connection, path: Path) -> IndexState | None:
     )
 
 
-def _read_only(path: Path) -> str:
+def name_reader(path: Path) -> str:
+    """Return the name by which SQLite opens an index for reading only."""
     return f"{path.absolute().as_uri()}?mode=ro"
