@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.interfaces.store.projects import ProjectStore
-from cidx_jobs.model.errors import StaleVersionError, StoreError
+from cidx_jobs.model.errors import StaleVersionError, StorageUnavailableError, StoreError
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.events import (
     Cancel,
@@ -234,6 +235,36 @@ async def test_on_commit_is_not_told_of_what_is_refused(jobs: JobStore) -> None:
         await jobs.save_changes([started(submitted().job)], on_commit=told.append)
 
     assert told == []
+
+
+async def test_on_refuse_is_told_of_what_is_refused_and_of_nothing_else(jobs: JobStore) -> None:
+    """Once, before the caller goes on; of what was committed it hears nothing."""
+    told: list[str] = []
+
+    with pytest.raises(StaleVersionError):
+        await jobs.save_changes(
+            [started(submitted().job)], on_refuse=lambda: told.append("refused")
+        )
+    await jobs.save_changes(
+        [submitted()],
+        on_commit=lambda _: told.append("committed"),
+        on_refuse=lambda: told.append("refused too"),
+    )
+
+    assert told == ["refused", "committed"]
+
+
+async def test_on_refuse_is_told_where_nothing_can_be_written(persistence: Persistence) -> None:
+    """Also by a store that is closed."""
+    told: list[str] = []
+    await persistence.close()
+
+    with pytest.raises(StorageUnavailableError):
+        await persistence.jobs.save_changes(
+            [submitted()], on_refuse=lambda: told.append("refused")
+        )
+
+    assert told == ["refused"]
 
 
 async def test_a_project_has_one_head_and_one_follower(jobs: JobStore) -> None:

@@ -739,6 +739,41 @@ async def test_too_many_waiting_jobs_are_refused_and_not_stored(open_jobs: Open)
     assert len(stored) == 3
 
 
+async def test_what_is_stored_counts_once_against_the_limit(open_jobs: Open) -> None:
+    """Who learns first that theirs is stored submits again before others have learnt it."""
+    gate = Gate()
+    async with open_jobs(gate.job_type, max_queued_per_user=60) as jobs:
+
+        async def submit_each(number: int) -> None:
+            for _ in range(2 if number < 10 else 1):
+                await submit(jobs, hold=True)
+
+        await asyncio.gather(*(submit_each(number) for number in range(50)))
+        with pytest.raises(UserQueueFullError):
+            await submit(jobs, hold=True)
+        stored = await jobs.list("u", limit=200)
+
+    assert len(stored) == 60
+
+
+async def test_who_goes_away_keeps_no_room(open_jobs: Open) -> None:
+    """Room that a cancelled submit had taken counts while it is being stored, and only then."""
+    gate = Gate()
+    async with open_jobs(gate.job_type, max_queued_per_user=3) as jobs:
+        gone = [asyncio.create_task(submit(jobs, hold=True)) for _ in range(2)]
+        await asyncio.sleep(0)
+        for task in gone:
+            task.cancel()
+        await asyncio.wait(gone)
+        answers = await asyncio.gather(
+            *(submit(jobs, hold=True) for _ in range(3)), return_exceptions=True
+        )
+        stored = await jobs.list("u")
+
+    assert len(stored) == 3
+    assert sum(isinstance(answer, UserQueueFullError) for answer in answers) == 2
+
+
 async def test_a_waiting_job_can_be_revised(open_jobs: Open) -> None:
     """Priority and labels; guarded by the version where one is given."""
     gate = Gate()

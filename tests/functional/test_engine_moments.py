@@ -56,11 +56,17 @@ class Scripted(MemoryJobs):
         changes: Sequence[Change],
         *,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
+        on_refuse: Callable[[], None] | None = None,
         **more: Any,
     ) -> Sequence[Transition]:
         """Store the changes, as the test wants it."""
-        self.before(changes)
-        rows = await super().save_changes(changes, **more)
+        try:
+            self.before(changes)
+        except Exception:
+            if on_refuse is not None:
+                on_refuse()
+            raise
+        rows = await super().save_changes(changes, on_refuse=on_refuse, **more)
         await self.may_tell.wait()
         if on_commit is not None:
             on_commit(rows)

@@ -38,9 +38,12 @@ class LateTeller(MemoryJobs):
         idempotency: IdempotencyRecord | None = None,
         project: Project | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
+        on_refuse: Callable[[], None] | None = None,
     ) -> Sequence[Transition]:
         """Store, wait, and tell."""
-        rows = await super().save_changes(changes, idempotency=idempotency, project=project)
+        rows = await super().save_changes(
+            changes, idempotency=idempotency, project=project, on_refuse=on_refuse
+        )
         self.has_committed.set()
         await self.may_tell.wait()
         if on_commit is not None:

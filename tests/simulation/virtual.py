@@ -89,11 +89,13 @@ class SlowStore(MemoryJobs):
         idempotency: IdempotencyRecord | None = None,
         project: Project | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
+        on_refuse: Callable[[], None] | None = None,
     ) -> Sequence[Transition]:
         """Store the changes after a while."""
         save = super().save_changes
         rows: Sequence[Transition] = await self._after_a_while(
-            lambda: save(changes, idempotency=idempotency, project=project, on_commit=on_commit)
+            lambda: save(changes, idempotency=idempotency, project=project, on_commit=on_commit),
+            on_refuse,
         )
         return rows
 
@@ -112,14 +114,26 @@ class SlowStore(MemoryJobs):
         save = super().save_checkpoint
         await self._after_a_while(lambda: save(change, data, on_commit))
 
-    async def _after_a_while(self, save: Callable[[], Awaitable[Any]]) -> Any:
+    async def _after_a_while(
+        self, save: Callable[[], Awaitable[Any]], on_refuse: Callable[[], None] | None = None
+    ) -> Any:
         self.in_flight += 1
         try:
-            commit = asyncio.ensure_future(self._commit(save))
+            commit = asyncio.ensure_future(self._commit_or_refuse(save, on_refuse))
             commit.add_done_callback(_take_note)
             return await asyncio.shield(commit)
         finally:
             self.in_flight -= 1
+
+    async def _commit_or_refuse(
+        self, save: Callable[[], Awaitable[Any]], on_refuse: Callable[[], None] | None
+    ) -> Any:
+        try:
+            return await self._commit(save)
+        except (Exception, asyncio.CancelledError):
+            if on_refuse is not None:
+                on_refuse()
+            raise
 
     async def _commit(self, save: Callable[[], Awaitable[Any]]) -> Any:
         async with self._turn:

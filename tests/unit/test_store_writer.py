@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,13 @@ async def test_a_full_queue_makes_callers_wait_for_room(
     monkeypatch.setattr(writer, "MAX_WAITING", 3)
     first = asyncio.create_task(opened.write(held(disk, "first")))
     await in_thread(disk.has_begun.wait)
-    rest = [asyncio.create_task(opened.write(note(f"n{number}"))) for number in range(10)]
+    refused: list[int] = []
+    rest = [
+        asyncio.create_task(
+            opened.write(note(f"n{number}"), on_refuse=partial(refused.append, number))
+        )
+        for number in range(10)
+    ]
     for _ in range(3):
         await asyncio.sleep(0)
 
@@ -210,6 +217,7 @@ async def test_a_full_queue_makes_callers_wait_for_room(
     )
 
     assert queued == 3
+    assert refused == [5]
     assert sum(answer == 1 for answer in answers) == 10
     assert disk.value("n5") is None
 

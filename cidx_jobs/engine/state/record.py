@@ -106,18 +106,29 @@ class JobLedger:
         changes: Sequence[Change],
         idempotency: IdempotencyRecord | None = None,
         project: Project | None = None,
+        *,
+        on_commit: Callable[[], None] | None = None,
+        on_refuse: Callable[[], None] | None = None,
     ) -> None:
         """Store the changes in one transaction; memory and waiters follow after the commit.
+
+        *on_commit* is called once the memory has followed, or *on_refuse* once nothing was
+        stored: one of the two, once, also when the caller is cancelled meanwhile.
 
         Raises:
             StaleVersionError: somebody else was first; nothing is changed.
         """
         jobs = [change.job for change in changes]
+
+        def tell(rows: Sequence[Transition]) -> None:
+            try:
+                self._board.apply(jobs, rows)
+            finally:
+                if on_commit is not None:
+                    on_commit()
+
         await self._store.save_changes(
-            changes,
-            idempotency=idempotency,
-            project=project,
-            on_commit=lambda rows: self._board.apply(jobs, rows),
+            changes, idempotency=idempotency, project=project, on_commit=tell, on_refuse=on_refuse
         )
 
     async def reload(self, job_id: JobId) -> None:

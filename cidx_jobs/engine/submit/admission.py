@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -118,7 +119,8 @@ class Admission:
         joined = self._choose_joined(request, head, follower)
         if joined is not None:
             change = self._join(joined, request)
-            await self._commit(request, [change], joined.job_id, project)
+            record = self._record_key(request, joined.job_id)
+            await self._ledger.commit([change], record, project)
             return Submission(job=change.job, is_joined=True)
         changes: list[Change] = []
         place = Place.HEAD if job_type.exclusive else None
@@ -127,12 +129,9 @@ class Admission:
             place = Place.FOLLOWER if head.status is JobStatus.RUNNING else Place.HEAD
         elif head is not None:
             place = Place.FOLLOWER
-        self._take_room(request.user_id)
-        try:
-            change = self._new_job(request, job_type, place)
-            await self._commit(request, [*changes, change], change.job.job_id, project)
-        finally:
-            self._give_room(request.user_id)
+        self._check_room(request.user_id)
+        change = self._new_job(request, job_type, place)
+        await self._store_new(request, [*changes, change], change.job.job_id, project)
         return Submission(job=change.job)
 
     def _line(self, request: SubmitRequest, job_type: JobType) -> tuple[Job | None, Job | None]:
@@ -193,7 +192,20 @@ class Admission:
         error = make_error("CANCELLED", reason, at=self._board.clock.now())
         return self._ledger.advance(job, job, [Cancel(error=error, reason=reason)])
 
-    def _take_room(self, user_id: UserId) -> None:
+    async def _store_new(
+        self, request: SubmitRequest, changes: list[Change], job_id: JobId, project: Project | None
+    ) -> None:
+        record = self._record_key(request, job_id)
+        # It gives its room back in the moment in which the memory counts it, or nobody ever will:
+        # whoever waits for the answer goes on later, and would count it twice until then.
+        give_room = partial(self._give_room, request.user_id)
+        self._admitting[request.user_id] += 1
+        self._admitting_total += 1
+        await self._ledger.commit(
+            changes, record, project, on_commit=give_room, on_refuse=give_room
+        )
+
+    def _check_room(self, user_id: UserId) -> None:
         # What is being stored counts already: many submits at once cannot overfill the queue.
         limits = self._board.slots.limits
         live = self._board.live
@@ -201,8 +213,6 @@ class Admission:
             raise UserQueueFullError(limits.max_queued_per_user)
         if live.waiting_total + self._admitting_total >= limits.max_queued_total:
             raise QueueFullError(limits.max_queued_total)
-        self._admitting[user_id] += 1
-        self._admitting_total += 1
 
     def _give_room(self, user_id: UserId) -> None:
         self._admitting_total -= 1
@@ -251,19 +261,16 @@ class Admission:
         milliseconds = int(now.timestamp() * 1000)
         return make_job_id(milliseconds, self._ids, int.from_bytes(os.urandom(8)))
 
-    async def _commit(
-        self, request: SubmitRequest, changes: list[Change], job_id: JobId, project: Project | None
-    ) -> None:
-        record = None
-        if request.request_key is not None:
-            record = IdempotencyRecord(
-                user_id=request.user_id,
-                key=request.request_key.key,
-                fingerprint=request.request_key.fingerprint,
-                job_id=job_id,
-                created_at=self._board.clock.now(),
-            )
-        await self._ledger.commit(changes, idempotency=record, project=project)
+    def _record_key(self, request: SubmitRequest, job_id: JobId) -> IdempotencyRecord | None:
+        if request.request_key is None:
+            return None
+        return IdempotencyRecord(
+            user_id=request.user_id,
+            key=request.request_key.key,
+            fingerprint=request.request_key.fingerprint,
+            job_id=job_id,
+            created_at=self._board.clock.now(),
+        )
 
 
 def _merged_options(old: Mapping[str, Any], new: Mapping[str, Any]) -> JsonObject:

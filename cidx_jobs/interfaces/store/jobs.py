@@ -31,6 +31,7 @@ class JobStore(Protocol):
         idempotency: IdempotencyRecord | None = None,
         project: Project | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
+        on_refuse: Callable[[], None] | None = None,
     ) -> Sequence[Transition]:
         """Store the changes of one or more jobs, all or nothing; return the numbered log rows.
 
@@ -40,6 +41,8 @@ class JobStore(Protocol):
             project: what the request says of the project (its url and branch).
             on_commit: called once after the commit, on the loop, in the order of the commits and
                 before this returns; also when the caller was cancelled meanwhile.
+            on_refuse: called once, on the loop and on the same terms, where nothing was stored:
+                exactly one of the two is called, whatever becomes of the caller.
 
         Raises:
             StaleVersionError: a row is not at its change's base version, or another job holds

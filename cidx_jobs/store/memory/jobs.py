@@ -56,11 +56,17 @@ class MemoryJobs(JobStore):
         idempotency: IdempotencyRecord | None = None,
         project: Project | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
+        on_refuse: Callable[[], None] | None = None,
     ) -> Sequence[Transition]:
-        self.database.check_writable()
-        if idempotency is not None:
-            self._check_key(idempotency)
-        self._table.apply(changes)
+        try:
+            self.database.check_writable()
+            if idempotency is not None:
+                self._check_key(idempotency)
+            self._table.apply(changes)
+        except Exception:
+            if on_refuse is not None:
+                on_refuse()
+            raise
         for change in changes:
             if change.drops_checkpoint:
                 self._checkpoints.pop(change.job.job_id, None)

@@ -66,10 +66,13 @@ class Database:
     # Plain functions that return the coroutine below them: one frame less for every call.
 
     def write(
-        self, operation: Operation, on_commit: Callable[[Any], object] | None = None
+        self,
+        operation: Operation,
+        on_commit: Callable[[Any], object] | None = None,
+        on_refuse: Callable[[], object] | None = None,
     ) -> Coroutine[Any, Any, Any]:
         """Return the operation's value once it is committed; see `Writer.write`."""
-        return self.opened().writer.write(operation, on_commit)
+        return self.opened().writer.write(operation, on_commit, on_refuse)
 
     def look_up(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
         """Return what *function* reads: a few rows, which wait for no list."""

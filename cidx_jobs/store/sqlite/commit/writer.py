@@ -32,6 +32,7 @@ class _Request(NamedTuple):
     operation: Operation
     future: asyncio.Future[Any]
     on_commit: Callable[[Any], object] | None
+    on_refuse: Callable[[], object] | None
 
 
 @attrs.define
@@ -54,12 +55,16 @@ class Writer:
         self._task = asyncio.create_task(self._run(), name="store-writer")
 
     async def write(
-        self, operation: Operation, on_commit: Callable[[Any], object] | None = None
+        self,
+        operation: Operation,
+        on_commit: Callable[[Any], object] | None = None,
+        on_refuse: Callable[[], object] | None = None,
     ) -> Any:
         """Return the operation's value once the transaction that holds it is committed.
 
         *on_commit* is called with the value, in the order of the commits and before any caller
-        of the batch goes on; also when this caller was cancelled meanwhile.
+        of the batch goes on; also when this caller was cancelled meanwhile. Where nothing was
+        stored *on_refuse* is called in its place.
 
         Raises:
             StorageFullError: the disk is full; nothing was stored.
@@ -67,12 +72,16 @@ class Writer:
                 stored.
             OwnerLostError: another server owns the database now.
         """
-        while len(self._queue) >= MAX_WAITING and not self._is_closed:
-            await self._room()
-        if self._is_closed:
-            raise StorageUnavailableError
+        try:
+            if len(self._queue) >= MAX_WAITING or self._is_closed:
+                await self._until_room()
+        except (StorageUnavailableError, asyncio.CancelledError):
+            # Of what never comes into the queue nobody else tells.
+            if on_refuse is not None:
+                _tell(on_refuse)
+            raise
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Request(operation, future, on_commit))
+        self._queue.append(_Request(operation, future, on_commit, on_refuse))
         self._wake.set()
         return await future
 
@@ -87,6 +96,12 @@ class Writer:
         self._committer.is_giving_up = True
         self._wake.set()
         self._make_room()
+
+    async def _until_room(self) -> None:
+        while len(self._queue) >= MAX_WAITING and not self._is_closed:
+            await self._room()
+        if self._is_closed:
+            raise StorageUnavailableError
 
     async def _room(self) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -162,16 +177,18 @@ def _answer(batch: Sequence[_Request], values: Sequence[Any]) -> None:
             request.future.set_result(value)
 
 
-def _tell(on_commit: Callable[[Any], object], value: Any) -> None:
-    # What is committed is committed: a fault of the one who is told reaches no other caller.
-    _, error = attempt(on_commit, value)
+def _tell(listener: Callable[..., object], *value: object) -> None:
+    # What is decided is decided: a fault of the one who is told reaches no other caller.
+    _, error = attempt(listener, *value)
     if error is not None:
-        context = {"message": "on_commit raised", "exception": error}
+        context = {"message": "who was told of a commit raised", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)
 
 
 def _refuse(batch: Iterable[_Request], error: BaseException) -> None:
     for request in batch:
+        if request.on_refuse is not None:
+            _tell(request.on_refuse)
         if not request.future.done():
             request.future.set_exception(error)
 

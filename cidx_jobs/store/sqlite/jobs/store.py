@@ -44,14 +44,22 @@ class SqliteJobs(JobStore):
         idempotency: IdempotencyRecord | None = None,
         project: Project | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
+        on_refuse: Callable[[], None] | None = None,
     ) -> Sequence[Transition]:
-        operation = partial(
-            writes.save_changes,
-            changes=[writes.encode_change(change) for change in changes],
-            key=None if idempotency is None else encode_key(idempotency),
-            project=None if project is None else encode_project(project),
-        )
-        logged: Sequence[Transition] = await self._database.write(operation, on_commit)
+        try:
+            operation = partial(
+                writes.save_changes,
+                changes=[writes.encode_change(change) for change in changes],
+                key=None if idempotency is None else encode_key(idempotency),
+                project=None if project is None else encode_project(project),
+            )
+            writing = self._database.write(operation, on_commit, on_refuse)
+        except Exception:
+            # The writer, which tells of all else, has not heard of it.
+            if on_refuse is not None:
+                on_refuse()
+            raise
+        logged: Sequence[Transition] = await writing
         return logged
 
     @override
