@@ -16,6 +16,11 @@ BACKEND = "git"
 # Sections of git's answer to a fetch.
 _PACK = b"000dpackfile\n"
 _HEAD_LINE = re.compile(rb"[0-9a-f]{4}([0-9a-f]{40} HEAD symref-target:refs/heads/)main\n")
+_PAGES = {
+    "page": "<html>\nhello\n</html>\n",
+    "line": '{"message": "maintenance"}',
+    "nothing": "",
+}
 _PACK_URIS = b"0012packfile-uris\n"
 
 
@@ -71,8 +76,8 @@ class GitServer:
                 return await self._send_what_was_made(request)
             case "dumb":
                 return self._serve_file(rest)
-            case "page":
-                return web.Response(text="<html>\nhello\n</html>\n", content_type="text/html")
+            case _ if kind in _PAGES:
+                return web.Response(text=_PAGES[kind])
             case _:
                 return await self._hold(request)
 

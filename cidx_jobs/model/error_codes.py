@@ -87,6 +87,13 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             "The remote refused the transport or the operation.",
             ("Use an https URL of a repository that may be read.",),
         ),
+        "GIT-008": Guidance(
+            Category.GIT_OPERATION,
+            _RECOVERABLE,
+            _RETRY,
+            "The branch moved on while it was fetched: what was asked for is no longer offered.",
+            ("Retry the job.",),
+        ),
         "AUTH-001": Guidance(
             Category.AUTHENTICATION,
             _PERSISTENT,
@@ -119,14 +126,17 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             Category.NETWORK,
             _PERSISTENT,
             _FINAL,
-            "The host's TLS certificate or handshake failed.",
-            ("Ask the host's owner to mend its certificate.",),
+            "The host's TLS certificate is not one that this server trusts.",
+            (
+                "Ask the host's owner to mend its certificate.",
+                "For a host with a CA of its own, ask the operator to let this server trust it.",
+            ),
         ),
         "NET-004": Guidance(
             Category.NETWORK,
             _RECOVERABLE,
             _RETRY,
-            "The connection was too slow or broke off.",
+            "The connection was too slow or broke off, a secure one in its handshake too.",
             ("Retry later.",),
         ),
         "NET-005": Guidance(

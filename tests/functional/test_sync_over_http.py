@@ -287,3 +287,38 @@ async def test_only_listed_hosts_are_taken(syncs: Syncs) -> None:
     """Where the operator lists hosts, a public one that is not listed is refused at the submit."""
     with pytest.raises(ValidationError):
         await syncs.sync("https://github.com/someone/something")
+
+
+@pytest.mark.parametrize("kind", ["page", "line", "nothing"])
+async def test_a_page_is_no_empty_repository(syncs: Syncs, server: GitServer, kind: str) -> None:
+    """A host that answers with something else has no repository there; nobody need push to it."""
+    job = await syncs.sync(f"{server.url}/{kind}/code")
+    assert code_of(job) == "GIT-003"
+
+
+async def test_an_empty_repository_is_one(
+    syncs: Syncs, server: GitServer, repository: Repository
+) -> None:
+    """A host that answers as git does, with no ref."""
+    Repository(repository.path.parent / "empty")
+    job = await syncs.sync(f"{server.url}/git/empty")
+    assert code_of(job) == "GIT-004"
+
+
+async def test_a_redirection_names_the_url_to_sync(syncs: Syncs, server: GitServer) -> None:
+    """Where the host leads is told; it is not followed."""
+    job = await syncs.sync(f"{server.url}/redirect/code")
+    assert job.error is not None
+    assert job.error.code == "NET-006"
+    assert f"redirects to {server.url}/git/code" in job.error.message
+
+
+async def test_plain_files_are_told_of(
+    syncs: Syncs, server: GitServer, repository: Repository
+) -> None:
+    """A server that knows nothing of git gives no shallow copy."""
+    repository.git("update-server-info")
+    job = await syncs.sync(f"{server.url}/dumb/code/.git")
+    assert job.error is not None
+    assert job.error.code == "GIT-007"
+    assert "served as plain files" in job.error.message

@@ -59,7 +59,20 @@ SHA256_BLOB = BLOB + "0" * 24
         ("Failed to connect to x port 443 after 1 ms: No route to host", "NET-002"),
         ("Failed to connect to x port 443 after 1 ms: Connection timed out", "NET-004"),
         ("fatal: unable to access '': SSL certificate problem: self signed", "NET-003"),
-        ("fatal: unable to access '': GnuTLS, handshake failed: TLS alert", "NET-003"),
+        (
+            "fatal: unable to access '': server certificate verification failed. CAfile: none",
+            "NET-003",
+        ),
+        ("fatal: unable to access '': SSL: no alternative certificate subject name", "NET-003"),
+        ("fatal: unable to access '': GnuTLS, handshake failed: TLS alert", "NET-004"),
+        ("fatal: unable to access '': gnutls_handshake() failed: Error in the pull", "NET-004"),
+        ("fatal: unable to access '': OpenSSL SSL_connect: SSL_ERROR_SYSCALL in x", "NET-004"),
+        ("error: RPC failed; curl 56 GnuTLS recv error (-110): not terminated", "NET-004"),
+        ("error: RPC failed; curl 56 OpenSSL SSL_read: unexpected eof, errno 0", "NET-004"),
+        ("fatal: unable to access '': SSL connection timeout", "NET-004"),
+        ("fatal: remote error: upload-pack: not our ref " + "a" * 40, "GIT-008"),
+        ("fatal: git upload-pack: want " + "a" * 40 + " not valid", "GIT-008"),
+        ("fatal: dumb http transport does not support shallow capabilities", "GIT-007"),
         ("error: RPC failed; curl 28 Operation too slow. Less than 1 bytes/sec", "NET-004"),
         ("fatal: the remote end hung up unexpectedly\nfatal: early EOF", "NET-004"),
         ("fatal: unable to access '': The requested URL returned error: 302", "NET-006"),
@@ -129,6 +142,43 @@ def test_the_name_of_a_repository_says_nothing_of_its_failure(
 ) -> None:
     """What git tells of a failure counts, not the names and URLs that it tells it of."""
     assert recognise(words.format(url=url), url).failure_code == code
+
+
+TRACED = "05:06:08.755759 http.c:684              <= Recv header: "
+REDIRECTED = "fatal: unable to access '': The requested URL returned error: 301\n"
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        (
+            "https://github.com/a/b.git/info/refs?service=git-upload-pack",
+            "redirects to https://github.com/a/b.git, and redirects are not followed: sync that",
+        ),
+        ("/c/d/info/refs?service=git-upload-pack", "redirects to https://github.com/c/d,"),
+        (
+            "/users/sign_in",
+            "https://github.com/users/sign_in, and redirects are not followed: that",
+        ),
+        ("https://u:hidden@x.org/a\x1b[31m", "x.org/a\\x1b[31m"),
+    ],
+)
+def test_a_redirection_names_its_target(location: str, shown: str) -> None:
+    """The host's answer says where it leads; what to write instead is told where it is known."""
+    failure = recognise(f"{TRACED}Location: {location}\n{REDIRECTED}", URL)
+
+    assert failure.failure_code == "NET-006"
+    assert shown in failure.message
+    assert "hidden" not in failure.message
+
+
+def test_the_headers_of_an_answer_are_no_words_of_git() -> None:
+    """A host may put anything into them."""
+    header = f"{TRACED}X-A: No space left on device\rfatal: No space left on device\n"
+
+    failure = recognise(f"{header}fatal: the moon is in the wrong phase\n", URL)
+
+    assert failure.failure_code == "GIT-006"
 
 
 def test_an_unknown_failure_shows_the_last_words_without_secrets() -> None:

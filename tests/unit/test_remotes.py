@@ -65,6 +65,13 @@ def test_a_hostile_project_is_none(project_id: str) -> None:
         ("https://github.com:443/a/b", "https://github.com/a/b"),
         ("https://git.sr.ht/~user/some_thing", "https://git.sr.ht/~user/some_thing"),
         ("https://xn--bcher-kva.example/a", "https://xn--bcher-kva.example/a"),
+        ("https://github.com/org/.github", "https://github.com/org/.github"),
+        ("https://github.com/a/-rf", "https://github.com/a/-rf"),
+        ("https://gcc.gnu.org/libstdc++", "https://gcc.gnu.org/libstdc++"),
+        (
+            "https://dev.azure.com/org/My%20Project/_git/r%C3%A9po",
+            "https://dev.azure.com/org/My%20Project/_git/r%C3%A9po",
+        ),
     ],
 )
 def test_a_public_https_url_is_taken(url: str, taken: str) -> None:
@@ -75,8 +82,19 @@ def test_a_public_https_url_is_taken(url: str, taken: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "https://github.com/.git",
-        "https://github.com/a/-rf",
+        "https://github.com/.",
+        "https://github.com/a/../b",
+        "https://github.com/a/...",
+        "https://github.com/a/%2e%2E/b",
+        "https://github.com/a%2fb",
+        "https://github.com/a%5Cb",
+        "https://github.com/a%00b",
+        "https://github.com/a%0Ab",
+        "https://github.com/a%1bb",
+        "https://github.com/a%E2%80%AEb",
+        "https://github.com/a%ffb",
+        "https://github.com/a%2",
+        "https://github.com/a%zz",
         "https://github.com//a",
         "https://a..b/c",
         "https://-a.example/c",
@@ -95,6 +113,31 @@ def test_a_public_https_url_is_taken(url: str, taken: str) -> None:
 def test_an_odd_url_is_refused(url: str) -> None:
     """What two readers could understand differently is refused."""
     with pytest.raises(ValidationError):
+        PUBLIC.read(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        ("github.com/a/b", "begin with https://"),
+        ("HTTPS://github.com/a", "small letters"),
+        ("https://u:p@github.com/a", "user or password"),
+        ("https://github.com/a?b=c", "no query"),
+        ("https://github.com/a#b", "no fragment"),
+        ("https://github.com/", "a path behind the host"),
+        ("https://github.com/a//b", "an empty part"),
+        ("https://github.com/a b", "percent escape: %20"),
+        ("https://github.com/ä", "percent escape: %C3%A4"),
+        ("https://github.com/a%zz", "two hex digits"),
+        ("https://github.com/a%ff", "no UTF-8"),
+        ("https://github.com/a%2fb", "no name may have"),
+        ("https://github.com/../b", "dots alone"),
+        ("https://gi_thub.com/a", "its host"),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_named(url: str, wrong: str) -> None:
+    """Whoever wrote it sees what to write."""
+    with pytest.raises(ValidationError, match=wrong):
         PUBLIC.read(url)
 
 
@@ -209,7 +252,11 @@ def test_a_hostile_ssh_url_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "branch", ["main", "feature/x-1", "release/1.0", "a@b", "größe", "dependabot/npm/x", "HEAD2"]
+    "branch",
+    [
+        *("main", "feature/x-1", "release/1.0", "a@b", "größe", "dependabot/npm/x", "HEAD2"),
+        *("c++", "a+b", "नि\u200dयम", "👩\u200d💻", "a\u200cb", "x" * 255, "a\u3000b"),
+    ],
 )
 def test_an_ordinary_branch_is_taken(branch: str) -> None:
     """Names that people give their branches are taken."""
@@ -220,7 +267,8 @@ def test_an_ordinary_branch_is_taken(branch: str) -> None:
     "branch",
     [
         *("", "@", "/a", "a/", "a//b", ".a", "a/.b", "a.", "a.lock/b", "a~1", "a^", "a*", "a?"),
-        *("a[b", "a\\b", "a\x7f", "a\u202eb", "a\u0085b", "x" * 201),
+        *("a[b", "a\\b", "a\x7f", "a\u202eb", "a\u0085b", "a\u2028b", "a\ud800", "x" * 256),
+        *("ä" * 128, "-a", "+a"),
     ],
 )
 def test_a_name_that_git_refuses_is_refused(branch: str) -> None:

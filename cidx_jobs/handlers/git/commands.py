@@ -8,23 +8,26 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import attrs
 
-from cidx_jobs.handlers.git.errors import find_failure
+from cidx_jobs.handlers.git.errors import NOT_GIT, find_failure, is_of_git
 from cidx_jobs.handlers.git.shields import (
     NOWHERE,
+    TRACE,
     Access,
     configure,
     make_environment,
     name_upload_pack,
 )
-from cidx_jobs.handlers.git.url_rules import is_branch
+from cidx_jobs.handlers.git.url_rules import HEAD, is_branch
 from cidx_jobs.handlers.git.version import MISSING, TOO_OLD, InstalledGit
 from cidx_jobs.handlers.process.children import Bounds, Children, ChildStream
 from cidx_jobs.handlers.process.output import OnLine
 from cidx_jobs.interfaces.run import ChildResult
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.foreign import printable
 
 MEMORY_BYTES = 512 * 1024 * 1024
 """What each git may take, where nobody says otherwise."""
@@ -38,7 +41,11 @@ LOW_SPEED_SECONDS = 60.0
 """How long a remote may send nearly nothing."""
 _UNFIT = {MISSING: "CFG-001", TOO_OLD: "CFG-004"}
 _ASK_SECONDS = 120.0
-_SYMBOLIC = "ref: refs/heads/"
+_BRANCHES = "refs/heads/"
+_SYMBOLIC = f"ref: {_BRANCHES}"
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SHOWN_NAMES = 5
+_SHOWN_CHARACTERS = 80
 # Each of so many files is compared with each: half a million pairs.
 _MAX_RENAMES = 700
 
@@ -101,19 +108,32 @@ class Git:
             JobFailure: the remote cannot be read, is empty (GIT-004), or has no such branch
                 (GIT-002).
         """
-        wanted = ["HEAD"] + ([f"refs/heads/{branch}"] if branch else [])
-        listed = await self._list_remote(access, ["--symref"], wanted)
-        head = _read_head(listed, branch)
-        if head is not None:
-            return head
-        url = access.remote.url
-        if not await self._list_remote(access, ["--heads"], []):
+        refs = _Refs(branch)
+        await self._list_remote(access, ["--symref"], refs.wanted, refs.take)
+        head = refs.head()
+        if head is None:
+            await self._explain(access, branch)
+        return head
+
+    async def _explain(self, access: Access, branch: str | None) -> NoReturn:
+        """Raise what it means that a remote answers and does not have what is wanted."""
+        url, refs = access.remote.url, _Refs(None)
+        ended = await self._list_remote(access, [], [], refs.take)
+        if refs.count == 0 and access.is_web and not is_of_git(ended.stderr):
+            message = f"{url} answers, but not as git does: there is no repository"
+            raise JobFailure(message, code=NOT_GIT)
+        if refs.count == 0:
             message = f"{url} is empty: it has no commit yet"
             raise JobFailure(message, code="GIT-004")
-        if branch is None:
-            message = f"the default branch of {url} does not exist: name a branch"
+        if refs.branches == 0:
+            message = f"{url} has no branch, only tags or other refs"
         else:
-            message = f"{url} has no branch {branch}"
+            names = ", ".join(printable(name, _SHOWN_CHARACTERS) for name in refs.first_branches)
+            left = refs.branches - len(refs.first_branches)
+            lacking = "default branch that exists" if branch is None else f"branch {branch}"
+            message = f"{url} has no {lacking}; it has {names}" + (
+                f" and {left} more" if left else ""
+            )
         raise JobFailure(message, code="GIT-002")
 
     async def init(self, repository: Path, object_format: str) -> None:
@@ -208,15 +228,19 @@ class Git:
             yield child
 
     async def _list_remote(
-        self, access: Access, options: Sequence[str], patterns: Sequence[str]
-    ) -> str:
+        self, access: Access, options: Sequence[str], patterns: Sequence[str], on_line: OnLine
+    ) -> ChildResult:
         arguments = ["ls-remote", *options, *name_upload_pack(access), "--"]
         arguments += [access.source, *patterns]
         # Without an explicit git directory git would look for one around it, and believe it.
-        result = await self._run(
-            arguments, git_dir=Path(NOWHERE), access=access, timeout=_ASK_SECONDS
+        return await self._run(
+            arguments,
+            git_dir=Path(NOWHERE),
+            access=access,
+            timeout=_ASK_SECONDS,
+            on_line=on_line,
+            traced=True,
         )
-        return result.stdout
 
     async def _depth(self, repository: Path, depth: int) -> list[str]:
         if depth:
@@ -234,6 +258,7 @@ class Git:
         on_line: OnLine | None = None,
         on_error_line: OnLine | None = None,
         file_bytes: int | None = None,
+        traced: bool = False,
     ) -> ChildResult:
         if access is not None and access.is_web:
             await self._check_shields()
@@ -243,7 +268,7 @@ class Git:
                 self._argv(arguments, git_dir, access),
                 timeout=timeout,
                 cwd=Path("/"),
-                env=make_environment(access, self._memory_bytes),
+                env={**make_environment(access, self._memory_bytes), **(TRACE if traced else {})},
                 on_line=on_line,
                 on_error_line=on_error_line,
                 bounds=Bounds(file_bytes=file_bytes, memory_bytes=self._memory_bytes),
@@ -270,18 +295,44 @@ class Git:
         return ["git", *flags, f"--git-dir={git_dir}", *arguments]
 
 
-def _read_head(listed: str, branch: str | None) -> RemoteHead | None:
-    commits: dict[str, str] = {}
-    default_branch: str | None = None
-    for line in listed.split("\n"):
+class _Refs:
+    """What a remote lists, taken line by line and counted: there may be millions."""
+
+    def __init__(self, branch: str | None) -> None:
+        """Look for a branch, or for HEAD."""
+        self._ref = f"{_BRANCHES}{branch}" if branch else HEAD
+        self._commit: str | None = None
+        self._default_branch: str | None = None
+        self.count = 0
+        self.branches = 0
+        self.first_branches: list[str] = []
+
+    @property
+    def wanted(self) -> Sequence[str]:
+        """The patterns to ask for; git also lists whatever ends in one of them."""
+        return list(dict.fromkeys((HEAD, self._ref)))
+
+    def take(self, line: str) -> None:
+        """Take a line of ``git ls-remote --symref``."""
         value, _, name = line.partition("\t")
         if value.startswith(_SYMBOLIC):
             named = value.removeprefix(_SYMBOLIC)
-            if name == "HEAD" and is_branch(named):
-                default_branch = named
-        elif re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", value):
-            commits[name] = value
-    ref = f"refs/heads/{branch}" if branch else "HEAD"
-    if ref not in commits:
-        return None
-    return RemoteHead(commit=commits[ref], ref=ref, default_branch=default_branch)
+            if name == HEAD and is_branch(named):
+                self._default_branch = named
+        elif _COMMIT.fullmatch(value):
+            self._count(name)
+            if name == self._ref:
+                self._commit = value
+
+    def head(self) -> RemoteHead | None:
+        """Return what was looked for, if it was listed."""
+        if self._commit is None:
+            return None
+        return RemoteHead(commit=self._commit, ref=self._ref, default_branch=self._default_branch)
+
+    def _count(self, name: str) -> None:
+        self.count += 1
+        if name.startswith(_BRANCHES):
+            self.branches += 1
+            if len(self.first_branches) < _SHOWN_NAMES:
+                self.first_branches.append(name.removeprefix(_BRANCHES))

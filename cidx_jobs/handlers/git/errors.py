@@ -7,6 +7,7 @@ of itself counts only where it is about the remote: its disk may be full, and ou
 
 import re
 import signal
+from urllib.parse import urljoin
 
 from cidx_jobs.interfaces.run import ChildResult
 from cidx_jobs.model.errors import JobFailure
@@ -14,6 +15,7 @@ from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.redact import redact
 
 NOT_GIT = "GIT-003"
+_REDIRECTED = "NET-006"
 DAMAGED = "GIT-005"
 UNRECOGNISED = "GIT-006"
 DEAD_END = "255.255.255.255"
@@ -78,13 +80,23 @@ _THEIRS = (
     ),
     (
         r"returned error: 3\d\d|unable to update url base from redirection",
-        "NET-006",
+        _REDIRECTED,
         "{url} redirects to another place, and redirects are not followed",
     ),
     (
-        r"SSL|TLS|[Cc]ertificate",
+        r"[Cc]ertificate|CAfile|[Ss]elf.signed",
         "NET-003",
-        "no secure connection with the host of {url} comes about",
+        "the certificate of the host of {url} is not one that this server trusts",
+    ),
+    (
+        r"not our ref|\bwant [0-9a-f]{40,64} not valid",
+        "GIT-008",
+        "{url} changed while it was fetched",
+    ),
+    (
+        r"dumb http transport does not support",
+        "GIT-007",
+        "{url} is served as plain files (dumb HTTP), of which only a whole history can be fetched",
     ),
     (
         r"Connection refused|No route to host|[Nn]etwork is unreachable|Couldn't connect",
@@ -100,6 +112,8 @@ _THEIRS = (
         (
             r"too slow|timed out|timeout|Connection reset|unexpected disconnect|early EOF|hung up"
             r"|RPC failed|transfer closed|Empty reply|Connection closed|Broken pipe"
+            # Of a secure connection whatever is not about the certificate: it was cut.
+            r"|SSL|TLS|gnutls"
         ),
         "NET-004",
         "the connection with the host of {url} was too slow or broke off",
@@ -116,7 +130,7 @@ _THEIRS = (
     ),
     (
         (
-            r"transport '[^'\n]{0,300}' not allowed|is not a supported|remote helper|not our ref"
+            r"transport '[^'\n]{0,300}' not allowed|is not a supported|remote helper"
             r"|dubious ownership|access denied or repository not exported"
         ),
         "GIT-007",
@@ -156,6 +170,15 @@ _QUOTED = re.compile(r"(?<!\w)'[^'\n]*'")
 # An index-pack that ends by itself says why; git then does not look how it ended.
 _DIED_WITHOUT_A_WORD = "fetch-pack: invalid index-pack output"
 _MAX_WORDS = 1_000
+_SHOWN_CHARACTERS = 300
+# What git writes where it traces its requests: the lines of a host's answer, among others.
+_TRACE = re.compile(r"^\d\d:\d\d:\d\d\.\d{6} http\.c:\d+ .*(?:\n|\Z)", re.MULTILINE)
+_ANSWERED = r"^\d\d:\d\d:\d\d\.\d{6} http\.c:\d+ +<= Recv header: "
+_LOCATION = re.compile(rf"{_ANSWERED}location: *(.+)$", re.MULTILINE | re.IGNORECASE)
+_ADVERTISEMENT = re.compile(
+    rf"{_ANSWERED}content-type: *application/x-git-upload-pack-", re.MULTILINE | re.IGNORECASE
+)
+_FIRST_REQUEST = "/info/refs"
 _LAST_WORDS = re.compile(r"^(?:fatal|error|remote: fatal): (.+(?:\n\t.+)*)$", re.MULTILINE)
 # Said by our end when the other one, on this machine too, had given up and said why.
 _CONSEQUENCE = "Could not read from remote repository"
@@ -172,9 +195,22 @@ def recognise(stderr: str, url: str) -> JobFailure:
     """Return the failure that git's words stand for.
 
     Args:
-        stderr: what git said, in the C locale.
+        stderr: what git said, in the C locale; it may have traced its requests.
         url: the repository, for the sentence; it is the user's own.
     """
+    words = _TRACE.sub("", stderr)
+    failure = _recognise(words, url)
+    if failure.failure_code == _REDIRECTED and (target := _find_redirection(stderr)):
+        return JobFailure(_describe_redirection(url, target), code=_REDIRECTED)
+    return failure
+
+
+def is_of_git(stderr: str) -> bool:
+    """Return whether a host answered as git does, by what was traced of its answers."""
+    return _ADVERTISEMENT.search(stderr) is not None
+
+
+def _recognise(stderr: str, url: str) -> JobFailure:
     # A line of progress ends where the next one overwrites it; git marks each of the remote's.
     said = _QUOTED.sub("''", stderr.replace(url, "").replace("\r", "\n"))
     ours = _OF_THE_REMOTE.sub("", said)
@@ -186,6 +222,21 @@ def recognise(stderr: str, url: str) -> JobFailure:
                 return _make_failure(code, sentence, url)
     last = _find_last_words(stderr)
     return JobFailure(f"git failed: {printable(redact(last))}", code=UNRECOGNISED)
+
+
+def _find_redirection(stderr: str) -> str | None:
+    found = _LOCATION.findall(stderr)
+    return found[-1].strip() if found else None
+
+
+def _describe_redirection(url: str, location: str) -> str:
+    """Say where a host leads to, and what to write in place of the url."""
+    target, _, _ = urljoin(f"{url}{_FIRST_REQUEST}", location).partition("?")
+    shown = printable(redact(target.removesuffix(_FIRST_REQUEST)), _SHOWN_CHARACTERS)
+    leads = f"{printable(url)} redirects to {shown}, and redirects are not followed"
+    if target.endswith(_FIRST_REQUEST):
+        return f"{leads}: sync that URL instead"
+    return f"{leads}: that is no repository; perhaps one logs in there"
 
 
 def _make_failure(code: str, sentence: str, url: str) -> JobFailure:

@@ -72,6 +72,8 @@ _ENVIRONMENT = {
     # Each arena of a thread takes address space that nothing is in.
     "MALLOC_ARENA_MAX": "2",
 }
+TRACE = {"GIT_TRACE_CURL": "1", "GIT_TRACE_CURL_NO_DATA": "1"}
+"""Variables that let git write to stderr what a host answers; git leaves out what is secret."""
 # A local remote is read by a git of its own, which does not inherit the options of ours. The
 # operator's roots are trusted, whoever owns the repositories in them. The directory was checked,
 # and no other may be found in its place.

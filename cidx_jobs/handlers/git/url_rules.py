@@ -9,32 +9,43 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import unquote
+from unicodedata import bidirectional, category
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 import attrs
 
 from cidx_jobs.model.errors import ValidationError
 from cidx_jobs.settings import Settings
 
+HEAD = "HEAD"
+"""What names no branch, and the default one where a remote is asked."""
 URL_POINTER = "/options/repository_url"
 BRANCH_POINTER = "/options/branch"
 MAX_URL_CHARACTERS = 1_024
-MAX_BRANCH_CHARACTERS = 200
+MAX_BRANCH_BYTES = 255
 
 _HOST = r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
-_PATH = r"(?P<path>(?:/[A-Za-z0-9_~][A-Za-z0-9._~-]*)+)/?"
+_PATH = r"(?P<path>(?:/[A-Za-z0-9._~+%-]+)+)/?"
 _WEB_URL = re.compile(rf"(?P<scheme>https?)://{_HOST}{_PATH}")
 _SSH_URL = re.compile(rf"ssh://(?:(?P<user>[a-z_][a-z0-9_-]*)@)?{_HOST}{_PATH}")
 _SCP_FORM = re.compile(
     r"(?P<user>[a-z_][a-z0-9_-]*)@(?P<host>[A-Za-z0-9.-]+):(?!/)"
-    r"(?P<path>[A-Za-z0-9_~][A-Za-z0-9._~-]*(?:/[A-Za-z0-9_~][A-Za-z0-9._~-]*)*)"
+    r"(?P<path>[A-Za-z0-9._~+][A-Za-z0-9._~+-]*(?:/[A-Za-z0-9._~+-]+)*)"
 )
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _MAX_HOST_CHARACTERS = 253
 _MAX_PORT = 65_535
 _MIN_LABELS = 2
 
+_AUTHORITY = re.compile(r"[A-Za-z]+://([^/?#]*)([^?#]*)([?#]?)")
+_NOT_IN_PATHS = re.compile(r"[^A-Za-z0-9._~+%/-]")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ONLY_DOTS = re.compile(r"\.+")
+
 _WRONG_IN_BRANCHES = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
+# What breaks a line, or turns the direction of what follows it: nobody could read the name.
+_UNREADABLE_KINDS = {"Cc", "Cs", "Zl", "Zp"}
+_TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 class Scheme(StrEnum):
@@ -92,11 +103,12 @@ class RemoteRules:
         if url.startswith(("/", "file://")):
             return self._read_local(url)
         if match := _WEB_URL.fullmatch(url):
+            _check_path(match["path"])
             return self._read_web(match)
         if match := _SSH_URL.fullmatch(url) or _SCP_FORM.fullmatch(url):
+            _check_path(match["path"])
             return self._read_ssh(match)
-        message = "it must be https://host/path, without user, port, query and fragment"
-        raise ValidationError.at(URL_POINTER, message)
+        raise ValidationError.at(URL_POINTER, _find_fault(url))
 
     def _read_web(self, match: re.Match[str]) -> Remote:
         scheme = Scheme(match["scheme"])
@@ -165,13 +177,13 @@ class RemoteRules:
 def check_branch(branch: str) -> None:
     """Check a branch name by git's own rules (git-check-ref-format) and some of ours.
 
-    Ours: nothing that reads as an option, a refspec or HEAD, and only printable characters.
+    Ours: nothing that reads as an option, a refspec or HEAD, and only what can be read.
 
     Raises:
         ValidationError: it is not taken; the pointer is `BRANCH_POINTER`.
     """
-    if not 0 < len(branch) <= MAX_BRANCH_CHARACTERS:
-        _refuse_branch(f"it must have 1 to {MAX_BRANCH_CHARACTERS} characters")
+    if not 0 < _count_bytes(branch) <= MAX_BRANCH_BYTES:
+        _refuse_branch(f"it must have 1 to {MAX_BRANCH_BYTES} bytes")
     if not is_branch(branch):
         _refuse_branch("it is not a branch name")
 
@@ -180,14 +192,57 @@ def is_branch(name: str) -> bool:
     """Return whether *name*, a user's or a remote's word, is a branch name that is taken here."""
     parts = name.split("/")
     return (
-        0 < len(name) <= MAX_BRANCH_CHARACTERS
+        0 < _count_bytes(name) <= MAX_BRANCH_BYTES
         and not _WRONG_IN_BRANCHES.search(name)
-        and name.isprintable()
+        and not any(map(_is_unreadable, name))
         and name[0] not in "-+/"
         and name[-1] not in "/."
-        and name not in {"HEAD", "@"}
+        and name not in {HEAD, "@"}
         and not any(part.startswith(".") or part.endswith(".lock") for part in parts)
     )
+
+
+def _count_bytes(name: str) -> int:
+    return len(name.encode("utf-8", "surrogatepass"))
+
+
+def _is_unreadable(character: str) -> bool:
+    return category(character) in _UNREADABLE_KINDS or bidirectional(character) in _TURNS
+
+
+def _check_path(path: str) -> None:
+    """Check what the parts of a path mean once their percent escapes are undone."""
+    if _BAD_ESCAPE.search(path):
+        _refuse_url("a % in it is not followed by two hex digits")
+    for part in path.removeprefix("/").split("/"):
+        try:
+            meant = unquote_to_bytes(part).decode()
+        except UnicodeDecodeError:
+            _refuse_url("a percent escape in it is no UTF-8")
+        if not meant.isprintable() or "/" in meant or "\\" in meant:
+            _refuse_url("a percent escape in it stands for a character that no name may have")
+        if _ONLY_DOTS.fullmatch(meant):
+            _refuse_url("a part of its path is made of dots alone")
+
+
+def _find_fault(url: str) -> str:
+    """Return what is wrong with a URL that has not the form of one."""
+    match = _AUTHORITY.match(url)
+    if match is None or not url.startswith(("https://", "http://", "ssh://")):
+        return "it must begin with https://, in small letters"
+    authority, path, rest = match.groups()
+    if "@" in authority and not url.startswith("ssh://"):
+        return "it must not hold a user or password: the operator keeps credentials"
+    if rest:
+        return "it must have no query (?) and no fragment (#)"
+    if not path.strip("/"):
+        return "it must have a path behind the host: https://host/path"
+    if "//" in path:
+        return "its path has an empty part (//)"
+    if odd := _NOT_IN_PATHS.search(path):
+        shown = quote(odd[0].encode("utf-8", "replace"), safe="")
+        return f"a character in its path must be written as a percent escape: {shown}"
+    return "its host is not one that is understood: it must be https://host/path"
 
 
 def _port(match: re.Match[str], scheme: Scheme) -> int:
