@@ -9,6 +9,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import attrs
@@ -682,6 +683,15 @@ def test_a_step_that_fails_is_undone_as_a_whole() -> None:
 
     check_migrations(connection, MIGRATIONS)
     connection.close()
+
+
+def test_a_full_disk_is_named_as_the_cause_of_a_step_that_fails(tmp_path: Path) -> None:
+    """SQLite has rolled back by itself then: that there is nothing to roll back is no cause."""
+    with closing(sqlite3.connect(tmp_path / "full.db", isolation_level=None)) as connection:
+        connection.execute("PRAGMA max_page_count = 3")
+
+        with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+            apply_migrations(connection, MIGRATIONS, 0)
 
 
 def test_a_script_is_split_at_the_ends_of_its_statements() -> None:

@@ -97,7 +97,9 @@ def _apply(connection: sqlite3.Connection, migration: Migration, now_microsecond
         connection.execute(_RECORD, record)
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # A full disk makes SQLite roll back by itself; the cause must not be hidden by a second.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 
