@@ -99,6 +99,7 @@ class JobType:
         """
         resources = (resources,) if isinstance(resources, str) else tuple(resources)
         _check_rules(name, run, max_attempts, timeout_seconds)
+        _check_retry(retry)
         if isinstance(options_schema, Mapping):
             check_schema(options_schema)
         elif options_schema is not None:
@@ -203,6 +204,13 @@ def _check_rules(
             f"timeout_seconds is over 0, at most {MAX_TIMEOUT_SECONDS:.0f}, not {timeout_seconds}"
         )
         raise ValueError(message)
+
+
+def _check_retry(retry: object) -> None:
+    chooses = getattr(retry, "backoff_seconds", None)
+    if retry is not None and (isinstance(retry, type) or not callable(chooses)):
+        message = f"retry is a RetryPolicy, not {retry!r}"
+        raise TypeError(message)
 
 
 def _fault(error: msgspec.ValidationError) -> Fault:

@@ -138,7 +138,8 @@ class SyncJobManager:
         """Cancel a job that waits, at once; tell one that runs to stop. Idempotent.
 
         When this returns a waiting job will never start, and the request to a running one is
-        durable (guarantees.md, G6).
+        durable (guarantees.md, G6). Asked again for one that still runs, it is told again: its
+        handler may have swallowed the first request.
 
         Raises:
             JobNotFoundError: there is none.
@@ -148,7 +149,11 @@ class SyncJobManager:
         reason = None if reason is None else plain_text(redact_secrets(reason))
 
         def decide(job: Job) -> Decision | None:
-            if job.status is JobStatus.CANCELLED or job.cancel_requested_at is not None:
+            if job.status is JobStatus.CANCELLED:
+                return None
+            if job.status is JobStatus.RUNNING and job.cancel_requested_at is not None:
+                # The request is stored; a handler that swallowed it is asked once more.
+                self._board.stop_run(job, again=True)
                 return None
             if job.done:
                 raise AlreadyFinishedError(job_id=job_id, status=job.status)
@@ -237,6 +242,8 @@ class SyncJobManager:
         job = await self._ledger.load(job_id)
         if job.status is JobStatus.RUNNING and wanted in _ENDS_OF_RUNS:
             return await self._end_run(job, wanted)
+        if job.status is JobStatus.RUNNING and wanted is JobStatus.CANCELLED:
+            return await self.cancel_job(job_id)
         return await self._ledger.record(job_id, decide)
 
     async def clean_up_jobs(
@@ -365,8 +372,6 @@ class SyncJobManager:
             case JobStatus.CREATED | JobStatus.QUEUED, JobStatus.CANCELLED:
                 now = self._board.clock.now()
                 return job, [Cancel(error=make_error("CANCELLED", "cancelled on request", at=now))]
-            case JobStatus.RUNNING, JobStatus.CANCELLED:
-                return job, [RequestCancel()]
             case JobStatus.FAILED | JobStatus.CANCELLED, JobStatus.QUEUED:
                 return self._retried(job, from_start=False)
             case _:

@@ -157,8 +157,11 @@ class Executor(Protocol):
     def dispatch(self, runs: Sequence[ActiveRun]) -> None:
         """Begin the runs, whose jobs are stored as running."""
 
-    def cancel(self, run: ActiveRun) -> None:
-        """Ask the run's task to end; its end is reported as every end is."""
+    def cancel(self, run: ActiveRun, *, again: bool = False) -> None:
+        """Ask the run's task to end; its end is reported as every end is.
+
+        One request is passed on once, however often it is told; *again* is a further one.
+        """
 
     def lost(self, held: Sequence[Job]) -> Sequence[ActiveRun]:
         """Return which runs of these running jobs will never end (at start: all older epochs')."""

@@ -12,6 +12,7 @@ from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
 from cidx_jobs.observe.logs import configure_logging
 from cidx_jobs.runtime.last_exit import ending_at_last
+from cidx_jobs.runtime.main_task import run_to_its_end
 from cidx_jobs.settings import Settings, load_settings
 from cidx_jobs.web.server import run_server
 
@@ -31,7 +32,7 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
     try:
         runner = asyncio.Runner(loop_factory=choose_loop())
         with contextlib.ExitStack() as closing, runner:
-            runner.run(run_server(settings))
+            run_to_its_end(runner.get_loop(), run_server(settings))
             # All is stored and closed. A handler that ignores its cancellation, in a task or in
             # a thread, would hold the loop's end for as long as it likes (guarantees.md, G7).
             closing.enter_context(ending_at_last(CLOSING_SECONDS, os._exit))

@@ -17,7 +17,7 @@ of waiting runs gets an error instead, so no deadlock is possible.
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 import attrs
 
@@ -26,6 +26,9 @@ from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.limits import Limits
+
+Waiting = Callable[[], AbstractContextManager[None]]
+"""Gives what surrounds the waiting of a run that does not get its unit at once."""
 
 
 class SlotError(RuntimeError):
@@ -205,8 +208,10 @@ class Slots:
     # Inside a run.
 
     @asynccontextmanager
-    async def hold_resource(self, name: str, job_id: JobId) -> AsyncIterator[None]:
-        """Hold one unit of the resource inside a run; wait for it in line.
+    async def hold_resource(
+        self, name: str, job_id: JobId, waiting: Waiting = nullcontext
+    ) -> AsyncIterator[None]:
+        """Hold one unit of the resource inside a run; wait for it in line, within *waiting*.
 
         Raises:
             UnknownResourceError: no limit names it.
@@ -214,7 +219,7 @@ class Slots:
                 waiting would close a circle of runs that wait for each other.
         """
         holder = self._holder(job_id, name)
-        await self._wait_for_unit(holder, name)
+        await self._wait_for_unit(holder, name, waiting)
         try:
             yield
         finally:
@@ -233,7 +238,7 @@ class Slots:
             raise UnknownResourceError(name)
         return holder
 
-    async def _wait_for_unit(self, holder: _Holder, name: str) -> None:
+    async def _wait_for_unit(self, holder: _Holder, name: str, waiting: Waiting) -> None:
         if self.has_unit(name):
             self._hand_over(holder, name)
             return
@@ -244,8 +249,9 @@ class Slots:
         holder.turn = asyncio.get_running_loop().create_future()
         self._lines.setdefault(name, deque()).append(holder)
         try:
-            await holder.turn
-        except asyncio.CancelledError:
+            with waiting():
+                await holder.turn
+        except BaseException:
             self._leave_line(holder)
             # The unit may have come in the same moment.
             self._let_go(holder)

@@ -1,8 +1,9 @@
 """What a handler sees of its run: `JobContext`, over the parts of the engine."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ import structlog
 
 from cidx_jobs.engine.run.progress import ProgressTracker
 from cidx_jobs.engine.run.run_record import RunRecorder
+from cidx_jobs.engine.run.time_limit import TimeLimit
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.run import ActiveRun, ChildResult, PhaseReporter
 from cidx_jobs.model.errors import JobFailure
@@ -76,7 +78,7 @@ class RunContext:
 
     def __init__(
         self, *, job: Job, checkpoint: Any, run: ActiveRun, tracker: ProgressTracker,
-        recorder: RunRecorder, board: Board, children: ChildRunner,
+        recorder: RunRecorder, board: Board, children: ChildRunner, time_limit: TimeLimit,
     ) -> None:  # fmt: skip
         """Take the parts of this one run."""
         self._job = job
@@ -86,6 +88,7 @@ class RunContext:
         self._recorder = recorder
         self._board = board
         self._children = children
+        self._time_limit = time_limit
         self._cancel_requested = False
 
     @property
@@ -176,19 +179,21 @@ class RunContext:
         return await self._children.run(argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line)
 
     def resource(self, name: str) -> AbstractAsyncContextManager[None]:
-        """Hold one unit of a named resource; one at a time in a run, a second one raises."""
-        return self._hold(name)
+        """Hold one unit of a named resource; one at a time in a run, a second one raises.
+
+        What it takes to get it does not count against the time-out.
+        """
+        return self._board.hold_resource(name, self._job.job_id, partial(self._waiting_for, name))
 
     def warn(self, code: str, message: str) -> None:
         """Add a warning to the job; equal ones are counted."""
         self._tracker.warn(code, message)
 
-    @asynccontextmanager
-    async def _hold(self, name: str) -> AsyncIterator[None]:
-        self._tracker.wait_for(name)
+    @contextmanager
+    def _waiting_for(self, resource: str) -> Iterator[None]:
+        self._tracker.wait_for(resource)
         try:
-            async with self._board.hold_resource(name, self._job.job_id):
-                self._tracker.wait_for(None)
+            with self._time_limit.paused():
                 yield
         finally:
             self._tracker.wait_for(None)

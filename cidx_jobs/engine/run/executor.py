@@ -49,11 +49,11 @@ class LocalExecutor:
         for run in runs:
             self._running[run.job_id] = self._runner.begin(run, self._forget)
 
-    def cancel(self, run: ActiveRun) -> None:
-        """Ask the run's task to end; its end is reported as every end is."""
+    def cancel(self, run: ActiveRun, *, again: bool = False) -> None:
+        """Ask the run's task to end, or ask it *again*; its end is reported as every end is."""
         running = self._running.get(run.job_id)
         if running is not None and running.run == run:
-            running.cancel()
+            running.cancel(again=again)
 
     def lost(self, held: Sequence[Job]) -> Sequence[ActiveRun]:
         """Return the runs of these running jobs that this process does not hold."""

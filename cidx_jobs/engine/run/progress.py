@@ -179,12 +179,14 @@ class ProgressTracker:
 
     def wait_for(self, resource: str | None) -> None:
         """Say which resource the run waits for; None when it has it."""
-        self._detail = replace(self._detail, waiting_for=resource)
+        # Who waits, or has just got what it waited for, is not silent for a fault of its own.
+        self.last_sign_at = self._clock.monotonic()
+        self._detail = replace(self._detail, waiting_for=resource, stalled=False)
         self._changed()
 
     def mark_stalled(self) -> None:
         """Say that nothing was reported for long; the next report takes it back."""
-        if not self._detail.stalled:
+        if not self._detail.stalled and self._detail.waiting_for is None:
             self._detail = replace(self._detail, stalled=True)
             self._on_change(self)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from cidx_jobs.engine.run.context import ChildRunner, RunContext, to_json_object
 from cidx_jobs.engine.run.progress import ProgressBook, ProgressSnapshot, ProgressTracker
 from cidx_jobs.engine.run.run_record import Broke, Ending, Interrupted, RunRecorder, Succeeded
+from cidx_jobs.engine.run.time_limit import TimeLimit
 from cidx_jobs.engine.run.usage import Usage
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS
@@ -25,6 +27,7 @@ from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.model.job.job import Job, JsonObject
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.redact import redact
+from cidx_jobs.runtime.foreign_code import Raised, await_foreign, call_foreign
 
 HELD_BACK_SECONDS = 1.0
 """How long the failure of a run is held back whose child was ended by a signal."""
@@ -78,6 +81,7 @@ class RunningJob:
         self._runner = runner
         self._job = runner.recorder.job_of(run)
         self.tracker = ProgressTracker(runner.clock, partial(runner.book.mark, run))
+        self._limit = TimeLimit(self._time_out)
         self._context: RunContext | None = None
         self._is_cancelled = False
         self._is_interrupted = False
@@ -88,9 +92,13 @@ class RunningJob:
         self._patience: asyncio.TimerHandle | None = None
         self.task = asyncio.create_task(self._live(), name=f"job-{run.job_id}")
 
-    def cancel(self) -> None:
-        """Ask the handler to stop because somebody asked for the job's cancel."""
-        if self._is_cancelled:
+    def cancel(self, *, again: bool = False) -> None:
+        """Ask the handler to stop because somebody asked for the job's cancel.
+
+        It is asked once for each request: *again* tells of a further one, for a handler that
+        swallowed the first.
+        """
+        if self._is_cancelled and not again:
             return
         self._is_cancelled = True
         if self._context is not None:
@@ -138,7 +146,7 @@ class RunningJob:
     async def _live(self) -> None:
         try:
             began = self._runner.recorder.began_at(self.run)
-            ending = await self._reach_end()
+            ending = await self._find_ending()
             if isinstance(ending, Broke) and self._was_signalled():
                 ending = await self._hold_back(ending)
             elapsed = self._runner.clock.monotonic() - began
@@ -150,27 +158,34 @@ class RunningJob:
         finally:
             self._on_end(self)
 
-    async def _reach_end(self) -> Ending:
+    async def _find_ending(self) -> Ending:
         job_type = self._runner.job_types.get(self._job.job_type)
         if job_type is None:
             text = f"job type {self._job.job_type} is not registered in this server"
             return self._broken("CFG-002", text, retry_after=None)
-        timer = asyncio.get_running_loop().call_later(self._job.timeout_seconds, self._time_out)
+        try:
+            return await self._reach_end(job_type)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, handed to the loop
+            # Whatever it is, it is an end: without one the row would be running for ever.
+            self._tell_of_fault(error)
+            text = f"the run was ended by a fault of the server: {type(error).__name__}"
+            return self._broken("HANDLER_ERROR", text, retry_after=None)
+
+    async def _reach_end(self, job_type: JobType) -> Ending:
+        self._limit.start(self._job.timeout_seconds)
         self.is_handling = True
         try:
             # A handler that ignores its cancellation keeps the slot: two attempts of a job may
             # never overlap (guarantees.md, G4).
-            result = await self._handle(job_type)
+            result = await await_foreign(self._handle, job_type)
         except asyncio.CancelledError:
             return self._stopped(job_type)
-        except (Exception, BaseExceptionGroup, SystemExit) as error:  # noqa: BLE001
-            # A handler may raise anything, and it is an end: also a library's `sys.exit`, which
-            # would take the whole server with it. Only Ctrl-C passes.
-            self._is_signal_told = tells_of_signal(error)
-            return self._failed(error, job_type)
         finally:
-            timer.cancel()
+            self._limit.cancel()
             await self._end_handling()
+        if isinstance(result, Raised):
+            self._is_signal_told = call_foreign(tells_of_signal, result.error) is True
+            return self._failed(result, job_type)
         return self._timed_out(job_type) if self._is_timed_out else Succeeded(result)
 
     def _was_signalled(self) -> bool:
@@ -213,6 +228,7 @@ class RunningJob:
             recorder=runner.recorder,
             board=runner.board,
             children=runner.children,
+            time_limit=self._limit,
         )
         return to_json_object(await job_type.run(self._context))
 
@@ -228,13 +244,22 @@ class RunningJob:
         text = "the job's code cancelled itself"
         return self._broken("HANDLER_ERROR", text, retry_after=self._backoff(job_type))
 
-    def _failed(self, error: BaseException, job_type: JobType) -> Ending:
-        if isinstance(error, JobFailure):
-            return self._failure(error, job_type)
-        if self._was_stopped:
+    def _failed(self, raised: Raised, job_type: JobType) -> Ending:
+        error = raised.error
+        if not isinstance(error, JobFailure | ValidationError):
+            self._log_raised("handler_raised", raised)
+        if isinstance(error, asyncio.CancelledError):
+            return self._stopped(job_type)
+        if self._was_stopped and not isinstance(error, JobFailure):
             # What a handler raises while it is torn down is not its own failure.
             return self._stopped(job_type)
-        return self._failure(error, job_type)
+        # Also an error's own members and its text are foreign code.
+        failure = call_foreign(self._failure, error, job_type)
+        if not isinstance(failure, Raised):
+            return failure
+        self._log_raised("error_not_readable", failure)
+        text = "the job's code raised an error that cannot be read"
+        return self._broken("HANDLER_ERROR", text, retry_after=self._backoff(job_type))
 
     def _timed_out(self, job_type: JobType) -> Ending:
         seconds = self._job.timeout_seconds
@@ -245,33 +270,31 @@ class RunningJob:
         return Interrupted(self._runner.job_types[self._job.job_type].on_interrupt)
 
     def _failure(self, error: BaseException, job_type: JobType) -> Ending:
-        backoff = self._backoff(job_type)
         if isinstance(error, JobFailure):
             known = GUIDANCE.get(error.failure_code)
             retryable = error.retryable
             if retryable is None:
                 retryable = known.retryable if known else True
-            # A moment that no calendar holds could not be stored.
-            after = backoff if error.after is None else min(error.after, _MAX_RETRY_SECONDS)
-            after = max(0.0, after)
-            return self._broken(
-                error.failure_code, error.message, retry_after=after if retryable else None
-            )
+            after = None
+            if retryable:
+                after = self._backoff(job_type) if error.after is None else _bounded(error.after)
+            return self._broken(error.failure_code, error.message, retry_after=after)
         if isinstance(error, ValidationError):
             return self._broken("VAL-001", error.message, retry_after=None)
-        self._log_failure(error)
-        text = f"the job's code raised {type(error).__name__}: {_told(error)}".rstrip(": ")
-        return self._broken("HANDLER_ERROR", text, retry_after=backoff)
+        told = call_foreign(str, error)
+        text = "" if isinstance(told, Raised) else told
+        text = f"the job's code raised {type(error).__name__}: {text}".rstrip(": ")
+        return self._broken("HANDLER_ERROR", text, retry_after=self._backoff(job_type))
 
-    def _log_failure(self, error: BaseException) -> None:
+    def _log_raised(self, event: str, raised: Raised) -> None:
         # A log that cannot be written must not keep a run from its end.
-        with contextlib.suppress(Exception):
-            _log.error(
-                "handler_raised",
-                job_id=self.run.job_id,
-                attempt=self._job.attempt,
-                exc_info=(type(error), error, error.__traceback__),
-            )
+        call_foreign(
+            _log.error,
+            event,
+            job_id=self.run.job_id,
+            attempt=self._job.attempt,
+            exc_info=raised.exc_info,
+        )
 
     def _broken(self, code: str, message: str, *, retry_after: float | None) -> Broke:
         error = make_error(
@@ -284,9 +307,16 @@ class RunningJob:
         return Broke(error, retry_after)
 
     def _backoff(self, job_type: JobType) -> float:
-        policy = job_type.retry or self._runner.retry_policy
         failures = sum(1 for record in self._job.attempts if record.error is not None) + 1
-        return policy.backoff_seconds(failures, self._runner.random.random())
+        chance = self._runner.random.random()
+        if job_type.retry is not None:
+            chosen = call_foreign(
+                lambda policy: _bounded(policy.backoff_seconds(failures, chance)), job_type.retry
+            )
+            if not isinstance(chosen, Raised):
+                return chosen
+            self._log_raised("retry_policy_raised", chosen)
+        return self._runner.retry_policy.backoff_seconds(failures, chance)
 
     async def _store_end(self, ending: Ending, elapsed: float) -> None:
         try:
@@ -314,15 +344,17 @@ class RunningJob:
 
     def _tell_of_fault(self, error: Exception) -> None:
         # Nobody awaits the task, and the loop by itself would tell of it only once the collector
-        # has found the task.
+        # has found the task. What the loop's handler of errors raises is nothing to a run.
         context = {"message": "a run's task failed", "exception": error, "task": self.task}
-        asyncio.get_running_loop().call_exception_handler(context)
+        call_foreign(asyncio.get_running_loop().call_exception_handler, context)
 
     def _remind(self) -> None:
         # The progress book stores it; the slot stays held until the task ends.
         self.tracker.warn(
             "abandoned", "the job was told to stop and goes on; its slot is held until it ends"
         )
+        # Whoever swallowed the first request is asked once more.
+        self._stop_handler()
 
 
 def tells_of_signal(error: BaseException | None) -> bool:
@@ -340,11 +372,17 @@ def tells_of_signal(error: BaseException | None) -> bool:
     return False
 
 
-def _told(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - also an error's own text is foreign code
-        return ""
+def _bounded(seconds: float) -> float:
+    """Return a time to wait that there is: from now on, and within a calendar that can be stored.
+
+    Raises:
+        TypeError, ValueError: it is no number.
+    """
+    seconds = float(seconds)
+    if math.isnan(seconds):
+        message = "a time to wait is a number of seconds, not nan"
+        raise ValueError(message)
+    return max(0.0, min(seconds, _MAX_RETRY_SECONDS))
 
 
 def _own_copy(job: Job) -> Job:

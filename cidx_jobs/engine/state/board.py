@@ -7,12 +7,12 @@ memory between two states.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from cidx_jobs.clock import EngineClock
 from cidx_jobs.engine.queue.due_times import DueTimes
 from cidx_jobs.engine.queue.order import JobQueue
-from cidx_jobs.engine.queue.slots import Slots
+from cidx_jobs.engine.queue.slots import Slots, Waiting
 from cidx_jobs.engine.queue.suspects import Suspects
 from cidx_jobs.engine.queue.wait_estimate import WaitEstimator
 from cidx_jobs.engine.queue.wait_reasons import WaitReasons
@@ -172,10 +172,12 @@ class Board:
         self.look_again.set()
 
     @asynccontextmanager
-    async def hold_resource(self, name: str, job_id: JobId) -> AsyncIterator[None]:
+    async def hold_resource(
+        self, name: str, job_id: JobId, waiting: Waiting = nullcontext
+    ) -> AsyncIterator[None]:
         """Hold one unit of the resource inside a run, as `Slots.hold_resource`."""
         try:
-            async with self.slots.hold_resource(name, job_id):
+            async with self.slots.hold_resource(name, job_id, waiting):
                 self.refresh_resources((name,))
                 yield
         finally:
@@ -191,9 +193,9 @@ class Board:
         self.refresh_user(freed.user_id)
         self.refresh_resources(freed.resources)
 
-    def stop_run(self, job: Job) -> None:
-        """Have the run of a running job asked to end."""
-        self.effects.put_nowait(StopRun(ActiveRun(job_id=job.job_id, run=job.run)))
+    def stop_run(self, job: Job, *, again: bool = False) -> None:
+        """Have the run of a running job asked to end, or asked *again*."""
+        self.effects.put_nowait(StopRun(ActiveRun(job_id=job.job_id, run=job.run), again))
 
     def begin_stop(self) -> None:
         """Let nothing start any more, and nobody wait for a change."""

@@ -51,7 +51,7 @@ class EffectRunner(Background):
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case StopRun():
-                self._executor.cancel(effect.run)
+                self._executor.cancel(effect.run, again=effect.again)
             case EnqueueDue():
                 self._insist(effect.job_id, self._enqueued, "enqueue-due")
             case MakeHead():

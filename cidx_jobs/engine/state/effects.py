@@ -32,6 +32,8 @@ class StopRun:
     """Ask a run to end: its job's cancel was asked for."""
 
     run: ActiveRun
+    again: bool = False
+    """It was asked for once more: the first request may have been swallowed."""
 
 
 Effect = EnqueueDue | MakeHead | StopRun

@@ -1,12 +1,12 @@
 """What others do when a job has changed: observers at once, hooks of the application after it."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from cidx_jobs.model.job.job import Job, Transition
+from cidx_jobs.runtime.foreign_code import Raised, await_foreign, call_foreign
 
 Observer = Callable[[Job, Transition], None]
 """Told of each committed transition, on the loop; must not block."""
@@ -44,8 +44,7 @@ class Hooks:
             return
         for observer in self._observers:
             # The change is stored and acknowledged; no observer may undo that.
-            with contextlib.suppress(Exception):
-                observer(job, transition)
+            call_foreign(observer, job, transition)
         if not self._hooks:
             return
         try:
@@ -89,11 +88,12 @@ class Hooks:
 
     async def _await_each(self, job: Job, transition: Transition) -> None:
         for hook in self._hooks:
-            try:
-                await hook(job, transition)
-            except (Exception, asyncio.CancelledError) as error:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    raise
-                # Where nobody cancels the hooks, this one awaited what somebody had cancelled.
-                _log.error("hook_failed", job_id=job.job_id, error=type(error).__name__)
+            raised = await await_foreign(hook, job, transition)
+            if isinstance(raised, Raised):
+                call_foreign(
+                    _log.error,
+                    "hook_failed",
+                    job_id=job.job_id,
+                    error=type(raised.error).__name__,
+                    exc_info=raised.exc_info,
+                )

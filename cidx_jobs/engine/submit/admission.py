@@ -184,6 +184,8 @@ class Admission:
         elif head.cancel_requested_at is None:
             event = RequestCancel(reason=reason)
             changes.append(self._ledger.advance(head, head, [event]))
+        else:
+            self._board.stop_run(head, again=True)
         if follower is not None:
             changes.append(self._cancel_waiting(follower, reason))
         return changes

@@ -127,7 +127,9 @@ class Children:
             if not ended:
                 message = f"{Path(argv[0]).name} took longer than {timeout:g} seconds"
                 raise JobFailure(message, code="TIMEOUT")
-            await output.exited
+            output.raise_for_lines()
+        # The last lines may come after the exit.
+        output.raise_for_lines()
         return output.result()
 
     @contextlib.asynccontextmanager

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import cast
 
 from cidx_jobs.interfaces.run import ChildResult
-from cidx_jobs.model.foreign import attempt
+from cidx_jobs.runtime.foreign_code import Raised, call_foreign
 
 CAPTURED_BYTES = 64 * 1024
 MAX_LINE_CHARACTERS = 8_192
@@ -30,11 +30,13 @@ class ChildOutput(asyncio.SubprocessProtocol):
 
     def __init__(self, on_line: OnLine | None, on_error_line: OnLine | None) -> None:
         self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done at the child's exit; fails at once where a line's callback raised."""
+        """Done at the child's exit, and at once where a line's callback raised (`raised`)."""
         self.closed = asyncio.Event()
         """Set when the child has exited and its pipes are read to their ends."""
         self.was_killed = False
         """True once `kill` had to end the child."""
+        self.raised: BaseException | None = None
+        """What a line's callback raised, also after the child's exit."""
         self._transport: asyncio.SubprocessTransport | None = None
         self._tails = {_STDOUT: bytearray(), _STDERR: bytearray()}
         self._takes_stdout = on_line is not None
@@ -48,7 +50,7 @@ class ChildOutput(asyncio.SubprocessProtocol):
     def is_well(self) -> bool:
         """True once the child has exited by itself and nothing else went wrong."""
         exited = self.exited
-        return exited.done() and not exited.cancelled() and exited.exception() is None
+        return exited.done() and not exited.cancelled() and self.raised is None
 
     @property
     def tells_of_signal(self) -> bool:
@@ -93,6 +95,11 @@ class ChildOutput(asyncio.SubprocessProtocol):
             self.was_killed = True
             self._transport.kill()
 
+    def raise_for_lines(self) -> None:
+        """Raise what a line's callback raised, if one did."""
+        if self.raised is not None:
+            raise self.raised
+
     def result(self) -> ChildResult:
         """Return the child's code and what was kept of its words."""
         code = self._transport.get_returncode() if self._transport else None
@@ -104,9 +111,13 @@ class ChildOutput(asyncio.SubprocessProtocol):
 
     def _tell(self, feed: Callable[..., None], *data: bytes) -> None:
         # An error of the callback is the caller's: it ends the wait, and with it the child.
-        _, error = attempt(feed, *data)
-        if error is not None and not self.exited.done():
-            self.exited.set_exception(error)
+        if self.raised is not None:
+            return
+        outcome = call_foreign(feed, *data)
+        if isinstance(outcome, Raised):
+            self.raised = outcome.error
+            if not self.exited.done():
+                self.exited.set_result(None)
 
 
 class _Lines:

@@ -240,6 +240,7 @@ def _put_back(job: Job, event: RetryLater) -> dict[str, Any]:
         "started_at": None,
         "losses": 0,
         "attempts": (*job.attempts, record),
+        "progress_detail": _without_future(job.progress_detail),
     }
 
 
@@ -250,6 +251,7 @@ def _given_back(job: Job, event: Interrupt) -> dict[str, Any]:
         "started_at": None,
         "losses": 0 if event.is_clean or has_progressed(job) else job.losses + 1,
         "attempts": (*job.attempts, record),
+        "progress_detail": _without_future(job.progress_detail),
     }
     return changes | ({"checkpoint": None} if event.drop_checkpoint else {})
 
