@@ -210,11 +210,18 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             "than git_memory_bytes.",
             ("Ask the operator to raise the limit that the message tells of.",),
         ),
+        "RES-005": Guidance(
+            Category.RESOURCE,
+            _RECOVERABLE,
+            _RETRY,
+            "The server was short of processes, threads, memory or open files.",
+            ("Retry later.", "Ask the operator to raise the limits of the system."),
+        ),
         "CFG-001": Guidance(
             Category.CONFIGURATION,
             _PERSISTENT,
             _FINAL,
-            "A program that the job needs is not installed on the server.",
+            "A program that the job needs is not installed on the server, or cannot be run there.",
             ("Ask the operator to install it.",),
         ),
         "CFG-002": Guidance(

@@ -8,6 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.process import BaseProcess
 
+import structlog
+
 from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType
 
@@ -52,6 +54,21 @@ async def hang(context: JobContext) -> dict[str, object]:
     return {}
 
 
+async def leave_a_grandchild(context: JobContext) -> dict[str, object]:
+    """Run a program whose own child outlives it for a moment."""
+    await context.run(["sh", "-c", "(sleep 0.2 &); exit 0"], timeout=10)
+    return {}
+
+
+async def log_much(_: JobContext) -> dict[str, object]:
+    """Log 400 kB."""
+    log = structlog.get_logger("tests")
+    for number in range(400):
+        log.info("noise", number=number, text="x" * 1_000)
+        await asyncio.sleep(0)
+    return {}
+
+
 async def leave_a_fork(_: JobContext) -> dict[str, object]:
     """Fork a process that stays."""
     _LEFT.append(fork_a_sleeper())
@@ -60,6 +77,8 @@ async def leave_a_fork(_: JobContext) -> dict[str, object]:
 
 TYPES = [
     JobType("hang", hang),
+    JobType("leave_a_grandchild", leave_a_grandchild),
+    JobType("log_much", log_much),
     JobType("end_a_fork", end_a_fork),
     JobType("leave_a_fork", leave_a_fork),
 ]

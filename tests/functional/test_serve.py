@@ -6,8 +6,9 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -77,16 +78,15 @@ class Server:
 
 
 @asynccontextmanager
-async def server(data_dir: Path, **settings: str) -> AsyncIterator[Server]:
+async def server(
+    data_dir: Path, prefix: Sequence[str] = (), /, **settings: str
+) -> AsyncIterator[Server]:
     """Start a server on a free port, or the one socket; end it in any case."""
     values = {"data_dir": str(data_dir), "port": "0", "log_format": "json"}
     values |= {"handlers": "tests.functional.slow_jobs:TYPES"} | settings
     environ = {f"CIDX_JOBS_{name.upper()}": value for name, value in values.items()}
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "cidx_jobs",
-        "serve",
+        *(*prefix, sys.executable, "-m", "cidx_jobs", "serve"),
         cwd=ROOT,
         env={**os.environ, **environ},
         stderr=asyncio.subprocess.PIPE,
@@ -298,22 +298,56 @@ async def test_what_hangs_does_not_hold_the_exit(tmp_path: Path, where: str) -> 
         assert line["at_work"]
 
 
+@pytest.fixture
+def namespace() -> tuple[str, ...]:
+    """Give the command that makes what it starts the first process of a namespace."""
+    command = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+    if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may make no process namespace")
+    return command
+
+
+async def test_as_first_process_of_a_container_it_leaves_no_zombies(
+    tmp_path: Path, namespace: tuple[str, ...]
+) -> None:
+    """What jobs' children leave behind is reaped; signals and the exit code are passed on."""
+    values = {"handlers": "tests.functional.forking_jobs:TYPES", "shutdown_grace_seconds": "0"}
+    async with server(tmp_path, namespace, **values) as running:
+        body = {"job_type": "leave_a_grandchild", "project_id": "p"}
+        for _ in range(5):
+            _, job = await running.ask("POST", "/api/jobs", json=body)
+            _, job = await running.ask("GET", f"/api/jobs/{job['job_id']}?wait=20")
+            assert job["status"] == "completed"
+        (first,) = children_of(running.process.pid)
+        await eventually(lambda: len(children_of(first)) == 1)
+        os.kill(first, signal.SIGTERM)
+        code = await running.ended()
+
+    assert code == 0
+    assert running.lines[-1]["event"] == "server_stopped"
+
+
+def children_of(pid: int) -> list[int]:
+    """List the children of a process, those that have ended and wait to be reaped too."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 async def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
     """Submits and health are answered, SIGTERM stops it, and lost lines are counted."""
-    values = {"shutdown_grace_seconds": "0", "log_level": "debug"}
+    values = {"handlers": "tests.functional.forking_jobs:TYPES", "shutdown_grace_seconds": "0"}
     async with server(tmp_path, **values) as running:
-        body = {"job_type": "linger", "project_id": "p" * 64}
-        for _ in range(300):
-            # More than a kilobyte of lines each: the pipe and the reader's buffer hold less.
-            _, job = await running.ask("POST", "/api/jobs", json=body)
-            await running.ask("POST", f"/api/jobs/{job['job_id']}/cancel")
+        # Twice what the pipe and the reader's buffer hold.
+        _, job = await running.ask(
+            "POST", "/api/jobs", json={"job_type": "log_much", "project_id": "p"}
+        )
+        _, job = await running.ask("GET", f"/api/jobs/{job['job_id']}?wait=20")
         status, _ = await running.ask("GET", "/livez")
         running.process.terminate()
         await eventually(lambda: running.process.returncode is not None)
         code = await running.ended()
 
-    assert status == 200
-    assert code == 0
+    assert job["status"] == "completed"
+    assert (status, code) == (200, 0)
 
 
 async def test_a_signal_while_it_starts_stops_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import click
 
 from cidx_jobs.cli.option_types import CONFIG, DATA_DIR, AnyPath
 from cidx_jobs.cli.target import Target, local_command
+from cidx_jobs.runtime.first_process import serve_as_child_of_init
 
 
 @click.command()
@@ -32,6 +33,7 @@ def serve(target: Target, *, config: Path | None, log_format: str | None, **flag
     Every setting can come from --config or from a variable CIDX_JOBS_NAME; flags win over
     variables, variables over the file. --json is the same as --log-format json.
     """
+    serve_as_child_of_init()
     from cidx_jobs.cli.actions.serve import CLOSING_SECONDS, serve_until_stopped
     from cidx_jobs.runtime.last_exit import end_despite_threads
 

@@ -39,6 +39,14 @@ _OURS = (
         "the server's disk is full",
     ),
     (
+        (
+            r"Resource temporarily unavailable|Too many open files|Text file busy"
+            r"|unable to create (async )?thread|[Cc]annot (fork|create thread)|unable to fork"
+        ),
+        "RES-005",
+        "the server is short of processes, threads or open files for {url}",
+    ),
+    (
         r"File too large|signal 25|pack exceeds maximum allowed size",
         "RES-004",
         "{url} is larger than max_repository_bytes",

@@ -15,11 +15,12 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import attrs
 
 from cidx_jobs.handlers.process.output import ChildOutput, OnLine
+from cidx_jobs.handlers.process.shortage import is_shortage, tell_not_started
 from cidx_jobs.handlers.process.tree import ProcessTree
 from cidx_jobs.interfaces.run import CURRENT_RUN, ActiveRun, ChildResult
 from cidx_jobs.model.errors import JobFailure
@@ -32,12 +33,16 @@ CHILD_MARK = "CIDXJ_CHILD"
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR")
 """The only variables of the server that a child sees."""
 KILL_AFTER_SECONDS = 5.0
+SHORTAGE_SECONDS = 1.0
+"""How long a program is tried to be started that the system has no room for."""
 
 _LAST_WORDS_SECONDS = 2.0
 _PIPE_BYTES = 1024 * 1024
 _ULIMIT_BLOCK = 512
 _KIBIBYTE = 1024
 _MANY_RUNS = 1_000
+_NOBODY = -1
+_TRY_AGAIN_SECONDS = 0.1
 
 
 @attrs.frozen(kw_only=True)
@@ -96,7 +101,7 @@ class Children:
         """Run a child to its good end (`JobContext.run`); *on_line* gets the lines of stdout.
 
         Raises:
-            JobFailure: it could not be started (CFG-001), ended with another code than 0
+            JobFailure: it could not be started (CFG-001, RES-005), ended with another code than 0
                 (CHILD_FAILED), or took too long (TIMEOUT).
         """
         result = await self.execute(argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line)
@@ -119,7 +124,7 @@ class Children:
         """Run a child to its end, whatever its code; its whole group is gone when this returns.
 
         Raises:
-            JobFailure: it could not be started (CFG-001) or took too long (TIMEOUT).
+            JobFailure: it could not be started (CFG-001, RES-005) or took too long (TIMEOUT).
         """
         output = ChildOutput(on_line, on_error_line)
         async with self._started(argv, output, cwd=cwd, env=env, bounds=bounds):
@@ -149,7 +154,7 @@ class Children:
         never a hang.
 
         Raises:
-            JobFailure: it could not be started (CFG-001), or took too long (TIMEOUT).
+            JobFailure: it could not be started (CFG-001, RES-005), or took too long (TIMEOUT).
         """
         output = ChildOutput(None, None)
         with _Pipes() as pipes:
@@ -179,22 +184,16 @@ class Children:
         stdout: int = asyncio.subprocess.PIPE,
     ) -> AsyncIterator[None]:
         mark = secrets.token_hex(16)
-        loop = asyncio.get_running_loop()
-        inherited = _inherited()
+        variables = {**_inherited(), **(env or {}), RUN_MARK: self._tag, CHILD_MARK: mark}
+        options = {"stdin": stdin, "stdout": stdout, "cwd": cwd, "env": variables}
         try:
-            transport, _ = await loop.subprocess_exec(
-                lambda: output,
-                *await _bounded(argv, bounds, inherited["PATH"]),
-                stdin=stdin,
-                stdout=stdout,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=cwd,
-                env={**inherited, **(env or {}), RUN_MARK: self._tag, CHILD_MARK: mark},
-                start_new_session=True,
-            )
+            transport = await _spawn(argv, bounds, output, options)
+        except RuntimeError as error:
+            # There was no thread to be had for watching it, but it may have been started.
+            await finish(ProcessTree(_NOBODY, f"{CHILD_MARK}={mark}").end(self._kill_after))
+            raise tell_not_started(error, argv[0], cwd) from error
         except (OSError, ValueError) as error:
-            message = f"the program {Path(argv[0]).name} could not be started"
-            raise JobFailure(message, code="CFG-001") from error
+            raise tell_not_started(error, argv[0], cwd) from error
         pid = transport.get_pid()
         tree = ProcessTree(pid, f"{CHILD_MARK}={mark}")
         self._active[pid] = CURRENT_RUN.get()
@@ -217,8 +216,12 @@ class Children:
         output.exited.cancel()
         transport.close()
         run = self._active.pop(tree.pid, None)
-        if run is not None and output.tells_of_signal and not tree.is_signalled:
+        if run is not None and _is_hit(output, tree):
             self._signalled.append(run)
+
+
+def _is_hit(output: ChildOutput, tree: ProcessTree) -> bool:
+    return output.tells_of_signal and not (tree.is_signalled or output.was_killed)
 
 
 class ChildStream:
@@ -274,6 +277,28 @@ class _Pipes:
         """Close what only the child may hold, so that its end is the end of file."""
         while self._child_ends:
             os.close(self._child_ends.pop())
+
+
+async def _spawn(
+    argv: Sequence[str], bounds: Bounds, output: ChildOutput, options: Mapping[str, Any]
+) -> asyncio.SubprocessTransport:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + SHORTAGE_SECONDS
+    while True:
+        try:
+            transport, _ = await loop.subprocess_exec(
+                lambda: output,
+                *await _bounded(argv, bounds, _inherited()["PATH"]),
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                **options,
+            )
+        except OSError as error:
+            if not is_shortage(error) or loop.time() >= until:
+                raise
+            await asyncio.sleep(_TRY_AGAIN_SECONDS)
+            continue
+        return transport
 
 
 def _inherited() -> dict[str, str]:
