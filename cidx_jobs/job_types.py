@@ -1,9 +1,11 @@
 """What a job type is: its handler, and the rules that the engine keeps for it."""
 
 import dataclasses
+import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
+from importlib.util import find_spec
 from typing import Any
 
 import attrs
@@ -11,6 +13,7 @@ import msgspec
 
 from cidx_jobs.interfaces.run import JobHandler
 from cidx_jobs.model.errors import (
+    ExtraMissingError,
     Fault,
     UnknownJobTypeError,
     ValidationError,
@@ -21,7 +24,6 @@ from cidx_jobs.model.job.job import JsonObject
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.limits import MAX_ATTEMPTS, MAX_TIMEOUT_SECONDS
 from cidx_jobs.model.listing import Project
-from cidx_jobs.model.options_schema import check_schema, find_faults
 
 
 class OnInterrupt(StrEnum):
@@ -69,10 +71,12 @@ class JobType:
     """Named resources held from start to end; they gate the start."""
     options_schema: Any = attrs.field(hash=False)
     """What the options must fit: a class (attrs, msgspec, dataclass or TypedDict) or a JSON
-    Schema; None takes any JSON object."""
+    Schema (extra ``schema``); None takes any JSON object."""
     max_memory_bytes: int | None
     """What the child processes of a run may use together (extra ``resources``); None: no limit."""
     admit: Admit | None
+    _checker: Any = attrs.field(eq=False, repr=False)
+    """Holds options against *options_schema*, where that is a JSON Schema."""
 
     def __init__(
         self,
@@ -96,13 +100,14 @@ class JobType:
         Raises:
             TypeError, ValueError: a rule cannot be kept, or *options_schema* is nothing that
                 options can be held against.
+            ExtraMissingError: it is a JSON Schema, and the extra ``schema`` is not installed.
         """
         resources = (resources,) if isinstance(resources, str) else tuple(resources)
         _check_rules(name, run, max_attempts, timeout_seconds)
         _check_retry(retry)
-        if isinstance(options_schema, Mapping):
-            check_schema(options_schema)
-        elif options_schema is not None:
+        is_json_schema = isinstance(options_schema, Mapping)
+        checker = _make_checker(options_schema) if is_json_schema else None
+        if options_schema is not None and not is_json_schema:
             msgspec.json.schema(options_schema)
         at_most_once = max_attempts == 1 and on_interrupt == OnInterrupt.RESUME
         self.__attrs_init__(
@@ -117,7 +122,13 @@ class JobType:
             options_schema=options_schema,
             max_memory_bytes=max_memory_bytes,
             admit=admit,
+            checker=checker,
         )
+
+    @property
+    def checks_slowly(self) -> bool:
+        """True where `check_options` can take long: it belongs into a thread then."""
+        return self._checker is not None
 
     def check_options(self, options: JsonObject) -> JsonObject:
         """Return the options as the schema makes them whole.
@@ -127,8 +138,8 @@ class JobType:
         """
         if self.options_schema is None:
             return options
-        if isinstance(self.options_schema, Mapping):
-            faults = find_faults(self.options_schema, options, "/options")
+        if self._checker is not None:
+            faults = self._checker.find_faults(options, "/options")
             if faults:
                 raise ValidationError(faults)
             return options
@@ -211,6 +222,12 @@ def _check_retry(retry: object) -> None:
     if retry is not None and (isinstance(retry, type) or not callable(chooses)):
         message = f"retry is a RetryPolicy, not {retry!r}"
         raise TypeError(message)
+
+
+def _make_checker(schema: Mapping[str, Any]) -> Any:
+    if find_spec("jsonschema") is None:
+        raise ExtraMissingError("schema")
+    return importlib.import_module("cidx_jobs.model.json_schema").JsonSchema(schema)
 
 
 def _fault(error: msgspec.ValidationError) -> Fault:

@@ -43,7 +43,7 @@
         `-- Fatal
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -87,26 +87,58 @@ class Fault:
         return cls(below + place.replace(".", "/"), message)
 
 
+MAX_FAULTS = 100
+"""How many wrong members an error names; of the others it says how many there are."""
+_MAX_TOLD = 200
+_MAX_TOLD_IN_ALL = 16_384
+"""Characters of a pointer and of a message; and of all of them together."""
+
+
 def pointer_step(name: str) -> str:
     """Return a member's name as a step of a JSON pointer (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")
 
 
 class ValidationError(RequestError):
-    """A document can be read but is wrong; `faults` names each member."""
+    """A document can be read but is wrong; `faults` names each member.
+
+    They are the first `MAX_FAULTS`, and fewer where their texts are long: an error is never much
+    larger than the document that it is about. The member `errors_omitted` counts the others.
+    """
 
     code = "validation_failed"
 
-    def __init__(self, faults: Sequence[Fault], message: str | None = None) -> None:
+    def __init__(self, faults: Iterable[Fault], message: str | None = None) -> None:
         """Take the faults, at least one; the text defaults to the first of them."""
-        first = faults[0]
-        super().__init__(message or f"{first.pointer or 'the document'}: {first.message}")
-        self.faults = tuple(faults)
+        told, omitted = _tell(faults)
+        first = told[0]
+        members = {"errors_omitted": omitted} if omitted else {}
+        super().__init__(
+            message or f"{first.pointer or 'the document'}: {first.message}", **members
+        )
+        self.faults = tuple(told)
 
     @classmethod
     def at(cls, pointer: str, message: str) -> "ValidationError":
         """Build the error of one wrong member."""
         return cls([Fault(pointer, message)])
+
+
+def _tell(faults: Iterable[Fault]) -> tuple[list[Fault], int]:
+    """Return the faults that are told, shortened, and how many are not."""
+    told: list[Fault] = []
+    room, omitted = _MAX_TOLD_IN_ALL, 0
+    for fault in faults:
+        room -= len(fault.pointer[:_MAX_TOLD]) + len(fault.message[:_MAX_TOLD])
+        if told and (len(told) == MAX_FAULTS or room < 0):
+            omitted += 1
+        else:
+            told.append(Fault(_shorten(fault.pointer), _shorten(fault.message)))
+    return told, omitted
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_TOLD else f"{text[: _MAX_TOLD - 1]}…"
 
 
 class UnknownJobTypeError(ValidationError):
@@ -116,8 +148,8 @@ class UnknownJobTypeError(ValidationError):
 
     def __init__(self, job_type: str) -> None:
         """Name the type."""
-        super().__init__([Fault("/job_type", f"there is no job type {job_type!r}")])
-        self.members = {"job_type": job_type}
+        super().__init__([Fault("/job_type", f"there is no job type {_shorten(job_type)!r}")])
+        self.members = {"job_type": _shorten(job_type)}
 
 
 class InvalidParameterError(RequestError):

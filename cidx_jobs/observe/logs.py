@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from cidx_jobs.model.foreign import plain_text
-from cidx_jobs.model.redact import redact_secrets
+from cidx_jobs.model.redact import MAX_CHARACTERS, redact_secrets
 from cidx_jobs.observe.line_writer import LineWriter
 
 LEVELS: Mapping[str, int] = {
@@ -24,9 +24,11 @@ LEVELS: Mapping[str, int] = {
     "error": logging.ERROR,
 }
 
-_SECRET_NAMES = re.compile(
-    r"(?i)(^|_)(token|password|passwd|secret|authorization|cookie|jwt_key)$"
+_SECRET_ENDS = tuple(
+    f"_{name}"
+    for name in ("token", "password", "passwd", "secret", "authorization", "cookie", "jwt_key")
 )
+"""How the names of fields end whose values are never shown."""
 _CONTROL_MARKS = "\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"
 _NOT_IN_A_LINE = re.compile(f"[\x00-\x1f{_CONTROL_MARKS}]")
 _NOT_IN_A_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f{_CONTROL_MARKS}]")
@@ -121,7 +123,7 @@ def _take_over_logging(level: int) -> None:
 
 
 def _clean(name: str, value: Any, depth: int) -> Any:
-    if value is not None and _SECRET_NAMES.search(name):
+    if value is not None and f"_{name}".lower().endswith(_SECRET_ENDS):
         return "[secret]"
     match value:
         case None | bool() | float():
@@ -134,7 +136,19 @@ def _clean(name: str, value: Any, depth: int) -> Any:
         case list() | tuple() | set() | frozenset() if depth < _MAX_DEPTH:
             return [_clean("", one, depth + 1) for one in value]
         case _:
-            return redact_secrets(plain_text(value, None))
+            return _without_secrets(plain_text(value, None))
+
+
+def _without_secrets(text: str) -> str:
+    """Return the text without its secrets; a long one keeps its beginning and its last lines.
+
+    What went wrong stands at the end of a traceback.
+    """
+    if len(text) <= MAX_CHARACTERS:
+        return redact_secrets(text)
+    # From the beginning of a line on: what stands before it could be the name of a secret.
+    last_lines = text[-MAX_CHARACTERS:].partition("\n")[2]
+    return "\n".join(filter(None, (redact_secrets(text), redact_secrets(last_lines))))
 
 
 def _show(name: str, value: Any) -> Any:

@@ -61,7 +61,7 @@ def fit(kind: type[B], members: Mapping[str, Any]) -> B:
     try:
         return msgspec.convert(members, kind)
     except msgspec.ValidationError as error:
-        raise ValidationError(list(_faults(kind, members))) from error
+        raise ValidationError(_faults(kind, members)) from error
 
 
 def _read(body: bytes) -> Any:

@@ -1,13 +1,16 @@
 """What a job type makes of the options that it is submitted with."""
 
 import dataclasses
+import time
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 import pytest
 
-from cidx_jobs import JobContext, JobType, ValidationError
-from cidx_jobs.model.options_schema import check_schema, find_faults
+from cidx_jobs import ExtraMissingError, JobContext, JobType, ValidationError
+from cidx_jobs.model.errors import Fault
+from cidx_jobs.model.json_schema import MAX_COUNTED, JsonSchema
 
 
 class Depth(msgspec.Struct, forbid_unknown_fields=True):
@@ -146,11 +149,12 @@ def test_a_json_schema_is_told_as_it_is() -> None:
     "schema",
     [
         {"type": "objekt"},
-        {"type": "object", "patternProperties": {}},
+        {"type": "object", "patternProperties": {"(": True}},
+        {"$ref": "https://example.com/schema.json"},
         {"properties": {"a": {"minimun": 1}}},
         {"properties": {"a": 1}},
         {"$ref": "#/$defs/none"},
-        {"$defs": {"a": {"then": {}}}},
+        {"$defs": {"a": {"than": {}}}},
         {"properties": {"a": {"pattern": "("}}},
         {"properties": []},
         {"properties": {"a": {"minimum": "1"}}},
@@ -189,6 +193,17 @@ def test_a_schema_that_cannot_be_kept_is_refused(schema: Any) -> None:
         ({"anyOf": [{"type": "string"}, {"minimum": 5}]}, ["a", 5], [1]),
         ({"oneOf": [{"minimum": 5}, {"maximum": 9}]}, [1, 10], [7]),
         ({"properties": {"a": False}}, [{}], [{"a": 1}]),
+        (
+            {"uniqueItems": True},
+            [[1, "1", [1], {"a": 1}], [True, 1]],
+            [[1, 1.0], [[{"a": 1}]] * 2],
+        ),
+        ({"patternProperties": {"^a": {"type": "string"}}}, [{"ab": "x", "b": 1}], [{"ab": 1}]),
+        (
+            {"properties": {"a": {}}, "additionalProperties": {"type": "null"}},
+            [{"a": 1}],
+            [{"b": 1}],
+        ),
         ({"title": "t", "default": 1, "format": "email"}, [1, "x"], []),
     ],
 )
@@ -196,7 +211,51 @@ def test_each_keyword_is_kept(
     schema: dict[str, Any], fitting: list[Any], wrong: list[Any]
 ) -> None:
     """As JSON Schema 2020-12 has it."""
-    check_schema(schema)
+    known = JsonSchema(schema)
 
-    assert [value for value in fitting if find_faults(schema, value, "")] == []
-    assert [value for value in wrong if not find_faults(schema, value, "")] == []
+    assert [value for value in fitting if known.find_faults(value, "")] == []
+    assert [value for value in wrong if not known.find_faults(value, "")] == []
+
+
+def test_items_that_must_differ_are_compared_in_linear_time() -> None:
+    """Twice as many take twice as long, and not four times."""
+    schema = JsonSchema({"uniqueItems": True})
+
+    assert seconds(schema, range(40_000)) < 8 * seconds(schema, range(10_000))
+
+
+def seconds(schema: JsonSchema, items: Iterable[int]) -> float:
+    """Return the processor seconds of one check, the best of three."""
+    document, took = list(items), []
+    for _ in range(3):
+        begin = time.thread_time()
+        assert schema.find_faults(document, "") == []
+        took.append(time.thread_time() - begin)
+    return min(took)
+
+
+def test_a_check_ends_with_the_faults_that_are_counted() -> None:
+    """A document of nothing but faults is not looked through to its end."""
+    schema = JsonSchema({"items": {"type": "string"}})
+
+    assert len(schema.find_faults([1] * 20_000, "")) == MAX_COUNTED
+
+
+def test_a_json_schema_without_its_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the type is made, with the command that installs what is lacking."""
+    monkeypatch.setattr("cidx_jobs.job_types.find_spec", lambda _: None)
+
+    with pytest.raises(ExtraMissingError, match=r"cidx_jobs\[schema\]"):
+        JobType("idle", idle, options_schema=SCHEMA)
+    assert JobType("idle", idle, options_schema=Options).name == "idle"
+
+
+def test_an_error_names_a_hundred_faults_and_counts_the_others() -> None:
+    """It is no larger than the document that it is about."""
+    error = ValidationError([Fault(f"/options/{n}", "wrong") for n in range(5_000)])
+    long = ValidationError([Fault("/x" * 5_000, "wrong" * 1_000)] * 99)
+
+    assert (len(error.faults), error.members["errors_omitted"]) == (100, 4_900)
+    assert sum(len(one.pointer) + len(one.message) for one in long.faults) < 20_000
+    assert len(long.faults) + long.members["errors_omitted"] == 99
+    assert "errors_omitted" not in ValidationError.at("/x", "wrong").members

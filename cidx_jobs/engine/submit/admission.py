@@ -32,6 +32,7 @@ from cidx_jobs.model.job.job import Job, JobStatus, JsonObject, Place
 from cidx_jobs.model.job.submit import OnConflict, Submission, SubmitRequest
 from cidx_jobs.model.limits import MAX_LABELS
 from cidx_jobs.model.listing import KEY_LIFETIME, Change, IdempotencyRecord, Project
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import Settings
 
 
@@ -102,7 +103,10 @@ class Admission:
     async def _admit_options(
         self, request: SubmitRequest, job_type: JobType
     ) -> tuple[JsonObject, Project | None]:
-        options = job_type.check_options(request.options)
+        if job_type.checks_slowly:
+            options = await in_own_thread(job_type.check_options, request.options)
+        else:
+            options = job_type.check_options(request.options)
         if job_type.admit is None:
             return options, None
         known = await self._projects.load_project(request.user_id, request.project_id)

@@ -132,7 +132,7 @@ _THEIRS = (
         "the host of {url} cannot be reached",
     ),
     (
-        r"couldn't find remote ref|Remote branch .{0,300} not found",
+        r"couldn't find remote ref|Remote branch \S{1,300} not found",
         "GIT-002",
         "{url} has no such branch",
     ),
@@ -159,10 +159,16 @@ _THEIRS = (
     ),
     (
         (
-            r"corrupt|bad object|bad tree|bad pack|unable to read|missing (blob|tree|commit)"
-            r"|could not get object info|inflate|index-pack|fetch-pack|did not send all necessary"
-            r"|not a valid object|[Nn]ot a valid|Could not read [0-9a-f]{40}"
-            r"|does not point to a valid|unresolved delta|packfile|loose object|malformed|missing"
+            r"corrupt|unable to read|could not get object info|did not send all necessary"
+            r"|Could not read [0-9a-f]{40}|does not point to a valid|[Nn]ot a valid"
+        ),
+        DAMAGED,
+        _DAMAGED_SENTENCE,
+    ),
+    (
+        (
+            r"bad (object|tree|pack)|(index|fetch)-pack|inflate|unresolved delta|packfile"
+            r"|loose object|m(alformed|issing)"
         ),
         DAMAGED,
         _DAMAGED_SENTENCE,
@@ -187,6 +193,7 @@ _ADVERTISEMENT = re.compile(
     rf"{_ANSWERED}content-type: *application/x-git-upload-pack-", re.MULTILINE | re.IGNORECASE
 )
 _FIRST_REQUEST = "/info/refs"
+_MOST_READ = 16_384
 _LAST_WORDS = re.compile(r"^(?:fatal|error|remote: fatal): (.+(?:\n\t.+)*)$", re.MULTILINE)
 # Said by our end when the other one, on this machine too, had given up and said why.
 _CONSEQUENCE = "Could not read from remote repository"
@@ -220,7 +227,8 @@ def is_of_git(stderr: str) -> bool:
 
 def _recognise(stderr: str, url: str) -> JobFailure:
     # A line of progress ends where the next one overwrites it; git marks each of the remote's.
-    said = _QUOTED.sub("''", stderr.replace(url, "").replace("\r", "\n"))
+    said = _shorten(stderr).replace(url, "").replace("\r", "\n")
+    said = _QUOTED.sub("''", said)
     ours = _OF_THE_REMOTE.sub("", said)
     if _LAST_WORDS.findall(ours) == [_DIED_WITHOUT_A_WORD]:
         return _make_failure(_KILLED, _KILLED_SENTENCE, url)
@@ -245,6 +253,14 @@ def _describe_redirection(url: str, location: str) -> str:
     if target.endswith(_FIRST_REQUEST):
         return f"{leads}: sync that URL instead"
     return f"{leads}: that is no repository; perhaps one logs in there"
+
+
+def _shorten(stderr: str) -> str:
+    """Return the beginning and the end of what git said; a remote may say as much as it likes."""
+    if len(stderr) <= _MOST_READ:
+        return stderr
+    half = _MOST_READ // 2
+    return f"{stderr[:half]}\n{stderr[-half:]}"
 
 
 def _make_failure(code: str, sentence: str, url: str) -> JobFailure:

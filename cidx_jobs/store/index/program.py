@@ -45,8 +45,8 @@ _AMONG_STRANGERS = {
     "GIT_CONFIG_KEY_0": "safe.bareRepository",
     "GIT_CONFIG_VALUE_0": "explicit",
 }
-_COUNT = re.compile(r"(\d{1,12})\s*(?:/|of)\s*(\d{1,12})")
-_PERCENT = re.compile(r"(\d{1,3})(?:\.\d+)?\s*%")
+_COUNT = re.compile(r"(?<!\d)(\d{1,12})\s{0,8}(?:/|of)\s{0,8}(\d{1,12})")
+_PERCENT = re.compile(r"(?<![\d.])(\d{1,3})(?:\.\d{1,12})?\s{0,8}%")
 _KIBIBYTE = 1024
 _SHOWN_CHARACTERS = 200
 
