@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -685,13 +686,25 @@ def test_a_step_that_fails_is_undone_as_a_whole() -> None:
     connection.close()
 
 
-def test_a_full_disk_is_named_as_the_cause_of_a_step_that_fails(tmp_path: Path) -> None:
-    """SQLite has rolled back by itself then: that there is nothing to roll back is no cause."""
-    with closing(sqlite3.connect(tmp_path / "full.db", isolation_level=None)) as connection:
-        connection.execute("PRAGMA max_page_count = 3")
+class FullDisk(sqlite3.Connection):
+    """A connection that finds the disk full, and rolls back by itself, as SQLite may then."""
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        """Fail at the first table."""
+        if sql.startswith("CREATE TABLE more"):
+            super().execute("ROLLBACK")
+            message = "database or disk is full"
+            raise sqlite3.OperationalError(message)
+        return super().execute(sql, *parameters)
+
+
+def test_a_full_disk_is_named_as_the_cause_of_a_step_that_fails() -> None:
+    """That there is nothing left to roll back is no cause (sqlite.org/lang_transaction.html)."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None, factory=FullDisk)) as full:
+        step = attrs.evolve(NEXT, sql="CREATE TABLE more (x);\n")
 
         with pytest.raises(sqlite3.OperationalError, match="disk is full"):
-            apply_migrations(connection, MIGRATIONS, 0)
+            apply_migrations(full, (*MIGRATIONS, step), 0)
 
 
 def test_a_script_is_split_at_the_ends_of_its_statements() -> None:
