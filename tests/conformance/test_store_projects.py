@@ -78,10 +78,10 @@ async def test_the_sizes_of_a_project_can_be_forgotten(
     assert list(await projects.list_projects(None)) == [kept, other]
 
 
-async def test_a_submit_sets_url_and_branch_and_keeps_the_rest(
+async def test_a_submit_leaves_the_url_and_branch_of_a_sync_alone(
     jobs: JobStore, projects: ProjectStore
 ) -> None:
-    """What the last sync learned is not lost by the next submit."""
+    """A wrong one fails its own job and no later one."""
     await projects.save_project(PROJECT)
     asked = Project(
         user_id=ALICE, project_id=CODE, repository_url="https://git.example/new", branch=None
@@ -89,8 +89,22 @@ async def test_a_submit_sets_url_and_branch_and_keeps_the_rest(
 
     await jobs.save_changes([submitted()], project=asked)
 
-    expected = replace(PROJECT, repository_url="https://git.example/new", branch=None)
-    assert await projects.load_project(ALICE, CODE) == expected
+    assert await projects.load_project(ALICE, CODE) == PROJECT
+
+
+async def test_the_last_submit_before_the_first_sync_counts(
+    jobs: JobStore, projects: ProjectStore
+) -> None:
+    """Whoever wrote a wrong url submits again, and the project has the right one."""
+    first = Project(
+        user_id=ALICE, project_id=CODE, repository_url="https://git.example/wrong", branch="x"
+    )
+    second = replace(first, repository_url="https://git.example/right", branch=None)
+    await projects.save_project(first)
+
+    await jobs.save_changes([submitted()], project=second)
+
+    assert await projects.load_project(ALICE, CODE) == second
 
 
 async def test_a_first_submit_makes_the_project(jobs: JobStore, projects: ProjectStore) -> None:
@@ -100,19 +114,17 @@ async def test_a_first_submit_makes_the_project(jobs: JobStore, projects: Projec
     assert await projects.load_project(ALICE, CODE) == PROJECT
 
 
-async def test_a_run_keeps_the_url_of_a_later_submit(
+async def test_a_run_sets_the_url_and_branch_that_it_synced(
     jobs: JobStore, projects: ProjectStore
 ) -> None:
-    """What a run stores at its end does not undo what was asked for meanwhile."""
+    """They are those of the last successful sync."""
     job = await store_running(jobs)
-    newer = replace(PROJECT, repository_url="https://git.example/newer", branch="next")
-    await projects.save_project(newer)
-    learned = replace(PROJECT, last_commit="ffff")
+    await projects.save_project(PROJECT)
+    learned = replace(PROJECT, repository_url="https://git.example/new", branch=None)
 
     await projects.save_project(learned, RunGuard(job_id=job.job_id, run=job.run))
 
-    expected = replace(newer, last_commit="ffff")
-    assert await projects.load_project(ALICE, CODE) == expected
+    assert await projects.load_project(ALICE, CODE) == learned
 
 
 async def test_a_zombie_changes_no_project(jobs: JobStore, projects: ProjectStore) -> None:

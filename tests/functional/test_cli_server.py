@@ -250,6 +250,25 @@ def test_a_repository_is_synced_and_searched(server: Server, synced: Done) -> No
     assert latest["job_id"] in server.cli("list", "--project", "sample").out
 
 
+def test_another_url_for_a_project_is_asked_about(
+    server: Server, repository: Path, synced: Done
+) -> None:
+    """Where nobody can be asked, --yes says it; the same url asks nothing."""
+    assert synced.code == 0
+    other = repository.with_name("other")
+    subprocess.run(["git", "clone", "--quiet", str(repository), str(other)], check=True)
+
+    same = server.cli("sync", "sample", "--url", f"{repository}/")
+    refused = server.cli("sync", "sample", "--url", str(other))
+    taken = server.cli("sync", "sample", "--url", str(other), "--yes")
+    back = server.cli("sync", "sample", "--url", str(repository), "--yes")
+
+    assert (same.code, taken.code, back.code) == (0, 0, 0)
+    assert refused.code == 64
+    assert str(repository) in refused.err
+    assert "--yes" in refused.err
+
+
 def test_the_log_of_a_job_is_shown_whole(server: Server) -> None:
     """From the first row to the end."""
     job_id = server.submit("steps", "count=1", "pause=0")

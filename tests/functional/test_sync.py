@@ -330,6 +330,42 @@ async def test_another_branch_can_be_asked_for(syncs: Syncs, repository: Reposit
     assert moved.options["branch"] is None
 
 
+@pytest.mark.parametrize("given", [None, ""])
+async def test_the_default_branch_can_be_gone_back_to(
+    syncs: Syncs, repository: Repository, given: str | None
+) -> None:
+    """A project that was once asked for a branch follows the default one again."""
+    repository.git("branch", "old")
+    await syncs.sync(repository.url, branch="old")
+    repository.git("branch", "-D", "old")
+    failed = await syncs.sync()
+
+    back = await syncs.sync(branch=given)
+    later = await syncs.sync()
+
+    assert failed.error is not None
+    assert failed.error.code == "GIT-002"
+    assert (back.status, back.options["branch"]) == (JobStatus.COMPLETED, None)
+    assert (later.status, later.options["branch"]) == (JobStatus.COMPLETED, None)
+
+
+@pytest.mark.parametrize("wrong", [{"branch": "nope"}, {"url": "nowhere"}])
+async def test_a_wrong_url_or_branch_fails_no_later_sync(
+    syncs: Syncs, repository: Repository, wrong: dict[str, str]
+) -> None:
+    """It stays with the job that was given it."""
+    await syncs.sync(repository.url)
+    if "url" in wrong:
+        wrong = {"url": str(repository.path.with_name("nowhere"))}
+
+    failed = await syncs.sync(**wrong)
+    later = await syncs.sync()
+
+    assert failed.status is JobStatus.FAILED
+    assert later.status is JobStatus.COMPLETED
+    assert later.options["repository_url"] == repository.url
+
+
 async def test_a_detached_head_is_synced(syncs: Syncs, repository: Repository) -> None:
     """Where the remote's HEAD is a commit and no branch, that commit is synced."""
     repository.git("checkout", "--quiet", "--detach")

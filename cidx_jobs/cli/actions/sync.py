@@ -26,9 +26,11 @@ from cidx_jobs.client import (
     JobPollingEngine,
     JobsClient,
     JobTimeoutError,
+    NotFoundError,
     PolledJob,
     PollingConfig,
 )
+from cidx_jobs.model.foreign import escape
 from cidx_jobs.wire.jobs import JobDocument
 
 Obtain = Callable[[JobsClient], Awaitable[JobDocument]]
@@ -55,6 +57,25 @@ def sync_project(target: Target, project: str, options: WatchOptions, **members:
         return await client.sync(project, **members)
 
     return watch_to_end(target, submit, options)
+
+
+def confirm_url(target: Target, project: str, url: str) -> None:
+    """Ask before a project that was synced from somewhere is synced from another place.
+
+    Raises:
+        click.UsageError: nobody can be asked.
+        click.exceptions.Exit: the answer was no.
+        JobsClientError: the server refuses, or cannot be reached.
+    """
+    known = ask(target, functools.partial(_find_url, project=project))
+    if known is None or known == url.rstrip("/"):
+        return
+    change = f"{escape(project)} is a project of {escape(known)}"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        message = f"{change}; to sync {escape(url)} into it, give --yes"
+        raise click.UsageError(message)
+    if not confirms(f"{change}. Sync {escape(url)} into it?"):
+        raise click.exceptions.Exit(Exit.FAILED)
 
 
 def watch_job(target: Target, name: str, options: WatchOptions) -> Exit:
@@ -162,6 +183,14 @@ class _Watch:
             where = f" --server {server}" if server else ""
             state = "goes on" if job.cancel_requested_at is None else "is being cancelled"
             say(f"Job {job.job_id} {state}. Come back with: cidx-jobs watch {job.job_id}{where}")
+
+
+async def _find_url(client: JobsClient, project: str) -> str | None:
+    try:
+        found = await client.get_project(project)
+    except NotFoundError:
+        return None
+    return found.repository_url if found.last_synced_at is not None else None
 
 
 async def _cancel(job_id: str, client: JobsClient) -> JobDocument:

@@ -31,7 +31,10 @@ def watch_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.argument("project")
 @click.option("--url", help="The repository; that of the last sync if left out.")
-@click.option("--branch", help="The branch; that of the last sync, or the default one.")
+@click.option(
+    "--branch", help="The branch; that of the last sync if left out, '' for the default one."
+)
+@click.option("--yes", is_flag=True, help="Do not ask where the project had another --url.")
 @click.option("--full", is_flag=True, help="Index every file anew.")
 @click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
 @click.option("--on-conflict", type=ON_CONFLICT, default="coalesce", show_default=True)
@@ -47,6 +50,7 @@ def sync(
     on_conflict: str,
     timeout: float | None,
     full: bool,
+    yes: bool,
     cancel_on_timeout: bool,
 ) -> int:
     """Sync and index a repository, shown live.
@@ -54,8 +58,10 @@ def sync(
     PROJECT is what it is called from then on. Ctrl-C asks whether to cancel the job; a second
     one detaches from it.
     """
-    from cidx_jobs.cli.actions.sync import WatchOptions, sync_project
+    from cidx_jobs.cli.actions.sync import WatchOptions, confirm_url, sync_project
 
+    if url is not None and not yes:
+        confirm_url(target, project, url)
     watch = WatchOptions(
         timeout_seconds=timeout, cancel_on_timeout=cancel_on_timeout, asks_on_interrupt=True
     )

@@ -162,7 +162,7 @@ class _SyncRun:
             if target is None:
                 shown = before.commit if before and self._shows(before, before.commit) else None
                 async with self._context.resource("git"):
-                    target = await fetching.fetch(remote, self._options.branch, phase, shown)
+                    target = await fetching.fetch(remote, self._options.asked_branch, phase, shown)
                 await self._context.save_checkpoint(target.checkpoint())
             phase.finish({"commit": target.commit, "bytes_received": target.bytes_received})
         return target

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
 from cidx_jobs.handlers.git.url_rules import URL_POINTER, RemoteRules, check_branch
@@ -18,17 +18,26 @@ class SyncOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     """What a repository sync can be told."""
 
     repository_url: Annotated[
-        str | None, Meta(description="None: the url of the project's last accepted submit.")
-    ] = None
-    branch: Annotated[
         str | None,
         Meta(
-            description="None: the branch of the project's last accepted submit, else the "
-            "remote's default."
+            description="Left out or null: the url of the project's last successful sync or, "
+            "before one, of its last submit."
         ),
     ] = None
+    branch: Annotated[
+        str | UnsetType | None,
+        Meta(
+            description="Left out: the branch of the project's last successful sync or, before "
+            "one, of its last submit. Null or empty: the remote's default branch."
+        ),
+    ] = UNSET
     full_reindex: Annotated[bool, Meta(description="Make the index anew.")] = False
     skip_indexing: Annotated[bool, Meta(description="Only fetch, and count the changes.")] = False
+
+    @property
+    def asked_branch(self) -> str | None:
+        """The branch that is given; None for the default one, and where nothing was said."""
+        return self.branch or None if isinstance(self.branch, str) else None
 
 
 def make_admit(rules: RemoteRules) -> Callable[[JsonObject, Project], Admission]:
@@ -40,6 +49,7 @@ def admit(rules: RemoteRules, options: JsonObject, project: Project) -> Admissio
     """Fill in what the project knows, and check it.
 
     A url that differs from the project's means another repository: its branch is what is given.
+    So it is with a branch that is given as null or empty: it means the default one.
 
     Raises:
         ValidationError: url or branch are wrong, or there is no url; with their pointers.
@@ -49,10 +59,11 @@ def admit(rules: RemoteRules, options: JsonObject, project: Project) -> Admissio
         raise ValidationError.at(URL_POINTER, "it is needed: the project has no repository yet")
     url = asked.repository_url if asked.repository_url is not None else project.repository_url
     remote = rules.read(url or "")
-    is_same = remote.url == project.repository_url
-    branch = asked.branch or (project.branch if is_same else None)
-    if asked.branch is not None or branch is not None:
-        check_branch(branch or "")
+    branch = asked.asked_branch
+    if asked.branch is UNSET and remote.url == project.repository_url:
+        branch = project.branch
+    if branch is not None:
+        check_branch(branch)
     whole = replace(asked, repository_url=remote.url, branch=branch)
     return Admission(
         options=msgspec.to_builtins(whole),

@@ -69,6 +69,8 @@ class ProjectRecord:
         known = await self.load()
         project = replace(
             known,
+            repository_url=self._job.options["repository_url"],
+            branch=self._job.options["branch"],
             default_branch=target.default_branch,
             last_commit=target.commit,
             last_synced_at=self._clock.now(),

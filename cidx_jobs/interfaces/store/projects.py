@@ -11,7 +11,7 @@ class ProjectStore(Protocol):
     """Keeps what is known of each project of each user."""
 
     async def save_project(self, project: Project, guard: RunGuard | None = None) -> None:
-        """Store what is known of a project; a run leaves a url and branch as they are.
+        """Store what is known of a project.
 
         Raises:
             StaleRunError: the run that the guard names is over.

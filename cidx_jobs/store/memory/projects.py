@@ -21,15 +21,8 @@ class MemoryProjects(ProjectStore):
     @override
     async def save_project(self, project: Project, guard: RunGuard | None = None) -> None:
         self.database.check_writable()
-        known = self.database.projects.get((project.user_id, project.project_id))
         if guard is not None:
             self.database.table.check_run(guard)
-            if known is not None:
-                project = replace(
-                    project,
-                    repository_url=known.repository_url or project.repository_url,
-                    branch=known.branch or project.branch,
-                )
         self.database.projects[project.user_id, project.project_id] = project
 
     @override
@@ -59,8 +52,10 @@ class MemoryProjects(ProjectStore):
 
 
 def save_request(database: MemoryDatabase, project: Project) -> None:
-    """Store the url and branch that a submit names."""
+    """Store the url and branch of a submit; after the first sync its own end does that."""
     known = database.projects.get((project.user_id, project.project_id))
+    if known is not None and known.last_synced_at is not None:
+        return
     if known is not None:
         project = replace(known, repository_url=project.repository_url, branch=project.branch)
     database.projects[project.user_id, project.project_id] = project

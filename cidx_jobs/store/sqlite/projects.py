@@ -37,16 +37,12 @@ last_synced_at = excluded.last_synced_at, last_job_id = excluded.last_job_id,
 files_indexed = excluded.files_indexed, repository_bytes = excluded.repository_bytes,
 index_bytes = excluded.index_bytes, phase_seconds = excluded.phase_seconds
 """
-# The url and branch of a project are those of its last accepted submit (api.md, 1.3): a submit
-# sets them and nothing else, and the end of a run sets everything else.
+# The url and branch of a project are those of its last successful sync or, before one, of its last
+# submit (api.md, 1.3): a wrong one fails its own job and no later one.
 _SAVE_REQUEST = f"""
 {_INSERT} ON CONFLICT (user_id, project_id) DO UPDATE
 SET repository_url = excluded.repository_url, branch = excluded.branch
-"""
-_SAVE_RUN = f"""
-{_INSERT} ON CONFLICT (user_id, project_id) DO UPDATE
-SET repository_url = coalesce(projects.repository_url, excluded.repository_url),
-branch = coalesce(projects.branch, excluded.branch), {_OUTCOME_OF_A_SYNC}
+WHERE projects.last_synced_at IS NULL
 """
 _SAVE = f"""
 {_INSERT} ON CONFLICT (user_id, project_id) DO UPDATE
@@ -97,7 +93,7 @@ class SqliteProjects(ProjectStore):
 
 
 def save_request(transaction: Transaction, project: Row) -> None:
-    """Store the url and branch that a submit names, in the submit's own transaction."""
+    """Store the url and branch of a submit before the first sync, in its own transaction."""
     transaction.execute(_SAVE_REQUEST, project)
 
 
@@ -137,11 +133,9 @@ def _decode(row: Row) -> Project:
 
 
 def _save(transaction: Transaction, project: Row, guard: RunGuard | None) -> None:
-    if guard is None:
-        transaction.execute(_SAVE, project)
-        return
-    check_run(transaction, guard)
-    transaction.execute(_SAVE_RUN, project)
+    if guard is not None:
+        check_run(transaction, guard)
+    transaction.execute(_SAVE, project)
 
 
 def _change_idle(
