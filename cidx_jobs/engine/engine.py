@@ -1,8 +1,10 @@
 """The engine as one part: built from a store, started and stopped in order."""
 
+import asyncio
 import contextlib
 import random
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Protocol
 
 from cidx_jobs.clock import EngineClock
@@ -141,7 +143,7 @@ class Engine:
             )
             started.callback(self.board.due_times.close)
             await self._executor.start()
-            started.push_async_callback(self._stop_executor)
+            started.push_async_exit(self._stop_executor)
             recovery = await self._janitor.recover(before)
             await self._start_each(started, self._janitor, self.projects, self.scheduler)
             self._started = started.pop_all()
@@ -180,12 +182,19 @@ class Engine:
             await part.start()
             started.push_async_callback(part.stop)
 
-    async def _stop_executor(self) -> None:
+    async def _stop_executor(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        # Only a loop that is torn down around the stop, as by a second Ctrl-C, cancels it: that
+        # waits for every task, and the store, which the runs would wait for, is gone.
+        is_torn_down = kind is not None and issubclass(kind, asyncio.CancelledError)
         try:
-            await self._executor.stop(self._grace_seconds)
+            if not is_torn_down:
+                await self._executor.stop(self._grace_seconds)
         finally:
-            # Also where a loop is torn down around it, as by a second Ctrl-C: that waits for
-            # every task, and the store is gone.
             self._executor.give_up()
 
 
