@@ -203,23 +203,6 @@ def test_a_loop_that_is_torn_down_in_the_middle_of_a_close_comes_to_an_end(
     assert job.attempts[-1].outcome is Outcome.INTERRUPTED
 
 
-async def test_a_close_is_hurried_before_it_has_come_to_the_runs(tmp_path: Path) -> None:
-    """A second signal right after the first is not forgotten while other parts stop."""
-    gate = Gate()
-    settings = Settings(data_dir=tmp_path / "data", shutdown_grace_seconds=3_600)
-    jobs = JobSystem(settings, [gate.job_type])
-    await jobs.__aenter__()
-    await jobs.submit("alice", "p", job_type="gated")
-    await gate.arrived()
-    closing = asyncio.create_task(jobs.close(), name="closing")
-    await asyncio.sleep(0)
-
-    jobs.hurry()
-
-    async with asyncio.timeout(WAIT_SECONDS):
-        await closing
-
-
 async def test_it_is_opened_again_only_once_it_is_closed(tmp_path: Path) -> None:
     """A system whose runs still end is not opened over them."""
     gate = Gate()

@@ -23,7 +23,6 @@ class LocalExecutor:
         self._runner = runner
         self._running: dict[JobId, RunningJob] = {}
         self._grace: asyncio.Timeout | None = None
-        self._is_hurried = False
 
     async def start(self) -> None:
         """Get ready to take runs: there is nothing to do."""
@@ -35,7 +34,7 @@ class LocalExecutor:
         stays running, and the next start gives it back. So it is with a run whose end cannot be
         stored.
         """
-        self._grace = asyncio.timeout(0 if self._is_hurried else grace_seconds)
+        self._grace = asyncio.timeout(grace_seconds)
         try:
             await self._wait(self._grace)
         finally:
@@ -76,11 +75,7 @@ class LocalExecutor:
         return (running.tracker for running in self._running.values() if running.is_handling)
 
     def hurry(self) -> None:
-        """Interrupt what still runs, and wait no longer for it than without a grace time.
-
-        It is remembered: a stop that is still busy with other parts waits no longer either.
-        """
-        self._is_hurried = True
+        """Interrupt what still runs, and wait no longer for it than without a grace time."""
         self._interrupt_all()
         if self._grace is not None and not self._grace.expired():
             self._grace.reschedule(asyncio.get_running_loop().time())
