@@ -169,6 +169,8 @@ class JobSystem:
             return
         self._closing = engine
         self._is_stopping = True
+        # At once: whoever is interrupted from now on must not be started again.
+        engine.manager.begin_stop()
         try:
             # Half an end would leave runs at work over a store that is closed, beside those of
             # whoever opens it next (guarantees.md, G4).
