@@ -1,6 +1,7 @@
 """A real HTTP server for tests: git's own backend behind it, and every way to misbehave."""
 
 import asyncio
+import contextlib
 import os
 import re
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import attrs
 from aiohttp import web
 
-from tests.made_packs import MadePack, advertise, list_refs, send
+from tests.made_packs import MadePack, advertise, line, list_refs, send
 
 BACKEND = "git"
 # Sections of git's answer to a fetch.
@@ -72,8 +73,8 @@ class GitServer:
                 return await self._name_a_pack_elsewhere(request, f"/{rest}")
             case "named":
                 return await self._name_the_branch(request, f"/{rest}")
-            case "made":
-                return await self._send_what_was_made(request)
+            case "made" | "dripping":
+                return await self._send_what_was_made(request, is_dripping=kind == "dripping")
             case "dumb":
                 return self._serve_file(rest)
             case _ if kind in _PAGES:
@@ -101,8 +102,7 @@ class GitServer:
     async def _name_a_pack_elsewhere(self, request: web.Request, path: str) -> web.Response:
         """Answer as git does, and tell a client that fetches to get a pack by URL, unasked."""
         answer = await self._serve_git(request, path)
-        line = f"{'a' * 40} {self.elsewhere}\n".encode()
-        named = _PACK_URIS + b"%04x" % (len(line) + 4) + line + b"0001"
+        named = _PACK_URIS + line(f"{'a' * 40} {self.elsewhere}\n".encode()) + b"0001"
         assert isinstance(answer.body, bytes)
         answer.body = answer.body.replace(_PACK, named + _PACK, 1)
         return answer
@@ -113,20 +113,38 @@ class GitServer:
         assert isinstance(answer.body, bytes)
         found = _HEAD_LINE.search(answer.body)
         if found is not None:
-            line = found[1] + self.default_branch + b"\n"
-            answer.body = answer.body.replace(found[0], b"%04x" % (len(line) + 4) + line)
+            named = line(found[1] + self.default_branch + b"\n")
+            answer.body = answer.body.replace(found[0], named)
         return answer
 
-    async def _send_what_was_made(self, request: web.Request) -> web.Response:
-        """Answer as a git would that has the pack that was made."""
+    async def _send_what_was_made(
+        self, request: web.Request, *, is_dripping: bool
+    ) -> web.StreamResponse:
+        """Answer as a git would that has the pack that was made, or never come to its first byte.
+
+        A dripping one sends lines of progress, faster than curl's own patience asks for.
+        """
         asked = await request.read()
         if request.path.endswith("/info/refs"):
             kind, body = "advertisement", advertise()
         elif b"command=ls-refs" in asked:
             kind, body = "result", list_refs(self.made)
+        elif is_dripping:
+            return await self._drip(request, send(self.made, asked))
         else:
             kind, body = "result", send(self.made, asked, self.progress)
         return web.Response(body=body, content_type=f"application/x-git-upload-pack-{kind}")
+
+    async def _drip(self, request: web.Request, answer: bytes) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_type = "application/x-git-upload-pack-result"
+        await response.prepare(request)
+        await response.write(answer.partition(_PACK)[0] + _PACK)
+        while not self._released.is_set():
+            await response.write(line(b"\2" + b"x" * 60 + b"\n"))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._released.wait(), 0.1)
+        return response
 
     def _serve_file(self, path: str) -> web.StreamResponse:
         """Answer as a server that knows nothing of git."""

@@ -22,6 +22,8 @@ class MadePack:
 
     head: str = attrs.field(default="", init=False)
     """The commit that a remote with this pack shows."""
+    end: bytes = attrs.field(default=FLUSH, init=False)
+    """What comes behind it on the wire."""
     _entries: list[bytes] = attrs.field(factory=list, init=False)
 
     def add(self, kind: str, data: bytes) -> str:
@@ -97,7 +99,7 @@ def send(pack: MadePack, asked: bytes, progress: bytes = b"") -> bytes:
     if b"deepen" in asked:
         begun += line(b"shallow-info\n") + line(b"shallow " + pack.head.encode()) + DELIMITER
     pieces = [*_cut(_BAND_PROGRESS, progress), *_cut(_BAND_PACK, pack.data)]
-    return begun + line(b"packfile\n") + b"".join(map(line, pieces)) + FLUSH
+    return begun + line(b"packfile\n") + b"".join(map(line, pieces)) + pack.end
 
 
 def _cut(band: bytes, data: bytes) -> list[bytes]:

@@ -53,11 +53,12 @@ def install_git(directory: Path, version: str) -> Path:
 class Repository:
     """A real repository with a working copy, for tests to write in."""
 
-    def __init__(self, path: Path, *, branch: str = "main") -> None:
-        """Make it, empty."""
+    def __init__(self, path: Path, *, branch: str = "main", is_new: bool = True) -> None:
+        """Make it, empty; or take the one that is there."""
         self.path = path
-        path.mkdir(parents=True)
-        self.git("init", "--quiet", f"--initial-branch={branch}")
+        if is_new:
+            path.mkdir(parents=True)
+            self.git("init", "--quiet", f"--initial-branch={branch}")
 
     @property
     def url(self) -> str:

@@ -124,6 +124,9 @@ class Settings:
     git_depth: int = number(1, 0, 1_000_000, "Commits of history to fetch; 0 is all.")
     git_ssh: bool = other("false", flag, "Whether ssh URLs are taken.")
     git_submodules: bool = other("false", flag, "Whether submodules are fetched.")
+    git_min_bytes_per_second: int = number(
+        1_000, 0, 2**40, "The average of a fetch after its first minute; 0: no bound."
+    )
     git_memory_bytes: int = number(
         512 * _MIB, 64 * _MIB, 2**60, "Address space that each process of git may take."
     )

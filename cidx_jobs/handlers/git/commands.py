@@ -183,6 +183,10 @@ class Git:
         """Let *ref* name *commit*."""
         await self._run(["update-ref", "--", ref, commit], git_dir=repository)
 
+    async def forget(self, repository: Path, ref: str) -> None:
+        """Let *ref* name nothing, if it is there at all."""
+        await self._run(["update-ref", "-d", "--", ref], git_dir=repository)
+
     async def pack_up(self, repository: Path, bounds: FetchBounds) -> None:
         """Put all packs together and drop what no ref reaches, within the time and the bytes."""
         await self._run(

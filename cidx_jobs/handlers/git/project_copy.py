@@ -1,5 +1,11 @@
-"""A project's copy of its repository: bare, of one branch, shallow, and its own alone."""
+"""A project's copy of its repository: bare, of one branch, shallow, and its own alone.
 
+What is fetched comes into a quarantine first: a directory of the run's own, which holds the
+copy's files by hard links, for git writes none in place. It becomes the copy once the commit is
+whole and within all bounds. What fails, is refused or cut off before leaves the copy as it was.
+"""
+
+import contextlib
 import json
 import os
 import shutil
@@ -51,7 +57,14 @@ class ProjectCopy:
         self._directory = directory
         self._git = git
         self._work = directory / f"{WORK_PREFIX}{run_name}"
-        self.repository = directory / "repo.git"
+        self._settled = directory / "repo.git"
+        self._quarantined: str | None = None
+        self._bytes_before = 0
+
+    @property
+    def repository(self) -> Path:
+        """Where to look for commits: the quarantine, while there is one, else the copy."""
+        return self._settled if self._quarantined is None else self._work
 
     async def prepare(self) -> None:
         """Make the directory, and remove what a run that was killed left in it.
@@ -63,23 +76,55 @@ class ProjectCopy:
     async def fetch(
         self, access: Access, head: RemoteHead, bounds: FetchBounds, on_line: OnLine
     ) -> Fetched:
-        """Bring the copy to *head*; one that is damaged or of another repository is made anew.
+        """Bring *head* into the quarantine; what it shares with the copy is not fetched again.
+
+        A copy that is damaged, of another repository, or larger than *bounds* is not gone on with.
 
         Raises:
             JobFailure: as of `Git.fetch`; the copy is as it was.
         """
         source = _source(access, head)
-        if await in_own_thread(self._holds, source):
-            if await self._git.find_commit(self.repository, HEAD_REF) == head.commit:
-                return Fetched(commit=head.commit, bytes_received=0)
+        if await in_own_thread(self._holds, source, bounds.max_bytes):
             try:
-                return await self._fetch(self.repository, access, head, bounds, on_line)
-            except BaseException as error:
-                # Half a pack may be large, and the disk may be full of it.
-                await in_own_thread(self._remove_leftovers)
-                if not _may_be_the_copy(error):
+                await in_own_thread(self._begin_with_the_copy, source)
+                return await self._fetch(access, head, bounds, on_line)
+            except JobFailure as failure:
+                if failure.failure_code not in _MAY_BE_THE_COPY:
                     raise
-        return await self._clone(source, access, head, bounds, on_line)
+                await self.clean_up()
+        self._quarantined, self._bytes_before = source, 0
+        object_format = "sha1" if len(head.commit) == _HEX_OF_SHA1 else "sha256"
+        await self._git.init(self._work, object_format)
+        return await self._fetch(access, head, bounds, on_line)
+
+    async def fetch_module(
+        self, access: Access, commit: str, ref: str, bounds: FetchBounds, on_line: OnLine
+    ) -> None:
+        """Bring the *commit* of a submodule into the quarantine; *ref* then names it.
+
+        All fetches of a run share the bytes of *bounds*.
+
+        Raises:
+            JobFailure: as of `Git.fetch`, or nothing is left of the bytes (RES-004), or what came
+                is no commit (GIT-001); the quarantine is as it was.
+        """
+        packed = await in_own_thread(_list_packed, self._work)
+        try:
+            await self._fetch_module(access, commit, ref, bounds, on_line)
+        except JobFailure:
+            await self._git.forget(self._work, ref)
+            await in_own_thread(_remove_since, self._work, packed)
+            raise
+
+    def count_received(self) -> int:
+        """Return the bytes that came into the quarantine; blocks."""
+        return max(0, _count_bytes(self.repository / "objects") - self._bytes_before)
+
+    async def accept(self) -> None:
+        """Let the quarantine, if there is one, be the copy from now on."""
+        if self._quarantined is not None:
+            await in_own_thread(self._take_over, self._quarantined)
+            self._quarantined = None
 
     async def remember_indexed(self, commit: str, max_bytes: int) -> None:
         """Keep *commit* for the next comparison, and pack up what has gathered.
@@ -94,53 +139,58 @@ class ProjectCopy:
                 await self._git.pack_up(self.repository, bounds)
                 await in_own_thread(self._packing.unlink, missing_ok=True)
             except JobFailure:
-                await in_own_thread(self._remove_leftovers)
+                await in_own_thread(_remove_leftovers, self.repository)
 
     async def remove(self) -> None:
         """Remove the copy, so that the next run clones anew."""
-        await in_own_thread(shutil.rmtree, self.repository, ignore_errors=True)
+        await self.clean_up()
+        await in_own_thread(shutil.rmtree, self._settled, ignore_errors=True)
 
     async def measure(self) -> int:
         """Return the bytes that the copy takes."""
         return await in_own_thread(_count_bytes, self.repository)
 
     async def clean_up(self) -> None:
-        """Remove what this run had in work."""
+        """Remove the quarantine, if there is one, and with it what was not accepted."""
+        self._quarantined = None
         await in_own_thread(shutil.rmtree, self._work, ignore_errors=True)
 
-    async def _clone(
-        self,
-        source: str,
-        access: Access,
-        head: RemoteHead,
-        bounds: FetchBounds,
-        on_line: OnLine,
-    ) -> Fetched:
-        try:
-            object_format = "sha1" if len(head.commit) == _HEX_OF_SHA1 else "sha256"
-            await self._git.init(self._work, object_format)
-            fetched = await self._fetch(self._work, access, head, bounds, on_line)
-            await in_own_thread(self._take_over, source)
-        finally:
-            await self.clean_up()
-        return fetched
-
     async def _fetch(
-        self,
-        repository: Path,
-        access: Access,
-        head: RemoteHead,
-        bounds: FetchBounds,
-        on_line: OnLine,
+        self, access: Access, head: RemoteHead, bounds: FetchBounds, on_line: OnLine
     ) -> Fetched:
-        before = await in_own_thread(_count_pack_bytes, repository)
-        await self._git.fetch(access, repository, f"+{head.ref}:{HEAD_REF}", bounds, on_line)
-        commit = await self._git.find_commit(repository, HEAD_REF)
+        if await self._git.find_commit(self._work, HEAD_REF) == head.commit:
+            return Fetched(commit=head.commit, bytes_received=0)
+        before = await in_own_thread(_count_pack_bytes, self._work)
+        await self._git.fetch(access, self._work, f"+{head.ref}:{HEAD_REF}", bounds, on_line)
+        commit = await self._git.find_commit(self._work, HEAD_REF)
         if commit is None:
             message = "what was fetched is no commit that can be read"
             raise JobFailure(message, code=DAMAGED)
-        after = await in_own_thread(_count_pack_bytes, repository)
+        await self._find_room(bounds)
+        after = await in_own_thread(_count_pack_bytes, self._work)
         return Fetched(commit=commit, bytes_received=max(0, after - before))
+
+    async def _fetch_module(
+        self, access: Access, commit: str, ref: str, bounds: FetchBounds, on_line: OnLine
+    ) -> None:
+        room = await self._find_room(bounds)
+        await self._git.fetch(access, self._work, f"+{commit}:{ref}", room, on_line)
+        await self._find_room(bounds)
+        if await self._git.find_commit(self._work, ref) != commit:
+            message = "what it names is no commit"
+            raise JobFailure(message, code="GIT-001")
+
+    async def _find_room(self, bounds: FetchBounds) -> FetchBounds:
+        come = await in_own_thread(self.count_received)
+        if come >= bounds.max_bytes:
+            message = f"what was fetched is larger than max_repository_bytes ({bounds.max_bytes})"
+            raise JobFailure(message, code="RES-004")
+        return attrs.evolve(bounds, max_bytes=bounds.max_bytes - come)
+
+    def _begin_with_the_copy(self, source: str) -> None:
+        self._quarantined = source
+        shutil.copytree(self._settled, self._work, symlinks=True, copy_function=_link)
+        self._bytes_before = _count_bytes(self._work / "objects")
 
     def _prepare(self) -> None:
         make_private_directory(self._directory)
@@ -148,25 +198,24 @@ class ProjectCopy:
         os.utime(self._directory)
         for left in self._directory.glob(f"{WORK_PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
-        self._remove_leftovers()
+        _remove_leftovers(self._settled)
 
-    def _remove_leftovers(self) -> None:
-        for left in _locks_and_leftovers(self.repository):
-            left.unlink(missing_ok=True)
-
-    def _holds(self, source: str) -> bool:
+    def _holds(self, source: str, max_bytes: int) -> bool:
         try:
-            return (self.repository / _SOURCE_FILE).read_text("utf-8", "replace") == source
+            its_source = (self._settled / _SOURCE_FILE).read_text("utf-8", "replace")
         except OSError:
             return False
+        # What has gathered over many fetches is dropped where it became more than one may bring.
+        return its_source == source and _count_bytes(self._settled / "objects") <= max_bytes
 
     def _take_over(self, source: str) -> None:
         note = self._work / _SOURCE_FILE
-        note.touch(mode=_PRIVATE_FILE)
-        note.write_text(source, "utf-8")
-        if self.repository.exists():
-            self.repository.rename(self._work.with_suffix(".old"))
-        self._work.rename(self.repository)
+        if not note.exists():
+            note.touch(mode=_PRIVATE_FILE)
+            note.write_text(source, "utf-8")
+        if self._settled.exists():
+            self._settled.rename(self._work.with_suffix(".old"))
+        self._work.rename(self._settled)
         shutil.rmtree(self._work.with_suffix(".old"), ignore_errors=True)
 
     @property
@@ -191,8 +240,12 @@ def _source(access: Access, head: RemoteHead) -> str:
     return json.dumps({"url": access.remote.url, "hex_digits": len(head.commit)})
 
 
-def _may_be_the_copy(error: BaseException) -> bool:
-    return isinstance(error, JobFailure) and error.failure_code in _MAY_BE_THE_COPY
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        # Not every file system has hard links.
+        shutil.copy2(source, target)
 
 
 def _locks_and_leftovers(repository: Path) -> Iterator[Path]:
@@ -201,6 +254,22 @@ def _locks_and_leftovers(repository: Path) -> Iterator[Path]:
     yield from repository.glob("refs/**/*.lock")
     yield from repository.glob("objects/**/tmp_*")
     yield from repository.glob("objects/pack/.tmp-*")
+
+
+def _remove_leftovers(repository: Path) -> None:
+    for left in _locks_and_leftovers(repository):
+        left.unlink(missing_ok=True)
+
+
+def _list_packed(repository: Path) -> frozenset[Path]:
+    return frozenset(repository.glob("objects/pack/*"))
+
+
+def _remove_since(repository: Path, packed: frozenset[Path]) -> None:
+    """Remove what a fetch that failed has left, of which no ref knows."""
+    for left in _list_packed(repository) - packed:
+        left.unlink(missing_ok=True)
+    _remove_leftovers(repository)
 
 
 def _packs(repository: Path) -> Iterator[Path]:
@@ -212,4 +281,9 @@ def _count_pack_bytes(repository: Path) -> int:
 
 
 def _count_bytes(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    total = 0
+    for path in directory.rglob("*"):
+        # git renames and removes files while it works.
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total

@@ -9,9 +9,11 @@ from cidx_jobs.handlers.git.progress import FetchProgress
 from cidx_jobs.handlers.git.project_copy import HEAD_REF, Fetched, ProjectCopy
 from cidx_jobs.handlers.git.shields import Access
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules, Scheme
+from cidx_jobs.handlers.repository_sync.fetch_speed import GRACE_SECONDS, FetchSpeed
 from cidx_jobs.handlers.repository_sync.report_while import follow
 from cidx_jobs.handlers.repository_sync.submodules import SubmoduleParts, Submodules
 from cidx_jobs.interfaces.run import JobContext, PhaseReporter
+from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.job.job import JsonObject, Outcome
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import Settings
@@ -49,13 +51,25 @@ class Fetching:
         context: JobContext,
         settings: Settings,
         resolve: Resolve,
+        *,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        """Take the parts; *resolve* gives the addresses of a host name."""
+        """Take the parts.
+
+        Args:
+            git: fetches.
+            copy: the project's, which gets what is fetched.
+            context: of the run.
+            settings: what is allowed, and how much.
+            resolve: gives the addresses of a host name.
+            grace_seconds: how long a remote may be slower than the settings say.
+        """
         self._git = git
         self._copy = copy
         self._context = context
         self._settings = settings
         self._resolve = resolve
+        self._grace_seconds = grace_seconds
 
     async def take_up(self) -> Target | None:
         """Return the commit that an interrupted run was at: it goes on, and begins nothing new.
@@ -103,28 +117,36 @@ class Fetching:
         )
 
     async def _fetch(self, access: Access, head: RemoteHead, phase: PhaseReporter) -> Fetched:
-        progress = FetchProgress()
+        watch = self._watch(access.remote, phase)
         return await follow(
-            self._copy.fetch(access, head, self._bounds(), progress.feed),
-            lambda: phase.report(**progress.report()),
+            self._copy.fetch(access, head, self._bounds(), watch.on_line), watch.report
         )
 
     async def _graft_submodules(self, remote: Remote, commit: str, phase: PhaseReporter) -> str:
-        progress = FetchProgress()
+        watch = self._watch(remote, phase)
         parts = SubmoduleParts(
             git=self._git,
-            repository=self._copy.repository,
+            copy=self._copy,
             rules=RemoteRules.of(self._settings),
             reach=self._reach,
             bounds=attrs.evolve(self._bounds(), depth=1),
             max_files=self._settings.max_files,
         )
-        submodules = Submodules(parts, self._context, progress.feed)
-        tree = await follow(
-            submodules.graft(commit, remote), lambda: phase.report(**progress.report())
-        )
+        submodules = Submodules(parts, self._context, watch.on_line)
+        tree = await follow(submodules.graft(commit, remote), watch.report)
         await submodules.forget_others()
         return tree
+
+    def _watch(self, remote: Remote, phase: PhaseReporter) -> "_Watch":
+        # A local repository needs no bound: its disk is the operator's.
+        least = self._settings.git_min_bytes_per_second
+        speed = FetchSpeed(
+            printable(remote.url),
+            0 if remote.scheme is Scheme.LOCAL else least,
+            self._copy.count_received,
+            grace_seconds=self._grace_seconds,
+        )
+        return _Watch(phase, speed)
 
     def _bounds(self) -> FetchBounds:
         return FetchBounds(
@@ -140,3 +162,17 @@ class Fetching:
             return Access(remote=remote, source=source)
         addresses = await find_addresses(remote, self._resolve)
         return Access(remote=remote, source=remote.url, addresses=addresses)
+
+
+class _Watch:
+    """A fetch that is followed: how far it is, and whether it is fast enough."""
+
+    def __init__(self, phase: PhaseReporter, speed: FetchSpeed) -> None:
+        self._phase = phase
+        self._speed = speed
+        self._progress = FetchProgress()
+        self.on_line = speed.hear(self._progress.feed)
+
+    async def report(self) -> None:
+        await self._speed.check()
+        await self._phase.report(**self._progress.report())

@@ -17,6 +17,7 @@ from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.handlers.repository_sync.add_files import FileIndexing
 from cidx_jobs.handlers.repository_sync.changes import ChangeDetection
 from cidx_jobs.handlers.repository_sync.fetch import Fetching, Target
+from cidx_jobs.handlers.repository_sync.fetch_speed import GRACE_SECONDS
 from cidx_jobs.handlers.repository_sync.options import SyncOptions, make_admit
 from cidx_jobs.handlers.repository_sync.phases import (
     CHANGE_DETECTION,
@@ -39,6 +40,7 @@ from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.index import IndexState, TreeChanges
 from cidx_jobs.model.job.job import JsonObject
+from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.settings import DataDirectory, Settings, project_directory
 
 NAME = "repository_sync"
@@ -61,6 +63,7 @@ class SyncParts:
     files: ProjectFiles
     rules: RemoteRules
     resolve: Resolve
+    fetch_grace_seconds: float
 
 
 def make_repository_sync(
@@ -74,6 +77,7 @@ def make_repository_sync(
     installed_git: InstalledGit | None = None,
     resolve: Resolve | None = None,
     low_speed_seconds: float = LOW_SPEED_SECONDS,
+    fetch_grace_seconds: float = GRACE_SECONDS,
 ) -> JobType:
     """Return the job type; its runs use the parts given here.
 
@@ -87,6 +91,7 @@ def make_repository_sync(
         installed_git: knows which git there is; its own if None.
         resolve: gives the addresses of a host name; the system's resolver, in children, if None.
         low_speed_seconds: a remote that sends nearly nothing for so long has failed.
+        fetch_grace_seconds: how long one may be slower than `git_min_bytes_per_second`.
     """
     git = Git(
         children,
@@ -104,6 +109,7 @@ def make_repository_sync(
         files=files,
         rules=RemoteRules.of(settings),
         resolve=resolve or HostLookup(children),
+        fetch_grace_seconds=fetch_grace_seconds,
     )
     return JobType(
         NAME,
@@ -136,6 +142,13 @@ class _SyncRun:
             JobFailure: with the code of what went wrong; searches see the index as it was.
             ValidationError: the url is not allowed any more.
         """
+        try:
+            return await self._run()
+        finally:
+            # What was fetched and not accepted goes, also when the run is cancelled.
+            await finish(self._copy.clean_up())
+
+    async def _run(self) -> JsonObject:
         project = await self._record.load()
         names = _WITHOUT_INDEXING if self._options.skip_indexing else _ALL_PHASES
         self._phases.plan(weigh_phases(names, project.phase_seconds))
@@ -156,14 +169,20 @@ class _SyncRun:
 
     async def _sync_git(self, remote: Remote, before: IndexState | None) -> Target:
         parts = self._parts
-        fetching = Fetching(parts.git, self._copy, self._context, parts.settings, parts.resolve)
+        fetching = Fetching(
+            parts.git,
+            self._copy,
+            self._context,
+            parts.settings,
+            parts.resolve,
+            grace_seconds=parts.fetch_grace_seconds,
+        )
         async with self._phases.enter(GIT_SYNC) as phase:
             target = await fetching.take_up()
             if target is None:
                 shown = before.commit if before and self._shows(before, before.commit) else None
                 async with self._context.resource("git"):
                     target = await fetching.fetch(remote, self._options.asked_branch, phase, shown)
-                await self._context.save_checkpoint(target.checkpoint())
             phase.finish({"commit": target.commit, "bytes_received": target.bytes_received})
         return target
 
@@ -205,6 +224,9 @@ class _SyncRun:
             async with self._phases.enter(CHANGE_DETECTION) as phase:
                 shown = before.commit if before else None
                 changes = await self._detection.run(draft, phase, shown, target)
+                # Only what is whole and within all bounds stays on the disk.
+                await self._copy.accept()
+                await self._context.save_checkpoint(target.checkpoint())
             note = make_note(target, before, changes)
             note["resumed_from"] = self._resumed_from(target, changes)
             if self._options.skip_indexing:

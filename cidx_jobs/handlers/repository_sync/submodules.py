@@ -8,13 +8,13 @@ configuration is believed but its path and URL.
 import contextlib
 import posixpath
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 
 import attrs
 
 from cidx_jobs.handlers.git.commands import LISTING_SECONDS, LOCAL_SECONDS, FetchBounds, Git
 from cidx_jobs.handlers.git.errors import find_failure
 from cidx_jobs.handlers.git.objects import LIST_TREE, read_tree
+from cidx_jobs.handlers.git.project_copy import ProjectCopy
 from cidx_jobs.handlers.git.shields import Access
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules
 from cidx_jobs.handlers.process.children import ChildStream
@@ -39,11 +39,13 @@ class SubmoduleParts:
     """What is needed to fetch a submodule."""
 
     git: Git
-    repository: Path
+    copy: ProjectCopy
+    """What is fetched comes into its quarantine."""
     rules: RemoteRules
     reach: Callable[[Remote], Awaitable[Access]]
     """Finds the addresses of a remote, each checked."""
     bounds: FetchBounds
+    """Of all fetches of the run together, the repository's own included."""
     max_files: int
 
 
@@ -92,9 +94,7 @@ class Submodules:
         try:
             theirs = self._parts.rules.read(resolve_url(remote.url, url))
             await self._fetch(theirs, module)
-            if await self._parts.git.find_commit(self._parts.repository, module) is not None:
-                return await self.graft(module, theirs, nesting + 1)
-            self._warn(path, "what it names is no commit")
+            return await self.graft(module, theirs, nesting + 1)
         except ValidationError:
             self._warn(path, "its URL is not taken here")
         except JobFailure as failure:
@@ -108,16 +108,15 @@ class Submodules:
         parts = self._parts
         self._fetched.add(commit)
         ref = f"{MODULE_REFS}/{commit}"
-        if await parts.git.find_commit(parts.repository, ref) == commit:
+        if await parts.git.find_commit(parts.copy.repository, ref) == commit:
             return
         access = await parts.reach(remote)
-        refspec = f"+{commit}:{ref}"
-        await parts.git.fetch(access, parts.repository, refspec, parts.bounds, self._on_line)
+        await parts.copy.fetch_module(access, commit, ref, parts.bounds, self._on_line)
 
     async def _list_links(self, commit: str) -> Mapping[str, str]:
         """Return path and commit of each submodule."""
         async with self._parts.git.stream(
-            self._parts.repository, [*LIST_TREE, commit], LISTING_SECONDS
+            self._parts.copy.repository, [*LIST_TREE, commit], LISTING_SECONDS
         ) as child:
             links = await in_own_thread(_read_links, child, self._parts.max_files)
             ended = await child.wait()
@@ -150,7 +149,7 @@ class Submodules:
 
     async def _talk(self, arguments: Sequence[str], data: bytes = b"") -> bytes:
         async with self._parts.git.stream(
-            self._parts.repository, arguments, LOCAL_SECONDS
+            self._parts.copy.repository, arguments, LOCAL_SECONDS
         ) as child:
             answer = await in_own_thread(_ask, child, data)
             ended = await child.wait()
