@@ -64,6 +64,22 @@ async def test_the_files_of_submodules_are_found(syncs: Syncs, tmp_path: Path) -
 
 
 @pytest.mark.slow
+async def test_a_description_of_any_length_is_not_read(syncs: Syncs, tmp_path: Path) -> None:
+    """What .gitmodules says is read up to a mebibyte; beyond it there is no description."""
+    inner = make(tmp_path, "inner", "words\n")
+    outer = make(tmp_path, "outer", "outer\n")
+    with (outer.path / ".gitmodules").open("w") as file:
+        file.write("".join(f"[long]\n\tvalue = {'x' * 900}\n" for _ in range(2_000)))
+    link(outer, "lib", "../inner", inner.git("rev-parse", "HEAD"))
+
+    job = await syncs.sync(outer.url)
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert await syncs.search("words") == []
+    assert "SUBMODULE_LEFT_OUT" in [warning.code for warning in job.warnings]
+
+
+@pytest.mark.slow
 async def test_a_moved_submodule_is_followed(syncs: Syncs, tmp_path: Path) -> None:
     """When the outer repository names another commit, that one is indexed, and only that kept."""
     library = make(tmp_path, "library", "old words\n")

@@ -30,6 +30,9 @@ MODULE_REFS = "refs/cidx/modules"
 
 _MAX_MODULES = 100
 _MAX_NESTING = 4
+_MAX_DESCRIPTION_BYTES = 1024 * 1024
+"""The most that the configuration in a ``.gitmodules`` may take."""
+_MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _LINK = "160000"
 _DIRECTORY = "040000"
 
@@ -127,9 +130,9 @@ class Submodules:
     async def _read_urls(self, commit: str) -> Mapping[str, str]:
         arguments = ["config", "--blob", f"{commit}:.gitmodules", "--null", "--list"]
         try:
-            return parse_modules(await self._talk(arguments))
+            return parse_modules(await self._talk(arguments, most=_MAX_DESCRIPTION_BYTES))
         except JobFailure:
-            # There is no such file, or it is no configuration.
+            # There is no such file, it is no configuration, or larger than any can be.
             return {}
 
     async def _put(self, root: str, path: str, module: str) -> str:
@@ -147,11 +150,13 @@ class Submodules:
             made = (await self._talk(["mktree", "-z", "--missing"], data)).decode().strip()
         return made
 
-    async def _talk(self, arguments: Sequence[str], data: bytes = b"") -> bytes:
+    async def _talk(
+        self, arguments: Sequence[str], data: bytes = b"", *, most: int = _MAX_ANSWER_BYTES
+    ) -> bytes:
         async with self._parts.git.stream(
             self._parts.copy.repository, arguments, LOCAL_SECONDS
         ) as child:
-            answer = await in_own_thread(_ask, child, data)
+            answer = await in_own_thread(_ask, child, data, most)
             ended = await child.wait()
         if ended.returncode != 0:
             raise find_failure(ended, "the repository")
@@ -208,8 +213,12 @@ def _read_links(child: ChildStream, max_files: int) -> Mapping[str, str]:
     return links
 
 
-def _ask(child: ChildStream, data: bytes) -> bytes:
+def _ask(child: ChildStream, data: bytes, most: int) -> bytes:
     with contextlib.suppress(BrokenPipeError):
         child.input.write(data)
     child.input.close()
-    return child.output.read()
+    answer = child.output.read(most + 1)
+    if len(answer) > most:
+        message = f"a directory with submodules is listed in more than {most} bytes"
+        raise JobFailure(message, code="RES-003")
+    return answer
