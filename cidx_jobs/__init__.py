@@ -26,6 +26,7 @@ _HOMES = {
     "Job": "cidx_jobs.model.job.job",
     "JobContext": "cidx_jobs.interfaces.run",
     "JobFailure": "cidx_jobs.model.errors",
+    "JobExpiredError": "cidx_jobs.model.errors",
     "JobNotFoundError": "cidx_jobs.model.errors",
     "JobStatus": "cidx_jobs.model.job.job",
     "JobSystem": "cidx_jobs.system",

@@ -48,6 +48,9 @@ from cidx_jobs.model.errors import (
     InvalidTransitionError as InvalidTransitionError,
 )
 from cidx_jobs.model.errors import (
+    JobExpiredError as JobExpiredError,
+)
+from cidx_jobs.model.errors import (
     JobFailure as JobFailure,
 )
 from cidx_jobs.model.errors import (

@@ -8,7 +8,7 @@ import click
 
 from cidx_jobs.client import JobsClient, NotFoundError
 from cidx_jobs.model.ids import is_job_id
-from cidx_jobs.wire.jobs import JobDocument
+from cidx_jobs.wire.jobs import JobDocument, JobMembers
 
 LATEST = "@latest"
 OWN_JOBS = "@me"
@@ -57,9 +57,7 @@ async def _latest(client: JobsClient) -> JobDocument:
     return await client.get_job(page.jobs[0].job_id)
 
 
-async def _beginning_with(
-    client: JobsClient, text: str, digits: str
-) -> AsyncIterator[JobDocument]:
+async def _beginning_with(client: JobsClient, text: str, digits: str) -> AsyncIterator[JobMembers]:
     after = _instant(int(digits[:_TIME_DIGITS].ljust(_TIME_DIGITS, "0"), 16) - _SLACK_MILLISECONDS)
     before = _instant(
         int(digits[:_TIME_DIGITS].ljust(_TIME_DIGITS, "f"), 16) + _SLACK_MILLISECONDS

@@ -6,11 +6,17 @@ import attrs
 
 from cidx_jobs.client.backoff import Notice, Outage
 from cidx_jobs.client.client import JobsClient
-from cidx_jobs.client.errors import NetworkConnectionError, ServerError
+from cidx_jobs.client.errors import (
+    NetworkConnectionError,
+    ServerError,
+    UnexpectedAnswerError,
+)
 from cidx_jobs.client.job_follower import PollingConfig
 from cidx_jobs.wire.encode import decode
 from cidx_jobs.wire.events import EventDocument
 
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+"""The largest event that is taken; the server's are far smaller."""
 SHORTEST_PAUSE_SECONDS = 0.5
 """Between two openings of a stream."""
 
@@ -31,8 +37,15 @@ class EventReader:
         self._rest = b""
 
     def feed(self, piece: bytes) -> Iterator[ServerEvent]:
-        """Yield the events that are whole with this piece."""
+        """Yield the events that are whole with this piece.
+
+        Raises:
+            UnexpectedAnswerError: one has no end.
+        """
         *whole, self._rest = (self._rest + piece).split(b"\n\n")
+        if len(self._rest) > MAX_EVENT_BYTES:
+            message = f"an event has more than {MAX_EVENT_BYTES} bytes"
+            raise UnexpectedAnswerError(message)
         for block in whole:
             fields = {
                 name: value.removeprefix(b" ")

@@ -28,6 +28,8 @@ Document = TypeVar("Document")
 ANSWER_SECONDS = 30.0
 """How long an answer may take, beyond the time that the server was asked to wait."""
 CONNECT_SECONDS = 10.0
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""The largest answer that is taken in; a page of the longest list is a fourth of it."""
 SILENCE_SECONDS = 45.0
 """How long a stream may be silent: the server pings every 15 seconds."""
 LONGEST_RETRY_AFTER_SECONDS = 10.0
@@ -231,7 +233,13 @@ class Transport:
 
 
 async def _read(response: aiohttp.ClientResponse) -> Answer:
-    return Answer(status=response.status, headers=response.headers, body=await response.read())
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            message = f"the answer has more than {MAX_ANSWER_BYTES} bytes"
+            raise UnexpectedAnswerError(message, status=response.status)
+    return Answer(status=response.status, headers=response.headers, body=bytes(body))
 
 
 def _parse_address(base_url: str) -> tuple[str, str | None]:

@@ -80,6 +80,7 @@ class Engine:
                     cap_seconds=settings.retry_cap_seconds,
                 ),
                 random=chance or random.SystemRandom(),
+                max_result_bytes=settings.max_result_bytes,
             )
         )
         self._stalls = StallWatch(clock, self._executor.trackers)

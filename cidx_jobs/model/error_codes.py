@@ -259,6 +259,16 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             "The job's code returned or saved something that is not JSON.",
             ("Mend the job type: results and checkpoints are JSON values.",),
         ),
+        "RESULT_TOO_LARGE": Guidance(
+            Category.VALIDATION,
+            _PERSISTENT,
+            _FINAL,
+            "The job's result is larger than max_result_bytes.",
+            (
+                "Mend the job type: keep what is large elsewhere, and return where it is.",
+                "Ask the operator to raise max_result_bytes.",
+            ),
+        ),
         "HANDLER_ERROR": Guidance(
             Category.SYSTEM,
             _RECOVERABLE,

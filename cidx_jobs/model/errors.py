@@ -10,6 +10,7 @@
     |   |       `-- InvalidCursorError
     |   |-- IdempotencyKeyReusedError
     |   |-- JobNotFoundError
+    |   |-- JobExpiredError                what a repeated request made was deleted since
     |   |-- ProjectNotFoundError
     |   |-- TokenNotFoundError
     |   |-- NotIndexedError
@@ -190,6 +191,18 @@ class JobNotFoundError(RequestError):
     def __init__(self, job_id: str) -> None:
         """Name the id that was asked for."""
         super().__init__(f"Job not found: {job_id}", job_id=job_id)
+
+
+class JobExpiredError(RequestError):
+    """The request was served before, and its job has been deleted since: it makes no second."""
+
+    code = "job_expired"
+
+    def __init__(self, job_id: JobId) -> None:
+        """Name the job that there was."""
+        super().__init__(
+            f"this Idempotency-Key made job {job_id}, which has been deleted", job_id=job_id
+        )
 
 
 class ProjectNotFoundError(RequestError):

@@ -1,6 +1,7 @@
 """Foreign code and what comes from it: calls that may raise anything; text made harmless."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
@@ -15,7 +16,13 @@ T = TypeVar("T")
 MAX_TEXT = 500
 """Characters of a message, an item or a name that are kept."""
 
+MAX_DEPTH = 32
+"""How deep arrays and objects may lie in each other."""
+MIN_WHOLE, MAX_WHOLE = -(2**63), 2**63 - 1
+"""The whole numbers that fit 64 bits, and so every language that has such a type."""
+
 _MAX_SHOWN = 200
+_NO_SCALARS = re.compile("[\x00\ud800-\udfff]")
 
 
 def attempt(
@@ -48,13 +55,53 @@ def plain_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the options of a job as its handler would find them after a restart.
 
     Raises:
-        ValidationError: they are not JSON.
+        ValidationError: they are not JSON, or hold what no door takes (`check_values`).
     """
     try:
         plain: Mapping[str, Any] = plain_json(dict(options))
+        # In a request's body they lie one level deep.
+        check_values(plain, MAX_DEPTH - 1)
     except ValueError as error:
         raise ValidationError.at("/options", str(error)) from error
     return plain
+
+
+def check_values(value: Any, levels: int = MAX_DEPTH) -> None:
+    """Hold a JSON value to what is the same in every language, at every door (api.md 1).
+
+    Raises:
+        ValueError: a whole number is beyond 64 bits, a text holds NUL or half of a surrogate
+            pair, or it has more than so many *levels*.
+    """
+    match value:
+        case bool() | None | float():
+            pass
+        case int():
+            if not MIN_WHOLE <= value <= MAX_WHOLE:
+                message = f"a whole number is from -2^63 to 2^63-1, not {value}"
+                raise ValueError(message)
+        case str():
+            if _NO_SCALARS.search(value):
+                message = "a text holds NUL or half of a surrogate pair"
+                raise ValueError(message)
+        case dict() | list() if levels == 0:
+            message = f"it is more than {MAX_DEPTH} levels deep"
+            raise ValueError(message)
+        case dict():
+            for name, member in value.items():
+                check_values(name)
+                check_values(member, levels - 1)
+        case list():
+            for item in value:
+                check_values(item, levels - 1)
+        case _:
+            message = f"it is not JSON: {type(value).__name__}"
+            raise ValueError(message)
+
+
+def count_bytes(value: Any) -> int:
+    """Return how long a value is as JSON text."""
+    return len(msgspec.json.encode(value))
 
 
 def plain_text(value: Any, max_characters: int | None = MAX_TEXT) -> str:

@@ -1,5 +1,6 @@
 """What may be asked of a store, and the values that its answers are made of."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,12 @@ from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus, JsonObject, Transition
 
 KEY_LIFETIME = timedelta(hours=24)
-"""How long an idempotency key is kept, if its job is (api.md 1.3)."""
+"""How long an idempotency key is kept, whatever becomes of its job (api.md 1.3)."""
+
+LONG_MEMBERS = ("options", "result", "error")
+"""What of a job may be long; a brief page leaves it out then."""
+MAX_LISTED_BYTES = 16 * 1024
+"""How long a member of a brief page may be, as JSON text."""
 
 
 class JobQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +32,8 @@ class JobQuery(msgspec.Struct, frozen=True, kw_only=True):
     newest_first: bool = True
     limit: int = 50
     offset: int = 0
+    is_brief: bool = False
+    """Leave out the attempts, and of `LONG_MEMBERS` what is longer than `MAX_LISTED_BYTES`."""
     after_row: int | None = None
     """Continue behind this row (`JobPage.next_row`); the offset is then ignored."""
 
@@ -38,6 +46,8 @@ class JobPage(msgspec.Struct, frozen=True, kw_only=True):
     total_is_exact: bool = True
     next_row: int | None = None
     """None when this is the last page."""
+    omitted: Mapping[JobId, tuple[str, ...]] = {}
+    """Which members of a job a brief page left out, where it did: they have their defaults."""
 
 
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):

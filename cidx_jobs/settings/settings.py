@@ -141,6 +141,9 @@ class Settings:
     index_command_memory_bytes: int = number(
         8 * 1024 * _MIB, 0, 2**60, "What a process of that program may take; 0: no bound."
     )
+    max_result_bytes: int = number(
+        _MIB, 2, 2**30, "The largest result of a job, as JSON text; a larger one fails it."
+    )
     max_waiters_per_user: int = number(100, 0, 1_000_000, "Long-polls of one user at a time.")
     max_waiters_total: int = number(10_000, 0, 1_000_000, "Long-polls at a time.")
     max_connections: int = number(

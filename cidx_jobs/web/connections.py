@@ -141,6 +141,9 @@ def _rooted(make_request: Callable[..., web.BaseRequest]) -> Callable[..., web.B
     def make(message: RawRequestMessage, *parts: Any) -> web.BaseRequest:
         if message.path[:1] != "/" and not _has_path(message.url):
             message = message._replace(url=_ROOT)
+        if message.upgrade:
+            # No route changes the protocol, and aiohttp reads no further request after it.
+            message = message._replace(should_close=True)
         return make_request(message, *parts)
 
     return make

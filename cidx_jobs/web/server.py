@@ -12,6 +12,7 @@ import importlib
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
@@ -172,11 +173,8 @@ async def listening(
         if unix_socket is not None:
             await _make_room_for_socket(unix_socket)
         site = _site(runner, host, port, unix_socket)
+        ours = unix_socket
         await site.start()
-        if unix_socket is not None:
-            ours = unix_socket
-            # Who may call is said by the file's mode: the owner.
-            await in_own_thread(unix_socket.chmod, 0o600)
         yield _url(runner, host, unix_socket)
     finally:
         await runner.cleanup()
@@ -321,8 +319,25 @@ def _sockets(runner: web.AppRunner) -> Iterator[int]:
 
 def _site(runner: web.AppRunner, host: str, port: int, unix_socket: Path | None) -> web.BaseSite:
     if unix_socket is not None:
-        return web.UnixSite(runner, str(unix_socket), backlog=_BACKLOG)
+        return web.SockSite(runner, _bind(unix_socket), backlog=_BACKLOG)
     return web.TCPSite(runner, host, port, backlog=_BACKLOG)
+
+
+def _bind(path: Path) -> socket.socket:
+    """Return a socket at the path, whose file lets in its owner alone from the first moment on.
+
+    A mode that is set afterwards would come too late: whoever has connected by then stays.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.umask(before)
+    return listener
 
 
 async def _make_room_for_socket(path: Path) -> None:

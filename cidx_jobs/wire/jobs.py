@@ -13,9 +13,12 @@ from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.job_parts import LinksDocument, ProgressDocument, QueueDocument, plain
 
+MAX_SHOWN_ATTEMPTS = 20
+"""How many ended runs of a job are shown, the newest."""
 
-class JobDocument(Document, frozen=True, kw_only=True):
-    """The whole job."""
+
+class JobMembers(Document, frozen=True, kw_only=True):
+    """What the whole job and its row in a list have in common."""
 
     job_id: of_job.JobIdMember
     job_type: of_job.JobTypeMember
@@ -28,9 +31,6 @@ class JobDocument(Document, frozen=True, kw_only=True):
     labels: of_job.LabelsMember
     attempt: of_job.AttemptMember
     max_attempts: of_job.MaxAttemptsMember
-    options: Annotated[
-        dict[str, Any], Meta(description="What the job was told, by its type's schema.")
-    ]
     progress: of_job.ProgressMember
     phase: of_job.PhaseMember
     message: of_job.MessageMember
@@ -50,28 +50,66 @@ class JobDocument(Document, frozen=True, kw_only=True):
     result: of_job.ResultMember
     error: of_job.ErrorMember
     warnings: of_job.WarningsMember
-    attempts: Annotated[
-        tuple[AttemptRecord, ...], Meta(description="One entry for each ended run.")
-    ]
     links: Annotated[LinksDocument, Meta(description="Where its own routes are.")]
+
+
+class JobDocument(JobMembers, frozen=True, kw_only=True):
+    """The whole job."""
+
+    options: Annotated[
+        dict[str, Any], Meta(description="What the job was told, by its type's schema.")
+    ]
+    attempts: Annotated[
+        tuple[AttemptRecord, ...],
+        Meta(description=f"One entry for each ended run, the newest {MAX_SHOWN_ATTEMPTS}."),
+    ]
+    attempts_omitted: Annotated[
+        int,
+        Meta(
+            description="How many older runs are not among them.",
+            extra_json_schema=rules.NOT_NEGATIVE,
+        ),
+    ] = 0
 
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
         """Return the document of a job; *prefix* is the path that the routes stand under."""
-        return cls(**_members(job, queue), **_whole(job, prefix))
+        return cls(**_members(job, queue), **_whole(job, prefix), **_attempts(job))
 
 
-class ListedJobDocument(JobDocument, frozen=True, kw_only=True):
-    """A job in a list: the whole job, and the names that the CIDX client reads."""
+class ListedJobDocument(JobMembers, frozen=True, kw_only=True):
+    """A job in a list: without what may be long, and with the names that the CIDX client reads."""
+
+    options: Annotated[
+        dict[str, Any] | None,
+        Meta(description="What the job was told; null if it is `omitted`."),
+    ]
+    omitted: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Which of `options`, `result` and `error` are left out (null) because "
+            "they are long: the job itself has them."
+        ),
+    ] = ()
 
     operation_type: Annotated[str, Meta(description="The same as `job_type`.")]
     username: Annotated[str, Meta(description="The same as `user_id`.")]
     completed_at: Annotated[datetime | None, Meta(description="The same as `finished_at`.")]
 
     @classmethod
-    def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
-        """Return the document of a job; *prefix* is the path that the routes stand under."""
-        return cls(**_members(job, queue), **_whole(job, prefix), **_aliases(job))
+    def of(
+        cls, job: Job, queue: QueueStatus | None, prefix: str, omitted: tuple[str, ...] = ()
+    ) -> Self:
+        """Return the document of a job; *prefix* is the path that the routes stand under.
+
+        Args:
+            job: without the members that are *omitted*.
+            queue: why it waits, if it does.
+            prefix: as above.
+            omitted: which of its members are left out.
+        """
+        members = _members(job, queue) | _whole(job, prefix) | _aliases(job)
+        return cls(**(members | dict.fromkeys(omitted)), omitted=omitted)
 
 
 class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
@@ -85,7 +123,7 @@ class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
         is_over = job.status is JobStatus.CANCELLED
         message = "Job cancelled" if is_over else "Job is being cancelled"
         members = _members(job, queue) | {"message": message}
-        return cls(**members, **_whole(job, prefix), success=True)
+        return cls(**members, **_whole(job, prefix), **_attempts(job), success=True)
 
 
 class JobListDocument(Document, frozen=True, kw_only=True):
@@ -215,8 +253,14 @@ def _whole(job: Job, prefix: str) -> dict[str, Any]:
     return {
         "options": job.options,
         "phases": job.phases,
-        "attempts": job.attempts,
         "links": LinksDocument.of(job.job_id, prefix),
+    }
+
+
+def _attempts(job: Job) -> dict[str, Any]:
+    return {
+        "attempts": job.attempts[-MAX_SHOWN_ATTEMPTS:],
+        "attempts_omitted": max(0, len(job.attempts) - MAX_SHOWN_ATTEMPTS),
     }
 
 

@@ -10,17 +10,13 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from cidx_jobs.model.errors import Fault, RequestError, ValidationError, pointer_step
-from cidx_jobs.model.foreign import plain_text
+from cidx_jobs.model.foreign import MAX_DEPTH, MAX_WHOLE, MIN_WHOLE, plain_text
 from cidx_jobs.wire.encode import Document
 
 B = TypeVar("B", bound=Document)
 
-MAX_DEPTH = 32
-"""How deep arrays and objects may lie in each other."""
-
-MAX_DIGITS = 18
-"""How many digits a whole number may have: what fits 64 bits in every language."""
-
+_MAX_DIGITS = 19
+"""More than so many digits are no number of 64 bits, and are not even read."""
 _MAX_SHOWN = 80
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -37,8 +33,8 @@ def read_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object in *body*; an empty body is the same as ``{}``.
 
     Refused are, besides what is no JSON: a byte order mark, text that is not UTF-8, doubled
-    members, NaN and infinities, whole numbers of more than 18 digits, numbers that no double
-    can hold, more than 32 levels, NUL and lone surrogates (RFC 7493 says why).
+    members, NaN and infinities, whole numbers beyond 64 bits, numbers that no double can hold,
+    more than 32 levels, NUL and lone surrogates (RFC 7493 says why).
 
     Raises:
         MalformedBodyError: it cannot be read so.
@@ -108,10 +104,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole(text: str) -> int:
-    if len(text.lstrip("-")) > MAX_DIGITS:
-        message = f"the body has a whole number of more than {MAX_DIGITS} digits"
-        raise MalformedBodyError(message, limit=MAX_DIGITS)
-    return int(text)
+    value = int(text) if len(text.lstrip("-")) <= _MAX_DIGITS else MAX_WHOLE + 1
+    if not MIN_WHOLE <= value <= MAX_WHOLE:
+        message = "the body has a whole number beyond -2^63 to 2^63-1"
+        raise MalformedBodyError(message, number=text[:_MAX_SHOWN])
+    return value
 
 
 def _real(text: str) -> float:

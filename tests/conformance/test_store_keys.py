@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from cidx_jobs.interfaces.store.jobs import JobStore
@@ -54,19 +55,21 @@ async def test_a_key_is_free_again_after_a_day(jobs: JobStore) -> None:
     assert await jobs.find_idempotency_record(ALICE, "k1", NOON) == later
 
 
-async def test_a_key_is_free_again_when_its_job_is_gone(jobs: JobStore) -> None:
-    """Nothing is left that a replay could be answered with."""
+async def test_a_key_outlives_its_job(jobs: JobStore) -> None:
+    """Whoever repeats a request within the day makes no second job of it."""
     done = await store_completed(jobs, project_id="a")
     second, third = submitted(project_id="b"), submitted(project_id="c")
     # Young, or it would go by its age.
-    now = datetime.now(UTC)
-    await jobs.save_changes([second], idempotency=key_record(done.job_id, created_at=now))
+    record = key_record(done.job_id, created_at=datetime.now(UTC))
+    await jobs.save_changes([second], idempotency=record)
     await jobs.delete_expired_jobs(NOON + timedelta(days=1), frozenset(JobStatus), 10)
-    again = key_record(third.job.job_id, created_at=now)
 
-    await jobs.save_changes([third], idempotency=again)
+    with pytest.raises(IdempotencyKeyReusedError):
+        await jobs.save_changes(
+            [third], idempotency=msgspec.structs.replace(record, job_id=third.job.job_id)
+        )
 
-    assert await jobs.find_idempotency_record(ALICE, "k1", NOON) == again
+    assert await jobs.find_idempotency_record(ALICE, "k1", NOON) == record
 
 
 async def test_an_old_record_is_not_found(jobs: JobStore) -> None:

@@ -10,7 +10,7 @@ from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.job.lifecycle import TRANSITIONS
-from cidx_jobs.model.listing import Change, JobPage, JobQuery
+from cidx_jobs.model.listing import MAX_LISTED_BYTES, Change, JobPage, JobQuery
 from tests.stored import (
     NOON,
     cancelled,
@@ -218,3 +218,30 @@ async def test_totals_follow_every_change(jobs: JobStore) -> None:
 
     await jobs.delete_expired_jobs(NOON + timedelta(days=1), ALL, 1)
     assert (await total(), await total(JobStatus.COMPLETED)) == (1, 1)
+
+
+async def test_a_brief_page_leaves_out_what_is_long(jobs: JobStore) -> None:
+    """It names what it left out, and only a page that is asked for so is brief."""
+    long = new_job(project_id="a", hold=True, options={"text": "ä" * (MAX_LISTED_BYTES // 2)})
+    short = new_job(project_id="b", hold=True, options={"text": "ä" * 100})
+    for job in (long, short):
+        await store(jobs, Change(job=job, base_version=0))
+
+    brief = await jobs.query_jobs(JobQuery(is_brief=True, newest_first=False))
+    whole = await jobs.query_jobs(JobQuery(newest_first=False))
+
+    assert brief.omitted == {long.job_id: ("options",)}
+    assert [job.options for job in brief.jobs] == [{}, short.options]
+    assert [job.options for job in whole.jobs] == [long.options, short.options]
+    assert whole.omitted == {}
+
+
+async def test_a_brief_page_has_no_attempts(jobs: JobStore) -> None:
+    """They are the job's own, and there may be a thousand."""
+    job = await store_completed(jobs, project_id="a")
+
+    brief = await jobs.query_jobs(JobQuery(is_brief=True))
+
+    assert job.attempts
+    assert [row.attempts for row in brief.jobs] == [()]
+    assert [row.result for row in brief.jobs] == [job.result]

@@ -319,3 +319,38 @@ async def end_of(reader: asyncio.StreamReader) -> bytes:
         return await reader.read()
     except ConnectionResetError:
         return b""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Origin", "Idempotency-Key", "Authorization", "Content-Type", "Last-Event-ID", "origin"],
+)
+async def test_a_header_that_says_two_things_is_refused(house: House, name: str) -> None:
+    """Also when both are equal: whatever stands in front may have read the other one."""
+    async with connected(house) as (connection,):
+        twice = f"{name}: http://localhost\r\n" * 2
+        connection[1].write(head(house, 2, f"{twice}Connection: close\r\n") + b"{}")
+        status, _, body = await answer_of(connection)
+
+    assert (status, json.loads(body)["code"]) == (400, "bad_request")
+
+
+async def test_lists_of_values_may_come_in_several_headers(house: House) -> None:
+    """As HTTP has it (RFC 9110, 5.3)."""
+    async with connected(house) as (connection,):
+        lines = "Accept: text/html\r\nAccept: application/json\r\nConnection: close\r\n"
+        connection[1].write(get(house, "/api/queue")[:-2] + lines.encode() + b"\r\n")
+        status, _, _ = await answer_of(connection)
+
+    assert status == 200
+
+
+@pytest.mark.parametrize("upgrade", [b"Upgrade: h2c\r\nConnection: Upgrade\r\n"])
+async def test_what_follows_an_upgrade_is_not_left_waiting(house: House, upgrade: bytes) -> None:
+    """It is answered as any request, and the connection ends, as it could read no further one."""
+    async with connected(house) as (connection,):
+        asked = get(house, "/api/queue")
+        connection[1].write(asked[:-2] + upgrade + b"\r\n" + asked)
+        status, headers, _ = await answer_of(connection)
+
+    assert (status, headers["Connection"]) == (200, "close")

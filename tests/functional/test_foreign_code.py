@@ -208,3 +208,23 @@ async def test_the_events_of_an_unknown_job_are_an_error(tmp_path: Path) -> None
     async with make_jobs(tmp_path, idle) as jobs:
         with pytest.raises(JobNotFoundError):
             await anext(aiter(jobs.events("019a0000-0000-7000-8000-000000000000")))
+
+
+@pytest.mark.parametrize(
+    ("length", "status", "code"),
+    [(1_000, JobStatus.COMPLETED, None), (1_001, JobStatus.FAILED, "RESULT_TOO_LARGE")],
+)
+async def test_a_result_is_as_long_as_it_may_be(
+    tmp_path: Path, length: int, status: JobStatus, code: str | None
+) -> None:
+    """A longer one fails the job at once: it would be as long the next time."""
+
+    async def tell(_: JobContext) -> dict[str, object]:
+        return {"a": "x" * (length - len('{"a":""}'))}
+
+    settings = Settings(data_dir=tmp_path / "data", max_result_bytes=1_000)
+    async with JobSystem(settings, [JobType("foreign", tell, max_attempts=3)]) as jobs:
+        ended = await run_one(jobs)
+
+    assert (ended.status, ended.attempt) == (status, 1)
+    assert (ended.error.code if ended.error else None) == code

@@ -396,3 +396,30 @@ async def test_lists_of_two_at_once_do_not_mix(house: House) -> None:
     pages = await asyncio.gather(*(list_jobs(house, user=user) for user in ["alice", "bob"] * 5))
 
     assert [page["total"] for page in pages] == [3, 1] * 5
+
+
+async def test_a_list_leaves_out_what_is_long(house: House) -> None:
+    """A row is short however long the job is; what it lacks it names, and the job has it all."""
+    large = {"text": "x" * 20_000}
+    job = await house.submit(hold=True, options=large)
+    await house.submit(hold=True, options={"text": "short"})
+
+    rows = (await (await house.ask("GET", "/api/jobs")).json())["jobs"]
+    whole = await (await house.ask("GET", f"/api/jobs/{job['job_id']}")).json()
+
+    assert [row["omitted"] for row in rows] == [[], ["options"]]
+    assert [row["options"] for row in rows] == [{"text": "short"}, None]
+    assert all("attempts" not in row for row in rows)
+    assert whole["options"] == large
+
+
+@pytest.mark.parametrize("query", ["offset=9223372036854775807", "offset=9223372036854775806"])
+async def test_the_largest_numbers_are_taken(house: House, query: str) -> None:
+    """64 bits, as everywhere; one more is a wrong parameter."""
+    await house.submit(hold=True)
+
+    taken = await house.ask("GET", f"/api/jobs?{query}&status=created,queued,failed")
+    refused = await house.ask("GET", "/api/jobs?offset=9223372036854775808")
+
+    assert (taken.status, (await taken.json())["jobs"]) == (200, [])
+    assert (refused.status, (await refused.json())["code"]) == (400, "invalid_parameter")

@@ -9,6 +9,7 @@ import pytest
 from cidx_jobs.model.ids import is_job_id
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.limits import Pauses
+from tests.fakes import WAIT_SECONDS
 from tests.functional.web import REPOSITORY, AioClient, House, open_house, problem_of
 
 GATED = {"job_type": "gated", "project_id": "p"}
@@ -273,3 +274,24 @@ async def test_the_options_reach_the_job_and_its_result_comes_back(house: House)
     answer = await house.ask("GET", f"/api/jobs/{job['job_id']}")
 
     assert (await answer.json())["result"] == {"seen": options}
+
+
+async def test_a_key_outlives_its_job(house: House) -> None:
+    """A repeat within the day makes no second job, though the first was deleted."""
+    body = {"job_type": "quick", "project_id": "p"}
+    sent: dict[str, Any] = {"json": body, "headers": {"Idempotency-Key": "order-1"}}
+    first = await (await house.ask("POST", "/api/jobs", **sent)).json()
+    await house.jobs.wait(first["job_id"], timeout=WAIT_SECONDS)
+    cleaned = await house.ask(
+        "POST", "/api/admin/cleanup", user="root", json={"older_than_seconds": 0}
+    )
+
+    again = await house.ask("POST", "/api/jobs", **sent)
+    other = await house.ask(
+        "POST", "/api/jobs", json=body | {"project_id": "q"}, headers=sent["headers"]
+    )
+
+    assert (await cleaned.json())["deleted"] == 1
+    assert (again.status, (await again.json())["code"]) == (410, "job_expired")
+    assert (await again.json())["job_id"] == first["job_id"]
+    assert (other.status, (await other.json())["code"]) == (422, "idempotency_key_reused")

@@ -26,6 +26,7 @@ from cidx_jobs.client import (
     UnexpectedAnswerError,
 )
 from cidx_jobs.client.backoff import Backoff
+from cidx_jobs.client.event_follower import EventReader
 from cidx_jobs.client.transport import Answer, Call, Transport
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.web.routes.table import API_ROUTES, SERVER_ROUTES
@@ -385,3 +386,26 @@ async def test_the_client_has_a_method_for_each_route() -> None:
     routes = [(route.method, f"/api{route.path}") for route in API_ROUTES]
     routes += [(route.method, route.path) for route in SERVER_ROUTES]
     assert {(method, re.sub(r"{\w+}", "{}", path)) for method, path in routes} <= asked
+
+
+async def test_an_answer_is_taken_in_only_so_far(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever answers could send for ever, and fill the memory of who asks."""
+    monkeypatch.setattr("cidx_jobs.client.transport.MAX_ANSWER_BYTES", 100)
+
+    async with JobsClient(url) as client:
+        with pytest.raises(UnexpectedAnswerError, match="more than 100 bytes"):
+            await client.get_job(JOB_ID)
+
+
+def test_an_event_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a stream sends is kept until its event is whole."""
+    monkeypatch.setattr("cidx_jobs.client.event_follower.MAX_EVENT_BYTES", 100)
+    reader = EventReader()
+
+    whole = list(reader.feed(b"event: a\ndata: 1\n\nevent: b"))
+    with pytest.raises(UnexpectedAnswerError, match="more than 100 bytes"):
+        list(reader.feed(b"x" * 200))
+
+    assert [event.name for event in whole] == ["a"]

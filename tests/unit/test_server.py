@@ -20,6 +20,7 @@ from cidx_jobs.cli.actions.serve import choose_loop, serve_until_stopped
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
+from cidx_jobs.web import server
 from cidx_jobs.web.server import (
     bound_connections,
     listening,
@@ -233,3 +234,17 @@ def test_the_server_takes_the_quicker_loop_where_it_is_installed(
 
     assert with_speed is asyncio.new_event_loop
     assert without is None
+
+
+def test_a_socket_is_its_owners_from_its_first_moment(short_path: Path) -> None:
+    """Whatever the umask: who connects before a mode is set afterwards would stay."""
+    path = short_path / "s"
+    before = os.umask(0)
+    try:
+        with server._bind(path):
+            mode, during = stat.S_IMODE(path.stat().st_mode), os.umask(0)
+    finally:
+        os.umask(before)
+
+    assert mode == 0o600
+    assert during == 0

@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 import pytest
+import structlog.testing
 
 from cidx_jobs.clock import SystemClock
 from cidx_jobs.model.errors import (
@@ -720,3 +721,47 @@ def test_a_script_is_split_at_the_ends_of_its_statements() -> None:
 def test_the_steps_are_numbered_without_gaps() -> None:
     """The package holds its steps, 1 to n, each once."""
     assert [step.number for step in MIGRATIONS] == list(range(1, len(MIGRATIONS) + 1))
+
+
+async def once(directory: DataDirectory) -> None:
+    """Start in the directory, and stop."""
+    store = persistence(directory)
+    await store.open()
+    await store.close()
+
+
+@pytest.mark.parametrize("name", [".", "jobs.db", "admin.token", "git-credentials"])
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+async def test_what_others_may_write_is_refused(
+    directory: DataDirectory, name: str, mode: int
+) -> None:
+    """Whoever may write it could have put anything there; nothing is touched, nor its rights."""
+    await once(directory)
+    path = directory.root / name
+    path.touch(mode=0o600)
+    path.chmod(path.stat().st_mode | mode)
+    before = contents(directory)
+
+    with pytest.raises(StartRefusedError, match="may be written by others"):
+        await persistence(directory).open()
+
+    assert contents(directory) == before
+    assert path.stat().st_mode & mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+async def test_a_directory_of_another_user_is_refused_but_to_root(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner decides over it; a container's root is told so, and serves it."""
+    directory.root.mkdir(mode=0o700)
+    os.chown(directory.root, 12_345, 12_345)
+
+    with structlog.testing.capture_logs() as told:
+        await once(directory)
+    monkeypatch.setattr("cidx_jobs.store.sqlite.open.owner_check.os.geteuid", lambda: 4_711)
+    with pytest.raises(StartRefusedError, match="belongs to another user"):
+        await persistence(directory).open()
+
+    assert {line["event"] for line in told} == {"data_of_another_user"}
+    assert told[0]["log_level"] == "warning"

@@ -47,7 +47,6 @@ MEMBERS = [
     "labels",
     "attempt",
     "max_attempts",
-    "options",
     "progress",
     "phase",
     "message",
@@ -67,8 +66,10 @@ MEMBERS = [
     "result",
     "error",
     "warnings",
-    "attempts",
     "links",
+    "options",
+    "attempts",
+    "attempts_omitted",
 ]
 QUEUE = QueueStatus(
     position=3, length=10, blocked_by=("user_limit",), estimated_wait_seconds=(20.0, 90.5)
@@ -138,7 +139,7 @@ def make_running_job(**members: Any) -> Job:
 
 
 def test_a_job_document_has_the_members_of_the_contract_in_their_order() -> None:
-    """A reader finds them as api.md 1.2 explains them, also those inside."""
+    """A reader finds what a list shows too first, then what only the whole job has."""
     document = msgspec.json.decode(encode(JobDocument.of(make_running_job(), None, "/api")))
 
     assert list(document) == MEMBERS
@@ -238,7 +239,13 @@ def test_the_short_form_leaves_out_the_long_members() -> None:
     """It has 1.2's members less phases, options, attempts and links, and seven names more."""
     document = msgspec.json.decode(encode(StatusDocument.of(make_running_job(), None)))
 
-    assert set(MEMBERS) - set(document) == {"phases", "options", "attempts", "links"}
+    assert set(MEMBERS) - set(document) == {
+        "phases",
+        "options",
+        "attempts",
+        "attempts_omitted",
+        "links",
+    }
     assert set(document) - set(MEMBERS) == {
         *("id", "operation_type", "username", "repository_id", "error_details", "completed_at")
     }
@@ -346,3 +353,18 @@ def test_a_problem_keeps_its_own_members() -> None:
         "errors": [{"pointer": "/a", "message": "no"}],
         "limit": 3,
     }
+
+
+@pytest.mark.parametrize(("ended", "shown", "omitted"), [(3, 3, 0), (20, 20, 0), (1_000, 20, 980)])
+def test_the_newest_attempts_are_shown(ended: int, shown: int, omitted: int) -> None:
+    """A job that is tried for ever has a document that stays short."""
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    attempts = tuple(
+        AttemptRecord(attempt=number, started_at=at, finished_at=at, outcome=Outcome.FAILED)
+        for number in range(1, ended + 1)
+    )
+
+    document = JobDocument.of(replace(make_job(), attempts=attempts), None, "/api")
+
+    assert (len(document.attempts), document.attempts_omitted) == (shown, omitted)
+    assert document.attempts[-1].attempt == ended

@@ -1,14 +1,16 @@
 """Bodies are read strictly: what two parsers could take differently is refused."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from cidx_jobs.model.errors import ValidationError
+from cidx_jobs.model.foreign import MAX_DEPTH, plain_options
 from cidx_jobs.wire.encode import fingerprint
 from cidx_jobs.wire.request_bodies import CancelBody, SyncBody, make_submit
-from cidx_jobs.wire.strict_json import MAX_DEPTH, MalformedBodyError, fit, read_object
+from cidx_jobs.wire.strict_json import MalformedBodyError, fit, read_object
 
 
 @pytest.mark.parametrize(
@@ -56,14 +58,15 @@ def test_a_body_is_an_object(body: bytes) -> None:
     [
         (b"", {}),
         (b"{}", {}),
-        (b'{"a": 999999999999999999, "b": -1.5e3}', {"a": 10**18 - 1, "b": -1500.0}),
+        (b'{"a": 9223372036854775807, "b": -1.5e3}', {"a": 2**63 - 1, "b": -1500.0}),
+        (b'{"a": -9223372036854775808}', {"a": -(2**63)}),
         (b'{"a": "\\ud83d\\ude00 \\u00e9"}', {"a": "😀 é"}),
         (b'{"a": "' + b"[" * 100 + b'"}', {"a": "[" * 100}),
         (b'{"a": "\\"[", "b": [' + b"[]," * 40 + b"[]]}", {"a": '"[', "b": [[]] * 41}),
     ],
 )
 def test_what_is_sound_comes_through(body: bytes, value: dict[str, Any]) -> None:
-    """Whole numbers of 18 digits, real pairs, brackets in strings and wide arrays are fine."""
+    """Whole numbers of 64 bits, real pairs, brackets in strings and wide arrays are fine."""
     assert read_object(body) == value
 
 
@@ -168,3 +171,36 @@ def test_the_fingerprint_is_that_of_the_request() -> None:
     assert first != fingerprint("POST", "/api/sync", {"a": 1, "b": {"c": 1, "d": 2}})
     assert first != fingerprint("PUT", "/api/jobs", {"a": 1, "b": {"c": 1, "d": 2}})
     assert first != fingerprint("POST", "/api/jobs", {"a": 1, "b": {"c": 1, "d": 3}})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        2**63,
+        -(2**63) - 1,
+        "a\x00",
+        "\ud800",
+        {"a\x00": 1},
+        [[2**63]],
+        json.loads("[" * 31 + "]" * 31),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_both_doors_refuse_the_same(value: Any) -> None:
+    """What no body may hold is no option of an embedding program's submit either."""
+    body = json.dumps({"options": {"v": value}}).encode()
+
+    with pytest.raises(MalformedBodyError):
+        read_object(body)
+    with pytest.raises(ValidationError, match="/options"):
+        plain_options({"v": value})
+
+
+@pytest.mark.parametrize(
+    "value", [2**63 - 1, -(2**63), "\x7f\u2028", json.loads("[" * 30 + "]" * 30), None, 1e300, ""]
+)
+def test_both_doors_take_the_same(value: Any) -> None:
+    """And it comes out as it went in."""
+    body = json.dumps({"options": {"v": value}}).encode()
+
+    assert read_object(body)["options"] == plain_options({"v": value}) == {"v": value}

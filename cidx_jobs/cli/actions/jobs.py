@@ -30,7 +30,7 @@ from cidx_jobs.client import (
 )
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.wire.events import EventDocument, EventListDocument
-from cidx_jobs.wire.jobs import JobDocument
+from cidx_jobs.wire.jobs import JobDocument, JobMembers
 from cidx_jobs.wire.server import QueueOverviewDocument
 
 EVENTS_A_PAGE = 200
@@ -263,7 +263,7 @@ async def _read_log(client: JobsClient, name: str) -> EventListDocument:
             return EventListDocument(events=tuple(events), next_cursor=None)
 
 
-def _job_row(job: JobDocument, now: datetime) -> tuple[str, ...]:
+def _job_row(job: JobMembers, now: datetime) -> tuple[str, ...]:
     return (
         job.job_id,
         str(job.status),

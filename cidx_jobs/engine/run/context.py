@@ -15,7 +15,7 @@ from cidx_jobs.engine.run.time_limit import TimeLimit
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.run import ActiveRun, ChildResult, PhaseReporter
 from cidx_jobs.model.errors import JobFailure
-from cidx_jobs.model.foreign import plain_json
+from cidx_jobs.model.foreign import count_bytes, plain_json
 from cidx_jobs.model.job.job import Job, JsonObject, PhaseStatus
 
 
@@ -212,13 +212,17 @@ def to_json(value: Any) -> Any:
         raise JobFailure(message, code="VAL-002") from error
 
 
-def to_json_object(value: Any) -> JsonObject:
+def to_json_object(value: Any, max_bytes: int | None = None) -> JsonObject:
     """Return *value* as a JSON object; None becomes ``{}``.
 
     Raises:
-        JobFailure: it is not a JSON object (code VAL-002).
+        JobFailure: it is not a JSON object (code VAL-002), or has more than *max_bytes* as JSON
+            text (RESULT_TOO_LARGE).
     """
     plain = to_json({} if value is None else value)
+    if max_bytes is not None and (size := count_bytes(plain)) > max_bytes:
+        message = f"the result has {size:,} bytes, and max_result_bytes is {max_bytes:,}"
+        raise JobFailure(message, code="RESULT_TOO_LARGE")
     if not isinstance(plain, dict):
         message = "the job's code gave something that is not a JSON object"
         raise JobFailure(message, code="VAL-002")

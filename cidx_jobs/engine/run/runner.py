@@ -46,7 +46,7 @@ class Runner:
     def __init__(
         self, *, job_types: JobTypes, recorder: RunRecorder, book: ProgressBook,
         board: Board, children: ChildRunner, clock: Clock,
-        retry_policy: RetryPolicy, random: Random,
+        retry_policy: RetryPolicy, random: Random, max_result_bytes: int,
     ) -> None:  # fmt: skip
         """Take the parts."""
         self.job_types = job_types
@@ -57,6 +57,7 @@ class Runner:
         self.clock = clock
         self.retry_policy = retry_policy
         self.random = random
+        self.max_result_bytes = max_result_bytes
 
     def begin(self, run: ActiveRun, on_end: Callable[["RunningJob"], None]) -> "RunningJob":
         """Start the task of a run whose job is stored as running; *on_end* is its last step."""
@@ -230,7 +231,8 @@ class RunningJob:
             children=runner.children,
             time_limit=self._limit,
         )
-        return to_json_object(await job_type.run(self._context))
+        result = await job_type.run(self._context)
+        return to_json_object(result, runner.max_result_bytes)
 
     def _stopped(self, job_type: JobType) -> Ending:
         if self._is_cancelled or self._is_interrupted:

@@ -19,6 +19,7 @@ from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import (
     IdempotencyKeyReusedError,
+    JobExpiredError,
     JobNotFoundError,
     ProjectBusyError,
     QueueFullError,
@@ -60,6 +61,7 @@ class Admission:
 
         Raises:
             IdempotencyKeyReusedError: it came with another request.
+            JobExpiredError: the job was deleted since.
         """
         key = request.request_key
         if key is None:
@@ -68,13 +70,12 @@ class Admission:
         record = await self._store.find_idempotency_record(request.user_id, key.key, not_before)
         if record is None:
             return None
-        try:
-            job = await self._ledger.load(record.job_id)
-        except JobNotFoundError:
-            # It was cleaned away, and its key is free with it.
-            return None
         if record.fingerprint != key.fingerprint:
             raise IdempotencyKeyReusedError
+        try:
+            job = await self._ledger.load(record.job_id)
+        except JobNotFoundError as error:
+            raise JobExpiredError(record.job_id) from error
         return Submission(job=job, is_replayed=True)
 
     async def admit(self, request: SubmitRequest) -> Submission:

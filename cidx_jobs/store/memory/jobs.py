@@ -192,9 +192,7 @@ class MemoryJobs(JobStore):
 
     def _check_key(self, record: IdempotencyRecord) -> None:
         known = self._keys.get((record.user_id, record.key))
-        if known is None or known.job_id not in self._table.jobs:
-            return
-        if known.created_at >= record.created_at - KEY_LIFETIME:
+        if known is not None and known.created_at >= record.created_at - KEY_LIFETIME:
             raise IdempotencyKeyReusedError
 
     def _report(self, job: Job) -> None:

@@ -2,11 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
 
 from cidx_jobs.model.findings import Finding
+from cidx_jobs.model.foreign import count_bytes
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, Transition
-from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery, StoreStats
+from cidx_jobs.model.listing import (
+    LONG_MEMBERS,
+    MAX_LISTED_BYTES,
+    EventQuery,
+    JobPage,
+    JobQuery,
+    StoreStats,
+)
 
 
 def page_of(jobs: Iterable[Job], rows: Mapping[JobId, int], query: JobQuery) -> JobPage:
@@ -20,11 +31,27 @@ def page_of(jobs: Iterable[Job], rows: Mapping[JobId, int], query: JobQuery) -> 
         offset = 0
     page = found[offset : offset + query.limit]
     has_more = len(found) > offset + len(page)
+    omitted = {job.job_id: long for _, job in page if query.is_brief and (long := _long(job))}
     return JobPage(
-        jobs=tuple(job for _, job in page),
+        jobs=tuple(
+            _without(job, omitted.get(job.job_id, ())) if query.is_brief else job
+            for _, job in page
+        ),
         total=total,
         next_row=page[-1][0] if page and has_more else None,
+        omitted=omitted,
     )
+
+
+def _long(job: Job) -> tuple[str, ...]:
+    return tuple(
+        name for name in LONG_MEMBERS if count_bytes(getattr(job, name)) > MAX_LISTED_BYTES
+    )
+
+
+def _without(job: Job, omitted: Iterable[str]) -> Job:
+    members: dict[str, Any] = {name: {} if name == "options" else None for name in omitted}
+    return replace(job, attempts=(), **members)
 
 
 def compare_with_log(

@@ -18,6 +18,7 @@ from cidx_jobs.model.errors import (
     AuthenticationRequiredError,
     CidxJobsError,
     ForbiddenError,
+    RequestError,
     StoppingError,
 )
 from cidx_jobs.web.access.rate_limit import Rates
@@ -32,6 +33,11 @@ from cidx_jobs.web.http.problems import make_problem, status_of
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NOBODY = Identity(user_id="", scopes=frozenset())
 _SERVER_ERROR = 500
+_ONCE = frozenset(
+    {"authorization", "content-length", "content-type", "host", "idempotency-key"}
+    | {"last-event-id", "origin"}
+)
+"""Headers that say one thing: of two, every reader could take another."""
 
 _log = structlog.get_logger("cidx_jobs.web")
 _numbers = itertools.count(1)
@@ -51,6 +57,7 @@ class Endpoint:
         """Answer the request; any error becomes a problem document."""
         request_id = _request_id(request)
         try:
+            _check_single(request)
             self._api.origins.check(request)
             if self._scope is None:
                 return await self._answer(self._call(request, request_id, _NOBODY))
@@ -111,6 +118,17 @@ class Endpoint:
                 exc_info=error,
             )
         return make_problem(known, request.rel_url.raw_path, request_id)
+
+
+def _check_single(request: web.Request) -> None:
+    headers = request.headers
+    # It tells each name once, and counts every header.
+    if len(headers) == len(tuple(headers)):
+        return
+    for name in _ONCE:
+        if len(headers.getall(name, ())) > 1:
+            message = f"the header {name} came more than once"
+            raise RequestError(message, header=name)
 
 
 @attrs.define(eq=False)

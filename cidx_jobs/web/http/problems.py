@@ -83,6 +83,7 @@ _ROWS = (
     ),
     Problem(409, "The project is busy", errors.ProjectBusyError(SAMPLE_PROJECT_ID, SAMPLE_JOB_ID)),
     Problem(410, "The log no longer reaches back so far", errors.HistoryExpiredError(1021)),
+    Problem(410, "The job of this request was deleted", errors.JobExpiredError(SAMPLE_JOB_ID)),
     Problem(412, "The job is at another version", errors.VersionMismatchError(SAMPLE_JOB_ID, 3)),
     Problem(413, "The body is too large", of_http.BodyTooLargeError(65_536)),
     Problem(

@@ -15,15 +15,16 @@ from aiohttp import web
 from msgspec import inspect as types
 
 from cidx_jobs.model.errors import InvalidParameterError
+from cidx_jobs.model.foreign import MAX_WHOLE
 from cidx_jobs.web.http.body import shown
 
-MAX_NUMBER = 10**18 - 1
+MAX_NUMBER = MAX_WHOLE
 """The largest whole number that a query takes."""
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 """A parameter that is any whole number."""
 
-_WHOLE = re.compile(r"[0-9]{1,18}")
+_WHOLE = re.compile(r"[0-9]{1,19}")
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _FLAGS = {"true": True, "false": False}
 

@@ -20,7 +20,6 @@ INSERT INTO idempotency (user_id, key, fingerprint, job_id, created_at) VALUES (
 ON CONFLICT (user_id, key) DO UPDATE
 SET fingerprint = excluded.fingerprint, job_id = excluded.job_id, created_at = excluded.created_at
 WHERE idempotency.created_at < ?
-OR NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.job_id = idempotency.job_id)
 """
 _DELETE_OLD = """
 DELETE FROM idempotency WHERE (user_id, key) IN (
@@ -40,7 +39,7 @@ def encode_key(record: IdempotencyRecord) -> Row:
 
 
 def save_key(transaction: Transaction, key: Row) -> None:
-    """Store a key that is free: never used, used too long ago, or for a job that is gone.
+    """Store a key that is free: never used, or used too long ago.
 
     Raises:
         IdempotencyKeyReusedError: it is not.

@@ -17,7 +17,7 @@ import attrs
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
-from cidx_jobs.model.listing import JobPage, JobQuery
+from cidx_jobs.model.listing import LONG_MEMBERS, MAX_LISTED_BYTES, JobPage, JobQuery
 from cidx_jobs.store.sqlite.jobs.columns import JOB_COLUMNS, decode_job
 from cidx_jobs.store.sqlite.values import to_microseconds
 
@@ -30,6 +30,21 @@ _COLUMNS = ", ".join(JOB_COLUMNS)
 _LOAD_JOB = f"SELECT {_COLUMNS} FROM jobs WHERE job_id = ?"  # noqa: S608
 _LOAD_ROWS = f"""
 SELECT row, {_COLUMNS} FROM jobs WHERE row IN (SELECT value FROM json_each(?))
+"""  # noqa: S608
+_BRIEF_COLUMNS = ", ".join(
+    f"iif(length(CAST({name} AS BLOB)) > {MAX_LISTED_BYTES}, NULL, {name})"
+    if name in LONG_MEMBERS
+    else f"nullif({name}, {name})"
+    if name == "attempts"
+    else name
+    for name in JOB_COLUMNS
+)
+_ARE_LONG = ", ".join(
+    f"length(CAST({name} AS BLOB)) > {MAX_LISTED_BYTES}" for name in LONG_MEMBERS
+)
+_LOAD_BRIEF_ROWS = f"""
+SELECT row, {_ARE_LONG}, {_BRIEF_COLUMNS} FROM jobs
+WHERE row IN (SELECT value FROM json_each(?))
 """  # noqa: S608
 _LOAD_UNFINISHED = f"""
 SELECT {_COLUMNS} FROM jobs INDEXED BY jobs_live WHERE finished_at IS NULL ORDER BY row
@@ -150,7 +165,8 @@ def query_jobs(connection: sqlite3.Connection, query: JobQuery) -> JobPage:
         found = _ranges(connection, query)
         rows = _page(connection, found, query)
         total, is_exact = _count(connection, found, query)
-        jobs = _load_rows(connection, rows[: query.limit])
+        load = _load_brief_rows if query.is_brief else _load_rows
+        jobs, omitted = load(connection, rows[: query.limit])
     finally:
         connection.execute("COMMIT")
     return JobPage(
@@ -158,6 +174,7 @@ def query_jobs(connection: sqlite3.Connection, query: JobQuery) -> JobPage:
         total=total,
         total_is_exact=is_exact,
         next_row=rows[query.limit - 1] if len(rows) > query.limit else None,
+        omitted=omitted,
     )
 
 
@@ -193,7 +210,8 @@ def _types(connection: sqlite3.Connection, query: JobQuery) -> Iterator[str]:
 
 def _page(connection: sqlite3.Connection, found: Sequence[Range], query: JobQuery) -> list[int]:
     """Return the page's row numbers, and one more if there is one."""
-    offset = 0 if query.after_row is not None else query.offset
+    # There are fewer rows than half of what a number of SQLite may be.
+    offset = 0 if query.after_row is not None else min(query.offset, _LAST_ROW // 2)
     is_one = len(found) == 1
     window = {
         **_filters(query),
@@ -276,9 +294,24 @@ def _filters(query: JobQuery) -> Mapping[str, Any]:
     }
 
 
-def _load_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> tuple[Job, ...]:
+_Loaded = tuple[tuple[Job, ...], Mapping[JobId, tuple[str, ...]]]
+"""Jobs, and what of which was left out."""
+
+
+def _load_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> _Loaded:
     found = {
         row: decode_job(values)
         for row, *values in connection.execute(_LOAD_ROWS, (json.dumps(rows),))
     }
-    return tuple(found[row] for row in rows)
+    return tuple(found[row] for row in rows), {}
+
+
+def _load_brief_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> _Loaded:
+    found: dict[int, Job] = {}
+    omitted: dict[JobId, tuple[str, ...]] = {}
+    for row, *values in connection.execute(_LOAD_BRIEF_ROWS, (json.dumps(rows),)):
+        job = decode_job(values[len(LONG_MEMBERS) :])
+        found[row] = job
+        if left_out := tuple(itertools.compress(LONG_MEMBERS, values)):
+            omitted[job.job_id] = left_out
+    return tuple(found[row] for row in rows), omitted

@@ -21,6 +21,7 @@ from cidx_jobs.store.sqlite.commit.transaction import Ledger
 from cidx_jobs.store.sqlite.open.damage_check import inspecting, wal_of
 from cidx_jobs.store.sqlite.open.location import decode_location, encode_location
 from cidx_jobs.store.sqlite.open.migrations import Migration, apply_migrations
+from cidx_jobs.store.sqlite.open.owner_check import check_owner
 from cidx_jobs.store.sqlite.open.owner_lock import FILE_MODE, Ownership, protect, take_ownership
 from cidx_jobs.store.sqlite.values import to_microseconds
 
@@ -76,9 +77,10 @@ def take_possession(
     """Become the owner of the directory and begin a new epoch in its database.
 
     Raises:
-        StartRefusedError: it is owned, damaged, of a newer schema or cannot be written; what it
-            holds was left untouched.
+        StartRefusedError: it is owned, damaged, of a newer schema, cannot be written, or others
+            may write it; what it holds was left untouched.
     """
+    check_owner(directory)
     with ExitStack() as undo:
         ownership = take_ownership(directory)
         undo.callback(ownership.release)

@@ -7,7 +7,7 @@ import attrs
 from cidx_jobs.model.job.job import Job
 
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
-_VERSION = re.compile(r"[0-9]{1,18}")
+_VERSION = re.compile(r"[0-9]{1,19}")
 
 
 @attrs.frozen

@@ -90,7 +90,11 @@ class JobListQuery(Query, frozen=True, kw_only=True):
         name="listJobs",
         group=JOBS,
         summary="List jobs, newest first.",
-        about="The caller's own; an administrator's list holds everybody's.",
+        about=(
+            "The caller's own; an administrator's list holds everybody's. A row has no "
+            "`attempts`, and no `options`, `result` or `error` of more than 16 KiB: it names "
+            "them in `omitted`."
+        ),
         replies=(
             Reply(
                 status=200,
@@ -135,6 +139,7 @@ def _wanted(call: Call, query: JobListQuery) -> JobQuery:
         newest_first=query.order == "-created_at",
         limit=query.limit,
         offset=query.offset,
+        is_brief=True,
     )
     if query.cursor is None:
         return wanted
@@ -185,7 +190,10 @@ def _listing(query: JobQuery) -> tuple[Any, ...]:
 def _document(call: Call, query: JobQuery, page: JobPage, cursor: str | None) -> JobListDocument:
     place, prefix = call.manager.queue_status, call.api.prefix
     return JobListDocument(
-        jobs=tuple(ListedJobDocument.of(job, place(job), prefix) for job in page.jobs),
+        jobs=tuple(
+            ListedJobDocument.of(job, place(job), prefix, page.omitted.get(job.job_id, ()))
+            for job in page.jobs
+        ),
         total=page.total,
         total_is_exact=page.total_is_exact,
         limit=query.limit,

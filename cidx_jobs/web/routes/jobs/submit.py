@@ -11,6 +11,7 @@ from cidx_jobs.handlers.repository_sync.options import SyncOptions
 from cidx_jobs.model.errors import (
     DrainingError,
     IdempotencyKeyReusedError,
+    JobExpiredError,
     ProjectBusyError,
     QueueFullError,
     RequestError,
@@ -34,7 +35,8 @@ _PREFERRED_WAIT = re.compile(r"(?i)(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*
 _PARAMETERS = (
     Parameter(
         "Idempotency-Key",
-        "Makes a repeat safe: the same key with the same request gives the one job, for 24 hours.",
+        "Makes a repeat safe: the same key with the same request gives the one job, for 24 hours, "
+        "whatever becomes of it.",
         {"type": "string", "pattern": f"^{_KEY.pattern}$"},
         place="header",
         example="8c1d3f52-build-1744",
@@ -71,6 +73,7 @@ _REPLIES = (
 _ERRORS = (
     ProjectBusyError,
     IdempotencyKeyReusedError,
+    JobExpiredError,
     UserQueueFullError,
     QueueFullError,
     DrainingError,
