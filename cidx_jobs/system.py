@@ -26,6 +26,7 @@ from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.index import Indexer
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobType, JobTypes
+from cidx_jobs.model.errors import OtherLoopError
 from cidx_jobs.model.findings import Finding, Recovery, ServerWarning
 from cidx_jobs.model.foreign import plain_options, start_in_utc
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
@@ -33,6 +34,7 @@ from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.job.submit import OnConflict, SubmitRequest
 from cidx_jobs.model.listing import JobQuery, StoreIdentity
 from cidx_jobs.observe.transitions import TransitionLog
+from cidx_jobs.runtime.loops import find_running_loop
 from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.index.program import make_indexer
@@ -112,7 +114,8 @@ class JobSystem:
             RuntimeError: it is open already.
         """
         if (self._engine or self._closing) is not None or self._is_opening:
-            message = "the job system is open already"
+            is_lost = self._loop is not None and self._loop.is_closed()
+            message = "the job system is open already" + (_LOST if is_lost else "")
             raise RuntimeError(message)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -127,7 +130,6 @@ class JobSystem:
     async def _start(self, identity: StoreIdentity) -> None:
         """Start the parts; what was started is stopped in reverse, now if one fails or later."""
         async with contextlib.AsyncExitStack() as started:
-            # aiosqlite's threads are no daemons: what was opened must be closed (fact 5).
             started.push_async_callback(self.persistence.close)
             started.push_async_callback(self.indexer.close)
             before = await self._clear_leftovers(identity) if self._runs_jobs else Recovery()
@@ -155,6 +157,7 @@ class JobSystem:
         """Refuse new work and wake everybody who waits; `close` does the rest."""
         self._is_stopping = True
         if self._engine is not None:
+            self._check_loop()
             self._engine.manager.begin_stop()
             await self.persistence.accept_stop()
 
@@ -163,10 +166,14 @@ class JobSystem:
 
         Jobs that are interrupted are queued again with their attempt given back. Who is
         cancelled here has the grace time cut short, and is cancelled once it is closed.
+
+        Raises:
+            OtherLoopError: another loop has opened it.
         """
-        engine, self._engine = self._engine, None
-        if engine is None:
+        if self._engine is None:
             return
+        self._check_loop()
+        engine, self._engine = self._engine, None
         self._closing = engine
         self._is_stopping = True
         # At once: whoever is interrupted from now on must not be started again.
@@ -403,10 +410,24 @@ class JobSystem:
     def _opened(self) -> Engine:
         if self._engine is None:
             raise _not_open()
+        self._check_loop()
+        return self._engine
+
+    def _check_loop(self) -> None:
+        """Raise where a call would hang: its answer would come on another loop."""
         if threading.get_ident() != self._thread:
             message = "a job system belongs to its loop's thread; use jobs.from_thread"
             raise RuntimeError(message)
-        return self._engine
+        # There is none between two turns of the loop, as with `run_until_complete`.
+        running = find_running_loop()
+        if running is not None and running is not self._loop:
+            raise OtherLoopError
+
+
+_LOST = (
+    " on an event loop that was closed before it: its data directory is free once this process has"
+    " ended. Leave `async with jobs` before the loop ends"
+)
 
 
 def _not_open() -> RuntimeError:

@@ -12,6 +12,11 @@ class Background(ABC):
     """What the task is called where tasks are listed."""
     _task: asyncio.Task[None] | None = None
 
+    @property
+    def is_at_work(self) -> bool:
+        """True while its task goes on."""
+        return self._task is not None and not self._task.done()
+
     async def start(self) -> None:
         """Begin."""
         self._task = asyncio.create_task(self._go_on(), name=self.task_name)

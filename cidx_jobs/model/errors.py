@@ -39,6 +39,7 @@
     |       |-- SchemaTooNewError
     |       `-- DatabaseDamagedError
     |-- SettingsError
+    |-- OtherLoopError                     a call on another event loop; a RuntimeError, too
     `-- JobFailure                         what a run raises to end with a code of its own
         |-- Retryable
         `-- Fatal
@@ -426,6 +427,18 @@ class StaleVersionError(StoreError):
         """Name the job and the version that the write expected."""
         super().__init__(
             f"job {job_id} is no longer at version {version}", job_id=job_id, version=version
+        )
+
+
+class OtherLoopError(CidxJobsError, RuntimeError):
+    """A job system is used on another event loop than the one that opened it."""
+
+    code = "other_loop"
+
+    def __init__(self) -> None:
+        """Say where it may be used."""
+        super().__init__(
+            "a job system belongs to the event loop that opened it: use it there, or open another"
         )
 
 

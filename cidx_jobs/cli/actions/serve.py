@@ -12,7 +12,7 @@ from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
 from cidx_jobs.observe.logs import configure_logging
 from cidx_jobs.runtime.last_exit import ending_at_last
-from cidx_jobs.runtime.main_task import run_to_its_end
+from cidx_jobs.runtime.loops import run_to_its_end
 from cidx_jobs.settings import Settings, load_settings
 from cidx_jobs.web.server import run_server
 

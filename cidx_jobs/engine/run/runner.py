@@ -90,6 +90,7 @@ class RunningJob:
         self._is_given_up = False
         self._is_signal_told = False
         self._used_too_much: int | None = None
+        self._times_asked = 0
         self._patience: asyncio.TimerHandle | None = None
         self.task = asyncio.create_task(self._live(), name=f"job-{run.job_id}")
 
@@ -134,6 +135,7 @@ class RunningJob:
     def _stop_handler(self) -> None:
         if not self.is_handling:
             return
+        self._times_asked += 1
         self.task.cancel()
         if self._patience is None:
             loop = asyncio.get_running_loop()
@@ -338,11 +340,18 @@ class RunningJob:
             try:
                 await self._runner.recorder.end(self.run, ending, progress, elapsed)
             except UnavailableError:
-                if self._is_given_up:
+                if self._is_given_up or self._is_torn_down:
                     return
                 await asyncio.sleep(STORE_AGAIN_SECONDS)
                 continue
             return
+
+    @property
+    def _is_torn_down(self) -> bool:
+        # A program that ends without closing the system cancels every task of the loop, also the
+        # one that writes: it will never be otherwise, and the next start gives the row back.
+        is_cancelled = self.task.cancelling() > self._times_asked
+        return is_cancelled and not self._runner.book.is_at_work
 
     def _tell_of_fault(self, error: Exception) -> None:
         # Nobody awaits the task, and the loop by itself would tell of it only once the collector

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from cidx_jobs.model.errors import OtherLoopError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, Transition
+from cidx_jobs.runtime.loops import find_running_loop
 
 STREAM_BUFFER = 1_000
 """How many items a stream's reader may be behind before it is dropped."""
@@ -88,6 +90,7 @@ class Notifier:
         self._waiters: dict[JobId, dict[asyncio.Future[None], _Wait]] = {}
         self._subscriptions: set[Subscription] = set()
         self._is_closed = False
+        self._loop = find_running_loop()
 
     @property
     def waiter_count(self) -> int:
@@ -113,6 +116,9 @@ class Notifier:
         would be three hundred bytes for each who waits.)
         """
         loop = asyncio.get_running_loop()
+        if self._loop is not None and loop is not self._loop:
+            # What is committed would not wake it.
+            raise OtherLoopError
         future: asyncio.Future[None] = loop.create_future()
         timer = None if timeout == math.inf else loop.call_later(timeout, _resolve, future)
         self._waiters.setdefault(job_id, {})[future] = (until, timer)

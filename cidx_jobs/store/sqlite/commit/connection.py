@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
+from cidx_jobs.runtime.blocking import in_own_thread
+
 T = TypeVar("T")
 
 # aiosqlite has no public call that runs a function on a connection's thread; a statement that
@@ -64,7 +66,7 @@ async def run_on(db: aiosqlite.Connection, function: Callable[[sqlite3.Connectio
 
 async def open_writer(database: Path, synchronous: str) -> aiosqlite.Connection:
     """Open the connection that writes; *synchronous* is FULL or NORMAL."""
-    db = await aiosqlite.connect(
+    db = await _connect(
         database,
         isolation_level=None,
         factory=FunctionRunner,
@@ -76,7 +78,7 @@ async def open_writer(database: Path, synchronous: str) -> aiosqlite.Connection:
 
 async def open_reader(database: Path) -> aiosqlite.Connection:
     """Open a connection that can only read."""
-    db = await aiosqlite.connect(
+    db = await _connect(
         read_only_uri(database), uri=True, isolation_level=None, factory=FunctionRunner
     )
     return await _set_up(db, _FOR_READING)
@@ -98,11 +100,19 @@ def connect_for_start(database: Path, synchronous: str) -> sqlite3.Connection:
     return connection
 
 
+async def _connect(database: Path | str, **options: Any) -> aiosqlite.Connection:
+    """Open a connection whose thread is a daemon: never closed, it holds up no interpreter's exit.
+
+    aiosqlite makes the thread and has no option for it. A thread takes after the one that it is
+    made in, and ours for blocking work are daemons (a test pins it).
+    """
+    return await (await in_own_thread(aiosqlite.connect, database, **options))
+
+
 async def _set_up(db: aiosqlite.Connection, pragmas: Iterable[str]) -> aiosqlite.Connection:
     try:
         await run_on(db, lambda connection: _configure(connection, pragmas))
     except BaseException:
-        # Its thread is no daemon: a connection left open would hang the interpreter's exit.
         await db.close()
         raise
     return db

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from cidx_jobs.model.errors import StorageUnavailableError, StoreError
+from cidx_jobs.model.errors import OtherLoopError, StorageUnavailableError, StoreError
 from cidx_jobs.model.foreign import attempt
 from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.store.sqlite.commit.committer import Committer
@@ -71,6 +71,7 @@ class Writer:
             StorageUnavailableError: the disk gave an error, or the store is closed; nothing was
                 stored.
             OwnerLostError: another server owns the database now.
+            OtherLoopError: it was started on another loop; nothing was stored.
         """
         try:
             if len(self._queue) >= MAX_WAITING or self._is_closed:
@@ -80,7 +81,11 @@ class Writer:
             if on_refuse is not None:
                 _tell(on_refuse)
             raise
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if self._task is not None and self._task.get_loop() is not loop:
+            # The writer would not be woken, and its answer not be heard.
+            raise OtherLoopError
+        future: asyncio.Future[Any] = loop.create_future()
         self._queue.append(_Request(operation, future, on_commit, on_refuse))
         self._wake.set()
         return await future

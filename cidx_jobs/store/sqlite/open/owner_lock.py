@@ -112,11 +112,12 @@ def _take(directory: DataDirectory) -> Ownership:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         location = find_location(descriptor, directory.root)
     except BlockingIOError as error:
-        owner = name_owner(decode_record(read_text(descriptor)))
+        record = decode_record(read_text(descriptor))
         os.close(descriptor)
+        way_out = "close the job system that has it" if record.is_own else "stop it"
         message = (
-            f"the data directory {directory.root} is owned by {owner}: stop it, or use another "
-            "directory"
+            f"the data directory {directory.root} is owned by {name_owner(record)}: {way_out}, or "
+            "use another directory"
         )
         raise AlreadyOwnedError(message) from error
     except BaseException:

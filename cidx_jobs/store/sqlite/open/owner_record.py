@@ -32,6 +32,11 @@ class OwnerRecord(msgspec.Struct, frozen=True, kw_only=True):
     stopped_epoch: int = 0
     """The start that accepted a stop; 0 where none did."""
 
+    @property
+    def is_own(self) -> bool:
+        """True where this very process took it."""
+        return self.pid == os.getpid()
+
 
 def describe_this_process(stopped_epoch: int) -> OwnerRecord:
     """Return the record of this process, which goes on from what was known of a stop."""
@@ -78,7 +83,7 @@ def name_owner(record: OwnerRecord) -> str:
     if record.pid is None:
         return "another server"
     since = f", started {record.started_at}" if record.started_at else ""
-    whose = "this very process" if record.pid == os.getpid() else "another server"
+    whose = "this very process" if record.is_own else "another server"
     return f"{whose} (pid {record.pid}{since}, command: {record.command})"
 
 

@@ -1,4 +1,4 @@
-"""A loop that goes on to the end of its main task, whatever tasks beside it raise.
+"""Event loops: which one runs, and one that goes on to the end of its main task.
 
 asyncio lets `SystemExit` and `KeyboardInterrupt` of any task through ``run_forever``, besides
 setting them on the task: a library that calls `sys.exit` in a task of a handler's would end the
@@ -10,6 +10,14 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+def find_running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the loop that runs in this thread now; None between two turns, or without one."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def run_to_its_end(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T:
