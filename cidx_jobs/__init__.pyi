@@ -1,6 +1,7 @@
 # The public names for type checkers; the same table as in __init__.py, compared by a test.
 from cidx_jobs.interfaces.access import Identity as Identity
 from cidx_jobs.interfaces.run import JobContext as JobContext
+from cidx_jobs.interfaces.run import SyncJobContext as SyncJobContext
 from cidx_jobs.job_types import JobType as JobType
 from cidx_jobs.model.errors import (
     AdminRequiredError as AdminRequiredError,
@@ -58,6 +59,9 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.errors import (
     NotIndexedError as NotIndexedError,
+)
+from cidx_jobs.model.errors import (
+    OtherLoopError as OtherLoopError,
 )
 from cidx_jobs.model.errors import (
     OwnerLostError as OwnerLostError,

@@ -1,7 +1,9 @@
 """What a job type is: its handler, and the rules that the engine keeps for it."""
 
 import dataclasses
+import functools
 import importlib
+import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
@@ -57,7 +59,11 @@ Admit = Callable[[JsonObject, Project], Admission]
 
 @attrs.frozen(init=False)
 class JobType:
-    """One kind of job: a name, an ``async def``, and how the engine treats it."""
+    """One kind of job: a name, a handler, and how the engine treats it.
+
+    The handler is an ``async def``; or a plain ``def``, which is called in a thread of its own and
+    tells how far it is through `JobContext.sync`.
+    """
 
     name: str
     run: JobHandler
@@ -105,6 +111,7 @@ class JobType:
         resources = (resources,) if isinstance(resources, str) else tuple(resources)
         _check_rules(name, run, max_attempts, timeout_seconds)
         _check_retry(retry)
+        _check_handler(run)
         is_json_schema = isinstance(options_schema, Mapping)
         checker = _make_checker(options_schema) if is_json_schema else None
         if options_schema is not None and not is_json_schema:
@@ -129,6 +136,13 @@ class JobType:
     def checks_slowly(self) -> bool:
         """True where `check_options` can take long: it belongs into a thread then."""
         return self._checker is not None
+
+    @property
+    def is_plain(self) -> bool:
+        """True for a plain ``def``: it is called in a thread, as it may block."""
+        run = _unwrapped(self.run)
+        called = getattr(run, "__call__", None)  # noqa: B004 - an object may be one, too
+        return not (inspect.iscoroutinefunction(run) or inspect.iscoroutinefunction(called))
 
     def check_options(self, options: JsonObject) -> JsonObject:
         """Return the options as the schema makes them whole.
@@ -215,6 +229,19 @@ def _check_rules(
             f"timeout_seconds is over 0, at most {MAX_TIMEOUT_SECONDS:.0f}, not {timeout_seconds}"
         )
         raise ValueError(message)
+
+
+def _check_handler(run: object) -> None:
+    run = _unwrapped(run)
+    if inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
+        message = f"a job type's handler returns its result and yields nothing, not {run!r}"
+        raise TypeError(message)
+
+
+def _unwrapped(run: object) -> object:
+    while isinstance(run, functools.partial):
+        run = run.func
+    return run
 
 
 def _check_retry(retry: object) -> None:

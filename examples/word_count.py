@@ -8,7 +8,6 @@ Serve it with the standalone server, from this folder::
 Interrupted in the middle, by Ctrl-C or by a crash, it goes on where it was, not from the start.
 """
 
-import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -45,8 +44,9 @@ async def find_files(context: JobContext) -> list[Path]:
     """List the files, always in the same order, so that a checkpoint can name a place in it."""
     folder = Path(context.options["folder"])
     async with context.phase("finding", weight=0.1) as phase:
-        # Whatever may block belongs in a thread: the loop also answers everybody else.
-        files = await asyncio.to_thread(_list, folder, context.options["pattern"])
+        # Whatever may block belongs in a thread: the loop also answers everybody else. This one
+        # counts as the run: nothing of the job starts beside it.
+        files = await context.in_thread(_list, folder, context.options["pattern"])
         if not files:
             message = f"there is nothing to count in {folder}"
             raise Fatal(message, code="NOTHING_TO_COUNT")
@@ -61,7 +61,7 @@ async def count_files(context: JobContext, files: list[Path]) -> Counter[str]:
     async with context.phase("counting", weight=0.8) as phase:
         for number, file in enumerate(files[done:], done + 1):
             context.raise_if_cancelled()
-            words.update(await asyncio.to_thread(_words_of, file))
+            words.update(await context.in_thread(_words_of, file))
             await phase.report(done=number, total=len(files), unit="files", current_item=file.name)
             if number % CHECKPOINT_EVERY == 0:
                 await context.save_checkpoint([number, dict(words)])

@@ -1,16 +1,18 @@
 """One run of a job: what its handler is given, and who executes it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import attrs
 import structlog
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JsonObject
+
+T = TypeVar("T")
 
 
 class PhaseReporter(Protocol):
@@ -63,7 +65,7 @@ class JobContext(Protocol):
 
     @property
     def cancel_requested(self) -> bool:
-        """True once somebody asked for the job to stop."""
+        """True once the run was told to stop: by a cancel, its time-out or the server's stop."""
 
     @property
     def log(self) -> structlog.typing.FilteringBoundLogger:
@@ -96,7 +98,38 @@ class JobContext(Protocol):
         """
 
     def raise_if_cancelled(self) -> None:
-        """Raise `asyncio.CancelledError` once somebody asked for the job to stop."""
+        """Raise `asyncio.CancelledError` once the run was told to stop.
+
+        A thread is told by nothing else: call it, or `sync.raise_if_cancelled`, now and then.
+        """
+
+    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what *function* returns, called in a thread that counts as the run.
+
+        No thread can be ended from outside. Whoever is cancelled here goes on waiting for it: the
+        run holds its slot until the thread has ended, and nothing of the job starts beside it.
+        (`asyncio.to_thread` is outside of that: its thread may go on beside the next attempt.)
+
+        Raises:
+            StaleRunError: this run is over.
+        """
+
+    async def in_process(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what *function* returns, called in a new process that dies with the run.
+
+        The function, its arguments and what it returns or raises are pickled; the process is
+        spawned, so that the function must be importable. A cancel kills the process at once, and
+        so does the end of the server, however it ends.
+
+        Raises:
+            StaleRunError: this run is over.
+            JobFailure: the process could not be started (CFG-001), or died before it was done
+                (CHILD_FAILED).
+        """
+
+    @property
+    def sync(self) -> "SyncJobContext":
+        """The same for a thread: a plain ``def`` handler, or what `in_thread` calls."""
 
     async def run(
         self,
@@ -127,8 +160,58 @@ class JobContext(Protocol):
         """Add a warning to the job; equal ones are counted. Stored with the next report."""
 
 
-JobHandler = Callable[[JobContext], Awaitable[JsonObject | None]]
-"""What a job type does: an ``async def`` that takes its context and returns a JSON object."""
+class SyncPhaseReporter(Protocol):
+    """What a thread says of the phase that its job is in."""
+
+    def report(
+        self,
+        *,
+        done: int | None = None,
+        total: int | None = None,
+        unit: str | None = None,
+        current_item: str | None = None,
+        message: str | None = None,
+        percent: float | None = None,
+    ) -> None:
+        """Tell how far the phase is, as `PhaseReporter.report`."""
+
+    def finish(self, result: JsonObject) -> None:
+        """Keep *result* as the phase's result, as `PhaseReporter.finish`."""
+
+
+class SyncJobContext(Protocol):
+    """What a thread of a run tells and stores; each call returns once that is done.
+
+    On the loop's own thread each of them but `raise_if_cancelled` raises RuntimeError.
+    """
+
+    def report(
+        self,
+        *,
+        done: int | None = None,
+        total: int | None = None,
+        unit: str | None = None,
+        current_item: str | None = None,
+        message: str | None = None,
+        percent: float | None = None,
+    ) -> None:
+        """Tell how far the job is, as `JobContext.report`."""
+
+    def phase(self, name: str, weight: float = 0.0) -> AbstractContextManager[SyncPhaseReporter]:
+        """Enter a phase, as `JobContext.phase`."""
+
+    def save_checkpoint(self, data: Any) -> None:
+        """Store what the next run needs, as `JobContext.save_checkpoint`."""
+
+    def raise_if_cancelled(self) -> None:
+        """Raise `asyncio.CancelledError` once the run was told to stop."""
+
+
+JobHandler = Callable[[JobContext], Awaitable[JsonObject | None] | JsonObject | None]
+"""What a job type does: it takes its context and returns a JSON object.
+
+An ``async def``, or a plain ``def``, which is called in a thread of its own.
+"""
 
 
 class ActiveRun(NamedTuple):

@@ -22,7 +22,8 @@ MAX_WORDS_IN_THE_GLOSSARY = 25
 PROCESS_STARTER = PACKAGE / "handlers" / "process" / "children.py"
 FIRST_PROCESS = PACKAGE / "runtime" / "first_process.py"
 STARTS_A_PROCESS = re.compile(
-    r"(subprocess|multiprocessing|pty)(\..*)?"
+    # `prepare` finds the main module anew, in a process that is started already.
+    r"(subprocess|multiprocessing(?!\.spawn\.prepare$)|pty)(\..*)?"
     r"|asyncio(\..*)?\.create_subprocess_\w+|asyncio\.subprocess"
     r"|os\.(fork|forkpty|popen|system|exec\w+|spawn\w+|posix_spawnp?)"
     r"|.*\.(subprocess_exec|subprocess_shell)"

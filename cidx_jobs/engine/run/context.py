@@ -1,11 +1,12 @@
 """What a handler sees of its run: `JobContext`, over the parts of the engine."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -13,10 +14,12 @@ from cidx_jobs.engine.run.progress import ProgressTracker
 from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.engine.run.time_limit import TimeLimit
 from cidx_jobs.engine.state.board import Board
-from cidx_jobs.interfaces.run import ActiveRun, ChildResult, PhaseReporter
+from cidx_jobs.interfaces.run import ActiveRun, ChildResult, PhaseReporter, SyncJobContext
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.foreign import count_bytes, plain_json
 from cidx_jobs.model.job.job import Job, JsonObject, PhaseStatus
+
+T = TypeVar("T")
 
 
 class ChildRunner(Protocol):
@@ -38,6 +41,81 @@ class ChildRunner(Protocol):
         on_line: Callable[[str], None] | None = None,
     ) -> ChildResult:
         """Run a child until it ends; its tree is ended with it."""
+
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what *function* returns, called in a process of its own."""
+
+
+class Work(Protocol):
+    """The threads and processes of a run."""
+
+    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what *function* returns, called in a thread of its own."""
+
+    async def in_process(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what *function* returns, called in a process of its own."""
+
+
+class SyncPhase:
+    """The reporter of one phase, for a thread."""
+
+    def __init__(self, phase: PhaseReporter, context: "SyncContext") -> None:
+        """Take the reporter, and what calls it on the loop."""
+        self._phase = phase
+        self._context = context
+
+    def report(self, **progress: Any) -> None:
+        """Tell how far the phase is, as `PhaseReporter.report`."""
+        self._context.ask(lambda: self._phase.report(**progress))
+
+    def finish(self, result: JsonObject) -> None:
+        """Keep *result* as the phase's result, as `PhaseReporter.finish`."""
+        self._phase.finish(result)
+
+
+class SyncContext:
+    """What a thread of a run tells and stores; each call waits for the loop to have done it."""
+
+    def __init__(self, context: "RunContext") -> None:
+        """Speak to the run's context, on the loop that runs now."""
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+
+    def report(self, **progress: Any) -> None:
+        """Tell how far the job is, as `JobContext.report`."""
+        self.ask(lambda: self._context.report(**progress))
+
+    @contextmanager
+    def phase(self, name: str, weight: float = 0.0) -> Iterator[SyncPhase]:
+        """Enter a phase, as `JobContext.phase`."""
+        phase = self._context.phase(name, weight)
+        reporter = self.ask(phase.__aenter__)
+        try:
+            yield SyncPhase(reporter, self)
+        except BaseException as error:
+            self.ask(partial(phase.__aexit__, type(error), error, error.__traceback__))
+            raise
+        self.ask(partial(phase.__aexit__, None, None, None))
+
+    def save_checkpoint(self, data: Any) -> None:
+        """Store what the next run needs; durable when this returns."""
+        self.ask(lambda: self._context.save_checkpoint(data))
+
+    def raise_if_cancelled(self) -> None:
+        """Raise `asyncio.CancelledError` once the run was told to stop."""
+        self._context.raise_if_cancelled()
+
+    def ask(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what *call* gives on the loop, called from another thread."""
+        if threading.get_ident() == self._loop_thread:
+            message = "context.sync is for threads: await the context's own methods on the loop"
+            raise RuntimeError(message)
+        return asyncio.run_coroutine_threadsafe(_awaited(call), self._loop).result()
+
+
+async def _awaited(call: Callable[[], Awaitable[T]]) -> T:
+    return await call()
 
 
 class PhaseContext:
@@ -78,7 +156,8 @@ class RunContext:
 
     def __init__(
         self, *, job: Job, checkpoint: Any, run: ActiveRun, tracker: ProgressTracker,
-        recorder: RunRecorder, board: Board, children: ChildRunner, time_limit: TimeLimit,
+        recorder: RunRecorder, board: Board, children: ChildRunner, work: Work,
+        time_limit: TimeLimit,
     ) -> None:  # fmt: skip
         """Take the parts of this one run."""
         self._job = job
@@ -88,7 +167,10 @@ class RunContext:
         self._recorder = recorder
         self._board = board
         self._children = children
+        self._work = work
         self._time_limit = time_limit
+        self.sync: SyncJobContext = SyncContext(self)
+        """The same for a thread, without awaits."""
         self._cancel_requested = False
 
     @property
@@ -108,7 +190,7 @@ class RunContext:
 
     @property
     def cancel_requested(self) -> bool:
-        """True once somebody asked for the job to stop."""
+        """True once the run was told to stop."""
         return self._cancel_requested
 
     @property
@@ -122,7 +204,7 @@ class RunContext:
         self._cancel_requested = True
 
     def raise_if_cancelled(self) -> None:
-        """Raise `asyncio.CancelledError` once somebody asked for the job to stop."""
+        """Raise `asyncio.CancelledError` once the run was told to stop."""
         if self._cancel_requested:
             raise asyncio.CancelledError
 
@@ -177,6 +259,14 @@ class RunContext:
     ) -> ChildResult:
         """Run a supervised child process."""
         return await self._children.run(argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line)
+
+    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what *function* returns, called in a thread that counts as the run."""
+        return await self._work.in_thread(function, *arguments)
+
+    async def in_process(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what *function* returns, called in a process that dies with the run."""
+        return await self._work.in_process(function, *arguments)
 
     def resource(self, name: str) -> AbstractAsyncContextManager[None]:
         """Hold one unit of a named resource; one at a time in a run, a second one raises.

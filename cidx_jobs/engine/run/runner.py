@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import math
 from collections.abc import Callable
 from copy import deepcopy
@@ -16,6 +17,7 @@ from cidx_jobs.engine.run.progress import ProgressBook, ProgressSnapshot, Progre
 from cidx_jobs.engine.run.run_record import Broke, Ending, Interrupted, RunRecorder, Succeeded
 from cidx_jobs.engine.run.time_limit import TimeLimit
 from cidx_jobs.engine.run.usage import Usage
+from cidx_jobs.engine.run.work import RunWork
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS
 from cidx_jobs.interfaces.clock import Clock
@@ -28,6 +30,7 @@ from cidx_jobs.model.job.job import Job, JsonObject
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.redact import redact
 from cidx_jobs.runtime.foreign_code import Raised, await_foreign, call_foreign
+from cidx_jobs.runtime.shielded import finish
 
 HELD_BACK_SECONDS = 1.0
 """How long the failure of a run is held back whose child was ended by a signal."""
@@ -83,6 +86,7 @@ class RunningJob:
         self._job = runner.recorder.job_of(run)
         self.tracker = ProgressTracker(runner.clock, partial(runner.book.mark, run))
         self._limit = TimeLimit(self._time_out)
+        self._work = RunWork(run, runner.children)
         self._context: RunContext | None = None
         self._is_cancelled = False
         self._is_interrupted = False
@@ -103,8 +107,6 @@ class RunningJob:
         if self._is_cancelled and not again:
             return
         self._is_cancelled = True
-        if self._context is not None:
-            self._context.request_cancel()
         self._stop_handler()
 
     def interrupt(self) -> None:
@@ -136,6 +138,8 @@ class RunningJob:
         if not self.is_handling:
             return
         self._times_asked += 1
+        if self._context is not None:
+            self._context.request_cancel()
         self.task.cancel()
         if self._patience is None:
             loop = asyncio.get_running_loop()
@@ -180,7 +184,7 @@ class RunningJob:
         try:
             # A handler that ignores its cancellation keeps the slot: two attempts of a job may
             # never overlap (guarantees.md, G4).
-            result = await await_foreign(self._handle, job_type)
+            result = await self._handle_to_the_end(job_type)
         except asyncio.CancelledError:
             return self._stopped(job_type)
         finally:
@@ -215,6 +219,15 @@ class RunningJob:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(0)
 
+    async def _handle_to_the_end(self, job_type: JobType) -> JsonObject | Raised:
+        try:
+            return await await_foreign(self._handle, job_type)
+        finally:
+            # What the handler has left at work counts as the run, too.
+            self._work.close()
+            if self._work.is_active:
+                await finish(self._work.end())
+
     async def _handle(self, job_type: JobType) -> JsonObject:
         if self._was_stopped:
             # Asked before the task's first step, when a cancellation would have left no code
@@ -231,10 +244,19 @@ class RunningJob:
             recorder=runner.recorder,
             board=runner.board,
             children=runner.children,
+            work=self._work,
             time_limit=self._limit,
         )
-        result = await job_type.run(self._context)
+        result = await self._call(job_type, self._context)
         return to_json_object(result, runner.max_result_bytes)
+
+    async def _call(self, job_type: JobType, context: RunContext) -> object:
+        if job_type.is_plain:
+            result: object = await self._work.in_thread(job_type.run, context)
+        else:
+            result = job_type.run(context)
+        # Also a plain function may be one that hands a coroutine on.
+        return await result if inspect.isawaitable(result) else result
 
     def _stopped(self, job_type: JobType) -> Ending:
         if self._is_cancelled or self._is_interrupted:

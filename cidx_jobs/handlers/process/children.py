@@ -13,20 +13,29 @@ import secrets
 import shutil
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 import attrs
 
+from cidx_jobs.handlers.process.calls import (
+    ProcessDiedError,
+    encode_call,
+    make_command,
+    read_answer,
+)
 from cidx_jobs.handlers.process.output import ChildOutput, OnLine
 from cidx_jobs.handlers.process.shortage import is_shortage, tell_not_started
 from cidx_jobs.handlers.process.tree import ProcessTree
 from cidx_jobs.interfaces.run import CURRENT_RUN, ActiveRun, ChildResult
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.runtime.blocking import in_own_thread
+from cidx_jobs.runtime.foreign_code import Raised, call_foreign
 from cidx_jobs.runtime.forks import withhold
 from cidx_jobs.runtime.shielded import finish
+
+T = TypeVar("T")
 
 RUN_MARK = "CIDXJ_RUN"
 CHILD_MARK = "CIDXJ_CHILD"
@@ -109,6 +118,29 @@ class Children:
             message = f"{Path(argv[0]).name} ended with code {result.returncode}"
             raise JobFailure(message, code="CHILD_FAILED")
         return result
+
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what *function* returns, called in a process (`JobContext.in_process`).
+
+        Whoever is cancelled meanwhile kills the process.
+
+        Raises:
+            JobFailure: it could not be started (CFG-001), or died before it was done
+                (CHILD_FAILED).
+        """
+        request = await in_own_thread(encode_call, function, arguments)
+        async with self.stream(make_command(), env=os.environ) as child:
+            try:
+                talk = in_own_thread(call_foreign, child.ask, request)
+                answer: T | Raised = await finish(talk, on_cancel=child.kill)
+            finally:
+                result = await child.wait()
+        if not isinstance(answer, Raised):
+            return answer
+        if isinstance(answer.error, ProcessDiedError):
+            message = f"the job's process ended with code {result.returncode} before it was done"
+            raise JobFailure(message, code="CHILD_FAILED") from answer.error
+        raise answer.error
 
     async def execute(
         self,
@@ -234,6 +266,24 @@ class ChildStream:
         self.output: IO[bytes] = pipes.output
         """Buffered; at its end once the child has ended."""
         self._said = output
+
+    def ask(self, call: bytes) -> Any:
+        """Return what the child answers to a call (`cidx_jobs.handlers.process.calls`); blocks.
+
+        Raises:
+            ProcessDiedError: it ended before it was done.
+            BaseException: what was called raised it.
+        """
+        # A child that does not read is dead, or about to be; its answer says so.
+        with contextlib.suppress(OSError):
+            rest = memoryview(call)
+            while rest:
+                rest = rest[self.input.write(rest) :]
+        return read_answer(self.output)
+
+    def kill(self) -> None:
+        """Kill the child at once."""
+        self._said.kill()
 
     async def wait(self) -> ChildResult:
         """Close the input and wait for the child's end; return its code and its stderr.
