@@ -16,7 +16,7 @@ Arguments = list[str] | tuple[str, ...]
 def main(arguments: Arguments | None = None) -> None:
     """Run the command that the arguments (those of the process) name, and exit with its code."""
     is_server = _names_serve(sys.argv[1:] if arguments is None else arguments)
-    end_at_once_on_signals(code_of_term=Exit.DONE if is_server else Exit.TERMINATED)
+    end_at_once_on_signals(server_code=Exit.DONE if is_server else None)
     from cidx_jobs.cli.standard_streams import open_closed_streams, show_any_text
 
     open_closed_streams()
@@ -26,7 +26,7 @@ def main(arguments: Arguments | None = None) -> None:
     gc.disable()
     code = run(arguments)
     # A server's loop had the signals and has let go of them.
-    end_at_once_on_signals(code_of_term=code if is_server else Exit.TERMINATED)
+    end_at_once_on_signals(server_code=code if is_server else None)
     sys.exit(code)
 
 

@@ -15,10 +15,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CODES: dict[int, int] = {}
 
 
-def end_at_once_on_signals(*, code_of_term: int = Exit.TERMINATED) -> None:
-    """Let Ctrl-C, SIGTERM and SIGHUP end the process, quietly, from now on."""
-    _CODES.update(dict.fromkeys((signal.SIGTERM, signal.SIGHUP), code_of_term))
+def end_at_once_on_signals(*, server_code: int | None = None) -> None:
+    """Let Ctrl-C and SIGTERM end the process, quietly, from now on.
+
+    A server that is told to stop by SIGTERM or SIGHUP ends well: with *server_code*. A command of
+    a client leaves SIGHUP to the system.
+    """
     _CODES[signal.SIGINT] = Exit.INTERRUPTED
+    _CODES[signal.SIGTERM] = Exit.TERMINATED if server_code is None else server_code
+    if server_code is not None:
+        _CODES[signal.SIGHUP] = server_code
     for number in _CODES:
         # A parent may have asked for it to be ignored (nohup): that stays.
         if signal.getsignal(number) is not signal.SIG_IGN:

@@ -232,7 +232,7 @@ def test_sigterm_is_a_good_end_of_the_server_alone(
     codes: list[int] = []
     monkeypatch.setattr(
         "cidx_jobs.cli.main.end_at_once_on_signals",
-        lambda *, code_of_term: codes.append(code_of_term),
+        lambda *, server_code: codes.append(143 if server_code is None else server_code),
     )
     monkeypatch.setattr("cidx_jobs.cli.main.run", lambda _: 0)
     monkeypatch.setattr(gc, "disable", lambda: None)
