@@ -147,7 +147,10 @@ class Settings:
     max_waiters_per_user: int = number(100, 0, 1_000_000, "Long-polls of one user at a time.")
     max_waiters_total: int = number(10_000, 0, 1_000_000, "Long-polls at a time.")
     max_connections: int = number(
-        12_000, 16, 1_000_000, "Connections at a time; long-polls are among them."
+        12_000,
+        16,
+        1_000_000,
+        "Connections at a time, long-polls among them; a quarter is for known callers.",
     )
     keepalive_seconds: float = duration(
         75, 1, 86_400, "An idle connection is closed then; balancers use theirs again for 60."

@@ -7,10 +7,21 @@ what answers then; a test pins this.
 Connections beyond the most there may be take nothing from those that are served: a few of them
 are told so (or are told of the server's health, if that is what they ask for), all others are
 closed at once.
+
+A connection is a stranger's until a request on it has shown who makes it. Strangers get three
+quarters of the places; further ones are answered, and closed unless they turn out to be known: so
+nobody without a token keeps those out who have one, or who look after the server. One address has
+at most half of all places, unless it is this machine, where a proxy may speak for everybody.
+
+What a client does not read is kept for it only so long, and only so much of it.
 """
 
 import asyncio
+import ipaddress
 import itertools
+import socket
+import sys
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -20,8 +31,10 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 from yarl import URL
 
+from cidx_jobs.engine.counts import decrease
 from cidx_jobs.model.errors import CidxJobsError, RequestError
 from cidx_jobs.web.errors import TooManyConnectionsError
+from cidx_jobs.web.http.call import ON_KNOWN
 from cidx_jobs.web.http.problems import make_problem
 
 EXTRA_CONNECTIONS = 64
@@ -29,7 +42,16 @@ EXTRA_CONNECTIONS = 64
 EXTRA_SECONDS = 3.0
 """How long such a one may take to bring its request."""
 
+PROBATIONS = 64
+"""So many connections beyond the strangers' places may be about to show who they are."""
+UNREAD_SECONDS = 20.0
+"""A client that takes in less than `LEAST_BYTES` of its answer in this time is dropped."""
+LEAST_BYTES = 16 * 1024
+MAX_UNSENT_BYTES = 64 * 1024 * 1024
+"""What all clients together may leave unread; beyond it who has waited longest is dropped."""
+
 _TOLD_SECONDS = 60.0
+_LOOPBACK = "loopback"
 _HEALTH = ("/livez", "/readyz")
 _CLIENT_ERRORS = range(400, 500)
 _ROOT = URL("/")
@@ -41,27 +63,98 @@ _numbers = itertools.count(1)
 class ProblemHandler(RequestHandler):
     """One connection, whose errors are problem documents and close it."""
 
-    __slots__ = ()
+    __slots__ = ("_address", "_has_place", "_is_known", "_unread", "_unsent")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, if there is room for it."""
         server = cast("ProblemServer", self._manager)
-        if server.is_closed_to_all:
+        connection = cast("asyncio.Transport", transport)
+        self._address = _address_of(connection)
+        self._has_place = self._is_known = False
+        self._unread: asyncio.TimerHandle | None = None
+        self._unsent = 0
+        if server.is_closed_to_all or server.is_closed_to(self._address):
             self._manager = None
-            cast("asyncio.Transport", transport).abort()
+            connection.abort()
             return
+        is_newcomer = server.is_full_of_strangers
+        if is_newcomer:
+            server.make_way()
         if server.is_full:
             server.tell_full()
             self._keepalive_timeout = EXTRA_SECONDS
             self._request_handler = server.answer_extra
-        server.count += 1
+        elif is_newcomer:
+            self._request_handler = server.answer_newcomer
+            server.put_on_probation(self)
+        else:
+            self._request_handler = server.answer_stranger
+        server.enter(self._address)
+        self._has_place = True
+        _bound_waiting(connection)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give its place back."""
-        if self._manager is not None:
-            cast("ProblemServer", self._manager).count -= 1
+        self._stop_waiting()
+        self._leave()
         super().connection_lost(exc)
+
+    def _leave(self) -> None:
+        if self._has_place:
+            self._has_place = False
+            server = cast("ProblemServer", self._manager)
+            server.leave(self, self._address, is_known=self._is_known)
+
+    def become_known(self) -> None:
+        """Take a place among those of whom it is known who they are."""
+        server = cast("ProblemServer | None", self._manager)
+        if server is None or self._is_known or not self._has_place:
+            return
+        self._is_known = True
+        self._request_handler = server.request_handler
+        server.welcome(self)
+
+    @property
+    def is_known(self) -> bool:
+        """True once a request on it has shown who makes it."""
+        return self._is_known
+
+    def drop(self) -> None:
+        """Break the connection off, whatever is still to be sent; its place is free at once."""
+        self._leave()
+        if self.transport is not None:
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Begin to look whether the client reads: there is more than the system takes for it."""
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        """Look no longer: all is on its way."""
+        self._stop_waiting()
+        super().resume_writing()
+
+    def _wait_for_reader(self) -> None:
+        if self.transport is None or self._manager is None:
+            return
+        left = self.transport.get_write_buffer_size()
+        if self._unread is not None and left > self._unsent - LEAST_BYTES:
+            self._unread = None
+            self.drop()
+            return
+        cast("ProblemServer", self._manager).count_unsent(self, left - self._unsent)
+        self._unsent = left
+        self._unread = self._loop.call_later(UNREAD_SECONDS, self._wait_for_reader)
+
+    def _stop_waiting(self) -> None:
+        unread, self._unread = self._unread, None
+        if unread is not None:
+            unread.cancel()
+        if self._manager is not None:
+            cast("ProblemServer", self._manager).count_unsent(self, -self._unsent)
+        self._unsent = 0
 
     def handle_error(
         self,
@@ -93,19 +186,92 @@ class ProblemServer(web.Server):
     def __init__(self, handler: Any, *, max_connections: int, **more: Any) -> None:
         """Serve with *handler*, over so many connections at a time."""
         super().__init__(handler, **more)
-        self.count = 0
+        self._count = 0
+        self._known = 0
         self._most = max_connections
+        self._reserved = max_connections // 4
+        self._by_address: Counter[str] = Counter()
+        self._newcomers: OrderedDict[ProblemHandler, asyncio.TimerHandle] = OrderedDict()
+        self._unread: OrderedDict[ProblemHandler, int] = OrderedDict()
+        self._unsent = 0
         self._told_at: float | None = None
 
     @property
     def is_full(self) -> bool:
         """True when a further connection is one too many."""
-        return self.count >= self._most
+        return self._count >= self._most
 
     @property
     def is_closed_to_all(self) -> bool:
         """True when a further one is not even told so."""
-        return self.count >= self._most + EXTRA_CONNECTIONS
+        return self._count >= self._most + EXTRA_CONNECTIONS
+
+    @property
+    def is_full_of_strangers(self) -> bool:
+        """True when the places are taken that are for those of whom nothing is known."""
+        strangers = self._count - self._known - len(self._newcomers)
+        return bool(self._reserved) and strangers >= self._most - self._reserved
+
+    def is_closed_to(self, address: str) -> bool:
+        """Tell whether the address has as many connections as one may have."""
+        share = self._most - self._most // 2
+        return address != _LOOPBACK and self._by_address[address] >= share
+
+    def enter(self, address: str) -> None:
+        """Count a connection that was taken."""
+        self._count += 1
+        self._by_address[address] += 1
+
+    def leave(self, connection: ProblemHandler, address: str, *, is_known: bool) -> None:
+        """Give back its place, once."""
+        self._count -= 1
+        self._known -= is_known
+        decrease(self._by_address, address)
+        self._end_probation(connection)
+
+    def make_way(self) -> None:
+        """Drop, of too many that have not shown who they are, the one that had most time."""
+        if self._newcomers and (self.is_full or len(self._newcomers) >= PROBATIONS):
+            next(iter(self._newcomers)).drop()
+
+    def put_on_probation(self, connection: ProblemHandler) -> None:
+        """Let it show who it is, for a while."""
+        loop = asyncio.get_running_loop()
+        self._newcomers[connection] = loop.call_later(EXTRA_SECONDS, connection.drop)
+
+    def welcome(self, connection: ProblemHandler) -> None:
+        """Count it among those who are known."""
+        self._known += 1
+        self._end_probation(connection)
+
+    def _end_probation(self, connection: ProblemHandler) -> None:
+        timer = self._newcomers.pop(connection, None)
+        if timer is not None:
+            timer.cancel()
+
+    def count_unsent(self, connection: ProblemHandler, growth: int) -> None:
+        """Count what waits for a client to read; drop who leaves it lie longest if it is much."""
+        left = self._unread.get(connection, 0) + growth
+        self._unsent += growth
+        if left > 0:
+            self._unread[connection] = left
+        else:
+            self._unread.pop(connection, None)
+        if self._unsent > MAX_UNSENT_BYTES:
+            next(iter(self._unread)).drop()
+
+    async def answer_stranger(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Return the answer; the connection becomes a known one's as soon as the request is."""
+        request[ON_KNOWN] = cast("ProblemHandler", request.protocol).become_known
+        answer: web.StreamResponse = await self.request_handler(request)
+        return answer
+
+    async def answer_newcomer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Return the answer, which is the last one unless the request was a known one's."""
+        answer = await self.answer_stranger(request)
+        if not cast("ProblemHandler", request.protocol).is_known:
+            answer.force_close()
+        return answer
 
     def tell_full(self) -> None:
         """Say so in the log, once a minute."""
@@ -130,6 +296,33 @@ class ProblemServer(web.Server):
     def __call__(self) -> RequestHandler:
         """Return the handler of a new connection."""
         return ProblemHandler(self, loop=self._loop, **self._kwargs)
+
+
+def _address_of(connection: asyncio.Transport) -> str:
+    """Return what counts as one address: of IPv6 the network of a house, 64 bits."""
+    peer = connection.get_extra_info("peername")
+    if not isinstance(peer, tuple):
+        return _LOOPBACK
+    try:
+        address = ipaddress.ip_address(peer[0].partition("%")[0])
+    except ValueError:
+        return str(peer[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped or address
+    if address.is_loopback:
+        return _LOOPBACK
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def _bound_waiting(connection: asyncio.Transport) -> None:
+    """Let the system give up a client that takes in nothing; tell us of every byte that waits."""
+    connection.set_write_buffer_limits(high=0)
+    raw = connection.get_extra_info("socket")
+    if raw is None or raw.family == socket.AF_UNIX or sys.platform != "linux":
+        return
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_SECONDS * 1000))
 
 
 def _rooted(make_request: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 import structlog.testing
@@ -354,3 +355,127 @@ async def test_what_follows_an_upgrade_is_not_left_waiting(house: House, upgrade
         status, headers, _ = await answer_of(connection)
 
     assert (status, headers["Connection"]) == (200, "close")
+
+
+async def large_answer(house: House) -> bytes:
+    """Store a job whose document has 60 KB; return the request for it."""
+    job = await house.submit(hold=True, options={"text": "x" * 60_000})
+    return get(house, f"/api/jobs/{job['job_id']}")
+
+
+async def test_who_does_not_read_is_dropped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept for a client that takes nothing is given up with its connection."""
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.2)
+    large = await large_answer(house)
+    async with connected(house, 2) as (greedy, other):
+        # More than the system takes in for a client.
+        greedy[1].write(large * 400)
+        cast("asyncio.Transport", greedy[1].transport).pause_reading()
+        await asyncio.sleep(1.0)
+        assert await is_served(house, other)
+        cast("asyncio.Transport", greedy[1].transport).resume_reading()
+        async with asyncio.timeout(WAIT_SECONDS):
+            taken = await end_of(greedy[0])
+
+    assert taken.count(b"HTTP/1.1 200") < 400
+
+
+async def test_who_reads_slowly_is_waited_for(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as it goes on, it gets all there is."""
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 1.0)
+    ask = await large_answer(house)
+    async with connected(house) as (slow,):
+        slow[1].write(ask * 200 + ask[:-2] + b"Connection: close\r\n\r\n")
+        text = b""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while piece := await slow[0].read(256 * 1024):
+                text += piece
+                await asyncio.sleep(0.05)
+
+    assert text.count(b"HTTP/1.1 200") == 201
+
+
+async def test_much_that_nobody_reads_is_given_up_from_the_oldest_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is bounded at once, and not only once the time is over."""
+    monkeypatch.setattr(protocol, "MAX_UNSENT_BYTES", 1_000)
+    large = await large_answer(house)
+    async with connected(house, 2) as (greedy, other):
+        cast("asyncio.Transport", greedy[1].transport).pause_reading()
+        greedy[1].write(large * 400)
+        await asyncio.sleep(0.5)
+        cast("asyncio.Transport", greedy[1].transport).resume_reading()
+        async with asyncio.timeout(WAIT_SECONDS):
+            taken = await end_of(greedy[0])
+        assert await is_served(house, other)
+
+    assert taken.count(b"HTTP/1.1 200") < 400
+
+
+@pytest.mark.parametrize(
+    ("ask", "begin", "stays"),
+    [
+        (b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200", False),
+        (b"GET /api/queue HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 401", False),
+        (None, b"HTTP/1.1 200", True),
+    ],
+    ids=["health", "stranger", "known"],
+)
+async def test_strangers_cannot_take_all_places(
+    house: House, ask: bytes | None, begin: bytes, *, stays: bool
+) -> None:
+    """Whoever is known gets one that is kept, however many connections say nothing."""
+    async with connected(house, 7, most=8) as (*_, last):
+        last[1].write(ask or get(house, "/api/queue"))
+        async with asyncio.timeout(WAIT_SECONDS):
+            head = await last[0].readuntil(b"\r\n\r\n")
+
+        assert head.startswith(begin)
+        assert (b"Connection: close" not in head) is stays
+
+
+async def test_strangers_that_say_nothing_make_way_for_the_next(house: House) -> None:
+    """Who shows who they are at once is served, though others wait before them."""
+    async with connected(house, 20, most=8) as connections:
+        *_, last = connections
+        served = [await is_served(house, last) for _ in range(3)]
+
+    assert served == [True] * 3
+
+
+async def test_one_address_has_half_of_the_places() -> None:
+    """Others find some left; this machine, where a proxy may stand, has all of them."""
+    made = protocol.ProblemServer(server.serve, max_connections=8)
+    for _ in range(4):
+        made.enter("192.0.2.1")
+        made.enter("loopback")
+
+    assert made.is_closed_to("192.0.2.1")
+    assert not made.is_closed_to("192.0.2.2")
+    assert not made.is_closed_to("loopback")
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        (("127.0.0.9", 1), "loopback"),
+        (("::1", 1, 0, 0), "loopback"),
+        (("::ffff:127.0.0.1", 1, 0, 0), "loopback"),
+        ("", "loopback"),
+        (("192.0.2.1", 1), "192.0.2.1"),
+        (("::ffff:192.0.2.1", 1, 0, 0), "192.0.2.1"),
+        (("2001:db8::5:6", 1, 0, 0), "2001:db8::/64"),
+        (("fe80::1%eth0", 1, 0, 3), "fe80::/64"),
+    ],
+)
+def test_a_network_of_ipv6_is_one_address(peer: Any, address: str) -> None:
+    """Whoever has one has 2^64 others."""
+
+    class Peer(asyncio.Transport):
+        def get_extra_info(self, name: str, default: Any = None) -> Any:
+            return peer if name == "peername" else default
+
+    assert protocol._address_of(Peer()) == address

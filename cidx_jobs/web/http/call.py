@@ -65,6 +65,10 @@ class Api:
         return known if isinstance(known, TokenAuthenticator) else None
 
 
+OnKnown = Callable[[], None]
+ON_KNOWN: web.RequestKey[OnKnown] = web.RequestKey("cidx_jobs_on_known")
+"""Called once it is known who makes the request, where whoever serves it wants to hear of it."""
+
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _NO_MEMBERS: Mapping[str, Any] = MappingProxyType({})
 

@@ -27,7 +27,7 @@ from cidx_jobs.web.errors import (
     RateLimitedError,
     RouteNotFoundError,
 )
-from cidx_jobs.web.http.call import Answer, Api, Call, check_scope
+from cidx_jobs.web.http.call import ON_KNOWN, Answer, Api, Call, check_scope
 from cidx_jobs.web.http.problems import make_problem, status_of
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -62,6 +62,8 @@ class Endpoint:
             if self._scope is None:
                 return await self._answer(self._call(request, request_id, _NOBODY))
             identity = await self._api.authenticate(request)
+            if identity is not None and ON_KNOWN in request:
+                request[ON_KNOWN]()
             if self._api.rates is not None:
                 return await self._answer_in_turn(request, request_id, identity, self._api.rates)
             caller = check_scope(identity, self._scope)
