@@ -25,6 +25,8 @@ class Document(NamedTuple):
 
     blob: str
     data: bytes
+    encoding: str | None = None
+    """What the repository calls it, where it does; not to be believed."""
 
 
 class WantedFile(NamedTuple):
@@ -83,7 +85,7 @@ class SkippedFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Changed files that cannot be found by their text, and why."""
 
     reason: str
-    """binary, large, symlink or submodule."""
+    """binary, encoding, too_large, path, link or submodule."""
     count: int
     examples: tuple[str, ...]
     """The first few paths, unescaped."""

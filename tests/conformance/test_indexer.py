@@ -23,6 +23,7 @@ from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.index import Document, SearchHit, TreeEntry
 from cidx_jobs.store.index import fts
 from cidx_jobs.store.index.fts import FtsIndexer
+from cidx_jobs.store.index.text import fold
 
 ALICE, BOB = UserId("alice"), UserId("bob")
 PROJECT = ProjectId("project")
@@ -114,6 +115,15 @@ async def test_lines_are_found_by_path_and_then_line(indexer: Indexer) -> None:
         ("emoji 🎉🎊🎈 here", "🎉🎊🎈"),
         ("one   two", "e   t"),
         ("first\nsecond", "t\ns"),
+        ("ᲡᲐᲥᲐᲠᲗᲕᲔᲚᲝ", "საქართველო"),
+        ("ꮳꮃꭹ", "ᏣᎳᎩ"),
+        ("𞤆𞤓𞤂𞤀𞤈", "𞤨𞤵𞤤𞤢𞤪"),
+        ("ԨԪԬԮ", "ԩԫԭԯ"),
+        ("İSTANBUL", "istanbul"),
+        ("istanbul", "İSTANBUL"),
+        ("STRAẞE", "strasse"),
+        ("strasse", "STRAẞE"),
+        ("ﬁnally", "FINALLY"),
     ],
 )
 async def test_a_text_is_only_a_text(indexer: Indexer, content: str, text: str) -> None:
@@ -315,9 +325,9 @@ async def test_what_is_left_out_is_told(indexer: Indexer) -> None:
 
     assert [(some.reason, some.count, some.examples) for some in publication.skipped] == [
         ("binary", 1, ("bin",)),
-        ("large", 1, ("large",)),
+        ("link", 1, ("link",)),
         ("submodule", 1, ("module",)),
-        ("symlink", 1, ("link",)),
+        ("too_large", 1, ("large",)),
     ]
     assert (publication.state.files_total, publication.state.files_indexed) == (5, 1)
     assert publication.state.note == {"files_indexed": 1, "files_skipped": 4}
@@ -557,6 +567,7 @@ async def test_what_is_in_use_no_more_is_dropped(indexer: Indexer, tmp_path: Pat
     (file,) = (tmp_path / "projects").rglob("*.db")
     with contextlib.closing(sqlite3.connect(file)) as db:
         texts = [text for (text,) in db.execute("SELECT text FROM contents ORDER BY text")]
+        db.create_function("fold", 1, fold)
         db.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
     assert texts == ["changed", "two"]
 
@@ -580,3 +591,26 @@ async def test_searches_go_on_while_the_index_is_replaced(indexer: Indexer) -> N
     await asyncio.gather(*searching)
 
     assert all(len(set(lines)) == 1 and len(lines) == 2 for lines in seen)
+
+
+async def test_every_letter_is_found_by_its_other_case(indexer: Indexer) -> None:
+    """Of all scripts: what Python folds to the same is the same to a search."""
+    letters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    pairs = [(letter, letter.casefold()) for letter in letters if letter.casefold() != letter]
+    files = [pairs[start : start + 40] for start in range(0, len(pairs), 40)]
+    await index(
+        indexer,
+        {
+            f"{number}.txt": "".join(f"<<{letter}>>\n" for letter, _ in some)
+            for number, some in enumerate(files)
+        },
+    )
+
+    missed = [
+        letter
+        for letter, folded in pairs[:: len(pairs) // 60]
+        if f"<<{letter}>>" not in [line for _, _, line in await find(indexer, f"<<{folded}>>")]
+    ]
+
+    assert len(pairs) > 1_400
+    assert missed == []

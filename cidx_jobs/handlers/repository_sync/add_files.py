@@ -1,11 +1,12 @@
 """Phase indexing: the files that the index lacks, from git into the draft, in batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cidx_jobs.handlers.git.commands import Git
 from cidx_jobs.handlers.git.objects import READ_FILES, read_files
 from cidx_jobs.handlers.git.project_copy import ProjectCopy
 from cidx_jobs.handlers.process.children import ChildStream
+from cidx_jobs.handlers.repository_sync.encodings import Encodings
 from cidx_jobs.handlers.repository_sync.report_while import follow
 from cidx_jobs.interfaces.index import IndexDraft
 from cidx_jobs.interfaces.run import JobContext, PhaseReporter
@@ -40,18 +41,24 @@ class FileIndexing:
         self._phase = phase
         if not self._total:
             return
+        encodings = Encodings(git, copy.repository, checkpoint["tree"])
+        await encodings.prepare()
         async with git.stream(copy.repository, READ_FILES, None) as child:
             while batch := await self._draft.take_wanted(_BATCH_FILES, _BATCH_BYTES):
-                await follow(self._draft.add(self._read(child, batch)), self._report)
+                named = await encodings.find(batch)
+                await follow(self._draft.add(self._read(child, batch, named)), self._report)
                 done = self._staged + self._done
                 await self._context.save_checkpoint({**checkpoint, "files_done": done})
+        await encodings.forget()
 
-    def _read(self, child: ChildStream, batch: Sequence[WantedFile]) -> Iterator[Document]:
+    def _read(
+        self, child: ChildStream, batch: Sequence[WantedFile], encodings: Mapping[str, str]
+    ) -> Iterator[Document]:
         # Runs in the draft's thread; the loop only reads the two values it sets.
         documents = read_files(child.input, child.output, batch)
         for file, document in zip(batch, documents, strict=True):
             self._current = file.path
-            yield document
+            yield document._replace(encoding=encodings.get(file.path))
             self._done += 1
 
     async def _report(self) -> None:

@@ -9,9 +9,23 @@ from cidx_jobs.model.job.job import JsonObject
 _EXAMPLE_CHARACTERS = 80
 _ONE_AND_MANY = {
     "binary": ("binary file", "binary files"),
-    "large": ("file larger than max_file_bytes", "files larger than max_file_bytes"),
-    "symlink": ("symbolic link", "symbolic links"),
+    "too_large": ("file larger than max_file_bytes", "files larger than max_file_bytes"),
+    "encoding": ("file that cannot be decoded", "files that cannot be decoded"),
+    "path": (
+        "file with a path that cannot be laid out",
+        "files with paths that cannot be laid out",
+    ),
+    "link": ("symbolic link", "symbolic links"),
     "submodule": ("submodule", "submodules"),
+}
+# The codes are older than the reasons.
+_WARNINGS = {
+    "binary": "SKIPPED_BINARY",
+    "encoding": "SKIPPED_ENCODING",
+    "too_large": "SKIPPED_LARGE",
+    "path": "SKIPPED_PATH",
+    "link": "SKIPPED_SYMLINK",
+    "submodule": "SKIPPED_SUBMODULE",
 }
 
 
@@ -25,7 +39,7 @@ async def validate_and_publish(
     """
     publication = await draft.publish(commit, note)
     for skipped in publication.skipped:
-        context.warn(f"SKIPPED_{skipped.reason.upper()}", _sentence(skipped))
+        context.warn(_WARNINGS[skipped.reason], _sentence(skipped))
     return publication
 
 

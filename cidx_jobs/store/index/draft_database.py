@@ -21,8 +21,9 @@ from cidx_jobs.model.index import (
 )
 from cidx_jobs.model.job.job import JsonObject
 from cidx_jobs.store.index import sql as index_sql
+from cidx_jobs.store.index.decode import decode
 from cidx_jobs.store.index.state import check_format, make_state, name_reader, read_meta
-from cidx_jobs.store.index.text import MIN_CHARACTERS, decode_text, match_expression
+from cidx_jobs.store.index.text import MIN_CHARACTERS, fold, match_expression
 
 _CACHE_KIBIBYTES = 16_000
 _EXAMPLES = 3
@@ -68,6 +69,7 @@ class DraftDatabase:
     def _prepare(self, *, exists: bool) -> None:
         path = self.path
         path.chmod(0o600)
+        self._db.create_function("fold", 1, _fold, deterministic=True)
         # A new index is worth nothing before it is synced and named: a power cut may have it.
         synchronous = "OFF" if self._is_new else "NORMAL"
         for pragma in ("journal_mode=WAL", f"synchronous={synchronous}"):
@@ -145,12 +147,11 @@ class DraftDatabase:
     def add(self, documents: Iterable[Document]) -> None:
         """Add contents in one transaction."""
         with self._transaction():
-            for blob, data in self._until_stopped(documents):
-                text = decode_text(data)
-                skipped = "binary" if text is None else None
+            for blob, data, encoding in self._until_stopped(documents):
+                text, skipped = decode(data, encoding)
                 content_id = self._add_content(bytes.fromhex(blob), len(data), skipped, text)
                 if content_id is not None and text:
-                    self._db.execute(index_sql.ADD_WORDS, (content_id, text))
+                    self._db.execute(index_sql.ADD_WORDS, (content_id, fold(text)))
 
     def _add_content(
         self, blob: bytes, size: int, skipped: str | None, text: str | None
@@ -295,6 +296,10 @@ class DraftDatabase:
 def _rows(tree: Iterable[TreeEntry]) -> Iterator[tuple[str, str, bytes, int | None]]:
     for path, mode, blob, size in tree:
         yield path, mode, bytes.fromhex(blob), size
+
+
+def _fold(text: str | None) -> str | None:
+    return None if text is None else fold(text)
 
 
 def _refuse(what: str, cause: Exception | None = None) -> NoReturn:

@@ -81,7 +81,7 @@ class FtsIndexer(Indexer):
         limit: int,
         path_prefix: str = "",
     ) -> Sequence[SearchHit]:
-        if len(text) < MIN_CHARACTERS:
+        if len(fold(text)) < MIN_CHARACTERS:
             raise ValidationError.at("/q", f"it must have at least {MIN_CHARACTERS} characters")
         search = _Search(
             files=self._files(user_id, project_id),

@@ -4,12 +4,13 @@ A file's text is kept once for each content (git's blob), and indexed with it. W
 is the table ``files``: contents that no file refers to are invisible. So contents can be added in
 many transactions, and one last transaction shows them all.
 
-The words are trigrams with ``detail=none``: for each trigram the contents that hold it, without
-places. That is half the size and three quarters of the time of full detail; the places are found
-in the texts.
+The words are those of the texts with letter case folded by Python (`str.casefold`): SQLite's own
+folding knows the letters of 2012. They are trigrams with ``detail=none``: for each trigram the
+contents that hold it, without places. That is half the size and three quarters of the time of
+full detail; the places are found in the texts.
 """
 
-FORMAT = "2"
+FORMAT = "3"
 """Of the tables and of how texts are made; an index of another format is made anew."""
 
 CREATE = (
@@ -19,7 +20,7 @@ CREATE = (
         id INTEGER PRIMARY KEY,
         blob BLOB NOT NULL UNIQUE,
         size INTEGER NOT NULL,
-        skipped TEXT CHECK (skipped IN ('binary', 'large')),
+        skipped TEXT CHECK (skipped IN ('binary', 'encoding', 'too_large')),
         text TEXT CHECK ((text IS NULL) = (skipped IS NOT NULL))
     ) STRICT
     """,
@@ -29,14 +30,18 @@ CREATE = (
         path TEXT PRIMARY KEY,
         mode TEXT NOT NULL,
         blob BLOB NOT NULL,
+        size INTEGER,
+        skipped TEXT CHECK (skipped IN ('link', 'submodule', 'path')),
         content INTEGER REFERENCES contents (id)
     ) STRICT
     """,
+    "CREATE INDEX files_skipped ON files (path) WHERE skipped IS NOT NULL",
     "CREATE INDEX files_by_content ON files (content)",
+    "CREATE VIEW folded AS SELECT id, fold(text) AS text FROM contents",
     """
     CREATE VIRTUAL TABLE words USING fts5 (
-        text, content='contents', content_rowid='id',
-        tokenize='trigram', detail=none, columnsize=0
+        text, content='folded', content_rowid='id',
+        tokenize='trigram case_sensitive 1', detail=none, columnsize=0
     )
     """,
 )
@@ -102,7 +107,7 @@ DROP_UNCHANGED = """
     DELETE FROM due WHERE EXISTS (
         SELECT 1 FROM shown s
         WHERE s.path = due.path AND s.mode = due.mode AND s.blob = due.blob
-    ) AND blob NOT IN (SELECT blob FROM contents WHERE skipped = 'large' AND size <= ?)
+    ) AND blob NOT IN (SELECT blob FROM contents WHERE skipped = 'too_large' AND size <= ?)
     """
 
 # Contents get growing ids, and a publication leaves none that is in use nowhere: what is above
@@ -115,14 +120,14 @@ COUNT_STAGED = """
 # Modes 100644 and 100755 are files (100664 in very old trees); links and submodules hold no text.
 ADD_TOO_LARGE = """
     INSERT OR IGNORE INTO contents (blob, size, skipped)
-    SELECT DISTINCT blob, size, 'large' FROM due
+    SELECT DISTINCT blob, size, 'too_large' FROM due
     WHERE mode GLOB '100*' AND size > ?
     """
 ADD_WANTED = """
     INSERT INTO wanted (path, blob, size)
     SELECT min(d.path), d.blob, d.size FROM due d
     WHERE d.mode GLOB '100*' AND d.size <= ? AND NOT EXISTS (
-        SELECT 1 FROM contents c WHERE c.blob = d.blob AND c.skipped IS NOT 'large'
+        SELECT 1 FROM contents c WHERE c.blob = d.blob AND c.skipped IS NOT 'too_large'
     )
     GROUP BY d.blob ORDER BY 1
     """
@@ -133,7 +138,7 @@ TAKE_WANTED = """
 
 ADD_CONTENT = "INSERT OR IGNORE INTO contents (blob, size, skipped, text) VALUES (?, ?, ?, ?)"
 CHANGE_LARGE_CONTENT = """
-    UPDATE contents SET skipped = ?, text = ? WHERE blob = ? AND skipped = 'large'
+    UPDATE contents SET skipped = ?, text = ? WHERE blob = ? AND skipped = 'too_large'
     """
 FIND_CONTENT = "SELECT id FROM contents WHERE blob = ?"
 ADD_WORDS = "INSERT INTO words (rowid, text) VALUES (?, ?)"
@@ -168,15 +173,18 @@ ADD_LOOSE = (
 ADD_STAGED_TO_LOOSE = "INSERT OR IGNORE INTO loose SELECT id FROM contents WHERE id > ?"
 DROP_GONE_FILES = "DELETE FROM files WHERE path IN (SELECT path FROM gone)"
 WRITE_FILES = """
-    INSERT OR REPLACE INTO files (path, mode, blob, content)
-    SELECT d.path, d.mode, d.blob, CASE WHEN d.mode GLOB '100*' THEN c.id END
+    INSERT OR REPLACE INTO files (path, mode, blob, size, skipped, content)
+    SELECT d.path, d.mode, d.blob, d.size,
+        CASE WHEN d.mode GLOB '100*' THEN NULL WHEN d.mode = '160000' THEN 'submodule'
+        ELSE 'link' END,
+        CASE WHEN d.mode GLOB '100*' THEN c.id END
     FROM due d LEFT JOIN contents c ON c.blob = d.blob
     """
 # A text without words is left out: a program's index has no words that could be taken away, and
 # FTS5 takes one removal too many for damage.
 DROP_UNUSED_WORDS = """
     INSERT INTO words (words, rowid, text)
-    SELECT 'delete', c.id, c.text FROM loose l CROSS JOIN contents c ON c.id = l.content
+    SELECT 'delete', c.id, fold(c.text) FROM loose l CROSS JOIN contents c ON c.id = l.content
     WHERE c.text <> '' AND NOT EXISTS (SELECT 1 FROM files f WHERE f.content = c.id)
     """
 DROP_UNUSED_CONTENTS = """
@@ -197,7 +205,7 @@ LIST_LEFT_OUT = """
     SELECT c.skipped, f.path FROM contents c CROSS JOIN files f ON f.content = c.id
     WHERE c.skipped IS NOT NULL AND f.path IN (SELECT path FROM due)
     UNION ALL
-    SELECT CASE mode WHEN '160000' THEN 'submodule' ELSE 'symlink' END, path FROM due
+    SELECT CASE mode WHEN '160000' THEN 'submodule' ELSE 'link' END, path FROM due
     WHERE mode NOT GLOB '100*'
     ORDER BY 1, 2
     """

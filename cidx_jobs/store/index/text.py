@@ -1,4 +1,4 @@
-"""Text search: which files are text, the trigram query, and the lines that match."""
+"""Text search: the trigram query, and the lines that match."""
 
 from collections.abc import Iterator
 
@@ -7,31 +7,9 @@ from cidx_jobs.model.index import SearchHit
 MIN_CHARACTERS = 3
 """A shorter text holds no trigram."""
 
-_SNIFFED_BYTES = 8 * 1024
-_MAX_UNDECODABLE = 0.3
 _MAX_TRIGRAMS = 24
 _MAX_LINE_CHARACTERS = 1_000
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-_BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
-_SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
-_SIGMA_AT_AN_END = "\N{GREEK SMALL LETTER FINAL SIGMA}"
-
-
-def decode_text(data: bytes) -> str | None:
-    """Return the text of a file, or None for a binary one.
-
-    Binary is what holds a NUL in its first 8 KiB (git's own rule) or is for more than 30 % no
-    UTF-8; in other files what is no UTF-8 is replaced, so that the rest is found.
-    """
-    if b"\0" in data[:_SNIFFED_BYTES]:
-        return None
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = data.decode("utf-8", "replace")
-        if text.count(_REPLACEMENT) > _MAX_UNDECODABLE * len(text):
-            return None
-    return text.removeprefix(_BYTE_ORDER_MARK).replace("\0", _REPLACEMENT)
+_DOTTED_I = "i\N{COMBINING DOT ABOVE}"
 
 
 def match_expression(text: str) -> str | None:
@@ -44,6 +22,7 @@ def match_expression(text: str) -> str | None:
         text.encode()
     except UnicodeEncodeError:
         return None
+    text = fold(text)
     trigrams = list(dict.fromkeys(text[i : i + 3] for i in range(len(text) - 2)))
     if not trigrams or "\0" in text:
         return None
@@ -52,9 +31,9 @@ def match_expression(text: str) -> str | None:
 
 
 def fold(text: str) -> str:
-    """Return *text* in the form in which letter case does not count."""
-    # At the end of a word the lower case of a sigma is another letter, wherever words end.
-    return text.lower().replace(_SIGMA_AT_AN_END, _SIGMA)
+    """Return *text* in the form in which letter case does not count, in any script."""
+    # What the capital I with a dot is folded to; nobody who looks for it writes it so.
+    return text.casefold().replace(_DOTTED_I, "i")
 
 
 def matching_lines(path: str, text: str, wanted: str) -> Iterator[SearchHit]:
@@ -82,5 +61,15 @@ def _shown(line: str, place: int) -> str:
     line = line.removesuffix("\r")
     if len(line) <= _MAX_LINE_CHARACTERS:
         return line
-    first = max(0, place - _MAX_LINE_CHARACTERS // 2)
+    first = max(0, _unfold(line, place) - _MAX_LINE_CHARACTERS // 2)
     return line[first : first + _MAX_LINE_CHARACTERS]
+
+
+def _unfold(line: str, place: int) -> int:
+    """Return the place in a line that is at *place* once the line is folded."""
+    folded = 0
+    for number, character in enumerate(line):
+        folded += len(fold(character))
+        if folded > place:
+            return number
+    return len(line)
