@@ -20,6 +20,7 @@ _HOMES = {
     "HistoryExpiredError": "cidx_jobs.model.errors",
     "IdempotencyKeyReusedError": "cidx_jobs.model.errors",
     "Identity": "cidx_jobs.interfaces.access",
+    "IndexDamagedError": "cidx_jobs.model.errors",
     "InvalidCursorError": "cidx_jobs.model.errors",
     "InvalidParameterError": "cidx_jobs.model.errors",
     "InvalidTransitionError": "cidx_jobs.model.errors",

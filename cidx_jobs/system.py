@@ -28,7 +28,7 @@ from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import OtherLoopError
 from cidx_jobs.model.findings import Finding, Recovery, ServerWarning
-from cidx_jobs.model.foreign import plain_options, start_in_utc
+from cidx_jobs.model.foreign import plain_options, printable, start_in_utc
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.job.submit import OnConflict, SubmitRequest
@@ -217,13 +217,26 @@ class JobSystem:
         """Compare rows, log, slots, queue, runs and children; return what does not fit together.
 
         Args:
-            deep: also what takes long: every index of the database.
+            deep: also what takes long: every index of the database, and of every project.
         """
         engine = self._opened()
         found = [*await self.persistence.examine(deep=deep), *await engine.examine()]
         children = self._children
         if children is not None:
             found += await find_strays(self.identity, children)
+        if deep:
+            found += await self._examine_indexes()
+        return found
+
+    async def _examine_indexes(self) -> Sequence[Finding]:
+        """Return which projects have an index that is damaged; their next sync makes it anew."""
+        found = []
+        for project in await self.persistence.projects.list_projects(None):
+            fault = await self.indexer.find_fault(project.user_id, project.project_id, deep=True)
+            if fault is not None:
+                whose = f"{project.project_id} of {printable(project.user_id)}"
+                message = f"the index of project {whose}: {fault}"
+                found.append(Finding(kind="files", message=message))
         return found
 
     async def find_warnings(self) -> Sequence[ServerWarning]:

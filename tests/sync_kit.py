@@ -132,7 +132,7 @@ class Syncs:
     async def hits(self, text: str, path: str = "") -> list[SearchHit]:
         """Give what a search finds."""
         found = await self.jobs.indexer.search(ALICE, PROJECT, text, limit=50, path_prefix=path)
-        return list(found)
+        return list(found.hits)
 
     @property
     def directory(self) -> Path:

@@ -35,6 +35,7 @@ _ADVICE = {
     "network": "Is the server running (cidx-jobs serve)? Name another with --server.",
     "unexpected_answer": "Is it a cidx-jobs server? Name another with --server.",
     "not_indexed": "Sync it first: cidx-jobs sync PROJECT --url URL",
+    "index_damaged": "Sync it again: cidx-jobs sync PROJECT",
     "project_not_found": "Sync it first: cidx-jobs sync PROJECT --url URL",
     "job_not_found": "List your jobs: cidx-jobs list",
 }

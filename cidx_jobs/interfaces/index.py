@@ -9,7 +9,9 @@ from cidx_jobs.model.index import (
     Document,
     IndexState,
     Publication,
-    SearchHit,
+    SearchPage,
+    SearchPlace,
+    SkippedFile,
     TreeChanges,
     TreeEntry,
     WantedFile,
@@ -80,14 +82,32 @@ class Indexer(Protocol):
         *,
         limit: int,
         path_prefix: str = "",
-    ) -> Sequence[SearchHit]:
+        after: SearchPlace | None = None,
+    ) -> SearchPage:
         """Return the lines that hold *text*, letter case aside, by path and then line.
+
+        Only those behind *after*, where an earlier page ended.
 
         Raises:
             NotIndexedError: there is nothing to search yet.
+            IndexDamagedError: the index is damaged; the next sync makes it anew.
             ValidationError: the text is shorter than three characters (pointer ``/q``).
             InvalidParameterError: the search would take too long.
-            UnavailableError: too many of the user's searches run at a time.
+            UnavailableError: too many of the user's searches run at a time, or the server may
+                not read the index.
+        """
+
+    async def list_skipped(
+        self, user_id: UserId, project_id: ProjectId, *, limit: int, after: str = ""
+    ) -> Sequence[SkippedFile]:
+        """Return what of the commit is not in the index, by path; those behind *after*."""
+
+    async def find_fault(
+        self, user_id: UserId, project_id: ProjectId, *, deep: bool
+    ) -> str | None:
+        """Return what is wrong with the index, if anything; the next draft then makes it anew.
+
+        *deep* reads all of it; else a large one is only looked into.
         """
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@
     |   |-- ProjectNotFoundError
     |   |-- TokenNotFoundError
     |   |-- NotIndexedError
+    |   |-- IndexDamagedError
     |   |-- InvalidTransitionError         the status has no such edge
     |   |   `-- AlreadyFinishedError       a cancel of what is completed or failed
     |   |-- ProjectBusyError
@@ -235,6 +236,19 @@ class NotIndexedError(RequestError):
         """Name the project."""
         super().__init__(
             f"project {project_id} has no index yet: sync it first", project_id=project_id
+        )
+
+
+class IndexDamagedError(RequestError):
+    """The index of the project cannot be read; the next sync makes it anew."""
+
+    code = "index_damaged"
+
+    def __init__(self, project_id: ProjectId) -> None:
+        """Name the project."""
+        super().__init__(
+            f"the index of project {project_id} is damaged: the next sync makes it anew",
+            project_id=project_id,
         )
 
 

@@ -47,6 +47,33 @@ class SearchHit(msgspec.Struct, frozen=True, kw_only=True):
     """Without its end; of a very long line the part around the text."""
 
 
+class SearchPlace(NamedTuple):
+    """Where a page of hits ended."""
+
+    path: str
+    line_number: int
+
+
+class SearchPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the lines that hold a text, by path and then line."""
+
+    commit: str
+    """What the index showed."""
+    hits: tuple[SearchHit, ...]
+    is_truncated: bool
+    """There are more behind these."""
+
+
+class SkippedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A path of the commit that is not in the index."""
+
+    path: str
+    reason: str
+    """As of `SkippedFiles`."""
+    bytes: int | None
+    """None for a submodule."""
+
+
 class IndexState(msgspec.Struct, frozen=True, kw_only=True):
     """What a project's index holds, as searches see it."""
 
@@ -55,6 +82,8 @@ class IndexState(msgspec.Struct, frozen=True, kw_only=True):
     """Paths of the commit, the skipped ones too."""
     files_indexed: int
     """Files that can be found by their text."""
+    skipped: dict[str, int]
+    """How many of the other paths there are, by their reason."""
     bytes: int
     """What the index takes on the disk."""
     published_by: JobId

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from msgspec import Meta
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.index import IndexState
 from cidx_jobs.model.listing import Project
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
@@ -31,12 +32,19 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
     last_synced_at: Annotated[datetime | None, Meta(description="When that was.")]
     last_job_id: Annotated[JobId | None, Meta(description="The job that did it.")]
     files_indexed: Annotated[int | None, Meta(description="How many files the index holds.")]
+    files_skipped: Annotated[
+        dict[str, int] | None,
+        Meta(
+            description="How many files of the last commit the index does not hold, by reason "
+            "(as of `/skipped`); null without an index."
+        ),
+    ]
     repository_bytes: Annotated[int | None, Meta(description="The size of the copy.")]
     index_bytes: Annotated[int | None, Meta(description="The size of the index.")]
 
     @classmethod
-    def of(cls, project: Project) -> Self:
-        """Return the document of a project."""
+    def of(cls, project: Project, state: IndexState | None) -> Self:
+        """Return the document of a project and of what its index holds."""
         return cls(
             project_id=project.project_id,
             user_id=project.user_id,
@@ -47,6 +55,7 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
             last_synced_at=project.last_synced_at,
             last_job_id=project.last_job_id,
             files_indexed=project.files_indexed,
+            files_skipped=None if state is None else state.skipped,
             repository_bytes=project.repository_bytes,
             index_bytes=project.index_bytes,
         )
@@ -77,4 +86,33 @@ class SearchDocument(Document, frozen=True, kw_only=True):
     hits: Annotated[tuple[SearchHitDocument, ...], Meta(description="The lines.")]
     limit: Annotated[
         int, Meta(description="How many lines there may be.", extra_json_schema=rules.FROM_ONE)
+    ]
+    commit: Annotated[str, Meta(description="The commit that was searched.")]
+    truncated: Annotated[bool, Meta(description="Whether there are more lines.")]
+    next_cursor: Annotated[
+        str | None, Meta(description="Brings the next page; null at the end of the list.")
+    ]
+
+
+class SkippedFileDocument(Document, frozen=True, kw_only=True):
+    """A path of the commit that is not in the index."""
+
+    path: Annotated[str, Meta(description="The file, from the root of the repository.")]
+    reason: Annotated[
+        str,
+        Meta(
+            description="`binary`, `too_large` (over `max_file_bytes`), `encoding` (it is not in "
+            "the one that its byte order mark names), `path` (no file system holds it, so the "
+            "index program was not given it), `link` or `submodule`."
+        ),
+    ]
+    bytes: Annotated[int | None, Meta(description="Its size; null for a submodule.")]
+
+
+class SkippedListDocument(Document, frozen=True, kw_only=True):
+    """What is not in the index, by path."""
+
+    skipped: Annotated[tuple[SkippedFileDocument, ...], Meta(description="The paths.")]
+    next_cursor: Annotated[
+        str | None, Meta(description="Brings the next page; null at the end of the list.")
     ]

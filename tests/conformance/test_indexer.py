@@ -5,7 +5,7 @@ import contextlib
 import sqlite3
 import threading
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from cidx_jobs.interfaces.index import IndexDraft, Indexer
 from cidx_jobs.model.errors import (
+    IndexDamagedError,
     InvalidParameterError,
     JobFailure,
     NotIndexedError,
@@ -20,7 +21,7 @@ from cidx_jobs.model.errors import (
     ValidationError,
 )
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.index import Document, SearchHit, TreeEntry
+from cidx_jobs.model.index import Document, SearchPage, SearchPlace, TreeEntry
 from cidx_jobs.store.index import fts
 from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.index.text import fold
@@ -81,10 +82,10 @@ async def index(
     return added
 
 
-async def find(indexer: Indexer, text: str, **options: str) -> list[tuple[str, int, str]]:
+async def find(indexer: Indexer, text: str, **options: Any) -> list[tuple[str, int, str]]:
     """Search as alice, and return (path, line number, line)."""
-    hits = await indexer.search(ALICE, PROJECT, text, limit=50, **options)
-    return [(hit.path, hit.line_number, hit.line) for hit in hits]
+    page = await indexer.search(ALICE, PROJECT, text, limit=50, **options)
+    return [(hit.path, hit.line_number, hit.line) for hit in page.hits]
 
 
 async def test_lines_are_found_by_path_and_then_line(indexer: Indexer) -> None:
@@ -166,14 +167,109 @@ async def test_a_limit_cuts_a_search_off(indexer: Indexer) -> None:
     """At most so many lines are given, the first ones."""
     await index(indexer, {"a": "hit hit\n" * 3, "b": "hit\n" * 3})
 
-    hits = await indexer.search(ALICE, PROJECT, "hit", limit=4)
+    page = await indexer.search(ALICE, PROJECT, "hit", limit=4)
 
-    assert [(hit.path, hit.line_number) for hit in hits] == [
+    assert [(hit.path, hit.line_number) for hit in page.hits] == [
         ("a", 1),
         ("a", 2),
         ("a", 3),
         ("b", 1),
     ]
+    assert (page.is_truncated, page.commit) == (True, "c1")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 6])
+async def test_pages_are_all_of_the_list(indexer: Indexer, limit: int) -> None:
+    """No line twice, and none left out, wherever a page ends."""
+    await index(indexer, {"a": "hit\n" * 3, "a/b": "hit\n", "b": "hit\n" * 2, "c": "none"})
+    found: list[tuple[str, int]] = []
+    place: SearchPlace | None = None
+    while True:
+        page = await indexer.search(ALICE, PROJECT, "hit", limit=limit, after=place)
+        found += [(hit.path, hit.line_number) for hit in page.hits]
+        if not page.is_truncated:
+            break
+        place = SearchPlace(*found[-1])
+
+    assert found == [("a", 1), ("a", 2), ("a", 3), ("a/b", 1), ("b", 1), ("b", 2)]
+
+
+async def test_what_is_not_in_the_index_is_kept_with_it(indexer: Indexer) -> None:
+    """Each path with its reason and size, page by page, also after later publications."""
+    files: Files = {"bin": b"\0\1", "large": "l" * 2_000, "link": "to", "a.txt": "text"}
+    tree = tree_of(files, {"link": "120000"})
+    tree.append(TreeEntry("module", "160000", "3" * 40, None))
+    for number in range(2):
+        async with indexer.draft(
+            ALICE, PROJECT, job_id=JobId(f"j{number}"), run=1, full=False
+        ) as draft:
+            await draft.compare(tree, MAX_FILE_BYTES)
+            await fill(draft, files)
+            await draft.publish(f"c{number}", {})
+
+    listed = await indexer.list_skipped(ALICE, PROJECT, limit=3)
+    rest = await indexer.list_skipped(ALICE, PROJECT, limit=3, after=listed[-1].path)
+    state = await indexer.load_state(ALICE, PROJECT)
+
+    assert [(file.path, file.reason, file.bytes) for file in (*listed, *rest)] == [
+        ("bin", "binary", 2),
+        ("large", "too_large", 2_000),
+        ("link", "link", 2),
+        ("module", "submodule", None),
+    ]
+    assert state is not None
+    assert state.skipped == {"binary": 1, "too_large": 1, "link": 1, "submodule": 1}
+    assert list(await indexer.list_skipped(BOB, PROJECT, limit=3)) == []
+
+
+@pytest.mark.parametrize("harm", ["cut", "no_table", "no_content", "scribbled"])
+async def test_a_damaged_index_is_noticed_and_made_anew(
+    indexer: Indexer, tmp_path: Path, harm: str
+) -> None:
+    """A search says so, a look finds it, and the next publication is whole again."""
+    files: Files = {f"f{n}": f"word {n} " * 50 for n in range(100)}
+    await index(indexer, files)
+    (path,) = (tmp_path / "projects").rglob("*.db")
+    harm_index(path, harm)
+
+    with pytest.raises(IndexDamagedError):
+        await find(indexer, "word 1")
+    assert await indexer.find_fault(ALICE, PROJECT, deep=False) is not None
+    assert await indexer.load_state(ALICE, PROJECT) is None
+    await index(indexer, files, job="j2")
+
+    assert await indexer.find_fault(ALICE, PROJECT, deep=True) is None
+    assert len(await find(indexer, "word 1")) == 11
+
+
+async def test_words_that_are_lost_are_found_by_a_deep_look(
+    indexer: Indexer, tmp_path: Path
+) -> None:
+    """A search finds nothing then, and does not know that it should."""
+    await index(indexer, {"a": "some words"})
+    (path,) = (tmp_path / "projects").rglob("*.db")
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO words (words, rowid, text) VALUES ('delete', 1, 'some words')")
+
+    assert await find(indexer, "some words") == []
+    assert await indexer.find_fault(ALICE, PROJECT, deep=True) is not None
+    with pytest.raises(IndexDamagedError):
+        await find(indexer, "some words")
+
+
+def harm_index(path: Path, harm: str) -> None:
+    """Damage a database, its log brought into it before."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode=DELETE")
+        if harm == "no_table":
+            db.execute("DROP TABLE contents")
+        elif harm == "no_content":
+            db.execute("DELETE FROM contents")
+    data = path.read_bytes()
+    if harm == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif harm == "scribbled":
+        path.write_bytes(data[:4_096] + b"\xa5" * (len(data) - 4_096))
 
 
 async def test_of_a_long_line_the_part_around_the_text_is_given(indexer: Indexer) -> None:
@@ -488,7 +584,7 @@ async def test_one_users_searches_keep_nobody_else_waiting(
     is_over = threading.Event()
     run = fts._Search.run
 
-    def slowly(search: Any) -> Sequence[SearchHit]:
+    def slowly(search: Any) -> SearchPage:
         if search.text == "slow":
             is_over.wait(WAIT_SECONDS)
         return run(search)
@@ -513,7 +609,8 @@ async def test_searches_of_a_user_do_not_pile_up(
     indexer = FtsIndexer(tmp_path / "projects", search_seconds=0.05)
     await index(indexer, {"a": "slow word"})
     is_over = threading.Event()
-    monkeypatch.setattr(fts._Search, "run", lambda _: is_over.wait(WAIT_SECONDS) and [])
+    nothing = SearchPage(commit="c1", hits=(), is_truncated=False)
+    monkeypatch.setattr(fts._Search, "run", lambda _: is_over.wait(WAIT_SECONDS) and nothing)
     slow = [asyncio.create_task(find(indexer, "slow")) for _ in range(2)]
     await asyncio.sleep(0)
 

@@ -250,6 +250,47 @@ def test_a_repository_is_synced_and_searched(server: Server, synced: Done) -> No
     assert latest["job_id"] in server.cli("list", "--project", "sample").out
 
 
+def test_a_search_says_that_there_is_more(server: Server, synced: Done) -> None:
+    """All of it can be asked for; nothing found is an exit code of its own."""
+    assert synced.code == 0
+
+    some = server.cli("search", "sample", "needle =", "--limit", "7")
+    every = server.cli("search", "sample", "needle =", "--all")
+    document = server.cli("search", "sample", "needle =", "--limit", "7", "--json").json
+    none = server.cli("search", "sample", "no such thing")
+    short = server.cli("search", "sample", "ne")
+
+    assert (some.code, len(some.out.splitlines())) == (0, 7)
+    assert "There are more than these 7 lines: see them with --all." in some.err
+    assert (every.code, len(every.out.splitlines()), every.err) == (0, 20, "")
+    assert document["truncated"]
+    assert document["next_cursor"]
+    assert len(document["commit"]) == 40
+    assert (none.code, none.out) == (1, "")
+    assert short.code == 1
+
+
+def test_a_project_is_shown_with_what_cannot_be_found(server: Server, repository: Path) -> None:
+    """Each path with its reason, also after a sync that changed nothing of it."""
+    other = repository.with_name("with-images")
+    subprocess.run(["git", "clone", "--quiet", str(repository), str(other)], check=True)
+    (other / "image.png").write_bytes(b"\x89PNG\0\0")
+    (other / "link").symlink_to("image.png")
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for command in (["add", "--all"], [*who, "commit", "--quiet", "--message=images"]):
+        subprocess.run(["git", "-C", str(other), *command], check=True)
+    server.cli("sync", "images", "--url", str(other))
+    server.cli("sync", "images")
+
+    shown = server.cli("project", "show", "images")
+    document = server.cli("project", "show", "images", "--json").json
+
+    assert shown.code == 0
+    assert "not indexed 1 binary, 1 link" in shown.out
+    assert "  binary      image.png" in shown.out.splitlines()
+    assert document["files_skipped"] == {"binary": 1, "link": 1}
+
+
 def test_another_url_for_a_project_is_asked_about(
     server: Server, repository: Path, synced: Done
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cidx_jobs.handlers.process.children import Children
-from cidx_jobs.model.errors import NotIndexedError, ValidationError
+from cidx_jobs.model.errors import IndexDamagedError, NotIndexedError, ValidationError
 from cidx_jobs.model.job.job import Job, JobStatus, PhaseStatus
 from cidx_jobs.settings import Settings
 from tests.sync_kit import ALICE, PROJECT, Repository, Syncs, sync_settings, syncing
@@ -220,12 +220,13 @@ async def test_what_is_no_text_is_skipped_and_told(syncs: Syncs, repository: Rep
     assert job.result["files_total"] == 10
     assert {warning.code: warning.message for warning in job.warnings} == {
         "SKIPPED_BINARY": (
-            "5 binary files are not indexed: image0.png, image1.png, image2.png and 2 more"
+            "5 binary files are not indexed: "
+            "image0.png, image1.png, image2.png, image3.png, image4.png"
         ),
         "SKIPPED_LARGE": "1 file larger than max_file_bytes is not indexed: big.txt",
     }
     assert await syncs.search("wide") == []
-    assert await syncs.search(" noir") == [("latin.txt", 1, "caf\N{REPLACEMENT CHARACTER} noir")]
+    assert await syncs.search(" noir") == [("latin.txt", 1, "café noir")]
 
 
 async def test_what_is_counted_is_what_changed(syncs: Syncs, repository: Repository) -> None:
@@ -428,9 +429,11 @@ async def test_a_damaged_copy_is_made_again(
     assert syncs.leftovers() == []
 
 
-@pytest.mark.parametrize("damaged", ["the index", "its name"])
+@pytest.mark.parametrize(
+    ("damaged", "told"), [("the index", IndexDamagedError), ("its name", NotIndexedError)]
+)
 async def test_a_damaged_index_is_made_again(
-    syncs: Syncs, repository: Repository, damaged: str
+    syncs: Syncs, repository: Repository, damaged: str, told: type[Exception]
 ) -> None:
     """An index that cannot be read is no index: the next sync makes it anew."""
     await syncs.sync(repository.url)
@@ -438,7 +441,7 @@ async def test_a_damaged_index_is_made_again(
     current = syncs.directory / pointer.read_text()
     (current if damaged == "the index" else pointer).write_bytes(b"nonsense \xff" * 1_000)
 
-    with pytest.raises(NotIndexedError):
+    with pytest.raises(told):
         await syncs.search("first")
     job = await syncs.sync()
 
@@ -550,3 +553,24 @@ async def test_everything_in_the_data_directory_is_private(
     open_to_others = [path for path in root.rglob("*") if path.stat().st_mode & 0o077]
 
     assert open_to_others == []
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_damaged_index_is_made_anew_by_the_next_sync(
+    syncs: Syncs, repository: Repository, *, is_new: bool
+) -> None:
+    """Whether a search noticed it or not, and whether the repository changed or not."""
+    await syncs.sync(repository.url)
+    (path,) = syncs.directory.glob("index-*.db")
+    path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
+    path.write_bytes(path.read_bytes()[:4_096] + b"\xa5" * 60_000)
+    if is_new:
+        repository.commit({"new.txt": "a new line\n"})
+    else:
+        with pytest.raises(IndexDamagedError):
+            await syncs.search("first")
+
+    job = await syncs.sync()
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert await syncs.search("first") != []

@@ -32,6 +32,7 @@ def test_a_full_reindex_is_not_made_twice(
         commit="c1",
         files_total=1,
         files_indexed=1,
+        skipped={},
         bytes=1,
         published_by=JobId(published_by),
         note={},

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import msgspec
+from msgspec.structs import replace
 
 from cidx_jobs.cli.actions.sync import WatchOptions, watch_to_end
 from cidx_jobs.cli.async_run import ask
@@ -31,9 +32,11 @@ from cidx_jobs.client import (
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.wire.events import EventDocument, EventListDocument
 from cidx_jobs.wire.jobs import JobDocument, JobMembers
+from cidx_jobs.wire.projects import SearchDocument
 from cidx_jobs.wire.server import QueueOverviewDocument
 
 EVENTS_A_PAGE = 200
+HITS_A_PAGE = 1_000
 
 
 @attrs.frozen(kw_only=True)
@@ -234,21 +237,45 @@ def show_queue(target: Target) -> Exit:
     return Exit.DONE
 
 
-def show_hits(
-    target: Target, project: str, text: str, *, limit: int | None, path: str | None
-) -> Exit:
-    """Show the lines that hold the text as ``path:number: line``."""
-    found = ask(target, lambda client: client.search(project, text, limit=limit, path=path))
+@attrs.frozen(kw_only=True)
+class SearchOptions:
+    """How much to show of what a search finds."""
+
+    limit: int | None
+    path: str | None
+    shows_all: bool
+
+
+def show_hits(target: Target, project: str, text: str, options: SearchOptions) -> Exit:
+    """Show the lines that hold the text as ``path:number: line``; nothing found is a failure."""
+    found = ask(target, lambda client: _search(client, project, text, options))
     if target.as_json:
         print_json(found)
-        return Exit.DONE
-    print_lines(
-        f"{escape(hit.path)}:{hit.line_number}: {escape(hit.line.expandtabs())}"
-        for hit in found.hits
-    )
-    if not found.hits:
-        say("Nothing found.")
-    return Exit.DONE
+    else:
+        print_lines(
+            f"{escape(hit.path)}:{hit.line_number}: {escape(hit.line.expandtabs())}"
+            for hit in found.hits
+        )
+        if found.truncated:
+            say(f"There are more than these {len(found.hits)} lines: see them with --all.")
+        if not found.hits:
+            say("Nothing found.")
+    return Exit.DONE if found.hits else Exit.FAILED
+
+
+async def _search(
+    client: JobsClient, project: str, text: str, options: SearchOptions
+) -> SearchDocument:
+    """Return the page that is asked for, or all pages as one."""
+    limit = HITS_A_PAGE if options.shows_all else options.limit
+    page = await client.search(project, text, limit=limit, path=options.path)
+    hits = list(page.hits)
+    while options.shows_all and page.next_cursor is not None:
+        page = await client.search(
+            project, text, limit=limit, path=options.path, cursor=page.next_cursor
+        )
+        hits += page.hits
+    return replace(page, hits=tuple(hits))
 
 
 async def _read_log(client: JobsClient, name: str) -> EventListDocument:

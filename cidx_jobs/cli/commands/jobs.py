@@ -164,17 +164,30 @@ def queue(target: Target) -> int:
 @click.command()
 @click.argument("project")
 @click.argument("text")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many lines.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000), help="At most so many lines; 50 if left out."
+)
+@click.option("--all", "shows_all", is_flag=True, help="All lines, however many.")
 @click.option("--path", help="Only below this path.")
 @client_command
-def search(target: Target, project: str, text: str, limit: int | None, path: str | None) -> int:
+def search(
+    target: Target,
+    project: str,
+    text: str,
+    limit: int | None,
+    path: str | None,
+    *,
+    shows_all: bool,
+) -> int:
     """Search the index of a project.
 
-    Shows the lines that hold TEXT: three characters or more, letter case does not count.
+    Shows the lines that hold TEXT: three characters or more, letter case does not count. The
+    exit code is 1 when nothing is found.
     """
-    from cidx_jobs.cli.actions.jobs import show_hits
+    from cidx_jobs.cli.actions.jobs import SearchOptions, show_hits
 
-    return show_hits(target, project, text, limit=limit, path=path)
+    options = SearchOptions(limit=limit, path=path, shows_all=shows_all)
+    return show_hits(target, project, text, options)
 
 
 COMMANDS = (submit, status, list_, wait, cancel, retry, events, queue, search)

@@ -1,4 +1,4 @@
-"""``project list`` and ``project remove``."""
+"""``project list``, ``show`` and ``remove``."""
 
 import click
 
@@ -17,6 +17,17 @@ def list_(target: Target) -> int:
     from cidx_jobs.cli.actions.projects import show_projects
 
     return show_projects(target)
+
+
+@project.command("show")
+@click.argument("project")
+@click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True)
+@client_command
+def show(target: Target, project: str, limit: int) -> int:
+    """Show what is known of a project, and what of it cannot be found and why."""
+    from cidx_jobs.cli.actions.projects import show_project
+
+    return show_project(target, project, limit)
 
 
 @project.command("remove")

@@ -6,7 +6,12 @@ from contextlib import AbstractAsyncContextManager
 from cidx_jobs.client.calls.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
 from cidx_jobs.wire.events import EventListDocument
-from cidx_jobs.wire.projects import ProjectDocument, ProjectListDocument, SearchDocument
+from cidx_jobs.wire.projects import (
+    ProjectDocument,
+    ProjectListDocument,
+    SearchDocument,
+    SkippedListDocument,
+)
 from cidx_jobs.wire.server import (
     AliveDocument,
     JobTypeListDocument,
@@ -74,7 +79,13 @@ class ServerRoutes(Routes):
         await self._ask(Call(method="DELETE", path=f"/api/projects/{quoted(project_id)}"))
 
     async def search(
-        self, project_id: str, text: str, *, limit: int | None = None, path: str | None = None
+        self,
+        project_id: str,
+        text: str,
+        *,
+        limit: int | None = None,
+        path: str | None = None,
+        cursor: str | None = None,
     ) -> SearchDocument:
         """Return the lines of the project's index that hold *text*, by path, then line.
 
@@ -83,17 +94,30 @@ class ServerRoutes(Routes):
             text: at least three characters; letter case does not count.
             limit: how many lines at most; the server's choice if None.
             path: only below this path.
+            cursor: the `next_cursor` of the page before.
 
         Raises:
             NotFoundError: the caller has no such project.
-            ConflictError: it has no index yet.
+            ConflictError: it has no index yet, or a damaged one.
             RequestRefusedError: the text is too short.
         """
         answer = await self._get(
             f"/api/projects/{quoted(project_id)}/search",
-            {"q": text, "limit": limit, "path": path},
+            {"q": text, "limit": limit, "path": path, "cursor": cursor},
         )
         return answer.decode(SearchDocument)
+
+    async def list_skipped(
+        self, project_id: str, *, cursor: str | None = None, limit: int | None = None
+    ) -> SkippedListDocument:
+        """Return a page of what of the project's last commit is not in its index, and why.
+
+        Raises:
+            NotFoundError: the caller has no such project.
+        """
+        path = f"/api/projects/{quoted(project_id)}/skipped"
+        answer = await self._get(path, {"cursor": cursor, "limit": limit})
+        return answer.decode(SkippedListDocument)
 
     async def get_livez(self) -> AliveDocument:
         """Tell that the server's loop turns."""

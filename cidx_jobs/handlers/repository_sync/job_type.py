@@ -49,6 +49,8 @@ _ALL_PHASES = (PREPARING, GIT_SYNC, CHANGE_DETECTION, INDEXING, VALIDATION)
 _WITHOUT_INDEXING = (PREPARING, GIT_SYNC, CHANGE_DETECTION)
 _UNSOUND = "IDX-002"
 _SHOWN_DIGITS = 10
+_MADE_ANEW = "INDEX_MADE_ANEW"
+_MADE_ANEW_SENTENCE = "the index was damaged: it was made anew"
 
 
 @attrs.frozen(kw_only=True)
@@ -158,7 +160,10 @@ class _SyncRun:
             await self._copy.prepare()
             before = await self._load_index_state()
         target = await self._sync_git(remote, before)
-        if before is not None and self._shows(before, target.commit):
+        is_shown = before is not None and self._shows(before, target.commit)
+        if is_shown and not self._options.skip_indexing and await self._is_damaged():
+            note = await self._index(None, target)
+        elif before is not None and is_shown:
             note = await self._pass_over(before, target)
         else:
             note = await self._index(before, target)
@@ -191,6 +196,14 @@ class _SyncRun:
         is_wanted_anew = self._options.full_reindex and state.published_by != self._job.job_id
         return state.commit == commit and not is_wanted_anew
 
+    async def _is_damaged(self) -> bool:
+        """Return whether the index that nothing new is to come into is damaged; warn of it."""
+        job = self._job
+        fault = await self._parts.indexer.find_fault(job.user_id, job.project_id, deep=False)
+        if fault is not None:
+            self._context.warn(_MADE_ANEW, _MADE_ANEW_SENTENCE)
+        return fault is not None
+
     async def _pass_over(self, state: IndexState, target: Target) -> JsonObject:
         message = f"nothing new: {target.commit[:_SHOWN_DIGITS]} is indexed already"
         for name in (CHANGE_DETECTION, INDEXING, VALIDATION):
@@ -214,7 +227,7 @@ class _SyncRun:
                 await self._copy.remove()
             if failure.failure_code != _UNSOUND or is_full:
                 raise
-        self._context.warn("INDEX_MADE_ANEW", "the index was damaged: it was made anew")
+        self._context.warn(_MADE_ANEW, _MADE_ANEW_SENTENCE)
         return await self._index_once(before, target, full=True)
 
     async def _index_once(

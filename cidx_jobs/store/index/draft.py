@@ -95,7 +95,8 @@ class FtsDraft(IndexDraft):
     def _open(self) -> None:
         self._files.sweep(self._job_id)
         current = self._files.current()
-        base = current if current and _is_readable(current) else None
+        is_sound = current and not self._files.is_damaged(current) and _is_readable(current)
+        base = current if is_sound else None
         if base and not self._wants_full:
             try:
                 self._database = DraftDatabase(base, is_new=False, base=None)

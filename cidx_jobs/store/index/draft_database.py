@@ -22,11 +22,17 @@ from cidx_jobs.model.index import (
 from cidx_jobs.model.job.job import JsonObject
 from cidx_jobs.store.index import sql as index_sql
 from cidx_jobs.store.index.decode import decode
-from cidx_jobs.store.index.state import check_format, make_state, name_reader, read_meta
+from cidx_jobs.store.index.state import (
+    add_functions,
+    check_format,
+    make_state,
+    name_reader,
+    read_meta,
+)
 from cidx_jobs.store.index.text import MIN_CHARACTERS, fold, match_expression
 
 _CACHE_KIBIBYTES = 16_000
-_EXAMPLES = 3
+_EXAMPLES = 20
 _CHEAP_TO_CHECK_BYTES = 16 * 1024 * 1024
 _MANY_DOCUMENTS = 1_000
 
@@ -69,7 +75,7 @@ class DraftDatabase:
     def _prepare(self, *, exists: bool) -> None:
         path = self.path
         path.chmod(0o600)
-        self._db.create_function("fold", 1, _fold, deterministic=True)
+        add_functions(self._db)
         # A new index is worth nothing before it is synced and named: a power cut may have it.
         synchronous = "OFF" if self._is_new else "NORMAL"
         for pragma in ("journal_mode=WAL", f"synchronous={synchronous}"):
@@ -181,6 +187,11 @@ class DraftDatabase:
         rows = self._db.execute(index_sql.LIST_GONE, (self._max_file_bytes,))
         return [path for (path,) in rows]
 
+    def add_unwritten(self, paths: Iterable[str]) -> None:
+        """Take files that a program cannot be given: no file system holds their paths."""
+        with self._transaction():
+            self._db.executemany(index_sql.ADD_UNWRITTEN, [(path,) for path in paths])
+
     def add_without_texts(self) -> None:
         """Let all wanted contents be there, with nothing to be found in them."""
         with self._transaction():
@@ -229,6 +240,7 @@ class DraftDatabase:
             "note": json.dumps(note),
             "files_total": str(self._number(index_sql.COUNT_FILES)),
             "files_indexed": str(self._number(index_sql.COUNT_FINDABLE)),
+            "skipped": json.dumps(dict(self._db.execute(index_sql.COUNT_SKIPPED))),
             "highest_content": str(self._number(index_sql.HIGHEST_CONTENT)),
         }
         self._db.executemany(index_sql.WRITE_META, values.items())
@@ -296,10 +308,6 @@ class DraftDatabase:
 def _rows(tree: Iterable[TreeEntry]) -> Iterator[tuple[str, str, bytes, int | None]]:
     for path, mode, blob, size in tree:
         yield path, mode, bytes.fromhex(blob), size
-
-
-def _fold(text: str | None) -> str | None:
-    return None if text is None else fold(text)
 
 
 def _refuse(what: str, cause: Exception | None = None) -> NoReturn:

@@ -24,6 +24,7 @@ class IndexFiles:
         """Take the project's directory, which need not be there."""
         self._directory = directory
         self._pointer = directory / "index.current"
+        self._damaged = directory / "index.damaged"
 
     def current(self) -> Path | None:
         """Return the index that searches see."""
@@ -37,6 +38,18 @@ class IndexFiles:
             if name == before:
                 return None
         return None
+
+    def mark_damaged(self, path: Path) -> None:
+        """Remember that *path* is damaged, so that the next sync makes it anew."""
+        self._damaged.touch(mode=_PRIVATE_FILE)
+        self._damaged.write_text(path.name, "utf-8")
+
+    def is_damaged(self, path: Path) -> bool:
+        """Return whether *path* was found to be damaged."""
+        try:
+            return self._damaged.read_text("utf-8", "replace") == path.name
+        except FileNotFoundError:
+            return False
 
     def take_draft(self, job_id: str, run: int) -> Path:
         """Return the file for the draft of a run: its job's last one, renamed, if there is one."""
@@ -60,6 +73,7 @@ class IndexFiles:
         _sync(fresh)
         fresh.replace(self._pointer)
         _sync(self._directory)
+        self._damaged.unlink(missing_ok=True)
         if before not in {None, path}:
             remove(before)
 

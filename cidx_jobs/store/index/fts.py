@@ -5,11 +5,11 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 from weakref import WeakValueDictionary
 
 import attrs
@@ -17,19 +17,21 @@ from typing_extensions import override
 
 from cidx_jobs.interfaces.index import Indexer
 from cidx_jobs.model.errors import (
+    IndexDamagedError,
     InvalidParameterError,
     NotIndexedError,
     UnavailableError,
     ValidationError,
 )
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.index import IndexState, SearchHit
+from cidx_jobs.model.index import IndexState, SearchHit, SearchPage, SearchPlace, SkippedFile
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import project_directory
+from cidx_jobs.store.index import inspection
 from cidx_jobs.store.index import sql as index_sql
 from cidx_jobs.store.index.draft import FtsDraft
 from cidx_jobs.store.index.files import IndexFiles
-from cidx_jobs.store.index.state import check_format, make_state, open_reader
+from cidx_jobs.store.index.state import OtherFormatError, check_format, open_reader, read_meta
 from cidx_jobs.store.index.text import MIN_CHARACTERS, fold, match_expression, matching_lines
 
 T = TypeVar("T")
@@ -57,7 +59,7 @@ class FtsIndexer(Indexer):
     @override
     async def load_state(self, user_id: UserId, project_id: ProjectId) -> IndexState | None:
         files = self._files(user_id, project_id)
-        return await self.do(lambda: _load_state(files))
+        return await self.do(lambda: inspection.load_state(files))
 
     @override
     @contextlib.asynccontextmanager
@@ -80,7 +82,8 @@ class FtsIndexer(Indexer):
         *,
         limit: int,
         path_prefix: str = "",
-    ) -> Sequence[SearchHit]:
+        after: SearchPlace | None = None,
+    ) -> SearchPage:
         if len(fold(text)) < MIN_CHARACTERS:
             raise ValidationError.at("/q", f"it must have at least {MIN_CHARACTERS} characters")
         search = _Search(
@@ -88,6 +91,7 @@ class FtsIndexer(Indexer):
             project_id=project_id,
             text=text,
             path_prefix=path_prefix,
+            after=after,
             limit=limit,
             seconds=self._search_seconds,
         )
@@ -96,6 +100,20 @@ class FtsIndexer(Indexer):
                 return await self._read(search.run)
             finally:
                 search.stop()
+
+    @override
+    async def list_skipped(
+        self, user_id: UserId, project_id: ProjectId, *, limit: int, after: str = ""
+    ) -> Sequence[SkippedFile]:
+        files = self._files(user_id, project_id)
+        return await self.do(lambda: inspection.list_skipped(files, after, limit))
+
+    @override
+    async def find_fault(
+        self, user_id: UserId, project_id: ProjectId, *, deep: bool
+    ) -> str | None:
+        files = self._files(user_id, project_id)
+        return await self.do(lambda: inspection.find_fault(files, deep=deep))
 
     async def do(self, work: Callable[[], T]) -> T:
         """Run *work*, which blocks, in a thread that no search takes."""
@@ -143,6 +161,7 @@ class _Search:
     project_id: ProjectId
     text: str
     path_prefix: str
+    after: SearchPlace | None
     limit: int
     seconds: float
     _stopped: threading.Event = attrs.field(factory=threading.Event, init=False)
@@ -152,43 +171,74 @@ class _Search:
         """End the work in the thread: nobody waits for it any more."""
         self._stopped.set()
 
-    def run(self) -> Sequence[SearchHit]:
+    def run(self) -> SearchPage:
         """Search the index as it is now, in one snapshot."""
         self._deadline = time.monotonic() + self.seconds
-        while (path := self.files.current()) is not None:
-            try:
-                with contextlib.closing(open_reader(path)) as db:
-                    return self._search(db)
-            except sqlite3.DatabaseError:
-                self._raise_if_over()
-                # Damaged; or replaced between the look at the pointer and the opening.
-                if self.files.current() == path:
-                    break
+        try:
+            while (path := self.files.current()) is not None:
+                if self.files.is_damaged(path):
+                    raise IndexDamagedError(self.project_id)
+                try:
+                    with contextlib.closing(open_reader(path)) as db:
+                        return self._search(db)
+                except sqlite3.Error as error:
+                    self._raise_if_over()
+                    # It may have been replaced between the look at the pointer and the opening.
+                    if self.files.current() == path:
+                        self._explain(path, error)
+        except OSError as error:
+            raise self._unreadable() from error
         raise NotIndexedError(self.project_id)
 
-    def _search(self, db: sqlite3.Connection) -> Sequence[SearchHit]:
+    def _explain(self, path: Path, error: sqlite3.Error) -> NoReturn:
+        """Raise what it means that the index cannot be searched."""
+        if isinstance(error, OtherFormatError):
+            raise NotIndexedError(self.project_id) from error
+        if not inspection.is_damage(error):
+            raise self._unreadable() from error
+        self.files.mark_damaged(path)
+        raise IndexDamagedError(self.project_id) from error
+
+    def _unreadable(self) -> UnavailableError:
+        return UnavailableError(
+            f"the server cannot read the index of project {self.project_id}: its operator should "
+            "look whose files they are"
+        )
+
+    def _search(self, db: sqlite3.Connection) -> SearchPage:
         db.set_progress_handler(self._is_over, _CHECK_EVERY_STEPS)
         db.execute("BEGIN")
         check_format(db)
+        commit = read_meta(db).get("commit", "")
+        found = list(islice(self._find_hits(db), self.limit + 1))
+        return SearchPage(
+            commit=commit,
+            hits=tuple(found[: self.limit]),
+            is_truncated=len(found) > self.limit,
+        )
+
+    def _find_hits(self, db: sqlite3.Connection) -> Iterator[SearchHit]:
         expression = match_expression(self.text)
         if expression is None:
-            return []
+            return
         wanted = fold(self.text)
-        hits: list[SearchHit] = []
-        for name, content in self._find_files(db, expression):
+        last = self.after or SearchPlace("", 0)
+        for name, content in self._find_files(db, expression, last.path):
             self._raise_if_over()
-            (text,) = db.execute(index_sql.READ_TEXT, (content,)).fetchone()
-            hits += islice(matching_lines(name, text, wanted), self.limit - len(hits))
-            if len(hits) >= self.limit:
-                break
-        return hits
+            row = db.execute(index_sql.READ_TEXT, (content,)).fetchone()
+            if row is None or not isinstance(row[0], str):
+                message = "a content is not there"
+                raise sqlite3.DatabaseError(message)
+            for hit in matching_lines(name, row[0], wanted):
+                if name != last.path or hit.line_number > last.line_number:
+                    yield hit
 
-    def _find_files(self, db: sqlite3.Connection, expression: str) -> sqlite3.Cursor:
+    def _find_files(
+        self, db: sqlite3.Connection, expression: str, first_path: str
+    ) -> sqlite3.Cursor:
         prefix = self.path_prefix.encode("utf-8", "replace").decode()
-        if not prefix:
-            return db.execute(index_sql.FIND_FILES, (expression,))
-        bounds = (prefix, prefix + _AFTER_EVERY_PATH)
-        return db.execute(index_sql.FIND_FILES_BELOW, (expression, *bounds))
+        first = max(prefix, first_path.encode("utf-8", "replace").decode())
+        return db.execute(index_sql.FIND_FILES, (expression, first, prefix + _AFTER_EVERY_PATH))
 
     def _is_over(self) -> bool:
         return self._stopped.is_set() or time.monotonic() > self._deadline
@@ -197,14 +247,3 @@ class _Search:
         if self._is_over():
             message = "the search would take too long: search for more characters or below a path"
             raise InvalidParameterError("q", message)
-
-
-def _load_state(files: IndexFiles) -> IndexState | None:
-    path = files.current()
-    if path is None:
-        return None
-    try:
-        with contextlib.closing(open_reader(path)) as db:
-            return make_state(db, path)
-    except (sqlite3.Error, OSError, ValueError, KeyError):
-        return None

@@ -24,7 +24,9 @@ from cidx_jobs.model.index import (
     Document,
     IndexState,
     Publication,
-    SearchHit,
+    SearchPage,
+    SearchPlace,
+    SkippedFile,
     TreeChanges,
     TreeEntry,
     WantedFile,
@@ -143,10 +145,24 @@ class CommandIndexer(Indexer):
         *,
         limit: int,
         path_prefix: str = "",
-    ) -> Sequence[SearchHit]:
+        after: SearchPlace | None = None,
+    ) -> SearchPage:
         """Raise `NotIndexedError`: only the program can search what it made."""
-        del user_id, text, limit, path_prefix
+        del user_id, text, limit, path_prefix, after
         raise NotIndexedError(project_id)
+
+    @override
+    async def list_skipped(
+        self, user_id: UserId, project_id: ProjectId, *, limit: int, after: str = ""
+    ) -> Sequence[SkippedFile]:
+        """Return what the program was not given."""
+        return await self._known.list_skipped(user_id, project_id, limit=limit, after=after)
+
+    @override
+    async def find_fault(
+        self, user_id: UserId, project_id: ProjectId, *, deep: bool
+    ) -> str | None:
+        return await self._known.find_fault(user_id, project_id, deep=deep)
 
     @override
     async def close(self) -> None:
@@ -241,6 +257,7 @@ class CommandDraft(IndexDraft):
         self._tree = tree
         self._program = program
         self._pending: Sequence[TreeEntry] = ()
+        self._unwritten: list[str] = []
         self._last_path = ""
 
     @property
@@ -287,6 +304,7 @@ class CommandDraft(IndexDraft):
         place = await self._known.do(self._program.find)
         await self._program.index(place, commit, is_full=self.is_full)
         await self._known.do(self._known.database.add_without_texts)
+        await self._known.do(lambda: self._known.database.add_unwritten(self._unwritten))
         publication = await self._known.publish(commit, note)
         await self._known.do(self._tree.finish)
         return publication
@@ -303,4 +321,5 @@ class CommandDraft(IndexDraft):
 
     def _write(self, documents: Iterable[Document]) -> None:
         for entry, document in zip(self._pending, documents, strict=True):
-            self._tree.write(entry.path, entry.mode, document.data)
+            if not self._tree.write(entry.path, entry.mode, document.data):
+                self._unwritten.append(entry.path)

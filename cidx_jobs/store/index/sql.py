@@ -53,6 +53,7 @@ WRITE_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 
 # due: the files whose rows are to be written. gone: the paths whose rows are to go. wanted: the
 # contents to be read. loose: contents that may be in use no more when all that is done.
+# unwritten: files that a program could not be given.
 CREATE_DRAFT = (
     """
     CREATE TEMP TABLE due (
@@ -65,6 +66,7 @@ CREATE_DRAFT = (
         number INTEGER PRIMARY KEY, path TEXT NOT NULL, blob BLOB NOT NULL, size INTEGER NOT NULL
     )
     """,
+    "CREATE TEMP TABLE unwritten (path TEXT PRIMARY KEY) WITHOUT ROWID",
     "CREATE TEMP TABLE loose (content INTEGER PRIMARY KEY)",
 )
 
@@ -154,6 +156,7 @@ LIST_GONE = """
     SELECT path FROM gone
     UNION ALL SELECT path FROM due WHERE mode NOT GLOB '100*' OR size > ?
     """
+ADD_UNWRITTEN = "INSERT OR IGNORE INTO unwritten VALUES (?)"
 ADD_WITHOUT_TEXTS = """
     INSERT OR IGNORE INTO contents (blob, size, text) SELECT blob, size, '' FROM wanted
     """
@@ -175,7 +178,8 @@ DROP_GONE_FILES = "DELETE FROM files WHERE path IN (SELECT path FROM gone)"
 WRITE_FILES = """
     INSERT OR REPLACE INTO files (path, mode, blob, size, skipped, content)
     SELECT d.path, d.mode, d.blob, d.size,
-        CASE WHEN d.mode GLOB '100*' THEN NULL WHEN d.mode = '160000' THEN 'submodule'
+        CASE WHEN d.path IN (SELECT path FROM unwritten) THEN 'path'
+        WHEN d.mode GLOB '100*' THEN NULL WHEN d.mode = '160000' THEN 'submodule'
         ELSE 'link' END,
         CASE WHEN d.mode GLOB '100*' THEN c.id END
     FROM due d LEFT JOIN contents c ON c.blob = d.blob
@@ -199,11 +203,13 @@ COUNT_UNUSED = """
     """
 COUNT_NEWLY_INDEXED = """
     SELECT count(*) FROM due d CROSS JOIN files f ON f.path = d.path
-    CROSS JOIN contents c ON c.id = f.content WHERE f.content > ? AND c.skipped IS NULL
+    CROSS JOIN contents c ON c.id = f.content
+    WHERE f.content > ? AND c.skipped IS NULL AND f.skipped IS NULL
     """
 LIST_LEFT_OUT = """
     SELECT c.skipped, f.path FROM contents c CROSS JOIN files f ON f.content = c.id
     WHERE c.skipped IS NOT NULL AND f.path IN (SELECT path FROM due)
+    UNION ALL SELECT 'path', path FROM unwritten
     UNION ALL
     SELECT CASE mode WHEN '160000' THEN 'submodule' ELSE 'link' END, path FROM due
     WHERE mode NOT GLOB '100*'
@@ -215,7 +221,12 @@ COUNT_FINDABLE = """
     SELECT (SELECT count(content) FROM files) - (
         SELECT count(*) FROM contents c CROSS JOIN files f ON f.content = c.id
         WHERE c.skipped IS NOT NULL
-    )
+    ) - (SELECT count(*) FROM files WHERE skipped = 'path')
+    """
+COUNT_SKIPPED = """
+    SELECT c.skipped, count(*) FROM contents c CROSS JOIN files f ON f.content = c.id
+    WHERE c.skipped IS NOT NULL AND f.skipped IS NULL GROUP BY 1
+    UNION ALL SELECT skipped, count(*) FROM files WHERE skipped IS NOT NULL GROUP BY 1
     """
 HIGHEST_CONTENT = "SELECT coalesce(max(id), 0) FROM contents"
 CHECK_WORDS = "INSERT INTO words (words) VALUES ('integrity-check')"
@@ -228,10 +239,20 @@ IS_FOUND = "SELECT 1 FROM words WHERE words MATCH ? AND rowid = ?"
 
 FIND_FILES = """
     SELECT f.path, f.content FROM words JOIN files f ON f.content = words.rowid
-    WHERE words MATCH ? ORDER BY f.path
-    """
-FIND_FILES_BELOW = """
-    SELECT f.path, f.content FROM words JOIN files f ON f.content = words.rowid
     WHERE words MATCH ? AND f.path >= ? AND f.path < ? ORDER BY f.path
     """
 READ_TEXT = "SELECT text FROM contents WHERE id = ?"
+
+# --- what else is asked -------------------------------------------------------------------------
+
+LIST_SKIPPED = """
+    SELECT f.path, coalesce(f.skipped, c.skipped) AS reason, f.size
+    FROM files f LEFT JOIN contents c ON c.id = f.content
+    WHERE f.path > ? AND reason IS NOT NULL ORDER BY f.path LIMIT ?
+    """
+CHECK_PAGES = "PRAGMA quick_check(1)"
+SAMPLE_SHOWN = """
+    SELECT id, text FROM contents
+    WHERE id >= (SELECT max(id) * ? / 100 FROM contents)
+    AND skipped IS NULL AND length(text) >= 3 LIMIT 1
+    """

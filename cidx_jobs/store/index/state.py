@@ -8,13 +8,29 @@ from pathlib import Path
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.index import IndexState
 from cidx_jobs.store.index import sql as index_sql
+from cidx_jobs.store.index.text import fold
+
+
+class OtherFormatError(sqlite3.DatabaseError):
+    """The index is sound and was written by another version."""
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open an index for reading only; usable from any one thread at a time."""
-    return sqlite3.connect(
+    db = sqlite3.connect(
         name_reader(path), uri=True, isolation_level=None, check_same_thread=False
     )
+    add_functions(db)
+    return db
+
+
+def add_functions(db: sqlite3.Connection) -> None:
+    """Let the connection know what the index's view of the texts is made with."""
+    db.create_function("fold", 1, _fold, deterministic=True)
+
+
+def _fold(text: str | None) -> str | None:
+    return None if text is None else fold(text)
 
 
 def complete(path: Path) -> None:
@@ -38,11 +54,12 @@ def check_format(db: sqlite3.Connection) -> None:
     """Check that the index is of the format that is written here.
 
     Raises:
-        sqlite3.DatabaseError: it is not, or cannot be read.
+        OtherFormatError: it is not.
+        sqlite3.Error: it cannot be read.
     """
     if read_meta(db).get("format") != index_sql.FORMAT:
         message = "it is an index of another format"
-        raise sqlite3.DatabaseError(message)
+        raise OtherFormatError(message)
 
 
 def make_state(db: sqlite3.Connection, path: Path) -> IndexState | None:
@@ -54,6 +71,7 @@ def make_state(db: sqlite3.Connection, path: Path) -> IndexState | None:
         commit=meta["commit"],
         files_total=int(meta["files_total"]),
         files_indexed=int(meta["files_indexed"]),
+        skipped=json.loads(meta["skipped"]),
         bytes=path.stat().st_size,
         published_by=JobId(meta["published_by"]),
         note=json.loads(meta["note"]),

@@ -1,5 +1,6 @@
 """Opaque cursors: where a page of a list ended, bound to the list that it was made for."""
 
+import base64
 import re
 import zlib
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ Cursor = Annotated[
 """The parameter that brings the next page of a list."""
 
 _FORM = re.compile(r"c([0-9a-f]{1,16})-([0-9a-f]{8})")
+_TEXT_FORM = re.compile(r"t([A-Za-z0-9_-]*)-([0-9a-f]{8})")
 
 
 def make_cursor(position: int, *listing: Any) -> str:
@@ -40,5 +42,30 @@ def read_cursor(text: str, *listing: Any) -> int:
     return position
 
 
-def _mark(position: int, listing: tuple[Any, ...]) -> str:
+def make_text_cursor(position: str, *listing: Any) -> str:
+    """Return the cursor behind a *position* that is a text."""
+    text = base64.urlsafe_b64encode(position.encode()).rstrip(b"=").decode()
+    return f"t{text}-{_mark(position, listing)}"
+
+
+def read_text_cursor(text: str, *listing: Any) -> str:
+    """Return the position of a cursor of `make_text_cursor`.
+
+    Raises:
+        InvalidCursorError: it was not made here, or for another listing.
+    """
+    parts = _TEXT_FORM.fullmatch(text)
+    if parts is None:
+        raise InvalidCursorError
+    try:
+        padding = "=" * (-len(parts[1]) % 4)
+        position = base64.urlsafe_b64decode(parts[1] + padding).decode()
+    except ValueError:
+        raise InvalidCursorError from None
+    if parts[2] != _mark(position, listing):
+        raise InvalidCursorError
+    return position
+
+
+def _mark(position: int | str, listing: tuple[Any, ...]) -> str:
     return f"{zlib.crc32(repr((position, listing)).encode('utf-8', 'replace')):08x}"

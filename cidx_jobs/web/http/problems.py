@@ -71,6 +71,7 @@ _ROWS = (
     ),
     Problem(408, "The request took too long", of_http.RequestTimeoutError(10.0)),
     Problem(409, "The project has no index yet", errors.NotIndexedError(SAMPLE_PROJECT_ID)),
+    Problem(409, "The index is damaged", errors.IndexDamagedError(SAMPLE_PROJECT_ID)),
     Problem(
         409,
         "The job's status does not allow this",

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from cidx_jobs.model.errors import ProjectBusyError, ProjectNotFoundError, StoppingError
+from cidx_jobs.model.listing import Project
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Contract, Reply, route
 from cidx_jobs.web.openapi import examples
@@ -24,6 +25,7 @@ _EXAMPLE = ProjectDocument(
     last_synced_at=examples.at(3, 2),
     last_job_id=examples.JOB_ID,
     files_indexed=500,
+    files_skipped={"binary": 12, "link": 1},
     repository_bytes=4_194_304,
     index_bytes=9_437_184,
 )
@@ -49,7 +51,9 @@ _EXAMPLE = ProjectDocument(
 async def list_projects(call: Call) -> web.Response:
     """Answer with what is known of the caller's projects."""
     projects = await call.api.jobs.persistence.projects.list_projects(call.user_id)
-    return call.answer(ProjectListDocument(projects=tuple(map(ProjectDocument.of, projects))))
+    return call.answer(
+        ProjectListDocument(projects=tuple([await _describe(call, some) for some in projects]))
+    )
 
 
 @route(
@@ -68,7 +72,7 @@ async def list_projects(call: Call) -> web.Response:
 )
 async def get_project(call: Call) -> web.Response:
     """Answer with what is known of one of the caller's projects."""
-    return call.answer(ProjectDocument.of(await load_project(call)))
+    return call.answer(await _describe(call, await load_project(call)))
 
 
 @route(
@@ -95,3 +99,8 @@ async def remove(call: Call) -> web.Response:
         raise StoppingError
     await call.api.jobs.remove_project(call.user_id, project_id)
     return call.answer_nothing()
+
+
+async def _describe(call: Call, project: Project) -> ProjectDocument:
+    state = await call.api.jobs.indexer.load_state(project.user_id, project.project_id)
+    return ProjectDocument.of(project, state)

@@ -1,24 +1,36 @@
-"""The search of what was indexed of a project."""
+"""The search of what was indexed of a project, and what was not."""
 
+import re
 from typing import Annotated
 
 from aiohttp import web
 from msgspec import Meta
 
 from cidx_jobs.model.errors import (
+    IndexDamagedError,
+    InvalidCursorError,
     NotIndexedError,
     ProjectNotFoundError,
     UnavailableError,
     ValidationError,
 )
+from cidx_jobs.model.index import SearchPlace
 from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.cursors import Cursor, make_text_cursor, read_text_cursor
 from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Contract, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.projects.project_path import PROJECT_ID, PROJECTS, load_project
-from cidx_jobs.wire.projects import SearchDocument, SearchHitDocument
+from cidx_jobs.wire.projects import (
+    SearchDocument,
+    SearchHitDocument,
+    SkippedFileDocument,
+    SkippedListDocument,
+)
 
 MAX_CHARACTERS = 200
+
+_LINE_NUMBER = re.compile(r"[0-9]{1,15}")
 
 PathBeginning = Annotated[str, Meta(max_length=1_000)]
 
@@ -35,11 +47,12 @@ class SearchQuery(Query, frozen=True, kw_only=True):
             examples=["def main"],
         ),
     ]
-    limit: Annotated[int, Meta(description="How many lines at most.", ge=1, le=200)] = 50
+    limit: Annotated[int, Meta(description="How many lines at most.", ge=1, le=1_000)] = 50
     path: Annotated[
         PathBeginning | None,
         Meta(description="Only files whose path begins with this.", examples=["src/"]),
     ] = None
+    cursor: Cursor | None = None
 
 
 @route(
@@ -53,8 +66,9 @@ class SearchQuery(Query, frozen=True, kw_only=True):
         about=(
             "The answer is in the order of path, then line. Letter case does not count. A search "
             "that takes longer than 5 seconds is refused as `invalid_parameter`: it asks for too "
-            "much, and would again. Of the searches of one user two run at a time, and one that "
-            "waits for them for 5 seconds is refused as `unavailable`."
+            "much, and would again. A page may have 1,000 lines; `truncated` says that there are "
+            "more, and `next_cursor` brings them. Of the searches of one user two run at a time, "
+            "and one that waits for them for 5 seconds is refused as `unavailable`."
         ),
         parameters=(PROJECT_ID,),
         replies=(
@@ -71,10 +85,20 @@ class SearchQuery(Query, frozen=True, kw_only=True):
                         ),
                     ),
                     limit=50,
+                    commit="6dcb09b5b57875f334f61aebed695e2e4193db5e",
+                    truncated=False,
+                    next_cursor=None,
                 ),
             ),
         ),
-        errors=(ProjectNotFoundError, NotIndexedError, ValidationError, UnavailableError),
+        errors=(
+            ProjectNotFoundError,
+            NotIndexedError,
+            IndexDamagedError,
+            InvalidCursorError,
+            ValidationError,
+            UnavailableError,
+        ),
     ),
 )
 async def search(call: Call, query: SearchQuery) -> web.Response:
@@ -82,21 +106,88 @@ async def search(call: Call, query: SearchQuery) -> web.Response:
     if len(query.q) > MAX_CHARACTERS:
         raise ValidationError.at("/q", f"it has at most {MAX_CHARACTERS} characters")
     project = await load_project(call)
-    hits = await call.api.jobs.indexer.search(
+    listing = (project.project_id, query.q, query.path or "")
+    page = await call.api.jobs.indexer.search(
         call.user_id,
         project.project_id,
         query.q,
         limit=query.limit,
         path_prefix=query.path or "",
+        after=None if query.cursor is None else _read_place(query.cursor, listing),
     )
+    cursor = None
+    if page.is_truncated:
+        last = page.hits[-1]
+        cursor = make_text_cursor(f"{last.line_number}:{last.path}", *listing)
     return call.answer(
         SearchDocument(
             project_id=project.project_id,
             query=query.q,
             hits=tuple(
                 SearchHitDocument(path=hit.path, line_number=hit.line_number, line=hit.line)
-                for hit in hits
+                for hit in page.hits
             ),
             limit=query.limit,
+            commit=page.commit,
+            truncated=page.is_truncated,
+            next_cursor=cursor,
+        )
+    )
+
+
+def _read_place(cursor: str, listing: tuple[str, ...]) -> SearchPlace:
+    number, _, path = read_text_cursor(cursor, *listing).partition(":")
+    if not _LINE_NUMBER.fullmatch(number):
+        raise InvalidCursorError
+    return SearchPlace(path, int(number))
+
+
+class SkippedQuery(Query, frozen=True, kw_only=True):
+    """Which page of the list."""
+
+    limit: Annotated[int, Meta(description="How many at most.", ge=1, le=1_000)] = 200
+    cursor: Cursor | None = None
+
+
+@route(
+    "GET /projects/{project_id}/skipped",
+    scope="read",
+    query=SkippedQuery,
+    contract=Contract(
+        name="listSkippedFiles",
+        group=PROJECTS,
+        summary="List what of the last synced commit is not in the index, and why.",
+        about="By path. Nothing of these can be found by a search.",
+        parameters=(PROJECT_ID,),
+        replies=(
+            Reply(
+                status=200,
+                about="The paths.",
+                document=SkippedListDocument,
+                example=SkippedListDocument(
+                    skipped=(SkippedFileDocument(path="logo.png", reason="binary", bytes=20_480),),
+                    next_cursor=None,
+                ),
+            ),
+        ),
+        errors=(ProjectNotFoundError,),
+    ),
+)
+async def list_skipped(call: Call, query: SkippedQuery) -> web.Response:
+    """Answer with the paths that are not in the index."""
+    project = await load_project(call)
+    after = "" if query.cursor is None else read_text_cursor(query.cursor, project.project_id)
+    found = await call.api.jobs.indexer.list_skipped(
+        call.user_id, project.project_id, limit=query.limit + 1, after=after
+    )
+    shown = found[: query.limit]
+    has_more = len(found) > query.limit
+    return call.answer(
+        SkippedListDocument(
+            skipped=tuple(
+                SkippedFileDocument(path=file.path, reason=file.reason, bytes=file.bytes)
+                for file in shown
+            ),
+            next_cursor=make_text_cursor(shown[-1].path, project.project_id) if has_more else None,
         )
     )
