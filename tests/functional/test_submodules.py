@@ -1,11 +1,15 @@
 """Submodules, fetched where the operator lets them be, with real git."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from cidx_jobs.handlers.git.commands import Git
+from cidx_jobs.handlers.git.shields import Access
+from cidx_jobs.handlers.repository_sync import submodules
 from cidx_jobs.handlers.repository_sync.submodules import parse_modules, resolve_url
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.settings import Settings
@@ -197,3 +201,76 @@ def test_only_path_and_url_of_a_module_count() -> None:
     )
 
     assert parse_modules(listed) == {"lib/a": "../a", "p": "u=\nv"}
+
+
+@pytest.mark.slow
+async def test_a_submodule_below_a_name_that_is_no_utf8_is_had(
+    syncs: Syncs, tmp_path: Path
+) -> None:
+    """Names of trees go through as the bytes that they are."""
+    library = make(tmp_path, "library", "library words\n")
+    outer = make(tmp_path, "outer", "outer words\n")
+    commit = library.git("rev-parse", "HEAD")
+    inner = outer.git("mktree", "-z", "--missing", data=f"160000 commit {commit}\tsub\0".encode())
+    described = b'[submodule "s"]\n\tpath = "caf\xe9/sub"\n\turl = ../library\n'
+    modules = outer.add_object("blob", described)
+    listed = f"100644 blob {modules}\t.gitmodules\x00040000 tree {inner}\tcaf".encode()
+    outer.commit_tree(outer.git("mktree", "-z", "--missing", data=listed + b"\xe9\0"))
+
+    job = await syncs.sync(outer.url)
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert [path for path, _, _ in await syncs.search("library words")] == [
+        "caf\\xe9/sub/library.txt"
+    ]
+
+
+@pytest.mark.slow
+async def test_a_dead_host_of_submodules_is_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may_block: None
+) -> None:
+    """Each submodule has its warning, the sync goes on, and nobody waits for it again."""
+    outer = make(tmp_path, "outer", "outer words\n")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    for name in ("one", "two", "three"):
+        link(outer, name, f"http://127.0.0.1:{port}/{name}", "1" * 40)
+    asked = []
+    greet = Git.greet
+
+    async def noted(git: Git, access: Access) -> None:
+        asked.append(access.remote.url)
+        await greet(git, access)
+
+    monkeypatch.setattr(Git, "greet", noted)
+    settings = sync_settings(
+        tmp_path, git_submodules=True, git_allowed_hosts=(f"127.0.0.1:{port}",)
+    )
+    async with syncing(settings) as syncs:
+        job = await syncs.sync(outer.url)
+
+        assert job.status is JobStatus.COMPLETED, job.error
+        assert await syncs.search("outer words") == [("outer.txt", 1, "outer words")]
+    assert len(asked) == 1
+    left_out = [some for some in job.warnings if some.code == "SUBMODULE_LEFT_OUT"]
+    assert len(left_out) == 3
+
+
+@pytest.mark.slow
+async def test_more_submodules_than_are_taken_are_named(
+    syncs: Syncs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one warning."""
+    monkeypatch.setattr(submodules, "_MAX_MODULES", 1)
+    library = make(tmp_path, "library", "library words\n")
+    outer = make(tmp_path, "outer", "outer words\n")
+    first = library.git("rev-parse", "HEAD")
+    link(outer, "a", "../library", first)
+    for name in ("b", "c"):
+        link(outer, name, "../library", library.commit({"new.txt": name}))
+
+    job = await syncs.sync(outer.url)
+
+    (warning,) = [some for some in job.warnings if some.code == "SUBMODULE_LEFT_OUT"]
+    assert warning.message == "this server takes 1 submodules; not indexed: b, c"

@@ -41,6 +41,7 @@ LOW_SPEED_SECONDS = 60.0
 """How long a remote may send nearly nothing."""
 _UNFIT = {MISSING: "CFG-001", TOO_OLD: "CFG-004"}
 _ASK_SECONDS = 120.0
+_GREETING_SECONDS = 15.0
 _BRANCHES = "refs/heads/"
 _SYMBOLIC = f"ref: {_BRANCHES}"
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -231,8 +232,23 @@ class Git:
         ) as child:
             yield child
 
+    async def greet(self, access: Access) -> None:
+        """Ask a remote for anything, to learn soon whether it answers.
+
+        Raises:
+            JobFailure: it does not, or not as git does.
+        """
+        refs = _Refs(None)
+        await self._list_remote(access, [], [HEAD], refs.take, seconds=_GREETING_SECONDS)
+
     async def _list_remote(
-        self, access: Access, options: Sequence[str], patterns: Sequence[str], on_line: OnLine
+        self,
+        access: Access,
+        options: Sequence[str],
+        patterns: Sequence[str],
+        on_line: OnLine,
+        *,
+        seconds: float = _ASK_SECONDS,
     ) -> ChildResult:
         arguments = ["ls-remote", *options, *name_upload_pack(access), "--"]
         arguments += [access.source, *patterns]
@@ -241,7 +257,7 @@ class Git:
             arguments,
             git_dir=Path(NOWHERE),
             access=access,
-            timeout=_ASK_SECONDS,
+            timeout=seconds,
             on_line=on_line,
             traced=True,
         )

@@ -6,7 +6,6 @@ configuration is believed but its path and URL.
 """
 
 import contextlib
-import posixpath
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
@@ -20,10 +19,8 @@ from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules
 from cidx_jobs.handlers.process.children import ChildStream
 from cidx_jobs.handlers.process.output import OnLine
 from cidx_jobs.interfaces.run import JobContext
-from cidx_jobs.model.error_codes import GUIDANCE
 from cidx_jobs.model.errors import JobFailure, ValidationError
 from cidx_jobs.model.foreign import printable
-from cidx_jobs.model.job.job import Category
 from cidx_jobs.runtime.blocking import in_own_thread
 
 MODULE_REFS = "refs/cidx/modules"
@@ -34,7 +31,12 @@ _MAX_DESCRIPTION_BYTES = 1024 * 1024
 """The most that the configuration in a ``.gitmodules`` may take."""
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _LINK = "160000"
-_DIRECTORY = "040000"
+_DIRECTORY = b"040000"
+_NAMED = 20
+# What the whole run ends with: its time is up, or the server's disk is full.
+_OF_THE_RUN = {"TIMEOUT", "RES-001"}
+# After these a host is not waited for again.
+_OF_A_HOST = {"NET-001", "NET-002", "NET-004"}
 
 
 @attrs.frozen(kw_only=True)
@@ -61,27 +63,37 @@ class Submodules:
         self._context = context
         self._on_line = on_line
         self._fetched: set[str] = set()
+        self._too_many: list[str] = []
+        self._dead: set[tuple[str, int]] = set()
 
     async def graft(self, commit: str, remote: Remote, nesting: int = 0) -> str:
         """Return a tree with the files of *commit* and of its submodules, theirs included.
 
-        A submodule that cannot be had is left as a link, with a warning; unless another attempt
-        may help.
+        A submodule that cannot be had is left as a link, with a warning: a repository is not
+        held up by what others keep, or keep no more.
 
         Raises:
-            JobFailure: a fetch failed in a way that may pass, or there are too many files.
+            JobFailure: the time is up, or the server has no room.
         """
         tree = commit
         links = await self._list_links(commit)
         urls = await self._read_urls(commit) if links else {}
         for path, module in links.items():
             url = urls.get(path)
-            if url is None or nesting >= _MAX_NESTING or len(self._fetched) >= _MAX_MODULES:
-                self._warn(path, "it is not described, or there are too many")
+            if url is None:
+                self._warn(path, "no .gitmodules describes it")
+                continue
+            if nesting >= _MAX_NESTING:
+                self._warn(path, f"it is nested deeper than {_MAX_NESTING}")
+                continue
+            if len(self._fetched) >= _MAX_MODULES:
+                self._too_many.append(path)
                 continue
             inner = await self._bring(path, url, module, remote, nesting)
             if inner is not None:
                 tree = await self._put(tree, path, inner)
+        if nesting == 0:
+            self._warn_of_too_many()
         return tree
 
     async def forget_others(self) -> None:
@@ -101,8 +113,7 @@ class Submodules:
         except ValidationError:
             self._warn(path, "its URL is not taken here")
         except JobFailure as failure:
-            guidance = GUIDANCE.get(failure.failure_code)
-            if guidance is None or guidance.retryable or guidance.category is Category.RESOURCE:
+            if failure.failure_code in _OF_THE_RUN:
                 raise
             self._warn(path, failure.message)
         return None
@@ -113,8 +124,27 @@ class Submodules:
         ref = f"{MODULE_REFS}/{commit}"
         if await parts.git.find_commit(parts.copy.repository, ref) == commit:
             return
-        access = await parts.reach(remote)
+        access = await self._reach(remote)
         await parts.copy.fetch_module(access, commit, ref, parts.bounds, self._on_line)
+
+    async def _reach(self, remote: Remote) -> Access:
+        """Find the remote, and let it answer within seconds; one that did not is not asked again.
+
+        Raises:
+            JobFailure: it does not answer, or not as git does.
+        """
+        place = remote.host, remote.port
+        if remote.host and place in self._dead:
+            message = f"the host {remote.host} did not answer for another submodule"
+            raise JobFailure(message, code="NET-002")
+        try:
+            access = await self._parts.reach(remote)
+            await self._parts.git.greet(access)
+        except JobFailure as failure:
+            if failure.failure_code in _OF_A_HOST:
+                self._dead.add(place)
+            raise
+        return access
 
     async def _list_links(self, commit: str) -> Mapping[str, str]:
         """Return path and commit of each submodule."""
@@ -137,18 +167,24 @@ class Submodules:
 
     async def _put(self, root: str, path: str, module: str) -> str:
         """Return the tree *root* with a module's tree in the place of its link."""
-        made = (await self._talk(["rev-parse", f"{module}^{{tree}}"])).decode().strip()
-        place = path
-        while place:
-            place, name = posixpath.split(place)
-            listed = await self._talk(["ls-tree", "-z", f"{root}:{place}"])
-            lines = [
-                line if _name_of(line) != name else f"{_DIRECTORY} tree {made}\t{name}".encode()
-                for line in listed.split(b"\0")[:-1]
-            ]
+        made = await self._talk(["rev-parse", f"{module}^{{tree}}"])
+        # Names go through as the bytes that they are: many are no UTF-8, and no argument.
+        levels: list[tuple[list[bytes], int]] = []
+        tree = root
+        for name in path.split("/"):
+            lines = (await self._talk(["ls-tree", "-z", tree])).split(b"\0")[:-1]
+            place = next((n for n, line in enumerate(lines) if _name_of(line) == name), None)
+            if place is None:
+                self._warn(path, "its path cannot be followed")
+                return root
+            levels.append((lines, place))
+            tree = lines[place].partition(b"\t")[0].split()[2].decode()
+        for lines, place in reversed(levels):
+            name_bytes = lines[place].partition(b"\t")[2]
+            lines[place] = b"%s tree %s\t%s" % (_DIRECTORY, made.strip(), name_bytes)
             data = b"".join(line + b"\0" for line in lines)
-            made = (await self._talk(["mktree", "-z", "--missing"], data)).decode().strip()
-        return made
+            made = await self._talk(["mktree", "-z", "--missing"], data)
+        return made.decode().strip()
 
     async def _talk(
         self, arguments: Sequence[str], data: bytes = b"", *, most: int = _MAX_ANSWER_BYTES
@@ -161,6 +197,14 @@ class Submodules:
         if ended.returncode != 0:
             raise find_failure(ended, "the repository")
         return answer
+
+    def _warn_of_too_many(self) -> None:
+        if self._too_many:
+            named = ", ".join(printable(path, 80) for path in self._too_many[:_NAMED])
+            left = len(self._too_many) - _NAMED
+            more = f" and {left} more" if left > 0 else ""
+            message = f"this server takes {_MAX_MODULES} submodules; not indexed: {named}{more}"
+            self._context.warn("SUBMODULE_LEFT_OUT", message)
 
     def _warn(self, path: str, why: str) -> None:
         message = f"submodule {printable(path, 80)} is not indexed: {why}"
