@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cidx_jobs.clock import SystemClock
+from cidx_jobs.interfaces.store.accounts import AccountStore
 from cidx_jobs.interfaces.store.controls import ControlStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.persistence import Persistence
@@ -54,6 +55,12 @@ def projects(persistence: Persistence) -> ProjectStore:
 def tokens(persistence: Persistence) -> TokenStore:
     """Return its store of tokens."""
     return persistence.tokens
+
+
+@pytest.fixture
+def accounts(persistence: Persistence) -> AccountStore:
+    """Return its store of accounts."""
+    return persistence.accounts
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from cidx_jobs.interfaces.store.accounts import AccountStore
 from cidx_jobs.interfaces.store.controls import ControlStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.projects import ProjectStore
@@ -27,6 +28,7 @@ class Persistence(Protocol):
     jobs: JobStore
     projects: ProjectStore
     tokens: TokenStore
+    accounts: AccountStore
     controls: ControlStore
 
     @property

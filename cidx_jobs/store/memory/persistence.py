@@ -11,6 +11,7 @@ from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.listing import StoreIdentity
+from cidx_jobs.store.memory.accounts import MemoryAccounts
 from cidx_jobs.store.memory.controls import MemoryControls
 from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.jobs import MemoryJobs
@@ -39,6 +40,7 @@ class MemoryPersistence(Persistence):
         self.jobs: MemoryJobs = jobs or MemoryJobs(database)
         self.projects = projects or MemoryProjects(database)
         self.tokens = MemoryTokens(database)
+        self.accounts = MemoryAccounts(database)
         self.controls = MemoryControls(database)
 
     @property

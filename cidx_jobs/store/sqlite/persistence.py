@@ -14,6 +14,7 @@ from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store import sweep as leftovers
+from cidx_jobs.store.sqlite.accounts import SqliteAccounts
 from cidx_jobs.store.sqlite.controls import SqliteControls
 from cidx_jobs.store.sqlite.database import Database
 from cidx_jobs.store.sqlite.doctor import examine
@@ -40,6 +41,7 @@ class JobPersistence(Persistence):
         self.jobs = SqliteJobs(database)
         self.projects = SqliteProjects(database)
         self.tokens = SqliteTokens(database)
+        self.accounts = SqliteAccounts(database)
         self.controls = SqliteControls(database)
 
     @property
