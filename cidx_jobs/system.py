@@ -11,6 +11,10 @@ from typing import Any, Self
 import attrs
 
 from cidx_jobs.clock import SystemClock
+from cidx_jobs.engine.access.accounts import Accounts
+from cidx_jobs.engine.access.logins import Logins
+from cidx_jobs.engine.access.passwords import Passwords
+from cidx_jobs.engine.access.user_removal import UserRemoval
 from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.engine import Engine
 from cidx_jobs.engine.event_log import follow_transitions
@@ -90,6 +94,7 @@ class JobSystem:
         self._children: Children | None = None
         self._installed_git: InstalledGit | None = None
         self._engine: Engine | None = None
+        self._accounts: Accounts | None = None
         self._closing: Engine | None = None
         self._started = contextlib.AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -142,6 +147,7 @@ class JobSystem:
             # Before the grace time: whoever asks for the stop may not be as patient.
             started.push_async_callback(self.persistence.accept_stop)
             self._identity, self._engine = identity, engine
+            self._accounts = self._build_accounts()
             self._started = started.pop_all()
 
     async def _clear_leftovers(self, identity: StoreIdentity) -> Recovery:
@@ -255,6 +261,13 @@ class JobSystem:
         return self._opened().manager
 
     @property
+    def accounts(self) -> Accounts:
+        """Who has an account, and who is logged in by it."""
+        if self._accounts is None:
+            raise _not_open()
+        return self._accounts
+
+    @property
     def concurrency(self) -> ConcurrencyController:
         """The slots."""
         return self._opened().concurrency
@@ -329,6 +342,30 @@ class JobSystem:
             ProjectBusyError: a job of the project is not done.
         """
         await self._opened().projects.remove(UserId(user_id), ProjectId(project_id))
+
+    async def remove_user(self, user_id: str, *, projects: bool = False) -> None:
+        """Remove a user's account; all their tokens and logins are refused at once.
+
+        Their jobs are cancelled first. A token that another application handed out, as
+        `authenticate` of a host does, is that application's to revoke.
+
+        Args:
+            user_id: whose account it is.
+            projects: their projects go too, each once its job has stopped.
+
+        Raises:
+            UserNotFoundError: the user has no account.
+            ProjectBusyError: a job would not stop; the account is locked, and this can be asked
+                again.
+        """
+        engine = self._opened()
+        removal = UserRemoval(
+            accounts=self.accounts,
+            store=self.persistence,
+            manager=engine.manager,
+            projects=engine.projects,
+        )
+        await removal.remove(UserId(user_id), with_projects=projects)
 
     async def wait(
         self,
@@ -411,6 +448,12 @@ class JobSystem:
         for hook in self._hooks:
             engine.board.hooks.add_hook(hook)
         return engine
+
+    def _build_accounts(self) -> Accounts:
+        store = self.persistence.accounts
+        key_file = DataDirectory(self.settings.data_dir).login_key
+        logins = Logins(store, self.clock, key_file, self.settings.login_seconds)
+        return Accounts(store, logins, Passwords(), self.clock)
 
     def _loop_for_threads(self) -> asyncio.AbstractEventLoop:
         if self._engine is None or self._loop is None:

@@ -104,7 +104,7 @@ def check_token(
 
 
 def _user_faults(user_id: str) -> list[Fault]:
-    return [] if _is_name(user_id) else [Fault("/user_id", f"it has {NAME_RULE}")]
+    return [] if is_user_id(user_id) else [Fault("/user_id", f"it has {NAME_RULE}")]
 
 
 def _toggled(names: frozenset[N], name: N, *, is_in: bool) -> frozenset[N]:
@@ -130,9 +130,10 @@ def _map_faults(pointer: str, numbers: Mapping[str, int], low: int, high: int) -
     return [
         Fault(pointer, f"{name[:80]!r}: {rule}")
         for name, number in numbers.items()
-        if not low <= number <= high or not _is_name(name)
+        if not low <= number <= high or not is_user_id(name)
     ]
 
 
-def _is_name(text: str) -> bool:
+def is_user_id(text: str) -> bool:
+    """Return whether the text can name a user."""
     return 1 <= len(text) <= MAX_USER_ID_CHARACTERS and text.isprintable()

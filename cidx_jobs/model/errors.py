@@ -13,6 +13,8 @@
     |   |-- JobExpiredError                what a repeated request made was deleted since
     |   |-- ProjectNotFoundError
     |   |-- TokenNotFoundError
+    |   |-- UserNotFoundError
+    |   |-- UserExistsError
     |   |-- NotIndexedError
     |   |-- IndexDamagedError
     |   |-- InvalidTransitionError         the status has no such edge
@@ -21,6 +23,7 @@
     |   |-- VersionMismatchError           If-Match names another version
     |   |-- HistoryExpiredError
     |   |-- AuthenticationRequiredError
+    |   |-- InvalidCredentialsError
     |   |-- ForbiddenError
     |   |   `-- AdminRequiredError
     |   `-- ExtraMissingError
@@ -29,6 +32,7 @@
     |   |-- QueueFullError
     |   |-- DrainingError
     |   |-- StoppingError
+    |   |-- TooManyLoginsError
     |   |-- StorageFullError
     |   `-- StorageUnavailableError
     |-- StoreError                         the store refuses; nothing is changed
@@ -326,6 +330,36 @@ class AuthenticationRequiredError(RequestError):
         super().__init__("a valid bearer token is required")
 
 
+class InvalidCredentialsError(RequestError):
+    """User or password is wrong: which of them, nobody is told."""
+
+    code = "invalid_credentials"
+
+    def __init__(self) -> None:
+        """Build the one text there is."""
+        super().__init__("Invalid username or password")
+
+
+class UserNotFoundError(RequestError):
+    """The user has no account."""
+
+    code = "user_not_found"
+
+    def __init__(self, user_id: str) -> None:
+        """Name the user."""
+        super().__init__(f"User not found: {_shorten(user_id)}", user_id=_shorten(user_id))
+
+
+class UserExistsError(RequestError):
+    """The user has an account already."""
+
+    code = "user_exists"
+
+    def __init__(self, user_id: str) -> None:
+        """Name the user."""
+        super().__init__(f"{user_id} has an account already", user_id=user_id)
+
+
 class ForbiddenError(RequestError):
     """The caller may not do that."""
 
@@ -404,6 +438,20 @@ class StoppingError(UnavailableError):
     def __init__(self) -> None:
         """Build the one text there is."""
         super().__init__("the server is stopping", retry_after_seconds=2)
+
+
+class TooManyLoginsError(UnavailableError):
+    """Too many logins of one user from one address were refused in the last minute."""
+
+    code = "too_many_logins"
+
+    def __init__(self, wait_seconds: int) -> None:
+        """Name the time after which to try again."""
+        super().__init__(
+            f"too many refused logins: try again in {wait_seconds} seconds",
+            retry_after_seconds=wait_seconds,
+            wait_seconds=wait_seconds,
+        )
 
 
 class StorageFullError(UnavailableError):

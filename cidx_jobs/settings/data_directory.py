@@ -60,6 +60,11 @@ class DataDirectory:
         return self.root / "admin.token"
 
     @property
+    def login_key(self) -> Path:
+        """The key that logins are signed with; mode 0600."""
+        return self.root / "login.key"
+
+    @property
     def projects(self) -> Path:
         """One directory for each project's copy and index, named by a hash."""
         return self.root / "projects"

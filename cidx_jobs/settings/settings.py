@@ -61,6 +61,9 @@ class Settings:
         AUTH_MODES,
         "Who may come in; unset: none on loopback, tokens elsewhere.",
     )
+    login_seconds: float = duration(
+        28_800, 600, 43_200, "How long a login by user and password is good."
+    )
     max_running_per_user: int = number(10, 1, MAX_RUNNING, "Jobs of one user that run at a time.")
     max_running_total: int = number(50, 1, MAX_RUNNING, "Jobs that run at a time.")
     max_queued_per_user: int = number(

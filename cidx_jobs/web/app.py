@@ -63,7 +63,7 @@ def _install(
     settings = jobs.settings
     authenticator = None
     if authenticate is None:
-        authenticator = make_authenticator(settings, jobs.persistence.tokens, jobs.clock)
+        authenticator = make_authenticator(jobs)
         authenticate = adapt(authenticator)
     takes_everybody = authenticator is not None and settings.auth_mode == "none"
     api = Api(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from cidx_jobs.model.account import MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTERS
 from cidx_jobs.model.ids import (
     JOB_ID_PATTERN,
     JOB_TYPE_PATTERN,
@@ -35,6 +36,10 @@ JOB_TYPE: Rule = {"pattern": f"^{JOB_TYPE_PATTERN}$"}
 PROJECT_ID: Rule = {"pattern": f"^{PROJECT_ID_PATTERN}$"}
 USER_ID: Rule = {"minLength": 1, "maxLength": MAX_USER_ID_CHARACTERS, **_NO_CONTROLS}
 PRIORITY: Rule = {"minimum": MIN_PRIORITY, "maximum": MAX_PRIORITY}
+PASSWORD: Rule = {
+    "minLength": MIN_PASSWORD_CHARACTERS,
+    "maxLength": MAX_PASSWORD_CHARACTERS,
+}
 LABELS: Rule = {
     "maxProperties": MAX_LABELS,
     "propertyNames": {"pattern": f"^{LABEL_KEY_PATTERN}$"},

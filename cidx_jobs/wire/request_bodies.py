@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from cidx_jobs.model.account import ACCOUNT_SCOPES
 from cidx_jobs.model.errors import ValidationError
 from cidx_jobs.model.foreign import start_in_utc
 from cidx_jobs.model.ids import ProjectId, UserId
@@ -36,6 +37,10 @@ Reason = Annotated[str, Meta(max_length=500)]
 
 class Body(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The base of all bodies: a member that is not declared is a fault."""
+
+
+class LenientBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """The base of what clients of others send: members that are not declared are ignored."""
 
 
 class EmptyBody(Body, frozen=True, kw_only=True):
@@ -163,6 +168,55 @@ class TokenBody(Body, frozen=True, kw_only=True):
             extra_json_schema=rules.TOKEN_LABEL,
         ),
     ] = None
+
+
+class UserBody(Body, frozen=True, kw_only=True):
+    """``POST /api/admin/users``: an account, by a password or by a hash of it from elsewhere."""
+
+    user_id: Annotated[str, Meta(description="Whose it is.", extra_json_schema=rules.USER_ID)]
+    scope: Annotated[
+        str,
+        Meta(
+            description="`write` or `admin`; each includes those before it.",
+            extra_json_schema={"enum": list(ACCOUNT_SCOPES)},
+        ),
+    ] = "write"
+    password: Annotated[
+        str | None,
+        Meta(description="Either this or its hash.", extra_json_schema=rules.PASSWORD),
+    ] = None
+    password_hash: Annotated[
+        str | None, Meta(description="Argon2id in the PHC form, or bcrypt.")
+    ] = None
+
+
+class ChangeUserBody(Body, frozen=True, kw_only=True):
+    """``PATCH /api/admin/users/{user_id}``: what is null stays as it is."""
+
+    password: Annotated[
+        str | None, Meta(description="The new one.", extra_json_schema=rules.PASSWORD)
+    ] = None
+    scope: Annotated[
+        str | None,
+        Meta(
+            description="`write` or `admin`.",
+            extra_json_schema={"enum": [*ACCOUNT_SCOPES, None]},
+        ),
+    ] = None
+
+
+class PasswordBody(Body, frozen=True, kw_only=True):
+    """``POST /auth/password``."""
+
+    old: Annotated[str, Meta(description="The password there is.")]
+    new: Annotated[str, Meta(description="The one to be.", extra_json_schema=rules.PASSWORD)]
+
+
+class LoginBody(LenientBody, frozen=True, kw_only=True):
+    """``POST /auth/login``."""
+
+    username: Annotated[str, Meta(description="Who logs in.")]
+    password: Annotated[str, Meta(description="What they show for it.")]
 
 
 class PauseBody(Body, frozen=True, kw_only=True):

@@ -49,7 +49,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def fit(kind: type[B], members: Mapping[str, Any]) -> B:
-    """Return the body of the *kind* that has these members, and no others.
+    """Return the body of the *kind* that has these members; no others, unless it ignores them.
 
     Raises:
         ValidationError: with every wrong, missing and unknown member.
@@ -142,7 +142,8 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _faults(kind: type[Document], members: Mapping[str, Any]) -> Iterator[Fault]:
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-    for name in sorted(members.keys() - fields.keys()):
+    unknown = members.keys() - fields.keys()
+    for name in sorted(unknown) if kind.__struct_config__.forbid_unknown_fields else ():
         yield Fault(_pointer(plain_text(name, _MAX_SHOWN)), "there is no such member")
     for name, field in fields.items():
         if name in members:

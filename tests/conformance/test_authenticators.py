@@ -1,10 +1,14 @@
 """What every authenticator promises: an identity or None, never an error, whatever it is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import attrs
 import pytest
 
+from cidx_jobs.engine.access.accounts import Accounts
+from cidx_jobs.engine.access.logins import Logins
+from cidx_jobs.engine.access.passwords import Passwords
 from cidx_jobs.interfaces.access import Authenticator, Credentials, Identity
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.store.memory.persistence import MemoryPersistence
@@ -23,8 +27,17 @@ class Door:
     """Everybody comes in."""
 
 
-@pytest.fixture(params=["none", "tokens"])
-async def door(request: pytest.FixtureRequest) -> Door:
+def accounts_of(
+    store: MemoryPersistence, clock: FakeClock, directory: Path
+) -> Callable[[], Accounts]:
+    """Return what knows the accounts of a store."""
+    logins = Logins(store.accounts, clock, directory / "login.key", 3_600)
+    accounts = Accounts(store.accounts, logins, Passwords(), clock)
+    return lambda: accounts
+
+
+@pytest.fixture(params=["none", "tokens", "logins"])
+async def door(request: pytest.FixtureRequest, tmp_path: Path) -> Door:
     """Return each authenticator in turn."""
     if request.param == "none":
         return Door(LocalAuthenticator(), {}, is_open=True)
@@ -32,8 +45,18 @@ async def door(request: pytest.FixtureRequest) -> Door:
     await store.open()
     text, token = make_token(UserId("alice"), "write", now=clock.now())
     await store.tokens.save_token(token)
+    if request.param == "logins":
+        accounts = accounts_of(store, clock, tmp_path)
+        await accounts().add("alice", scope="write", password="correct horse")
+        text = (await accounts().log_in("alice", "correct horse", address=None)).token
+        way = TokenAuthenticator(store.tokens, clock, accounts)
+        return Door(way, {"Authorization": f"Bearer {text}"}, is_open=False)
     headers = {"Authorization": f"Bearer {text}"}
-    return Door(TokenAuthenticator(store.tokens, clock), headers, is_open=False)
+    return Door(
+        TokenAuthenticator(store.tokens, clock, accounts_of(store, clock, tmp_path)),
+        headers,
+        is_open=False,
+    )
 
 
 def shown(headers: Mapping[str, str], peer: str | None = "192.0.2.1") -> Credentials:
@@ -51,13 +74,13 @@ async def test_who_has_the_key_is_known(door: Door) -> None:
     assert found[0].scopes <= {"read", "write", "admin"}
 
 
-async def test_the_last_use_of_a_token_does_not_bring_it_back() -> None:
+async def test_the_last_use_of_a_token_does_not_bring_it_back(tmp_path: Path) -> None:
     """It was just used, and is revoked before the time of that is stored."""
     store, clock = MemoryPersistence(), FakeClock()
     await store.open()
     text, token = make_token(UserId("alice"), "write", now=clock.now())
     await store.tokens.save_token(token)
-    authenticator = TokenAuthenticator(store.tokens, clock)
+    authenticator = TokenAuthenticator(store.tokens, clock, accounts_of(store, clock, tmp_path))
 
     found = await authenticator.authenticate(shown({"Authorization": f"Bearer {text}"}))
     await authenticator.revoke(token.token_id)

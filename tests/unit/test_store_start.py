@@ -730,7 +730,7 @@ async def once(directory: DataDirectory) -> None:
     await store.close()
 
 
-@pytest.mark.parametrize("name", [".", "jobs.db", "admin.token", "git-credentials"])
+@pytest.mark.parametrize("name", [".", "jobs.db", "admin.token", "login.key", "git-credentials"])
 @pytest.mark.parametrize("mode", [0o020, 0o002])
 async def test_what_others_may_write_is_refused(
     directory: DataDirectory, name: str, mode: int

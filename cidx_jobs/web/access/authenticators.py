@@ -1,6 +1,7 @@
 """Who makes a request: everybody (`none`), the owner of a token, or whom the host knows."""
 
 import asyncio
+import contextlib
 import hmac
 import re
 from collections.abc import Awaitable, Callable
@@ -11,18 +12,20 @@ import structlog
 from aiohttp import web
 from msgspec.structs import replace
 
+from cidx_jobs.engine.access.accounts import Accounts
 from cidx_jobs.interfaces.access import Authenticator, Credentials, Identity
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.store.tokens import TokenStore
 from cidx_jobs.model.errors import CidxJobsError, TokenNotFoundError
 from cidx_jobs.model.listing import Token
-from cidx_jobs.settings import Settings
 from cidx_jobs.store.tokens import digest_token
+from cidx_jobs.system import JobSystem
 
 Authenticate = Callable[[web.Request], Awaitable[Identity | None]]
 """The host application's own way to tell who makes a request; None is a 401."""
 
-_BEARER = re.compile(r"(?i:bearer) +(cidxj_[A-Za-z0-9_-]{43})")
+_BEARER = re.compile(r"(?i:bearer) +(\S{1,4096})")
+_TOKEN = re.compile(r"cidxj_[A-Za-z0-9_-]{43}")
 _TRUSTED_SECONDS = 1.0
 _TOUCH_AFTER = timedelta(minutes=1)
 _MANY_TOKENS = 10_000
@@ -58,13 +61,14 @@ class TokenAuthenticator(Authenticator):
     """Knows the owner of a bearer token by the digest that the store keeps of it.
 
     A token that was found is trusted for a second without asking the store again; one that is
-    revoked here is refused from that moment.
+    revoked here is refused from that moment. Logins by user and password are taken, too.
     """
 
-    def __init__(self, store: TokenStore, clock: Clock) -> None:
-        """Take where tokens are kept."""
+    def __init__(self, store: TokenStore, clock: Clock, accounts: Callable[[], Accounts]) -> None:
+        """Take where tokens are kept, and who knows logins once the server is open."""
         self._store = store
         self._clock = clock
+        self._accounts = accounts
         self._known: dict[str, _Known] = {}
         self._touches: set[asyncio.Task[None]] = set()
         # A token that is being touched must not be stored again after its revocation.
@@ -72,10 +76,12 @@ class TokenAuthenticator(Authenticator):
 
     async def authenticate(self, credentials: Credentials) -> Identity | None:
         """Return the owner of the token, unless it is unknown, revoked or expired."""
-        match = _BEARER.fullmatch(credentials.authorization or "")
-        if match is None:
+        text = read_bearer(credentials.authorization)
+        if text is None:
             return None
-        digest = digest_token(match[1])
+        if not _TOKEN.fullmatch(text):
+            return await self._accounts().identify(text)
+        digest = digest_token(text)
         known = await self._find(digest)
         if known is None or not hmac.compare_digest(known.token.digest.encode(), digest.encode()):
             return None
@@ -99,6 +105,13 @@ class TokenAuthenticator(Authenticator):
                     del self._known[digest]
         if not existed:
             raise TokenNotFoundError(token_id)
+
+    async def revoke_all(self, user_id: str) -> None:
+        """Revoke all tokens of a user: requests that come from now on are refused."""
+        for token in await self._store.list_tokens():
+            if token.user_id == user_id:
+                with contextlib.suppress(TokenNotFoundError):
+                    await self.revoke(token.token_id)
 
     async def close(self) -> None:
         """Wait until what is being stored is stored."""
@@ -139,11 +152,17 @@ class TokenAuthenticator(Authenticator):
             _log.warning("token_use_not_stored", token_id=token.token_id, code=error.code)
 
 
-def make_authenticator(settings: Settings, store: TokenStore, clock: Clock) -> Authenticator:
+def read_bearer(authorization: str | None) -> str | None:
+    """Return what a request sends as its token; None when that is nothing."""
+    match = _BEARER.fullmatch(authorization or "")
+    return None if match is None else match[1]
+
+
+def make_authenticator(jobs: JobSystem) -> Authenticator:
     """Return the way in that the settings choose."""
-    return (
-        LocalAuthenticator() if settings.auth_mode == "none" else TokenAuthenticator(store, clock)
-    )
+    if jobs.settings.auth_mode == "none":
+        return LocalAuthenticator()
+    return TokenAuthenticator(jobs.persistence.tokens, jobs.clock, lambda: jobs.accounts)
 
 
 def adapt(authenticator: Authenticator) -> Authenticate:
@@ -162,6 +181,9 @@ class _Adapter:
     async def authenticate(self, request: web.Request) -> Identity | None:
         """Return who makes the request."""
         headers = request.headers
+        if len(headers.getall("Authorization", ())) > 1:
+            # Which of them counts, a proxy on the way may see otherwise than we.
+            return None
         credentials = Credentials(
             authorization=headers.get("Authorization"), headers=headers, peer=request.remote
         )

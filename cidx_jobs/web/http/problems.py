@@ -49,6 +49,7 @@ _ROWS = (
     ),
     Problem(400, "The cursor is wrong", errors.InvalidCursorError()),
     Problem(401, "Credentials are required", errors.AuthenticationRequiredError()),
+    Problem(401, "The login is refused", errors.InvalidCredentialsError()),
     Problem(
         403,
         "This is not allowed",
@@ -59,6 +60,7 @@ _ROWS = (
     Problem(404, "There is no such job", errors.JobNotFoundError(SAMPLE_JOB_ID)),
     Problem(404, "There is no such project", errors.ProjectNotFoundError(SAMPLE_PROJECT_ID)),
     Problem(404, "There is no such token", errors.TokenNotFoundError("9f2c4e6a8b0d1f3e")),
+    Problem(404, "There is no such user", errors.UserNotFoundError("alice")),
     Problem(
         405,
         "The method is not allowed here",
@@ -83,6 +85,7 @@ _ROWS = (
         errors.AlreadyFinishedError(job_id=SAMPLE_JOB_ID, status="completed"),
     ),
     Problem(409, "The project is busy", errors.ProjectBusyError(SAMPLE_PROJECT_ID, SAMPLE_JOB_ID)),
+    Problem(409, "The user has an account already", errors.UserExistsError("alice")),
     Problem(410, "The log no longer reaches back so far", errors.HistoryExpiredError(1021)),
     Problem(410, "The job of this request was deleted", errors.JobExpiredError(SAMPLE_JOB_ID)),
     Problem(412, "The job is at another version", errors.VersionMismatchError(SAMPLE_JOB_ID, 3)),
@@ -104,6 +107,7 @@ _ROWS = (
         errors.IdempotencyKeyReusedError(),
     ),
     Problem(429, "You have too many waiting jobs", errors.UserQueueFullError(1_000)),
+    Problem(429, "Too many logins were refused", errors.TooManyLoginsError(42)),
     Problem(429, "You ask too often", of_http.RateLimitedError(2)),
     Problem(429, "You have too many open streams", of_http.TooManyStreamsError()),
     Problem(500, "The server failed", CidxJobsError("")),
@@ -176,7 +180,7 @@ def _own_headers(error: CidxJobsError) -> Mapping[str, Any]:
     match error:
         case UnavailableError():
             return {"Retry-After": str(error.retry_after_seconds)}
-        case errors.AuthenticationRequiredError():
+        case errors.AuthenticationRequiredError() | errors.InvalidCredentialsError():
             return {"WWW-Authenticate": 'Bearer realm="cidx-jobs"'}
         case of_http.MethodNotAllowedError():
             return {"Allow": ", ".join(error.members["allowed"])}

@@ -10,6 +10,7 @@ from cidx_jobs.web.http.call import Api
 from cidx_jobs.web.http.endpoint import Endpoint, Fallback, expect_body
 from cidx_jobs.web.http.job_paths import JobPaths
 from cidx_jobs.web.http.route import Route, Table
+from cidx_jobs.web.routes.access import logins, users
 from cidx_jobs.web.routes.admin import cleanup, doctor, limits, pauses, stats, tokens
 from cidx_jobs.web.routes.jobs import changes, events, job_list, job_watch, submit
 from cidx_jobs.web.routes.projects import projects, search
@@ -34,6 +35,7 @@ _API_MODULES: Sequence[ModuleType] = (
     pauses,
     cleanup,
     tokens,
+    users,
 )
 
 
@@ -47,7 +49,7 @@ def _routes_of(*modules: ModuleType) -> Sequence[Route]:
 API_ROUTES: Sequence[Route] = _routes_of(*_API_MODULES)
 """Below the prefix ``/api``."""
 
-SERVER_ROUTES: Sequence[Route] = _routes_of(health)
+SERVER_ROUTES: Sequence[Route] = _routes_of(health, logins)
 """At the root of an application of our own."""
 
 

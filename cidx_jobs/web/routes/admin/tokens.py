@@ -1,12 +1,16 @@
 """Access tokens: listed, made, revoked."""
 
+from typing import Annotated
+
 from aiohttp import web
+from msgspec import Meta
 
 from cidx_jobs.engine.operator_rules import check_token
 from cidx_jobs.model.errors import TokenNotFoundError
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.store.tokens import make_token
 from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
@@ -95,6 +99,42 @@ async def create_token(call: Call, body: TokenBody) -> web.Response:
     return call.answer(
         NewTokenDocument.of(text, token), status=201, headers={"Location": location}
     )
+
+
+class RevokeQuery(Query, frozen=True, kw_only=True):
+    """Whose tokens to revoke."""
+
+    user_id: Annotated[str, Meta(description="The user.")]
+
+
+@route(
+    "DELETE /admin/tokens",
+    scope="admin",
+    query=RevokeQuery,
+    contract=Contract(
+        name="revokeTokensOfUser",
+        group=ADMIN,
+        summary="Revoke all access tokens of a user at once.",
+        about="Logins by user and password are no tokens: changing the account ends those.",
+        replies=(Reply(status=204, about="They open nothing any more."),),
+    ),
+)
+async def revoke_tokens(call: Call, query: RevokeQuery) -> web.Response:
+    """Revoke all of a user's tokens at once."""
+    await revoke_tokens_of(call, query.user_id)
+    return call.answer_nothing()
+
+
+async def revoke_tokens_of(call: Call, user_id: str) -> None:
+    """Revoke all of a user's tokens, where tokens are the way in and where they are not."""
+    tokens = call.api.tokens
+    if tokens is not None:
+        await tokens.revoke_all(user_id)
+        return
+    store = call.api.jobs.persistence.tokens
+    for token in await store.list_tokens():
+        if token.user_id == user_id:
+            await store.delete_token(token.token_id)
 
 
 @route(

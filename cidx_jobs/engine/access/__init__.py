@@ -1,0 +1,1 @@
+"""Who may come in: accounts, their passwords, and the logins made with them."""

@@ -1,0 +1,1 @@
+"""The routes of people: who has an account, and who logs in by it."""

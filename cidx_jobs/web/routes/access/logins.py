@@ -1,0 +1,152 @@
+"""Logins by user and password, as the CIDX client makes them (api.md 1.9)."""
+
+from aiohttp import web
+
+from cidx_jobs.engine.access.logins import Login, role_of
+from cidx_jobs.model.errors import (
+    ExtraMissingError,
+    InvalidCredentialsError,
+    TooManyLoginsError,
+)
+from cidx_jobs.web.access.authenticators import read_bearer
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.query import AnyQuery
+from cidx_jobs.web.http.route import Contract, Group, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.wire.request_bodies import EmptyBody, LoginBody, PasswordBody
+from cidx_jobs.wire.tokens import (
+    HealthyDocument,
+    LoggedInDocument,
+    LoginDocument,
+    ValidDocument,
+)
+
+LOGINS = Group("logins", "Who has an account logs in with a password, and gets a token for it.")
+
+_ALICE = LoggedInDocument(username=examples.ALICE, role="user")
+_LOGIN = LoginDocument(
+    access_token="eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl",  # noqa: S106 - an example
+    token_type="bearer",  # noqa: S106 - the kind, no secret
+    user=_ALICE,
+)
+
+
+@route(
+    "POST /auth/login",
+    scope=None,
+    body=LoginBody,
+    contract=Contract(
+        name="logIn",
+        group=LOGINS,
+        summary="Log in with user and password.",
+        about="After ten refused tries in a minute for one user and address the next are "
+        "refused, too; a good one never counts.",
+        body_example={"username": "alice", "password": "correct horse"},
+        replies=(Reply(status=200, about="The login.", document=LoginDocument, example=_LOGIN),),
+        errors=(InvalidCredentialsError, TooManyLoginsError, ExtraMissingError),
+    ),
+)
+async def log_in(call: Call, body: LoginBody) -> web.Response:
+    """Answer with a token for the right password."""
+    login = await call.api.jobs.accounts.log_in(
+        body.username, body.password, address=call.request.remote
+    )
+    return _answer(call, login)
+
+
+@route(
+    "POST /auth/refresh",
+    scope="read",
+    body=EmptyBody,
+    contract=Contract(
+        name="renewLogin",
+        group=LOGINS,
+        summary="Get a new login for one that is still good.",
+        about="An access token is no login, and is not renewed.",
+        body_example={},
+        replies=(Reply(status=200, about="The login.", document=LoginDocument, example=_LOGIN),),
+        errors=(InvalidCredentialsError, ExtraMissingError),
+    ),
+)
+async def renew(call: Call, _: EmptyBody) -> web.Response:
+    """Answer with a new token for a login."""
+    text = read_bearer(call.request.headers.get("Authorization"))
+    return _answer(call, await call.api.jobs.accounts.renew(text or ""))
+
+
+@route(
+    "GET /auth/validate",
+    scope="read",
+    contract=Contract(
+        name="validateLogin",
+        group=LOGINS,
+        summary="Tell whose the token is that comes with the request.",
+        replies=(
+            Reply(
+                status=200,
+                about="It is good.",
+                document=ValidDocument,
+                example=ValidDocument(valid=True, user=_ALICE),
+            ),
+        ),
+        errors=(ExtraMissingError,),
+    ),
+)
+async def validate(call: Call) -> web.Response:
+    """Answer with whose the token is."""
+    role = role_of("admin" if call.caller.is_admin else "write")
+    user = LoggedInDocument(username=call.user_id, role=role)
+    return call.answer(ValidDocument(valid=True, user=user))
+
+
+@route(
+    "POST /auth/password",
+    scope="read",
+    body=PasswordBody,
+    contract=Contract(
+        name="changePassword",
+        group=LOGINS,
+        summary="Set another password for oneself.",
+        about="All logins that were made before are refused from then on, this one included.",
+        body_example={"old": "correct horse", "new": "battery staple"},
+        replies=(Reply(status=204, about="It is set."),),
+        errors=(InvalidCredentialsError, TooManyLoginsError, ExtraMissingError),
+    ),
+)
+async def change_password(call: Call, body: PasswordBody) -> web.Response:
+    """Set another password for the caller, who knows the one there is."""
+    await call.api.jobs.accounts.change_password(
+        call.user_id, body.old, body.new, address=call.request.remote
+    )
+    return call.answer_nothing()
+
+
+@route(
+    "GET /health",
+    scope=None,
+    query=AnyQuery,
+    contract=Contract(
+        name="isHealthy",
+        group=LOGINS,
+        summary="Tell the CIDX client that a server is here.",
+        about="Supervisors ask `/livez` and `/readyz`.",
+        replies=(
+            Reply(
+                status=200,
+                about="There is.",
+                document=HealthyDocument,
+                example=HealthyDocument(status="healthy"),
+            ),
+        ),
+    ),
+)
+async def get_health(call: Call, _: AnyQuery) -> web.Response:
+    """Say that the server answers."""
+    return call.answer(HealthyDocument(status="healthy"))
+
+
+def _answer(call: Call, login: Login) -> web.Response:
+    user = LoggedInDocument(username=login.user_id, role=login.role)
+    return call.answer(
+        LoginDocument(access_token=login.token, token_type="bearer", user=user)  # noqa: S106 - the kind
+    )

@@ -1,0 +1,143 @@
+"""Accounts: listed, made, changed, removed."""
+
+from typing import Annotated
+
+from aiohttp import web
+from msgspec import Meta
+
+from cidx_jobs.model.errors import (
+    ExtraMissingError,
+    ProjectBusyError,
+    UserExistsError,
+    UserNotFoundError,
+)
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.query import Query
+from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.routes.admin import ADMIN
+from cidx_jobs.web.routes.admin.tokens import revoke_tokens_of
+from cidx_jobs.wire.request_bodies import ChangeUserBody, UserBody
+from cidx_jobs.wire.tokens import UserDocument, UserListDocument
+
+_ALICE = UserDocument(
+    user_id=examples.ALICE,
+    scope="write",
+    created_at=examples.at(0, 0),
+    changed_at=examples.at(0, 0),
+)
+_USER_ID = Parameter(
+    "user_id", "Whose account it is.", {"type": "string"}, place="path", example="alice"
+)
+
+
+class RemoveUserQuery(Query, frozen=True, kw_only=True):
+    """What goes along with the user."""
+
+    projects: Annotated[
+        bool, Meta(description="Their projects go too: copies, indexes and what is known.")
+    ] = False
+
+
+@route(
+    "GET /admin/users",
+    scope="admin",
+    contract=Contract(
+        name="listUsers",
+        group=ADMIN,
+        summary="List the accounts, without their passwords' hashes.",
+        replies=(
+            Reply(
+                status=200,
+                about="All of them, by name.",
+                document=UserListDocument,
+                example=UserListDocument(users=(_ALICE,)),
+            ),
+        ),
+    ),
+)
+async def list_users(call: Call) -> web.Response:
+    """Answer with all accounts."""
+    accounts = await call.api.jobs.accounts.list()
+    return call.answer(UserListDocument(users=tuple(map(UserDocument.of, accounts))))
+
+
+@route(
+    "POST /admin/users",
+    scope="admin",
+    body=UserBody,
+    contract=Contract(
+        name="createUser",
+        group=ADMIN,
+        summary="Make an account, so that the user can log in.",
+        body_example={"user_id": "alice", "password": "correct horse", "scope": "write"},
+        replies=(
+            Reply(
+                status=201,
+                about="The account.",
+                document=UserDocument,
+                example=_ALICE,
+            ),
+        ),
+        errors=(UserExistsError, ExtraMissingError),
+    ),
+)
+async def create_user(call: Call, body: UserBody) -> web.Response:
+    """Make an account."""
+    account = await call.api.jobs.accounts.add(
+        body.user_id,
+        scope=body.scope,
+        password=body.password,
+        password_hash=body.password_hash,
+    )
+    return call.answer(UserDocument.of(account), status=201)
+
+
+@route(
+    "PATCH /admin/users/{user_id}",
+    scope="admin",
+    body=ChangeUserBody,
+    contract=Contract(
+        name="changeUser",
+        group=ADMIN,
+        summary="Set a user's password or scope.",
+        about="Logins that were made before are refused from then on.",
+        parameters=(_USER_ID,),
+        body_example={"scope": "admin"},
+        replies=(Reply(status=200, about="The account.", document=UserDocument, example=_ALICE),),
+        errors=(UserNotFoundError, ExtraMissingError),
+    ),
+)
+async def change_user(call: Call, body: ChangeUserBody) -> web.Response:
+    """Set a user's password or scope."""
+    user_id = call.request.match_info["user_id"]
+    account = await call.api.jobs.accounts.change(
+        user_id, password=body.password, scope=body.scope
+    )
+    return call.answer(UserDocument.of(account))
+
+
+@route(
+    "DELETE /admin/users/{user_id}",
+    scope="admin",
+    query=RemoveUserQuery,
+    contract=Contract(
+        name="removeUser",
+        group=ADMIN,
+        summary="Remove a user: account, tokens and logins, at once.",
+        about="Their jobs are cancelled first. Where a job does not stop in time, projects that "
+        "were to go stay, the account is locked, and the request can be sent again.",
+        parameters=(_USER_ID,),
+        replies=(Reply(status=204, about="They cannot come in any more."),),
+        errors=(UserNotFoundError, ProjectBusyError),
+    ),
+)
+async def remove_user(call: Call, query: RemoveUserQuery) -> web.Response:
+    """Remove a user, with or without their projects."""
+    user_id = call.request.match_info["user_id"]
+    jobs = call.api.jobs
+    await jobs.accounts.lock(user_id)
+    # What knows tokens here must forget those it has seen, too.
+    await revoke_tokens_of(call, user_id)
+    await jobs.remove_user(user_id, projects=query.projects)
+    return call.answer_nothing()
