@@ -12,6 +12,7 @@ from cidx_jobs.model.limits import (
     MAX_QUEUED_PER_USER,
     MAX_QUEUED_TOTAL,
     MAX_RUNNING,
+    MAX_TIMEOUT_SECONDS,
     MAX_UNITS,
     Limits,
 )
@@ -83,6 +84,9 @@ class Settings:
     )
     default_timeout_seconds: float = duration(
         3_600, 0.01, 30 * _DAY, "The longest a run may take."
+    )
+    max_timeout_seconds: float = duration(
+        7 * _DAY, 0.01, MAX_TIMEOUT_SECONDS, "The longest run that a submit may ask for."
     )
     default_max_attempts: int = number(3, 1, 1_000, "How often a job is tried.")
     poison_after: int = number(

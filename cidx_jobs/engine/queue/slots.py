@@ -239,7 +239,7 @@ class Slots:
         return holder
 
     async def _wait_for_unit(self, holder: _Holder, name: str, waiting: Waiting) -> None:
-        if self.has_unit(name):
+        if self._may_take(holder, name):
             self._hand_over(holder, name)
             return
         if self._would_close_circle(holder, name):
@@ -319,13 +319,35 @@ class Slots:
 
     def _serve(self, name: str) -> None:
         line = self._lines.get(name)
-        while line and self.has_unit(name):
-            holder = line.popleft()
-            if holder.turn is not None and not holder.turn.done():
+        if line is None:
+            return
+        for holder in tuple(line):
+            if not self.has_unit(name):
+                break
+            is_waiting = holder.turn is not None and not holder.turn.done()
+            if is_waiting and not self._may_take(holder, name):
+                continue
+            line.remove(holder)
+            if holder.turn is not None and is_waiting:
                 self._hand_over(holder, name)
                 holder.turn.set_result(None)
-        if line is not None and not line:
+        if not line:
             del self._lines[name]
+
+    def _may_take(self, holder: _Holder, name: str) -> bool:
+        """Tell whether a run may take a unit now: the last free one is for another user.
+
+        Who uses a unit inside a run waits for nothing else, and gives it back: so nobody waits
+        for ever for a unit that is kept free.
+        """
+        limit = self._limits.resources.get(name, 0)
+        free = limit - self._used[name]
+        if free != 1 or limit == 1:
+            return free > 0
+        return not any(
+            other.inner == name and other.user_id == holder.user_id
+            for other in self._holders.values()
+        )
 
     def _use_of(self, name: str) -> ResourceUse:
         return ResourceUse(

@@ -34,7 +34,11 @@ from cidx_jobs.model.job.submit import OnConflict, Submission, SubmitRequest
 from cidx_jobs.model.limits import MAX_LABELS
 from cidx_jobs.model.listing import KEY_LIFETIME, Change, IdempotencyRecord, Project
 from cidx_jobs.runtime.blocking import in_own_thread
+from cidx_jobs.runtime.shares import Shares
 from cidx_jobs.settings import Settings
+
+CHECKS_PER_USER = 1
+"""How many options of one user are held against a JSON Schema at a time."""
 
 
 class Admission:
@@ -52,6 +56,7 @@ class Admission:
         self._board = board
         self._ledger = ledger
         self._job_types = job_types
+        self._checks = Shares(CHECKS_PER_USER)
         self._admitting: Counter[UserId] = Counter()
         self._admitting_total = 0
         self._ids = 0
@@ -84,7 +89,7 @@ class Admission:
         The request is no replay, as far as `find_replay` could tell a moment ago.
         """
         job_type = self._job_types[request.job_type]
-        check_request(request, self._board.slots.limits)
+        check_request(request, self._board.slots.limits, self._settings.max_timeout_seconds)
         options, project = await self._admit_options(request, job_type)
         if options is not request.options:
             request = replace(request, options=options)
@@ -105,7 +110,8 @@ class Admission:
         self, request: SubmitRequest, job_type: JobType
     ) -> tuple[JsonObject, Project | None]:
         if job_type.checks_slowly:
-            options = await in_own_thread(job_type.check_options, request.options)
+            async with self._checks.turn(request.user_id):
+                options = await in_own_thread(job_type.check_options, request.options)
         else:
             options = job_type.check_options(request.options)
         if job_type.admit is None:

@@ -12,7 +12,6 @@ from cidx_jobs.model.limits import (
     MAX_ATTEMPTS,
     MAX_LABEL_CHARACTERS,
     MAX_LABELS,
-    MAX_TIMEOUT_SECONDS,
     Limits,
 )
 
@@ -20,13 +19,13 @@ _LABEL_KEY = re.compile(LABEL_KEY_PATTERN)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def check_request(request: SubmitRequest, limits: Limits) -> None:
+def check_request(request: SubmitRequest, limits: Limits, max_timeout_seconds: float) -> None:
     """Check all members of a submit but its options.
 
     Raises:
         ValidationError: with every fault there is.
     """
-    faults = list(_faults(request, limits))
+    faults = list(_faults(request, limits, max_timeout_seconds))
     if faults:
         raise ValidationError(faults)
 
@@ -58,7 +57,7 @@ def highest_priority(user_id: str, limits: Limits) -> int:
     return min(limits.user_max_priorities.get(user_id, limits.max_priority), MAX_PRIORITY)
 
 
-def _faults(request: SubmitRequest, limits: Limits) -> Iterator[Fault]:
+def _faults(request: SubmitRequest, limits: Limits, max_timeout_seconds: float) -> Iterator[Fault]:
     if not is_project_id(request.project_id):
         yield Fault("/project_id", "a project_id is 1 to 64 characters [A-Za-z0-9][A-Za-z0-9._-]*")
     if not 1 <= len(request.user_id) <= MAX_USER_ID_CHARACTERS or _CONTROL.search(request.user_id):
@@ -68,9 +67,9 @@ def _faults(request: SubmitRequest, limits: Limits) -> Iterator[Fault]:
     if request.max_attempts is not None and not 1 <= request.max_attempts <= MAX_ATTEMPTS:
         yield Fault("/max_attempts", f"max_attempts is from 1 to {MAX_ATTEMPTS}")
     timeout = request.timeout_seconds
-    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_SECONDS:
+    if timeout is not None and not 0 < timeout <= max_timeout_seconds:
         yield Fault(
-            "/timeout_seconds", f"timeout_seconds is over 0, at most {MAX_TIMEOUT_SECONDS:.0f}"
+            "/timeout_seconds", f"timeout_seconds is over 0, at most {max_timeout_seconds:g}"
         )
     if request.start_at is not None and request.start_at.tzinfo is None:
         yield Fault("/start_at", "start_at needs a time zone, such as Z")

@@ -19,6 +19,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.ids import JobId, UserId, is_job_id
 from cidx_jobs.model.job.job import Job
+from cidx_jobs.runtime.shares import Shares
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.access.authenticators import Authenticate, TokenAuthenticator
 from cidx_jobs.web.access.origin_check import OriginCheck
@@ -38,6 +39,8 @@ class Api:
     """None when the host application tells who makes a request."""
     origins: OriginCheck
     waiters: Waiters
+    reads: Shares = attrs.field(factory=lambda: Shares(READS_PER_USER))
+    """Lists and pages of the log, which are read one after the other."""
     rates: Rates | None = None
     """None: everybody may ask as often as they like."""
     pages: PageCache = attrs.field(factory=PageCache)
@@ -64,6 +67,9 @@ class Api:
         known = self.authenticator
         return known if isinstance(known, TokenAuthenticator) else None
 
+
+READS_PER_USER = 2
+"""How many lists, or pages of the log, of one user are read at a time."""
 
 OnKnown = Callable[[], None]
 ON_KNOWN: web.RequestKey[OnKnown] = web.RequestKey("cidx_jobs_on_known")

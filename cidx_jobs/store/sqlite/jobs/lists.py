@@ -10,11 +10,13 @@ table.
 import itertools
 import json
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
+from cidx_jobs.model.errors import UnavailableError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.listing import LONG_MEMBERS, MAX_LISTED_BYTES, JobPage, JobQuery
@@ -23,6 +25,11 @@ from cidx_jobs.store.sqlite.values import to_microseconds
 
 COUNTED = 10_000
 """The highest total with filters other than user, status and type (api.md, 1.6)."""
+
+LIST_SECONDS = 2.0
+"""How long a list may be looked for: others wait for it."""
+STEPS_BETWEEN_LOOKS = 20_000
+"""Of SQLite's machine, some milliseconds of work."""
 
 _LAST_ROW = 2**63 - 1
 _COLUMNS = ", ".join(JOB_COLUMNS)
@@ -161,13 +168,21 @@ def load_unfinished_jobs(connection: sqlite3.Connection) -> tuple[Job, ...]:
 def query_jobs(connection: sqlite3.Connection, query: JobQuery) -> JobPage:
     """Return one page, and the total that was true at the same instant."""
     connection.execute("BEGIN")
+    deadline = time.monotonic() + LIST_SECONDS
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS_BETWEEN_LOOKS)
     try:
         found = _ranges(connection, query)
         rows = _page(connection, found, query)
         total, is_exact = _count(connection, found, query)
         load = _load_brief_rows if query.is_brief else _load_rows
         jobs, omitted = load(connection, rows[: query.limit])
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        message = "this list takes too long: ask with fewer filters, or for a shorter time"
+        raise UnavailableError(message) from error
     finally:
+        connection.set_progress_handler(None, 0)
         connection.execute("COMMIT")
     return JobPage(
         jobs=jobs,

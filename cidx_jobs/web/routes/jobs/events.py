@@ -129,7 +129,8 @@ async def _list_events(call: Call, asked: EventListQuery, job: Job | None) -> we
         after_sequence=after,
         limit=asked.limit + 1,
     )
-    rows = await call.manager.query_events(query)
+    async with call.api.reads.turn(call.user_id):
+        rows = await call.manager.query_events(query)
     if job is None:
         # A job's own rows go only with the job: what is deleted of others leaves no gap in them.
         await _check_history(call, after)

@@ -8,7 +8,12 @@ from aiohttp import web
 from msgspec import Meta
 from msgspec.structs import replace
 
-from cidx_jobs.model.errors import ForbiddenError, InvalidCursorError, InvalidParameterError
+from cidx_jobs.model.errors import (
+    ForbiddenError,
+    InvalidCursorError,
+    InvalidParameterError,
+    UnavailableError,
+)
 from cidx_jobs.model.ids import JOB_TYPE_PATTERN, PROJECT_ID_PATTERN, ProjectId, UserId
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.listing import JobPage, JobQuery
@@ -111,13 +116,14 @@ class JobListQuery(Query, frozen=True, kw_only=True):
                 headers=("Link",),
             ),
         ),
-        errors=(InvalidCursorError, ForbiddenError),
+        errors=(InvalidCursorError, ForbiddenError, UnavailableError),
     ),
 )
 async def list_jobs(call: Call, query: JobListQuery) -> web.Response:
     """Answer with one page of the jobs that fit, newest first unless asked otherwise."""
     wanted = _wanted(call, query)
-    page = await call.manager.query_jobs(wanted)
+    async with call.api.reads.turn(call.user_id):
+        page = await call.manager.query_jobs(wanted)
     cursor = None
     if page.next_row is not None:
         cursor = make_cursor(page.next_row, *_listing(wanted))
