@@ -9,7 +9,9 @@ import contextvars
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
+
+from cidx_jobs.runtime.foreign_code import Raised, call_foreign
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,24 +54,21 @@ async def in_own_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwa
 def _answer(
     call: Callable[[], T], loop: asyncio.AbstractEventLoop, answer: asyncio.Future[T]
 ) -> None:
+    result = call_foreign(call)
     try:
-        result, error = call(), None
-    except BaseException as raised:  # noqa: BLE001 - it is the caller's, on the loop's thread
-        result, error = None, raised
-    try:
-        loop.call_soon_threadsafe(_resolve, answer, result, error)
+        loop.call_soon_threadsafe(_resolve, answer, result)
     except RuntimeError:
         # The loop is closed: nobody waits any more.
         return
 
 
-def _resolve(answer: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+def _resolve(answer: asyncio.Future[T], result: T | Raised) -> None:
     if answer.done():
         return
-    if error is None:
+    if not isinstance(result, Raised):
         answer.set_result(result)
-    elif isinstance(error, StopIteration):
+    elif isinstance(result.error, StopIteration):
         # A future cannot hold it.
-        answer.set_exception(RuntimeError(repr(error)))
+        answer.set_exception(RuntimeError(repr(result.error)))
     else:
-        answer.set_exception(error)
+        answer.set_exception(result.error)

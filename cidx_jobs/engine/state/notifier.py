@@ -10,6 +10,7 @@ import attrs
 from cidx_jobs.model.errors import OtherLoopError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, Transition
+from cidx_jobs.runtime.foreign_code import Raised, call_foreign
 from cidx_jobs.runtime.loops import find_running_loop
 
 STREAM_BUFFER = 1_000
@@ -171,10 +172,9 @@ class Notifier:
 
 
 def _holds(until: Condition, job: Job) -> bool:
-    try:
-        return until(job)
-    except Exception:  # noqa: BLE001 - the waiter asks again, and its caller gets the error
-        return True
+    # A condition that raises wakes its waiter, which asks again: its caller gets the error.
+    holds = call_foreign(until, job)
+    return isinstance(holds, Raised) or holds
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
