@@ -38,6 +38,7 @@ from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.job.submit import OnConflict, SubmitRequest
 from cidx_jobs.model.listing import JobQuery, StoreIdentity
 from cidx_jobs.observe.transitions import TransitionLog
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.loops import find_running_loop
 from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.settings import DataDirectory, Settings
@@ -230,19 +231,22 @@ class JobSystem:
         children = self._children
         if children is not None:
             found += await find_strays(self.identity, children)
-        if deep:
-            found += await self._examine_indexes()
-        return found
+        return [*found, *await self._examine_projects(deep=deep)]
 
-    async def _examine_indexes(self) -> Sequence[Finding]:
-        """Return which projects have an index that is damaged; their next sync makes it anew."""
+    async def _examine_projects(self, *, deep: bool) -> Sequence[Finding]:
+        """Return which projects' files the server may not use, and which indexes are damaged."""
         found = []
+        directories = ProjectDirectories(DataDirectory(self.settings.data_dir))
         for project in await self.persistence.projects.list_projects(None):
-            fault = await self.indexer.find_fault(project.user_id, project.project_id, deep=True)
+            key = project.user_id, project.project_id
+            fault = None
+            if await in_own_thread(directories.has_foreign, *key):
+                fault = "the server may not read or change its files: they are another user's"
+            elif deep:
+                fault = await self.indexer.find_fault(*key, deep=True)
             if fault is not None:
                 whose = f"{project.project_id} of {printable(project.user_id)}"
-                message = f"the index of project {whose}: {fault}"
-                found.append(Finding(kind="files", message=message))
+                found.append(Finding(kind="files", message=f"project {whose}: {fault}"))
         return found
 
     async def find_warnings(self) -> Sequence[ServerWarning]:

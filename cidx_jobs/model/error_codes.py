@@ -245,6 +245,16 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             "The server's git is too old to be kept to the addresses that were checked.",
             ("Ask the operator to install git 2.38 or later and to start the server again.",),
         ),
+        "CFG-005": Guidance(
+            Category.CONFIGURATION,
+            _PERSISTENT,
+            _FINAL,
+            "The server may not read or change the project's files in its data directory.",
+            (
+                "Ask the operator to give the data directory to the user that the server runs as.",
+                "Remove the project, then sync it anew.",
+            ),
+        ),
         "VAL-001": Guidance(
             Category.VALIDATION,
             _PERSISTENT,

@@ -1,6 +1,7 @@
 """Directories of projects, removed at once: renamed first, deleted then."""
 
 import asyncio
+import os
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.listing import Project
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import REMOVED_PREFIX, DataDirectory, project_directory
+
+_USABLE = os.R_OK | os.W_OK | os.X_OK
 
 
 class ProjectDirectories(ProjectFiles):
@@ -41,6 +44,10 @@ class ProjectDirectories(ProjectFiles):
     async def settle(self, user_id: UserId, project_id: ProjectId) -> None:
         while (leaving := self._leaving.get((user_id, project_id))) is not None:
             await asyncio.wait([leaving])
+
+    @override
+    def has_foreign(self, user_id: UserId, project_id: ProjectId) -> bool:
+        return any(map(_is_foreign, self._places(user_id, project_id)))
 
     @override
     def find_unused(self, projects: Sequence[Project], before: datetime) -> Sequence[Project]:
@@ -76,6 +83,25 @@ def _rename(places: Sequence[Path]) -> bool:
             continue
         taken = True
     return taken
+
+
+def _is_foreign(place: Path) -> bool:
+    if not os.path.lexists(place):
+        return False
+    if not os.access(place, _USABLE):
+        return True
+    # What cannot be listed is left out by a walk: its parent's entry tells of it.
+    for directory, below, files in os.walk(place):
+        if not all(os.access(f"{directory}/{name}", _USABLE) for name in below):
+            return True
+        if not all(_is_readable(Path(directory, name)) for name in files):
+            return True
+    return False
+
+
+def _is_readable(file: Path) -> bool:
+    # A link may lead nowhere, and a file may be gone since it was listed.
+    return os.access(file, os.R_OK) or file.is_symlink() or not file.exists()
 
 
 def _changed_at(place: Path) -> float:

@@ -115,4 +115,4 @@ async def test_a_damaged_index_is_a_conflict(indexed: House) -> None:
     assert answer.status == 409
     findings = (await doctor.json())["findings"]
     assert [finding["kind"] for finding in findings] == ["files"]
-    assert "the index of project code of alice" in findings[0]["message"]
+    assert "project code of alice: its index" in findings[0]["message"]

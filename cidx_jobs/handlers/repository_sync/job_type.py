@@ -40,6 +40,7 @@ from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.index import IndexState, TreeChanges
 from cidx_jobs.model.job.job import JsonObject
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.settings import DataDirectory, Settings, project_directory
 
@@ -157,6 +158,7 @@ class _SyncRun:
         async with self._phases.enter(PREPARING):
             remote = self._parts.rules.read(self._options.repository_url or "")
             await self._parts.files.settle(self._job.user_id, self._job.project_id)
+            await self._check_files()
             await self._copy.prepare()
             before = await self._load_index_state()
         target = await self._sync_git(remote, before)
@@ -171,6 +173,17 @@ class _SyncRun:
         result["phase_seconds"] = dict(self._phases.seconds)
         await self._save_record(target, was_indexed=note["files_indexed"] > 0)
         return result
+
+    async def _check_files(self) -> None:
+        """Check that the project's files are the server's own, before git stumbles over them.
+
+        Raises:
+            JobFailure: they are not (CFG-005).
+        """
+        job, files = self._job, self._parts.files
+        if await in_own_thread(files.has_foreign, job.user_id, job.project_id):
+            message = "the project's files on the server belong to another user of the system"
+            raise JobFailure(message, code="CFG-005")
 
     async def _sync_git(self, remote: Remote, before: IndexState | None) -> Target:
         parts = self._parts

@@ -25,6 +25,12 @@ class ProjectFiles(Protocol):
     async def settle(self, user_id: UserId, project_id: ProjectId) -> None:
         """Return once nothing of the project is being taken away."""
 
+    def has_foreign(self, user_id: UserId, project_id: ProjectId) -> bool:
+        """Return whether the server may not read or change what lies there; blocks.
+
+        So it is after a restore as another user of the system.
+        """
+
     def find_unused(self, projects: Sequence[Project], before: datetime) -> Sequence[Project]:
         """Return those whose files are there, and which no sync was begun for since; blocks."""
 

@@ -45,14 +45,14 @@ def load_state(files: IndexFiles) -> IndexState | None:
 
 def list_skipped(files: IndexFiles, after: str, limit: int) -> Sequence[SkippedFile]:
     """Return what is not in the index, by path, from behind *after*."""
-    path = files.current()
-    if path is None:
-        return ()
     try:
+        path = files.current()
+        if path is None:
+            return ()
         with contextlib.closing(open_reader(path)) as db:
             check_format(db)
             rows = db.execute(index_sql.LIST_SKIPPED, (after, limit)).fetchall()
-    except sqlite3.Error:
+    except (sqlite3.Error, OSError):
         return ()
     return [SkippedFile(path=name, reason=why, bytes=size) for name, why, size in rows]
 
@@ -63,13 +63,13 @@ def find_fault(files: IndexFiles, *, deep: bool) -> str | None:
     if path is None:
         return None
     if files.is_damaged(path):
-        return "a search found it damaged"
+        return "its index was found damaged"
     try:
         fault = _examine(path, deep=deep)
     except (sqlite3.Error, ValueError, KeyError) as error:
         if not is_damage(error):
             return None
-        fault = "it cannot be read"
+        fault = "its index cannot be read"
     if fault is not None:
         files.mark_damaged(path)
     return fault
@@ -79,14 +79,14 @@ def _examine(path: Path, *, deep: bool) -> str | None:
     with contextlib.closing(open_reader(path)) as db:
         check_format(db)
         if make_state(db, path) is None:
-            return "it does not say what it holds"
+            return "its index does not say what it holds"
         for share in _SAMPLES:
             if not _finds_sample(db, share):
-                return "a text that it holds is not found"
+                return "a text that its index holds is not found"
         if not deep and path.stat().st_size > _CHEAP_TO_CHECK_BYTES:
             return None
         if db.execute(index_sql.CHECK_PAGES).fetchone() != ("ok",):
-            return "it fails SQLite's check"
+            return "its index fails SQLite's check"
     return _check_words(path) if deep else None
 
 
@@ -111,5 +111,5 @@ def _check_words(path: Path) -> str | None:
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
-            return "its words do not fit its texts"
+            return "the words of its index do not fit its texts"
     return None
