@@ -2,12 +2,14 @@
 
 Jobs of 1,000 users and two types wait. Measured one at a time: a key with its push, a start (the
 next startable job, out of the queue), the rank of any job, and an estimate as readers ask for it;
-then what dispatching a job adds to the loop (next, slot, gates, slot back), and the memory of
-100,000 waiting jobs with all that is kept of them. Times are CPU time for one step.
+then what dispatching a job adds to the loop (next, slot, gates, slot back), the same where each
+job has one of 10,000 keys of which one job runs at a time, and the memory of 100,000 waiting jobs
+with all that is kept of them. Times are CPU time for one step.
 """
 
 import gc
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,6 +27,7 @@ from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.engine.queue.wait_estimate import WaitEstimator
 from cidx_jobs.model.ids import JobId, ProjectId, UserId, make_job_id
 from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.key_limits import KeyLimit, KeyLimits, LimitKey, keys_of
 from cidx_jobs.model.limits import Limits
 
 USERS = tuple(UserId(f"user-{number}") for number in range(1_000))
@@ -36,6 +39,9 @@ STEPS = 500
 
 RANKS = 10_000
 """Ranks asked for in one round."""
+
+KEYS = 10_000
+KEYED_RUNNING = 50
 
 MICROSECONDS = 1e6
 MIB = 2**20
@@ -59,12 +65,18 @@ PATTERN = Job(
 
 @attrs.define
 class Crowd:
-    """A queue, and an endless supply of jobs of random users."""
+    """A queue, and an endless supply of jobs of random users, with one of *keys* each if any."""
+
+    keys: tuple[LimitKey, ...] = ()
 
     queue: JobQueue = attrs.field(factory=JobQueue)
     random: Random = attrs.field(factory=lambda: Random(1))
     made: int = 0
     job_ids: list[JobId] = attrs.field(factory=list)
+    slots: Slots = attrs.field(factory=lambda: Slots(Limits(max_running_per_user=50)))
+    jobs: dict[JobId, Job] = attrs.field(factory=dict)
+    """Those that wait, and have keys."""
+    running: deque[Job] = attrs.field(factory=deque)
 
     def make(self) -> Job:
         """Make a job without a key; a job a millisecond."""
@@ -75,6 +87,7 @@ class Crowd:
             user_id=self.random.choice(USERS),
             job_type=TYPES[self.made % 2],
             priority=self.random.choice((3, 5, 5, 5, 9)),
+            limits=self._draw_limits(),
         )
 
     def push(self, job: Job) -> Job:
@@ -82,12 +95,20 @@ class Crowd:
         key = self.queue.make_key(job.user_id, job.priority, self.made / 1_000, job.job_type)
         queued = replace(job, dispatch_key=key)
         self.queue.push(queued)
+        if queued.limits:
+            self.jobs[queued.job_id] = queued
+            self.slots.keys.note(None, queued)
         return queued
 
     def grow(self, size: int) -> None:
         """Let jobs come until *size* of them wait."""
         while len(self.queue) < size:
             self.job_ids.append(self.push(self.make()).job_id)
+
+    def _draw_limits(self) -> KeyLimits:
+        if not self.keys:
+            return ()
+        return (KeyLimit(key=self.random.choice(self.keys), limit=1, set_at=0.0),)
 
 
 def push_seconds(crowd: Crowd) -> float:
@@ -151,6 +172,33 @@ def dispatch_seconds(crowd: Crowd) -> float:
             queue.set_user_open(user, is_open=slots.has_user_room(user))
         seconds = thread_time() - began
     crowd.job_ids = [job_id for job_id in crowd.job_ids if job_id in queue]
+    crowd.grow(len(queue) + STEPS)
+    return seconds / STEPS * MICROSECONDS
+
+
+def keyed_seconds(crowd: Crowd) -> float:
+    """Measure the same of jobs with keys, while 50 run: each closes the gate of its key."""
+    queue, slots, running = crowd.queue, crowd.slots, crowd.running
+    ended = []
+    with quiet():
+        began = thread_time()
+        for _ in range(STEPS):
+            job_id = queue.next_startable()
+            assert job_id is not None
+            queue.remove_started(job_id)
+            job = crowd.jobs.pop(job_id)
+            keys = keys_of(job.limits)
+            slots.take(job_id, job.user_id, (), keys)
+            queue.set_key_open(keys[0], is_open=slots.keys.has_room(keys[0]))
+            running.append(job)
+            if len(running) == KEYED_RUNNING:
+                oldest = running.popleft()
+                ended.append(oldest)
+                (key,) = slots.give_back(oldest.job_id).keys
+                queue.set_key_open(key, is_open=slots.keys.has_room(key))
+        seconds = thread_time() - began
+    for job in ended:
+        slots.keys.note(job, replace(job, status=JobStatus.COMPLETED))
     crowd.grow(len(queue) + STEPS)
     return seconds / STEPS * MICROSECONDS
 
@@ -233,6 +281,11 @@ def main() -> None:
             rounds(bench, f"position at {size:,}", partial(position_seconds, crowd))
             rounds(bench, f"estimate at {size:,}", partial(estimate_seconds, crowd), at_most=50)
             rounds(bench, f"dispatch at {size:,}", partial(dispatch_seconds, crowd), at_most=100)
+        keyed = Crowd(tuple(LimitKey(f"tenant:{number}", None) for number in range(KEYS)))
+        for size in SIZES:
+            keyed.grow(size)
+            name = f"dispatch at {size:,} with {KEYS:,} keys"
+            rounds(bench, name, partial(keyed_seconds, keyed), at_most=100)
         progress(f"filling the queue to {MANY:,}")
         crowd.grow(MANY)
         rounds(bench, f"position at {MANY:,}", partial(position_seconds, crowd), at_most=15)

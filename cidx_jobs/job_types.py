@@ -23,6 +23,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.ids import JOB_TYPE_PATTERN, is_job_type
 from cidx_jobs.model.job.job import JsonObject
+from cidx_jobs.model.job.key_limits import check_key_limits
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.limits import MAX_ATTEMPTS, MAX_TIMEOUT_SECONDS
 from cidx_jobs.model.listing import Project
@@ -57,6 +58,10 @@ Admit = Callable[[JsonObject, Project], Admission]
 `ValidationError` with pointers below ``/options``."""
 
 
+LimitsRule = Mapping[str, int] | Callable[[JsonObject], Mapping[str, int]]
+"""Keys and how many jobs with each may run at a time; or what gives them for a job's options."""
+
+
 @attrs.frozen(init=False)
 class JobType:
     """One kind of job: a name, a handler, and how the engine treats it.
@@ -75,6 +80,9 @@ class JobType:
     retry: RetryPolicy | None
     resources: tuple[str, ...]
     """Named resources held from start to end; they gate the start."""
+    limits: LimitsRule = attrs.field(hash=False)
+    """Keys that are everybody's, held from start to end: of all jobs with one, of whatever type
+    and user, at most so many run at a time."""
     options_schema: Any = attrs.field(hash=False)
     """What the options must fit: a class (attrs, msgspec, dataclass or TypedDict) or a JSON
     Schema (extra ``schema``); None takes any JSON object."""
@@ -95,6 +103,7 @@ class JobType:
         on_interrupt: OnInterrupt | str = OnInterrupt.RESUME,
         retry: RetryPolicy | None = None,
         resources: Iterable[str] = (),
+        limits: LimitsRule | None = None,
         options_schema: Any = None,
         max_memory_bytes: int | None = None,
         admit: Admit | None = None,
@@ -112,6 +121,8 @@ class JobType:
         _check_rules(name, run, max_attempts, timeout_seconds)
         _check_retry(retry)
         _check_handler(run)
+        limits = {} if limits is None else limits
+        _check_limits(limits)
         is_json_schema = isinstance(options_schema, Mapping)
         checker = _make_checker(options_schema) if is_json_schema else None
         if options_schema is not None and not is_json_schema:
@@ -126,6 +137,7 @@ class JobType:
             on_interrupt=OnInterrupt.FAIL if at_most_once else OnInterrupt(on_interrupt),
             retry=retry,
             resources=resources,
+            limits=limits if callable(limits) else dict(limits),
             options_schema=options_schema,
             max_memory_bytes=max_memory_bytes,
             admit=admit,
@@ -166,6 +178,24 @@ class JobType:
             fitted = dataclasses.asdict(fitted)
         whole: JsonObject = msgspec.to_builtins(fitted)
         return whole
+
+    def find_limits(self, options: JsonObject) -> Mapping[str, int]:
+        """Return the keys of a job with these options, each with its number.
+
+        Raises:
+            ValidationError: the options give none, or none that is a key.
+        """
+        if not callable(self.limits):
+            return self.limits
+        try:
+            limits = dict(self.limits(options))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            # It is made of what somebody sent: that it cannot be is not the server's fault.
+            message = f"the limits of {self.name} cannot be made of them"
+            raise ValidationError.at("/options", message) from error
+        if faults := list(check_key_limits(limits, "/options")):
+            raise ValidationError([Fault("/options", fault.message) for fault in faults])
+        return limits
 
     def describe_options(self) -> JsonObject:
         """Return the JSON Schema of the options."""
@@ -255,6 +285,17 @@ def _make_checker(schema: Mapping[str, Any]) -> Any:
     if find_spec("jsonschema") is None:
         raise ExtraMissingError("schema")
     return importlib.import_module("cidx_jobs.model.json_schema").JsonSchema(schema)
+
+
+def _check_limits(limits: LimitsRule) -> None:
+    if callable(limits):
+        return
+    if not isinstance(limits, Mapping):
+        message = f"limits are numbers by key, or a function of the options, not {limits!r}"
+        raise TypeError(message)
+    for fault in check_key_limits(limits):
+        message = f"{fault.pointer}: {fault.message}"
+        raise ValueError(message)
 
 
 def _fault(error: msgspec.ValidationError) -> Fault:

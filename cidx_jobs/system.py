@@ -301,8 +301,12 @@ class JobSystem:
         hold: bool = False,
         on_conflict: OnConflict | str = OnConflict.COALESCE,
         labels: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
     ) -> Job:
         """Store a job, or join the one that serves it already; durable when this returns.
+
+        Of all the user's jobs with a key in *limits* at most so many run at a time as its newest
+        number says.
 
         Raises: what `SyncJobManager.create_job` raises.
         """
@@ -318,6 +322,7 @@ class JobSystem:
             hold=hold,
             on_conflict=OnConflict(on_conflict),
             labels=dict(labels or {}),
+            limits=dict(limits or {}),
         )
         return (await self.manager.create_job(request)).job
 

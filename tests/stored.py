@@ -34,6 +34,7 @@ from cidx_jobs.model.job.job import (
     ProgressDetail,
     Severity,
 )
+from cidx_jobs.model.job.key_limits import KeyLimit, LimitKey
 from cidx_jobs.model.job.lifecycle import advance, record_progress
 from cidx_jobs.model.listing import Change, IdempotencyRecord
 
@@ -148,6 +149,10 @@ def filled_job() -> Job:
         status=JobStatus.RUNNING,
         labels={"origin": "ci", "naïve": "ü"},
         options={"names": ["a", "b"], "depth": {"n": 1.5}, "none": None},
+        limits=(
+            KeyLimit(key=LimitKey("tenant:7", UserId("alice")), limit=3, set_at=1.25),
+            KeyLimit(key=LimitKey("host:example.org", None), limit=4, set_at=2.0),
+        ),
         attempt=2,
         run=3,
         epoch=4,

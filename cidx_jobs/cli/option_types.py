@@ -1,11 +1,14 @@
 """Options that several commands share, and types of values that click does not have."""
 
 import math
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class Seconds(click.FloatRange):
@@ -52,6 +55,23 @@ class KeyValue(click.ParamType):  # type: ignore[type-arg]  # no [] in older rel
         return key, rest
 
 
+class KeyLimit(click.ParamType):  # type: ignore[type-arg]  # no [] in older releases
+    """A text ``KEY=N``."""
+
+    name = "KEY=N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        """Return key and number; whether they are in range is for the server to say."""
+        if isinstance(value, tuple):
+            return value
+        key, mark, rest = value.rpartition("=")
+        if not mark or not key or not _NUMBER.fullmatch(rest):
+            self.fail(f"{value!r} must be KEY=N, N a whole number.", param, ctx)
+        return key, int(rest)
+
+
 class Time(click.ParamType):  # type: ignore[type-arg]  # no [] in older releases
     """A time as RFC 3339 has it; one without an offset is local time."""
 
@@ -84,6 +104,7 @@ class HeaderText(click.ParamType):  # type: ignore[type-arg]  # no [] in older r
 
 SECONDS = Seconds(min=0, min_open=True)
 KEY_VALUE = KeyValue()
+KEY_LIMIT = KeyLimit()
 
 DATA_DIR = click.option(
     "--data-dir",

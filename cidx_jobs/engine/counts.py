@@ -1,9 +1,10 @@
 """Counts that forget what has come to nothing: there may be many users, over the years."""
 
 from collections import Counter
+from collections.abc import Hashable
 from typing import TypeVar
 
-Name = TypeVar("Name", bound=str)
+Name = TypeVar("Name", bound=Hashable)
 
 
 def decrease(counts: Counter[Name], name: Name) -> None:

@@ -15,6 +15,12 @@ MAX_LABEL_CHARACTERS = 255
 LABEL_KEY_PATTERN = r"[a-z0-9._-]{1,63}"
 """What the labels of a job keep to."""
 
+MAX_KEYS = 8
+"""How many limits by key a submit or a job type may give a job."""
+LIMIT_KEY_PATTERN = r"[A-Za-z0-9._:/@-]{1,128}"
+MAX_KEY_LIMIT = 1_000
+"""The largest number that a key may have; the smallest is 1."""
+
 MAX_RUNNING = 10_000
 MAX_QUEUED_PER_USER = 1_000_000
 MAX_QUEUED_TOTAL = 10_000_000

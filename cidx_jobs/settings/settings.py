@@ -9,6 +9,7 @@ import attrs
 
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.model.limits import (
+    MAX_KEY_LIMIT,
     MAX_QUEUED_PER_USER,
     MAX_QUEUED_TOTAL,
     MAX_RUNNING,
@@ -127,6 +128,9 @@ class Settings:
     )
     git_local_roots: tuple[Path, ...] = other(
         (), paths, "Directories whose repositories may be synced by path."
+    )
+    git_per_host: int = number(
+        4, 1, MAX_KEY_LIMIT, "Syncs of one code host at a time, whoever asks for them."
     )
     git_depth: int = number(1, 0, 1_000_000, "Commits of history to fetch; 0 is all.")
     git_ssh: bool = other("false", flag, "Whether ssh URLs are taken.")

@@ -160,6 +160,13 @@ MaxAttemptsMember = Annotated[
         extra_json_schema=rules.FROM_ONE,
     ),
 ]
+LimitsMember = Annotated[
+    dict[str, int],
+    Meta(
+        description="Its keys, those of its type among them: of all jobs with one at most so many "
+        "run at a time."
+    ),
+]
 ProgressMember = Annotated[
     int,
     Meta(

@@ -4,9 +4,11 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Annotated, Any, Self
 
+import msgspec
 from msgspec import Meta
 
 from cidx_jobs.model.job.job import AttemptRecord, Job, JobStatus, PhaseState
+from cidx_jobs.model.job.key_limits import all_limits
 from cidx_jobs.model.job.wait_reasons import QueueStatus
 from cidx_jobs.wire import job_parts as of_job
 from cidx_jobs.wire import member_rules as rules
@@ -31,6 +33,7 @@ class JobMembers(Document, frozen=True, kw_only=True):
     labels: of_job.LabelsMember
     attempt: of_job.AttemptMember
     max_attempts: of_job.MaxAttemptsMember
+    limits: of_job.LimitsMember = msgspec.field(default_factory=dict)
     progress: of_job.ProgressMember
     phase: of_job.PhaseMember
     message: of_job.MessageMember
@@ -164,6 +167,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     labels: of_job.LabelsMember
     attempt: of_job.AttemptMember
     max_attempts: of_job.MaxAttemptsMember
+    limits: of_job.LimitsMember = msgspec.field(default_factory=dict)
     progress: of_job.ProgressMember
     phase: Annotated[str | None, Meta(description="`queued` while the job waits.")]
     message: Annotated[str, Meta(description="One line for people; never empty.")]
@@ -244,6 +248,7 @@ def _members(job: Job, queue: QueueStatus | None) -> dict[str, Any]:
     members = dict(zip(_SAME, _same_of(job), strict=True))
     members["progress_detail"] = ProgressDocument.of(job.progress_detail)
     members["queue"] = QueueDocument.of(queue) if queue else None
+    members["limits"] = all_limits(job.limits)
     members["timeout_seconds"] = plain(job.timeout_seconds)
     return members
 

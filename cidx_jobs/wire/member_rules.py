@@ -18,6 +18,9 @@ from cidx_jobs.model.ids import (
 from cidx_jobs.model.job.job import MAX_PRIORITY, MIN_PRIORITY, JobStatus
 from cidx_jobs.model.limits import (
     LABEL_KEY_PATTERN,
+    LIMIT_KEY_PATTERN,
+    MAX_KEY_LIMIT,
+    MAX_KEYS,
     MAX_LABEL_CHARACTERS,
     MAX_LABELS,
     MAX_TIMEOUT_SECONDS,
@@ -44,6 +47,10 @@ LABELS: Rule = {
     "maxProperties": MAX_LABELS,
     "propertyNames": {"pattern": f"^{LABEL_KEY_PATTERN}$"},
 }
+LIMITS: Rule = {
+    "maxProperties": MAX_KEYS,
+    "propertyNames": {"pattern": f"^{LIMIT_KEY_PATTERN}$"},
+}
 TOKEN_LABEL: Rule = {"maxLength": MAX_TOKEN_LABEL_CHARACTERS, **_NO_CONTROLS}
 SECONDS: Rule = {"exclusiveMinimum": 0}
 TIMEOUT: Rule = {"exclusiveMinimum": 0, "maximum": MAX_TIMEOUT_SECONDS}
@@ -56,6 +63,11 @@ Labels = dict[
     Annotated[str, Meta(extra_json_schema={"maxLength": MAX_LABEL_CHARACTERS, **_NO_CONTROLS})],
 ]
 """Labels that a caller sets."""
+
+KeyLimits = dict[
+    str, Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": MAX_KEY_LIMIT})]
+]
+"""Limits by key that a caller sets."""
 
 
 def between(low: float, high: float) -> Rule:

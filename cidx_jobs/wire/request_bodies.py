@@ -84,6 +84,14 @@ class JobBody(Body, frozen=True, kw_only=True):
         rules.Labels,
         Meta(description="The caller's own marks.", extra_json_schema=rules.LABELS),
     ] = msgspec.field(default_factory=dict)
+    limits: Annotated[
+        rules.KeyLimits,
+        Meta(
+            description="Keys of the caller's own, and how many jobs with each run at a time at "
+            "most; the newest number counts.",
+            extra_json_schema=rules.LIMITS,
+        ),
+    ] = msgspec.field(default_factory=dict)
 
 
 class SyncBody(JobBody, frozen=True, kw_only=True):
@@ -325,6 +333,7 @@ def make_submit(
         hold=body.hold,
         on_conflict=body.on_conflict,
         labels=body.labels,
+        limits=body.limits,
         request_key=key,
     )
 

@@ -151,7 +151,9 @@ CHAINS: list[list[Event]] = [
     [RequestCancel(reason="enough"), Cancel(error=AN_ERROR, elapsed_seconds=3.0)],
     [
         RetryLater(error=AN_ERROR, retry_at=NOON, key=DispatchKey(0.5, 1, 2), elapsed_seconds=1.0),
-        Revise(priority=9, labels={}, options={}, key=DispatchKey(0.25, 1, 2), release=True),
+        Revise(
+            priority=9, labels={}, options={}, limits=(), key=DispatchKey(0.25, 1, 2), release=True
+        ),
         Start(epoch=5),
         Fail(error=AN_ERROR, elapsed_seconds=1.0),
         Retry(key=DispatchKey(7.5, 8, 9), from_start=True, place=Place.FOLLOWER),

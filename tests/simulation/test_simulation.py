@@ -76,9 +76,34 @@ def count_no_slots_of_users(engine: Engine) -> None:
     engine.slots.has_user_room = bool  # type: ignore[method-assign, assignment]  # the planted fault
 
 
+def keep_places_of_keys(engine: Engine) -> None:
+    """Leak the place of a key whenever the slot that it was taken with goes back."""
+    engine.slots.keys.give_back = _do_nothing  # type: ignore[method-assign, assignment]  # the planted fault
+
+
+def find_room_in_every_key(engine: Engine) -> None:
+    """Let as many jobs with a key run as there are slots."""
+    engine.slots.keys.has_room = bool  # type: ignore[method-assign, assignment]  # the planted fault
+
+
+def look_at_keys_once(engine: Engine) -> None:
+    """Close the gate of a key and forget to open it: its jobs are passed over for ever."""
+    board = engine.board
+    set_key_open = board.queue.set_key_open
+
+    def only_close(key: Any, *, is_open: bool) -> None:
+        if not is_open:
+            set_key_open(key, is_open=False)
+
+    board.queue.set_key_open = only_close  # type: ignore[method-assign]  # the planted fault
+
+
 @pytest.mark.parametrize(
     "plant",
     [
+        keep_places_of_keys,
+        find_room_in_every_key,
+        look_at_keys_once,
         forget_what_is_starting,
         leave_lines_headless,
         give_slots_back_early,

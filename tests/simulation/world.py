@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -15,6 +16,7 @@ from cidx_jobs.model.errors import CidxJobsError, Fatal, Retryable
 from cidx_jobs.model.findings import Recovery
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.model.job.key_limits import LimitKey, keys_of
 from cidx_jobs.model.job.lifecycle import TRANSITIONS
 from cidx_jobs.model.job.submit import OnConflict, SubmitRequest
 from cidx_jobs.model.limits import Limits, Pauses
@@ -25,7 +27,8 @@ from tests.fakes import FakeClock, NoChildren, NoFiles
 from tests.simulation.virtual import SlowStore, VirtualLoop
 
 USERS = ("ann", "ben", "cleo")
-TYPES = ("plain", "sync", "gpu")
+TYPES = ("plain", "sync", "gpu", "shared")
+SHARED_LIMIT = 2
 STEPS = 60
 CALM_SECONDS = 3_000.0
 """Virtual time in which everything must become final once the faults are off."""
@@ -55,6 +58,8 @@ class World:
         self._told_to_stop: set[JobId] = set()
         self._active: set[JobId] = set()
         self._limits = [(0.0, Limits(max_running_per_user=2, max_running_total=4))]
+        self._numbers: dict[LimitKey, list[tuple[float, int]]] = {}
+        """The number of each key, whenever it may have become another one."""
         self._versions: dict[JobId, int] = {}
         self._broken: list[WorldError] = []
 
@@ -115,6 +120,7 @@ class World:
             job_type=self.random.choice(TYPES),
             priority=self.random.choice([1, 5, 5, 9]),
             hold=self.random.random() < 0.1,
+            limits=self._draw_limits(),
             max_attempts=self.random.choice([1, 2, 3]),
             timeout_seconds=self.random.choice([5, 60]),
             on_conflict=self.random.choice(list(OnConflict)),
@@ -199,6 +205,7 @@ class World:
                     JobType("plain", self._work),
                     JobType("sync", self._work, exclusive=True),
                     JobType("gpu", self._work, resources=("gpu",)),
+                    JobType("shared", self._work, limits={"red": SHARED_LIMIT}),
                 ]
             ),
             children=NoChildren(),
@@ -279,6 +286,7 @@ class World:
         last = self._versions.get(job.job_id, 0)
         self._hold(row.version > last, f"version {row.version} of {job.job_id} after {last}")
         self._versions[job.job_id] = row.version
+        self._note_numbers(job)
         if row.event == "start":
             self._check_start(job)
         if row.to_status.is_final and job.job_id in self._told_to_stop:
@@ -297,6 +305,8 @@ class World:
         self._hold(
             len(running) <= max(limit.max_running_total for limit in limits), f"{len(running)} run"
         )
+        for each in job.limits:
+            self._check_key(each.key, running)
         line = [
             each
             for each in running
@@ -304,6 +314,31 @@ class World:
             == (job.user_id, job.project_id, "sync")
         ]
         self._hold(len(line) <= 1, f"two exclusive runs: {line}")
+
+    def _check_key(self, key: LimitKey, running: list[Job]) -> None:
+        held = sum(key in keys_of(each.limits) for each in running)
+        # A start that was under way took its place by a number that may be another by now.
+        now = self.clock.monotonic()
+        numbers = self._numbers[key]
+        older = [number for at, number in numbers if at < now - _RECENT_SECONDS]
+        recent = [number for at, number in numbers if at >= now - _RECENT_SECONDS]
+        allowed = max([*older[-1:], *recent])
+        self._hold(held <= allowed, f"{held} with {key} run, {allowed} may")
+
+    def _note_numbers(self, job: Job) -> None:
+        for key in keys_of(job.limits):
+            number = self._newest_number(key)
+            if number is not None:
+                self._numbers.setdefault(key, []).append((self.clock.monotonic(), number))
+
+    def _newest_number(self, key: LimitKey) -> int | None:
+        numbers = [
+            (each.set_at, job.job_id, each.limit)
+            for job in self._board.live
+            for each in job.limits
+            if each.key == key
+        ]
+        return max(numbers)[-1] if numbers else None
 
     def _limits_in_force(self) -> list[Limits]:
         # A start that was under way while a limit was lowered took its slot by the old one.
@@ -320,6 +355,9 @@ class World:
         running = {job.job_id for job in board.live.running()}
         holders = set(board.slots.holders())
         self._hold(running == holders, f"running {running}, holding {holders}")
+        keys = Counter(key for job in board.live.running() for key in keys_of(job.limits))
+        held = board.slots.keys.used()
+        self._hold(held == keys, f"{keys} run, {held} are held")
         queued = {job.job_id for job in board.live if job.status is JobStatus.QUEUED}
         self._hold(queued == set(board.queue), f"queued {queued}, in the queue {set(board.queue)}")
         next_one = board.find_next()
@@ -349,6 +387,12 @@ class World:
             # Kept, too: an observer's error harms nothing, so that nobody would hear of it.
             self._broken.append(WorldError(message))
             raise self._broken[-1]
+
+    def _draw_limits(self) -> dict[str, int]:
+        if self.random.random() < 0.5:
+            return {}
+        keys = self.random.sample(("red", "blue"), self.random.choice([1, 2]))
+        return {key: self.random.choice([1, 2, 3]) for key in keys}
 
     @property
     def _manager(self) -> Any:

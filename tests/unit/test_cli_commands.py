@@ -144,6 +144,9 @@ def cli(
         ["submit", "x", "-p", "p", "--start-at", "9999-12-31T23:59:59-10:00"],
         ["submit", "x", "-p", "p", "--idempotency-key", "a\nb"],
         ["submit", "x", "-p", "p", "--idempotency-key", ""],
+        ["submit", "x", "-p", "p", "--limit", "tenant"],
+        ["submit", "x", "-p", "p", "--limit", "tenant=many"],
+        ["submit", "x", "-p", "p", "--limit", "=1"],
         ["admin", "cleanup", "--older-than", "nan"],
         ["check", "--data-dir", ""],
         ["search", "p", "abc\udcff"],
@@ -482,7 +485,7 @@ def test_submit_sends_what_was_wanted(canned: CannedServer, cli: RunCli) -> None
         *("submit", "reindex", "-p", "project", "-o", "names=[1,2]", "-o", "text=hello world"),
         *("-o", "flag=true", "-l", "origin=ci", "--priority", "7", "--run-timeout", "60"),
         *("--start-at", "2030-01-31T18:00:00+01:00", "--hold", "--on-conflict", "reject"),
-        *("--idempotency-key", "k"),
+        *("--idempotency-key", "k", "--limit", "tenant:7=3", "--limit", "a=b=1"),
     )
 
     assert done.code == 0
@@ -499,6 +502,7 @@ def test_submit_sends_what_was_wanted(canned: CannedServer, cli: RunCli) -> None
         "hold": True,
         "on_conflict": "reject",
         "labels": {"origin": "ci"},
+        "limits": {"tenant:7": 3, "a=b": 1},
     }
 
 

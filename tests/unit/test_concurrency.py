@@ -18,6 +18,7 @@ from cidx_jobs.engine.queue.slots import (
 )
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import DispatchKey
+from cidx_jobs.model.job.key_limits import KeyLimit, LimitKey
 from cidx_jobs.model.limits import Limits
 from cidx_jobs.testing import open_for_tests
 from tests.fakes import WAIT_SECONDS, Gate
@@ -237,7 +238,21 @@ def test_who_gives_back_says_what_that_was(slots: Slots) -> None:
     """Whoever keeps gates looks again at the user's and at those of the resources."""
     slots.take(J1, ALICE, ("git",))
 
-    assert slots.give_back(J1) == Freed(ALICE, ("git",))
+    assert slots.give_back(J1) == Freed(ALICE, ("git",), ())
+
+
+def test_of_a_key_no_more_places_are_taken_than_its_newest_number(slots: Slots) -> None:
+    """Whoever looks late is stopped by the take itself; what was taken is given back once."""
+    key = LimitKey("tenant:7", ALICE)
+    limits = (KeyLimit(key=key, limit=1, set_at=0.0),)
+    slots.keys.note(None, make_waiting_job(J1, ALICE, DispatchKey(0.0, 0, 0), limits=limits))
+    slots.take(J1, ALICE, keys=(key,))
+
+    with pytest.raises(SlotError):
+        slots.take(J2, ALICE, keys=(key,))
+
+    assert slots.give_back(J1) == Freed(ALICE, (), (key,))
+    assert (slots.keys.count(key), slots.keys.used()) == (0, {})
 
 
 async def test_a_slot_that_is_taken_by_its_design_name_closes_the_gate_of_its_user(

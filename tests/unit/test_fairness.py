@@ -5,6 +5,7 @@ import pytest
 from cidx_jobs.engine.queue.fair_turns import PENDING_SECONDS, ROUND_SIZE, Turns
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.model.ids import JobId, UserId
+from cidx_jobs.model.job.key_limits import KeyLimit, LimitKey
 from tests.queueing import Line
 
 AGEING = 60.0
@@ -137,6 +138,41 @@ def test_jobs_of_a_closed_type_take_turns_among_themselves(line: Line) -> None:
     assert [line.start(), line.start()] == ["b501", "d1"]
     line.queue.set_type_open("heavy", is_open=True)
     assert line.start_all()[:2] == ["a2", "c1"]
+
+
+def test_jobs_of_a_key_that_is_full_take_turns_among_themselves(line: Line) -> None:
+    """A flood that waits for a code host delays others of the host by one turn, not by all of it.
+
+    Meanwhile other jobs went on, and are far ahead in their turns.
+    """
+    host = LimitKey("host:example.org", None)
+    limits = (KeyLimit(key=host, limit=1, set_at=0.0),)
+    line.flood("a", 100, limits=limits)
+    line.start()
+    line.queue.set_key_open(host, is_open=False)
+    line.flood("b", 600)
+    for _ in range(500):
+        line.start()
+
+    line.add("c1", limits=limits)
+
+    assert rank(line, "c1") == 2
+    line.queue.set_key_open(host, is_open=True)
+    assert line.start_all()[:2] == ["a2", "c1"]
+
+
+def test_a_full_key_of_their_own_lets_nobody_go_back_to_earlier_rounds(line: Line) -> None:
+    """Else a user could collect turns by holding jobs up, and then pass everybody."""
+    limits = (KeyLimit(key=LimitKey("mine", UserId("a")), limit=1, set_at=0.0),)
+    line.queue.set_key_open(limits[0].key, is_open=False)
+    line.add("a0", limits=limits)
+    line.flood("b", 600)
+    for _ in range(500):
+        line.start()
+
+    line.flood("a", 100, limits=limits)
+
+    assert 10 <= line.order().index("b501") <= 12
 
 
 def test_a_higher_priority_goes_first(line: Line) -> None:

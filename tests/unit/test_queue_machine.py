@@ -12,6 +12,7 @@ from cidx_jobs.engine.queue.fair_turns import PENDING_SECONDS
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job
+from cidx_jobs.model.job.key_limits import LimitKey, keys_of, make_key_limits
 from tests.queueing import make_waiting_job
 
 pytestmark = pytest.mark.slow
@@ -19,9 +20,11 @@ pytestmark = pytest.mark.slow
 USERS = ("ann", "bob", "cyd")
 TYPES = ("plain", "heavy")
 PRIORITIES = (0, 5, 6)
+KEYS = ("red", "green", "blue")
 
 users = st.sampled_from(USERS)
 types = st.sampled_from(TYPES)
+some_keys = st.one_of(st.just(frozenset[str]()), st.frozensets(st.sampled_from(KEYS)))
 
 
 @attrs.define
@@ -53,13 +56,21 @@ class QueueMachine(RuleBasedStateMachine):
         self.started: list[Job] = []
         self.closed_users: set[str] = set()
         self.closed_types: set[str] = set()
+        self.closed_keys: set[str] = set()
 
-    @rule(user=users, job_type=types, priority=st.sampled_from(PRIORITIES))
-    def make_key(self, user: str, job_type: str, priority: int) -> None:
+    @rule(user=users, job_type=types, priority=st.sampled_from(PRIORITIES), keys=some_keys)
+    def make_key(self, user: str, job_type: str, priority: int, keys: frozenset[str]) -> None:
         """A key given later goes later, for one user and priority."""
         key = self.queue.make_key(UserId(user), priority, self.seconds, job_type)
         self.made += 1
-        job = make_waiting_job(f"j{self.made:04}", user, key, priority=priority, job_type=job_type)
+        job = make_waiting_job(
+            f"j{self.made:04}",
+            user,
+            key,
+            priority=priority,
+            job_type=job_type,
+            limits=make_key_limits(dict.fromkeys(keys, 1), None, 0.0),
+        )
         soon = [job for job in self.under_way if job.job_id not in self.overdue]
         for other in [row.job for row in self.rows.values()] + soon:
             if (other.user_id, other.priority) == (user, priority):
@@ -124,6 +135,12 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue.set_type_open(job_type, is_open=is_open)
         (self.closed_types.discard if is_open else self.closed_types.add)(job_type)
 
+    @rule(key=st.sampled_from(KEYS), is_open=st.booleans())
+    def turn_key(self, key: str, is_open: bool) -> None:
+        """A key's gate opens or closes."""
+        self.queue.set_key_open(LimitKey(key, None), is_open=is_open)
+        (self.closed_keys.discard if is_open else self.closed_keys.add)(key)
+
     @rule(seconds=st.sampled_from((-100.0, 0.1, 61.0, 1_000.0)))
     def pass_time(self, seconds: float) -> None:
         """Time passes, or the clock is set back."""
@@ -145,6 +162,8 @@ class QueueMachine(RuleBasedStateMachine):
             self.queue.set_user_open(UserId(user), is_open=False)
         for job_type in self.closed_types:
             self.queue.set_type_open(job_type, is_open=False)
+        for key in self.closed_keys:
+            self.queue.set_key_open(LimitKey(key, None), is_open=False)
 
     @invariant()
     def the_order_is_that_of_the_keys(self) -> None:
@@ -162,6 +181,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert len(self.queue) == len(jobs)
         assert self.queue.users() == {job.user_id for job in jobs}
         assert self.queue.job_types() == {job.job_type for job in jobs}
+        assert self.queue.keys() == {key for job in jobs for key in keys_of(job.limits)}
         for user in USERS:
             own = [job.job_id for job in jobs if job.user_id == user]
             assert self.queue.jobs_of(UserId(user)) == own
@@ -184,6 +204,7 @@ class QueueMachine(RuleBasedStateMachine):
             if row.is_eligible
             and row.job.user_id not in self.closed_users
             and row.job.job_type not in self.closed_types
+            and self.closed_keys.isdisjoint(key.name for key in keys_of(row.job.limits))
         ]
         first = min(startable, key=lambda row: row.rank, default=None)
         return None if first is None else first.job.job_id

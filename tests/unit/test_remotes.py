@@ -8,10 +8,11 @@ import pytest
 from cidx_jobs.handlers.git.host_addresses import HostLookup, find_addresses, is_public
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules, Scheme, check_branch
 from cidx_jobs.handlers.process.children import Children
-from cidx_jobs.handlers.repository_sync.options import admit
+from cidx_jobs.handlers.repository_sync.options import admit, find_limits
 from cidx_jobs.model.errors import JobFailure, ValidationError
 from cidx_jobs.model.ids import ProjectId, UserId, is_project_id
 from cidx_jobs.model.job.job import JsonObject
+from cidx_jobs.model.job.key_limits import check_key_limits
 from cidx_jobs.model.listing import Project
 
 HOSTILE = Path(__file__).parents[1] / "data" / "bad_inputs.jsonl"
@@ -402,3 +403,29 @@ async def test_a_look_up_that_hangs_is_ended(tmp_path: Path, may_block: None) ->
     assert failed.value.failure_code == "NET-001"
     assert "0.2 seconds" in failed.value.message
     assert not children.active
+
+
+@pytest.mark.parametrize(
+    ("url", "limits"),
+    [
+        ("https://GitHub.com/a/b", {"host:github.com": 2}),
+        ("https://git.example.org:8443/a/b", {"host:git.example.org:8443": 2}),
+        ("http://git.example.org/a/b", {"host:git.example.org": 2}),
+        ("ssh://git@git.example.org/a/b", {"host:git.example.org": 2}),
+        ("https://[2001:db8::1]:8443/a/b", {"host:2001:db8::1:8443": 2}),
+        (f"https://{'a.' * 80}org/a/b", {f"host:{('a.' * 80 + 'org')[-123:]}": 2}),
+        ("/srv/git/b", {}),
+    ],
+)
+def test_syncs_of_one_code_host_share_a_key(url: str, limits: dict[str, int]) -> None:
+    """The name, with the port unless it is the scheme's own; a path on this machine has none."""
+    hosts = (
+        *("github.com", "git.example.org", "git.example.org:8443", "[2001:db8::1]:8443"),
+        *("git.example.org:22", "a." * 80 + "org"),
+    )
+    rules = RemoteRules(
+        allowed_hosts=frozenset(hosts), local_roots=(Path("/srv/git"),), allows_ssh=True
+    )
+
+    assert find_limits(rules, 2, {"repository_url": url}) == limits
+    assert not list(check_key_limits(limits))

@@ -77,10 +77,12 @@ def test_a_queue_that_forgets_the_order_is_caught(monkeypatch: pytest.MonkeyPatc
     """A queue that starts any startable job is found."""
 
     def any_startable(queue: JobQueue) -> JobId | None:
-        kinds = queue._lanes._kinds
-        heads = [kind.heads[-1] for kind in kinds.values() if kind.heads]
-        is_open = bool(heads) and not queue._lanes.closed_types
-        return queue._job_ids[heads[-1]] if is_open else None
+        heads = [
+            rank
+            for rank, lane in queue._lanes._at_head.items()
+            if all(gate.is_open for gate in lane.gates)
+        ]
+        return queue._job_ids[max(heads)] if heads else None
 
     monkeypatch.setattr(JobQueue, "next_startable", any_startable)
 

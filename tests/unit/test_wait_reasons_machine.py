@@ -22,8 +22,17 @@ from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job.events import Cancel, Complete, Event, Interrupt, RetryLater, Start
+from cidx_jobs.model.job.events import (
+    Cancel,
+    Complete,
+    Event,
+    Interrupt,
+    RetryLater,
+    Revise,
+    Start,
+)
 from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.key_limits import KeyLimits, LimitKey, make_key_limits
 from cidx_jobs.model.job.lifecycle import advance, record_progress
 from cidx_jobs.model.limits import Limits, Pauses
 from tests.fakes import FakeClock
@@ -37,6 +46,7 @@ LIMITS = (
     Limits(max_running_per_user=1, max_running_total=2, resources={"gpu": 1}),
     Limits(max_running_per_user=2, max_running_total=3, resources={"gpu": 2}),
     Limits(max_running_per_user=3, max_running_total=1, resources={"gpu": 1}),
+    Limits(max_running_per_user=5, max_running_total=9, resources={"gpu": 3}),
 )
 PAUSES = (
     *(Pauses(),) * 8,
@@ -44,6 +54,12 @@ PAUSES = (
     Pauses(draining=True),
     Pauses(users=frozenset({UserId("ann")})),
     Pauses(job_types=frozenset({"plain"})),
+)
+
+
+KEYS = ("red", "blue")
+numbers_by_key: st.SearchStrategy[dict[str, int]] = st.sampled_from(
+    ({}, {"red": 1}, {"red": 1}, {"red": 2}, {"red": 4}, {"red": 1, "blue": 1})
 )
 
 
@@ -70,7 +86,7 @@ class Server(RuleBasedStateMachine):
         self.starting: dict[JobId, Job] = {}
         self._build()
         for user in USERS:
-            self.submit(user, "plain")
+            self.submit(user, "plain", {}, {})
             self.start()
 
     def teardown(self) -> None:
@@ -78,13 +94,30 @@ class Server(RuleBasedStateMachine):
         if hasattr(self, "loop"):
             self.loop.close()
 
-    @rule(user=st.sampled_from(USERS), job_type=st.sampled_from(sorted(TYPES)))
-    def submit(self, user: str, job_type: str) -> None:
-        """Somebody submits a job."""
+    @rule(
+        user=st.sampled_from(USERS),
+        job_type=st.sampled_from(sorted(TYPES)),
+        own=numbers_by_key,
+        shared=numbers_by_key,
+    )
+    def submit(
+        self, user: str, job_type: str, own: dict[str, int], shared: dict[str, int]
+    ) -> None:
+        """Somebody submits a job, with keys of their own and of its type."""
         self.made += 1
         name = f"j{self.made:03}"
         key = self.board.queue.make_key(UserId(user), 5, self.made, job_type)
-        self._apply(make_waiting_job(name, user, key, job_type=job_type))
+        limits = (*self._limits(own, UserId(user)), *self._limits(shared, None))
+        self._apply(make_waiting_job(name, user, key, job_type=job_type, limits=limits))
+
+    @precondition(lambda self: self._jobs(JobStatus.QUEUED))
+    @rule(data=st.data(), own=numbers_by_key)
+    def join(self, data: st.DataObject, own: dict[str, int]) -> None:
+        """Another request joins a job that waits, and brings other keys."""
+        job = data.draw(st.sampled_from(self._jobs(JobStatus.QUEUED)))
+        if job.job_id not in self.starting:
+            self.made += 1
+            self._advance(job, Revise(limits=self._limits(own, job.user_id)))
 
     @rule()
     def choose(self) -> None:
@@ -211,6 +244,29 @@ class Server(RuleBasedStateMachine):
             assert is_chosen == (not self.board.reasons.find(job)), job.job_id
 
     @invariant()
+    def no_key_is_held_beyond_what_is_told(self) -> None:
+        """The places of each key are those of who runs or starts; its number is the newest."""
+        jobs = [job for job in self.board.live if not job.done]
+        holders = [job for job in jobs if self._holds(job)]
+        for name in KEYS:
+            for owner in (None, *map(UserId, USERS)):
+                key = LimitKey(name, owner)
+                held = sum(key in self._keys(job) for job in holders)
+                newest = max(
+                    (
+                        (each.set_at, job.job_id, each.limit)
+                        for job in jobs
+                        for each in job.limits
+                        if each.key == key
+                    ),
+                    default=None,
+                )
+
+                numbers = self.board.slots.keys
+                assert numbers.count(key) == held
+                assert numbers.limit_of(key) == (None if newest is None else newest[-1])
+
+    @invariant()
     def who_is_being_started_is_told_no_reason(self) -> None:
         """It was chosen; its own slot is no reason against it."""
         assert not any(map(self.board.reasons.find, self.starting.values()))
@@ -225,6 +281,17 @@ class Server(RuleBasedStateMachine):
             notifier=Notifier(),
             suspects=Suspects(self.clock, POISON_AFTER),
         )
+
+    def _limits(self, numbers: dict[str, int], owner: UserId | None) -> KeyLimits:
+        return make_key_limits(numbers, owner, float(self.made))
+
+    def _holds(self, job: Job) -> bool:
+        return job.status is JobStatus.RUNNING or job.job_id in self.starting
+
+    def _keys(self, job: Job) -> set[LimitKey]:
+        # A job that is being started holds what it had when it was chosen.
+        chosen = self.starting.get(job.job_id, job)
+        return {each.key for each in chosen.limits}
 
     def _queued(self) -> list[Job]:
         jobs = [self.board.live.find(job_id) for job_id in self.board.queue]

@@ -47,6 +47,7 @@ MEMBERS = [
     "labels",
     "attempt",
     "max_attempts",
+    "limits",
     "progress",
     "phase",
     "message",

@@ -56,6 +56,7 @@ def submit_job(
     *,
     options: Iterable[tuple[str, str]],
     labels: Iterable[tuple[str, str]],
+    limits: Iterable[tuple[str, int]],
     **members: Any,
 ) -> Exit:
     """Submit the job and print it, or show it live where *watch* says how.
@@ -66,7 +67,12 @@ def submit_job(
 
     async def submit(client: JobsClient) -> JobDocument:
         return await client.submit(
-            job_type, project, options=values, labels=dict(labels), **members
+            job_type,
+            project,
+            options=values,
+            labels=dict(labels),
+            limits=dict(limits),
+            **members,
         )
 
     if watch is not None:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from cidx_jobs.cli.commands.sync import ON_CONFLICT, watch_options
-from cidx_jobs.cli.option_types import KEY_VALUE, SECONDS, HeaderText, Time
+from cidx_jobs.cli.option_types import KEY_LIMIT, KEY_VALUE, SECONDS, HeaderText, Time
 from cidx_jobs.cli.target import Target, client_command
 
 STATUSES = ("created", "queued", "running", "completed", "failed", "cancelled")
@@ -23,6 +23,13 @@ STATUSES = ("created", "queued", "running", "completed", "failed", "cancelled")
     help="An option; V may be JSON.",
 )
 @click.option("--label", "-l", "labels", multiple=True, type=KEY_VALUE, help="A label.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    type=KEY_LIMIT,
+    help="Of all your jobs with KEY at most N run at a time; may be given up to 8 times.",
+)
 @click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
 @click.option("--max-attempts", type=click.IntRange(min=1), help="How often it is tried.")
 @click.option(

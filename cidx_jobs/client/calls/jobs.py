@@ -44,12 +44,14 @@ class JobRoutes(Routes):
         hold: bool = False,
         on_conflict: OnConflict | str = OnConflict.COALESCE,
         labels: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
         idempotency_key: str | None = None,
     ) -> JobDocument:
         """Submit a job; return it as it was stored, or the one that it joined.
 
         Sent with *idempotency_key*, or one made for this call, so that a repeat after an unknown
-        outcome gives the one job. What is None is the server's choice.
+        outcome gives the one job. Of all jobs of the user with a key in *limits* at most so many
+        run at a time. What is None is the server's choice.
 
         Raises:
             RequestRefusedError: a member is wrong; `errors` names it.
@@ -67,6 +69,7 @@ class JobRoutes(Routes):
             hold=hold,
             on_conflict=OnConflict(on_conflict),
             labels=dict(labels or {}),
+            limits=dict(limits or {}),
         )
         return await self._submit("/api/jobs", body, idempotency_key)
 

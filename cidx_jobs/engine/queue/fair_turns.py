@@ -18,7 +18,9 @@ other user before them. The current round is
 - the one after the newest dispatched turn when nothing waits: then all users are equal again.
 
 A closed job type (its resource is taken) competes only with itself, so where a job of such a type
-is to wait behind others of the type, all of this is counted within the type.
+is to wait behind others of the type, all of this is counted within the type. The same holds of a
+key that is everybody's, as a code host, while all its places are taken. (A key of a user's own
+would let them go back to rounds that have gone by.)
 
 A round has `ROUND_SIZE` places. So also an endless stream of newcomers comes to an end before
 each place of the next round: waiting stays bounded.
@@ -32,14 +34,16 @@ a newcomer, who goes before the flood's second job; one of the three has to give
 which nobody waits any more is forgotten.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from heapq import heapify, heappop, heappush
+from itertools import chain
 
 import attrs
 from sortedcontainers import SortedDict
 
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.job import DispatchKey
+from cidx_jobs.model.job.key_limits import LimitKey
 
 ROUND_SIZE = 1_000
 """How many jobs a round takes."""
@@ -96,7 +100,7 @@ class _Line:
 
 
 class _Frame:
-    """The turns of one job type at one priority: those that wait, and what was dispatched."""
+    """The turns of one type or key at one priority: those that wait, and what was dispatched."""
 
     __slots__ = ("_counts", "_heap", "newest", "served")
 
@@ -128,16 +132,26 @@ class _Frame:
             heappop(self._heap)
         return self._heap[0] if self._heap else None
 
+    def serve(self, turn: int, user_id: UserId) -> None:
+        self.newest = max(self.newest, turn)
+        self.served[user_id] = max(self.served.get(user_id, _NEVER), turn)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._counts
+
 
 class _Row:
     """The rounds of one priority."""
 
-    __slots__ = ("forget_at", "frames", "lines", "newest", "rounds")
+    __slots__ = ("forget_at", "frames", "keys", "lines", "newest", "rounds")
 
     def __init__(self) -> None:
         self.rounds: SortedDict[int, _Round] = SortedDict()
         self.lines: dict[UserId, _Line] = {}
         self.frames: dict[str, _Frame] = {}
+        self.keys: dict[LimitKey, _Frame] = {}
+        """The frames of the keys with which a job waits."""
         self.newest = _NEVER
         self.forget_at = _MANY_USERS
 
@@ -182,16 +196,19 @@ class Turns:
         clock_seconds: float,
         job_type: str | None,
         closed_types: Collection[str],
+        *,
+        closed_key: LimitKey | None = None,
     ) -> DispatchKey:
         """Return the key of a job that is about to be queued.
 
         Keys may be given long before their jobs wait, and some jobs never will: such a key costs
-        its user one turn at most.
+        its user one turn at most. *closed_key* is a key of the job that is everybody's and whose
+        places are all taken.
         """
         # A clock that was set back, or another ageing time, must not let new jobs pass old ones.
         self._seconds = max(self._seconds, clock_seconds)
         row = self._row(priority)
-        turn = self._choose_turn(row, user_id, job_type, closed_types)
+        turn = self._choose_turn(row, user_id, job_type, closed_types, closed_key)
         turn, round_ = self._join_round(row, turn, priority)
         line = row.line(user_id)
         line.tail, line.touched = turn, self._seconds
@@ -200,7 +217,14 @@ class Turns:
         self._forget_idle(row)
         return DispatchKey(line.level, turn, self._arrivals)
 
-    def enter(self, key: DispatchKey, user_id: UserId, priority: int, job_type: str) -> None:
+    def enter(
+        self,
+        key: DispatchKey,
+        user_id: UserId,
+        priority: int,
+        job_type: str,
+        keys: Iterable[LimitKey] = (),
+    ) -> None:
         """Learn that a job waits at *key*, which may be of an earlier life of the server."""
         level, turn, arrival = key
         row = self._row(priority)
@@ -211,10 +235,19 @@ class Turns:
         round_.joined = max(round_.joined, round_.waiting)
         row.line(user_id).enter(turn, level)
         row.frame(job_type).add(turn)
+        for each in keys:
+            row.keys.setdefault(each, _Frame()).add(turn)
         self._arrivals = max(self._arrivals, arrival)
         self._seconds = max(self._seconds, (level + priority) * self._ageing)
 
-    def leave(self, key: DispatchKey, user_id: UserId, priority: int, job_type: str) -> None:
+    def leave(
+        self,
+        key: DispatchKey,
+        user_id: UserId,
+        priority: int,
+        job_type: str,
+        keys: Iterable[LimitKey] = (),
+    ) -> None:
         """Learn that the job at *key* does not wait any more."""
         row = self._rows[priority]
         round_ = row.rounds[key.turn]
@@ -223,9 +256,19 @@ class Turns:
             del row.rounds[key.turn]
         row.lines[user_id].leave()
         row.frames[job_type].discard(key.turn)
+        for each in keys:
+            frame = row.keys[each]
+            frame.discard(key.turn)
+            if frame.is_empty:
+                del row.keys[each]
 
     def serve(
-        self, key: DispatchKey, user_id: UserId, priority: int, job_type: str | None
+        self,
+        key: DispatchKey,
+        user_id: UserId,
+        priority: int,
+        job_type: str | None,
+        keys: Iterable[LimitKey] = (),
     ) -> None:
         """Learn that the job at *key* was dispatched."""
         row = self._row(priority)
@@ -233,9 +276,10 @@ class Turns:
         line = row.line(user_id)
         line.served = max(line.served, key.turn)
         if job_type is not None:
-            frame = row.frame(job_type)
-            frame.newest = max(frame.newest, key.turn)
-            frame.served[user_id] = max(frame.served.get(user_id, _NEVER), key.turn)
+            row.frame(job_type).serve(key.turn, user_id)
+        for each in keys:
+            if each in row.keys:
+                row.keys[each].serve(key.turn, user_id)
         self._arrivals = max(self._arrivals, key.arrival)
         self._forget_idle(row)
 
@@ -246,12 +290,19 @@ class Turns:
         return row
 
     def _choose_turn(
-        self, row: _Row, user_id: UserId, job_type: str | None, closed_types: Collection[str]
+        self,
+        row: _Row,
+        user_id: UserId,
+        job_type: str | None,
+        closed_types: Collection[str],
+        closed_key: LimitKey | None,
     ) -> int:
         line = row.line(user_id)
         if line.tail > line.entered and self._is_long_ago(line.touched):
             line.tail = line.entered
-        frame = row.frames.get(job_type or "") if job_type in closed_types else None
+        frame = row.keys.get(closed_key) if closed_key is not None else None
+        if frame is None and job_type in closed_types:
+            frame = row.frames.get(job_type or "")
         first = None if frame is None else frame.first()
         if frame is not None and first is not None:
             newest, served = frame.newest, frame.served.get(user_id, _NEVER)
@@ -302,7 +353,7 @@ class Turns:
         idle = [user_id for user_id, line in row.lines.items() if self._is_idle(line, oldest)]
         for user_id in idle:
             del row.lines[user_id]
-            for frame in row.frames.values():
+            for frame in chain(row.frames.values(), row.keys.values()):
                 frame.served.pop(user_id, None)
         # Of submits that were refused, as while the disk is full.
         for turn in [turn for turn, round_ in row.rounds.items() if self._is_stale(round_)]:

@@ -10,7 +10,7 @@ waiting job. Adding, removing, starting and ranking take O(log n) (sortedcontain
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from sys import intern
 
 import attrs
@@ -18,9 +18,10 @@ from sortedcontainers import SortedList
 
 from cidx_jobs.engine.counts import decrease
 from cidx_jobs.engine.queue.fair_turns import Turns
-from cidx_jobs.engine.queue.startable import Lanes, Rank, pack_key
+from cidx_jobs.engine.queue.startable import Keys, Lanes, Rank, pack_key
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import DispatchKey, Job
+from cidx_jobs.model.job.key_limits import LimitKey, keys_of
 
 DEFAULT_AGEING_SECONDS = 60.0
 DEFAULT_DRIFT = 10
@@ -34,6 +35,7 @@ class _Waiting:
     rank: Rank
     user_id: UserId
     job_type: str
+    keys: Keys
     priority: int
     is_eligible: bool
 
@@ -62,9 +64,15 @@ class JobQueue:
         """The jobs that are ranked but not eligible yet."""
         self._users: Counter[UserId] = Counter()
         self._types: Counter[str] = Counter()
+        self._keys: Counter[LimitKey] = Counter()
 
     def make_key(
-        self, user_id: UserId, priority: int, clock_seconds: float, job_type: str | None = None
+        self,
+        user_id: UserId,
+        priority: int,
+        clock_seconds: float,
+        job_type: str | None = None,
+        keys: Iterable[LimitKey] = (),
     ) -> DispatchKey:
         """Return the place in the order of a job that is about to be queued.
 
@@ -76,9 +84,17 @@ class JobQueue:
             priority: 0 to 9.
             clock_seconds: the engine's time; an earlier one than before counts as that.
             job_type: places the job fairly among its own type while the type is closed.
+            keys: the same, of the first of them that is everybody's and closed.
         """
         closed = self._lanes.closed_types
-        return self._turns.make_key(user_id, priority, clock_seconds, job_type, closed)
+        closed_key = None
+        for key in keys:
+            if key.owner is None and key in self._lanes.closed_keys:
+                closed_key = key
+                break
+        return self._turns.make_key(
+            user_id, priority, clock_seconds, job_type, closed, closed_key=closed_key
+        )
 
     def push(self, job: Job, *, is_eligible: bool = True) -> None:
         """Put a job at its stored place; one that is not eligible is ranked but does not start.
@@ -97,12 +113,15 @@ class JobQueue:
             rank += 1
         self._job_ids[rank] = job.job_id
         user_id, job_type = UserId(intern(job.user_id)), intern(job.job_type)
-        waiting = _Waiting(key, rank, user_id, job_type, job.priority, is_eligible)
+        keys = keys_of(job.limits) if job.limits else ()
+        waiting = _Waiting(key, rank, user_id, job_type, keys, job.priority, is_eligible)
         self._waiting[job.job_id] = waiting
         self._users[user_id] += 1
         self._types[job_type] += 1
+        for each in keys:
+            self._keys[each] += 1
         self._order.add(rank)
-        self._turns.enter(key, user_id, job.priority, job_type)
+        self._turns.enter(key, user_id, job.priority, job_type, _shared(keys))
         self._admit(waiting)
 
     def set_eligible(self, job_id: JobId, *, is_eligible: bool) -> None:
@@ -123,17 +142,24 @@ class JobQueue:
         waiting = self._take_out(job_id)
         if waiting is None:
             return False
-        self.dispatched(waiting.key, waiting.user_id, waiting.priority, waiting.job_type)
+        self.dispatched(
+            waiting.key, waiting.user_id, waiting.priority, waiting.job_type, waiting.keys
+        )
         return True
 
     def dispatched(
-        self, key: DispatchKey, user_id: UserId, priority: int, job_type: str | None = None
+        self,
+        key: DispatchKey,
+        user_id: UserId,
+        priority: int,
+        job_type: str | None = None,
+        keys: Keys = (),
     ) -> None:
         """Learn of a job that was started: from another queue, in an earlier life."""
-        self._turns.serve(key, user_id, priority, job_type)
+        self._turns.serve(key, user_id, priority, job_type, _shared(keys))
 
     def next_startable(self) -> JobId | None:
-        """Return the first job in order that is eligible and whose user and type are open."""
+        """Return the first job in order that is eligible and all whose gates are open."""
         first = self._lanes.first()
         return None if first is None else self._job_ids[first]
 
@@ -174,6 +200,10 @@ class JobQueue:
         """Let jobs of the type start, or pass them over; every type is open at first."""
         self._lanes.set_type_open(job_type, is_open=is_open)
 
+    def set_key_open(self, key: LimitKey, *, is_open: bool) -> None:
+        """Let jobs with the key start, or pass them over; every key is open at first."""
+        self._lanes.set_key_open(key, is_open=is_open)
+
     def set_drift(self, drift: int) -> None:
         """Learn how many slots a user has now; see `cidx_jobs.engine.queue.fair_turns`."""
         self._turns.drift = drift
@@ -196,6 +226,10 @@ class JobQueue:
         """Return the types of which a job waits."""
         return set(self._types)
 
+    def keys(self) -> set[LimitKey]:
+        """Return the keys with which a job waits."""
+        return set(self._keys)
+
     def __len__(self) -> int:
         """Count all jobs here."""
         return len(self._waiting)
@@ -214,23 +248,36 @@ class JobQueue:
             return None
         decrease(self._users, waiting.user_id)
         decrease(self._types, waiting.job_type)
+        for each in waiting.keys:
+            decrease(self._keys, each)
         self._order.remove(waiting.rank)
         del self._job_ids[waiting.rank]
-        self._turns.leave(waiting.key, waiting.user_id, waiting.priority, waiting.job_type)
+        self._turns.leave(
+            waiting.key,
+            waiting.user_id,
+            waiting.priority,
+            waiting.job_type,
+            _shared(waiting.keys),
+        )
         self._withdraw(waiting)
         return waiting
 
     def _admit(self, waiting: _Waiting) -> None:
         if waiting.is_eligible:
-            self._lanes.add(waiting.rank, waiting.user_id, waiting.job_type)
+            self._lanes.add(waiting.rank, waiting.user_id, waiting.job_type, waiting.keys)
         else:
             self._later.setdefault(waiting.user_id, set()).add(waiting.rank)
 
     def _withdraw(self, waiting: _Waiting) -> None:
         if waiting.is_eligible:
-            self._lanes.discard(waiting.rank, waiting.user_id, waiting.job_type)
+            self._lanes.discard(waiting.rank, waiting.user_id, waiting.job_type, waiting.keys)
             return
         later = self._later[waiting.user_id]
         later.remove(waiting.rank)
         if not later:
             del self._later[waiting.user_id]
+
+
+def _shared(keys: Keys) -> Keys:
+    """Return those of the keys that are everybody's."""
+    return tuple([key for key in keys if key.owner is None]) if keys else keys

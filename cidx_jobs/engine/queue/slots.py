@@ -1,4 +1,4 @@
-"""Slots: who may run. Bounded sets of holders by job id, per user, in all and per resource.
+"""Slots: who may run. Bounded sets of holders by job id, per user, in all, per resource and key.
 
 Slots are a cache of the running rows: a job holds one exactly while its row is ``running``. A
 semaphore would not do: it does not know its holders and cannot be resized. Here a slot that is
@@ -22,9 +22,11 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 import attrs
 
 from cidx_jobs.engine.counts import decrease
+from cidx_jobs.engine.queue.key_numbers import KeyNumbers
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job
+from cidx_jobs.model.job.key_limits import LimitKey, keys_of
 from cidx_jobs.model.limits import Limits
 
 Waiting = Callable[[], AbstractContextManager[None]]
@@ -74,6 +76,8 @@ class Freed:
     """Whose slot it was."""
     resources: tuple[str, ...]
     """Of which it had a unit each."""
+    keys: tuple[LimitKey, ...]
+    """In which it had a place each."""
 
 
 @attrs.define(eq=False)
@@ -84,6 +88,8 @@ class _Holder:
     user_id: UserId
     resources: tuple[str, ...]
     """Held since the start."""
+    keys: tuple[LimitKey, ...] = ()
+    """Held since the start, too."""
     inner: str | None = None
     """Held inside the run."""
     wanted: str | None = None
@@ -97,6 +103,8 @@ class Slots:
 
     def __init__(self, limits: Limits) -> None:
         """Begin with every slot free."""
+        self.keys = KeyNumbers()
+        """Who may run with which key; told of every job, so that it knows the numbers."""
         self._limits = limits
         self._holders: dict[JobId, _Holder] = {}
         self._users: Counter[UserId] = Counter()
@@ -108,12 +116,15 @@ class Slots:
         """The limits in force."""
         return self._limits
 
-    def has_room(self, user_id: UserId, resources: Iterable[str] = ()) -> bool:
-        """Tell whether a job of the user that needs these resources could start now."""
+    def has_room(
+        self, user_id: UserId, resources: Iterable[str] = (), keys: Iterable[LimitKey] = ()
+    ) -> bool:
+        """Tell whether a job of the user that needs these resources and keys could start now."""
         return (
             self.has_total_room()
             and self.has_user_room(user_id)
             and self.has_resource_room(resources)
+            and all(map(self.keys.has_room, keys))
         )
 
     def holds(self, job_id: JobId) -> bool:
@@ -136,17 +147,23 @@ class Slots:
         """Tell whether the resource has a free unit; an unknown one has none."""
         return self._used[name] < self._limits.resources.get(name, 0)
 
-    def take(self, job_id: JobId, user_id: UserId, resources: Iterable[str] = ()) -> None:
-        """Take a slot, and a unit of each resource, for a job that starts now.
+    def take(
+        self,
+        job_id: JobId,
+        user_id: UserId,
+        resources: Iterable[str] = (),
+        keys: tuple[LimitKey, ...] = (),
+    ) -> None:
+        """Take a slot, a unit of each resource and a place in each key, for who starts now.
 
         Raises:
             SlotError: the job holds a slot already, or a limit is reached; nothing is taken.
         """
         wanted = tuple(dict.fromkeys(resources))
-        if not self.has_room(user_id, wanted):
+        if not self.has_room(user_id, wanted, keys):
             message = f"job {job_id} cannot take a slot: a limit is reached"
             raise SlotError(message)
-        self._add(_Holder(job_id, user_id, wanted))
+        self._add(_Holder(job_id, user_id, wanted, keys))
 
     def give_back(self, job_id: JobId) -> Freed:
         """Give back all that the job holds, once; return what that was.
@@ -164,7 +181,9 @@ class Slots:
         self._let_go(holder)
         for name in holder.resources:
             self._free_unit(name)
-        return Freed(holder.user_id, (*holder.resources, *inner))
+        for key in holder.keys:
+            self.keys.give_back(key)
+        return Freed(holder.user_id, (*holder.resources, *inner), holder.keys)
 
     def restore(
         self, jobs: Iterable[Job], resources_of: Callable[[str], Sequence[str]] = lambda _: ()
@@ -176,7 +195,7 @@ class Slots:
         """
         for job in jobs:
             resources = tuple(dict.fromkeys(resources_of(job.job_type)))
-            self._add(_Holder(job.job_id, job.user_id, resources))
+            self._add(_Holder(job.job_id, job.user_id, resources, keys_of(job.limits)))
 
     def set_limits(self, limits: Limits) -> None:
         """Put other limits in force: no holder loses anything, new room counts at once."""
@@ -306,6 +325,8 @@ class Slots:
         self._users[holder.user_id] += 1
         for name in holder.resources:
             self._used[name] += 1
+        for key in holder.keys:
+            self.keys.take(key)
 
     def _use_unit(self, name: str) -> None:
         if not self.has_unit(name):

@@ -1,26 +1,38 @@
 """Who may start next: the first startable job, found without looking at those that may not.
 
-A lane holds the startable jobs of one user and job type in their order. A gate stands before each
-user and each job type: limits, pauses and resources close it. Each job type keeps the heads of
-its open users' lanes in order, so the next job is the first of a few heads, however many jobs of
-closed users and types stand before it.
+A gate stands before each user, each job type and each key: limits, pauses and resources close it.
+A lane holds the startable jobs that have all gates in common, in their order. Each lane stands at
+one of its gates. A gate that is open shows the first job of the lanes at it, and the next job is
+the first of what is shown, so a gate opens and closes in one step, however many jobs are behind
+it. Where the first that is shown has another gate that is closed, its lane goes and stands there;
+a lane that keeps nobody waiting stays where it is, whatever becomes of its gates.
+
+Every step takes O(log n), but for these moves of lanes: a lane moves at most once for each time
+that a gate of it opens, and seldom so.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Collection, Hashable, Iterator
 from itertools import islice
 from struct import Struct
+from typing import Generic, TypeVar
 
 from sortedcontainers import SortedList
 
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.job import DispatchKey
+from cidx_jobs.model.job.key_limits import LimitKey
 
 Rank = int
 """A job's place in the dispatch order: its key, packed by `pack_key`; no two are equal.
 
 One number is compared twice as fast as a tuple of three, and there may be a million of them.
 """
+
+Keys = tuple[LimitKey, ...]
+_Name = tuple[UserId, str, Keys]
+
+_Named = TypeVar("_Named", bound=Hashable)
 
 _SIGN = 1 << 63
 _ALL_BITS = (1 << 64) - 1
@@ -43,8 +55,8 @@ def pack_key(key: DispatchKey) -> Rank:
     return ((level << _NUMBER_BITS | key.turn) << _NUMBER_BITS | key.arrival) << _TIE_BITS
 
 
-class _Lane:
-    """The startable jobs of one user and type, in order: a list whose head leaves at no cost."""
+class _Ranks:
+    """Ranks in order: a list whose first leaves at no cost."""
 
     __slots__ = ("_gone", "_ranks")
 
@@ -77,107 +89,203 @@ class _Lane:
         return bisect_left(self._ranks, rank, self._gone) - self._gone
 
 
-class _Kind:
-    """The lanes of one job type, and the heads of those whose users are open."""
+class _Gate:
+    """What lets jobs pass or not: a user, a job type or a key; and the lanes that stand at it."""
 
-    __slots__ = ("heads", "lanes")
+    __slots__ = ("heads", "is_open", "lanes", "shown")
+
+    def __init__(self, *, is_open: bool) -> None:
+        self.is_open = is_open
+        self.lanes = 0
+        """How many lanes lead through it, wherever they stand."""
+        self.heads: SortedList[Rank] = SortedList()
+        """The heads of the lanes that stand at it."""
+        self.shown: Rank | None = None
+        """The first of them while the gate is open: who may be the next of all."""
+
+
+class _Lane(_Ranks):
+    """The startable jobs of one user, type and set of keys, and the gate where it stands."""
+
+    __slots__ = ("at", "gates")
+
+    def __init__(self, gates: tuple[_Gate, ...]) -> None:
+        super().__init__()
+        self.gates = gates
+        self.at = gates[0]
+
+
+class _Gates(Generic[_Named]):
+    """The gates of one kind by name: those that lanes lead through, and which are closed."""
+
+    __slots__ = ("_by_name", "closed")
 
     def __init__(self) -> None:
-        self.lanes: dict[UserId, _Lane] = {}
-        self.heads: SortedList[Rank] = SortedList()
+        self.closed: set[_Named] = set()
+        self._by_name: dict[_Named, _Gate] = {}
+
+    def find(self, name: _Named) -> _Gate | None:
+        return self._by_name.get(name)
+
+    def enter(self, name: _Named) -> _Gate:
+        gate = self._by_name.get(name)
+        if gate is None:
+            gate = self._by_name[name] = _Gate(is_open=name not in self.closed)
+        gate.lanes += 1
+        return gate
+
+    def leave(self, name: _Named) -> None:
+        gate = self._by_name[name]
+        gate.lanes -= 1
+        if not gate.lanes:
+            del self._by_name[name]
 
 
 class Lanes:
-    """The startable jobs, by user and job type."""
+    """The startable jobs, by user, job type and keys."""
 
     def __init__(self) -> None:
         """Begin with no job and every gate open."""
-        self._kinds: dict[str, _Kind] = {}
-        self._closed_users: set[UserId] = set()
-        self._closed_types: set[str] = set()
+        self._users: _Gates[UserId] = _Gates()
+        self._types: _Gates[str] = _Gates()
+        self._keys: _Gates[LimitKey] = _Gates()
+        self._lanes: dict[_Name, _Lane] = {}
+        self._at_head: dict[Rank, _Lane] = {}
+        """The lane of which each is the head."""
+        self._firsts: SortedList[Rank] = SortedList()
+        """What the open gates show: the first is the next of all, if its other gates are open."""
+        self._of_user: dict[UserId, _Ranks] = {}
 
     @property
-    def closed_types(self) -> frozenset[str] | set[str]:
+    def closed_types(self) -> Collection[str]:
         """The job types whose gate is closed; to be read at once."""
-        return self._closed_types
+        return self._types.closed
 
-    def add(self, rank: Rank, user_id: UserId, job_type: str) -> None:
+    @property
+    def closed_keys(self) -> Collection[LimitKey]:
+        """The keys whose gate is closed; to be read at once."""
+        return self._keys.closed
+
+    def add(self, rank: Rank, user_id: UserId, job_type: str, keys: Keys = ()) -> None:
         """Let a job take part."""
-        kind = self._kinds.get(job_type)
-        if kind is None:
-            kind = self._kinds[job_type] = _Kind()
-        lane = kind.lanes.get(user_id)
+        name = user_id, job_type, keys
+        lane = self._lanes.get(name)
         if lane is None:
-            lane = kind.lanes[user_id] = _Lane()
+            lane = self._lanes[name] = self._make_lane(name)
         head = lane.head
         lane.add(rank)
-        if user_id not in self._closed_users and (head is None or rank < head):
-            if head is not None:
-                kind.heads.remove(head)
-            kind.heads.add(rank)
+        if head is None or rank < head:
+            self._change_head(lane, head, rank)
+        own = self._of_user.get(user_id)
+        if own is None:
+            own = self._of_user[user_id] = _Ranks()
+        own.add(rank)
 
-    def discard(self, rank: Rank, user_id: UserId, job_type: str) -> None:
+    def discard(self, rank: Rank, user_id: UserId, job_type: str, keys: Keys = ()) -> None:
         """Take a job out."""
-        kind = self._kinds[job_type]
-        lane = kind.lanes[user_id]
+        name = user_id, job_type, keys
+        lane = self._lanes[name]
         was_head = lane.head == rank
         lane.remove(rank)
-        head = lane.head
-        if was_head and user_id not in self._closed_users:
-            kind.heads.remove(rank)
-            if head is not None:
-                kind.heads.add(head)
-        if head is None:
-            del kind.lanes[user_id]
-            if not kind.lanes:
-                del self._kinds[job_type]
+        if was_head:
+            self._change_head(lane, rank, lane.head)
+        if lane.head is None:
+            self._drop_lane(name)
+        own = self._of_user[user_id]
+        own.remove(rank)
+        if own.head is None:
+            del self._of_user[user_id]
 
     def set_user_open(self, user_id: UserId, *, is_open: bool) -> None:
         """Open or close the gate of a user."""
-        if is_open != (user_id in self._closed_users):
-            return
-        heads = [
-            (kind.heads, lane.head)
-            for kind in self._kinds.values()
-            if (lane := kind.lanes.get(user_id)) is not None and lane.head is not None
-        ]
-        if is_open:
-            self._closed_users.discard(user_id)
-            for all_heads, head in heads:
-                all_heads.add(head)
-        else:
-            self._closed_users.add(user_id)
-            for all_heads, head in heads:
-                all_heads.remove(head)
+        self._turn(self._users, user_id, is_open=is_open)
 
     def set_type_open(self, job_type: str, *, is_open: bool) -> None:
         """Open or close the gate of a job type."""
-        if is_open:
-            self._closed_types.discard(job_type)
-        else:
-            self._closed_types.add(job_type)
+        self._turn(self._types, job_type, is_open=is_open)
+
+    def set_key_open(self, key: LimitKey, *, is_open: bool) -> None:
+        """Open or close the gate of a key."""
+        self._turn(self._keys, key, is_open=is_open)
 
     def first(self) -> Rank | None:
-        """Return the first job in order whose user and job type are open."""
-        first: Rank | None = None
-        for job_type, kind in self._kinds.items():
-            if kind.heads and job_type not in self._closed_types:
-                head = kind.heads[0]
-                if first is None or head < first:
-                    first = head
-        return first
+        """Return the first job in order all whose gates are open."""
+        while self._firsts:
+            rank: Rank = self._firsts[0]
+            lane = self._at_head[rank]
+            for gate in lane.gates:
+                if not gate.is_open:
+                    # It may not stand in the way of others at the gate where it is.
+                    self._move(lane, rank, gate)
+                    break
+            else:
+                return rank
+        return None
 
     def count_before(self, rank: Rank, user_id: UserId) -> int:
         """Count the user's jobs before *rank*."""
-        lanes = (kind.lanes.get(user_id) for kind in self._kinds.values())
-        return sum(lane.count_before(rank) for lane in lanes if lane is not None)
+        own = self._of_user.get(user_id)
+        return 0 if own is None else own.count_before(rank)
 
     def count_closed_before(self, rank: Rank) -> dict[UserId, int]:
         """Count the jobs of closed users before *rank*, by user."""
-        counts = {user_id: self.count_before(rank, user_id) for user_id in self._closed_users}
+        closed = [user_id for user_id in self._users.closed if user_id in self._of_user]
+        counts = {user_id: self._of_user[user_id].count_before(rank) for user_id in closed}
         return {user_id: count for user_id, count in counts.items() if count}
 
     def of_user(self, user_id: UserId) -> list[Rank]:
-        """Return the user's jobs, in no order."""
-        lanes = (kind.lanes.get(user_id) for kind in self._kinds.values())
-        return [rank for lane in lanes if lane is not None for rank in lane]
+        """Return the user's jobs in order."""
+        return list(self._of_user.get(user_id, ()))
+
+    def _make_lane(self, name: _Name) -> _Lane:
+        user_id, job_type, keys = name
+        gates = (self._users.enter(user_id), self._types.enter(job_type))
+        return _Lane((*gates, *map(self._keys.enter, keys)))
+
+    def _drop_lane(self, name: _Name) -> None:
+        user_id, job_type, keys = name
+        del self._lanes[name]
+        self._users.leave(user_id)
+        self._types.leave(job_type)
+        for key in keys:
+            self._keys.leave(key)
+
+    def _change_head(self, lane: _Lane, old: Rank | None, new: Rank | None) -> None:
+        if old is not None:
+            del self._at_head[old]
+            lane.at.heads.remove(old)
+        if new is not None:
+            self._at_head[new] = lane
+            lane.at.heads.add(new)
+        self._show(lane.at)
+
+    def _move(self, lane: _Lane, head: Rank, gate: _Gate) -> None:
+        """Let a lane stand at another of its gates: one that keeps it now."""
+        left = lane.at
+        left.heads.remove(head)
+        lane.at = gate
+        gate.heads.add(head)
+        self._show(left)
+        self._show(gate)
+
+    def _turn(self, gates: _Gates[_Named], name: _Named, *, is_open: bool) -> None:
+        if is_open != (name in gates.closed):
+            return
+        if is_open:
+            gates.closed.discard(name)
+        else:
+            gates.closed.add(name)
+        gate = gates.find(name)
+        if gate is not None:
+            gate.is_open = is_open
+            self._show(gate)
+
+    def _show(self, gate: _Gate) -> None:
+        first = gate.heads[0] if gate.is_open and gate.heads else None
+        if first == gate.shown:
+            return
+        if gate.shown is not None:
+            self._firsts.remove(gate.shown)
+        if first is not None:
+            self._firsts.add(first)
+        gate.shown = first

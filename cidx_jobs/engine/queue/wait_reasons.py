@@ -1,10 +1,10 @@
 """Why a job waits: one rule, told to whoever asks and obeyed by whatever starts jobs.
 
 Each reason stands once, in the method of the scope that it closes: everything, one user, one job
-type, or one job. The gates of the queue (`cidx_jobs.engine.state.board`) are closed while their
-scope has a reason; the scheduler takes the first in rank that no gate keeps; ``blocked_by``, the
-estimate and the test for idleness go through the same methods. So a new reason is one line in its
-scope, and a refresh of that scope's gates where the fact changes.
+type, one key, or one job. The gates of the queue (`cidx_jobs.engine.state.board`) are closed while
+their scope has a reason; the scheduler takes the first in rank that no gate keeps; ``blocked_by``,
+the estimate and the test for idleness go through the same methods. So a new reason is one line in
+its scope, and a refresh of that scope's gates where the fact changes.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,9 +17,11 @@ from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus, Place
+from cidx_jobs.model.job.key_limits import LimitKey
 from cidx_jobs.model.job.wait_reasons import (
     DRAINING,
     HELD,
+    LIMIT,
     PAUSED,
     PROJECT_BUSY,
     RECOVERING,
@@ -99,6 +101,11 @@ class WaitReasons:
             if not self._slots.has_unit(name):
                 yield WaitReason(word=f"{RESOURCE}{name}")
 
+    def of_key(self, key: LimitKey) -> Reasons:
+        """Go through what keeps jobs with the key from starting."""
+        if not self._slots.keys.has_room(key):
+            yield WaitReason(word=f"{LIMIT}{key.name}")
+
     def of_job(self, job: Job) -> Reasons:
         """Go through what keeps this one job from starting, whoever else may."""
         if job.status is JobStatus.CREATED:
@@ -154,7 +161,8 @@ class WaitReasons:
         return chain(self.of_everything(), self.of_recovery(job.job_id), self._of_own(job))
 
     def _of_own(self, job: Job) -> Reasons:
-        return chain(self.of_job(job), self.of_user(job.user_id), self.of_type(job.job_type))
+        scopes = chain(self.of_job(job), self.of_user(job.user_id), self.of_type(job.job_type))
+        return chain(scopes, *[self.of_key(each.key) for each in job.limits])
 
     def _of_created(self, job: Job) -> Reasons:
         if job.hold:

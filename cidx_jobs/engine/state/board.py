@@ -25,6 +25,7 @@ from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import DispatchKey, Job, JobStatus, Place, Transition
+from cidx_jobs.model.job.key_limits import LimitKey, keys_of
 from cidx_jobs.model.limits import Limits, Pauses
 
 
@@ -59,7 +60,7 @@ class Board:
         """Set when something may have become startable; the scheduler clears it and looks."""
         self.effects: asyncio.Queue[Effect] = asyncio.Queue()
         """What is to be done next because of what was committed."""
-        self._engine_clock = engine_clock
+        self.engine_clock = engine_clock
         self._job_types = job_types
 
     def make_key(self, job: Job, priority: int | None = None) -> DispatchKey:
@@ -67,8 +68,9 @@ class Board:
         return self.queue.make_key(
             job.user_id,
             job.priority if priority is None else priority,
-            self._engine_clock.seconds(),
+            self.engine_clock.seconds(),
             job.job_type,
+            keys_of(job.limits),
         )
 
     def find_position(self, job_id: JobId) -> int | None:
@@ -101,7 +103,7 @@ class Board:
     def apply(self, jobs: Sequence[Job], rows: Sequence[Transition]) -> None:
         """Take committed states into the memory, then tell of them."""
         for job in jobs:
-            before = self.live.put(job)
+            before = self._put(job)
             if before is None or before.version < job.version:
                 self._move(before, job)
         own: dict[JobId, list[Transition]] = {job.job_id: [] for job in jobs}
@@ -117,7 +119,7 @@ class Board:
     def restore(self, jobs: Sequence[Job]) -> None:
         """Take the unfinished jobs of the store into an empty memory."""
         for job in jobs:
-            self.live.put(job)
+            self._put(job)
             if job.status is JobStatus.QUEUED:
                 self.due_times.set(job)
                 self._push(job)
@@ -147,6 +149,7 @@ class Board:
             self.refresh_user(user_id)
         for job_type in self.queue.job_types():
             self.refresh_type(job_type)
+        self.refresh_keys(self.queue.keys())
         self.look_again.set()
 
     def refresh_user(self, user_id: UserId) -> None:
@@ -156,6 +159,11 @@ class Board:
     def refresh_type(self, job_type: str) -> None:
         """Open the job type's gate if nothing keeps its jobs from starting."""
         self.queue.set_type_open(job_type, is_open=not any(self.reasons.of_type(job_type)))
+
+    def refresh_keys(self, keys: Iterable[LimitKey]) -> None:
+        """Open the gate of each key if nothing keeps its jobs from starting."""
+        for key in keys:
+            self.queue.set_key_open(key, is_open=not any(self.reasons.of_key(key)))
 
     def refresh_job(self, job: Job) -> None:
         """Let the queued job take part if nothing keeps this one from starting."""
@@ -192,6 +200,7 @@ class Board:
         freed = self.slots.give_back(job_id)
         self.refresh_user(freed.user_id)
         self.refresh_resources(freed.resources)
+        self.refresh_keys(freed.keys)
 
     def stop_run(self, job: Job, *, again: bool = False) -> None:
         """Have the run of a running job asked to end, or asked *again*."""
@@ -212,9 +221,11 @@ class Board:
         self.suspects.begin(job)
         self.queue.remove_started(job.job_id)
         resources = self._job_types.resources_of(job.job_type)
-        self.slots.take(job.job_id, job.user_id, resources)
+        keys = keys_of(job.limits)
+        self.slots.take(job.job_id, job.user_id, resources, keys)
         self.refresh_user(job.user_id)
         self.refresh_resources(resources)
+        self.refresh_keys(keys)
 
     def abandon_start(self, job: Job) -> None:
         """Give the slot of a start that was not stored back; the job waits on if it still may."""
@@ -231,6 +242,12 @@ class Board:
         self.refresh_user(job.user_id)
         self.refresh_type(job.job_type)
 
+    def _put(self, job: Job) -> Job | None:
+        before = self.live.put(job)
+        if before is None or before.version < job.version:
+            self.slots.keys.note(before, job)
+        return before
+
     def _push(self, job: Job) -> None:
         self.queue.push(job, is_eligible=not any(self.reasons.of_job(job)))
 
@@ -241,7 +258,7 @@ class Board:
         elif job.status is JobStatus.RUNNING:
             self.reasons.starting.discard(job.job_id)
             self.estimator.began(job, self.clock.monotonic())
-        if before is not None and before.dispatch_key != job.dispatch_key:
+        if before is not None and _has_moved(before, job):
             self.queue.remove(job.job_id)
         if job.status is not JobStatus.QUEUED:
             self.queue.remove(job.job_id)
@@ -251,8 +268,16 @@ class Board:
             self.requeue(job)
         else:
             self.refresh_job(job)
+        if (before is not None and before.limits) or job.limits:
+            self._refresh_keys_of(before, job)
         if job.status is JobStatus.RUNNING and job.cancel_requested_at is not None:
             self.stop_run(job)
+
+    def _refresh_keys_of(self, before: Job | None, job: Job) -> None:
+        # The number of a key is another one where a job with it came, changed or ended.
+        old = () if before is None else before.limits
+        if before is None or old is not job.limits or before.done or job.done:
+            self.refresh_keys(dict.fromkeys(keys_of((*old, *job.limits))))
 
     def _leave_slot(self, job: Job) -> None:
         # The slot goes back only here: after the end of the run is stored, and exactly once,
@@ -277,3 +302,7 @@ class Board:
             self.look_again.set()
         elif job.status is JobStatus.CREATED:
             self.effects.put_nowait(EnqueueDue(job.job_id))
+
+
+def _has_moved(before: Job, job: Job) -> bool:
+    return before.dispatch_key != job.dispatch_key or before.limits is not job.limits

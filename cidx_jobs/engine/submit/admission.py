@@ -30,8 +30,9 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.model.ids import JobId, UserId, make_job_id
 from cidx_jobs.model.job.events import Cancel, Enqueue, Event, RequestCancel, Revise, Submit
 from cidx_jobs.model.job.job import Job, JobStatus, JsonObject, Place
+from cidx_jobs.model.job.key_limits import KeyLimits, make_key_limits
 from cidx_jobs.model.job.submit import OnConflict, Submission, SubmitRequest
-from cidx_jobs.model.limits import MAX_LABELS
+from cidx_jobs.model.limits import MAX_KEYS, MAX_LABELS
 from cidx_jobs.model.listing import KEY_LIFETIME, Change, IdempotencyRecord, Project
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.shares import Shares
@@ -172,12 +173,14 @@ class Admission:
         if len(labels) > MAX_LABELS:
             message = f"at most {MAX_LABELS} labels, those of the job that it joins among them"
             raise ValidationError.at("/labels", message)
+        options = _merged_options(job.options, request.options)
         needs_key = job.status is JobStatus.QUEUED and priority != job.priority
         events: list[Event] = [
             Revise(
                 priority=priority,
                 labels=labels,
-                options=_merged_options(job.options, request.options),
+                options=options,
+                limits=self._joined_limits(job, request, options),
                 key=self._board.make_key(job, priority) if needs_key else None,
                 release=True,
                 reason="joined",
@@ -186,6 +189,27 @@ class Admission:
         if job.status is JobStatus.CREATED and job.place is Place.HEAD:
             events.append(Enqueue(key=self._board.make_key(job, priority)))
         return self._ledger.advance(job, job, events)
+
+    def _limits(self, request: SubmitRequest, job_type: JobType) -> KeyLimits:
+        own, shared = request.limits, job_type.find_limits(request.options)
+        if not own and not shared:
+            return ()
+        now = self._board.engine_clock.seconds()
+        return (
+            *make_key_limits(own, request.user_id, now),
+            *make_key_limits(shared, None, now),
+        )
+
+    def _joined_limits(self, job: Job, request: SubmitRequest, options: JsonObject) -> KeyLimits:
+        """Return the limits of a job that serves the request, too: it keeps its user's keys."""
+        job_type = self._job_types[job.job_type]
+        new = self._limits(replace(request, options=options), job_type)
+        keys = {each.key for each in new}
+        kept = [each for each in job.limits if each.key.owner and each.key not in keys]
+        if len(kept) + len(request.limits) > MAX_KEYS:
+            message = f"at most {MAX_KEYS} keys, those of the job that it joins among them"
+            raise ValidationError.at("/limits", message)
+        return (*kept, *new)
 
     def _make_way(self, head: Job, follower: Job | None) -> list[Change]:
         reason = "replaced by a newer request"
@@ -245,6 +269,7 @@ class Admission:
             priority=self._priority(request),
             labels=request.labels,
             options=request.options,
+            limits=self._limits(request, job_type),
             max_attempts=attempts,
             attempts_granted=attempts,
             timeout_seconds=request.timeout_seconds

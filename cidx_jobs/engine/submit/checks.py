@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from cidx_jobs.model.errors import Fault, ValidationError, pointer_step
 from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, is_project_id
 from cidx_jobs.model.job.job import MAX_PRIORITY, MIN_PRIORITY
+from cidx_jobs.model.job.key_limits import check_key_limits
 from cidx_jobs.model.job.submit import SubmitRequest
 from cidx_jobs.model.limits import (
     LABEL_KEY_PATTERN,
@@ -74,3 +75,4 @@ def _faults(request: SubmitRequest, limits: Limits, max_timeout_seconds: float) 
     if request.start_at is not None and request.start_at.tzinfo is None:
         yield Fault("/start_at", "start_at needs a time zone, such as Z")
     yield from check_labels(request.labels)
+    yield from check_key_limits(request.limits)

@@ -73,6 +73,12 @@ class Remote:
     is_allowed_inside: bool = False
     """The operator lists this host: it may lead to any address."""
 
+    @property
+    def host_name(self) -> str:
+        """The host's name, with ``:port`` unless it is the scheme's own; empty for a path."""
+        is_usual = self.port == _DEFAULT_PORTS[self.scheme]
+        return self.host if is_usual else f"{self.host}:{self.port}"
+
 
 @attrs.frozen(kw_only=True)
 class RemoteRules:

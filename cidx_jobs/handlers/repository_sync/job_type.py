@@ -18,7 +18,7 @@ from cidx_jobs.handlers.repository_sync.add_files import FileIndexing
 from cidx_jobs.handlers.repository_sync.changes import ChangeDetection
 from cidx_jobs.handlers.repository_sync.fetch import Fetching, Target
 from cidx_jobs.handlers.repository_sync.fetch_speed import GRACE_SECONDS
-from cidx_jobs.handlers.repository_sync.options import SyncOptions, make_admit
+from cidx_jobs.handlers.repository_sync.options import SyncOptions, make_admit, make_limits
 from cidx_jobs.handlers.repository_sync.phases import (
     CHANGE_DETECTION,
     GIT_SYNC,
@@ -119,6 +119,7 @@ def make_repository_sync(
         lambda context: _SyncRun(parts, context).run(),
         exclusive=True,
         options_schema=SyncOptions,
+        limits=make_limits(parts.rules, settings.git_per_host),
         admit=make_admit(parts.rules),
     )
 

@@ -1,17 +1,23 @@
 """The options of a repository sync: their schema, and what a submit makes of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
-from cidx_jobs.handlers.git.url_rules import URL_POINTER, RemoteRules, check_branch
+from cidx_jobs.handlers.git.url_rules import URL_POINTER, Remote, RemoteRules, check_branch
 from cidx_jobs.job_types import Admission
 from cidx_jobs.model.errors import ValidationError
 from cidx_jobs.model.job.job import JsonObject
 from cidx_jobs.model.listing import Project
+
+HOST_KEY = "host:"
+"""Begins the key that all syncs of one code host have."""
+
+_MAX_KEY_CHARACTERS = 128
+_NO_BRACKETS = str.maketrans("", "", "[]")
 
 
 class SyncOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +49,26 @@ class SyncOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
 def make_admit(rules: RemoteRules) -> Callable[[JsonObject, Project], Admission]:
     """Return the rule by which submits of a sync are taken."""
     return lambda options, project: admit(rules, options, project)
+
+
+def make_limits(
+    rules: RemoteRules, syncs_of_host: int
+) -> Callable[[JsonObject], Mapping[str, int]]:
+    """Return the rule of how many syncs of one code host run at a time."""
+    return lambda options: find_limits(rules, syncs_of_host, options)
+
+
+def find_limits(rules: RemoteRules, syncs_of_host: int, options: JsonObject) -> Mapping[str, int]:
+    """Return the limit of the remote's host; none for a repository on this machine."""
+    remote = rules.read(options["repository_url"])
+    return {host_key(remote): syncs_of_host} if remote.host else {}
+
+
+def host_key(remote: Remote) -> str:
+    """Return the key that all syncs of the remote's host have."""
+    # Of a name that is longer than a key may be the end says the most.
+    name = remote.host_name.translate(_NO_BRACKETS)
+    return HOST_KEY + name[-(_MAX_KEY_CHARACTERS - len(HOST_KEY)) :]
 
 
 def admit(rules: RemoteRules, options: JsonObject, project: Project) -> Admission:

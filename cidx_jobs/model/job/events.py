@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from cidx_jobs.model.job.job import DispatchKey, JobError, JsonObject, Place
+from cidx_jobs.model.job.key_limits import KeyLimits
 
 
 class Submit(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +30,7 @@ class Revise(msgspec.Struct, frozen=True, kw_only=True):
     priority: int | None = None
     labels: Mapping[str, str] | None = None
     options: JsonObject | None = None
+    limits: KeyLimits | None = None
     place: Place | None = None
     key: DispatchKey | None = None
     release: bool = False

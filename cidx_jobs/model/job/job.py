@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.job.key_limits import KeyLimits
 
 JsonObject = Mapping[str, Any]
 
@@ -218,6 +219,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     options: JsonObject = msgspec.field(default_factory=dict)
+    limits: KeyLimits = ()
+    """The keys whose limits the job obeys; held from start to end."""
 
     attempt: int = 0
     """The number of the current or last attempt; 0 before the first start."""

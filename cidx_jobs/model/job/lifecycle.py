@@ -167,6 +167,7 @@ def _revised(event: Revise) -> dict[str, Any]:
         "priority": event.priority,
         "labels": event.labels,
         "options": event.options,
+        "limits": event.limits,
         "place": event.place,
         "dispatch_key": event.key,
     }

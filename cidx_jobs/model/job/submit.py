@@ -40,6 +40,8 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     hold: bool = False
     on_conflict: OnConflict = OnConflict.COALESCE
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    limits: Mapping[str, int] = msgspec.field(default_factory=dict)
+    """Keys of the user's own: of all jobs with one at most so many run at a time."""
     request_key: RequestKey | None = None
 
 

@@ -19,7 +19,8 @@ RETRY_BACKOFF = "retry_backoff"
 USER_LIMIT = "user_limit"
 TOTAL_LIMIT = "total_limit"
 RESOURCE = "resource:"
-"""Begins a reason that ends with the name of what is short."""
+LIMIT = "limit:"
+"""Begin reasons that end with the name of what is short."""
 
 OPEN_ENDED = frozenset({DRAINING, PAUSED, RECOVERING})
 """Reasons that end when an operator or a suspect lets them: no estimate can know when."""
