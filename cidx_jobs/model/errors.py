@@ -12,6 +12,7 @@
     |   |-- JobNotFoundError
     |   |-- JobExpiredError                what a repeated request made was deleted since
     |   |-- ProjectNotFoundError
+    |   |   `-- RepositoryNotFoundError
     |   |-- TokenNotFoundError
     |   |-- UserNotFoundError
     |   |-- UserExistsError
@@ -219,6 +220,14 @@ class ProjectNotFoundError(RequestError):
     def __init__(self, project_id: str) -> None:
         """Name the id that was asked for."""
         super().__init__(f"Project not found: {project_id}", project_id=project_id)
+
+
+class RepositoryNotFoundError(ProjectNotFoundError):
+    """The caller has no such project; told in the words of the CIDX client."""
+
+    def __init__(self, alias: str) -> None:
+        """Name the alias that was asked for."""
+        RequestError.__init__(self, f"Repository '{alias}' not found", project_id=alias)
 
 
 class TokenNotFoundError(RequestError):

@@ -140,6 +140,15 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     label: str | None = None
 
 
+class JobFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts over the jobs that were submitted in a span of time."""
+
+    by_status: dict[str, int]
+    by_type: dict[str, int]
+    average_run_seconds: float | None
+    """Of the last runs of those that completed or failed; None when there are none."""
+
+
 class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     """Counts over everything stored, and whose they are."""
 

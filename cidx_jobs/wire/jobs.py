@@ -115,6 +115,22 @@ class ListedJobDocument(JobMembers, frozen=True, kw_only=True):
         return cls(**(members | dict.fromkeys(omitted)), omitted=omitted)
 
 
+class AdminJobDocument(ListedJobDocument, frozen=True, kw_only=True):
+    """A job in the list that the CIDX client shows to administrators."""
+
+    id: Annotated[str, Meta(description="The same as `job_id`.")]
+    type: Annotated[str, Meta(description="The same as `job_type`.")]
+
+    @classmethod
+    def of(
+        cls, job: Job, queue: QueueStatus | None, prefix: str, omitted: tuple[str, ...] = ()
+    ) -> Self:
+        """Return the document of a job; see `ListedJobDocument.of`."""
+        members = _members(job, queue) | _whole(job, prefix) | _aliases(job)
+        members |= {"id": job.job_id, "type": job.job_type}
+        return cls(**(members | dict.fromkeys(omitted)), omitted=omitted)
+
+
 class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
     """The answer to DELETE: the job, its `message` saying what became of the request."""
 
@@ -169,7 +185,13 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     max_attempts: of_job.MaxAttemptsMember
     limits: of_job.LimitsMember = msgspec.field(default_factory=dict)
     progress: of_job.ProgressMember
-    phase: Annotated[str | None, Meta(description="`queued` while the job waits.")]
+    phase: Annotated[
+        str,
+        Meta(
+            description="`queued` while the job waits, `starting` before the first phase, and the "
+            "status of an ended job that had none."
+        ),
+    ]
     message: Annotated[str, Meta(description="One line for people; never empty.")]
     progress_detail: of_job.ProgressDetailMember
     queue: of_job.QueueMember
@@ -199,6 +221,8 @@ class StatusDocument(Document, frozen=True, kw_only=True):
         members = _members(job, queue) | {"message": describe(job, queue)}
         if job.status.is_waiting:
             members |= {"status": JobStatus.QUEUED, "phase": "queued"}
+        elif members["phase"] is None:
+            members["phase"] = "starting" if job.status is JobStatus.RUNNING else str(job.status)
         return cls(
             **members,
             id=job.job_id,
@@ -215,6 +239,8 @@ def describe(job: Job, queue: QueueStatus | None) -> str:
             return _describe_waiting(queue)
         case JobStatus.RUNNING:
             return _describe_running(job)
+        case JobStatus.CANCELLED if job.cancel_reason:
+            return job.cancel_reason
         case _:
             return job.error.message if job.error else job.message or str(job.status)
 

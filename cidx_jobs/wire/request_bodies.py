@@ -47,6 +47,10 @@ class EmptyBody(Body, frozen=True, kw_only=True):
     """The body of a request that takes no members."""
 
 
+class LenientEmptyBody(LenientBody, frozen=True, kw_only=True):
+    """The body of a request of others' clients whose members have no effect."""
+
+
 class JobBody(Body, frozen=True, kw_only=True):
     """What every submit may say."""
 
@@ -218,6 +222,38 @@ class PasswordBody(Body, frozen=True, kw_only=True):
 
     old: Annotated[str, Meta(description="The password there is.")]
     new: Annotated[str, Meta(description="The one to be.", extra_json_schema=rules.PASSWORD)]
+
+
+class CidxSyncBody(LenientBody, frozen=True, kw_only=True):
+    """A sync as the CIDX client asks for it; what has no effect here is not declared."""
+
+    full_reindex: Annotated[
+        bool | None, Meta(description="Index everything anew, whatever changed.")
+    ] = None
+    incremental: Annotated[bool | None, Meta(description="False is `full_reindex`.")] = None
+    force: Annotated[bool | None, Meta(description="Replace an active sync of the project.")] = (
+        None
+    )
+    force_sync: Annotated[bool | None, Meta(description="The same as `force`.")] = None
+    pull_remote: Annotated[
+        bool | None, Meta(description="Without effect: a sync fetches always.")
+    ] = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether everything is to be indexed anew."""
+        return bool(self.full_reindex) or self.incremental is False
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether an active sync is to be replaced."""
+        return bool(self.force or self.force_sync)
+
+
+class CidxNamedSyncBody(CidxSyncBody, frozen=True, kw_only=True):
+    """The same, with the project in the body."""
+
+    repository_alias: Annotated[str, Meta(description="The project.")]
 
 
 class LoginBody(LenientBody, frozen=True, kw_only=True):

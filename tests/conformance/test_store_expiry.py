@@ -106,3 +106,23 @@ async def test_a_refused_change_is_not_counted(jobs: JobStore) -> None:
     await store_completed(jobs, project_id="b")
 
     assert (await jobs.collect_stats()).by_status == {"running": 1, "completed": 1}
+
+
+async def test_jobs_of_a_span_are_counted(jobs: JobStore) -> None:
+    """By the time of the submit, its beginning included and its end not."""
+    await store_completed(jobs, project_id="a")
+    await store(jobs, failed(await store_running(jobs, project_id="b")))
+    await store(jobs, submitted(job_type="other", project_id="c"))
+    second = timedelta(seconds=1)
+
+    everything = await jobs.count_jobs(None, None)
+    inside = await jobs.count_jobs(NOON, NOON + second)
+    before = await jobs.count_jobs(None, NOON)
+    after = await jobs.count_jobs(NOON + second, None)
+
+    assert everything.by_status == {"completed": 1, "failed": 1, "queued": 1}
+    assert everything.by_type == {"reindex": 2, "other": 1}
+    assert everything.average_run_seconds is not None
+    assert inside == everything
+    assert before == after
+    assert (before.by_status, before.average_run_seconds) == ({}, None)

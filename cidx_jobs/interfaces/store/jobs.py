@@ -11,6 +11,7 @@ from cidx_jobs.model.listing import (
     Checkpoint,
     EventQuery,
     IdempotencyRecord,
+    JobFigures,
     JobPage,
     JobQuery,
     Project,
@@ -109,6 +110,11 @@ class JobStore(Protocol):
         self, finished_before: datetime, statuses: frozenset[JobStatus]
     ) -> int:
         """Count the final jobs that `delete_expired_jobs` would delete without a limit."""
+
+    async def count_jobs(
+        self, created_from: datetime | None, created_before: datetime | None
+    ) -> JobFigures:
+        """Return figures of the jobs that were submitted in the span, the end not included."""
 
     async def collect_stats(self) -> StoreStats:
         """Count the jobs by status, type and user, and the bytes that the store takes."""

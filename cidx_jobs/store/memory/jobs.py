@@ -19,6 +19,7 @@ from cidx_jobs.model.listing import (
     Checkpoint,
     EventQuery,
     IdempotencyRecord,
+    JobFigures,
     JobPage,
     JobQuery,
     Project,
@@ -28,6 +29,7 @@ from cidx_jobs.model.listing import (
 from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.lists import (
     compare_with_log,
+    count_jobs,
     count_stats,
     is_wanted_event,
     page_of,
@@ -181,6 +183,12 @@ class MemoryJobs(JobStore):
             for job in self._table.jobs.values()
             if job.finished_at is not None and job.status in statuses
         )
+
+    @override
+    async def count_jobs(
+        self, created_from: datetime | None, created_before: datetime | None
+    ) -> JobFigures:
+        return count_jobs(self._table.jobs.values(), created_from, created_before)
 
     @override
     async def collect_stats(self) -> StoreStats:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
@@ -9,11 +10,12 @@ from msgspec.structs import replace
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.foreign import count_bytes
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job.job import Job, Transition
+from cidx_jobs.model.job.job import Job, JobStatus, Transition
 from cidx_jobs.model.listing import (
     LONG_MEMBERS,
     MAX_LISTED_BYTES,
     EventQuery,
+    JobFigures,
     JobPage,
     JobQuery,
     StoreStats,
@@ -87,6 +89,30 @@ def count_stats(jobs: Iterable[Job], database_id: str, last_sequence: int) -> St
         database_bytes=0,
         wal_bytes=0,
         last_sequence=last_sequence,
+    )
+
+
+def count_jobs(
+    jobs: Iterable[Job], created_from: datetime | None, created_before: datetime | None
+) -> JobFigures:
+    """Count the jobs that were submitted in the span, the end not included."""
+    stored = [
+        job
+        for job in jobs
+        if (created_from is None or job.created_at >= created_from)
+        and (created_before is None or job.created_at < created_before)
+    ]
+    runs = [
+        (job.finished_at - job.started_at).total_seconds()
+        for job in stored
+        if job.status in {JobStatus.COMPLETED, JobStatus.FAILED}
+        and job.finished_at is not None
+        and job.started_at is not None
+    ]
+    return JobFigures(
+        by_status=dict(Counter(job.status.value for job in stored)),
+        by_type=dict(Counter(job.job_type for job in stored)),
+        average_run_seconds=sum(runs) / len(runs) if runs else None,
     )
 
 

@@ -43,6 +43,10 @@ class NoQuery(Query, frozen=True, kw_only=True):
     """The query of a route that takes no parameters."""
 
 
+class LenientQuery(Query, frozen=True, kw_only=True):
+    """The base of what clients of others send: parameters that are not declared are ignored."""
+
+
 class AnyQuery(Query, frozen=True, kw_only=True):
     """The query of a route that takes whatever comes, and looks at none of it."""
 
@@ -65,6 +69,7 @@ class QueryReader(Generic[Q]):
         self._kind = kind
         self._members = {member.parameter: member for member in _members(kind)}
         self._takes_anything = issubclass(kind, AnyQuery)
+        self._ignores_others = issubclass(kind, LenientQuery)
         is_open = not any(member.is_required for member in self._members.values())
         self._empty: Q | None = kind() if is_open else None
 
@@ -89,6 +94,8 @@ class QueryReader(Generic[Q]):
         texts: dict[str, list[str]] = {}
         for name, text in request.query.items():
             if name not in self._members:
+                if self._ignores_others:
+                    continue
                 raise InvalidParameterError(shown(name), "there is no such parameter")
             if _NO_TEXT.search(text):
                 raise InvalidParameterError(name, "it holds what is no text")

@@ -2,17 +2,27 @@
 
 import sqlite3
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
-from cidx_jobs.model.listing import StoreStats
+from cidx_jobs.model.listing import JobFigures, StoreStats
 from cidx_jobs.store.sqlite.open.damage_check import wal_of
 from cidx_jobs.store.sqlite.open.possession import read_database_id
+from cidx_jobs.store.sqlite.values import optional_microseconds
 
 _COUNT_FINAL = "SELECT status, job_type, user_id, jobs FROM finals WHERE jobs > 0"
 _COUNT_LIVE = """
 SELECT status, job_type, user_id, count(*) FROM jobs INDEXED BY jobs_live
 WHERE finished_at IS NULL GROUP BY status, user_id, job_type
 """
+_COUNT_CREATED = """
+SELECT status, job_type, count(*),
+    sum(CASE WHEN status IN ('completed', 'failed') THEN finished_at - started_at END),
+    count(CASE WHEN status IN ('completed', 'failed') THEN finished_at - started_at END)
+FROM jobs WHERE created_at >= coalesce(?, created_at) AND created_at < coalesce(?, created_at + 1)
+GROUP BY status, job_type
+"""
+_MICROSECONDS = 1_000_000
 _LAST_SEQUENCE = "SELECT sequence FROM owner WHERE id = 1"
 
 
@@ -42,6 +52,28 @@ def collect_stats(connection: sqlite3.Connection, database: Path) -> StoreStats:
         database_bytes=page_count * page_size,
         wal_bytes=_size(wal_of(database)),
         last_sequence=sequence,
+    )
+
+
+def count_jobs(
+    connection: sqlite3.Connection,
+    created_from: datetime | None,
+    created_before: datetime | None,
+) -> JobFigures:
+    """Count the jobs that were submitted in the span, the end not included."""
+    by_status: Counter[str] = Counter()
+    by_type: Counter[str] = Counter()
+    total_run, runs = 0, 0
+    span = (optional_microseconds(created_from), optional_microseconds(created_before))
+    for status, job_type, jobs, microseconds, timed in connection.execute(_COUNT_CREATED, span):
+        by_status[status] += jobs
+        by_type[job_type] += jobs
+        total_run += microseconds or 0
+        runs += timed
+    return JobFigures(
+        by_status=dict(by_status),
+        by_type=dict(by_type),
+        average_run_seconds=total_run / runs / _MICROSECONDS if runs else None,
     )
 
 

@@ -15,6 +15,7 @@ from cidx_jobs.model.listing import (
     Checkpoint,
     EventQuery,
     IdempotencyRecord,
+    JobFigures,
     JobPage,
     JobQuery,
     Project,
@@ -25,7 +26,7 @@ from cidx_jobs.store.sqlite.jobs import lists, log, writes
 from cidx_jobs.store.sqlite.jobs.checkpoints import encode_checkpoint, load_checkpoint
 from cidx_jobs.store.sqlite.jobs.keys import encode_key, find_key
 from cidx_jobs.store.sqlite.jobs.retention import count_expired, delete_expired
-from cidx_jobs.store.sqlite.jobs.stats import collect_stats
+from cidx_jobs.store.sqlite.jobs.stats import collect_stats, count_jobs
 from cidx_jobs.store.sqlite.projects import encode_project
 
 
@@ -140,6 +141,12 @@ class SqliteJobs(JobStore):
         return await self._database.look_up(
             lambda db: count_expired(db, finished_before, statuses)
         )
+
+    @override
+    async def count_jobs(
+        self, created_from: datetime | None, created_before: datetime | None
+    ) -> JobFigures:
+        return await self._database.search(lambda db: count_jobs(db, created_from, created_before))
 
     @override
     async def collect_stats(self) -> StoreStats:

@@ -136,7 +136,7 @@ def _wanted(call: Call, query: JobListQuery) -> JobQuery:
         raise InvalidParameterError("offset", "it cannot be used with cursor")
     wanted = JobQuery(
         user_id=_wanted_user(call, query.user_id),
-        statuses=_wanted_statuses(query.status),
+        statuses=read_statuses(query.status),
         job_type=query.job_type,
         project_id=query.project_id,
         labels=tuple(map(_wanted_label, query.label)),
@@ -169,7 +169,12 @@ def _wanted_label(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _wanted_statuses(texts: list[str]) -> frozenset[JobStatus] | None:
+def read_statuses(texts: list[str]) -> frozenset[JobStatus] | None:
+    """Return the statuses that are named, separated by commas; None when none is.
+
+    Raises:
+        InvalidParameterError: one is none.
+    """
     names = [name.strip() for text in texts for name in text.split(",")]
     wrong = [name for name in names if name not in _STATUSES]
     if wrong:

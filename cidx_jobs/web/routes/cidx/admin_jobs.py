@@ -1,0 +1,184 @@
+"""What the client of CIDX asks about everybody's jobs: list, figures, clean-up."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from cidx_jobs.engine.operator_rules import FINAL
+from cidx_jobs.model.errors import InvalidParameterError
+from cidx_jobs.model.limits import MAX_AGE_SECONDS
+from cidx_jobs.model.listing import JobQuery
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.query import LenientQuery, Number, Query
+from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.routes.cidx.documents import (
+    AdminCleanupDocument,
+    AdminJobListDocument,
+    AdminJobStatsDocument,
+)
+from cidx_jobs.web.routes.cidx.groups import CIDX
+from cidx_jobs.web.routes.jobs.job_list import StatusName, read_statuses
+from cidx_jobs.wire.jobs import AdminJobDocument
+
+_HOUR = 3_600
+_DAY = Annotated[
+    str,
+    Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", extra={"rule": "it must be YYYY-MM-DD"}),
+]
+
+
+class AdminJobsQuery(Query, frozen=True, kw_only=True):
+    """Which jobs to list."""
+
+    status: Annotated[list[StatusName], Meta(description="Only jobs with one of these.")] = (
+        msgspec.field(default_factory=list)
+    )
+    limit: Annotated[int, Meta(description="How many on a page.", ge=1, le=200)] = 50
+    offset: Annotated[Number, Meta(description="How many to pass over.")] = 0
+
+
+class AdminStatsQuery(Query, frozen=True, kw_only=True):
+    """Of which days to count the jobs, in UTC, by when they were submitted."""
+
+    start_date: Annotated[_DAY | None, Meta(description="The first day; `YYYY-MM-DD`.")] = None
+    end_date: Annotated[_DAY | None, Meta(description="The last day, included.")] = None
+
+
+class AdminCleanupQuery(LenientQuery, frozen=True, kw_only=True):
+    """Which finished jobs to delete."""
+
+    max_age_hours: Annotated[
+        int,
+        Meta(description="How long ago they finished.", ge=0, le=MAX_AGE_SECONDS // _HOUR),
+    ] = 720
+    status: Annotated[list[StatusName], Meta(description="Only these, each a final one.")] = (
+        msgspec.field(default_factory=list)
+    )
+    dry_run: Annotated[bool, Meta(description="Count them, and delete none.")] = False
+
+
+@route(
+    "GET /admin/jobs",
+    scope="admin",
+    query=AdminJobsQuery,
+    contract=Contract(
+        name="listJobsOfCidx",
+        group=CIDX,
+        summary="List everybody's jobs, newest first.",
+        replies=(
+            Reply(
+                status=200,
+                about="One page.",
+                document=AdminJobListDocument,
+                example=AdminJobListDocument(jobs=(), total=0, limit=50, offset=0),
+            ),
+        ),
+    ),
+)
+async def list_admin_jobs(call: Call, query: AdminJobsQuery) -> web.Response:
+    """Answer with one page of everybody's jobs."""
+    page = await call.manager.query_jobs(
+        JobQuery(statuses=read_statuses(query.status), limit=query.limit, offset=query.offset)
+    )
+    place = call.manager.queue_status
+    return call.answer(
+        AdminJobListDocument(
+            jobs=tuple(
+                AdminJobDocument.of(
+                    job, place(job), call.api.prefix, page.omitted.get(job.job_id, ())
+                )
+                for job in page.jobs
+            ),
+            total=page.total,
+            limit=query.limit,
+            offset=query.offset,
+        )
+    )
+
+
+@route(
+    "GET /admin/jobs/stats",
+    scope="admin",
+    query=AdminStatsQuery,
+    contract=Contract(
+        name="getJobStatsOfCidx",
+        group=CIDX,
+        summary="Count the jobs of a span of days.",
+        replies=(
+            Reply(
+                status=200,
+                about="The figures.",
+                document=AdminJobStatsDocument,
+                example=AdminJobStatsDocument(
+                    total_jobs=4,
+                    by_status={"completed": 3, "failed": 1},
+                    by_type={"repository_sync": 4},
+                    success_rate=75.0,
+                    average_duration=12.5,
+                ),
+            ),
+        ),
+    ),
+)
+async def get_job_stats(call: Call, query: AdminStatsQuery) -> web.Response:
+    """Answer with the figures of the jobs that were submitted on these days."""
+    first = _midnight("start_date", query.start_date)
+    last = _midnight("end_date", query.end_date)
+    try:
+        end = None if last is None else last + timedelta(days=1)
+    except OverflowError:
+        end = None  # behind the last day that there is
+    figures = await call.api.jobs.persistence.jobs.count_jobs(first, end)
+    return call.answer(AdminJobStatsDocument.of(figures))
+
+
+@route(
+    "DELETE /admin/jobs/cleanup",
+    scope="admin",
+    query=AdminCleanupQuery,
+    contract=Contract(
+        name="cleanUpJobsOfCidx",
+        group=CIDX,
+        summary="Delete finished jobs that are old enough, with their events.",
+        replies=(
+            Reply(
+                status=200,
+                about="How many are gone.",
+                document=AdminCleanupDocument,
+                example=AdminCleanupDocument(
+                    cleaned_count=120, message="Cleaned up 120 jobs", dry_run=False
+                ),
+            ),
+        ),
+    ),
+)
+async def clean_up_jobs(call: Call, query: AdminCleanupQuery) -> web.Response:
+    """Delete finished jobs that are old enough, or count them."""
+    statuses = read_statuses(query.status) or FINAL
+    if not statuses <= FINAL:
+        message = f"only {', '.join(sorted(FINAL))} jobs can be deleted"
+        raise InvalidParameterError("status", message, choices=sorted(FINAL))
+    found = await call.manager.clean_up_jobs(
+        query.max_age_hours * _HOUR, statuses, dry_run=query.dry_run
+    )
+    count = found.matched if query.dry_run else found.deleted
+    did = "Would clean up" if query.dry_run else "Cleaned up"
+    return call.answer(
+        AdminCleanupDocument(
+            cleaned_count=count, message=f"{did} {count} jobs", dry_run=query.dry_run
+        )
+    )
+
+
+def _midnight(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        message = "it must be a day such as 2026-01-31"
+        raise InvalidParameterError(name, message) from error
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

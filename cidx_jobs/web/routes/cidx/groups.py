@@ -1,0 +1,35 @@
+"""The chapter of the document about what the client of CIDX asks, and what its paths name."""
+
+from cidx_jobs.model.errors import RepositoryNotFoundError, ValidationError
+from cidx_jobs.model.ids import PROJECT_ID_PATTERN, ProjectId, is_project_id
+from cidx_jobs.model.listing import Project
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.route import Group, Parameter
+from cidx_jobs.web.openapi import examples
+
+CIDX = Group("cidx", "What the command line of CIDX asks; others have the routes above.")
+
+ALIAS = Parameter(
+    "alias",
+    "The project, one of the caller's.",
+    {"type": "string", "pattern": f"^{PROJECT_ID_PATTERN}$"},
+    place="path",
+    example=examples.PROJECT_ID,
+)
+
+
+async def load_repository(call: Call, alias: str, pointer: str = "/alias") -> Project:
+    """Return the caller's project of this name.
+
+    Raises:
+        ValidationError: the alias can name no project.
+        RepositoryNotFoundError: there is none.
+    """
+    if not is_project_id(alias):
+        rule = "it has 1 to 64 characters, letters and digits, or . _ - behind the first"
+        raise ValidationError.at(pointer, rule)
+    store = call.api.jobs.persistence.projects
+    project = await store.load_project(call.user_id, ProjectId(alias))
+    if project is None:
+        raise RepositoryNotFoundError(alias)
+    return project

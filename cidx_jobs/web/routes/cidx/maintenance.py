@@ -1,0 +1,149 @@
+"""The drain of the server, as the client of CIDX calls it: maintenance."""
+
+from typing import Any
+
+from aiohttp import web
+from msgspec.structs import replace
+
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.model.listing import JobQuery
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.routes.cidx.documents import (
+    DrainDocument,
+    DrainTimeoutDocument,
+    MaintenanceDocument,
+)
+from cidx_jobs.web.routes.cidx.groups import CIDX
+from cidx_jobs.wire.jobs import AdminJobDocument
+from cidx_jobs.wire.request_bodies import LenientEmptyBody
+
+_RUNNING = frozenset({JobStatus.RUNNING})
+_WAITING = frozenset({JobStatus.CREATED, JobStatus.QUEUED})
+_MOST_SHOWN = 200
+
+_ON = MaintenanceDocument(maintenance_mode=True, drained=False, running_jobs=2, queued_jobs=5)
+_OFF = MaintenanceDocument(maintenance_mode=False, drained=False, running_jobs=2, queued_jobs=5)
+
+
+def _reply(example: MaintenanceDocument) -> Reply:
+    return Reply(status=200, about="How far it is.", document=MaintenanceDocument, example=example)
+
+
+@route(
+    "POST /admin/maintenance/enter",
+    scope="admin",
+    body=LenientEmptyBody,
+    contract=Contract(
+        name="enterMaintenanceOfCidx",
+        group=CIDX,
+        summary="Refuse new jobs, start none, and finish what runs.",
+        body_example={},
+        replies=(_reply(_ON),),
+    ),
+)
+async def enter(call: Call, _: LenientEmptyBody) -> web.Response:
+    """Begin to drain."""
+    await call.manager.set_controls(pauses=lambda now: replace(now, draining=True))
+    return call.answer(MaintenanceDocument(**await _look(call)))
+
+
+@route(
+    "POST /admin/maintenance/exit",
+    scope="admin",
+    body=LenientEmptyBody,
+    contract=Contract(
+        name="exitMaintenanceOfCidx",
+        group=CIDX,
+        summary="Take new jobs again.",
+        body_example={},
+        replies=(_reply(_OFF),),
+    ),
+)
+async def leave(call: Call, _: LenientEmptyBody) -> web.Response:
+    """End the drain."""
+    await call.manager.set_controls(pauses=lambda now: replace(now, draining=False))
+    return call.answer(MaintenanceDocument(**await _look(call)))
+
+
+@route(
+    "GET /admin/maintenance/status",
+    scope="admin",
+    contract=Contract(
+        name="getMaintenanceOfCidx",
+        group=CIDX,
+        summary="Tell whether new jobs are refused.",
+        replies=(_reply(_OFF),),
+    ),
+)
+async def get_status(call: Call) -> web.Response:
+    """Answer with how far the drain is."""
+    return call.answer(MaintenanceDocument(**await _look(call)))
+
+
+@route(
+    "GET /admin/maintenance/drain-status",
+    scope="admin",
+    contract=Contract(
+        name="getDrainOfCidx",
+        group=CIDX,
+        summary="Tell how far the drain is, and what still runs.",
+        replies=(
+            Reply(
+                status=200,
+                about="How far it is.",
+                document=DrainDocument,
+                example=DrainDocument(
+                    maintenance_mode=True, drained=True, running_jobs=0, queued_jobs=5, jobs=()
+                ),
+            ),
+        ),
+    ),
+)
+async def get_drain(call: Call) -> web.Response:
+    """Answer with how far the drain is, and the jobs that run."""
+    page = await call.manager.query_jobs(JobQuery(statuses=_RUNNING, limit=_MOST_SHOWN))
+    jobs = tuple(
+        AdminJobDocument.of(job, None, call.api.prefix, page.omitted.get(job.job_id, ()))
+        for job in page.jobs
+    )
+    return call.answer(DrainDocument(**await _look(call), jobs=jobs))
+
+
+@route(
+    "GET /admin/maintenance/drain-timeout",
+    scope="admin",
+    contract=Contract(
+        name="getDrainTimeoutOfCidx",
+        group=CIDX,
+        summary="Tell how long what runs may take.",
+        replies=(
+            Reply(
+                status=200,
+                about="The longest time-out.",
+                document=DrainTimeoutDocument,
+                example=DrainTimeoutDocument(recommended_drain_timeout_seconds=3_600),
+            ),
+        ),
+    ),
+)
+async def get_drain_timeout(call: Call) -> web.Response:
+    """Answer with the longest time-out of what runs."""
+    page = await call.manager.query_jobs(JobQuery(statuses=_RUNNING, limit=_MOST_SHOWN))
+    longest = max((job.timeout_seconds for job in page.jobs), default=0)
+    return call.answer(DrainTimeoutDocument(recommended_drain_timeout_seconds=int(longest)))
+
+
+async def _look(call: Call) -> dict[str, Any]:
+    running = await _count(call, _RUNNING)
+    is_draining = call.manager.pauses.draining
+    return {
+        "maintenance_mode": is_draining,
+        "drained": is_draining and running == 0,
+        "running_jobs": running,
+        "queued_jobs": await _count(call, _WAITING),
+    }
+
+
+async def _count(call: Call, statuses: frozenset[JobStatus]) -> int:
+    return (await call.manager.query_jobs(JobQuery(statuses=statuses, limit=1))).total

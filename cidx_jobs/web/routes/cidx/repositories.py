@@ -1,0 +1,189 @@
+"""What the client of CIDX asks about projects: which there are, and whether they were synced."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from msgspec import Meta
+
+from cidx_jobs.model.errors import RepositoryNotFoundError, ValidationError
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.query import Query
+from cidx_jobs.web.http.route import JSON, Contract, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.openapi.schemas import refer
+from cidx_jobs.web.routes.cidx.documents import (
+    CidxDiscoveryDocument,
+    CidxMatchDocument,
+    CidxRepositoryDocument,
+    CidxRepositoryListDocument,
+    CidxSyncStatusDocument,
+)
+from cidx_jobs.web.routes.cidx.groups import ALIAS, CIDX, load_repository
+from cidx_jobs.wire.encode import decode, encode
+
+_REPOSITORY = CidxRepositoryDocument(
+    activation_id=examples.PROJECT_ID,
+    golden_alias=examples.PROJECT_ID,
+    user_alias=examples.PROJECT_ID,
+    branch="main",
+    current_branch="main",
+    status="active",
+    activated_at="2026-01-31T12:03:02Z",
+    last_accessed="2026-01-31T12:03:02Z",
+    access_permissions=(),
+    query_endpoint=f"/api/projects/{examples.PROJECT_ID}/search",
+    expires_at="",
+    usage_limits={},
+)
+_MATCH = CidxMatchDocument(
+    alias=examples.PROJECT_ID,
+    repository_type="activated",
+    git_url=examples.URL,
+    available_branches=("main",),
+    default_branch="main",
+    last_indexed=examples.at(3, 2),
+    display_name=examples.PROJECT_ID,
+    description="",
+)
+_STATUS = CidxSyncStatusDocument(
+    sync_status="synced",
+    current_branch="main",
+    last_sync_time=examples.at(3, 2),
+    has_conflicts=False,
+)
+
+
+class DiscoverQuery(Query, frozen=True, kw_only=True):
+    """Which repository is looked for."""
+
+    source: Annotated[str, Meta(description="Its URL.", examples=[examples.URL])]
+
+
+@route(
+    "GET /repos",
+    scope="read",
+    contract=Contract(
+        name="listRepositoriesOfCidx",
+        group=CIDX,
+        summary="List the caller's projects.",
+        replies=(
+            Reply(
+                status=200,
+                about="All of them, by id.",
+                document=CidxRepositoryListDocument,
+                example=CidxRepositoryListDocument(repositories=(_REPOSITORY,), total=1),
+            ),
+        ),
+    ),
+)
+async def list_repositories(call: Call) -> web.Response:
+    """Answer with the caller's projects."""
+    projects = await call.api.jobs.persistence.projects.list_projects(call.user_id)
+    rows = tuple(CidxRepositoryDocument.of(one, call.api.prefix) for one in projects)
+    return call.answer(CidxRepositoryListDocument(repositories=rows, total=len(rows)))
+
+
+@route(
+    "GET /repos/discover",
+    scope="read",
+    query=DiscoverQuery,
+    contract=Contract(
+        name="discoverRepositoriesOfCidx",
+        group=CIDX,
+        summary="Find the caller's projects that are copies of a repository.",
+        replies=(
+            Reply(
+                status=200,
+                about="Those that are.",
+                document=CidxDiscoveryDocument,
+                example=CidxDiscoveryDocument(
+                    query_url=examples.URL,
+                    normalized_url=examples.URL.removesuffix(".git"),
+                    golden_repositories=(),
+                    activated_repositories=(_MATCH,),
+                    total_matches=1,
+                ),
+            ),
+        ),
+    ),
+)
+async def discover(call: Call, query: DiscoverQuery) -> web.Response:
+    """Answer with the projects that have this repository."""
+    wanted = _normalize(query.source)
+    found = tuple(
+        CidxMatchDocument.of(project)
+        for project in await call.api.jobs.persistence.projects.list_projects(call.user_id)
+        if project.repository_url is not None and _normalize(project.repository_url) == wanted
+    )
+    return call.answer(
+        CidxDiscoveryDocument(
+            query_url=query.source,
+            normalized_url=wanted,
+            golden_repositories=(),
+            activated_repositories=found,
+            total_matches=len(found),
+        )
+    )
+
+
+@route(
+    "GET /repos/sync-status",
+    scope="read",
+    contract=Contract(
+        name="listSyncStatusesOfCidx",
+        group=CIDX,
+        summary="Tell of each of the caller's projects whether it was synced.",
+        replies=(
+            Reply(
+                status=200,
+                about="By project.",
+                media={
+                    JSON: (
+                        {"type": "object", "additionalProperties": refer(CidxSyncStatusDocument)},
+                        {examples.PROJECT_ID: decode(encode(_STATUS), dict)},
+                    )
+                },
+            ),
+        ),
+    ),
+)
+async def list_sync_statuses(call: Call) -> web.Response:
+    """Answer with the state of all of the caller's projects."""
+    projects = await call.api.jobs.persistence.projects.list_projects(call.user_id)
+    return call.answer({one.project_id: CidxSyncStatusDocument.of(one) for one in projects})
+
+
+@route(
+    "GET /repos/{alias}/sync-status",
+    scope="read",
+    contract=Contract(
+        name="getSyncStatusOfCidx",
+        group=CIDX,
+        summary="Tell whether a project was synced.",
+        parameters=(ALIAS,),
+        replies=(
+            Reply(
+                status=200,
+                about="Whether it was.",
+                document=CidxSyncStatusDocument,
+                example=_STATUS,
+            ),
+        ),
+        errors=(RepositoryNotFoundError, ValidationError),
+    ),
+)
+async def get_sync_status(call: Call) -> web.Response:
+    """Answer with the state of one of the caller's projects."""
+    project = await load_repository(call, call.request.match_info["alias"])
+    return call.answer(CidxSyncStatusDocument.of(project))
+
+
+def _normalize(url: str) -> str:
+    """Return what two spellings of a repository's URL have in common."""
+    text = url.strip().rstrip("/").removesuffix(".git")
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return text
+    return parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower()).geturl()

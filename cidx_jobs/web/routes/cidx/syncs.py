@@ -1,0 +1,136 @@
+"""The three routes by which the client of CIDX asks for a sync."""
+
+from aiohttp import web
+
+from cidx_jobs.handlers.repository_sync.options import SyncOptions
+from cidx_jobs.model.errors import (
+    DrainingError,
+    QueueFullError,
+    RepositoryNotFoundError,
+    UserQueueFullError,
+)
+from cidx_jobs.model.job.submit import OnConflict, Submission, SubmitRequest
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.routes.cidx.documents import (
+    CidxOptionsDocument,
+    CidxProgressDocument,
+    CidxSyncDocument,
+)
+from cidx_jobs.web.routes.cidx.groups import ALIAS, CIDX, load_repository
+from cidx_jobs.wire.request_bodies import REPOSITORY_SYNC, CidxNamedSyncBody, CidxSyncBody
+
+_ABOUT = (
+    "A sync that waits is joined, and the answer is the same. `ignore_patterns`, `timeout`, "
+    "`remote`, `progress_webhook` and members that nobody knows are taken without effect."
+)
+_REPLY = Reply(
+    status=202,
+    about="Stored, or a waiting one was joined.",
+    document=CidxSyncDocument,
+    example=CidxSyncDocument(
+        job_id=examples.JOB_ID,
+        status="queued",
+        repository_id=examples.PROJECT_ID,
+        created_at=examples.at(0, 0),
+        message="Sync submitted",
+        job_url=f"/api/jobs/{examples.JOB_ID}",
+        progress=CidxProgressDocument(
+            percentage=0, files_processed=0, files_total=0, current_file=None
+        ),
+        options=CidxOptionsDocument(force=False, full_reindex=False, incremental=True),
+    ),
+    headers=("Location",),
+)
+_ERRORS = (RepositoryNotFoundError, UserQueueFullError, QueueFullError, DrainingError)
+_EXAMPLE = {"incremental": True, "force_sync": False}
+
+
+@route(
+    "POST /repositories/{alias}/sync",
+    scope="write",
+    body=CidxSyncBody,
+    contract=Contract(
+        name="syncRepositoryOfCidx",
+        group=CIDX,
+        summary="Sync a project that is known.",
+        about=_ABOUT,
+        parameters=(ALIAS,),
+        body_example=_EXAMPLE,
+        documents=(SyncOptions,),
+        replies=(_REPLY,),
+        errors=_ERRORS,
+    ),
+)
+async def sync_repository(call: Call, body: CidxSyncBody) -> web.Response:
+    """Store a sync of the project in the path."""
+    return await _sync(call, call.request.match_info["alias"], body)
+
+
+@route(
+    "POST /repos/{alias}/sync",
+    scope="write",
+    body=CidxSyncBody,
+    contract=Contract(
+        name="syncRepoOfCidx",
+        group=CIDX,
+        summary="The same.",
+        about=_ABOUT,
+        parameters=(ALIAS,),
+        body_example=_EXAMPLE,
+        replies=(_REPLY,),
+        errors=_ERRORS,
+    ),
+)
+async def sync_repo(call: Call, body: CidxSyncBody) -> web.Response:
+    """Store a sync of the project in the path."""
+    return await _sync(call, call.request.match_info["alias"], body)
+
+
+@route(
+    "POST /repos/sync",
+    scope="write",
+    body=CidxNamedSyncBody,
+    contract=Contract(
+        name="syncNamedRepoOfCidx",
+        group=CIDX,
+        summary="The same, with the project in the body.",
+        about=_ABOUT,
+        body_example={"repository_alias": examples.PROJECT_ID, **_EXAMPLE},
+        replies=(_REPLY,),
+        errors=_ERRORS,
+    ),
+)
+async def sync_named(call: Call, body: CidxNamedSyncBody) -> web.Response:
+    """Store a sync of the project in the body."""
+    return await _sync(call, body.repository_alias, body, "/repository_alias")
+
+
+async def _sync(
+    call: Call, alias: str, body: CidxSyncBody, pointer: str = "/alias"
+) -> web.Response:
+    project = await load_repository(call, alias, pointer)
+    submission = await call.manager.create_job(
+        SubmitRequest(
+            user_id=call.user_id,
+            project_id=project.project_id,
+            job_type=REPOSITORY_SYNC,
+            options={"full_reindex": True} if body.is_full else {},
+            on_conflict=OnConflict.REPLACE if body.is_forced else OnConflict.COALESCE,
+        )
+    )
+    options = CidxOptionsDocument(
+        force=body.is_forced, full_reindex=body.is_full, incremental=not body.is_full
+    )
+    document = CidxSyncDocument.of(
+        submission.job, options, message=_message(submission, body), prefix=call.api.prefix
+    )
+    return call.answer(document, status=202, headers={"Location": document.job_url})
+
+
+def _message(submission: Submission, body: CidxSyncBody) -> str:
+    told = "Joined a sync that waits" if submission.is_joined else "Sync submitted"
+    if body.pull_remote is False:
+        return f"{told}; it fetches from the remote all the same"
+    return told
