@@ -6,10 +6,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from cidx_jobs.model.foreign import plain_text
+from cidx_jobs.model.job.packed import PackedObject, unpacked
 
 D = TypeVar("D")
 
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(enc_hook=unpacked)
 _canonical = msgspec.json.Encoder(order="deterministic")
 
 
@@ -30,7 +31,11 @@ def encode(document: Any) -> bytes:
     try:
         return _encoder.encode(document)
     except UnicodeEncodeError:
-        return _encoder.encode(_encodable(msgspec.to_builtins(document)))
+        return _encoder.encode(_encodable(msgspec.to_builtins(document, enc_hook=_as_dict)))
+
+
+def _as_dict(value: Any) -> Any:
+    return dict(value) if isinstance(value, PackedObject) else unpacked(value)
 
 
 def decode(body: bytes, kind: type[D]) -> D:

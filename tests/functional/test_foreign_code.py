@@ -22,6 +22,7 @@ from cidx_jobs import (
     Settings,
     ValidationError,
 )
+from cidx_jobs.model.job.packed import PackedObject
 from tests.fakes import WAIT_SECONDS
 
 NO_TEXT = os.fsdecode(b"caf\xe9.txt")
@@ -228,3 +229,23 @@ async def test_a_result_is_as_long_as_it_may_be(
 
     assert (ended.status, ended.attempt) == (status, 1)
     assert (ended.error.code if ended.error else None) == code
+
+
+async def test_long_options_are_kept_as_text_and_come_as_a_dictionary(tmp_path: Path) -> None:
+    """While it waits, and after a restart, a job takes little; its handler notices nothing."""
+    options: dict[str, object] = {"names": [{}] * 1_000}
+    got: list[object] = []
+
+    async def look(context: JobContext) -> None:
+        got.extend((type(context.options), context.options))
+
+    async with make_jobs(tmp_path, look) as jobs:
+        waiting = await jobs.submit("alice", "p", job_type="foreign", options=options, hold=True)
+    async with make_jobs(tmp_path, look) as jobs:
+        again = await jobs.get(waiting.job_id)
+        await jobs.manager.start_job(waiting.job_id)
+        await jobs.wait(waiting.job_id, timeout=WAIT_SECONDS)
+
+    assert isinstance(waiting.options, PackedObject)
+    assert isinstance(again.options, PackedObject)
+    assert got == [dict, options]

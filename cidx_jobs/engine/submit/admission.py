@@ -31,6 +31,7 @@ from cidx_jobs.model.ids import JobId, UserId, make_job_id
 from cidx_jobs.model.job.events import Cancel, Enqueue, Event, RequestCancel, Revise, Submit
 from cidx_jobs.model.job.job import Job, JobStatus, JsonObject, Place
 from cidx_jobs.model.job.key_limits import KeyLimits, make_key_limits
+from cidx_jobs.model.job.packed import pack
 from cidx_jobs.model.job.submit import OnConflict, Submission, SubmitRequest
 from cidx_jobs.model.limits import MAX_KEYS, MAX_LABELS
 from cidx_jobs.model.listing import KEY_LIFETIME, Change, IdempotencyRecord, Project
@@ -179,7 +180,7 @@ class Admission:
             Revise(
                 priority=priority,
                 labels=labels,
-                options=options,
+                options=pack(options),
                 limits=self._joined_limits(job, request, options),
                 key=self._board.make_key(job, priority) if needs_key else None,
                 release=True,
@@ -268,7 +269,7 @@ class Admission:
             version=1,
             priority=self._priority(request),
             labels=request.labels,
-            options=request.options,
+            options=pack(request.options),
             limits=self._limits(request, job_type),
             max_attempts=attempts,
             attempts_granted=attempts,

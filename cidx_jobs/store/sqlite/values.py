@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from cidx_jobs.model.job.packed import unpacked
+
 Row = tuple[Any, ...]
 
 ABSENT = -(2**63)
@@ -18,7 +20,7 @@ NULLABLE = f"nullif(?, {ABSENT})"
 """The parameter mark of a column that may be `ABSENT`."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_to_json = msgspec.json.Encoder().encode
+_to_json = msgspec.json.Encoder(enc_hook=unpacked).encode
 from_json = msgspec.json.Decoder().decode
 """Return the JSON value that a text holds."""
 

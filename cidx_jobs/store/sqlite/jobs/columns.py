@@ -16,11 +16,13 @@ from typing import Any, NamedTuple, get_args
 import msgspec
 from msgspec.structs import FieldInfo, astuple
 
-from cidx_jobs.model.job.job import DispatchKey, Job
+from cidx_jobs.model.job.job import DispatchKey, Job, JsonObject
+from cidx_jobs.model.job.packed import MIN_BYTES, PackedObject
 from cidx_jobs.store.sqlite.values import (
     ABSENT,
     NULLABLE,
     Row,
+    from_json,
     from_microseconds,
     to_json,
     to_microseconds,
@@ -56,7 +58,13 @@ def _column(field: FieldInfo) -> _Column:
         by_text = {member.value: member for member in kind}
         return _Column(attrgetter("_value_"), by_text.__getitem__, is_optional)
     encode = partial(_to_json_unless, _default_of(field))
-    return _Column(encode, msgspec.json.Decoder(kind).decode, is_nullable=True)
+    decode = msgspec.json.Decoder(kind).decode
+    return _Column(encode, _options if field.name == "options" else decode, is_nullable=True)
+
+
+def _options(text: str) -> JsonObject:
+    # A database may hold many jobs that wait, with long options: all of them are in memory.
+    return from_json(text) if len(text) < MIN_BYTES else PackedObject(text.encode())
 
 
 def _default_of(field: FieldInfo) -> Any:
