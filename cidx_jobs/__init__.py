@@ -61,6 +61,7 @@ _HOMES = {
     "create_app": "cidx_jobs.web.app",
     "serve": "cidx_jobs.web.server",
     "setup": "cidx_jobs.web.app",
+    "setup_logging": "cidx_jobs.observe.logs",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - the one table is the list

@@ -133,6 +133,7 @@ from cidx_jobs.model.job.job import (
     JobStatus as JobStatus,
 )
 from cidx_jobs.model.job.retry_policy import RetryPolicy as RetryPolicy
+from cidx_jobs.observe.logs import setup_logging as setup_logging
 from cidx_jobs.settings import Settings as Settings
 from cidx_jobs.system import JobSystem as JobSystem
 from cidx_jobs.web.app import (

@@ -37,7 +37,7 @@ from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.job.submit import OnConflict, SubmitRequest
 from cidx_jobs.model.listing import JobQuery, StoreIdentity
-from cidx_jobs.observe.transitions import TransitionLog
+from cidx_jobs.observe.job_lines import JobLines
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.loops import find_running_loop
 from cidx_jobs.runtime.shielded import finish
@@ -140,6 +140,9 @@ class JobSystem:
             started.push_async_callback(self.indexer.close)
             before = await self._clear_leftovers(identity) if self._runs_jobs else Recovery()
             engine = self._build_engine(identity)
+            lines = JobLines()
+            started.callback(lines.close)
+            engine.board.hooks.add_observer(lines)
             if self._runs_jobs:
                 self._recovery = await engine.start(before)
             else:
@@ -452,8 +455,6 @@ class JobSystem:
             clock=self.clock,
             files=files,
         )
-        if (log := TransitionLog()).is_on:
-            engine.board.hooks.add_observer(log)
         for hook in self._hooks:
             engine.board.hooks.add_hook(hook)
         return engine

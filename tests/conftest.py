@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import aiohttp
 import aioresponses.core
 import pytest
-import structlog
 from blockbuster import BlockBuster, blockbuster_ctx
 
 # Where code of ours may block a running loop, each with its reason: (end of the path, functions).
@@ -38,15 +37,6 @@ def _canned_answers_of_current_aiohttp() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aioresponses.core, "ClientResponse", _ResponseWithoutWriter)
         yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _plain_log_lines() -> None:
-    """Log without colours and without the pictures of tracebacks that rich draws."""
-    renderer = structlog.dev.ConsoleRenderer(
-        colors=False, exception_formatter=structlog.dev.plain_traceback
-    )
-    structlog.configure(processors=[structlog.processors.add_log_level, renderer])
 
 
 class _LostFailures(logging.Handler):

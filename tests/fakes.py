@@ -4,17 +4,25 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
 from cidx_jobs.interfaces.run import ActiveRun, ChildResult
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.listing import Project
+from cidx_jobs.runtime.log import LogEvent
 from cidx_jobs.testing import Gate, ManualClock
 
-__all__ = ["WAIT_SECONDS", "FakeClock", "Gate", "NoChildren", "NoFiles"]
+__all__ = ["WAIT_SECONDS", "FakeClock", "Gate", "NoChildren", "NoFiles", "logged"]
 
 WAIT_SECONDS = 5.0
 """How long a test waits for what should happen at once."""
 
 FakeClock = ManualClock
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the names of the events that we logged."""
+    return [record.msg.name for record in caplog.records if isinstance(record.msg, LogEvent)]
 
 
 class NoChildren:

@@ -6,7 +6,6 @@ With ``kill --ways "term,term twice"`` it is stopped as an operator does, once o
 import argparse
 import asyncio
 import json
-import logging
 import random
 import sys
 import tempfile
@@ -15,8 +14,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-import structlog
-
+from cidx_jobs import Settings, setup_logging
 from torture import damage, disk, history, io_faults, kill, soak, sweep
 from torture.points import Point
 from torture.skipping import SkippedError, must_not_skip
@@ -54,7 +52,7 @@ def main() -> int:
     )
     wanted = parser.parse_args()
     # What a system inside this process logs; the servers' own logs are read, not shown.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    setup_logging(Settings(log_level="warning"))
     torture, default = TORTURES[wanted.torture]
     more = _more(parser, wanted)
     rounds = wanted.rounds or default

@@ -12,6 +12,8 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import attrs
+
 from cidx_jobs.cli.async_run import ask, run_async
 from cidx_jobs.cli.target import Target
 from cidx_jobs.client import (
@@ -132,7 +134,7 @@ async def _serve_meanwhile(settings: Settings, work: Work[T]) -> T:
     from aiohttp import web
 
     from cidx_jobs.interfaces.access import Identity
-    from cidx_jobs.observe.logs import configure_logging
+    from cidx_jobs.observe.logs import setup_logging
     from cidx_jobs.system import JobSystem
     from cidx_jobs.web.app import create_app
     from cidx_jobs.web.server import listening
@@ -149,7 +151,7 @@ async def _serve_meanwhile(settings: Settings, work: Work[T]) -> T:
         return Identity(user_id="admin", scopes=frozenset({"admin"}))
 
     # What goes wrong in a server is told in its log; what goes well, nobody asked for here.
-    configure_logging("warning", settings.log_format)
+    setup_logging(attrs.evolve(settings, log_level="warning"))
     jobs = JobSystem(settings, runs_jobs=False)
     app = create_app(jobs, authenticate=admit)
     async with (

@@ -60,9 +60,6 @@ class LineWriter:
                 # A full disk, a reader that went away, or a stream that was closed.
                 self._dropped += 1
 
-    # structlog calls its logger by the name of the level.
-    debug = info = warning = error = critical = fatal = exception = msg = write
-
 
 class LineQueue:
     """Lines on their way to a descriptor that may block; one thread writes them.

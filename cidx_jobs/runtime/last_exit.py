@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-import structlog
+from cidx_jobs.runtime.log import get_logger
 
 _LAST_LINE_SECONDS = 0.2
 """The log is written by a thread of its own, which gets a moment for the last line."""
 
-_log = structlog.get_logger("cidx_jobs.server")
+_log = get_logger("server")
 
 
 @contextlib.contextmanager

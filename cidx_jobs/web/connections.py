@@ -25,7 +25,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any, cast
 
-import structlog
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
@@ -33,6 +32,7 @@ from yarl import URL
 
 from cidx_jobs.engine.counts import decrease
 from cidx_jobs.model.errors import CidxJobsError, RequestError
+from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.web.errors import TooManyConnectionsError
 from cidx_jobs.web.http.call import ON_KNOWN
 from cidx_jobs.web.http.problems import make_problem
@@ -56,7 +56,7 @@ _HEALTH = ("/livez", "/readyz")
 _CLIENT_ERRORS = range(400, 500)
 _ROOT = URL("/")
 
-_log = structlog.get_logger("cidx_jobs.web")
+_log = get_logger("web")
 _numbers = itertools.count(1)
 
 

@@ -18,7 +18,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import structlog
 from aiohttp import web
 
 from cidx_jobs.job_types import JobType
@@ -26,6 +25,7 @@ from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.forks import withhold
 from cidx_jobs.runtime.last_exit import ending_at_last
+from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
@@ -55,7 +55,7 @@ _FEWEST = 16
 _BACKLOG = 1_024
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - looked up
 
-_log = structlog.get_logger("cidx_jobs.server")
+_log = get_logger("server")
 
 
 async def serve(

@@ -8,8 +8,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.process import BaseProcess
 
-import structlog
-
 from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType
 
@@ -60,11 +58,10 @@ async def leave_a_grandchild(context: JobContext) -> dict[str, object]:
     return {}
 
 
-async def log_much(_: JobContext) -> dict[str, object]:
+async def log_much(context: JobContext) -> dict[str, object]:
     """Log 400 kB."""
-    log = structlog.get_logger("tests")
     for number in range(400):
-        log.info("noise", number=number, text="x" * 1_000)
+        context.log.info("noise", number=number, text="x" * 1_000)
         await asyncio.sleep(0)
     return {}
 

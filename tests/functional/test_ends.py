@@ -2,13 +2,13 @@
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-import structlog
 
 from cidx_jobs import (
     Job,
@@ -21,7 +21,7 @@ from cidx_jobs import (
     Settings,
 )
 from cidx_jobs.model.job.job import Transition
-from tests.fakes import WAIT_SECONDS
+from tests.fakes import WAIT_SECONDS, logged
 
 Handler = Callable[[JobContext], Awaitable[Any]]
 
@@ -129,21 +129,20 @@ async def test_whatever_is_raised_ends_the_run(
 
 @pytest.mark.parametrize("error", [PanicError("p"), SystemExit(3), asyncio.CancelledError()])
 async def test_what_is_raised_is_logged_with_its_traceback(
-    error: BaseException, tmp_path: Path
+    error: BaseException, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whoever wrote the handler finds the line."""
 
     async def fail_here(_: JobContext) -> None:
         raise error
 
-    with structlog.testing.capture_logs() as lines:
-        async with make_jobs(tmp_path, fail_here, max_attempts=1) as jobs:
-            job = await run_one(jobs)
+    async with make_jobs(tmp_path, fail_here, max_attempts=1) as jobs:
+        job = await run_one(jobs)
 
-    [line] = [line for line in lines if line["event"] == "handler_raised"]
-    assert line["job_id"] == job.job_id
-    assert line["exc_info"][1] is error
-    assert line["exc_info"][2] is not None
+    [line] = [one for one in caplog.messages if one.startswith("handler_raised")]
+    assert job.job_id in line
+    assert type(error).__name__ in line
+    assert "in fail_here" in line
 
 
 @attrs.frozen
@@ -170,19 +169,18 @@ def panic() -> None:
     ids=["raises", "text", "none", "nan"],
 )
 async def test_a_policy_that_chooses_no_time_is_logged_and_the_servers_is_asked(
-    choose: Callable[[], Any], tmp_path: Path
+    choose: Callable[[], Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The run is tried again all the same."""
 
     async def fail(_: JobContext) -> None:
         raise ValueError
 
-    with structlog.testing.capture_logs() as lines:
-        async with make_jobs(tmp_path, fail, retry=AnyPolicy(choose=choose)) as jobs:
-            job = await run_one(jobs)
+    async with make_jobs(tmp_path, fail, retry=AnyPolicy(choose=choose)) as jobs:
+        job = await run_one(jobs)
 
     assert job.attempt == 2
-    assert "retry_policy_raised" in [line["event"] for line in lines]
+    assert "retry_policy_raised" in logged(caplog)
 
 
 @pytest.mark.parametrize("error", ANYTHING, ids=lambda error: type(error).__name__)
@@ -219,19 +217,20 @@ async def test_a_hook_that_raises_keeps_no_other_from_hearing(
 async def test_a_log_that_raises_keeps_no_run_from_its_end(tmp_path: Path) -> None:
     """The host's own handlers of log lines are foreign code, too."""
 
-    def raise_panic(*_: object) -> dict[str, Any]:
-        raise PanicError
+    class Panic(logging.Handler):
+        def emit(self, _: logging.LogRecord) -> None:
+            raise PanicError
 
     async def fail(_: JobContext) -> None:
         raise ValueError
 
-    before = structlog.get_config()["processors"]
+    handler = Panic()
     async with make_jobs(tmp_path, fail, max_attempts=1) as jobs:
-        structlog.configure(processors=[raise_panic])
+        logging.getLogger("cidx_jobs").addHandler(handler)
         try:
             job = await run_one(jobs)
         finally:
-            structlog.configure(processors=before)
+            logging.getLogger("cidx_jobs").removeHandler(handler)
 
     assert job.status is JobStatus.FAILED
 

@@ -5,15 +5,12 @@ import sys
 import time
 import traceback
 
-import structlog
-
 from tests.simulation.world import find_fault
 
 
 def main() -> int:
     """Live the seeds; print each fault with its seed, and give how many there were."""
     arguments = _parse()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     began, faults = time.monotonic(), 0
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         fault = find_fault(seed)

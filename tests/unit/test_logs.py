@@ -9,21 +9,37 @@ from typing import Any
 import pytest
 import structlog
 
+from cidx_jobs import Settings, setup_logging
 from cidx_jobs.observe.line_writer import LineWriter
-from cidx_jobs.observe.logs import configure_logging
+from cidx_jobs.observe.logs import to_json
+from cidx_jobs.runtime.log import get_logger
 
 TOKEN = "cidxj_" + "a" * 43
+LOGGERS = ("cidx_jobs", "aiohttp", "aiosqlite", "asyncio")
 
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    """Leave structlog and logging as they were."""
-    before = structlog.get_config()
-    library = logging.getLogger("aiohttp")
-    kept = (library.handlers, library.propagate, library.level)
+    """Leave `logging` as it was."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    kept = [(one.handlers[:], one.propagate, one.level) for one in loggers]
     yield
-    structlog.configure(**before)
-    library.handlers, library.propagate, library.level = kept
+    for one, (handlers, propagate, level) in zip(loggers, kept, strict=True):
+        one.handlers, one.propagate = handlers, propagate
+        one.setLevel(level)
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    """Give a stream that the log is written to as JSON."""
+    stream = io.StringIO()
+    set_up(stream)
+    return stream
+
+
+def set_up(stream: io.StringIO, level: str = "info", form: str | None = "json") -> LineWriter:
+    """Set the log up with these settings."""
+    return setup_logging(Settings(log_level=level, log_format=form), stream)
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -31,35 +47,37 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_an_event_is_one_line_of_json() -> None:
+def test_an_event_is_one_line_of_json(stream: io.StringIO) -> None:
     """Time, level and name come first, data as fields."""
-    stream = io.StringIO()
-    configure_logging("info", "json", stream)
+    get_logger("test").info("job_moved", job_id="j1", version=3, level="own", timestamp="own")
+    get_logger("test").info("bare")
 
-    structlog.get_logger().info("job_changed", job_id="j1", version=3)
-
-    (event,) = lines(stream)
+    event, bare = lines(stream)
     assert list(event)[:3] == ["timestamp", "level", "event"]
     assert event["timestamp"].endswith("Z")
-    assert (event["level"], event["event"]) == ("info", "job_changed")
+    assert (event["level"], event["event"]) == ("info", "job_moved")
     assert (event["job_id"], event["version"]) == ("j1", 3)
+    assert (bare["level"], bare["event"]) == ("info", "bare")
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize(
     "text",
-    ["two\nlines", "cr\rlf\n", "\x1b[2J", "\u2028sep\u2029", "\u202eevil", "nul\x00", "\ud800"],
-)
+    [
+        "two\nlines", "cr\rlf\n", "\x1b[2J", "\u2028sep\u2029", "\u202eevil", "nul\x00", "\ud800",
+        "del\x7f",
+    ],
+)  # fmt: skip
 def test_whatever_is_sent_stays_on_one_line(log_format: str, text: str) -> None:
     """Line ends, terminal codes and half surrogate pairs come out escaped."""
     stream = io.StringIO()
-    configure_logging("info", log_format, stream)
+    set_up(stream, form=log_format)
 
-    structlog.get_logger().info("request_refused", path=text, inside={"a": [text], text: 1})
+    get_logger("test").info("request_refused", path=text, inside={"a": [text], text: 1})
 
     output = stream.getvalue()
     assert len(output.splitlines()) == 1
-    assert not set("\x1b\r\x00") & set(output)
+    assert not set("\x1b\r\x00\x7f") & set(output)
 
 
 @pytest.mark.parametrize(
@@ -70,40 +88,34 @@ def test_whatever_is_sent_stays_on_one_line(log_format: str, text: str) -> None:
         "https://user:s3cr3t@example.com/a.git",
         "password=s3cr3t",
         'token: "s3cr3tvalue"',
+        "long " * 100 + "password=s3cr3t",
     ],
 )
-def test_no_secret_reaches_a_line(secret: str) -> None:
-    """Tokens, passwords and user:pass@ are replaced wherever they stand."""
-    stream = io.StringIO()
-    configure_logging("info", "json", stream)
-
+def test_no_secret_reaches_a_line(stream: io.StringIO, secret: str) -> None:
+    """Tokens, passwords and user:pass@ are replaced wherever they stand, each time anew."""
     deep = {"a": [{"b": secret}]}
-    structlog.get_logger().info("x", text=secret, deep=deep, error=ValueError(secret))
+
+    for _ in range(2):
+        get_logger("test").info(secret, text=secret, deep=deep, error=ValueError(secret))
 
     assert TOKEN not in stream.getvalue()
     assert "s3cr3t" not in stream.getvalue()
 
 
 @pytest.mark.parametrize("name", ["token", "password", "admin_token", "Authorization", "jwt_key"])
-def test_a_field_with_a_secret_name_is_never_shown(name: str) -> None:
+def test_a_field_with_a_secret_name_is_never_shown(stream: io.StringIO, name: str) -> None:
     """The name is enough, whatever the value looks like."""
-    stream = io.StringIO()
-    configure_logging("info", "json", stream)
-
-    structlog.get_logger().info("x", **{name: "plain"}, deep={name: "plain"})
+    get_logger("test").info("x", **{name: "plain"}, deep={name: "plain"})
 
     assert "plain" not in stream.getvalue()
 
 
-def test_a_traceback_is_in_its_line_without_secrets() -> None:
+def test_a_traceback_is_in_its_line_without_secrets(stream: io.StringIO) -> None:
     """An exception's text is redacted as all texts are."""
-    stream = io.StringIO()
-    configure_logging("info", "json", stream)
-
     try:
         int(TOKEN)
     except ValueError:
-        structlog.get_logger().exception("request_failed")
+        get_logger("test").exception("request_failed")
 
     (event,) = lines(stream)
     assert "ValueError" in event["exception"]
@@ -113,12 +125,9 @@ def test_a_traceback_is_in_its_line_without_secrets() -> None:
 @pytest.mark.parametrize(
     "value", [2**70, {1, 2}, b"bytes", object(), float("nan"), [[[[[[[1]]]]]]]]
 )
-def test_any_value_can_be_logged(value: Any) -> None:
+def test_any_value_can_be_logged(stream: io.StringIO, value: Any) -> None:
     """What JSON has not is written as text."""
-    stream = io.StringIO()
-    configure_logging("info", "json", stream)
-
-    structlog.get_logger().info("x", value=value)
+    get_logger("test").info("x", value=value)
 
     assert "value" in lines(stream)[0]
 
@@ -133,11 +142,11 @@ class FullDisk(io.StringIO):
 
 def test_a_line_that_cannot_be_written_is_dropped_and_counted() -> None:
     """A full disk, or a stream that is closed, harms nobody but the log."""
-    writer = configure_logging("info", "json", FullDisk())
+    writer = set_up(FullDisk())
     closed = io.StringIO()
     closed.close()
 
-    structlog.get_logger().info("x")
+    get_logger("test").info("x")
     other = LineWriter(closed)
     other.write("x")
 
@@ -145,28 +154,39 @@ def test_a_line_that_cannot_be_written_is_dropped_and_counted() -> None:
 
 
 def test_the_level_holds() -> None:
-    """What is below it is not written."""
+    """What is below it is not written, by a logger that was there before it was set, too."""
     stream = io.StringIO()
-    configure_logging("warning", "json", stream)
+    log = get_logger("test")
+    set_up(stream, "warning")
 
-    structlog.get_logger().info("quiet")
-    structlog.get_logger().warning("loud")
+    log.info("quiet")
+    log.warning("loud")
+    set_up(stream, "debug")
+    log.debug("heard")
 
-    assert [event["event"] for event in lines(stream)] == ["loud"]
+    assert [event["event"] for event in lines(stream)] == ["loud", "heard"]
 
 
-def test_what_libraries_log_comes_out_the_same_way() -> None:
-    """A record of `logging` is one line with its logger's name, a bad format string too."""
-    stream = io.StringIO()
-    configure_logging("info", "json", stream)
-
+def test_what_libraries_log_comes_out_the_same_way(stream: io.StringIO) -> None:
+    """A record of `logging` is one line with its logger's name."""
     logging.getLogger("aiohttp.server").error("Error %s", TOKEN)
-    logging.getLogger("aiohttp.server").error("Error %d", "not a number")
+    try:
+        int(TOKEN)
+    except ValueError:
+        logging.getLogger("asyncio").exception("failed")
 
     first, second = lines(stream)
     assert (first["logger"], first["level"]) == ("aiohttp.server", "error")
     assert TOKEN not in first["text"]
-    assert second["text"] == "Error %d"
+    assert "ValueError" in second["exception"]
+    assert TOKEN not in second["exception"]
+
+
+def test_a_record_that_cannot_be_put_together_is_a_line_all_the_same() -> None:
+    """Of a library that gave its format something else than that asks for."""
+    record = logging.makeLogRecord({"name": "aiohttp", "msg": "Error %d", "args": ("no",)})
+
+    assert json.loads(to_json(record))["text"] == "Error %d"
 
 
 def test_a_terminal_gets_the_console_form() -> None:
@@ -177,9 +197,54 @@ def test_a_terminal_gets_the_console_form() -> None:
             return True
 
     stream = Terminal()
-    configure_logging("info", None, stream)
+    set_up(stream, form=None)
 
-    structlog.get_logger().info("server_ready", url="http://127.0.0.1:1")
+    get_logger("test").info("server_ready", url="http://127.0.0.1:1")
 
     assert "server_ready" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
+
+
+def test_set_up_twice_writes_each_line_once(stream: io.StringIO) -> None:
+    """The last call counts."""
+    other = io.StringIO()
+    set_up(other)
+
+    get_logger("test").info("x")
+
+    assert (len(lines(stream)), len(lines(other))) == (0, 1)
+
+
+def test_without_a_set_up_nothing_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+    """An application that says nothing of logging sees nothing of ours on its streams."""
+    logging.getLogger("cidx_jobs").propagate = False
+
+    get_logger("test").error("x")
+
+    assert capfd.readouterr() == ("", "")
+    assert any(
+        isinstance(one, logging.NullHandler) for one in logging.getLogger("cidx_jobs").handlers
+    )
+
+
+def test_what_an_application_does_with_structlog_is_not_touched(stream: io.StringIO) -> None:
+    """Neither by the set-up nor by our loggers; theirs are not ours."""
+    before = structlog.get_config()
+
+    with structlog.testing.capture_logs() as theirs:
+        get_logger("test").info("ours")
+        structlog.get_logger().info("theirs")
+
+    assert structlog.get_config() == before
+    assert [line["event"] for line in theirs] == ["theirs"]
+    assert [line["event"] for line in lines(stream)] == ["ours"]
+
+
+def test_an_applications_own_handlers_see_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    """They get the record of a line that is clean, and its text names the event and its fields."""
+    get_logger("test").bind(job_id="j1").warning("x_failed", text=f"by {TOKEN}")
+
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("cidx_jobs.test", "WARNING")
+    assert record.getMessage() == "x_failed job_id='j1' text='by [token]'"
+    assert record.filename == "test_logs.py"

@@ -81,7 +81,7 @@ def test_the_working_directory_takes_no_installed_modules_place(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
-    monkeypatch.setattr("cidx_jobs.cli.actions.serve.configure_logging", lambda *_: None)
+    monkeypatch.setattr("cidx_jobs.cli.actions.serve.setup_logging", lambda *_: None)
     monkeypatch.setattr("cidx_jobs.cli.actions.serve.run_server", note)
 
     serve_until_stopped(None, data_dir=tmp_path / "data", handlers="jobs_at_hand:TYPES")
@@ -108,7 +108,7 @@ def test_what_handlers_leave_behind_does_not_hold_the_process(
         left.append(asyncio.create_task(ignore_cancellation()))
         await asyncio.sleep(0)
 
-    monkeypatch.setattr("cidx_jobs.cli.actions.serve.configure_logging", lambda *_: None)
+    monkeypatch.setattr("cidx_jobs.cli.actions.serve.setup_logging", lambda *_: None)
     monkeypatch.setattr("cidx_jobs.cli.actions.serve.run_server", serve)
     monkeypatch.setattr("cidx_jobs.cli.actions.serve.CLOSING_SECONDS", 0.01)
     monkeypatch.setattr("cidx_jobs.cli.actions.serve.os._exit", codes.append)

@@ -15,7 +15,6 @@ from typing import Any
 
 import attrs
 import pytest
-import structlog.testing
 
 from cidx_jobs.clock import SystemClock
 from cidx_jobs.model.errors import (
@@ -35,7 +34,7 @@ from cidx_jobs.store.sqlite.open.migrations import (
 )
 from cidx_jobs.store.sqlite.open.possession import take_possession
 from cidx_jobs.store.sqlite.persistence import JobPersistence
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, logged
 from tests.stored import store_completed, submitted
 
 MIGRATIONS = load_migrations()
@@ -751,17 +750,16 @@ async def test_what_others_may_write_is_refused(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 async def test_a_directory_of_another_user_is_refused_but_to_root(
-    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its owner decides over it; a container's root is told so, and serves it."""
     directory.root.mkdir(mode=0o700)
     os.chown(directory.root, 12_345, 12_345)
 
-    with structlog.testing.capture_logs() as told:
-        await once(directory)
+    await once(directory)
     monkeypatch.setattr("cidx_jobs.store.sqlite.open.owner_check.os.geteuid", lambda: 4_711)
     with pytest.raises(StartRefusedError, match="belongs to another user"):
         await persistence(directory).open()
 
-    assert {line["event"] for line in told} == {"data_of_another_user"}
-    assert told[0]["log_level"] == "warning"
+    assert set(logged(caplog)) == {"data_of_another_user"}
+    assert caplog.records[0].levelname == "WARNING"

@@ -11,7 +11,6 @@ from typing import Any
 import aiosqlite
 import attrs
 import pytest
-import structlog.testing
 
 from cidx_jobs.model.errors import (
     OwnerLostError,
@@ -28,7 +27,7 @@ from cidx_jobs.store.sqlite.commit.transaction import Ledger, Transaction
 from cidx_jobs.store.sqlite.commit.writer import Writer
 from cidx_jobs.store.sqlite.open.migrations import load_migrations
 from cidx_jobs.store.sqlite.open.possession import take_possession
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, logged
 from tests.stored import submitted
 
 BOUND_SECONDS = 5.0
@@ -491,28 +490,27 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def test_a_full_disk_fails_the_whole_batch_and_is_said_once(
-    opened: Writer, disk: Disk
+    opened: Writer, disk: Disk, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Everybody in it is told that the disk is full; one alarm tells of the whole episode."""
     disk.fault = lambda sql: an_error(sqlite3.SQLITE_FULL) if sql == "BEGIN IMMEDIATE" else None
 
-    with structlog.testing.capture_logs() as logs:
-        answers = await asyncio.gather(
-            *(opened.write(note(f"n{number}")) for number in range(3)), return_exceptions=True
-        )
-        with pytest.raises(StorageFullError):
-            await opened.write(note("again"))
-        assert not opened._committer.can_write
-        disk.fault = None
-        assert await opened.write(note("after")) == 1
-        assert opened._committer.can_write
-        # That one write fitted in says little: only after a second is the alarm over.
-        assert [line["event"] for line in logs] == ["storage_failed"]
-        opened._committer._clock_seconds = lambda: 1.0 + ALL_CLEAR_SECONDS
-        assert await opened.write(note("later")) == 1
+    answers = await asyncio.gather(
+        *(opened.write(note(f"n{number}")) for number in range(3)), return_exceptions=True
+    )
+    with pytest.raises(StorageFullError):
+        await opened.write(note("again"))
+    assert not opened._committer.can_write
+    disk.fault = None
+    assert await opened.write(note("after")) == 1
+    assert opened._committer.can_write
+    # That one write fitted in says little: only after a second is the alarm over.
+    assert logged(caplog) == ["storage_failed"]
+    opened._committer._clock_seconds = lambda: 1.0 + ALL_CLEAR_SECONDS
+    assert await opened.write(note("later")) == 1
 
     assert [type(answer) for answer in answers] == [StorageFullError] * 3
-    assert [line["event"] for line in logs] == ["storage_failed", "storage_recovered"]
+    assert logged(caplog) == ["storage_failed", "storage_recovered"]
 
 
 async def test_a_connection_that_met_an_error_is_not_used_again(
@@ -527,19 +525,20 @@ async def test_a_connection_that_met_an_error_is_not_used_again(
     assert disk.connections == 2
 
 
-async def test_a_write_that_fits_on_a_full_disk_ends_no_alarm(opened: Writer, disk: Disk) -> None:
+async def test_a_write_that_fits_on_a_full_disk_ends_no_alarm(
+    opened: Writer, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
     """A disk that is full for all but the smallest writes is one episode, told once."""
-    with structlog.testing.capture_logs() as logs:
-        for number in range(3):
-            disk.fault = lambda sql: (
-                an_error(sqlite3.SQLITE_FULL) if sql == "BEGIN IMMEDIATE" else None
-            )
-            with pytest.raises(StorageFullError):
-                await opened.write(note(f"n{number}"))
-            disk.fault = None
-            assert await opened.write(note(f"small{number}")) == 1
+    for number in range(3):
+        disk.fault = lambda sql: (
+            an_error(sqlite3.SQLITE_FULL) if sql == "BEGIN IMMEDIATE" else None
+        )
+        with pytest.raises(StorageFullError):
+            await opened.write(note(f"n{number}"))
+        disk.fault = None
+        assert await opened.write(note(f"small{number}")) == 1
 
-    assert [line["event"] for line in logs] == ["storage_failed"]
+    assert logged(caplog) == ["storage_failed"]
 
 
 async def test_a_real_full_database_stores_nothing_and_works_again(

@@ -10,7 +10,7 @@ from typing import Any
 
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
-from cidx_jobs.observe.logs import configure_logging
+from cidx_jobs.observe.logs import setup_logging
 from cidx_jobs.runtime.last_exit import ending_at_last
 from cidx_jobs.runtime.loops import run_to_its_end
 from cidx_jobs.settings import Settings, load_settings
@@ -28,7 +28,7 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
         StartRefusedError: the data directory cannot be served, or the address not be taken.
     """
     settings = load_settings(config, overrides=flags)
-    configure_logging(settings.log_level, settings.log_format)
+    setup_logging(settings)
     try:
         runner = asyncio.Runner(loop_factory=choose_loop())
         with contextlib.ExitStack() as closing, runner:

@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Sequence
 from typing import NoReturn
 
-import structlog
 from msgspec.structs import replace
 
 from cidx_jobs.engine.access.logins import Login, Logins
@@ -28,8 +27,9 @@ from cidx_jobs.model.errors import (
     ValidationError,
 )
 from cidx_jobs.model.ids import UserId
+from cidx_jobs.runtime.log import get_logger
 
-_log = structlog.get_logger("cidx_jobs.access")
+_log = get_logger("access")
 
 
 class Accounts:

@@ -1,7 +1,6 @@
 """How a user goes: locked out at once, then their jobs, then their projects, then the account."""
 
 import attrs
-import structlog
 from msgspec.structs import replace
 
 from cidx_jobs.engine.access.accounts import Accounts
@@ -12,6 +11,7 @@ from cidx_jobs.model.errors import AlreadyFinishedError, JobNotFoundError, Proje
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.listing import JobQuery
+from cidx_jobs.runtime.log import get_logger
 
 STOP_SECONDS = 15.0
 """How long a job that was told to stop is waited for before its project is removed."""
@@ -20,7 +20,7 @@ _ACTIVE = frozenset(status for status in JobStatus if not status.is_final)
 _PAGE = 200
 _REASON = "the user was removed"
 
-_log = structlog.get_logger("cidx_jobs.access")
+_log = get_logger("access")
 
 
 @attrs.frozen(kw_only=True)

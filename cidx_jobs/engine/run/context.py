@@ -18,6 +18,7 @@ from cidx_jobs.interfaces.run import ActiveRun, ChildResult, PhaseReporter, Sync
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.foreign import count_bytes, plain_json
 from cidx_jobs.model.job.job import Job, JsonObject, PhaseStatus
+from cidx_jobs.runtime.log import get_logger
 
 T = TypeVar("T")
 
@@ -196,8 +197,7 @@ class RunContext:
     @property
     def log(self) -> structlog.typing.FilteringBoundLogger:
         """A logger that names the job in each line."""
-        log: structlog.typing.FilteringBoundLogger = structlog.get_logger("cidx_jobs.handlers")
-        return log.bind(job_id=self._job.job_id, job_type=self._job.job_type)
+        return get_logger("handlers").bind(job_id=self._job.job_id, job_type=self._job.job_type)
 
     def request_cancel(self) -> None:
         """Let `cancel_requested` and `raise_if_cancelled` tell of the request."""

@@ -9,7 +9,6 @@ from copy import deepcopy
 from functools import partial
 from random import Random
 
-import structlog
 from msgspec.structs import replace
 
 from cidx_jobs.engine.run.context import ChildRunner, RunContext, to_json_object
@@ -30,6 +29,7 @@ from cidx_jobs.model.job.job import Job, JsonObject
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.redact import redact
 from cidx_jobs.runtime.foreign_code import Raised, await_foreign, call_foreign
+from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.runtime.shielded import finish
 
 HELD_BACK_SECONDS = 1.0
@@ -40,7 +40,7 @@ ABANDONED_SECONDS = 10.0
 _MAX_MESSAGE = 1_000
 _MAX_RETRY_SECONDS = 3_650 * 86_400.0
 
-_log = structlog.get_logger("cidx_jobs.engine")
+_log = get_logger("engine")
 
 
 class Runner:

@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-import structlog
-
 from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS
@@ -12,11 +10,12 @@ from cidx_jobs.interfaces.run import ActiveRun, Executor
 from cidx_jobs.model.errors import StoreError, UnavailableError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job
+from cidx_jobs.runtime.log import get_logger
 
 MAX_BATCH = 100
 """How many starts are stored in one transaction."""
 
-_log = structlog.get_logger("cidx_jobs.engine")
+_log = get_logger("engine")
 
 
 class Scheduler:

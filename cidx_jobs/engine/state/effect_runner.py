@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import ClassVar, assert_never
 
-import structlog
-
 from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.effects import Effect, EnqueueDue, MakeHead, StopRun
@@ -15,8 +13,9 @@ from cidx_jobs.model.errors import CidxJobsError, UnavailableError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.events import Enqueue
 from cidx_jobs.model.job.job import Job, JobStatus, Place
+from cidx_jobs.runtime.log import get_logger
 
-_log = structlog.get_logger("cidx_jobs.engine")
+_log = get_logger("engine")
 
 
 class EffectRunner(Background):

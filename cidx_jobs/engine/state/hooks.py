@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import structlog
-
 from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.runtime.foreign_code import Raised, await_foreign, call_foreign
+from cidx_jobs.runtime.log import get_logger
 
 Observer = Callable[[Job, Transition], None]
 """Told of each committed transition, on the loop; must not block."""
@@ -16,7 +15,7 @@ Hook = Callable[[Job, Transition], Awaitable[None]]
 MAX_WAITING = 10_000
 """Transitions that a slow hook may be behind; further ones are dropped, counted and logged."""
 
-_log = structlog.get_logger("cidx_jobs.engine")
+_log = get_logger("engine")
 
 
 class Hooks:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import ClassVar
 
 import msgspec
-import structlog
 from msgspec.structs import replace
 
 from cidx_jobs.engine.background import Background
@@ -23,10 +22,11 @@ from cidx_jobs.model.errors import StoreError, UnavailableError
 from cidx_jobs.model.findings import Recovery
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.job.lifecycle import has_progressed
+from cidx_jobs.runtime.log import get_logger
 
 _CLEANUP_PAUSE_SECONDS = 60.0
 
-_log = structlog.get_logger("cidx_jobs.engine")
+_log = get_logger("engine")
 
 
 class Janitor(Background):

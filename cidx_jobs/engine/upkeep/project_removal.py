@@ -4,8 +4,6 @@ import asyncio
 from datetime import timedelta
 from typing import ClassVar
 
-import structlog
-
 from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.store.files import ProjectFiles
@@ -20,10 +18,11 @@ from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.listing import Project
 from cidx_jobs.runtime.blocking import in_own_thread
+from cidx_jobs.runtime.log import get_logger
 
 _PAUSE_SECONDS = 3_600.0
 
-_log = structlog.get_logger("cidx_jobs.engine")
+_log = get_logger("engine")
 
 
 class Projects(Background):

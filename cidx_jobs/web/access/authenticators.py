@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import attrs
-import structlog
 from aiohttp import web
 from msgspec.structs import replace
 
@@ -18,6 +17,7 @@ from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.store.tokens import TokenStore
 from cidx_jobs.model.errors import CidxJobsError, TokenNotFoundError
 from cidx_jobs.model.listing import Token
+from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.store.tokens import digest_token
 from cidx_jobs.system import JobSystem
 
@@ -30,7 +30,7 @@ _TRUSTED_SECONDS = 1.0
 _TOUCH_AFTER = timedelta(minutes=1)
 _MANY_TOKENS = 10_000
 
-_log = structlog.get_logger("cidx_jobs.web")
+_log = get_logger("web")
 
 
 class LocalAuthenticator(Authenticator):

@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection
 
 import attrs
-import structlog
 from aiohttp import web
 
 from cidx_jobs.interfaces.access import Identity
@@ -21,6 +20,7 @@ from cidx_jobs.model.errors import (
     RequestError,
     StoppingError,
 )
+from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.web.access.rate_limit import Rates
 from cidx_jobs.web.errors import (
     MethodNotAllowedError,
@@ -39,7 +39,7 @@ _ONCE = frozenset(
 )
 """Headers that say one thing: of two, every reader could take another."""
 
-_log = structlog.get_logger("cidx_jobs.web")
+_log = get_logger("web")
 _numbers = itertools.count(1)
 _life = os.urandom(4).hex()
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import aiosqlite
 import attrs
-import structlog
 
 from cidx_jobs.model.errors import (
     OwnerLostError,
@@ -19,6 +18,7 @@ from cidx_jobs.model.errors import (
     UnavailableError,
 )
 from cidx_jobs.runtime.blocking import in_own_thread
+from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.store.sqlite.commit.connection import run_on
 from cidx_jobs.store.sqlite.commit.high_water_mark import HighWaterMark, Position
 from cidx_jobs.store.sqlite.commit.transaction import (
@@ -63,7 +63,7 @@ class Committer:
     does not end what the alarm was about."""
     _well_since: float | None = attrs.field(default=None, init=False)
     _db: aiosqlite.Connection | None = attrs.field(default=None, init=False)
-    _log: Any = attrs.field(factory=structlog.get_logger, init=False)
+    _log: Any = attrs.field(factory=lambda: get_logger("store"), init=False)
 
     @property
     def can_write(self) -> bool:

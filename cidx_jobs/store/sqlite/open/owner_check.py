@@ -8,15 +8,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-import structlog
-
 from cidx_jobs.model.errors import StartRefusedError
+from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.settings import DataDirectory
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _ROOT = 0
 
-_log = structlog.get_logger("cidx_jobs.store")
+_log = get_logger("store")
 
 
 def check_owner(directory: DataDirectory) -> None:
