@@ -84,6 +84,7 @@ async def test_every_documented_parameter_is_known(house: House) -> None:
     document = make_document(list_routes("/api", is_own=True))
     job = await house.submit_ended()
     ids = {"job_id": job.job_id, "project_id": "none", "token_id": "none"}
+    ids |= {"user_id": "none", "alias": "none"}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             for parameter in operation["parameters"]:
@@ -91,7 +92,10 @@ async def test_every_documented_parameter_is_known(house: House) -> None:
                     continue
                 values = good_value(parameter)
                 query = [
-                    (parameter["name"], str(value))
+                    (
+                        parameter["name"],
+                        str(value).lower() if isinstance(value, bool) else str(value),
+                    )
                     for value in (values if isinstance(values, list) else [values])
                 ]
                 if parameter["name"] != "q" and path.endswith("/search"):
@@ -101,7 +105,7 @@ async def test_every_documented_parameter_is_known(house: House) -> None:
                     method.upper(), path.format(**ids), user="root", params=query
                 )
 
-                assert answer.status in {200, 404}, (path, query, await answer.text())
+                assert answer.status in {200, 204, 404}, (path, query, await answer.text())
 
 
 def system(data_dir: Path) -> JobSystem:

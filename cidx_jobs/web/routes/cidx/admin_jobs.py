@@ -30,6 +30,9 @@ _DAY = Annotated[
 ]
 
 
+FinalStatusName = Annotated[str, Meta(extra_json_schema={"enum": sorted(FINAL)})]
+
+
 class AdminJobsQuery(Query, frozen=True, kw_only=True):
     """Which jobs to list."""
 
@@ -54,8 +57,8 @@ class AdminCleanupQuery(LenientQuery, frozen=True, kw_only=True):
         int,
         Meta(description="How long ago they finished.", ge=0, le=MAX_AGE_SECONDS // _HOUR),
     ] = 720
-    status: Annotated[list[StatusName], Meta(description="Only these, each a final one.")] = (
-        msgspec.field(default_factory=list)
+    status: Annotated[list[FinalStatusName], Meta(description="Only these.")] = msgspec.field(
+        default_factory=list
     )
     dry_run: Annotated[bool, Meta(description="Count them, and delete none.")] = False
 
