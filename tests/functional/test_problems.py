@@ -63,6 +63,16 @@ async def test_a_method_that_a_path_has_not_is_told_those_it_has(house: House, p
         assert set(answer.headers["Allow"].split(", ")) == methods_of(path)
 
 
+async def test_a_method_that_a_path_has_not_is_told_so_beside_line_ends(house: House) -> None:
+    """405 as a problem, whatever an id holds."""
+    url = house.client.make_url("/").join(URL("/api/jobs/a%0D%0Ab", encoded=True))
+
+    answer = await house.client.session.request("PUT", url)
+
+    problem = problem_of(answer, await answer.json())
+    assert (answer.status, problem["code"]) == (405, "method_not_allowed")
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -78,6 +88,8 @@ async def test_a_method_that_a_path_has_not_is_told_those_it_has(house: House, p
         "/api/jobs%2F",
         "/api/../etc/passwd",
         "/caf%C3%A9/%FF",
+        "/api/no%0Athing",
+        "/%0D%0A",
         "/" + "x" * 5_000,
     ],
 )

@@ -18,7 +18,8 @@ from cidx_jobs.web.routes.projects import projects, search
 from cidx_jobs.web.routes.server import health, job_types, queue
 from cidx_jobs.web.routes.server.api_description import Reference
 
-_REST = "/{rest:.*}"
+# The dot alone stops at a line end, and aiohttp would answer such a path in words of its own.
+_REST = "/{rest:(?s:.*)}"
 
 _API_MODULES: Sequence[ModuleType] = (
     submit,
