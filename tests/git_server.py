@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -40,6 +40,8 @@ class GitServer:
     """What it has at ``/made/``."""
     progress: bytes = attrs.field(default=b"", init=False)
     """What it says of its work there."""
+    spoil: Callable[[str, bytes], bytes] = attrs.field(default=lambda _, body: body, init=False)
+    """Makes another answer there of an honest one: of its `refs`, its `branches`, its `pack`."""
     requests: list[str] = attrs.field(factory=list, init=False)
     """The paths that were asked for."""
     was_asked: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -126,13 +128,13 @@ class GitServer:
         """
         asked = await request.read()
         if request.path.endswith("/info/refs"):
-            kind, body = "advertisement", advertise()
+            kind, body = "advertisement", self.spoil("refs", advertise())
         elif b"command=ls-refs" in asked:
-            kind, body = "result", list_refs(self.made)
+            kind, body = "result", self.spoil("branches", list_refs(self.made))
         elif is_dripping:
             return await self._drip(request, send(self.made, asked))
         else:
-            kind, body = "result", send(self.made, asked, self.progress)
+            kind, body = "result", self.spoil("pack", send(self.made, asked, self.progress))
         return web.Response(body=body, content_type=f"application/x-git-upload-pack-{kind}")
 
     async def _drip(self, request: web.Request, answer: bytes) -> web.StreamResponse:
@@ -141,7 +143,10 @@ class GitServer:
         await response.prepare(request)
         await response.write(answer.partition(_PACK)[0] + _PACK)
         while not self._released.is_set():
-            await response.write(line(b"\2" + b"x" * 60 + b"\n"))
+            try:
+                await response.write(line(b"\2" + b"x" * 60 + b"\n"))
+            except ConnectionResetError:
+                break
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._released.wait(), 0.1)
         return response

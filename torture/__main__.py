@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cidx_jobs import Settings, setup_logging
-from torture import damage, disk, history, io_faults, kill, soak, sweep
+from torture import damage, disk, history, hostile, io_faults, kill, soak, sweep
 from torture.points import Point
 from torture.skipping import SkippedError, must_not_skip
 
@@ -25,13 +25,14 @@ TORTURES: dict[str, tuple[Torture, int]] = {
     "damage": (damage.torture, 100),
     "disk": (disk.torture, 5),
     "history": (history.torture, 10_000),
+    "hostile": (hostile.torture, 50_000),
     "io": (io_faults.torture, 20),
     "kill": (kill.torture, 20),
     "soak": (soak.torture, 100),
     "sweep": (sweep.torture, 0),
 }
-"""Each with its default number of rounds: calls of `history`, thousands of jobs of `soak`,
-points of `sweep` (0: all there are)."""
+"""Each with its default number of rounds: calls of `history`, requests of `hostile`, thousands
+of jobs of `soak`, points of `sweep` (0: all there are)."""
 
 _MOST_SHOWN = 40
 

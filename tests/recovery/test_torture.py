@@ -1,7 +1,7 @@
 """The tortures in small, and their teeth: each must find the bug that is planted for it.
 
 The long forms are ``make torture-kill``, ``torture-disk``, ``torture-io``, ``torture-sweep``,
-``torture-history``, ``torture-damage`` and ``torture-soak``.
+``torture-history``, ``torture-damage``, ``torture-soak`` and ``torture-hostile``.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pytest
 
-from torture import damage, disk, history, io_faults, kill, soak, sweep
+from torture import damage, disk, history, hostile, io_faults, kill, soak, sweep
 from torture.skipping import SkippedError, must_not_skip
 
 # Each starts several servers, in turn.
@@ -81,6 +81,20 @@ async def test_readers_see_one_history_over_restarts(tmp_path: Path) -> None:
     assert broken == []
     assert counts["deaths"].keys() == {"kill", "term"}
     assert counts["polls"] > 20
+
+
+async def test_a_hostile_host_and_hostile_requests_break_nothing(tmp_path: Path) -> None:
+    """Some tricks of a git host, and some hundred requests without log-in and with tokens."""
+    tricks = ("good", "packs elsewhere", "too large", "garbled", "swelling")
+
+    broken, counts = await hostile.torture(
+        tmp_path, rounds=300, seed=11, handlers="torture.jobs:TYPES", tricks=tricks
+    )
+
+    assert broken == []
+    assert counts["requests"] == 300
+    assert counts["answers"].keys() >= {"200", "202", "400", "401", "404", "422"}
+    assert counts["syncs"].keys() == {"completed", "failed"}
 
 
 # The moment at which each planted bug must show, and what is said of it.
@@ -213,6 +227,29 @@ async def test_a_lost_wake_is_found_by_the_history(tmp_path: Path) -> None:
     )
 
     assert any("slept" in text for text in broken)
+
+
+@pytest.mark.usefixtures("slow_starts")
+@pytest.mark.parametrize(
+    ("bug", "requests", "tricks", "fault"),
+    [
+        ("open_network", 0, ["packs elsewhere"], "had another host asked"),
+        ("any_text", 100, ["good"], "a failure of the server"),
+    ],
+)
+async def test_a_shield_that_is_taken_away_is_found(
+    tmp_path: Path, bug: str, requests: int, tricks: list[str], fault: str
+) -> None:
+    """Another host is asked for a pack; text comes in that nothing can store or say."""
+    broken, _ = await hostile.torture(
+        tmp_path,
+        rounds=requests,
+        seed=3,
+        handlers=f"torture.planted.{bug}:TYPES",
+        tricks=tricks,
+    )
+
+    assert any(fault in text for text in broken), broken
 
 
 def skip(error: SkippedError) -> NoReturn:
