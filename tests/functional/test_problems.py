@@ -43,7 +43,7 @@ NEVER_ANSWERED = {
 
 def concrete(path: str) -> str:
     """Return a path with ids that name nothing."""
-    return path.format(job_id=NO_JOB, project_id="none", token_id="none")
+    return path.format(job_id=NO_JOB, project_id="none", token_id="none", user_id="none")
 
 
 def methods_of(path: str) -> set[str]:
