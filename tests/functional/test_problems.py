@@ -43,7 +43,7 @@ NEVER_ANSWERED = {
 
 def concrete(path: str) -> str:
     """Return a path with ids that name nothing."""
-    return path.format(job_id=NO_JOB, project_id="none", token_id="none", user_id="none")
+    return re.sub(r"\{(\w+)\}", lambda hit: NO_JOB if hit[1] == "job_id" else "none", path)
 
 
 def methods_of(path: str) -> set[str]:
