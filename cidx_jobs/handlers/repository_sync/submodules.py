@@ -19,8 +19,10 @@ from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules
 from cidx_jobs.handlers.process.children import ChildStream
 from cidx_jobs.handlers.process.output import OnLine
 from cidx_jobs.interfaces.run import JobContext
+from cidx_jobs.model.error_codes import GUIDANCE
 from cidx_jobs.model.errors import JobFailure, ValidationError
 from cidx_jobs.model.foreign import printable
+from cidx_jobs.model.job.job import Category
 from cidx_jobs.runtime.blocking import in_own_thread
 
 MODULE_REFS = "refs/cidx/modules"
@@ -33,8 +35,11 @@ _MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _LINK = "160000"
 _DIRECTORY = b"040000"
 _NAMED = 20
-# What the whole run ends with: its time is up, or the server's disk is full.
-_OF_THE_RUN = {"TIMEOUT", "RES-001"}
+# What the whole run ends with: its time is up, or a bound of the server is reached, which all
+# submodules share.
+_OF_THE_RUN = {"TIMEOUT"} | {
+    code for code, guidance in GUIDANCE.items() if guidance.category is Category.RESOURCE
+}
 # After these a host is not waited for again.
 _OF_A_HOST = {"NET-001", "NET-002", "NET-004"}
 
@@ -73,7 +78,7 @@ class Submodules:
         held up by what others keep, or keep no more.
 
         Raises:
-            JobFailure: the time is up, or the server has no room.
+            JobFailure: the time is up, or a bound of the server is reached.
         """
         tree = commit
         links = await self._list_links(commit)
