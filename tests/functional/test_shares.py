@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -17,6 +18,7 @@ from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.sqlite.jobs import lists
 from cidx_jobs.store.sqlite.persistence import JobPersistence
 from cidx_jobs.system import JobSystem
+from cidx_jobs.web.http.call import READS_PER_USER
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import House
 from tests.stored import store_completed
@@ -136,3 +138,26 @@ async def test_a_run_takes_no_longer_than_the_operator_allows(tmp_path: Path) ->
     async with JobSystem(settings) as jobs:
         with pytest.raises(ValidationError, match="at most 60"):
             await jobs.submit("alice", "p", hold=True, timeout_seconds=61)
+
+
+async def test_a_list_is_read_though_others_take_long(tmp_path: Path) -> None:
+    """A user's share of lists leaves a reader for somebody else."""
+    store, gate = JobPersistence(DataDirectory(tmp_path / "data"), clock=SystemClock()), Event()
+    await store.open()
+    try:
+        long = [
+            asyncio.create_task(store._database.search(lambda _: gate.wait(WAIT_SECONDS)))
+            for _ in range(READS_PER_USER)
+        ]
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(WAIT_SECONDS / 2):
+            page = await store.jobs.query_jobs(JobQuery())
+        were_reading = not any(task.done() for task in long)
+        gate.set()
+        await asyncio.gather(*long)
+    finally:
+        gate.set()
+        await store.close()
+
+    assert page.jobs == ()
+    assert were_reading

@@ -80,7 +80,7 @@ class Database:
 
     def search(self, function: Callable[[sqlite3.Connection], T]) -> Coroutine[Any, Any, T]:
         """Return what *function* reads: a list, or whatever may take long."""
-        return self.opened().list_reader.read(function)
+        return self.opened().list_readers.read(function)
 
     def opened(self) -> Session:
         """Return the open session.

@@ -26,7 +26,7 @@ from cidx_jobs.store.sqlite.values import to_microseconds
 COUNTED = 10_000
 """The highest total with filters other than user, status and type (api.md, 1.6)."""
 
-LIST_SECONDS = 2.0
+LIST_SECONDS = 5.0
 """How long a list may be looked for: others wait for it."""
 STEPS_BETWEEN_LOOKS = 20_000
 """Of SQLite's machine, some milliseconds of work."""

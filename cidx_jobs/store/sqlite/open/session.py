@@ -1,7 +1,8 @@
 """Session: what is open while a directory is served, its lock, one writer and two readers."""
 
+import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TypeVar
@@ -22,6 +23,9 @@ from cidx_jobs.store.sqlite.open.migrations import load_migrations
 from cidx_jobs.store.sqlite.open.possession import take_possession
 
 T = TypeVar("T")
+
+LIST_READERS = 3
+"""One more than a user's share of lists at a time: the last one is for somebody else."""
 
 
 @attrs.define
@@ -50,6 +54,31 @@ class Reader:
             await db.close()
 
 
+@attrs.frozen
+class ReaderPool:
+    """A few readers; each read takes one that is free, or waits for the next in line."""
+
+    _readers: Sequence[Reader]
+    _free: asyncio.Queue[Reader] = attrs.field(init=False, factory=asyncio.LifoQueue)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with all of them free."""
+        for reader in self._readers:
+            self._free.put_nowait(reader)
+
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what *function* reads.
+
+        Raises:
+            StorageUnavailableError: the database cannot be read now.
+        """
+        reader = await self._free.get()
+        try:
+            return await reader.read(function)
+        finally:
+            self._free.put_nowait(reader)
+
+
 @attrs.frozen(kw_only=True)
 class Session:
     """The open parts; `close` lets go of them in the right order."""
@@ -59,7 +88,7 @@ class Session:
     committer: Committer
     point_reader: Reader
     """For reads of a few rows, which must not wait for a list."""
-    list_reader: Reader
+    list_readers: ReaderPool
     accept_stop: Callable[[], None]
     """Keeps that this start was told to stop; blocks."""
     _parts: AsyncExitStack
@@ -96,15 +125,18 @@ async def open_session(directory: DataDirectory, synchronous: str, clock: Clock)
         await writer.start()
         point_reader = Reader(await open_reader(directory.database))
         undo.push_async_callback(point_reader.close)
-        list_reader = Reader(await open_reader(directory.database))
-        undo.push_async_callback(list_reader.close)
+        list_readers = []
+        for _ in range(LIST_READERS):
+            reader = Reader(await open_reader(directory.database))
+            undo.push_async_callback(reader.close)
+            list_readers.append(reader)
         await in_own_thread(possession.disconnect)
         return Session(
             identity=possession.identity,
             writer=writer,
             committer=committer,
             point_reader=point_reader,
-            list_reader=list_reader,
+            list_readers=ReaderPool(list_readers),
             accept_stop=possession.accept_stop,
             parts=undo.pop_all(),
         )
