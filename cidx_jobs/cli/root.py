@@ -3,7 +3,17 @@
 import click
 
 from cidx_jobs import __version__
-from cidx_jobs.cli.commands import admin, doctor, jobs, projects, serve, settings, sync, tokens
+from cidx_jobs.cli.commands import (
+    admin,
+    doctor,
+    jobs,
+    projects,
+    serve,
+    settings,
+    sync,
+    tokens,
+    users,
+)
 from cidx_jobs.cli.target import JSON_HELP, SERVER_HELP, Target, local_command, read_target
 
 
@@ -60,7 +70,7 @@ def completion(target: Target, shell: str) -> int:
     return 0
 
 
-for _module in (serve, sync, jobs, projects, tokens, settings, admin, doctor):
+for _module in (serve, sync, jobs, projects, tokens, users, settings, admin, doctor):
     for _command in _module.COMMANDS:
         cidx_jobs.add_command(_command)
 for _command in (version, completion):

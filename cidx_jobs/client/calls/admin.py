@@ -7,9 +7,21 @@ from cidx_jobs.client.calls.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.wire.findings import DoctorDocument
-from cidx_jobs.wire.request_bodies import CleanupBody, LimitsBody, PauseBody, TokenBody
+from cidx_jobs.wire.request_bodies import (
+    ChangeUserBody,
+    CleanupBody,
+    LimitsBody,
+    PauseBody,
+    TokenBody,
+    UserBody,
+)
 from cidx_jobs.wire.server import CleanupDocument, LimitsDocument, PausesDocument, StatsDocument
-from cidx_jobs.wire.tokens import NewTokenDocument, TokenListDocument
+from cidx_jobs.wire.tokens import (
+    NewTokenDocument,
+    TokenListDocument,
+    UserDocument,
+    UserListDocument,
+)
 
 
 class AdminRoutes(Routes):
@@ -46,6 +58,46 @@ class AdminRoutes(Routes):
             NotFoundError: there is no such token.
         """
         await self._ask(Call(method="DELETE", path=f"/api/admin/tokens/{quoted(token_id)}"))
+
+    async def create_user(
+        self, user_id: str, password: str, *, scope: str = "write"
+    ) -> UserDocument:
+        """Make an account, so that the user can log in.
+
+        Raises:
+            ConflictError: the user has one.
+            RequestRefusedError: a member is wrong; `errors` names it.
+        """
+        body = UserBody(user_id=user_id, scope=scope, password=password)
+        call = Call(method="POST", path="/api/admin/users", body=body)
+        return (await self._ask(call)).decode(UserDocument)
+
+    async def list_users(self) -> UserListDocument:
+        """Return all accounts, by name."""
+        return (await self._get("/api/admin/users")).decode(UserListDocument)
+
+    async def change_user(
+        self, user_id: str, *, password: str | None = None, scope: str | None = None
+    ) -> UserDocument:
+        """Set a user's password or scope; logins from before are refused.
+
+        Raises:
+            NotFoundError: the user has no account.
+            RequestRefusedError: a member is wrong; `errors` names it.
+        """
+        body = ChangeUserBody(password=password, scope=scope)
+        call = Call(method="PATCH", path=f"/api/admin/users/{quoted(user_id)}", body=body)
+        return (await self._ask(call)).decode(UserDocument)
+
+    async def remove_user(self, user_id: str, *, projects: bool = False) -> None:
+        """Remove a user: account, tokens and logins, at once; their jobs are cancelled.
+
+        Raises:
+            NotFoundError: the user has no account.
+        """
+        query = "?projects=true" if projects else ""
+        path = f"/api/admin/users/{quoted(user_id)}{query}"
+        await self._ask(Call(method="DELETE", path=path))
 
     async def get_stats(self) -> StatsDocument:
         """Return the counts of the whole server, and what is in use now."""

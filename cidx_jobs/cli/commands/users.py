@@ -1,0 +1,64 @@
+"""``user add``, ``user passwd``, ``user list`` and ``user remove``."""
+
+import click
+
+from cidx_jobs.cli.target import Target, admin_command
+
+_FROM_STDIN = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from the first line of stdin."
+)
+
+
+@click.group()
+def user() -> None:
+    """Say who may log in with a password.
+
+    Speaks to the server that owns the data directory; where none does, it opens the directory
+    itself. With --server it speaks to that one, with CIDX_JOBS_TOKEN.
+    """
+
+
+@user.command("add")
+@click.argument("user_id", metavar="USER")
+@click.option("--scope", type=click.Choice(["write", "admin"]), default="write", show_default=True)
+@_FROM_STDIN
+@admin_command
+def add(target: Target, *, user_id: str, scope: str, password_stdin: bool) -> int:
+    """Make an account for USER; the password is asked for."""
+    from cidx_jobs.cli.actions.users import add_user
+
+    return add_user(target, user_id, scope=scope, from_stdin=password_stdin)
+
+
+@user.command("passwd")
+@click.argument("user_id", metavar="USER")
+@_FROM_STDIN
+@admin_command
+def passwd(target: Target, *, user_id: str, password_stdin: bool) -> int:
+    """Set another password for USER; logins from before are refused."""
+    from cidx_jobs.cli.actions.users import set_password
+
+    return set_password(target, user_id, from_stdin=password_stdin)
+
+
+@user.command("list")
+@admin_command
+def list_(target: Target) -> int:
+    """List the accounts."""
+    from cidx_jobs.cli.actions.users import show_users
+
+    return show_users(target)
+
+
+@user.command("remove")
+@click.argument("user_id", metavar="USER")
+@click.option("--projects", is_flag=True, help="Their projects go too.")
+@admin_command
+def remove(target: Target, *, user_id: str, projects: bool) -> int:
+    """Remove USER: account, tokens and logins at once; their jobs are cancelled."""
+    from cidx_jobs.cli.actions.users import remove_user
+
+    return remove_user(target, user_id, projects=projects)
+
+
+COMMANDS = (user,)
