@@ -16,7 +16,7 @@ from bench.harness import DEFAULT_ROUNDS, ROUNDS_VARIABLE, progress, table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "latest.json"
-NOT_TOPICS = {"harness"}
+NOT_TOPICS = {"harness", "probe"}
 MEASURED_WITH = ("cidx-jobs", "aiohttp", "aiosqlite", "attrs", "msgspec", "uvloop")
 
 
@@ -48,7 +48,8 @@ def measure(topic: str, rounds: int) -> tuple[list[dict[str, Any]], bool]:
 def versions() -> dict[str, str]:
     """Name what was measured with what."""
     found = {
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} ({', '.join(platform.python_build())}, "
+        f"{platform.python_compiler()})",
         "sqlite": sqlite3.sqlite_version,
         "system": f"{platform.system()} {platform.machine()}",
     }

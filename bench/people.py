@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import structlog
-
 from bench.harness import Bench
 from cidx_jobs import JobSystem, Settings, create_app, serve
 from cidx_jobs.client import JobPollingEngine, JobsClient
@@ -36,7 +34,6 @@ CLI = (sys.executable, "-m", "cidx_jobs")
 
 def main() -> None:
     """Measure in turn, in one run."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     with (
         Bench("people", settings={"watchers": WATCHERS}) as bench,
         tempfile.TemporaryDirectory() as folder,
@@ -164,9 +161,11 @@ def running_server(folder: Path) -> Iterator[str]:
         "CIDX_JOBS_DATA_DIR": str(folder / "data"),
         "CIDX_JOBS_PORT": "0",
         "CIDX_JOBS_MAX_WAITERS_PER_USER": "1000",
-        "CIDX_JOBS_LOG_LEVEL": "error",
     }
-    with subprocess.Popen([*CLI, "serve"], env=env | rules) as server:
+    with (
+        (folder / "server.log").open("wb") as log,
+        subprocess.Popen([*CLI, "serve"], env=env | rules, stderr=log) as server,
+    ):
         try:
             yield wait_for_url(server, folder / "data" / "server.json")
         finally:

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import structlog
-
 from bench.harness import Bench
 from cidx_jobs import JobContext, JobSystem, JobType, Settings
 from cidx_jobs.store.sqlite.commit import committer
@@ -32,7 +30,6 @@ _LOOK_SECONDS = 0.002
 
 def main() -> None:
     """Measure both, round by round, in one run."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     settings = {"reporting": REPORTING, "reports a second": REPORTS_A_SECOND, "seconds": SECONDS}
     with Bench("running", settings=settings) as bench:
         reports = [asyncio.run(_with_reports()) for _ in range(bench.rounds)]

@@ -1,10 +1,13 @@
 """The measuring itself: turns, medians, ratios and goals."""
 
 import json
+import sqlite3
+from pathlib import Path
 
 import pytest
 
 from bench.harness import Bench, Figure, Goal, rounds_wanted, table
+from bench.probe import probe_cpu_seconds
 
 
 def test_sides_run_in_turn_and_the_warm_up_is_dropped() -> None:
@@ -89,3 +92,19 @@ def test_rounds_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("BENCH_ROUNDS", "7")
 
     assert rounds_wanted() == 7
+
+
+def test_the_frozen_probe_stores_whole_jobs(tmp_path: Path) -> None:
+    """Each of its jobs is completed, has four rows in the log, and is counted."""
+    seconds = probe_cpu_seconds(tmp_path, jobs=25, users=3, batch=10)
+
+    db = sqlite3.connect(tmp_path / "probe.db")
+    (jobs,) = db.execute("SELECT count(*) FROM jobs WHERE status = 'completed'").fetchone()
+    rows = db.execute("SELECT count(*), count(DISTINCT job_id), max(seq) FROM events").fetchone()
+    (counted,) = db.execute("SELECT sum(jobs) FROM finals").fetchone()
+    batches = db.execute("SELECT batch, sequence FROM owner").fetchone()
+    db.close()
+    assert seconds > 0
+    assert (jobs, counted) == (25, 25)
+    assert rows == (100, 25, 100)
+    assert batches == (9, 100)
