@@ -58,6 +58,7 @@ from cidx_jobs.model.errors import (
     JobNotFoundError as JobNotFoundError,
 )
 from cidx_jobs.model.errors import (
+    IndexDamagedError as IndexDamagedError,
     NotIndexedError as NotIndexedError,
 )
 from cidx_jobs.model.errors import (
