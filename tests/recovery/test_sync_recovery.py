@@ -15,6 +15,7 @@ import pytest
 from cidx_jobs.handlers.process.orphans import _marked
 from cidx_jobs.model.job.job import Job, JobStatus, Outcome
 from cidx_jobs.settings import Settings
+from cidx_jobs.store.index.state import add_functions
 from cidx_jobs.system import JobSystem
 from tests.recovery.sync_victim import PROJECT, USER
 from tests.sync_kit import Repository, Syncs, sync_settings
@@ -92,6 +93,7 @@ def digest(directory: Path) -> str:
     file = directory / (directory / "index.current").read_text()
     found = hashlib.sha256()
     with contextlib.closing(sqlite3.connect(file)) as db:
+        add_functions(db)
         rows = db.execute(
             "SELECT f.path, f.mode, f.blob, c.skipped, c.text FROM files f"
             " LEFT JOIN contents c ON c.id = f.content ORDER BY f.path"

@@ -92,6 +92,7 @@ class SearchQuery(Query, frozen=True, kw_only=True):
             ),
         ),
         errors=(
+            InvalidCursorError,
             ProjectNotFoundError,
             NotIndexedError,
             IndexDamagedError,
@@ -170,7 +171,7 @@ class SkippedQuery(Query, frozen=True, kw_only=True):
                 ),
             ),
         ),
-        errors=(ProjectNotFoundError,),
+        errors=(InvalidCursorError, ProjectNotFoundError),
     ),
 )
 async def list_skipped(call: Call, query: SkippedQuery) -> web.Response:
