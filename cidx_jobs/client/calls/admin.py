@@ -59,6 +59,11 @@ class AdminRoutes(Routes):
         """
         await self._ask(Call(method="DELETE", path=f"/api/admin/tokens/{quoted(token_id)}"))
 
+    async def revoke_tokens(self, user_id: str) -> None:
+        """Revoke all access tokens of a user at once."""
+        path = f"/api/admin/tokens?user_id={quoted(user_id)}"
+        await self._ask(Call(method="DELETE", path=path))
+
     async def create_user(
         self, user_id: str, password: str, *, scope: str = "write"
     ) -> UserDocument:
