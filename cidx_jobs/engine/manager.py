@@ -29,7 +29,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job.events import Cancel, Enqueue, RequestCancel, Retry, Revise
+from cidx_jobs.model.job.events import Cancel, RequestCancel, Retry, Revise
 from cidx_jobs.model.job.job import Job, JobStatus, Place, Transition
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
 from cidx_jobs.model.job.wait_reasons import QueueStatus, SuspectRun
@@ -40,6 +40,7 @@ from cidx_jobs.model.redact import redact_secrets
 _CATCH_UP_SECONDS = 2.0
 """More than the moment between a commit and its arrival in memory."""
 
+_STARTED = "started on request"
 _ENDS_OF_RUNS = (JobStatus.COMPLETED, JobStatus.FAILED)
 _ASK_AGAIN_SECONDS = 1.0
 
@@ -179,11 +180,13 @@ class SyncJobManager:
         )
 
     async def start_job(self, job_id: JobId) -> Job:
-        """Release a held job, or one whose start time has not come, into the queue now.
+        """Release a held job, one whose start time has not come, or one in its back-off, now.
+
+        Where the line of an exclusive type is full, the job is released and waits for a place.
 
         Raises:
             JobNotFoundError: there is none.
-            InvalidTransitionError: it is not created, or follows a running job of its project.
+            InvalidTransitionError: it waits for none of these, or follows a running job.
         """
         return await self._ledger.record(job_id, self._released)
 
@@ -353,13 +356,15 @@ class SyncJobManager:
             raise InvalidTransitionError(
                 job_id=job.job_id, status="waiting for the running job", event="start"
             )
-        key = self._board.make_key(job)
-        return job, [Enqueue(key=key, reason="started on request")]
+        if job.status is JobStatus.CREATED:
+            return job, self._ledger.entry(job, _STARTED, on_request=True)
+        if job.is_between_attempts:
+            return job, [Revise(end_backoff=True, reason=_STARTED)]
+        raise InvalidTransitionError(job_id=job.job_id, status=job.status, event="start")
 
     def _retried(self, job: Job, *, from_start: bool) -> Decision:
-        known = self._job_types.get(job.job_type)
-        place = Place.HEAD if known is not None and known.exclusive else None
-        head = self._board.live.in_place(job.user_id, job.project_id, Place.HEAD)
+        place = Place.HEAD if self._board.is_exclusive(job) else None
+        head = self._board.head_of(job)
         if place is not None and head is not None and job.done:
             raise ProjectBusyError(job.project_id, head.job_id)
         key = self._board.make_key(job)

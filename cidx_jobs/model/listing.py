@@ -81,6 +81,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """The version the row must still be at; 0 when the row must not exist yet."""
     transitions: tuple[Transition, ...] = ()
     drops_checkpoint: bool = False
+    leaves_place: bool = False
+    """Its place in its line is free before the first change of the transaction is stored: two
+    jobs that change places could not be stored one after the other."""
     before: Job | None = None
     """The job as it is stored at *base_version*, where that is known: the store then writes only
     what differs."""

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.model.limits import Pauses
 from tests.functional.web import REPOSITORY, House, problem_of
 
 
@@ -209,7 +210,8 @@ async def test_every_change_answers_with_the_job_and_its_tag(house: House) -> No
 
 async def test_a_retry_beside_an_active_sync_is_refused(house: House) -> None:
     """409 project_busy with the active job."""
-    body = {"project_id": "p", "repository_url": REPOSITORY, "hold": True}
+    await house.jobs.manager.set_controls(pauses=Pauses(everything=True))
+    body = {"project_id": "p", "repository_url": REPOSITORY}
     first = await (await house.ask("POST", "/api/sync", json=body)).json()
     await house.ask("DELETE", f"/api/jobs/{first['job_id']}")
     second = await (await house.ask("POST", "/api/sync", json=body)).json()

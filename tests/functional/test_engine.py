@@ -468,8 +468,10 @@ class TestExclusiveJobs:
         """It takes the higher priority and both labels, and the newest options."""
         gate = Gate(exclusive=True)
         async with open_jobs(gate.job_type) as jobs:
-            first = await submit(jobs, hold=True, labels={"a": "1"}, options={"n": 1})
+            await jobs.manager.set_controls(pauses=Pauses(everything=True))
+            first = await submit(jobs, labels={"a": "1"}, options={"n": 1})
             second = await submit(jobs, priority=7, labels={"b": "2"}, options={"n": 2})
+            await jobs.manager.set_controls(pauses=Pauses())
             await gate.arrived(1)
 
         assert second.job_id == first.job_id
@@ -528,7 +530,8 @@ class TestExclusiveJobs:
         """Nothing runs yet, so the new one is first in line at once."""
         gate = Gate(exclusive=True)
         async with open_jobs(gate.job_type) as jobs:
-            old = await submit(jobs, hold=True)
+            await jobs.manager.set_controls(pauses=Pauses(everything=True))
+            old = await submit(jobs)
             new = await submit(jobs, on_conflict="replace")
             gone = await jobs.get(old.job_id)
 
@@ -574,7 +577,7 @@ class TestExclusiveJobs:
             await gate.arrived(2)
             follower = await submit(jobs)
 
-        assert (again.status, again.is_exclusive) == (JobStatus.QUEUED, True)
+        assert (again.status, again.has_place) == (JobStatus.QUEUED, True)
         assert follower.status is JobStatus.CREATED
         assert gate.most_running == 1
 

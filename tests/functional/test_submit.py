@@ -42,9 +42,15 @@ async def test_a_sync_takes_its_repository_at_the_top(house: House) -> None:
     assert job["queue"]["blocked_by"] == ["held"]
 
 
+async def pause(house: House) -> None:
+    """Let nothing start."""
+    await house.jobs.manager.set_controls(pauses=Pauses(everything=True))
+
+
 async def test_a_second_sync_joins_the_first(house: House) -> None:
     """200 with the job that waits already."""
-    body = {"project_id": "p", "repository_url": REPOSITORY, "hold": True}
+    await pause(house)
+    body = {"project_id": "p", "repository_url": REPOSITORY}
     first = await (await house.ask("POST", "/api/sync", json=body)).json()
 
     answer = await house.ask("POST", "/api/sync", json=body)
@@ -54,8 +60,9 @@ async def test_a_second_sync_joins_the_first(house: House) -> None:
 
 async def test_a_joined_job_takes_no_more_labels_than_any(house: House) -> None:
     """32 with those that it has: 422 for who would bring one more, and nothing is changed."""
+    await pause(house)
     labels = {f"l{number}": "" for number in range(32)}
-    body = {"project_id": "p", "repository_url": REPOSITORY, "hold": True, "labels": labels}
+    body = {"project_id": "p", "repository_url": REPOSITORY, "labels": labels}
     first = await (await house.ask("POST", "/api/sync", json=body)).json()
 
     answer = await house.ask("POST", "/api/sync", json=body | {"labels": {"l32": ""}})
@@ -63,12 +70,13 @@ async def test_a_joined_job_takes_no_more_labels_than_any(house: House) -> None:
     problem = problem_of(answer, await answer.json())
     after = await house.jobs.get(first["job_id"])
     assert (answer.status, problem["errors"][0]["pointer"]) == (422, "/labels")
-    assert (after.version, after.labels) == (1, labels)
+    assert (after.version, after.labels) == (2, labels)
 
 
 async def test_a_refused_conflict_names_the_active_job(house: House) -> None:
     """409 with the id of what is in the way."""
-    body = {"project_id": "p", "repository_url": REPOSITORY, "hold": True}
+    await pause(house)
+    body = {"project_id": "p", "repository_url": REPOSITORY}
     first = await (await house.ask("POST", "/api/sync", json=body)).json()
 
     answer = await house.ask("POST", "/api/sync", json=body | {"on_conflict": "reject"})

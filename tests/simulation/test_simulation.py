@@ -54,6 +54,17 @@ def leave_lines_headless(engine: Engine) -> None:
     engine.board._check_lines = _do_nothing  # type: ignore[method-assign, assignment]  # the planted fault
 
 
+def forget_other_exclusive_types(engine: Engine) -> None:
+    """Look for who is at work in a project only among its own type, as a line does."""
+    board = engine.board
+    is_busy = board.is_project_busy
+
+    def is_line_busy(job: Any) -> bool:
+        return is_busy(job) and (job.status != "queued" or job.place == "follower")
+
+    board.reasons._is_project_busy = is_line_busy
+
+
 def give_slots_back_early(engine: Engine) -> None:
     """Give a slot back before the end of its job is stored."""
     runner = engine.board.hooks
@@ -106,6 +117,7 @@ def look_at_keys_once(engine: Engine) -> None:
         look_at_keys_once,
         forget_what_is_starting,
         leave_lines_headless,
+        forget_other_exclusive_types,
         give_slots_back_early,
         count_no_slots_of_users,
     ],

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -27,7 +28,7 @@ from tests.fakes import FakeClock, NoChildren, NoFiles
 from tests.simulation.virtual import SlowStore, VirtualLoop
 
 USERS = ("ann", "ben", "cleo")
-TYPES = ("plain", "sync", "gpu", "shared")
+TYPES = ("plain", "sync", "export", "gpu", "shared")
 SHARED_LIMIT = 2
 STEPS = 60
 CALM_SECONDS = 3_000.0
@@ -121,12 +122,18 @@ class World:
             priority=self.random.choice([1, 5, 5, 9]),
             hold=self.random.random() < 0.1,
             limits=self._draw_limits(),
+            start_at=self._some_time(),
             max_attempts=self.random.choice([1, 2, 3]),
             timeout_seconds=self.random.choice([5, 60]),
             on_conflict=self.random.choice(list(OnConflict)),
         )
         submission = await self._manager.create_job(request)
         self._submitted.append(submission.job.job_id)
+
+    def _some_time(self) -> datetime | None:
+        if self.random.random() < 0.8:
+            return None
+        return self.clock.now() + timedelta(seconds=self.random.choice([1, 5, 20]))
 
     async def _cancel(self) -> None:
         job_id = self._some_job()
@@ -204,6 +211,7 @@ class World:
                 [
                     JobType("plain", self._work),
                     JobType("sync", self._work, exclusive=True),
+                    JobType("export", self._work, exclusive=True),
                     JobType("gpu", self._work, resources=("gpu",)),
                     JobType("shared", self._work, limits={"red": SHARED_LIMIT}),
                 ]
@@ -310,8 +318,7 @@ class World:
         line = [
             each
             for each in running
-            if (each.user_id, each.project_id, each.job_type)
-            == (job.user_id, job.project_id, "sync")
+            if each.has_place and (each.user_id, each.project_id) == (job.user_id, job.project_id)
         ]
         self._hold(len(line) <= 1, f"two exclusive runs: {line}")
 

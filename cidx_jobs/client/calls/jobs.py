@@ -228,7 +228,7 @@ class JobRoutes(Routes):
         return await self._change(job_id, "retry", RetryBody(from_start=from_start))
 
     async def start_job(self, job_id: str) -> JobDocument:
-        """Release a job that is held or waits for its time.
+        """Release a job that is held, waits for its time, or for its next attempt.
 
         Raises:
             NotFoundError: there is no such job, or it is another user's.

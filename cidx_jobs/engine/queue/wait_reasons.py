@@ -16,7 +16,7 @@ from cidx_jobs.engine.queue.suspects import Suspects, Watch
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job.job import Job, JobStatus, Place
+from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.job.key_limits import LimitKey
 from cidx_jobs.model.job.wait_reasons import (
     DRAINING,
@@ -49,6 +49,7 @@ class WaitReasons:
     def __init__(
         self, *, clock: Clock, slots: Slots, job_types: JobTypes,
         due_times: DueTimes, suspects: Suspects, find_job: Callable[[JobId], Job | None],
+        is_project_busy: Callable[[Job], bool],
     ) -> None:  # fmt: skip
         """Take the parts that know the facts."""
         self.pauses = Pauses()
@@ -63,6 +64,7 @@ class WaitReasons:
         self._due_times = due_times
         self._suspects = suspects
         self._find_job = find_job
+        self._is_project_busy = is_project_busy
 
     def find(self, job: Job) -> list[WaitReason]:
         """List why the job waits, in the order in which it is told; empty if it is free to go.
@@ -110,8 +112,11 @@ class WaitReasons:
         """Go through what keeps this one job from starting, whoever else may."""
         if job.status is JobStatus.CREATED:
             yield from self._of_created(job)
-        elif self._due_times.is_set(job.job_id):
+            return
+        if self._due_times.is_set(job.job_id):
             yield WaitReason(word=RETRY_BACKOFF, until=job.retry_at)
+        if job.has_place and self._is_project_busy(job):
+            yield WaitReason(word=PROJECT_BUSY)
 
     def of_recovery(self, job_id: JobId | None) -> Reasons:
         """Go through what keeps all but a suspect from starting; None is nobody in particular."""
@@ -165,9 +170,10 @@ class WaitReasons:
         return chain(scopes, *[self.of_key(each.key) for each in job.limits])
 
     def _of_created(self, job: Job) -> Reasons:
+        is_later = job.start_at is not None and job.start_at > self._clock.now()
         if job.hold:
             yield WaitReason(word=HELD)
-        if job.start_at is not None and job.start_at > self._clock.now():
+        if is_later:
             yield WaitReason(word=START_AT, until=job.start_at)
-        if job.place is Place.FOLLOWER:
+        if not job.hold and not is_later and self._is_project_busy(job):
             yield WaitReason(word=PROJECT_BUSY)

@@ -29,7 +29,14 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.events import Cancel, Complete, Event, Fail, Interrupt, RetryLater, Start
-from cidx_jobs.model.job.job import CheckpointInfo, Job, JobError, JobStatus, JsonObject
+from cidx_jobs.model.job.job import (
+    CheckpointInfo,
+    Job,
+    JobError,
+    JobStatus,
+    JsonObject,
+    Place,
+)
 from cidx_jobs.model.job.lifecycle import record_progress
 from cidx_jobs.model.listing import Change, Checkpoint
 
@@ -233,7 +240,15 @@ class RunRecorder:
             retry_at=self._board.clock.now() + timedelta(seconds=ending.retry_after),
             key=self._board.make_key(job),
             elapsed_seconds=elapsed,
+            place=self._place_after_failure(job),
         )
+
+    def _place_after_failure(self, job: Job) -> Place | None:
+        # Who was asked for later does not wait for this one's back-off: they change places.
+        follower = self._board.follower_of(job) if job.has_place else None
+        if follower is None or follower.is_between_attempts:
+            return None
+        return Place.FOLLOWER
 
     def _interruption(self, job: Job, ending: Interrupted, elapsed: float) -> Event:
         # A job may ask for one attempt where its type does not (guarantees.md, G4).

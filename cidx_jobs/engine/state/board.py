@@ -52,6 +52,7 @@ class Board:
             due_times=self.due_times,
             suspects=suspects,
             find_job=self.live.find,
+            is_project_busy=self.is_project_busy,
         )
         self.clock = clock
         self.stop_begun = asyncio.Event()
@@ -97,8 +98,31 @@ class Board:
         return None if job_id is None else self.live.find(job_id)
 
     def head_of(self, job: Job) -> Job | None:
-        """Return the head of the line of the job's project."""
-        return self.live.in_place(job.user_id, job.project_id, Place.HEAD)
+        """Return the head of the line of the job's type in its project."""
+        return self.live.in_place(job.user_id, job.project_id, job.job_type, Place.HEAD)
+
+    def follower_of(self, job: Job) -> Job | None:
+        """Return who follows in the line of the job's type in its project."""
+        return self.live.in_place(job.user_id, job.project_id, job.job_type, Place.FOLLOWER)
+
+    def is_exclusive(self, job: Job) -> bool:
+        """Return whether the job is of a type of which none runs beside another in a project."""
+        known = self._job_types.get(job.job_type)
+        return job.has_place or (known is not None and known.exclusive)
+
+    def is_project_busy(self, job: Job) -> bool:
+        """Return whether the job, which is due, has to wait for another of its project."""
+        if job.place is Place.FOLLOWER:
+            return True
+        if job.status is JobStatus.CREATED:
+            return self.is_exclusive(job) and self.head_of(job) is not None
+        return job.has_place and any(
+            other.job_id != job.job_id and self._is_at_work(other)
+            for other in self.live.in_lines(job.user_id, job.project_id)
+        )
+
+    def _is_at_work(self, job: Job) -> bool:
+        return job.status is JobStatus.RUNNING or job.job_id in self.reasons.starting
 
     def apply(self, jobs: Sequence[Job], rows: Sequence[Transition]) -> None:
         """Take committed states into the memory, then tell of them."""
@@ -130,6 +154,10 @@ class Board:
         )
         # Once for all: each job by itself would look again at its user and its type.
         self.refresh_gates()
+        for job in jobs:
+            # Those that were loaded after it may run.
+            if job.has_place:
+                self.refresh_job(job)
         self._check_lines(jobs)
 
     def set_limits(self, limits: Limits) -> None:
@@ -168,6 +196,15 @@ class Board:
     def refresh_job(self, job: Job) -> None:
         """Let the queued job take part if nothing keeps this one from starting."""
         self.queue.set_eligible(job.job_id, is_eligible=not any(self.reasons.of_job(job)))
+
+    def refresh_lines(self, job: Job) -> None:
+        """Let the exclusive jobs of the job's project take part if none of them is at work."""
+        if not job.has_place:
+            return
+        for other in self.live.in_lines(job.user_id, job.project_id):
+            if other.status is JobStatus.QUEUED:
+                self.refresh_job(other)
+        self.look_again.set()
 
     def refresh_resources(self, names: Iterable[str]) -> None:
         """Look again at the gates of the types that need the resources, and start who may."""
@@ -226,6 +263,7 @@ class Board:
         self.refresh_user(job.user_id)
         self.refresh_resources(resources)
         self.refresh_keys(keys)
+        self.refresh_lines(job)
 
     def abandon_start(self, job: Job) -> None:
         """Give the slot of a start that was not stored back; the job waits on if it still may."""
@@ -235,6 +273,7 @@ class Board:
         now = self.live.find(job.job_id)
         if now is not None and now.status is JobStatus.QUEUED:
             self.requeue(now)
+        self.refresh_lines(job)
 
     def requeue(self, job: Job) -> None:
         """Put a queued job at its stored place in the order."""
@@ -272,6 +311,8 @@ class Board:
             self._refresh_keys_of(before, job)
         if job.status is JobStatus.RUNNING and job.cancel_requested_at is not None:
             self.stop_run(job)
+        if before is not None and (before.status, before.place) != (job.status, job.place):
+            self.refresh_lines(before if before.has_place else job)
 
     def _refresh_keys_of(self, before: Job | None, job: Job) -> None:
         # The number of a key is another one where a job with it came, changed or ended.
@@ -289,17 +330,26 @@ class Board:
         self.estimator.ended(job.job_id, self.clock.monotonic(), is_typical=is_typical)
 
     def _check_lines(self, jobs: Sequence[Job]) -> None:
+        for user_id, project_id in {(job.user_id, job.project_id) for job in jobs}:
+            for job in self.live.in_lines(user_id, project_id):
+                if job.place is Place.FOLLOWER and self.head_of(job) is None:
+                    self.effects.put_nowait(MakeHead(job.job_id))
+            self._call_up(self.live.apart(user_id, project_id))
+
+    def _call_up(self, jobs: Sequence[Job]) -> None:
+        """Let those who found their line full take a place that has become free."""
+        now = self.clock.now()
         for job in jobs:
-            if not self.live.has_line(job.user_id, job.project_id):
-                continue
-            follower = self.live.in_place(job.user_id, job.project_id, Place.FOLLOWER)
-            if follower is not None and self.head_of(job) is None:
-                self.effects.put_nowait(MakeHead(follower.job_id))
+            is_due = not job.hold and (job.start_at is None or job.start_at <= now)
+            if is_due and self.is_exclusive(job) and self.follower_of(job) is None:
+                self.effects.put_nowait(EnqueueDue(job.job_id))
 
     def _note_due(self, job: Job) -> None:
         if job.status is JobStatus.QUEUED:
             self.refresh_job(job)
             self.look_again.set()
+            if job.place is Place.FOLLOWER:
+                self.effects.put_nowait(MakeHead(job.job_id))
         elif job.status is JobStatus.CREATED:
             self.effects.put_nowait(EnqueueDue(job.job_id))
 

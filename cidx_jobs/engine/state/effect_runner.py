@@ -11,7 +11,6 @@ from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS, Decision, JobLedg
 from cidx_jobs.interfaces.run import Executor
 from cidx_jobs.model.errors import CidxJobsError, UnavailableError
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job.events import Enqueue
 from cidx_jobs.model.job.job import Job, JobStatus, Place
 from cidx_jobs.runtime.log import get_logger
 
@@ -61,10 +60,14 @@ class EffectRunner(Background):
     def _enqueued(self, job: Job) -> Decision | None:
         if job.status is not JobStatus.CREATED or job.hold or job.place is Place.FOLLOWER:
             return None
-        return job, [Enqueue(key=self._board.make_key(job), reason="its time has come")]
+        events = self._ledger.entry(job, "its time has come")
+        return (job, events) if events else None
 
     def _made_head(self, job: Job) -> Decision | None:
-        if job.place is not Place.FOLLOWER or self._board.head_of(job) is not None:
+        if job.place is not Place.FOLLOWER:
+            return None
+        head = self._board.head_of(job)
+        if head is not None and not head.is_between_attempts:
             return None
         return job, [self._ledger.promotion(job)]
 

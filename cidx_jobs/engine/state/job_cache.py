@@ -9,6 +9,8 @@ from cidx_jobs.model.job.job import Job, JobStatus, Place
 RECENT_FINALS = 2_000
 """How many finished jobs stay at hand, so that those who watch their end need no query."""
 
+_Project = tuple[UserId, ProjectId]
+
 
 class LiveJobs:
     """Every unfinished job, the newest finished ones, and the line of each project."""
@@ -17,7 +19,8 @@ class LiveJobs:
         """Begin empty."""
         self._unfinished: dict[JobId, Job] = {}
         self._finished: OrderedDict[JobId, Job] = OrderedDict()
-        self._lines: dict[tuple[UserId, ProjectId], dict[Place, JobId]] = {}
+        self._lines: dict[_Project, dict[tuple[str, Place], JobId]] = {}
+        self._apart: dict[_Project, set[JobId]] = {}
         self._waiting_by_user: dict[UserId, int] = {}
         self._waiting_total = 0
 
@@ -51,14 +54,22 @@ class LiveJobs:
         """Go through the unfinished jobs."""
         return iter(tuple(self._unfinished.values()))
 
-    def in_place(self, user_id: UserId, project_id: ProjectId, place: Place) -> Job | None:
-        """Return the exclusive job that has this place in its project's line."""
-        job_id = self._lines.get((user_id, project_id), {}).get(place)
+    def in_place(
+        self, user_id: UserId, project_id: ProjectId, job_type: str, place: Place
+    ) -> Job | None:
+        """Return the exclusive job that has this place in the line of its type in its project."""
+        job_id = self._lines.get((user_id, project_id), {}).get((job_type, place))
         return None if job_id is None else self._unfinished.get(job_id)
 
-    def has_line(self, user_id: UserId, project_id: ProjectId) -> bool:
-        """Tell whether an exclusive job of the project is unfinished."""
-        return (user_id, project_id) in self._lines
+    def in_lines(self, user_id: UserId, project_id: ProjectId) -> list[Job]:
+        """Return the exclusive jobs that have a place in a line of the project."""
+        job_ids = self._lines.get((user_id, project_id))
+        return [self._unfinished[job_id] for job_id in job_ids.values()] if job_ids else []
+
+    def apart(self, user_id: UserId, project_id: ProjectId) -> list[Job]:
+        """Return the created jobs of the project without a place, the first submitted first."""
+        job_ids = self._apart.get((user_id, project_id))
+        return [self._unfinished[job_id] for job_id in sorted(job_ids)] if job_ids else []
 
     def count_waiting(self, user_id: UserId) -> int:
         """Count the user's created and queued jobs."""
@@ -89,16 +100,22 @@ class LiveJobs:
             del self._waiting_by_user[job.user_id]
 
     def _enter_line(self, job: Job) -> None:
+        key = (job.user_id, job.project_id)
         if job.place is not None:
-            line = self._lines.setdefault((job.user_id, job.project_id), {})
-            line[job.place] = job.job_id
+            self._lines.setdefault(key, {})[job.job_type, job.place] = job.job_id
+        elif job.status is JobStatus.CREATED:
+            self._apart.setdefault(key, set()).add(job.job_id)
 
     def _leave_line(self, job: Job) -> None:
-        if job.place is None:
-            return
         key = (job.user_id, job.project_id)
-        line = self._lines.get(key, {})
-        if line.get(job.place) == job.job_id:
-            del line[job.place]
-            if not line:
-                del self._lines[key]
+        if job.place is not None:
+            line = self._lines.get(key, {})
+            if line.get((job.job_type, job.place)) == job.job_id:
+                del line[job.job_type, job.place]
+                if not line:
+                    del self._lines[key]
+        elif job.status is JobStatus.CREATED:
+            apart = self._apart[key]
+            apart.discard(job.job_id)
+            if not apart:
+                del self._apart[key]

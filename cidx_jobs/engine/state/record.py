@@ -7,12 +7,14 @@ row as it is now.
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.errors import JobNotFoundError, StaleVersionError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.events import Enqueue, Event, Revise
-from cidx_jobs.model.job.job import Job, Place, Transition
+from cidx_jobs.model.job.job import Job, JobStatus, Place, Transition
 from cidx_jobs.model.job.lifecycle import advance
 from cidx_jobs.model.listing import Change, IdempotencyRecord, Project
 
@@ -58,7 +60,7 @@ class JobLedger:
             if decision is None:
                 return job
             change = self.advance(job, *decision)
-            changes = self.with_promotion([change], job)
+            changes = self.with_line(change, job)
             try:
                 await self.commit(changes)
             except StaleVersionError:
@@ -88,18 +90,46 @@ class JobLedger:
             drops_checkpoint=bool(before and before.checkpoint and not job.checkpoint),
         )
 
-    def with_promotion(self, changes: list[Change], head: Job) -> list[Change]:
-        """Add the promotion of who follows *head*, if the changes end it.
+    def with_line(self, change: Change, before: Job) -> list[Change]:
+        """Return the change with what it means for the others in the line of its job.
 
-        It is part of the same transaction, so that a project's line never stands without a
-        head while somebody waits in it.
+        It is part of the same transaction, so that a line never stands without a head while
+        somebody waits in it.
         """
-        if head.place is not Place.HEAD or not changes[0].job.done:
-            return changes
-        follower = self._board.live.in_place(head.user_id, head.project_id, Place.FOLLOWER)
-        if follower is None or any(change.job.job_id == follower.job_id for change in changes):
-            return changes
-        return [*changes, self.advance(follower, follower, [self.promotion(follower)])]
+        job = change.job
+        head, follower = self._board.head_of(before), self._board.follower_of(before)
+        if before.place is Place.HEAD and job.place is not Place.HEAD and follower is not None:
+            moved_up = self.advance(follower, follower, [self.promotion(follower)])
+            if job.done:
+                return [change, moved_up]
+            return [moved_up, replace(change, leaves_place=True)]
+        if job.place is Place.HEAD and head is not None and head.job_id != job.job_id:
+            moved_back = self.move_back(head)
+            if before.place is Place.FOLLOWER:
+                return [change, replace(moved_back, leaves_place=True)]
+            return [moved_back, change]
+        return [change]
+
+    def move_back(self, head: Job) -> Change:
+        """Return the change by which a head between two attempts lets a newer job go first."""
+        event = Revise(place=Place.FOLLOWER, reason="a newer one goes first")
+        return self.advance(head, head, [event])
+
+    def entry(self, job: Job, reason: str, *, on_request: bool = False) -> Sequence[Event]:
+        """Return how a created job that is due comes into the queue, or into its line.
+
+        A line that is full is left as it is: without a place the job waits for one. *On request*
+        its hold and its start time are taken off.
+        """
+        place, head, follower = None, None, None
+        if self._board.is_exclusive(job):
+            place = Place.HEAD
+            head, follower = self._board.head_of(job), self._board.follower_of(job)
+        if head is None or (head.is_between_attempts and follower is None):
+            return [Enqueue(key=self._board.make_key(job), place=place, reason=reason)]
+        if follower is None:
+            return [Revise(place=Place.FOLLOWER, release=on_request, reason=reason)]
+        return [Revise(release=True, reason=reason)] if on_request else []
 
     async def commit(
         self,
@@ -142,9 +172,8 @@ class JobLedger:
             self._board.apply([job], [])
 
     def promotion(self, follower: Job) -> Event:
-        """Return the event by which a follower becomes the head of its project's line."""
-        due = follower.start_at is not None and follower.start_at > self._board.clock.now()
-        if follower.hold or due:
+        """Return the event by which a follower becomes the head of its line."""
+        if follower.status is JobStatus.QUEUED:
             return Revise(place=Place.HEAD, reason="first in line")
         key = self._board.make_key(follower)
         return Enqueue(key=key, place=Place.HEAD, reason="first in line")

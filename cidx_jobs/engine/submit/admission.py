@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+import attrs
 from msgspec.structs import replace
 
 from cidx_jobs.engine.counts import decrease
@@ -128,47 +129,63 @@ class Admission:
     async def _store_once(
         self, request: SubmitRequest, job_type: JobType, project: Project | None
     ) -> Submission:
-        head, follower = self._line(request, job_type)
-        joined = self._choose_joined(request, head, follower)
+        line = self._line(request, job_type)
+        waits = request.hold or self._is_later(request)
+        # Who has its time to come neither joins nor is joined: no acknowledged time is lost.
+        joined = None if waits else self._choose_joined(request, line)
         if joined is not None:
-            change = self._join(joined, request)
+            goes_first = joined is line.follower and line.is_between_attempts
+            change = self._join(joined, request, goes_first=goes_first)
             record = self._record_key(request, joined.job_id)
-            await self._ledger.commit([change], record, project)
+            await self._ledger.commit(self._ledger.with_line(change, joined), record, project)
             return Submission(job=change.job, is_joined=True)
-        changes: list[Change] = []
-        place = Place.HEAD if job_type.exclusive else None
-        if head is not None and request.on_conflict is OnConflict.REPLACE:
-            changes = self._make_way(head, follower)
-            place = Place.FOLLOWER if head.status is JobStatus.RUNNING else Place.HEAD
-        elif head is not None:
-            place = Place.FOLLOWER
         self._check_room(request.user_id)
-        change = self._new_job(request, job_type, place)
+        changes, place = self._choose_place(request, job_type, line, waits=waits)
+        change = self._new_job(request, job_type, place, waits=waits)
         await self._store_new(request, [*changes, change], change.job.job_id, project)
         return Submission(job=change.job)
 
-    def _line(self, request: SubmitRequest, job_type: JobType) -> tuple[Job | None, Job | None]:
+    def _line(self, request: SubmitRequest, job_type: JobType) -> "_Line":
         if not job_type.exclusive:
-            return None, None
-        key = (request.user_id, request.project_id)
+            return _Line(None, None)
+        key = (request.user_id, request.project_id, request.job_type)
         live = self._board.live
-        return live.in_place(*key, Place.HEAD), live.in_place(*key, Place.FOLLOWER)
+        return _Line(live.in_place(*key, Place.HEAD), live.in_place(*key, Place.FOLLOWER))
 
-    def _choose_joined(
-        self, request: SubmitRequest, head: Job | None, follower: Job | None
-    ) -> Job | None:
+    def _choose_joined(self, request: SubmitRequest, line: "_Line") -> Job | None:
+        head = line.head
         if head is None or request.on_conflict is OnConflict.REPLACE:
             return None
         if request.on_conflict is OnConflict.REJECT:
             raise ProjectBusyError(request.project_id, head.job_id)
-        if head.job_type == request.job_type and head.has_never_started:
-            return head
-        if follower is not None and follower.job_type != request.job_type:
-            raise ProjectBusyError(request.project_id, follower.job_id)
-        return follower
+        return head if head.has_never_started else line.follower
 
-    def _join(self, job: Job, request: SubmitRequest) -> Change:
-        """Return the change by which a waiting job serves the request, too (api.md 1.3)."""
+    def _choose_place(
+        self, request: SubmitRequest, job_type: JobType, line: "_Line", *, waits: bool
+    ) -> tuple[list[Change], Place | None]:
+        """Return a new job's place in its line, and what becomes of those that are in it."""
+        head = line.head
+        if head is not None and request.on_conflict is OnConflict.REPLACE:
+            changes = self._make_way(head, line.follower)
+            place = Place.FOLLOWER if head.status is JobStatus.RUNNING else Place.HEAD
+            return changes, None if waits else place
+        if not job_type.exclusive or waits:
+            return [], None
+        if head is None:
+            return [], Place.HEAD
+        if head.is_between_attempts:
+            # A corrected request does not wait for the back-off of the broken one.
+            return [self._ledger.move_back(head)], Place.HEAD
+        return [], Place.FOLLOWER
+
+    def _is_later(self, request: SubmitRequest) -> bool:
+        return request.start_at is not None and request.start_at > self._board.clock.now()
+
+    def _join(self, job: Job, request: SubmitRequest, *, goes_first: bool) -> Change:
+        """Return the change by which a waiting job serves the request, too (api.md 1.3).
+
+        Where it *goes first*, the head of its line waits for a back-off, and they change places.
+        """
         priority = max(job.priority, self._priority(request))
         labels = {**job.labels, **request.labels}
         if len(labels) > MAX_LABELS:
@@ -183,12 +200,13 @@ class Admission:
                 options=pack(options),
                 limits=self._joined_limits(job, request, options),
                 key=self._board.make_key(job, priority) if needs_key else None,
-                release=True,
+                end_backoff=job.is_between_attempts,
+                from_start=options != job.options,
                 reason="joined",
             )
         ]
-        if job.status is JobStatus.CREATED and job.place is Place.HEAD:
-            events.append(Enqueue(key=self._board.make_key(job, priority)))
+        if goes_first:
+            events.append(self._ledger.promotion(job))
         return self._ledger.advance(job, job, events)
 
     def _limits(self, request: SubmitRequest, job_type: JobType) -> KeyLimits:
@@ -256,7 +274,9 @@ class Admission:
         self._admitting_total -= 1
         decrease(self._admitting, user_id)
 
-    def _new_job(self, request: SubmitRequest, job_type: JobType, place: Place | None) -> Change:
+    def _new_job(
+        self, request: SubmitRequest, job_type: JobType, place: Place | None, *, waits: bool
+    ) -> Change:
         now = self._board.clock.now()
         settings = self._settings
         attempts = request.max_attempts or job_type.max_attempts or settings.default_max_attempts
@@ -283,7 +303,6 @@ class Admission:
             updated_at=now,
         )
         events: list[Event] = [Submit()]
-        waits = request.hold or (request.start_at is not None and request.start_at > now)
         if not waits and place is not Place.FOLLOWER:
             events.append(Enqueue(key=self._board.make_key(job)))
         return self._ledger.advance(None, job, events, now)
@@ -310,6 +329,19 @@ class Admission:
             job_id=job_id,
             created_at=self._board.clock.now(),
         )
+
+
+@attrs.frozen
+class _Line:
+    """Who stands in the line of a type in a project."""
+
+    head: Job | None
+    follower: Job | None
+
+    @property
+    def is_between_attempts(self) -> bool:
+        """True while the head waits for its back-off."""
+        return self.head is not None and self.head.is_between_attempts
 
 
 def _merged_options(old: Mapping[str, Any], new: Mapping[str, Any]) -> JsonObject:

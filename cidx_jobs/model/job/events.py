@@ -35,6 +35,10 @@ class Revise(msgspec.Struct, frozen=True, kw_only=True):
     key: DispatchKey | None = None
     release: bool = False
     """Take the hold and the start time off."""
+    end_backoff: bool = False
+    """Wait no longer for the time of the next attempt."""
+    from_start: bool = False
+    """Forget the checkpoint, which was made with other options."""
     reason: str | None = None
 
 
@@ -65,6 +69,8 @@ class RetryLater(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: datetime
     key: DispatchKey
     elapsed_seconds: float
+    place: Place | None = None
+    """Its new place in its line; None leaves it as it is."""
 
 
 class Interrupt(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,10 +47,11 @@ _WAITING = frozenset({JobStatus.CREATED, JobStatus.QUEUED})
 
 
 class Place(StrEnum):
-    """The place of an active job of an exclusive type in its project's line of two.
+    """The place of an active job of an exclusive type in the line of its type in its project.
 
-    At most one job of a project is the head (it runs, or would run next) and at most one
-    follows it; partial unique indexes hold this in the database.
+    At most one job of a type is the head (it runs, would run next, or is between two attempts)
+    and at most one follows it; partial unique indexes hold this in the database. A job that is
+    held, has its time to come, or found the line full has no place.
     """
 
     HEAD = "head"
@@ -236,7 +237,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float
     """The longest a run may take, monotonic."""
     place: Place | None = None
-    """None for a job that is not exclusive or is final."""
+    """None for a job that is not exclusive, has no place in its line yet, or is final."""
     hold: bool = False
     start_at: datetime | None = None
     retry_at: datetime | None = None
@@ -270,9 +271,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in _FINAL
 
     @property
-    def is_exclusive(self) -> bool:
-        """True for an active job of a type of which only one may run in a project."""
+    def has_place(self) -> bool:
+        """True for an exclusive job that stands in the line of its type in its project."""
         return self.place is not None
+
+    @property
+    def is_between_attempts(self) -> bool:
+        """True for a queued job whose last attempt failed: it waits for its back-off, or did."""
+        return self.status is JobStatus.QUEUED and self.retry_at is not None
 
     @property
     def has_never_started(self) -> bool:

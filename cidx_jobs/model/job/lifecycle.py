@@ -174,6 +174,10 @@ def _revised(event: Revise) -> dict[str, Any]:
     changes: dict[str, Any] = {name: new for name, new in wanted.items() if new is not None}
     if event.release:
         changes |= {"hold": False, "start_at": None}
+    if event.end_backoff:
+        changes["retry_at"] = None
+    if event.from_start:
+        changes["checkpoint"] = None
     return changes
 
 
@@ -237,6 +241,7 @@ def _put_back(job: Job, event: RetryLater) -> dict[str, Any]:
     return {
         "retry_at": event.retry_at,
         "dispatch_key": event.key,
+        "place": event.place or job.place,
         "queued_at": record.finished_at,
         "started_at": None,
         "losses": 0,

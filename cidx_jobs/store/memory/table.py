@@ -10,11 +10,11 @@ from cidx_jobs.model.listing import Change, RunGuard
 _ALL_DONE = 100
 
 _Undo = Callable[[], object]
-_PlaceKey = tuple[UserId, ProjectId, Place]
+_PlaceKey = tuple[UserId, ProjectId, str, Place]
 
 
 class JobTable:
-    """Jobs by id, in the order of their submits; at most one job in each place of a project."""
+    """Jobs by id, in the order of their submits; at most one job in each place of a line."""
 
     def __init__(self) -> None:
         """Begin empty."""
@@ -33,6 +33,9 @@ class JobTable:
         """
         undo: list[_Undo] = []
         try:
+            for change in changes:
+                if change.leaves_place:
+                    self._leave_place(self.jobs.get(change.job.job_id), undo)
             for change in changes:
                 self._replace(change, undo)
         except BaseException:
@@ -71,7 +74,7 @@ class JobTable:
 
     def has_line(self, user_id: UserId, project_id: ProjectId) -> bool:
         """Return whether an exclusive job of the project is not final."""
-        return any((user_id, project_id, place) in self._places for place in Place)
+        return any((user_id, project_id) == key[:2] for key in self._places)
 
     def _move_place(self, before: Job | None, change: Change, undo: list[_Undo]) -> None:
         after = change.job
@@ -80,18 +83,23 @@ class JobTable:
             return
         if new is not None and new in self._places:
             raise StaleVersionError(after.job_id, change.base_version)
-        if old is not None:
-            self._places.pop(old)
-            undo.append(lambda: self._places.__setitem__(old, after.job_id))
+        self._leave_place(before, undo)
         if new is not None:
             self._places[new] = after.job_id
             undo.append(lambda: self._places.pop(new))
+
+    def _leave_place(self, job: Job | None, undo: list[_Undo]) -> None:
+        place = _place_of(job)
+        if job is None or place is None or self._places.get(place) != job.job_id:
+            return
+        self._places.pop(place)
+        undo.append(lambda: self._places.__setitem__(place, job.job_id))
 
 
 def _place_of(job: Job | None) -> _PlaceKey | None:
     if job is None or job.place is None:
         return None
-    return job.user_id, job.project_id, job.place
+    return job.user_id, job.project_id, job.job_type, job.place
 
 
 def _check_job(job: Job) -> None:

@@ -36,6 +36,7 @@ _UPDATE_PROGRESS = (
     f"UPDATE jobs SET {', '.join(f'{name} = {parameter(name)}' for name in columns(PROGRESS))} "  # noqa: S608
     "WHERE job_id = ? AND version = ? AND run = ? AND status = 'running'"
 )
+_LEAVE_PLACE = "UPDATE jobs SET place = NULL WHERE job_id = ?"
 _NOT_FINAL = (None, JobStatus.CREATED, JobStatus.QUEUED, JobStatus.RUNNING)
 _OF_RUN = " AND run = ? AND status = 'running'"
 
@@ -90,6 +91,9 @@ def save_changes(
     if key is not None:
         # First, because a taken key then leaves nothing to undo.
         save_key(transaction, key)
+    for encoded in changes:
+        if encoded.change.leaves_place:
+            transaction.execute(_LEAVE_PLACE, (encoded.change.job.job_id,))
     logged: list[Transition] = []
     for encoded in changes:
         change = encoded.change

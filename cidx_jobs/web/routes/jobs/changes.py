@@ -119,7 +119,7 @@ async def retry(call: Call, body: RetryBody) -> web.Response:
     contract=Contract(
         name="startJob",
         group=JOBS,
-        summary="Release a held or later job now.",
+        summary="Release a job that is held, has its time to come, or is in its back-off.",
         parameters=(JOB_ID,),
         body_example={},
         replies=(_job_reply(202, "It is queued.", examples.JOB_QUEUED),),
@@ -127,7 +127,7 @@ async def retry(call: Call, body: RetryBody) -> web.Response:
     ),
 )
 async def start(call: Call, _: EmptyBody) -> web.Response:
-    """Release a held or later job now."""
+    """Release a job that is held, has its time to come, or is in its back-off, now."""
     job = await call.load_job()
     return _answer_job(call, await call.manager.start_job(job.job_id), HTTPStatus.ACCEPTED)
 
