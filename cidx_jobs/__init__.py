@@ -32,7 +32,6 @@ _HOMES = {
     "JobStatus": "cidx_jobs.model.job.job",
     "JobSystem": "cidx_jobs.system",
     "JobType": "cidx_jobs.job_types",
-    "IndexDamagedError": "cidx_jobs.model.errors",
     "NotIndexedError": "cidx_jobs.model.errors",
     "OtherLoopError": "cidx_jobs.model.errors",
     "OwnerLostError": "cidx_jobs.model.errors",

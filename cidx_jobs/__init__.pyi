@@ -40,6 +40,9 @@ from cidx_jobs.model.errors import (
     IdempotencyKeyReusedError as IdempotencyKeyReusedError,
 )
 from cidx_jobs.model.errors import (
+    IndexDamagedError as IndexDamagedError,
+)
+from cidx_jobs.model.errors import (
     InvalidCursorError as InvalidCursorError,
 )
 from cidx_jobs.model.errors import (
@@ -58,7 +61,6 @@ from cidx_jobs.model.errors import (
     JobNotFoundError as JobNotFoundError,
 )
 from cidx_jobs.model.errors import (
-    IndexDamagedError as IndexDamagedError,
     NotIndexedError as NotIndexedError,
 )
 from cidx_jobs.model.errors import (
