@@ -11,7 +11,6 @@ from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import JSON, Contract, Reply, route
 from cidx_jobs.web.openapi import examples
-from cidx_jobs.web.openapi.schemas import refer
 from cidx_jobs.web.routes.cidx.documents import (
     CidxDiscoveryDocument,
     CidxMatchDocument,
@@ -58,6 +57,10 @@ class DiscoverQuery(Query, frozen=True, kw_only=True):
     """Which repository is looked for."""
 
     source: Annotated[str, Meta(description="Its URL.", examples=[examples.URL])]
+
+
+# By its place in the document of the API, whose schemas are made when it is asked for.
+_STATUS_SCHEMA = {"$ref": "#/components/schemas/CidxSyncStatus"}
 
 
 @route(
@@ -140,7 +143,7 @@ async def discover(call: Call, query: DiscoverQuery) -> web.Response:
                 about="By project.",
                 media={
                     JSON: (
-                        {"type": "object", "additionalProperties": refer(CidxSyncStatusDocument)},
+                        {"type": "object", "additionalProperties": _STATUS_SCHEMA},
                         {examples.PROJECT_ID: decode(encode(_STATUS), dict)},
                     )
                 },
