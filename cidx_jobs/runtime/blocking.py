@@ -9,9 +9,7 @@ import contextvars
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import ParamSpec, TypeVar
-
-from cidx_jobs.runtime.foreign_code import Raised, call_foreign
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,21 +52,24 @@ async def in_own_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwa
 def _answer(
     call: Callable[[], T], loop: asyncio.AbstractEventLoop, answer: asyncio.Future[T]
 ) -> None:
-    result = call_foreign(call)
     try:
-        loop.call_soon_threadsafe(_resolve, answer, result)
+        result, error = call(), None
+    except BaseException as raised:  # noqa: BLE001 - it is the caller's, on the loop's thread
+        result, error = None, raised
+    try:
+        loop.call_soon_threadsafe(_resolve, answer, result, error)
     except RuntimeError:
         # The loop is closed: nobody waits any more.
         return
 
 
-def _resolve(answer: asyncio.Future[T], result: T | Raised) -> None:
+def _resolve(answer: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
     if answer.done():
         return
-    if not isinstance(result, Raised):
+    if error is None:
         answer.set_result(result)
-    elif isinstance(result.error, StopIteration):
+    elif isinstance(error, StopIteration):
         # A future cannot hold it.
-        answer.set_exception(RuntimeError(repr(result.error)))
+        answer.set_exception(RuntimeError(repr(error)))
     else:
-        answer.set_exception(result.error)
+        answer.set_exception(error)
