@@ -65,7 +65,11 @@ class JobContext(Protocol):
 
     @property
     def cancel_requested(self) -> bool:
-        """True once the run was told to stop: by a cancel, its time-out or the server's stop."""
+        """True once somebody asked for the job's cancel; what it keeps is of no use then.
+
+        A run that its time-out or the server's stop ends goes on later: `raise_if_cancelled`
+        tells of these, too.
+        """
 
     @property
     def log(self) -> structlog.typing.FilteringBoundLogger:

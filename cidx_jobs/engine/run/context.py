@@ -173,6 +173,7 @@ class RunContext:
         self.sync: SyncJobContext = SyncContext(self)
         """The same for a thread, without awaits."""
         self._cancel_requested = False
+        self._stop_requested = False
 
     @property
     def job(self) -> Job:
@@ -191,7 +192,7 @@ class RunContext:
 
     @property
     def cancel_requested(self) -> bool:
-        """True once the run was told to stop."""
+        """True once somebody asked for the job's cancel."""
         return self._cancel_requested
 
     @property
@@ -199,13 +200,14 @@ class RunContext:
         """A logger that names the job in each line."""
         return get_logger("handlers").bind(job_id=self._job.job_id, job_type=self._job.job_type)
 
-    def request_cancel(self) -> None:
-        """Let `cancel_requested` and `raise_if_cancelled` tell of the request."""
-        self._cancel_requested = True
+    def request_stop(self, *, is_cancel: bool) -> None:
+        """Let `raise_if_cancelled` tell of the request, and `cancel_requested` of a cancel."""
+        self._stop_requested = True
+        self._cancel_requested = self._cancel_requested or is_cancel
 
     def raise_if_cancelled(self) -> None:
         """Raise `asyncio.CancelledError` once the run was told to stop."""
-        if self._cancel_requested:
+        if self._stop_requested:
             raise asyncio.CancelledError
 
     async def report(

@@ -139,7 +139,7 @@ class RunningJob:
             return
         self._times_asked += 1
         if self._context is not None:
-            self._context.request_cancel()
+            self._context.request_stop(is_cancel=self._is_cancelled)
         self.task.cancel()
         if self._patience is None:
             loop = asyncio.get_running_loop()
