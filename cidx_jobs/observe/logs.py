@@ -112,7 +112,7 @@ def _event_of(record: logging.LogRecord) -> LogEvent:
     if record.exc_info and record.exc_info[0]:
         info = {"exc_info": record.exc_info}
         fields.update(structlog.processors.format_exc_info(None, "error", info))
-    return LogEvent("library_logged", clean_fields(fields))
+    return LogEvent(name="library_logged", fields=clean_fields(fields))
 
 
 def _time_of(record: logging.LogRecord) -> str:

@@ -35,7 +35,7 @@ _CALLER = 3
 logging.getLogger(PACKAGE).addHandler(logging.NullHandler())
 
 
-class LogEvent(msgspec.Struct, frozen=True):
+class LogEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What a line of ours says: the message of its record in `logging`."""
 
     name: str
@@ -83,7 +83,7 @@ class TypedLog:
 
     def write(self, level: int, name: str, fields: msgspec.Struct) -> None:
         """Write the event with its fields."""
-        self._logger.handle(_RecordLike(self._pattern, level, LogEvent(name, fields)))
+        self._logger.handle(_RecordLike(self._pattern, level, LogEvent(name=name, fields=fields)))
 
 
 class _RecordLike(logging.LogRecord):
@@ -156,7 +156,7 @@ def _as_message(
     name = str(event.pop("event", ""))
     for own in _NAMES_OF_EACH_LINE & event.keys():
         del event[own]
-    return (LogEvent(name, event),), {"stacklevel": _CALLER}
+    return (LogEvent(name=name, fields=event),), {"stacklevel": _CALLER}
 
 
 _PROCESSORS: list[structlog.typing.Processor] = [
