@@ -257,13 +257,13 @@ class TestStory123JobManagementOperations:
     async def test_concurrent_requests_for_a_project_share_a_run(self, house: House) -> None:
         """Resource control: one project, one run; what cannot be joined may be refused."""
         async with house.serving() as client:
-            first = await client.submit(
-                "repository_sync", "code", hold=True,
-                options={"repository_url": house.repository.url},
-            )  # fmt: skip
+            await client.pause()
+            url = house.repository.url
+            first = await client.sync("code", repository_url=url)
             with pytest.raises(ConflictError):
                 await client.sync("code", on_conflict="reject")
             joined = await client.sync("code")
+            await client.resume()
             await JobPollingEngine(client).start_polling(joined.job_id)
 
         assert joined.job_id == first.job_id
