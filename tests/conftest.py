@@ -22,6 +22,10 @@ MAY_BLOCK: list[tuple[str, set[str]]] = [
 ]
 
 
+# What `setup_logging` sets: the level, the handlers, whether the root hears of it.
+LOGGERS = ("cidx_jobs", "aiohttp", "aiosqlite", "asyncio")
+
+
 class _ResponseWithoutWriter(aiohttp.ClientResponse):
     """A client's response that brings the stream writer which aioresponses leaves out."""
 
@@ -65,6 +69,17 @@ def _no_failure_is_lost(_lost_failures: _LostFailures) -> Iterator[None]:
     yield
     lines, _lost_failures.lines = _lost_failures.lines, []
     assert not lines, "\n".join(lines)
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_left_as_it_was() -> Iterator[None]:
+    """Undo what a test, or the command that it runs in process, has set up in `logging`."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    kept = [(one.handlers[:], one.propagate, one.level) for one in loggers]
+    yield
+    for one, (handlers, propagate, level) in zip(loggers, kept, strict=True):
+        one.handlers, one.propagate = handlers, propagate
+        one.setLevel(level)
 
 
 @pytest.fixture(scope="session", autouse=True)

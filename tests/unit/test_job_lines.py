@@ -22,16 +22,6 @@ from tests.stored import AN_ERROR, KEY, NOON, completed, new_job, started, submi
 TOKEN = "cidxj_" + "a" * 43
 
 
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    """Leave `logging` as it was."""
-    log = logging.getLogger("cidx_jobs")
-    handlers, propagate, level = log.handlers[:], log.propagate, log.level
-    yield
-    log.handlers, log.propagate = handlers, propagate
-    log.setLevel(level)
-
-
 async def story_of(
     tmp_path: Path, job_type: JobType, *, level: str = "info", cancel: bool = False, **request: Any
 ) -> list[dict[str, Any]]:

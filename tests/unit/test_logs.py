@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,18 +14,6 @@ from cidx_jobs.observe.logs import to_json
 from cidx_jobs.runtime.log import get_logger
 
 TOKEN = "cidxj_" + "a" * 43
-LOGGERS = ("cidx_jobs", "aiohttp", "aiosqlite", "asyncio")
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    """Leave `logging` as it was."""
-    loggers = [logging.getLogger(name) for name in LOGGERS]
-    kept = [(one.handlers[:], one.propagate, one.level) for one in loggers]
-    yield
-    for one, (handlers, propagate, level) in zip(loggers, kept, strict=True):
-        one.handlers, one.propagate = handlers, propagate
-        one.setLevel(level)
 
 
 @pytest.fixture
