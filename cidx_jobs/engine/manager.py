@@ -11,7 +11,7 @@ from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.notifier import Subscription
 from cidx_jobs.engine.state.record import Decision, JobLedger
 from cidx_jobs.engine.submit.admission import Admission
-from cidx_jobs.engine.submit.checks import check_labels, check_priority
+from cidx_jobs.engine.submit.checks import check_priority
 from cidx_jobs.engine.upkeep.retention import Cleanup, Retention
 from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.interfaces.store.controls import ControlStore
@@ -31,6 +31,7 @@ from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.events import Cancel, RequestCancel, Retry, Revise
 from cidx_jobs.model.job.job import Job, JobStatus, Place, Transition
+from cidx_jobs.model.job.labels import check_labels
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
 from cidx_jobs.model.job.wait_reasons import QueueStatus, SuspectRun
 from cidx_jobs.model.limits import Limits, Pauses

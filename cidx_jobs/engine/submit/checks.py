@@ -1,22 +1,16 @@
 """What may be asked for in a submit: every range in one place, each fault with its pointer."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from cidx_jobs.model.errors import Fault, ValidationError, pointer_step
+from cidx_jobs.model.errors import Fault, ValidationError
 from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, is_project_id
 from cidx_jobs.model.job.job import MAX_PRIORITY, MIN_PRIORITY
 from cidx_jobs.model.job.key_limits import check_key_limits
+from cidx_jobs.model.job.labels import check_labels
 from cidx_jobs.model.job.submit import SubmitRequest
-from cidx_jobs.model.limits import (
-    LABEL_KEY_PATTERN,
-    MAX_ATTEMPTS,
-    MAX_LABEL_CHARACTERS,
-    MAX_LABELS,
-    Limits,
-)
+from cidx_jobs.model.limits import MAX_ATTEMPTS, Limits
 
-_LABEL_KEY = re.compile(LABEL_KEY_PATTERN)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -29,21 +23,6 @@ def check_request(request: SubmitRequest, limits: Limits, max_timeout_seconds: f
     faults = list(_faults(request, limits, max_timeout_seconds))
     if faults:
         raise ValidationError(faults)
-
-
-def check_labels(labels: Mapping[str, str]) -> Iterator[Fault]:
-    """Yield what is wrong with labels: at most 32, short keys, values without control marks."""
-    if len(labels) > MAX_LABELS:
-        yield Fault("/labels", f"at most {MAX_LABELS} labels")
-    for key, value in labels.items():
-        pointer = f"/labels/{pointer_step(key)}"
-        if not _LABEL_KEY.fullmatch(key):
-            yield Fault(pointer, "a label's key is 1 to 63 characters of [a-z0-9._-]")
-        if len(value) > MAX_LABEL_CHARACTERS or _CONTROL.search(value):
-            yield Fault(
-                pointer,
-                f"a label's value has at most {MAX_LABEL_CHARACTERS} characters, none a control",
-            )
 
 
 def check_priority(user_id: str, priority: int, limits: Limits) -> Iterator[Fault]:
