@@ -1,9 +1,20 @@
 """Authentication of a request: what it brings, and whom that proves."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 import attrs
+
+_REACH: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "read": frozenset({"read"}),
+        "write": frozenset({"read", "write"}),
+        "audit": frozenset({"read", "audit"}),
+        "admin": frozenset({"read", "write", "audit", "admin"}),
+    }
+)
+"""The scopes that each scope includes."""
 
 
 @attrs.frozen(kw_only=True)
@@ -12,17 +23,34 @@ class Identity:
 
     user_id: str
     scopes: frozenset[str] = frozenset({"write"})
-    """Of ``read``, ``write`` and ``admin``; each includes those before it."""
+    """Of ``read``, ``write`` and ``admin``, each of which includes those before it, and
+    ``audit``, which reads what is known of everybody, but no code."""
 
     def allows(self, scope: str) -> bool:
         """Return whether the scopes include *scope*."""
-        order = ("read", "write", "admin")
-        return any(order.index(own) >= order.index(scope) for own in self.scopes if own in order)
+        return any(scope in _REACH.get(own, frozenset()) for own in self.scopes)
 
     @property
     def is_admin(self) -> bool:
-        """True when this user sees every user's jobs."""
+        """True when this user steers every user's jobs."""
         return "admin" in self.scopes
+
+    @property
+    def sees_everybody(self) -> bool:
+        """True when this user reads every user's jobs and projects."""
+        return "admin" in self.scopes or "audit" in self.scopes
+
+    @property
+    def reads_code(self) -> bool:
+        """True when this user may search what was indexed: all may but an auditor."""
+        return bool(self.scopes - {"audit"})
+
+    @property
+    def role(self) -> str:
+        """What the CIDX client calls the holder of the scopes."""
+        if self.is_admin:
+            return "admin"
+        return "auditor" if "audit" in self.scopes else "user"
 
 
 @attrs.frozen(kw_only=True)

@@ -6,7 +6,7 @@ import msgspec
 
 from cidx_jobs.model.ids import UserId
 
-ACCOUNT_SCOPES = ("write", "admin")
+ACCOUNT_SCOPES = ("write", "audit", "admin")
 """What an account may be for."""
 MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_CHARACTERS = 1_024
@@ -18,7 +18,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     user_id: UserId
     scope: str
-    """``write`` or ``admin``; each includes those before it."""
+    """``write``, ``audit`` or ``admin``."""
     password_hash: str
     """Argon2id in the PHC form; bcrypt from elsewhere until the first login."""
     generation: str

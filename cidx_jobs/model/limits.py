@@ -29,7 +29,7 @@ MAX_UNITS = 10_000
 
 MAX_AGE_SECONDS = 100 * 365 * 86_400
 """The age of finished jobs beyond which no clean-up asks."""
-SCOPES = ("read", "write", "admin")
+SCOPES = ("read", "write", "audit", "admin")
 MAX_TOKEN_LABEL_CHARACTERS = 255
 MAX_LIFETIME_SECONDS = 10 * 365 * 86_400
 """What a token may be for, how it may be called, and how long it may be good for."""

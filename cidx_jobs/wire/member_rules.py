@@ -51,6 +51,10 @@ LIMITS: Rule = {
     "maxProperties": MAX_KEYS,
     "propertyNames": {"pattern": f"^{LIMIT_KEY_PATTERN}$"},
 }
+SCOPES = (
+    "`read`, `write` or `admin`, each of which includes those before it; or `audit`, which reads "
+    "jobs, projects, logs and figures of everybody, but no code, and changes nothing."
+)
 TOKEN_LABEL: Rule = {"maxLength": MAX_TOKEN_LABEL_CHARACTERS, **_NO_CONTROLS}
 SECONDS: Rule = {"exclusiveMinimum": 0}
 TIMEOUT: Rule = {"exclusiveMinimum": 0, "maximum": MAX_TIMEOUT_SECONDS}

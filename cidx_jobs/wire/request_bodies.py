@@ -162,7 +162,7 @@ class TokenBody(Body, frozen=True, kw_only=True):
     scope: Annotated[
         str,
         Meta(
-            description="`read`, `write` or `admin`; each includes those before it.",
+            description=rules.SCOPES,
             extra_json_schema={"enum": list(SCOPES)},
         ),
     ] = "write"
@@ -189,7 +189,7 @@ class UserBody(Body, frozen=True, kw_only=True):
     scope: Annotated[
         str,
         Meta(
-            description="`write` or `admin`; each includes those before it.",
+            description="`write`, `audit` or `admin`.",
             extra_json_schema={"enum": list(ACCOUNT_SCOPES)},
         ),
     ] = "write"
@@ -211,7 +211,7 @@ class ChangeUserBody(Body, frozen=True, kw_only=True):
     scope: Annotated[
         str | None,
         Meta(
-            description="`write` or `admin`.",
+            description="`write`, `audit` or `admin`.",
             extra_json_schema={"enum": [*ACCOUNT_SCOPES, None]},
         ),
     ] = None

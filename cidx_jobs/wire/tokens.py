@@ -8,6 +8,7 @@ from msgspec import Meta
 from cidx_jobs.model.account import Account
 from cidx_jobs.model.listing import Token
 from cidx_jobs.wire.encode import Document
+from cidx_jobs.wire.member_rules import SCOPES
 
 
 class TokenDocument(Document, frozen=True, kw_only=True):
@@ -15,9 +16,7 @@ class TokenDocument(Document, frozen=True, kw_only=True):
 
     token_id: Annotated[str, Meta(description="The token's public name.")]
     user_id: Annotated[str, Meta(description="Whose it is.")]
-    scope: Annotated[
-        str, Meta(description="`read`, `write` or `admin`; each includes those before it.")
-    ]
+    scope: Annotated[str, Meta(description=SCOPES)]
     label: Annotated[str | None, Meta(description="What it is for, in its owner's words.")]
     created_at: Annotated[datetime, Meta(description="When it was made.")]
     expires_at: Annotated[datetime | None, Meta(description="Null: good until it is revoked.")]
@@ -45,9 +44,7 @@ class NewTokenDocument(Document, frozen=True, kw_only=True):
     token: Annotated[str, Meta(description="The text to send as `Authorization: Bearer ...`.")]
     token_id: Annotated[str, Meta(description="The token's public name.")]
     user_id: Annotated[str, Meta(description="Whose it is.")]
-    scope: Annotated[
-        str, Meta(description="`read`, `write` or `admin`; each includes those before it.")
-    ]
+    scope: Annotated[str, Meta(description=SCOPES)]
     label: Annotated[str | None, Meta(description="What it is for, in its owner's words.")]
     created_at: Annotated[datetime, Meta(description="When it was made.")]
     expires_at: Annotated[datetime | None, Meta(description="Null: good until it is revoked.")]
@@ -76,7 +73,7 @@ class UserDocument(Document, frozen=True, kw_only=True):
     """An account, without its password's hash."""
 
     user_id: Annotated[str, Meta(description="Whose it is.")]
-    scope: Annotated[str, Meta(description="`write` or `admin`.")]
+    scope: Annotated[str, Meta(description="`write`, `audit` or `admin`.")]
     created_at: Annotated[datetime, Meta(description="When it was made.")]
     changed_at: Annotated[
         datetime,
@@ -106,7 +103,7 @@ class LoggedInDocument(Document, frozen=True, kw_only=True):
     """Who is logged in, as the CIDX client reads it."""
 
     username: Annotated[str, Meta(description="The user.")]
-    role: Annotated[str, Meta(description="`admin` or `user`.")]
+    role: Annotated[str, Meta(description="`admin`, `auditor` or `user`.")]
 
 
 class LoginDocument(Document, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from cidx_jobs.web.server import listening
 from tests.functional.web import (
     NO_JOB,
     REPOSITORY,
+    USERS,
     AioClient,
     House,
     eventually,
@@ -33,7 +34,8 @@ from tests.functional.web import (
 ALLOWED: Mapping[str | None, set[str | None]] = {
     "read": {None, "read"},
     "write": {None, "read", "write"},
-    "admin": {None, "read", "write", "admin"},
+    "audit": {None, "read", "audit"},
+    "admin": {None, "read", "write", "audit", "admin"},
     None: {None},
 }
 OF_ONE_JOB = [route for route in API_ROUTES if "{job_id}" in route.path]
@@ -59,21 +61,21 @@ async def test_a_route_is_for_those_whose_scope_reaches_it(
         job_id=NO_JOB, project_id="none", token_id="none", user_id="none", alias="none"
     )
 
-    for user, scope in [(None, None), ("rita", "read"), ("alice", "write"), ("root", "admin")]:
+    for user, scope in [(None, None), *USERS.items()]:
         answer = await house.ask(route.method, url, user=user)
 
         if route.scope in ALLOWED[scope]:
             if answer.status == 401:
                 # Only what is no login cannot be renewed; the caller is known.
                 assert (await answer.json())["code"] == "invalid_credentials"
-            assert answer.status != 403
+            assert answer.status != 403 or scope == "audit"
         elif user is None:
             problem = problem_of(answer, await answer.json())
             assert (answer.status, problem["code"]) == (401, "authentication_required")
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
         else:
             problem = problem_of(answer, await answer.json())
-            code = "admin_required" if route.scope == "admin" else "forbidden"
+            code = "admin_required" if route.scope in {"admin", "audit"} else "forbidden"
             assert (answer.status, problem["code"]) == (403, code)
 
 
@@ -107,6 +109,42 @@ async def test_an_admin_reaches_everybodys_jobs(house: House, route: Route) -> N
     )
 
     assert answer.status != 404
+
+
+@named([route for route in OF_ONE_JOB if route.method == "GET"])
+async def test_an_auditor_reads_everybodys_jobs(house: House, route: Route) -> None:
+    """Whole, short, and their log: as an administrator does."""
+    job = await house.submit("bob", hold=True)
+
+    answer = await house.ask(
+        "GET", f"/api{route.path}".format(job_id=job["job_id"]), user="audrey"
+    )
+
+    assert answer.status == 200
+
+
+async def test_an_auditor_lists_what_everybody_has(house: House) -> None:
+    """Jobs, the log of all, and the figures; by user where that is asked for."""
+    job = await house.submit("bob", hold=True)
+    await house.submit("alice", hold=True)
+
+    listed = await (await house.ask("GET", "/api/jobs", user="audrey")).json()
+    bobs = await (await house.ask("GET", "/api/jobs?user_id=bob", user="audrey")).json()
+    events = await (await house.ask("GET", "/api/events", user="audrey")).json()
+    stats = await house.ask("GET", "/api/admin/stats", user="audrey")
+
+    assert {one["user_id"] for one in listed["jobs"]} == {"alice", "bob"}
+    assert [one["job_id"] for one in bobs["jobs"]] == [job["job_id"]]
+    assert len({one["job_id"] for one in events["events"]}) == 2
+    assert stats.status == 200
+
+
+async def test_an_auditor_reads_no_code(house: House) -> None:
+    """The search of a project is refused, whether there is one or not."""
+    answer = await house.ask("GET", "/api/projects/p/search?q=text", user="audrey")
+
+    problem = problem_of(answer, await answer.json())
+    assert (answer.status, problem["code"]) == (403, "forbidden")
 
 
 @pytest.mark.parametrize(

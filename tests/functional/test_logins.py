@@ -238,7 +238,7 @@ async def test_accounts_are_listed_without_their_hashes(
         ({"user_id": "x"}, 422, "/password"),
         ({"user_id": "x", "password": PASSWORD, "password_hash": "$2b$"}, 422, "/password"),
         ({"user_id": "x", "password_hash": "plain"}, 422, "/password_hash"),
-        ({"user_id": "x", "password": PASSWORD, "scope": "audit"}, 422, "/scope"),
+        ({"user_id": "x", "password": PASSWORD, "scope": "auditor"}, 422, "/scope"),
         ({"user_id": "", "password": PASSWORD}, 422, "/user_id"),
     ],
 )

@@ -28,7 +28,7 @@ AioClient = Callable[[web.Application], Awaitable[TestClient[Any, Any]]]
 
 REPOSITORY = "https://example.com/a/b.git"
 NO_JOB = "019a0000-0000-7000-8000-000000000000"
-USERS = {"alice": "write", "bob": "write", "rita": "read", "root": "admin"}
+USERS = {"alice": "write", "bob": "write", "rita": "read", "audrey": "audit", "root": "admin"}
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

@@ -17,7 +17,10 @@ def token() -> None:
 @token.command("create")
 @click.argument("user")
 @click.option(
-    "--scope", type=click.Choice(["read", "write", "admin"]), default="write", show_default=True
+    "--scope",
+    type=click.Choice(["read", "write", "audit", "admin"]),
+    default="write",
+    show_default=True,
 )
 @click.option("--label", help="What it is for.")
 @click.option(

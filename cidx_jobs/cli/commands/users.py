@@ -20,7 +20,9 @@ def user() -> None:
 
 @user.command("add")
 @click.argument("user_id", metavar="USER")
-@click.option("--scope", type=click.Choice(["write", "admin"]), default="write", show_default=True)
+@click.option(
+    "--scope", type=click.Choice(["write", "audit", "admin"]), default="write", show_default=True
+)
 @_FROM_STDIN
 @admin_command
 def add(target: Target, *, user_id: str, scope: str, password_stdin: bool) -> int:

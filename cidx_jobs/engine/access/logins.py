@@ -68,7 +68,7 @@ class Logins:
         """
         tokens = load_extra("json_web_tokens", "jwt")
         now = int(self._clock.now().timestamp())
-        role = role_of(account.scope)
+        role = _identity_of(account).role
         claims = {
             "sub": account.user_id,
             "username": account.user_id,
@@ -112,8 +112,7 @@ class Logins:
         account = await self._accounts.find_account(UserId(str(claims["sub"])))
         if account is None or account.generation != claims["gen"]:
             return None
-        identity = Identity(user_id=account.user_id, scopes=frozenset({account.scope}))
-        known = _Verified(identity, claims["exp"])
+        known = _Verified(_identity_of(account), claims["exp"])
         # What changed while the store was asked must not be kept as if it had not.
         if before == self._forgotten:
             if len(self._verified) >= _MANY:
@@ -129,6 +128,5 @@ class Logins:
         return self._key
 
 
-def role_of(scope: str) -> str:
-    """Return what the CIDX client calls the holder of a scope."""
-    return "admin" if scope == "admin" else "user"
+def _identity_of(account: Account) -> Identity:
+    return Identity(user_id=account.user_id, scopes=frozenset({account.scope}))

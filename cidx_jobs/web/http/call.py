@@ -111,15 +111,22 @@ class Call:
         """Return the job that the path names.
 
         Raises:
-            JobNotFoundError: there is none, or it is not the caller's: the two read the same.
+            JobNotFoundError: there is none that the caller may read, or change where the request
+                changes one: another's job and none read the same.
         """
         text = self.request.match_info["job_id"]
         if not is_job_id(text):
             raise JobNotFoundError(text)
         job = await self.manager.get_job(JobId(text))
-        if job.user_id != self.caller.user_id and not self.caller.is_admin:
+        if job.user_id != self.caller.user_id and not self._reaches_everybody:
             raise JobNotFoundError(text)
         return job
+
+    @property
+    def _reaches_everybody(self) -> bool:
+        if self.request.method in {"GET", "HEAD"}:
+            return self.caller.sees_everybody
+        return self.caller.is_admin
 
     async def is_still_known(self) -> bool:
         """Tell whether the caller's token still holds, in an answer that goes on and on.
@@ -189,7 +196,7 @@ def check_scope(caller: Identity | None, scope: str) -> Identity:
     # The first two say at once what `allows` finds out for every kind of scope.
     if scope in caller.scopes or caller.is_admin or caller.allows(scope):
         return caller
-    if scope == "admin":
+    if scope in {"admin", "audit"}:
         raise AdminRequiredError
     message = f"this needs a token with the scope {scope}"
     raise ForbiddenError(message, scope=scope)

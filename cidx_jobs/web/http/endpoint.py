@@ -51,7 +51,7 @@ class Endpoint:
     _api: Api
     _answer: Answer
     _scope: str | None
-    """Who may call: ``read``, ``write``, ``admin``, or None for everybody."""
+    """Who may call: ``read``, ``write``, ``audit``, ``admin``, or None for everybody."""
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer the request; any error becomes a problem document."""

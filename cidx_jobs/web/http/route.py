@@ -121,7 +121,7 @@ class Route:
     path: str
     """Below the prefix."""
     scope: str | None
-    """``read``, ``write``, ``admin``, or None for everybody."""
+    """``read``, ``write``, ``audit``, ``admin``, or None for everybody."""
     query: type[Query]
     body: type[Body] | None
     contract: Contract
@@ -146,7 +146,7 @@ class Route:
         found = _ALWAYS | set(self.contract.errors)
         if self.scope is not None:
             found |= _OF_CALLERS
-        if self.scope == "admin":
+        if self.scope in {"admin", "audit"}:
             found |= {AdminRequiredError}
         if not issubclass(self.query, AnyQuery):
             found |= {InvalidParameterError}
@@ -191,7 +191,7 @@ def route(
 
     Args:
         key: the method and the path below the prefix, as in ``GET /jobs/{job_id}``.
-        scope: who may call: ``read``, ``write``, ``admin``, or None for everybody.
+        scope: who may call: ``read``, ``write``, ``audit``, ``admin``, or None for everybody.
         query: what its parameters are; without it, any parameter is refused.
         body: what its body is; without it, a body is left unread.
         contract: the words and the answers.

@@ -90,7 +90,8 @@ def _security() -> dict[str, Any]:
         "scheme": "bearer",
         "description": (
             "An access token. Its scope is `read`, `write` or `admin`, each with those before "
-            "it; an operation names the one that it needs. A server with `auth = none`, which "
+            "it, or `audit`, which is `read` of everybody's, but no code; an operation names "
+            "the one that it needs. A server with `auth = none`, which "
             "only this machine can call, asks for no token."
         ),
     }

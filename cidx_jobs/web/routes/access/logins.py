@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from cidx_jobs.engine.access.logins import Login, role_of
+from cidx_jobs.engine.access.logins import Login
 from cidx_jobs.model.errors import (
     ExtraMissingError,
     InvalidCredentialsError,
@@ -94,8 +94,7 @@ async def renew(call: Call, _: EmptyBody) -> web.Response:
 )
 async def validate(call: Call) -> web.Response:
     """Answer with whose the token is."""
-    role = role_of("admin" if call.caller.is_admin else "write")
-    user = LoggedInDocument(username=call.user_id, role=role)
+    user = LoggedInDocument(username=call.user_id, role=call.caller.role)
     return call.answer(ValidDocument(valid=True, user=user))
 
 

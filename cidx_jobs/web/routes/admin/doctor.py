@@ -29,7 +29,7 @@ class DoctorQuery(Query, frozen=True, kw_only=True):
 
 @route(
     "GET /admin/doctor",
-    scope="admin",
+    scope="audit",
     query=DoctorQuery,
     contract=Contract(
         name="examine",

@@ -18,7 +18,7 @@ def _reply(about: str) -> Reply:
 
 @route(
     "GET /admin/limits",
-    scope="admin",
+    scope="audit",
     contract=Contract(
         name="getLimits",
         group=ADMIN,

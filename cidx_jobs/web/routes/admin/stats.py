@@ -45,7 +45,7 @@ _EXAMPLE = StatsDocument(
 
 @route(
     "GET /admin/stats",
-    scope="admin",
+    scope="audit",
     contract=Contract(
         name="getStats",
         group=ADMIN,

@@ -65,7 +65,7 @@ class AdminCleanupQuery(LenientQuery, frozen=True, kw_only=True):
 
 @route(
     "GET /admin/jobs",
-    scope="admin",
+    scope="audit",
     query=AdminJobsQuery,
     contract=Contract(
         name="listJobsOfCidx",
@@ -104,7 +104,7 @@ async def list_admin_jobs(call: Call, query: AdminJobsQuery) -> web.Response:
 
 @route(
     "GET /admin/jobs/stats",
-    scope="admin",
+    scope="audit",
     query=AdminStatsQuery,
     contract=Contract(
         name="getJobStatsOfCidx",

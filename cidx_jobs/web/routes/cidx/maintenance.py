@@ -68,7 +68,7 @@ async def leave(call: Call, _: LenientEmptyBody) -> web.Response:
 
 @route(
     "GET /admin/maintenance/status",
-    scope="admin",
+    scope="audit",
     contract=Contract(
         name="getMaintenanceOfCidx",
         group=CIDX,
@@ -83,7 +83,7 @@ async def get_status(call: Call) -> web.Response:
 
 @route(
     "GET /admin/maintenance/drain-status",
-    scope="admin",
+    scope="audit",
     contract=Contract(
         name="getDrainOfCidx",
         group=CIDX,
@@ -112,7 +112,7 @@ async def get_drain(call: Call) -> web.Response:
 
 @route(
     "GET /admin/maintenance/drain-timeout",
-    scope="admin",
+    scope="audit",
     contract=Contract(
         name="getDrainTimeoutOfCidx",
         group=CIDX,

@@ -75,7 +75,7 @@ async def stream_job(call: Call, job: Job) -> web.StreamResponse:
 
 async def stream_all(call: Call) -> web.StreamResponse:
     """Return the live stream of all jobs that the caller may see; it has no end."""
-    scope = _Scope(job_id=None, user_id=None if call.caller.is_admin else call.user_id)
+    scope = _Scope(job_id=None, user_id=None if call.caller.sees_everybody else call.user_id)
     async with _subscribed(call, scope) as subscription:
         return await _send(call, _tell_all(call, scope, subscription))
 

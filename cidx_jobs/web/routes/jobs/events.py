@@ -120,7 +120,7 @@ async def list_events(call: Call, query: EventListQuery) -> web.StreamResponse:
 
 
 async def _list_events(call: Call, asked: EventListQuery, job: Job | None) -> web.Response:
-    user_id = None if job is not None or call.caller.is_admin else call.user_id
+    user_id = None if job is not None or call.caller.sees_everybody else call.user_id
     listing = ("events", job.job_id if job else None, user_id)
     after = 0 if asked.cursor is None else read_cursor(asked.cursor, *listing)
     query = EventQuery(

@@ -62,8 +62,8 @@ class JobListQuery(Query, frozen=True, kw_only=True):
     user_id: Annotated[
         str | None,
         Meta(
-            description="Only jobs of this user; for administrators. `@me` is whoever asks, and "
-            "for everybody."
+            description="Only jobs of this user; for administrators and auditors. `@me` is "
+            "whoever asks, and for everybody."
         ),
     ] = None
     label: Annotated[
@@ -96,8 +96,8 @@ class JobListQuery(Query, frozen=True, kw_only=True):
         group=JOBS,
         summary="List jobs, newest first.",
         about=(
-            "The caller's own; an administrator's list holds everybody's. A row has no "
-            "`attempts`, and no `options`, `result` or `error` of more than 16 KiB: it names "
+            "The caller's own; an administrator's or auditor's list holds everybody's. A row has "
+            "no `attempts`, and no `options`, `result` or `error` of more than 16 KiB: it names "
             "them in `omitted`."
         ),
         replies=(
@@ -153,13 +153,13 @@ def _wanted(call: Call, query: JobListQuery) -> JobQuery:
 
 
 def _wanted_user(call: Call, user_id: str | None) -> UserId | None:
-    """Return whose jobs to list: the caller's own, or for an admin anybody's."""
+    """Return whose jobs to list: the caller's own, or for who sees them anybody's."""
     if user_id == ONESELF:
         return call.user_id
-    if call.caller.is_admin:
+    if call.caller.sees_everybody:
         return None if user_id is None else UserId(user_id)
     if user_id is not None:
-        message = "user_id: this needs a token with the scope admin"
+        message = "user_id: this needs a token with the scope admin or audit"
         raise ForbiddenError(message, parameter="user_id")
     return call.user_id
 

@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from cidx_jobs.model.errors import (
+    ForbiddenError,
     IndexDamagedError,
     InvalidCursorError,
     NotIndexedError,
@@ -104,6 +105,9 @@ class SearchQuery(Query, frozen=True, kw_only=True):
 )
 async def search(call: Call, query: SearchQuery) -> web.Response:
     """Answer with the lines of the project that hold the text, by path, then line."""
+    if not call.caller.reads_code:
+        message = "an auditor reads no code: this needs a token with the scope read"
+        raise ForbiddenError(message, scope="read")
     if len(query.q) > MAX_CHARACTERS:
         raise ValidationError.at("/q", f"it has at most {MAX_CHARACTERS} characters")
     project = await load_project(call)

@@ -119,7 +119,7 @@ def _recovering(call: Call) -> RecoveringDocument | None:
     alone = call.manager.suspect_run
     if alone is None:
         return None
-    may_see = call.caller.is_admin or alone.user_id == call.user_id
+    may_see = call.caller.sees_everybody or alone.user_id == call.user_id
     return RecoveringDocument(
         until=alone.until, suspects=alone.suspects, job_id=alone.job_id if may_see else None
     )
