@@ -102,6 +102,7 @@ async def _serve() -> None:
     with tempfile.TemporaryDirectory() as empty, contextlib.ExitStack() as stack:
         settings = Settings(
             data_dir=Path(os.environ.get(_DIRECTORY) or empty),
+            auth="none",
             retention_seconds=3_650 * 86_400,
             max_queued_per_user=1_000_000,
             max_queued_total=1_000_000,

@@ -90,7 +90,7 @@ async def measure_ends(bench: Bench, folder: Path) -> None:
     """Let jobs end while somebody watches over HTTP and somebody else in the process."""
     gate = Gate("ends")
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    async with JobSystem.open(Settings(data_dir=folder), [gate.job_type]) as jobs:
+    async with JobSystem.open(Settings(data_dir=folder, auth="none"), [gate.job_type]) as jobs:
         serving = asyncio.create_task(serve(create_app(jobs), port=0, on_ready=ready.set_result))
         async with JobsClient(await ready) as client:
             delays = {

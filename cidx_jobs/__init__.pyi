@@ -1,8 +1,12 @@
 # The public names for type checkers; the same table as in __init__.py, compared by a test.
 from cidx_jobs.interfaces.access import Identity as Identity
+from cidx_jobs.interfaces.run import ChildResult as ChildResult
 from cidx_jobs.interfaces.run import JobContext as JobContext
+from cidx_jobs.interfaces.run import PhaseReporter as PhaseReporter
 from cidx_jobs.interfaces.run import SyncJobContext as SyncJobContext
 from cidx_jobs.job_types import JobType as JobType
+from cidx_jobs.job_types import OnInterrupt as OnInterrupt
+from cidx_jobs.job_types import job_type as job_type
 from cidx_jobs.model.errors import (
     AdminRequiredError as AdminRequiredError,
 )
@@ -132,10 +136,17 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.model.job.job import (
     Job as Job,
 )
+from cidx_jobs.model.job.job import JobError as JobError
 from cidx_jobs.model.job.job import (
     JobStatus as JobStatus,
 )
+from cidx_jobs.model.job.job import Outcome as Outcome
+from cidx_jobs.model.job.job import PhaseState as PhaseState
+from cidx_jobs.model.job.job import Transition as Transition
 from cidx_jobs.model.job.retry_policy import RetryPolicy as RetryPolicy
+from cidx_jobs.model.job.submit import OnConflict as OnConflict
+from cidx_jobs.model.limits import Limits as Limits
+from cidx_jobs.model.limits import Pauses as Pauses
 from cidx_jobs.observe.logs import setup_logging as setup_logging
 from cidx_jobs.settings import Settings as Settings
 from cidx_jobs.system import JobSystem as JobSystem

@@ -1,32 +1,33 @@
 """What a job type is: its handler, and the rules that the engine keeps for it."""
 
-import dataclasses
 import functools
 import importlib
 import inspect
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 import attrs
-import msgspec
 
-from cidx_jobs.interfaces.run import JobHandler
+from cidx_jobs.interfaces.run import JobContext, JobHandler
 from cidx_jobs.model.errors import (
     ExtraMissingError,
     Fault,
+    JobFailure,
     UnknownJobTypeError,
     ValidationError,
-    pointer_step,
 )
+from cidx_jobs.model.foreign import plain_json
 from cidx_jobs.model.ids import JOB_TYPE_PATTERN, is_job_type
 from cidx_jobs.model.job.job import JsonObject
 from cidx_jobs.model.job.key_limits import check_key_limits
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.limits import MAX_ATTEMPTS, MAX_TIMEOUT_SECONDS
 from cidx_jobs.model.listing import Project
+from cidx_jobs.model.value_types import ValueType, find_value_type, plain_members
+
+OptionsT = TypeVar("OptionsT")
 
 
 class OnInterrupt(StrEnum):
@@ -48,17 +49,12 @@ class Admission:
     project: Project | None = None
 
 
-_MEMBER_FAULTS = (
-    (re.compile("Object missing required field `(.*)`", re.DOTALL), "it is required"),
-    (re.compile("Object contains unknown field `(.*)`", re.DOTALL), "there is no such member"),
-)
-
 Admit = Callable[[JsonObject, Project], Admission]
 """Checks the options of a submit against what is known of the project; raises
 `ValidationError` with pointers below ``/options``."""
 
 
-LimitsRule = Mapping[str, int] | Callable[[JsonObject], Mapping[str, int]]
+LimitsRule = Mapping[str, int] | Callable[[Any], Mapping[str, int]]
 """Keys and how many jobs with each may run at a time; or what gives them for a job's options."""
 
 
@@ -83,50 +79,55 @@ class JobType:
     limits: LimitsRule = attrs.field(hash=False)
     """Keys that are everybody's, held from start to end: of all jobs with one, of whatever type
     and user, at most so many run at a time."""
-    options_schema: Any = attrs.field(hash=False)
-    """What the options must fit: a class (attrs, msgspec, dataclass or TypedDict) or a JSON
-    Schema (extra ``schema``); None takes any JSON object."""
+    options: Any = attrs.field(hash=False)
+    """What the options must fit: a class (attrs, msgspec.Struct, dataclass, TypedDict, a model
+    of pydantic), of which `context.options` is an instance then; or a JSON Schema (extra
+    ``schema``). None takes any JSON object."""
+    result: Any = attrs.field(hash=False)
+    """The same for what the handler returns."""
+    internal: bool
+    """It cannot be submitted over HTTP."""
     max_memory_bytes: int | None
     """What the child processes of a run may use together (extra ``resources``); None: no limit."""
     admit: Admit | None
-    _checker: Any = attrs.field(eq=False, repr=False)
-    """Holds options against *options_schema*, where that is a JSON Schema."""
+    _options_type: ValueType | None = attrs.field(eq=False, repr=False)
+    _result_type: ValueType | None = attrs.field(eq=False, repr=False)
 
     def __init__(
         self,
         name: str,
         run: JobHandler,
         *,
+        options: Any = None,
+        result: Any = None,
         exclusive: bool = False,
         max_attempts: int | None = None,
         timeout_seconds: float | None = None,
-        on_interrupt: OnInterrupt | str = OnInterrupt.RESUME,
+        on_interrupt: OnInterrupt | Literal["resume", "restart", "fail"] = OnInterrupt.RESUME,
         retry: RetryPolicy | None = None,
         resources: Iterable[str] = (),
         limits: LimitsRule | None = None,
-        options_schema: Any = None,
+        internal: bool = False,
         max_memory_bytes: int | None = None,
         admit: Admit | None = None,
     ) -> None:
         """Take the rules; None leaves a rule to the server's settings.
 
-        With ``max_attempts=1`` an interrupted run fails instead of running again.
+        With ``max_attempts=1`` an interrupted run fails instead of running again. A function as
+        *limits* is called with the options as the handler gets them.
 
         Raises:
-            TypeError, ValueError: a rule cannot be kept, or *options_schema* is nothing that
-                options can be held against.
-            ExtraMissingError: it is a JSON Schema, and the extra ``schema`` is not installed.
+            TypeError, ValueError: a rule cannot be kept, or *options* or *result* is nothing that
+                values can be held against.
+            ExtraMissingError: one is a JSON Schema, and the extra ``schema`` is not installed.
         """
         resources = (resources,) if isinstance(resources, str) else tuple(resources)
         _check_rules(name, run, max_attempts, timeout_seconds)
         _check_retry(retry)
         _check_handler(run)
+        _check_resources(resources)
         limits = {} if limits is None else limits
         _check_limits(limits)
-        is_json_schema = isinstance(options_schema, Mapping)
-        checker = _make_checker(options_schema) if is_json_schema else None
-        if options_schema is not None and not is_json_schema:
-            msgspec.json.schema(options_schema)
         at_most_once = max_attempts == 1 and on_interrupt == OnInterrupt.RESUME
         self.__attrs_init__(
             name=name,
@@ -138,16 +139,19 @@ class JobType:
             retry=retry,
             resources=resources,
             limits=limits if callable(limits) else dict(limits),
-            options_schema=options_schema,
+            options=options,
+            result=result,
+            internal=internal,
             max_memory_bytes=max_memory_bytes,
             admit=admit,
-            checker=checker,
+            options_type=_find_type(options),
+            result_type=_find_type(result),
         )
 
     @property
     def checks_slowly(self) -> bool:
         """True where `check_options` can take long: it belongs into a thread then."""
-        return self._checker is not None
+        return isinstance(self._options_type, _SchemaType)
 
     @property
     def is_plain(self) -> bool:
@@ -157,27 +161,43 @@ class JobType:
         return not (inspect.iscoroutinefunction(run) or inspect.iscoroutinefunction(called))
 
     def check_options(self, options: JsonObject) -> JsonObject:
-        """Return the options as the schema makes them whole.
+        """Return the options with the defaults of what they leave out.
 
         Raises:
-            ValidationError: they do not fit; the fault's pointer begins with ``/options``.
+            ValidationError: they do not fit; each fault's pointer begins with ``/options``.
         """
-        if self.options_schema is None:
+        if self._options_type is None:
             return options
-        if self._checker is not None:
-            faults = self._checker.find_faults(options, "/options")
-            if faults:
-                raise ValidationError(faults)
-            return options
-        try:
-            fitted = msgspec.convert(options, self.options_schema)
-        except msgspec.ValidationError as error:
-            raise ValidationError([_fault(error)]) from error
-        if dataclasses.is_dataclass(self.options_schema):
-            # msgspec overlooks the defaults that stand in the class and not in the object.
-            fitted = dataclasses.asdict(fitted)
-        whole: JsonObject = msgspec.to_builtins(fitted)
+        whole: JsonObject = self._options_type.complete(options, "/options")
         return whole
+
+    def read_options(self, options: JsonObject) -> Any:
+        """Return stored options as the handler gets them: an instance of the class, if one is set.
+
+        Raises:
+            ValidationError: they do not fit any more; each fault's pointer begins with
+                ``/options``.
+        """
+        if self._options_type is None:
+            return options
+        return self._options_type.read(options, "/options")
+
+    def write_result(self, result: object) -> Any:
+        """Return what the handler returned as plain JSON values; None becomes ``{}``.
+
+        Raises:
+            JobFailure: it is not JSON, or does not fit what the type promises (code VAL-002).
+        """
+        try:
+            if self._result_type is not None:
+                return self._result_type.write({} if result is None else result)
+            return plain_json({} if result is None else plain_members(result))
+        except ValidationError as error:
+            message = f"the result is not what {self.name} promises: {error.message}"
+            raise JobFailure(message, code="VAL-002") from error
+        except ValueError as error:
+            message = f"what the job's code gave: {error}"
+            raise JobFailure(message, code="VAL-002") from error
 
     def find_limits(self, options: JsonObject) -> Mapping[str, int]:
         """Return the keys of a job with these options, each with its number.
@@ -187,8 +207,9 @@ class JobType:
         """
         if not callable(self.limits):
             return self.limits
+        given = options if self.checks_slowly else self.read_options(options)
         try:
-            limits = dict(self.limits(options))
+            limits = dict(self.limits(given))
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             # It is made of what somebody sent: that it cannot be is not the server's fault.
             message = f"the limits of {self.name} cannot be made of them"
@@ -199,11 +220,87 @@ class JobType:
 
     def describe_options(self) -> JsonObject:
         """Return the JSON Schema of the options."""
-        if self.options_schema is None:
-            return {"type": "object"}
-        if isinstance(self.options_schema, Mapping):
-            return self.options_schema
-        return msgspec.json.schema(self.options_schema)
+        return {"type": "object"} if self._options_type is None else self._options_type.describe()
+
+    def describe_result(self) -> JsonObject:
+        """Return the JSON Schema of the result."""
+        return {"type": "object"} if self._result_type is None else self._result_type.describe()
+
+
+@overload
+def job_type(
+    name: str,
+    *,
+    options: type[OptionsT],
+    result: Any = None,
+    exclusive: bool = False,
+    max_attempts: int | None = None,
+    timeout_seconds: float | None = None,
+    on_interrupt: OnInterrupt | Literal["resume", "restart", "fail"] = OnInterrupt.RESUME,
+    retry: RetryPolicy | None = None,
+    resources: Iterable[str] = (),
+    limits: Mapping[str, int] | Callable[[OptionsT], Mapping[str, int]] | None = None,
+    internal: bool = False,
+    max_memory_bytes: int | None = None,
+) -> Callable[[Callable[[JobContext[OptionsT]], object]], JobType]: ...
+
+
+@overload
+def job_type(
+    name: str,
+    *,
+    options: JsonObject | None = None,
+    result: Any = None,
+    exclusive: bool = False,
+    max_attempts: int | None = None,
+    timeout_seconds: float | None = None,
+    on_interrupt: OnInterrupt | Literal["resume", "restart", "fail"] = OnInterrupt.RESUME,
+    retry: RetryPolicy | None = None,
+    resources: Iterable[str] = (),
+    limits: LimitsRule | None = None,
+    internal: bool = False,
+    max_memory_bytes: int | None = None,
+) -> Callable[[JobHandler], JobType]: ...
+
+
+def job_type(name: str, **rules: Any) -> Callable[[Any], JobType]:
+    """Make a `JobType` of the function below it, with the same rules as `JobType` takes.
+
+    ::
+
+        @job_type("reindex", options=ReindexOptions)
+        async def reindex(context: JobContext[ReindexOptions]) -> None: ...
+
+    Raises: what `JobType` raises.
+    """
+    return lambda run: JobType(name, run, **rules)
+
+
+@attrs.frozen
+class _SchemaType(ValueType):
+    """A JSON Schema: values are held against it, and stay as they are."""
+
+    schema: JsonObject
+    checker: Any
+
+    def read(self, value: Any, pointer: str) -> Any:
+        """Return the value itself, which fits."""
+        faults = self.checker.find_faults(value, pointer)
+        if faults:
+            raise ValidationError(faults)
+        return value
+
+    def complete(self, value: Any, pointer: str) -> Any:
+        """Return the value itself, which fits."""
+        return self.read(value, pointer)
+
+    def write(self, value: Any) -> Any:
+        """Return the value as what JSON makes of it."""
+        return self.read(plain_json(plain_members(value)), "")
+
+    def describe(self) -> dict[str, Any]:
+        """Return the schema as it was given."""
+        return dict(self.schema)
 
 
 class JobTypes(Mapping[str, JobType]):
@@ -281,10 +378,22 @@ def _check_retry(retry: object) -> None:
         raise TypeError(message)
 
 
-def _make_checker(schema: Mapping[str, Any]) -> Any:
+def _check_resources(resources: tuple[object, ...]) -> None:
+    wrong = [name for name in resources if not isinstance(name, str) or not name]
+    if wrong:
+        message = f"a resource is named by a text, not {wrong[0]!r}"
+        raise TypeError(message)
+
+
+def _find_type(declared: Any) -> ValueType | None:
+    if declared is None:
+        return None
+    if not isinstance(declared, Mapping):
+        return find_value_type(declared)
     if find_spec("jsonschema") is None:
         raise ExtraMissingError("schema")
-    return importlib.import_module("cidx_jobs.model.json_schema").JsonSchema(schema)
+    make = importlib.import_module("cidx_jobs.model.json_schema").JsonSchema
+    return _SchemaType(declared, make(declared))
 
 
 def _check_limits(limits: LimitsRule) -> None:
@@ -296,12 +405,3 @@ def _check_limits(limits: LimitsRule) -> None:
     for fault in check_key_limits(limits):
         message = f"{fault.pointer}: {fault.message}"
         raise ValueError(message)
-
-
-def _fault(error: msgspec.ValidationError) -> Fault:
-    fault = Fault.told_by_msgspec(error, "/options")
-    # It tells of a member that is lacking, or too much, at the object that it belongs to.
-    for pattern, told in _MEMBER_FAULTS:
-        if found := pattern.fullmatch(fault.message):
-            return Fault(f"{fault.pointer}/{pointer_step(found[1])}", told)
-    return fault

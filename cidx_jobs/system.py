@@ -2,41 +2,39 @@
 
 import asyncio
 import contextlib
-import math
 import threading
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Self
 
 import attrs
 
+from cidx_jobs.calls.from_thread import FromThread
+from cidx_jobs.calls.job_calls import JobCalls
 from cidx_jobs.clock import SystemClock
 from cidx_jobs.engine.access.accounts import Accounts
 from cidx_jobs.engine.access.logins import Logins
 from cidx_jobs.engine.access.passwords import Passwords
 from cidx_jobs.engine.access.user_removal import UserRemoval
 from cidx_jobs.engine.concurrency import ConcurrencyController
+from cidx_jobs.engine.door import EngineDoor
 from cidx_jobs.engine.engine import Engine
-from cidx_jobs.engine.event_log import follow_transitions
-from cidx_jobs.engine.follow.long_poll import condition_of
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.state.hooks import Hook
-from cidx_jobs.engine.threads import FromThread
 from cidx_jobs.handlers.git.version import InstalledGit
 from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.handlers.process.orphans import end_orphans, find_strays
 from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.door import JobDoor
 from cidx_jobs.interfaces.index import Indexer
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import OtherLoopError
 from cidx_jobs.model.findings import Finding, Recovery, ServerWarning
-from cidx_jobs.model.foreign import plain_options, printable, start_in_utc
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job.job import Job, Transition
-from cidx_jobs.model.job.submit import OnConflict, SubmitRequest
-from cidx_jobs.model.listing import JobQuery, StoreIdentity
+from cidx_jobs.model.foreign import printable
+from cidx_jobs.model.ids import UserId
+from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.observe.job_lines import JobLines
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.loops import find_running_loop
@@ -47,7 +45,7 @@ from cidx_jobs.store.project_files import ProjectDirectories
 from cidx_jobs.store.sqlite.persistence import JobPersistence
 
 
-class JobSystem:
+class JobSystem(JobCalls):
     """A job server without HTTP: opens the parts in order, closes them in reverse.
 
     Made without a loop; belongs to the loop that opens it (``async with jobs``), and everything
@@ -67,7 +65,8 @@ class JobSystem:
 
         Args:
             settings: the defaults if None.
-            job_types: besides ``repository_sync``, which is always registered.
+            job_types: besides ``repository_sync``, which is there unless the setting of that
+                name is false.
             persistence: where jobs are kept; the database in `data_dir` if None.
             clock: the machine's if None.
             runs_jobs: False opens the store for administration only: nothing is recovered,
@@ -112,11 +111,16 @@ class JobSystem:
         async with cls(settings, job_types, **parts) as jobs:
             yield jobs
 
+    async def start(self) -> Self:
+        """Open it, as ``async with`` does; whoever calls this calls `close` at the end."""
+        return await self.__aenter__()
+
     async def __aenter__(self) -> Self:
         """Open the store, recover what an older server left, and begin to start jobs.
 
         Raises:
             StartRefusedError: the data directory cannot be served.
+            SettingsError: a job type holds a resource that no setting names.
             RuntimeError: it is open already.
         """
         if (self._engine or self._closing) is not None or self._is_opening:
@@ -254,7 +258,7 @@ class JobSystem:
 
     async def find_warnings(self) -> Sequence[ServerWarning]:
         """Return what to mend though jobs are taken: a git that is missing or too old."""
-        git = self._installed_git
+        git = self._installed_git if self.settings.repository_sync else None
         fault = None if git is None else await git.find_fault()
         return [] if fault is None else [fault]
 
@@ -290,71 +294,6 @@ class JobSystem:
             self._engine.board.hooks.add_hook(hook)
         return hook
 
-    async def submit(
-        self,
-        user_id: str,
-        project_id: str,
-        *,
-        job_type: str = "repository_sync",
-        options: Mapping[str, Any] | None = None,
-        priority: int | None = None,
-        max_attempts: int | None = None,
-        timeout_seconds: float | None = None,
-        start_at: datetime | None = None,
-        hold: bool = False,
-        on_conflict: OnConflict | str = OnConflict.COALESCE,
-        labels: Mapping[str, str] | None = None,
-        limits: Mapping[str, int] | None = None,
-    ) -> Job:
-        """Store a job, or join the one that serves it already; durable when this returns.
-
-        Of all the user's jobs with a key in *limits* at most so many run at a time as its newest
-        number says.
-
-        Raises: what `SyncJobManager.create_job` raises.
-        """
-        request = SubmitRequest(
-            user_id=UserId(user_id),
-            project_id=ProjectId(project_id),
-            job_type=job_type,
-            options=plain_options(options or {}),
-            priority=priority,
-            max_attempts=max_attempts,
-            timeout_seconds=timeout_seconds,
-            start_at=start_in_utc(start_at),
-            hold=hold,
-            on_conflict=OnConflict(on_conflict),
-            labels=dict(labels or {}),
-            limits=dict(limits or {}),
-        )
-        return (await self.manager.create_job(request)).job
-
-    async def get(self, job_id: str) -> Job:
-        """Return the job; `JobNotFoundError` when there is none."""
-        return await self.manager.get_job(JobId(job_id))
-
-    async def list(self, user_id: str | None = None, *, limit: int = 50) -> Sequence[Job]:
-        """Return the newest jobs, of one user or of all, newest first."""
-        user = None if user_id is None else UserId(user_id)
-        return (await self.manager.query_jobs(JobQuery(user_id=user, limit=limit))).jobs
-
-    async def cancel(self, job_id: str, reason: str | None = None) -> Job:
-        """Cancel a waiting job, or tell a running one to stop."""
-        return await self.manager.cancel_job(JobId(job_id), reason)
-
-    async def retry(self, job_id: str, *, from_start: bool = False) -> Job:
-        """Queue a failed or cancelled job again."""
-        return await self.manager.retry_job(JobId(job_id), from_start=from_start)
-
-    async def remove_project(self, user_id: str, project_id: str) -> None:
-        """Remove a project: its copy, its index, and what is known of it.
-
-        Raises:
-            ProjectNotFoundError: there is none.
-            ProjectBusyError: a job of the project is not done.
-        """
-        await self._opened().projects.remove(UserId(user_id), ProjectId(project_id))
-
     async def remove_user(self, user_id: str, *, projects: bool = False) -> None:
         """Remove a user's account; all their tokens and logins are refused at once.
 
@@ -379,34 +318,6 @@ class JobSystem:
         )
         await removal.remove(UserId(user_id), with_projects=projects)
 
-    async def wait(
-        self,
-        job_id: str,
-        until: str = "done",
-        timeout: float | None = None,  # noqa: ASYNC109 - the contract's name
-    ) -> Job:
-        """Wait for the job's end, its next status, or its next change.
-
-        Where the system stops first, it gives the job as it is then: not done, perhaps.
-
-        Args:
-            job_id: which job.
-            until: ``done``, ``status`` or ``change``, counted from the call.
-            timeout: in seconds; without limit if None.
-
-        Raises:
-            TimeoutError: the time is up.
-            JobNotFoundError: there is none.
-        """
-        now = await self.manager.get_job(JobId(job_id))
-        condition = condition_of(until, now)
-        seconds = math.inf if timeout is None else timeout
-        job = await self.manager.wait(JobId(job_id), condition, seconds)
-        if job.done or condition(job) or self._is_stopping:
-            return job
-        message = f"job {job_id} is {job.status} after {timeout} seconds"
-        raise TimeoutError(message)
-
     async def wait_until_idle(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Return once nothing runs, nothing could start now, and the hooks have heard of it all.
 
@@ -423,14 +334,10 @@ class JobSystem:
         """Return the earliest start time or end of a back-off that is yet to come."""
         return self._opened().idleness.find_next_due()
 
-    async def events(self, job_id: str) -> AsyncIterator[Transition]:
-        """Go through the job's transitions, those that were and those to come, to its end.
-
-        Raises:
-            JobNotFoundError: there is none.
-        """
-        async for row in follow_transitions(self.manager, JobId(job_id)):
-            yield row
+    @property
+    def _door(self) -> JobDoor:
+        engine = self._opened()
+        return EngineDoor(engine, self.settings, lambda: self._is_stopping)
 
     def _build_engine(self, identity: StoreIdentity) -> Engine:
         self._children = children = Children(identity.run_mark)
@@ -445,7 +352,8 @@ class JobSystem:
             files=files,
             installed_git=installed_git,
         )
-        self.job_types = JobTypes([sync, *self._own_types])
+        built_in = [sync] if self.settings.repository_sync else []
+        self.job_types = JobTypes([*built_in, *self._own_types])
         engine = Engine(
             settings=self.settings,
             store=self.persistence,

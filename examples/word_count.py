@@ -30,23 +30,23 @@ class Options:
     """How many words the result names."""
 
 
-async def count_words(context: JobContext) -> dict[str, Any]:
+async def count_words(context: JobContext[Options]) -> dict[str, Any]:
     """Find the files, count their words, and rank them."""
     context.plan([("finding", 0.1), ("counting", 0.8), ("ranking", 0.1)])
     files = await find_files(context)
     words = await count_files(context, files)
     async with context.phase("ranking", weight=0.1):
-        ranked = words.most_common(context.options["most"])
+        ranked = words.most_common(context.options.most)
     return {"files": len(files), "words": words.total(), "ranked": ranked}
 
 
-async def find_files(context: JobContext) -> list[Path]:
+async def find_files(context: JobContext[Options]) -> list[Path]:
     """List the files, always in the same order, so that a checkpoint can name a place in it."""
-    folder = Path(context.options["folder"])
+    folder = Path(context.options.folder)
     async with context.phase("finding", weight=0.1) as phase:
         # Whatever may block belongs in a thread: the loop also answers everybody else. This one
         # counts as the run: nothing of the job starts beside it.
-        files = await context.in_thread(_list, folder, context.options["pattern"])
+        files = await context.in_thread(_list, folder, context.options.pattern)
         if not files:
             message = f"there is nothing to count in {folder}"
             raise Fatal(message, code="NOTHING_TO_COUNT")
@@ -54,7 +54,7 @@ async def find_files(context: JobContext) -> list[Path]:
     return files
 
 
-async def count_files(context: JobContext, files: list[Path]) -> Counter[str]:
+async def count_files(context: JobContext[Options], files: list[Path]) -> Counter[str]:
     """Count file by file, going on from the last checkpoint."""
     done, counts = context.checkpoint or (0, {})
     words = Counter(counts)
@@ -76,5 +76,5 @@ def _words_of(file: Path) -> list[str]:
     return file.read_text("utf-8", errors="replace").lower().split()
 
 
-WORD_COUNT = JobType("word_count", count_words, max_attempts=3, options_schema=Options)
+WORD_COUNT = JobType("word_count", count_words, max_attempts=3, options=Options)
 JOB_TYPES = [WORD_COUNT]

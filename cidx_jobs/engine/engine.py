@@ -36,9 +36,11 @@ from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.store.files import ProjectFiles
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobTypes
+from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.model.findings import Finding, Recovery
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.job.retry_policy import RetryPolicy
+from cidx_jobs.model.limits import Limits
 from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.settings import Settings
 
@@ -54,6 +56,7 @@ class Engine:
         """Build the parts; nothing runs yet."""
         self._settings = settings
         self._store = store
+        self._job_types = job_types
         self.slots = Slots(settings.limits)
         self.board = Board(
             clock=clock,
@@ -130,8 +133,12 @@ class Engine:
         """Recover what an older server left, then begin to start jobs.
 
         Returns the counts of the recovery, with those of *before*, which was done until now.
+
+        Raises:
+            SettingsError: a job type holds a resource that no setting names.
         """
         await self.load_controls()
+        check_resources(self._job_types, self.board.slots.limits)
         async with contextlib.AsyncExitStack() as started:
             await self._start_each(
                 started,
@@ -207,6 +214,22 @@ class _Part(Protocol):
 
     async def stop(self) -> None:
         """End; stopping twice is fine."""
+
+
+def check_resources(job_types: JobTypes, limits: Limits) -> None:
+    """Check that there is a limit for each resource that a job type holds.
+
+    Raises:
+        SettingsError: there is none: jobs of the type would wait for ever.
+    """
+    for job_type in job_types.values():
+        unknown = set(job_type.resources) - set(limits.resources)
+        if unknown:
+            message = (
+                f"resources: the job type {job_type.name} holds {min(unknown)}, "
+                "and the setting names no such resource"
+            )
+            raise SettingsError(message)
 
 
 def retention_by_status(settings: Settings) -> dict[JobStatus, float]:

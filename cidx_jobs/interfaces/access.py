@@ -17,7 +17,7 @@ _REACH: Mapping[str, frozenset[str]] = MappingProxyType(
 """The scopes that each scope includes."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Identity:
     """Who makes a request: a user, and what they may do."""
 

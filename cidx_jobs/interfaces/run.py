@@ -1,18 +1,21 @@
 """One run of a job: what its handler is given, and who executes it."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import attrs
 import structlog
+from typing_extensions import TypeVar
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JsonObject
 
 T = TypeVar("T")
+OptionsT_co = TypeVar("OptionsT_co", covariant=True, default=Any)
+"""The class of a job type's options; any JSON object where it has none."""
 
 
 class PhaseReporter(Protocol):
@@ -48,16 +51,19 @@ class ChildResult:
     """At most the last 64 KiB."""
 
 
-class JobContext(Protocol):
-    """A handler's whole view of the job that it runs, and of the server."""
+class JobContext(Protocol[OptionsT_co]):
+    """A handler's whole view of the job that it runs, and of the server.
+
+    ``JobContext[ReindexOptions]`` is that of a job type with ``options=ReindexOptions``.
+    """
 
     @property
     def job(self) -> Job:
         """The job as it was when this run began."""
 
     @property
-    def options(self) -> JsonObject:
-        """The job's options."""
+    def options(self) -> OptionsT_co:
+        """The job's options: an instance of the job type's class, else a JSON object."""
 
     @property
     def checkpoint(self) -> Any:
@@ -211,8 +217,8 @@ class SyncJobContext(Protocol):
         """Raise `asyncio.CancelledError` once the run was told to stop."""
 
 
-JobHandler = Callable[[JobContext], Awaitable[JsonObject | None] | JsonObject | None]
-"""What a job type does: it takes its context and returns a JSON object.
+JobHandler = Callable[[JobContext[Any]], object]
+"""What a job type does: it takes its context and returns a JSON object, or what is made into one.
 
 An ``async def``, or a plain ``def``, which is called in a thread of its own.
 """

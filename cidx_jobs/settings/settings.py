@@ -166,6 +166,7 @@ class Settings:
     keepalive_seconds: float = duration(
         75, 1, 86_400, "An idle connection is closed then; balancers use theirs again for 60."
     )
+    repository_sync: bool = other("true", flag, "Whether the job type repository_sync is there.")
     handlers: str | None = other(None, _text, "package.module:JOB_TYPES with more job types.")
     log_format: str | None = choice(
         None, LOG_FORMATS, "Unset: console when stderr is a terminal, else json."

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import attrs
 from aiohttp import web
 
+from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.access.authenticators import Authenticate, adapt, make_authenticator
 from cidx_jobs.web.access.origin_check import OriginCheck
@@ -18,6 +19,11 @@ from cidx_jobs.web.routes.table import add_routes
 
 PREFIX = "/api"
 
+_NOBODY_SAID = (
+    "auth: an application must say who may come in: give `authenticate`, or set auth to tokens, "
+    "or to none for everybody on this machine"
+)
+
 
 def create_app(jobs: JobSystem, *, authenticate: Authenticate | None = None) -> web.Application:
     """Build an application with all routes; it can be served, or mounted as a sub-application.
@@ -27,6 +33,9 @@ def create_app(jobs: JobSystem, *, authenticate: Authenticate | None = None) -> 
             caller's to close.
         authenticate: who makes a request, in place of the way that the settings choose; None
             from it is a 401.
+
+    Raises:
+        SettingsError: neither *authenticate* nor the setting `auth` says who may come in.
     """
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     _install(app, jobs, PREFIX, authenticate, is_own=True)
@@ -45,6 +54,7 @@ def setup(
 
     Raises:
         ValueError: the prefix is not of the form ``/path``.
+        SettingsError: as in `create_app`.
     """
     if not prefix.startswith("/") or prefix.endswith("/"):
         message = f"a prefix begins with a slash and does not end in one: {prefix!r}"
@@ -63,6 +73,8 @@ def _install(
     settings = jobs.settings
     authenticator = None
     if authenticate is None:
+        if settings.auth is None:
+            raise SettingsError(_NOBODY_SAID)
         authenticator = make_authenticator(jobs)
         authenticate = adapt(authenticator)
     takes_everybody = authenticator is not None and settings.auth_mode == "none"

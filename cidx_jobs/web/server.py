@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 from aiohttp import web
 
 from cidx_jobs.job_types import JobType
@@ -115,6 +116,8 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
         StartRefusedError: the data directory cannot be served.
         OSError: it cannot listen there.
     """
+    # What `auth` means where it is left out, only a server of its own may decide.
+    settings = attrs.evolve(settings, auth=settings.auth_mode)
     jobs = JobSystem(settings, [*job_types, *load_job_types(settings.handlers)])
     stop = _Stop(jobs)
     raise_file_limit(settings.max_connections)

@@ -12,7 +12,7 @@ from cidx_jobs.model.job.key_limits import all_limits
 from cidx_jobs.model.job.wait_reasons import QueueStatus
 from cidx_jobs.wire import job_parts as of_job
 from cidx_jobs.wire import member_rules as rules
-from cidx_jobs.wire.encode import Document
+from cidx_jobs.wire.encode import Document, decode, encode
 from cidx_jobs.wire.job_parts import LinksDocument, ProgressDocument, QueueDocument, plain
 
 MAX_SHOWN_ATTEMPTS = 20
@@ -230,6 +230,11 @@ class StatusDocument(Document, frozen=True, kw_only=True):
             error_details=_error_text(job),
             **_aliases(job),
         )
+
+
+def show_job(job: Job, prefix: str) -> dict[str, Any]:
+    """Return the whole job as JSON-ready values, without its place in the queue."""
+    return decode(encode(JobDocument.of(job, None, prefix)), dict)
 
 
 def describe(job: Job, queue: QueueStatus | None) -> str:

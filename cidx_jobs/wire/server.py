@@ -144,6 +144,7 @@ class JobTypeDocument(Document, frozen=True, kw_only=True):
         Meta(description="The named resources of which a run holds one unit each."),
     ]
     options_schema: Annotated[dict[str, Any], Meta(description="The JSON Schema of its options.")]
+    result_schema: Annotated[dict[str, Any], Meta(description="The JSON Schema of its result.")]
 
 
 class JobTypeListDocument(Document, frozen=True, kw_only=True):

@@ -414,7 +414,7 @@ async def test_without_log_in_a_call_from_outside_is_refused(
     tmp_path: Path, outside_address: str
 ) -> None:
     """Also where an application that mounts us listens on all addresses."""
-    settings = Settings(data_dir=tmp_path)
+    settings = Settings(data_dir=tmp_path, auth="none")
     async with (
         JobSystem.open(settings, persistence=MemoryPersistence()) as jobs,
         listening(create_app(jobs), host="0.0.0.0", port=0) as url,

@@ -41,7 +41,7 @@ async def test_both_ways_say_the_same(tmp_path: Path) -> None:
     """Status line, headers and body, but for what the host adds, and the second."""
     answers = []
     for is_alone in (True, False):
-        settings = Settings(data_dir=tmp_path)
+        settings = Settings(data_dir=tmp_path, auth="none")
         app = create_app(JobSystem(settings, persistence=MemoryPersistence()))
         if not is_alone:
             app.on_response_prepare.append(note)
@@ -106,7 +106,7 @@ async def test_a_hosts_middleware_sees_an_answer_like_any_other(
         response.headers["X-Host"] = "was here"
         return response
 
-    jobs = JobSystem(Settings(data_dir=tmp_path), persistence=MemoryPersistence())
+    jobs = JobSystem(Settings(data_dir=tmp_path, auth="none"), persistence=MemoryPersistence())
     app = web.Application(middlewares=[watch])
     app.add_subapp("/jobs", create_app(jobs))
     client = await aiohttp_client(app)
@@ -160,7 +160,9 @@ async def test_a_ready_answer_tells_of_itself(aiohttp_client: AioClient) -> None
 
 async def test_an_application_that_is_over_is_let_go(tmp_path: Path) -> None:
     """Nothing that answered for it keeps it, and with it the jobs of its system."""
-    app = create_app(JobSystem(Settings(data_dir=tmp_path), persistence=MemoryPersistence()))
+    app = create_app(
+        JobSystem(Settings(data_dir=tmp_path, auth="none"), persistence=MemoryPersistence())
+    )
     over = weakref.ref(app)
     async with listening(app, host="127.0.0.1", port=0) as url:
         await raw(url, "GET /api/job-types HTTP/1.1")

@@ -25,7 +25,8 @@ SUBMIT = {"job_type": "quick", "project_id": "p"}
 
 def make_jobs(tmp_path: Path, **settings: Any) -> JobSystem:
     """Build a system that is not open."""
-    chosen = Settings(data_dir=tmp_path, shutdown_grace_seconds=0, **settings)
+    values: dict[str, Any] = {"auth": "none", "shutdown_grace_seconds": 0} | settings
+    chosen = Settings(data_dir=tmp_path, **values)
     return JobSystem(chosen, [JobType("quick", quick)], persistence=MemoryPersistence())
 
 

@@ -103,7 +103,7 @@ def framework(request: pytest.FixtureRequest) -> Framework:
 
 def make_jobs(folder: Path, *job_types: JobType) -> JobSystem:
     """Build a system over a database; it is not open."""
-    settings = Settings(data_dir=folder / "data", shutdown_grace_seconds=0)
+    settings = Settings(data_dir=folder / "data", auth="none", shutdown_grace_seconds=0)
     return JobSystem(settings, [JobType("quick", quick), *job_types])
 
 

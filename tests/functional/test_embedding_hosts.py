@@ -69,7 +69,7 @@ def mount(request: pytest.FixtureRequest) -> Mount:
 
 def make_jobs(folder: Path, *job_types: JobType) -> JobSystem:
     """Build a system over a database; it is not open."""
-    settings = Settings(data_dir=folder / "data", shutdown_grace_seconds=0)
+    settings = Settings(data_dir=folder / "data", auth="none", shutdown_grace_seconds=0)
     return JobSystem(settings, [JobType("quick", quick), *job_types])
 
 
@@ -198,7 +198,7 @@ from cidx_jobs import JobSystem, Settings, create_app, setup
 async def fail(app):
     raise SystemExit("the host cannot start")
 
-app, jobs = web.Application(), JobSystem(Settings(data_dir=sys.argv[1]))
+app, jobs = web.Application(), JobSystem(Settings(data_dir=sys.argv[1], auth="none"))
 if sys.argv[2] == "setup":
     setup(app, jobs)
 else:
@@ -291,7 +291,9 @@ async def test_every_link_leads_where_it_says(tmp_path: Path, mount: Mount) -> N
 async def test_one_system_stands_under_two_prefixes(tmp_path: Path) -> None:
     """Each shows its own links, and either may be asked for the other's job."""
     jobs = JobSystem(
-        Settings(data_dir=tmp_path), [JobType("quick", quick)], persistence=MemoryPersistence()
+        Settings(data_dir=tmp_path, auth="none"),
+        [JobType("quick", quick)],
+        persistence=MemoryPersistence(),
     )
     app = web.Application()
     setup(app, jobs, prefix="/a", authenticate=find_user)

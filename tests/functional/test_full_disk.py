@@ -63,7 +63,9 @@ def gate() -> Gate:
 @pytest.fixture
 async def jobs(tmp_path: Path, disk: SmallDisk, gate: Gate) -> AsyncIterator[JobSystem]:
     """Give an open system over the store."""
-    settings = Settings(data_dir=tmp_path, shutdown_grace_seconds=0, max_running_per_user=1)
+    settings = Settings(
+        data_dir=tmp_path, auth="none", shutdown_grace_seconds=0, max_running_per_user=1
+    )
     async with JobSystem(settings, [gate.job_type], persistence=MemoryPersistence(disk)) as opened:
         yield opened
         disk.is_full = False

@@ -89,7 +89,7 @@ async def test_a_system_starts_and_stops_though_all_threads_block(
     """The data directory is taken and given back, the API described, and a project removed."""
     with full_executor():
         async with asyncio.timeout(WAIT_SECONDS):
-            settings = Settings(data_dir=tmp_path / "data", shutdown_grace_seconds=0)
+            settings = Settings(data_dir=tmp_path / "data", auth="none", shutdown_grace_seconds=0)
             async with JobSystem.open(settings) as jobs:
                 client = await aiohttp_client(create_app(jobs))
                 described = await client.get("/openapi.json")

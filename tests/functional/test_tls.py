@@ -30,7 +30,7 @@ async def open_server(data_dir: Path) -> AsyncIterator[str]:
     """Serve the API behind TLS; give the url."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
-    settings = Settings(data_dir=data_dir)
+    settings = Settings(data_dir=data_dir, auth="none")
     async with JobSystem(settings, persistence=MemoryPersistence()) as jobs:
         runner = web.AppRunner(create_app(jobs))
         await runner.setup()

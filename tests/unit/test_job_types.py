@@ -54,7 +54,7 @@ async def idle(_: JobContext) -> None:
 @pytest.fixture(params=[Options, SCHEMA], ids=["class", "schema"])
 def job_type(request: pytest.FixtureRequest) -> JobType:
     """Give a type with the same rules, once as a class and once as a JSON Schema."""
-    return JobType("idle", idle, options_schema=request.param)
+    return JobType("idle", idle, options=request.param)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ class Page:
 
 def test_the_defaults_of_a_dataclass_are_among_the_options() -> None:
     """A handler finds every member, as with every other kind of class."""
-    job_type = JobType("idle", idle, options_schema=Page)
+    job_type = JobType("idle", idle, options=Page)
 
     assert job_type.check_options({"number": 1}) == {
         "number": 1,
@@ -142,7 +142,7 @@ def test_one_resource_is_a_resource() -> None:
 
 def test_a_json_schema_is_told_as_it_is() -> None:
     """Who reads the job types sees what was registered."""
-    assert JobType("idle", idle, options_schema=SCHEMA).describe_options() == SCHEMA
+    assert JobType("idle", idle, options=SCHEMA).describe_options() == SCHEMA
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_json_schema_is_told_as_it_is() -> None:
 def test_a_schema_that_cannot_be_kept_is_refused(schema: Any) -> None:
     """When the type is made, and not at the first submit."""
     with pytest.raises((TypeError, ValueError)):
-        JobType("idle", idle, options_schema=schema)
+        JobType("idle", idle, options=schema)
 
 
 @pytest.mark.parametrize(
@@ -246,8 +246,8 @@ def test_a_json_schema_without_its_extra_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("cidx_jobs.job_types.find_spec", lambda _: None)
 
     with pytest.raises(ExtraMissingError, match=r"cidx_jobs\[schema\]"):
-        JobType("idle", idle, options_schema=SCHEMA)
-    assert JobType("idle", idle, options_schema=Options).name == "idle"
+        JobType("idle", idle, options=SCHEMA)
+    assert JobType("idle", idle, options=Options).name == "idle"
 
 
 def test_an_error_names_a_hundred_faults_and_counts_the_others() -> None:

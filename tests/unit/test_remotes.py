@@ -8,7 +8,7 @@ import pytest
 from cidx_jobs.handlers.git.host_addresses import HostLookup, find_addresses, is_public
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules, Scheme, check_branch
 from cidx_jobs.handlers.process.children import Children
-from cidx_jobs.handlers.repository_sync.options import admit, find_limits
+from cidx_jobs.handlers.repository_sync.options import SyncOptions, admit, find_limits
 from cidx_jobs.model.errors import JobFailure, ValidationError
 from cidx_jobs.model.ids import ProjectId, UserId, is_project_id
 from cidx_jobs.model.job.job import JsonObject
@@ -427,5 +427,5 @@ def test_syncs_of_one_code_host_share_a_key(url: str, limits: dict[str, int]) ->
         allowed_hosts=frozenset(hosts), local_roots=(Path("/srv/git"),), allows_ssh=True
     )
 
-    assert find_limits(rules, 2, {"repository_url": url}) == limits
+    assert find_limits(rules, 2, SyncOptions(repository_url=url)) == limits
     assert not list(check_key_limits(limits))

@@ -156,12 +156,13 @@ class RunContext:
     """One run's view of its job and the server; valid until the run ends."""
 
     def __init__(
-        self, *, job: Job, checkpoint: Any, run: ActiveRun, tracker: ProgressTracker,
+        self, *, job: Job, options: Any, checkpoint: Any, run: ActiveRun, tracker: ProgressTracker,
         recorder: RunRecorder, board: Board, children: ChildRunner, work: Work,
         time_limit: TimeLimit,
     ) -> None:  # fmt: skip
         """Take the parts of this one run."""
         self._job = job
+        self._options = options
         self._checkpoint = checkpoint
         self._run = run
         self._tracker = tracker
@@ -181,9 +182,9 @@ class RunContext:
         return self._job
 
     @property
-    def options(self) -> JsonObject:
-        """The job's options."""
-        return self._job.options
+    def options(self) -> Any:
+        """The job's options: an instance of the job type's class, else a JSON object."""
+        return self._options
 
     @property
     def checkpoint(self) -> Any:

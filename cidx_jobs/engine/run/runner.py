@@ -8,6 +8,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from random import Random
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -28,6 +29,7 @@ from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.model.job.job import Job, JsonObject
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.redact import redact
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.foreign_code import Raised, await_foreign, call_foreign
 from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.runtime.shielded import finish
@@ -236,8 +238,10 @@ class RunningJob:
         runner = self._runner
         CURRENT_RUN.set(self.run)
         saved = await runner.recorder.load_checkpoint(self._job)
+        job = _own_copy(self._job)
         self._context = RunContext(
-            job=_own_copy(self._job),
+            job=job,
+            options=await _read_options(job_type, job.options),
             checkpoint=None if saved is None else saved.data,
             run=self.run,
             tracker=self.tracker,
@@ -248,7 +252,7 @@ class RunningJob:
             time_limit=self._limit,
         )
         result = await self._call(job_type, self._context)
-        return to_json_object(result, runner.max_result_bytes)
+        return to_json_object(job_type.write_result(result), runner.max_result_bytes)
 
     async def _call(self, job_type: JobType, context: RunContext) -> object:
         if job_type.is_plain:
@@ -306,7 +310,7 @@ class RunningJob:
                 after = self._backoff(job_type) if error.after is None else _bounded(error.after)
             return self._broken(error.failure_code, error.message, retry_after=after)
         if isinstance(error, ValidationError):
-            return self._broken("VAL-001", error.message, retry_after=None)
+            return self._broken("VAL-001", _tell_faults(error), retry_after=None)
         told = call_foreign(str, error)
         text = "" if isinstance(told, Raised) else told
         text = f"the job's code raised {type(error).__name__}: {text}".rstrip(": ")
@@ -390,6 +394,13 @@ class RunningJob:
         self._stop_handler()
 
 
+def _tell_faults(error: ValidationError) -> str:
+    # Not by its pointers: to whoever takes the server's paths out of texts they look like these.
+    places = [fault.pointer.strip("/").replace("/", ".") for fault in error.faults]
+    told = zip(places, error.faults, strict=True)
+    return "; ".join(f"{place or 'options'}: {fault.message}" for place, fault in told)
+
+
 def tells_of_signal(error: BaseException | None) -> bool:
     """Return whether the error, or one that caused it, says that a signal ended a process.
 
@@ -416,6 +427,17 @@ def _bounded(seconds: float) -> float:
         message = "a time to wait is a number of seconds, not nan"
         raise ValueError(message)
     return max(0.0, min(seconds, _MAX_RETRY_SECONDS))
+
+
+async def _read_options(job_type: JobType, options: JsonObject) -> Any:
+    """Return the options as the handler gets them.
+
+    Raises:
+        ValidationError: they were stored under other rules, which have changed since.
+    """
+    if job_type.checks_slowly:
+        return await in_own_thread(job_type.read_options, options)
+    return job_type.read_options(options)
 
 
 def _own_copy(job: Job) -> Job:

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import attrs
-import msgspec
 
 from cidx_jobs.handlers.git.commands import LOW_SPEED_SECONDS, Git
 from cidx_jobs.handlers.git.errors import DAMAGED
@@ -118,7 +117,7 @@ def make_repository_sync(
         NAME,
         lambda context: _SyncRun(parts, context).run(),
         exclusive=True,
-        options_schema=SyncOptions,
+        options=SyncOptions,
         limits=make_limits(parts.rules, settings.git_per_host),
         admit=make_admit(parts.rules),
     )
@@ -127,11 +126,11 @@ def make_repository_sync(
 class _SyncRun:
     """One run of a sync, phase by phase."""
 
-    def __init__(self, parts: SyncParts, context: JobContext) -> None:
+    def __init__(self, parts: SyncParts, context: JobContext[SyncOptions]) -> None:
         self._parts = parts
         self._context = context
         self._job = job = context.job
-        self._options = msgspec.convert(context.options, SyncOptions)
+        self._options = context.options
         projects = DataDirectory(parts.settings.data_dir).projects
         directory = project_directory(projects, job.user_id, job.project_id)
         self._copy = ProjectCopy(directory, parts.git, f"{job.job_id}.{job.run}")

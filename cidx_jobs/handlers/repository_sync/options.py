@@ -53,14 +53,14 @@ def make_admit(rules: RemoteRules) -> Callable[[JsonObject, Project], Admission]
 
 def make_limits(
     rules: RemoteRules, syncs_of_host: int
-) -> Callable[[JsonObject], Mapping[str, int]]:
+) -> Callable[[SyncOptions], Mapping[str, int]]:
     """Return the rule of how many syncs of one code host run at a time."""
     return lambda options: find_limits(rules, syncs_of_host, options)
 
 
-def find_limits(rules: RemoteRules, syncs_of_host: int, options: JsonObject) -> Mapping[str, int]:
+def find_limits(rules: RemoteRules, syncs_of_host: int, options: SyncOptions) -> Mapping[str, int]:
     """Return the limit of the remote's host; none for a repository on this machine."""
-    remote = rules.read(options["repository_url"])
+    remote = rules.read(options.repository_url or "")
     return {host_key(remote): syncs_of_host} if remote.host else {}
 
 

@@ -7,6 +7,7 @@ changes a status. All times are aware UTC datetimes; all durations are seconds.
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -264,6 +265,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     error: JobError | None = None
     warnings: tuple[JobWarning, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
+
+    def document(self, *, prefix: str = "/api") -> dict[str, Any]:
+        """Return the job as the API shows it (JSON-ready values), its links below *prefix*.
+
+        Where it stands in the queue is no part of the job: `queue` is None here.
+        """
+        # The documents lie in a layer above, and are loaded by those who ask for one.
+        shown: dict[str, Any] = import_module("cidx_jobs.wire.jobs").show_job(self, prefix)
+        return shown
 
     @property
     def done(self) -> bool:

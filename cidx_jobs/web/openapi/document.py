@@ -1,16 +1,24 @@
 """The document of the API in OpenAPI 3.1, made from the routes and the types of the documents."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cidx_jobs import __version__
+from cidx_jobs.job_types import JobType
 from cidx_jobs.web.http.answer import answer_headers
 from cidx_jobs.web.http.problems import PROBLEMS
 from cidx_jobs.web.http.route import JSON, Group, Parameter, Reply, Route, Schema, Table
 from cidx_jobs.web.openapi.errors import describe_errors
 from cidx_jobs.web.openapi.headers import HEADERS
-from cidx_jobs.web.openapi.schemas import Kind, describe_query, make_schemas, refer
+from cidx_jobs.web.openapi.schemas import (
+    PLACE,
+    Kind,
+    describe_query,
+    make_schemas,
+    refer,
+    settle_schema,
+)
 from cidx_jobs.wire.encode import decode, encode
 from cidx_jobs.wire.events import EventDocument, ProgressEventDocument, ResetDocument
 from cidx_jobs.wire.problems import ProblemDocument
@@ -40,12 +48,15 @@ _REQUEST_ID = Parameter(
 )
 
 
-def make_document(table: Table, mount: str = "") -> dict[str, Any]:
+def make_document(
+    table: Table, mount: str = "", job_types: Sequence[JobType] = ()
+) -> dict[str, Any]:
     """Return the whole document.
 
     Args:
         table: what there is.
         mount: what the paths begin with for clients, where the application is part of another.
+        job_types: those whose options and results are shown: `x-job-types` names their schemas.
     """
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     answers: dict[str, Schema] = {}
@@ -57,17 +68,44 @@ def make_document(table: Table, mount: str = "") -> dict[str, Any]:
         "tags": [{"name": one.name, "description": one.about} for one in _groups(table)],
         "paths": {path: _in_order(methods) for path, methods in sorted(paths.items())},
         "components": {
-            "schemas": make_schemas(_documents(route for _, route in table)),
+            "schemas": make_schemas(_documents(route for _, route in table))
+            | {name: schema for each in job_types for name, schema in _values_of(each)},
             "responses": dict(sorted(answers.items())),
             "parameters": {_REQUEST_ID.name: _parameter(_REQUEST_ID)},
             "headers": _headers(),
             "securitySchemes": {"bearer": _security()},
         },
     }
+    if job_types:
+        document["x-job-types"] = {
+            each.name: {
+                part: {"$ref": f"{PLACE}{each.name}.{part}"} for part in ("options", "result")
+            }
+            for each in job_types
+        }
     if mount:
         document["servers"] = [{"url": mount}]
     # Plain JSON values: what reads it need not know of ours.
     return decode(encode(document), dict)
+
+
+def _values_of(job_type: JobType) -> Iterable[tuple[str, Schema]]:
+    """Return the schemas of what the type takes and gives, each with its name."""
+    for part, schema in (
+        ("options", job_type.describe_options()),
+        ("result", job_type.describe_result()),
+    ):
+        name = f"{job_type.name}.{part}"
+        about = {"title": name, "description": f"The {part} of `{job_type.name}`."}
+        yield name, settle_schema({**about, **_unfolded(schema)}, name)
+
+
+def _unfolded(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a schema that is no more than a reference to one of its own parts as that part."""
+    place = str(schema.get("$ref", ""))
+    known = schema.get("$defs", {})
+    part = known.get(place.removeprefix("#/$defs/"), {})
+    return {**part, "$defs": known} if part else schema
 
 
 def _groups(table: Table) -> Iterable[Group]:

@@ -70,6 +70,20 @@ def make_schemas(kinds: Iterable[Kind]) -> dict[str, Schema]:
     return dict(sorted(made.items()))
 
 
+def settle_schema(schema: Any, name: str) -> Any:
+    """Return a whole JSON Schema as it is below *name*: what it refers to in itself is there."""
+    match schema:
+        case {"$ref": str(place)} if place.startswith("#"):
+            rest = {key: settle_schema(value, name) for key, value in schema.items()}
+            return {**rest, "$ref": f"{PLACE}{name}{place[1:]}"}
+        case Mapping():
+            return {key: settle_schema(value, name) for key, value in schema.items()}
+        case list():
+            return [settle_schema(value, name) for value in schema]
+        case _:
+            return schema
+
+
 def describe_query(kind: type[Query]) -> Iterator[dict[str, Any]]:
     """Yield the parameters of a query as the document has them."""
     _, found = msgspec.json.schema_components([kind], ref_template="{name}")

@@ -129,6 +129,7 @@ async def sync(call: Call, body: SyncBody) -> web.Response:
 
 async def _submit(call: Call, body: SubmitBody | SyncBody) -> web.Response:
     request = call.request
+    check_submittable(call, body.job_type)
     wanted = make_submit(body, call.user_id, _request_key(request, call.members))
     submission = await call.manager.create_job(wanted)
     job = submission.job
@@ -146,6 +147,16 @@ async def _submit(call: Call, body: SubmitBody | SyncBody) -> web.Response:
         status=HTTPStatus.OK if is_here else HTTPStatus.ACCEPTED,
         headers=headers,
     )
+
+
+def check_submittable(call: Call, name: str) -> None:
+    """Check that there is such a job type for callers over HTTP.
+
+    Raises:
+        UnknownJobTypeError: there is none, or it is internal: the two read the same.
+    """
+    if call.api.jobs.job_types[name].internal:
+        raise UnknownJobTypeError(name)
 
 
 def _submit_headers(call: Call, job: Job, submission: Submission) -> dict[str, str]:

@@ -1,10 +1,12 @@
 """The two routes that describe all routes: the document, and a page to read it."""
 
 import importlib
+from collections.abc import Sequence
 
 import attrs
 from aiohttp import web
 
+from cidx_jobs.job_types import JobType
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.web.http.answer import JSON, answer_headers
 from cidx_jobs.web.http.call import Call
@@ -94,15 +96,17 @@ class Reference:
             # Where the routes stand for clients is known once the application has started.
             mount = call.api.prefix.removesuffix(self._prefix)
             # It takes long enough for others to notice.
-            self._made = await in_own_thread(_make, self.table, mount)
+            known = call.api.jobs.job_types
+            types = tuple(known[name] for name in sorted(known) if not known[name].internal)
+            self._made = await in_own_thread(_make, self.table, mount, types)
         return self._made
 
 
-def _make(table: Table, mount: str) -> _Made:
+def _make(table: Table, mount: str, job_types: Sequence[JobType]) -> _Made:
     # Not at the top: each start of a server would wait for what may never be asked for.
     openapi = importlib.import_module("cidx_jobs.web.openapi.document")
     page = importlib.import_module("cidx_jobs.web.openapi.page")
-    document = openapi.make_document(table, mount)
+    document = openapi.make_document(table, mount, job_types)
     return _Made(
         document=encode(document),
         page=page.make_page(document).encode(),

@@ -17,6 +17,7 @@ _EXAMPLE = JobTypeDocument(
     on_interrupt="resume",
     resources=("indexing",),
     options_schema={"type": "object"},
+    result_schema={"type": "object"},
 )
 
 
@@ -26,7 +27,8 @@ _EXAMPLE = JobTypeDocument(
     contract=Contract(
         name="listJobTypes",
         group=QUEUE,
-        summary="List the registered job types with the JSON Schema of their options.",
+        summary="List the registered job types with the JSON Schemas of options and result.",
+        about="Those that can be submitted by this way: internal ones are left out.",
         replies=(
             Reply(
                 status=200,
@@ -42,7 +44,11 @@ async def list_job_types(call: Call) -> web.Response:
     types = call.api.jobs.job_types
     return call.answer(
         JobTypeListDocument(
-            job_types=tuple(_job_type(call.api, types[name]) for name in sorted(types))
+            job_types=tuple(
+                _job_type(call.api, types[name])
+                for name in sorted(types)
+                if not types[name].internal
+            )
         )
     )
 
@@ -57,4 +63,5 @@ def _job_type(api: Api, job_type: JobType) -> JobTypeDocument:
         on_interrupt=job_type.on_interrupt,
         resources=job_type.resources,
         options_schema=dict(job_type.describe_options()),
+        result_schema=dict(job_type.describe_result()),
     )

@@ -1,0 +1,1 @@
+"""What an application asks of a job system, and how its arguments are read."""

@@ -1,0 +1,328 @@
+"""Calls on jobs: what an application asks of a job system, wherever the jobs run.
+
+Wrong arguments of any kind are `ValidationError`, with the argument's name as pointer.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from cidx_jobs.calls.arguments import (
+    MAX_LISTED,
+    MAX_NUMBER,
+    between,
+    one_of,
+    plain,
+    read,
+    read_id,
+    read_labels,
+    read_seconds,
+    read_statuses,
+    read_submit,
+    read_text,
+    read_time,
+)
+from cidx_jobs.interfaces.door import JobDoor, Until
+from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.model.job.submit import OnConflict
+from cidx_jobs.model.limits import Limits, Pauses
+from cidx_jobs.model.listing import JobQuery
+from cidx_jobs.wire.request_bodies import REPOSITORY_SYNC
+
+OnConflictName = Literal["coalesce", "reject", "replace"]
+StatusName = Literal["created", "queued", "running", "completed", "failed", "cancelled"]
+
+
+class _Revision(msgspec.Struct, frozen=True, kw_only=True):
+    """What `JobCalls.revise` may say."""
+
+    priority: int | None = None
+    labels: Mapping[str, str] | None = None
+    if_version: int | None = None
+
+
+class JobCalls(ABC):
+    """Submit, read, wait, steer: the methods that every job system has."""
+
+    @property
+    @abstractmethod
+    def _door(self) -> JobDoor:
+        """Where the jobs are asked for."""
+
+    async def submit(
+        self,
+        user_id: str,
+        project_id: str,
+        *,
+        job_type: str = REPOSITORY_SYNC,
+        options: object = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        timeout_seconds: float | None = None,
+        start_at: datetime | None = None,
+        hold: bool = False,
+        on_conflict: OnConflict | OnConflictName = OnConflict.COALESCE,
+        labels: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Store a job, or join the one that serves it already; durable when this returns.
+
+        Args:
+            user_id: whose job it is.
+            project_id: which project of the user's.
+            job_type: the name of a registered type, internal ones among them.
+            options: a JSON object, or an instance of the type's class of options.
+            priority: 0 to 9, 9 first; the default of the user or the server if None.
+            max_attempts: how often it is tried; its type's or the server's if None.
+            timeout_seconds: the longest a run may take; its type's or the server's if None.
+            start_at: not to start before this time, which has a time zone.
+            hold: not to start before `release`.
+            on_conflict: what to do while an exclusive job of the project is active.
+            labels: the caller's own marks.
+            limits: keys, and how many of the user's jobs with each may run at a time; the newest
+                number counts.
+            idempotency_key: the same key with the same request gives the one job, for 24 hours.
+
+        Raises: what `SyncJobManager.create_job` raises.
+        """
+        request = read_submit(
+            user_id=user_id,
+            project_id=project_id,
+            job_type=job_type,
+            options=options,
+            priority=priority,
+            max_attempts=max_attempts,
+            timeout_seconds=timeout_seconds,
+            start_at=start_at,
+            hold=hold,
+            on_conflict=on_conflict,
+            labels=labels,
+            limits=limits,
+            idempotency_key=idempotency_key,
+        )
+        return (await self._door.create_job(request)).job
+
+    async def sync(
+        self,
+        user_id: str,
+        project_id: str,
+        *,
+        repository_url: str | None = None,
+        branch: str | UnsetType | None = UNSET,
+        full_reindex: bool = False,
+        skip_indexing: bool = False,
+        **request: Any,
+    ) -> Job:
+        """Submit the sync of a repository, a ``repository_sync``.
+
+        Args:
+            user_id: whose project it is.
+            project_id: which project.
+            repository_url: that of the last sync if None.
+            branch: that of the last sync where nothing is given; None is the remote's default.
+            full_reindex: make the index anew.
+            skip_indexing: only fetch, and count the changes.
+            request: what else `submit` takes.
+
+        Raises: what `submit` raises.
+        """
+        options: dict[str, Any] = {"full_reindex": full_reindex, "skip_indexing": skip_indexing}
+        if repository_url is not None:
+            options["repository_url"] = repository_url
+        if branch is not UNSET:
+            options["branch"] = branch
+        return await self.submit(
+            user_id, project_id, job_type=REPOSITORY_SYNC, options=options, **request
+        )
+
+    async def get(self, job_id: str) -> Job:
+        """Return the job; `JobNotFoundError` when there is none."""
+        return await self._door.get_job(read_id(job_id))
+
+    async def list(
+        self,
+        user_id: str | None = None,
+        *,
+        status: JobStatus | StatusName | Iterable[JobStatus | StatusName] | None = None,
+        job_type: str | None = None,
+        project_id: str | None = None,
+        label: str | Iterable[str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        order: Literal["-created_at", "created_at"] = "-created_at",
+        limit: int = 50,
+        offset: int = 0,
+    ) -> Sequence[Job]:
+        """Return the jobs that fit, newest first unless asked otherwise.
+
+        Args:
+            user_id: only this user's; everybody's if None.
+            status: only with one of these.
+            job_type: only of this type.
+            project_id: only of this project.
+            label: only with this label, as ``key:value``, or with all of several.
+            created_after: only those that were submitted after this time.
+            created_before: only those that were submitted before this time.
+            order: newest or oldest first.
+            limit: at most so many, 1 to 10,000.
+            offset: how many to pass over.
+
+        Raises:
+            ValidationError: an argument is wrong.
+        """
+        query = read(
+            JobQuery,
+            user_id=user_id,
+            statuses=read_statuses(status),
+            job_type=job_type,
+            project_id=project_id,
+            labels=read_labels(label),
+            created_after=read_time("created_after", created_after),
+            created_before=read_time("created_before", created_before),
+            newest_first=one_of("order", order, ("-created_at", "created_at")) == "-created_at",
+            limit=between("limit", limit, 1, MAX_LISTED),
+            offset=between("offset", offset, 0, MAX_NUMBER),
+        )
+        return (await self._door.query_jobs(query)).jobs
+
+    async def cancel(self, job_id: str, reason: str | None = None) -> Job:
+        """Cancel a waiting job, or tell a running one to stop.
+
+        Raises:
+            JobNotFoundError: there is none.
+            AlreadyFinishedError: it is completed or failed.
+        """
+        return await self._door.cancel_job(read_id(job_id), read_text("reason", reason))
+
+    async def retry(self, job_id: str, *, from_start: bool = False) -> Job:
+        """Queue a failed or cancelled job again, from its checkpoint unless *from_start*.
+
+        Raises:
+            JobNotFoundError: there is none.
+            InvalidTransitionError: it is neither failed nor cancelled.
+            ProjectBusyError: another exclusive job of its project is active.
+        """
+        return await self._door.retry_job(read_id(job_id), from_start=bool(from_start))
+
+    async def release(self, job_id: str) -> Job:
+        """Let a held job start now, also one whose time has not come, or one in its back-off.
+
+        Raises:
+            JobNotFoundError: there is none.
+            InvalidTransitionError: it waits for none of these, or follows a running job.
+        """
+        return await self._door.start_job(read_id(job_id))
+
+    async def revise(
+        self,
+        job_id: str,
+        *,
+        priority: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        if_version: int | None = None,
+    ) -> Job:
+        """Change the priority or the labels (replaced whole) of a job that waits.
+
+        Raises:
+            JobNotFoundError: there is none.
+            VersionMismatchError: it is not at *if_version*.
+            InvalidTransitionError: it does not wait.
+            ValidationError: the new value is wrong.
+        """
+        changes = read(_Revision, priority=priority, labels=plain(labels), if_version=if_version)
+        return await self._door.revise_job(
+            read_id(job_id),
+            priority=changes.priority,
+            labels=changes.labels,
+            if_version=changes.if_version,
+        )
+
+    async def wait(
+        self,
+        job_id: str,
+        until: Until = "done",
+        since: int | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the contract's name
+    ) -> Job:
+        """Wait for the job's end, its next status, or its next change.
+
+        Where the system stops first, it returns the job as it is then: not done, perhaps.
+
+        Args:
+            job_id: which job.
+            until: ``done``, ``status`` or ``change``.
+            since: the version from which the next status or change counts; that of now if None.
+            timeout: in seconds; without limit if None.
+
+        Raises:
+            TimeoutError: the time is up.
+            JobNotFoundError: there is none.
+            ValidationError: an argument is wrong.
+        """
+        one_of("until", until, get_args(Until))
+        if since is not None:
+            between("since", since, 0, MAX_NUMBER)
+        seconds = math.inf if timeout is None else read_seconds(timeout)
+        job, is_there = await self._door.wait_for(read_id(job_id), until, since, seconds)
+        if is_there:
+            return job
+        message = f"job {job_id} is {job.status} after {timeout} seconds"
+        raise TimeoutError(message)
+
+    async def events(self, job_id: str) -> AsyncIterator[Transition]:
+        """Go through the job's transitions, those that were and those to come, to its end.
+
+        Raises:
+            JobNotFoundError: there is none.
+        """
+        async for row in self._door.follow(read_id(job_id)):
+            yield row
+
+    async def limits(self, **changes: Any) -> Limits:
+        """Return the limits in force; those that are named are changed before, and kept.
+
+        Raises:
+            ValidationError: there is no such limit, or a value is out of its range.
+        """
+        for name in changes:
+            one_of(name, name, Limits.__struct_fields__)
+        given = {name: value for name, value in changes.items() if value is not None}
+        return await self._door.change_limits(given)
+
+    async def pause(self, *, user_id: str | None = None, job_type: str | None = None) -> Pauses:
+        """Keep everything, a user's jobs, or those of a type from starting; what runs goes on.
+
+        Returns what is paused now.
+        """
+        return await self._set_pause(user_id, job_type, is_paused=True)
+
+    async def resume(self, *, user_id: str | None = None, job_type: str | None = None) -> Pauses:
+        """Let them start again; return what is still paused."""
+        return await self._set_pause(user_id, job_type, is_paused=False)
+
+    async def _set_pause(
+        self, user_id: str | None, job_type: str | None, *, is_paused: bool
+    ) -> Pauses:
+        return await self._door.set_pause(
+            user_id=read_text("user_id", user_id),
+            job_type=read_text("job_type", job_type),
+            is_paused=is_paused,
+        )
+
+    async def remove_project(self, user_id: str, project_id: str) -> None:
+        """Remove a project: its copy, its index, and what is known of it.
+
+        Raises:
+            ProjectNotFoundError: there is none.
+            ProjectBusyError: a job of the project is not done.
+        """
+        user = read_text("user_id", user_id) or ""
+        project = read_text("project_id", project_id) or ""
+        await self._door.remove_project(UserId(user), ProjectId(project))

@@ -1,0 +1,120 @@
+"""The door to the jobs where they run: what is asked, done by the manager of this process."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import attrs
+
+from cidx_jobs.engine.engine import Engine
+from cidx_jobs.engine.event_log import follow_transitions
+from cidx_jobs.engine.operator_rules import apply_limits, apply_pauses
+from cidx_jobs.interfaces.door import JobDoor, Until
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.model.job.submit import Submission, SubmitRequest
+from cidx_jobs.model.limits import Limits, Pauses
+from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
+from cidx_jobs.settings import Settings
+
+_MOST_ROWS = 10_000
+
+
+@attrs.frozen(eq=False)
+class EngineDoor(JobDoor):
+    """Hands on to the parts of an engine that is open."""
+
+    _engine: Engine
+    _settings: Settings
+    _is_stopping: Callable[[], bool]
+
+    async def create_job(self, request: SubmitRequest) -> Submission:
+        """Store the job that is asked for, or find the one that serves the request already."""
+        return await self._engine.manager.create_job(request)
+
+    async def get_job(self, job_id: JobId) -> Job:
+        """Return the job; `JobNotFoundError` when there is none."""
+        return await self._engine.manager.get_job(job_id)
+
+    async def query_jobs(self, query: JobQuery) -> JobPage:
+        """Return one page of the jobs that fit."""
+        return await self._engine.manager.query_jobs(query)
+
+    async def cancel_job(self, job_id: JobId, reason: str | None = None) -> Job:
+        """Cancel a job that waits, at once; tell one that runs to stop."""
+        return await self._engine.manager.cancel_job(job_id, reason)
+
+    async def retry_job(self, job_id: JobId, *, from_start: bool = False) -> Job:
+        """Queue a failed or cancelled job again."""
+        return await self._engine.manager.retry_job(job_id, from_start=from_start)
+
+    async def start_job(self, job_id: JobId) -> Job:
+        """Release a held job, one whose time has not come, or one in its back-off."""
+        return await self._engine.manager.start_job(job_id)
+
+    async def revise_job(
+        self,
+        job_id: JobId,
+        *,
+        priority: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        if_version: int | None = None,
+    ) -> Job:
+        """Change the priority or the labels of a job that waits."""
+        return await self._engine.manager.revise_job(
+            job_id, priority=priority, labels=labels, if_version=if_version
+        )
+
+    async def wait_for(
+        self, job_id: JobId, until: Until, since: int | None, seconds: float
+    ) -> tuple[Job, bool]:
+        """Return the job once it is as it is waited for, or as it is when the time is up."""
+        manager = self._engine.manager
+        now = await manager.get_job(job_id)
+        condition = await self._condition(now, until, since)
+        job = await manager.wait(job_id, condition, seconds)
+        return job, job.done or condition(job) or self._is_stopping()
+
+    async def _condition(self, now: Job, until: Until, since: int | None) -> Callable[[Job], bool]:
+        match until:
+            case "done":
+                return lambda job: job.done
+            case "status":
+                before = now.status if since is None else await self._status_at(now, since)
+                return lambda job: job.status is not before
+            case "change":
+                version = now.version if since is None else since
+                return lambda job: job.version != version
+
+    async def _status_at(self, job: Job, version: int) -> JobStatus | None:
+        """Return what the status was at the version; None where the log no longer tells."""
+        query = EventQuery(job_id=job.job_id, limit=_MOST_ROWS)
+        rows = await self._engine.manager.query_events(query)
+        known = [row.to_status for row in rows if row.version <= version]
+        return known[-1] if known else None
+
+    def follow(self, job_id: JobId) -> AsyncIterator[Transition]:
+        """Go through the job's transitions, to its end."""
+        return follow_transitions(self._engine.manager, job_id)
+
+    async def change_limits(self, changes: Mapping[str, Any]) -> Limits:
+        """Put other limits in force, and keep them; return all that are in force then."""
+        manager, settings = self._engine.manager, self._settings
+        if changes:
+            await manager.set_controls(limits=lambda now: apply_limits(now, changes, settings))
+        return manager.limits
+
+    async def set_pause(
+        self, *, user_id: str | None, job_type: str | None, is_paused: bool
+    ) -> Pauses:
+        """Keep everything, a user's jobs or those of a type from starting, or let them again."""
+        manager = self._engine.manager
+
+        def change(now: Pauses) -> Pauses:
+            return apply_pauses(now, user_id=user_id, job_type=job_type, is_paused=is_paused)
+
+        await manager.set_controls(pauses=change)
+        return manager.pauses
+
+    async def remove_project(self, user_id: UserId, project_id: ProjectId) -> None:
+        """Remove a project: its copy, its index, and what is known of it."""
+        await self._engine.projects.remove(user_id, project_id)
