@@ -66,6 +66,7 @@ _HOMES = {
     "UnavailableError": "cidx_jobs.model.errors",
     "UnknownJobTypeError": "cidx_jobs.model.errors",
     "UserQueueFullError": "cidx_jobs.model.errors",
+    "UserStorageFullError": "cidx_jobs.model.errors",
     "ValidationError": "cidx_jobs.model.errors",
     "VersionMismatchError": "cidx_jobs.model.errors",
     "create_app": "cidx_jobs.web.app",

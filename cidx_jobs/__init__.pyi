@@ -128,6 +128,9 @@ from cidx_jobs.model.errors import (
     UserQueueFullError as UserQueueFullError,
 )
 from cidx_jobs.model.errors import (
+    UserStorageFullError as UserStorageFullError,
+)
+from cidx_jobs.model.errors import (
     ValidationError as ValidationError,
 )
 from cidx_jobs.model.errors import (

@@ -30,6 +30,7 @@
     |   `-- ExtraMissingError
     |-- UnavailableError                   not now; `retry_after_seconds` says when to ask again
     |   |-- UserQueueFullError
+    |   |-- UserStorageFullError
     |   |-- QueueFullError
     |   |-- DrainingError
     |   |-- StoppingError
@@ -419,6 +420,22 @@ class UserQueueFullError(UnavailableError):
         super().__init__(f"you have {limit} waiting jobs, the most there may be", limit=limit)
 
 
+class UserStorageFullError(UnavailableError):
+    """The jobs that are stored of the user take as many bytes as a user's may."""
+
+    code = "storage_full"
+
+    def __init__(self, limit: int, used: int) -> None:
+        """Name the limit, and how much of it is taken."""
+        super().__init__(
+            f"your jobs and their log take {used:,} of {limit:,} bytes, and this one more than is "
+            "left: finished jobs go by themselves when their time is over",
+            retry_after_seconds=60,
+            limit=limit,
+            used=used,
+        )
+
+
 class QueueFullError(UnavailableError):
     """The server has as many waiting jobs as it takes."""
 
@@ -466,7 +483,7 @@ class TooManyLoginsError(UnavailableError):
 class StorageFullError(UnavailableError):
     """The disk is full: nothing was stored, nothing acknowledged is lost."""
 
-    code = "storage_full"
+    code = "disk_full"
 
     def __init__(self) -> None:
         """Build the one text there is."""

@@ -87,6 +87,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     before: Job | None = None
     """The job as it is stored at *base_version*, where that is known: the store then writes only
     what differs."""
+    max_user_bytes: int | None = None
+    """Where it stands with a new job: refused if all that is stored of its user, this included,
+    would be more bytes (`cidx_jobs.model.job.stored_bytes`)."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -155,6 +155,12 @@ class Settings:
     max_result_bytes: int = number(
         _MIB, 2, 2**30, "The largest result of a job, as JSON text; a larger one fails it."
     )
+    max_stored_bytes_per_user: int = number(
+        1024 * _MIB,
+        1,
+        2**60,
+        "What is stored of one user's jobs, log and checkpoints; copies and indexes do not count.",
+    )
     max_waiters_per_user: int = number(100, 0, 1_000_000, "Long-polls of one user at a time.")
     max_waiters_total: int = number(10_000, 0, 1_000_000, "Long-polls at a time.")
     max_connections: int = number(

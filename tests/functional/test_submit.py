@@ -9,6 +9,7 @@ import pytest
 from cidx_jobs.model.ids import is_job_id
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.limits import Pauses
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import REPOSITORY, AioClient, House, open_house, problem_of
 
@@ -191,6 +192,31 @@ async def test_one_job_too_many_of_a_user_is_refused(
         assert int(answer.headers["Retry-After"]) > 0
         assert other.status == 202
         assert len(await house.jobs.list("alice")) == 2
+
+
+async def test_a_user_whose_jobs_take_too_much_room_is_refused(
+    aiohttp_client: AioClient, tmp_path: Path
+) -> None:
+    """429 with bound and figure, and over a restart, too; others go on, and a clean-up helps."""
+    store, bound = MemoryPersistence(), {"max_stored_bytes_per_user": 100_000}
+    body = {"job_type": "quick", "project_id": "p", "options": {"x": "x" * 20_000}}
+    async with open_house(aiohttp_client, tmp_path, [], store, **bound) as house:
+        for _ in range(2):
+            job = await house.submit(**body)
+            await house.until(job["job_id"], JobStatus.COMPLETED)
+
+    async with open_house(aiohttp_client, tmp_path, [], store, **bound) as house:
+        answer = await house.ask("POST", "/api/jobs", json=body)
+        other = await house.ask("POST", "/api/jobs", json=body, user="bob")
+        everything = {"older_than_seconds": 0}
+        await house.ask("POST", "/api/admin/cleanup", json=everything, user="root")
+        again = await house.ask("POST", "/api/jobs", json=body)
+
+        problem = problem_of(answer, await answer.json())
+        assert (answer.status, problem["code"], problem["limit"]) == (429, "storage_full", 100_000)
+        assert 80_000 < problem["used"] < 100_000
+        assert int(answer.headers["Retry-After"]) > 0
+        assert (other.status, again.status) == (202, 202)
 
 
 async def test_a_full_server_refuses(aiohttp_client: AioClient, tmp_path: Path) -> None:

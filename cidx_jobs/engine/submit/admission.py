@@ -141,7 +141,10 @@ class Admission:
             return Submission(job=change.job, is_joined=True)
         self._check_room(request.user_id)
         changes, place = self._choose_place(request, job_type, line, waits=waits)
-        change = self._new_job(request, job_type, place, waits=waits)
+        change = replace(
+            self._new_job(request, job_type, place, waits=waits),
+            max_user_bytes=self._settings.max_stored_bytes_per_user,
+        )
         await self._store_new(request, [*changes, change], change.job.job_id, project)
         return Submission(job=change.job)
 

@@ -49,6 +49,7 @@ class JobStore(Protocol):
             StaleVersionError: a row is not at its change's base version, or another job holds
                 the place in its project's line: somebody else was first.
             IdempotencyKeyReusedError: the key is taken (by any request).
+            UserStorageFullError: the `max_user_bytes` of a new job are taken.
         """
 
     async def save_progress(
@@ -115,6 +116,13 @@ class JobStore(Protocol):
         self, created_from: datetime | None, created_before: datetime | None
     ) -> JobFigures:
         """Return figures of the jobs that were submitted in the span, the end not included."""
+
+    async def count_bytes(self, user_id: UserId) -> int:
+        """Return what is stored of the user's jobs, their log and checkpoints included.
+
+        `cidx_jobs.model.job.stored_bytes` says what counts for how much. The figure is kept with
+        every write, in its transaction, so that it costs one look.
+        """
 
     async def collect_stats(self) -> StoreStats:
         """Count the jobs by status, type and user, and the bytes that the store takes."""

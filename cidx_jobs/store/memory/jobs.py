@@ -1,5 +1,6 @@
 """Jobs in memory: each write happens at once, wholly or not at all."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -9,10 +10,15 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from cidx_jobs.interfaces.store.jobs import JobStore
-from cidx_jobs.model.errors import IdempotencyKeyReusedError, StaleVersionError
+from cidx_jobs.model.errors import (
+    IdempotencyKeyReusedError,
+    StaleVersionError,
+    UserStorageFullError,
+)
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.model.job.stored_bytes import bytes_of_job, bytes_of_log
 from cidx_jobs.model.listing import (
     KEY_LIFETIME,
     Change,
@@ -49,6 +55,8 @@ class MemoryJobs(JobStore):
         self._pruned_sequence = 0
         self._checkpoints: dict[JobId, tuple[Checkpoint, bytes]] = {}
         self._keys: dict[tuple[UserId, str], IdempotencyRecord] = {}
+        self._bytes: Counter[UserId] = Counter()
+        """What is stored of each user."""
 
     @override
     async def save_changes(
@@ -62,16 +70,17 @@ class MemoryJobs(JobStore):
     ) -> Sequence[Transition]:
         try:
             self.database.check_writable()
+            self._check_room(changes)
             if idempotency is not None:
                 self._check_key(idempotency)
-            self._table.apply(changes)
+            self._apply(changes)
         except Exception:
             if on_refuse is not None:
                 on_refuse()
             raise
         for change in changes:
             if change.drops_checkpoint:
-                self._checkpoints.pop(change.job.job_id, None)
+                self._drop_checkpoint(change.job)
         if idempotency is not None:
             self._keys[idempotency.user_id, idempotency.key] = idempotency
         if project is not None:
@@ -135,7 +144,7 @@ class MemoryJobs(JobStore):
         # Encoded at once, so that what the handler does to its own copy later changes nothing.
         content = msgspec.json.encode(data)
         self._table.check_run(RunGuard(job_id=job.job_id, run=job.run))
-        self._table.apply([change])
+        self._apply([change])
         info = job.checkpoint
         checkpoint = Checkpoint(
             job_id=job.job_id,
@@ -144,7 +153,9 @@ class MemoryJobs(JobStore):
             phase=info.phase if info else None,
             saved_at=info.saved_at if info else job.updated_at,
         )
+        self._drop_checkpoint(job)
         self._checkpoints[job.job_id] = (checkpoint, content)
+        self._bytes[job.user_id] += len(content)
         self._append([change])
         if on_commit is not None:
             on_commit()
@@ -169,8 +180,10 @@ class MemoryJobs(JobStore):
         )
         deleted = tuple(job_id for _, _, job_id in expired[:limit])
         for job_id in deleted:
+            job = self._table.jobs[job_id]
+            self._bytes[job.user_id] -= bytes_of_job(job)
+            self._drop_checkpoint(job)
             self._table.delete(job_id)
-            self._checkpoints.pop(job_id, None)
         self._forget_events(frozenset(deleted))
         return deleted
 
@@ -191,12 +204,40 @@ class MemoryJobs(JobStore):
         return count_jobs(self._table.jobs.values(), created_from, created_before)
 
     @override
+    async def count_bytes(self, user_id: UserId) -> int:
+        return self._bytes[user_id]
+
+    @override
     async def collect_stats(self) -> StoreStats:
         return count_stats(self._table.jobs.values(), self.database.database_id, self._sequence)
 
     def compare_with_log(self) -> Sequence[Finding]:
         """Return the jobs that are not what their last row of the log says."""
         return compare_with_log(self._table.jobs, self._events)
+
+    def _check_room(self, changes: Sequence[Change]) -> None:
+        asked: Counter[UserId] = Counter()
+        for change in changes:
+            limit, user_id = change.max_user_bytes, change.job.user_id
+            if limit is None or change.base_version:
+                continue
+            asked[user_id] += bytes_of_job(change.job)
+            asked[user_id] += sum(map(bytes_of_log, change.transitions))
+            used = self._bytes[user_id]
+            if used + asked[user_id] > limit:
+                raise UserStorageFullError(limit, used)
+
+    def _apply(self, changes: Sequence[Change]) -> None:
+        before = {change.job.job_id: self._table.jobs.get(change.job.job_id) for change in changes}
+        self._table.apply(changes)
+        for job_id, old in before.items():
+            new = self._table.jobs[job_id]
+            self._bytes[new.user_id] += bytes_of_job(new) - (bytes_of_job(old) if old else 0)
+
+    def _drop_checkpoint(self, job: Job) -> None:
+        dropped = self._checkpoints.pop(job.job_id, None)
+        if dropped is not None:
+            self._bytes[job.user_id] -= len(dropped[1])
 
     def _check_key(self, record: IdempotencyRecord) -> None:
         known = self._keys.get((record.user_id, record.key))
@@ -214,9 +255,13 @@ class MemoryJobs(JobStore):
         logged = [replace(row, sequence=self._sequence + n) for n, row in enumerate(rows, start=1)]
         self._sequence += len(logged)
         self._events += logged
+        for row in logged:
+            self._bytes[row.user_id] += bytes_of_log(row)
         return tuple(logged)
 
     def _forget_events(self, job_ids: frozenset[JobId]) -> None:
-        gone = [event.sequence for event in self._events if event.job_id in job_ids]
-        self._pruned_sequence = max([self._pruned_sequence, *gone])
+        gone = [event for event in self._events if event.job_id in job_ids]
+        for event in gone:
+            self._bytes[event.user_id] -= bytes_of_log(event)
+        self._pruned_sequence = max([self._pruned_sequence, *(event.sequence for event in gone)])
         self._events = [event for event in self._events if event.job_id not in job_ids]

@@ -107,6 +107,9 @@ _ROWS = (
         errors.IdempotencyKeyReusedError(),
     ),
     Problem(429, "You have too many waiting jobs", errors.UserQueueFullError(1_000)),
+    Problem(
+        429, "Your jobs take too much room", errors.UserStorageFullError(2**30, 1_073_741_000)
+    ),
     Problem(429, "Too many logins were refused", errors.TooManyLoginsError(42)),
     Problem(429, "You ask too often", of_http.RateLimitedError(2)),
     Problem(429, "You have too many open streams", of_http.TooManyStreamsError()),

@@ -7,7 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from cidx_jobs.model.errors import OwnerLostError
 from cidx_jobs.model.foreign import attempt
 from cidx_jobs.model.job.job import Transition
+from cidx_jobs.model.job.stored_bytes import bytes_of_log
 from cidx_jobs.store.sqlite.commit.log_columns import INSERT_EVENT, encode_transition
 from cidx_jobs.store.sqlite.values import Row
 
@@ -28,6 +29,12 @@ ON CONFLICT (user_id, job_type, status) DO UPDATE SET jobs = jobs + excluded.job
 _COUNT_OUT = """
 UPDATE finals SET jobs = jobs + ?4 WHERE user_id = ?1 AND job_type = ?2 AND status = ?3
 """
+# Never below nothing: a figure that is off must not refuse what else is to be stored.
+_CHARGE = """
+INSERT INTO stored_bytes (user_id, bytes) VALUES (?1, max(0, ?2))
+ON CONFLICT (user_id) DO UPDATE SET bytes = max(0, bytes + ?2)
+"""
+_BYTES_OF_USER = "SELECT bytes FROM stored_bytes WHERE user_id = ?"
 
 # Errors that concern one statement; every other error of SQLite concerns the whole store.
 _OF_ONE_STATEMENT = frozenset(
@@ -74,6 +81,14 @@ FinalsKey = tuple[str, str, str]
 """User, job type and status, as in the table `finals`."""
 
 
+class Mark(NamedTuple):
+    """How much a transaction had gathered at a moment."""
+
+    sequence: int
+    counted: int
+    charged: int
+
+
 class _IsolationNeededError(Exception):
     """An operation failed after it had written: its neighbours must be run again."""
 
@@ -92,16 +107,32 @@ class Transaction:
         self.execute = self.cursor.execute
         self._log: list[Row] = []
         self._counted: list[tuple[FinalsKey, int]] = []
+        self._charged: list[tuple[str, int]] = []
+        self._bytes: Counter[str] = Counter()
+        """The sums of what was charged."""
 
     def log(self, transition: Transition) -> Transition:
         """Return the transition its number; its row is written with those of the whole batch."""
         self.sequence += 1
         self._log.append(encode_transition(transition, self.sequence))
+        self.charge(transition.user_id, bytes_of_log(transition))
         return replace(transition, sequence=self.sequence)
 
     def count_final(self, key: FinalsKey, change: int) -> None:
         """Count a job in (1) or out (-1) of the final jobs of its user, type and status."""
         self._counted.append((key, change))
+
+    def charge(self, user_id: str, size: int) -> None:
+        """Count bytes in (or, below nothing, out) of what is stored of the user."""
+        if size:
+            self._charged.append((user_id, size))
+            self._bytes[user_id] += size
+
+    def count_bytes(self, user_id: str) -> int:
+        """Return how many bytes are stored of the user, those of this transaction included."""
+        row = self.execute(_BYTES_OF_USER, (user_id,)).fetchone()
+        stored = 0 if row is None else int(row[0])
+        return stored + self._bytes[user_id]
 
     def flush(self) -> None:
         """Write what was gathered and is still to be written."""
@@ -115,17 +146,24 @@ class Transaction:
             self.cursor.executemany(_COUNT_OUT, [(*key, n) for key, n in sums.items() if n < 0])
             self.cursor.executemany(_COUNT_IN, [(*key, n) for key, n in sums.items() if n > 0])
             self._counted.clear()
+        if self._charged:
+            self.cursor.executemany(_CHARGE, self._bytes.items())
+            self._charged.clear()
+            self._bytes.clear()
 
-    def counted(self) -> int:
-        """Return how often `count_final` was called and is not written."""
-        return len(self._counted)
+    def mark(self) -> Mark:
+        """Return how much is gathered now and not written, for `forget_after`."""
+        return Mark(self.sequence, len(self._counted), len(self._charged))
 
-    def forget_after(self, sequence: int, counted: int) -> None:
-        """Take back the numbers and counts that were gathered after that, and are not written."""
-        surplus = self.sequence - sequence
+    def forget_after(self, mark: Mark) -> None:
+        """Take back what was gathered after the mark, and is not written."""
+        surplus = self.sequence - mark.sequence
         del self._log[max(0, len(self._log) - surplus) :]
-        del self._counted[counted:]
-        self.sequence = sequence
+        del self._counted[mark.counted :]
+        for user_id, size in self._charged[mark.charged :]:
+            self._bytes[user_id] -= size
+        del self._charged[mark.charged :]
+        self.sequence = mark.sequence
 
 
 Operation = Callable[[Transaction], Any]
@@ -205,7 +243,7 @@ def _run_plain(
     values: list[Any] = []
     for operation in operations:
         before = connection.total_changes
-        sequence, counted = transaction.sequence, transaction.counted()
+        mark = transaction.mark()
         value, error = attempt(operation, transaction)
         if error is not None:
             if not is_of_one_statement(error):
@@ -213,7 +251,7 @@ def _run_plain(
             # Nothing to undo: most refusals are a guard that met no row.
             if not connection.in_transaction or connection.total_changes != before:
                 raise _IsolationNeededError from error
-            transaction.forget_after(sequence, counted)
+            transaction.forget_after(mark)
             value = Failure(error)
         values.append(value)
     return values
@@ -228,14 +266,14 @@ def _run_in_savepoints(
 def _run_in_savepoint(
     connection: sqlite3.Connection, transaction: Transaction, operation: Operation
 ) -> Any:
-    sequence, counted = transaction.sequence, transaction.counted()
+    mark = transaction.mark()
     connection.execute("SAVEPOINT operation")
     value, error = attempt(_run_and_flush, operation, transaction)
     if error is not None:
         if not is_of_one_statement(error):
             raise error
         connection.execute("ROLLBACK TO operation")
-        transaction.forget_after(sequence, counted)
+        transaction.forget_after(mark)
         value = Failure(error)
     connection.execute("RELEASE operation")
     return value

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.listing import Checkpoint
 from cidx_jobs.store.sqlite.commit.transaction import Transaction
@@ -19,6 +19,7 @@ INSERT INTO checkpoints (job_id, run, data, phase, saved_at) VALUES (?, ?, ?, ?,
 ON CONFLICT (job_id) DO UPDATE
 SET run = excluded.run, data = excluded.data, phase = excluded.phase, saved_at = excluded.saved_at
 """
+_SIZE = "SELECT length(CAST(data AS BLOB)) FROM checkpoints WHERE job_id = ?"
 _DROP = "DELETE FROM checkpoints WHERE job_id = ?"
 _LOAD = "SELECT job_id, run, data, phase, saved_at FROM checkpoints WHERE job_id = ?"
 
@@ -30,14 +31,22 @@ def encode_checkpoint(job: Job, data: object) -> Row:
     return (job.job_id, job.run, to_json(data), phase, to_microseconds(saved_at))
 
 
-def store_checkpoint(transaction: Transaction, checkpoint: Row) -> None:
-    """Store a checkpoint in the place of the one before."""
+def store_checkpoint(transaction: Transaction, user_id: UserId, checkpoint: Row) -> None:
+    """Store a checkpoint of a user's job in the place of the one before."""
+    job_id, _, data, *_ = checkpoint
+    transaction.charge(user_id, len(data.encode()) - _size(transaction, job_id))
     transaction.execute(_SAVE, checkpoint)
 
 
-def drop_checkpoint(transaction: Transaction, job_id: JobId) -> None:
+def drop_checkpoint(transaction: Transaction, job: Job) -> None:
     """Delete the job's checkpoint, if there is one."""
-    transaction.execute(_DROP, (job_id,))
+    transaction.charge(job.user_id, -_size(transaction, job.job_id))
+    transaction.execute(_DROP, (job.job_id,))
+
+
+def _size(transaction: Transaction, job_id: JobId) -> int:
+    row = transaction.execute(_SIZE, (job_id,)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def load_checkpoint(connection: sqlite3.Connection, job_id: JobId) -> Checkpoint | None:

@@ -8,6 +8,7 @@ from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.store.sqlite.commit.transaction import Transaction
 from cidx_jobs.store.sqlite.jobs.keys import delete_old_keys
+from cidx_jobs.store.sqlite.jobs.stored_bytes import take_off
 from cidx_jobs.store.sqlite.values import Row, to_json, to_microseconds
 
 COUNT_EXPIRED = """
@@ -64,6 +65,7 @@ def delete_expired(
 
 
 def _delete(transaction: Transaction, rows: Sequence[int], job_ids: Sequence[JobId]) -> None:
+    take_off(transaction, job_ids)
     ids = to_json(job_ids)
     (last,) = transaction.execute(LAST_EVENT, (ids,)).fetchone()
     if last is not None:

@@ -27,6 +27,7 @@ from cidx_jobs.store.sqlite.jobs.checkpoints import encode_checkpoint, load_chec
 from cidx_jobs.store.sqlite.jobs.keys import encode_key, find_key
 from cidx_jobs.store.sqlite.jobs.retention import count_expired, delete_expired
 from cidx_jobs.store.sqlite.jobs.stats import collect_stats, count_jobs
+from cidx_jobs.store.sqlite.jobs.stored_bytes import load_bytes
 from cidx_jobs.store.sqlite.projects import encode_project
 
 
@@ -147,6 +148,10 @@ class SqliteJobs(JobStore):
         self, created_from: datetime | None, created_before: datetime | None
     ) -> JobFigures:
         return await self._database.search(lambda db: count_jobs(db, created_from, created_before))
+
+    @override
+    async def count_bytes(self, user_id: UserId) -> int:
+        return await self._database.look_up(lambda db: load_bytes(db, user_id))
 
     @override
     async def collect_stats(self) -> StoreStats:

@@ -29,6 +29,7 @@ from cidx_jobs.store.sqlite.jobs.columns import (
     parameter,
 )
 from cidx_jobs.store.sqlite.jobs.keys import save_key
+from cidx_jobs.store.sqlite.jobs.stored_bytes import charge_change, check_room, size_before
 from cidx_jobs.store.sqlite.projects import save_request
 from cidx_jobs.store.sqlite.values import Row
 
@@ -88,8 +89,9 @@ def save_changes(
     project: Row | None,
 ) -> Sequence[Transition]:
     """Store the changes in order, with the key and the project; return the numbered log rows."""
+    # First what refuses, because then there is nothing to undo.
+    check_room(transaction, [encoded.change for encoded in changes])
     if key is not None:
-        # First, because a taken key then leaves nothing to undo.
         save_key(transaction, key)
     for encoded in changes:
         if encoded.change.leaves_place:
@@ -100,7 +102,7 @@ def save_changes(
         _store_job(transaction, encoded)
         _count(transaction, change)
         if change.drops_checkpoint:
-            drop_checkpoint(transaction, change.job.job_id)
+            drop_checkpoint(transaction, change.job)
         logged += map(transaction.log, change.transitions)
     if project is not None:
         save_request(transaction, project)
@@ -133,23 +135,27 @@ def save_checkpoint(transaction: Transaction, encoded: EncodedChange, checkpoint
     """Store a running job's checkpoint with its new version."""
     change, statement, values = encoded
     job = change.job
+    size = size_before(transaction, change)
     transaction.execute(f"{statement}{_OF_RUN}", (*values, job.run))
     if transaction.cursor.rowcount != 1:
         check_run(transaction, RunGuard(job_id=job.job_id, run=job.run))
         raise StaleVersionError(job.job_id, change.base_version)
-    store_checkpoint(transaction, checkpoint)
+    charge_change(transaction, change, size)
+    store_checkpoint(transaction, job.user_id, checkpoint)
     for transition in change.transitions:
         transaction.log(transition)
 
 
 def _store_job(transaction: Transaction, encoded: EncodedChange) -> None:
     change, statement, values = encoded
+    size = size_before(transaction, change)
     try:
         transaction.execute(statement, values)
     except sqlite3.IntegrityError as error:
         raise _refusal(change, error) from error
     if transaction.cursor.rowcount != 1:
         raise StaleVersionError(change.job.job_id, change.base_version)
+    charge_change(transaction, change, size)
 
 
 def _count(transaction: Transaction, change: Change) -> None:

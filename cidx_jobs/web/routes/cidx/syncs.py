@@ -8,6 +8,7 @@ from cidx_jobs.model.errors import (
     QueueFullError,
     RepositoryNotFoundError,
     UserQueueFullError,
+    UserStorageFullError,
 )
 from cidx_jobs.model.job.submit import OnConflict, Submission, SubmitRequest
 from cidx_jobs.web.http.call import Call
@@ -43,7 +44,13 @@ _REPLY = Reply(
     ),
     headers=("Location",),
 )
-_ERRORS = (RepositoryNotFoundError, UserQueueFullError, QueueFullError, DrainingError)
+_ERRORS = (
+    RepositoryNotFoundError,
+    UserQueueFullError,
+    UserStorageFullError,
+    QueueFullError,
+    DrainingError,
+)
 _EXAMPLE = {"incremental": True, "force_sync": False}
 
 

@@ -17,6 +17,7 @@ from cidx_jobs.model.errors import (
     RequestError,
     UnknownJobTypeError,
     UserQueueFullError,
+    UserStorageFullError,
 )
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.job.submit import RequestKey, Submission
@@ -75,6 +76,7 @@ _ERRORS = (
     IdempotencyKeyReusedError,
     JobExpiredError,
     UserQueueFullError,
+    UserStorageFullError,
     QueueFullError,
     DrainingError,
 )
