@@ -9,7 +9,6 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from cidx_jobs.model.errors import ValidationError
-from cidx_jobs.model.job.packed import unpacked
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -98,11 +97,6 @@ def check_values(value: Any, levels: int = MAX_DEPTH) -> None:
         case _:
             message = f"it is not JSON: {type(value).__name__}"
             raise ValueError(message)
-
-
-def count_bytes(value: Any) -> int:
-    """Return how long a value is as JSON text."""
-    return len(msgspec.json.encode(value, enc_hook=unpacked))
 
 
 def plain_text(value: Any, max_characters: int | None = MAX_TEXT) -> str:

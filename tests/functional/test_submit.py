@@ -198,8 +198,9 @@ async def test_a_user_whose_jobs_take_too_much_room_is_refused(
     aiohttp_client: AioClient, tmp_path: Path
 ) -> None:
     """429 with bound and figure, and over a restart, too; others go on, and a clean-up helps."""
-    store, bound = MemoryPersistence(), {"max_stored_bytes_per_user": 100_000}
-    body = {"job_type": "quick", "project_id": "p", "options": {"x": "x" * 20_000}}
+    store = MemoryPersistence()
+    bound: dict[str, Any] = {"max_stored_bytes_per_user": 100_000}
+    body: dict[str, Any] = {"job_type": "quick", "project_id": "p", "options": {"x": "x" * 20_000}}
     async with open_house(aiohttp_client, tmp_path, [], store, **bound) as house:
         for _ in range(2):
             job = await house.submit(**body)

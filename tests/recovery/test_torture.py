@@ -154,7 +154,7 @@ async def test_a_commit_taken_for_stored_is_found_by_the_sweep(
             seed=4,
             handlers="torture.planted.taken_for_stored:TYPES",
             # The start of the first job, or what is submitted beside it: each is in the log.
-            only=["first:log:flush:EIO:9"],
+            only=["first:log:flush:EIO:10"],
         )
     except SkippedError as error:
         skip(error)

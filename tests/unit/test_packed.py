@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from cidx_jobs.model.foreign import count_bytes
-from cidx_jobs.model.job.packed import MIN_BYTES, PackedObject, pack
+from cidx_jobs.model.job.packed import MIN_BYTES, PackedObject, count_bytes, pack
 from cidx_jobs.store.sqlite.values import to_json
 from cidx_jobs.wire.encode import encode
 

@@ -16,8 +16,9 @@ from cidx_jobs.engine.run.time_limit import TimeLimit
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.run import ActiveRun, ChildResult, PhaseReporter, SyncJobContext
 from cidx_jobs.model.errors import JobFailure
-from cidx_jobs.model.foreign import count_bytes, plain_json
+from cidx_jobs.model.foreign import plain_json
 from cidx_jobs.model.job.job import Job, JsonObject, PhaseStatus
+from cidx_jobs.model.job.packed import count_bytes
 from cidx_jobs.runtime.log import get_logger
 
 T = TypeVar("T")

@@ -69,3 +69,8 @@ def unpacked(value: Any) -> Any:
     if isinstance(value, PackedObject):
         return msgspec.Raw(value.text)
     raise NotImplementedError
+
+
+def count_bytes(value: Any) -> int:
+    """Return how long a value is as JSON text."""
+    return len(msgspec.json.encode(value, enc_hook=unpacked))

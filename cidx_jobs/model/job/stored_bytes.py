@@ -7,8 +7,8 @@ what a job is counted in for is what it is counted out for when it is deleted.
 
 from typing import Any
 
-from cidx_jobs.model.foreign import count_bytes
 from cidx_jobs.model.job.job import Job, Transition
+from cidx_jobs.model.job.packed import count_bytes
 
 JOB_BYTES = 1_024
 """A job, without the members that are counted by themselves."""

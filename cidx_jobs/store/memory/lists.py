@@ -8,9 +8,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from cidx_jobs.model.findings import Finding
-from cidx_jobs.model.foreign import count_bytes
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.model.job.packed import count_bytes
 from cidx_jobs.model.listing import (
     LONG_MEMBERS,
     MAX_LISTED_BYTES,
