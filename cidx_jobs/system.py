@@ -13,6 +13,7 @@ from cidx_jobs.calls.from_thread import FromThread
 from cidx_jobs.calls.job_calls import JobCalls
 from cidx_jobs.clock import SystemClock
 from cidx_jobs.engine.access.accounts import Accounts
+from cidx_jobs.engine.access.admin_log import AdminLog
 from cidx_jobs.engine.access.logins import Logins
 from cidx_jobs.engine.access.passwords import Passwords
 from cidx_jobs.engine.access.user_removal import UserRemoval
@@ -95,6 +96,7 @@ class JobSystem(JobCalls):
         self._installed_git: InstalledGit | None = None
         self._engine: Engine | None = None
         self._accounts: Accounts | None = None
+        self._admin_log: AdminLog | None = None
         self._closing: Engine | None = None
         self._started = contextlib.AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -141,6 +143,8 @@ class JobSystem(JobCalls):
         """Start the parts; what was started is stopped in reverse, now if one fails or later."""
         async with contextlib.AsyncExitStack() as started:
             started.push_async_callback(self.persistence.close)
+            admin_log = AdminLog(self.persistence.admin_log, self.clock)
+            started.push_async_callback(admin_log.close)
             started.push_async_callback(self.indexer.close)
             before = await self._clear_leftovers(identity) if self._runs_jobs else Recovery()
             engine = self._build_engine(identity)
@@ -155,7 +159,7 @@ class JobSystem(JobCalls):
             # Before the grace time: whoever asks for the stop may not be as patient.
             started.push_async_callback(self.persistence.accept_stop)
             self._identity, self._engine = identity, engine
-            self._accounts = self._build_accounts()
+            self._admin_log, self._accounts = admin_log, self._build_accounts(admin_log)
             self._started = started.pop_all()
 
     async def _clear_leftovers(self, identity: StoreIdentity) -> Recovery:
@@ -279,6 +283,13 @@ class JobSystem(JobCalls):
         return self._accounts
 
     @property
+    def admin_log(self) -> AdminLog:
+        """What administrators did, and whom the server did not let in."""
+        if self._admin_log is None:
+            raise _not_open()
+        return self._admin_log
+
+    @property
     def concurrency(self) -> ConcurrencyController:
         """The slots."""
         return self._opened().concurrency
@@ -367,11 +378,11 @@ class JobSystem(JobCalls):
             engine.board.hooks.add_hook(hook)
         return engine
 
-    def _build_accounts(self) -> Accounts:
+    def _build_accounts(self, admin_log: AdminLog) -> Accounts:
         store = self.persistence.accounts
         key_file = DataDirectory(self.settings.data_dir).login_key
         logins = Logins(store, self.clock, key_file, self.settings.login_seconds)
-        return Accounts(store, logins, Passwords(), self.clock)
+        return Accounts(store, logins, Passwords(), self.clock, admin_log)
 
     def _loop_for_threads(self) -> asyncio.AbstractEventLoop:
         if self._engine is None or self._loop is None:

@@ -27,7 +27,7 @@ MAX_NUMBER = 2**63 - 1
 _KEY = re.compile(KEY_PATTERN)
 _NAMES = frozenset({"user_id", "project_id", "job_type"})
 """What a submit says without a default: None is wrong there."""
-_SUBMITTED = frozenset(SubmitRequest.__struct_fields__) - {"request_key"}
+_SUBMITTED = frozenset(SubmitRequest.__struct_fields__) - {"request_key", "actor"}
 
 
 def read_submit(
@@ -48,6 +48,7 @@ def read_submit(
     given["options"] = _read_options(options)
     given["start_at"] = read_time("start_at", members.get("start_at"))
     request = read(SubmitRequest, **given)
+    request = replace(request, actor=request.user_id)
     if idempotency_key is None:
         return request
     if not isinstance(idempotency_key, str) or not _KEY.fullmatch(idempotency_key):

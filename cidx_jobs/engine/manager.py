@@ -136,12 +136,15 @@ class SyncJobManager:
         known = self._board.live.find(job_id)
         return known is not None and known.version < version
 
-    async def cancel_job(self, job_id: JobId, reason: str | None = None) -> Job:
+    async def cancel_job(
+        self, job_id: JobId, reason: str | None = None, *, actor: UserId | None = None
+    ) -> Job:
         """Cancel a job that waits, at once; tell one that runs to stop. Idempotent.
 
         When this returns a waiting job will never start, and the request to a running one is
         durable (guarantees.md, G6). Asked again for one that still runs, it is told again: its
         handler may have swallowed the first request.
+        *actor* is who asks; None for the server itself.
 
         Raises:
             JobNotFoundError: there is none.
@@ -165,9 +168,11 @@ class SyncJobManager:
             error = make_error("CANCELLED", text, at=self._board.clock.now())
             return job, [Cancel(error=error, reason=reason)]
 
-        return await self._ledger.record(job_id, decide)
+        return await self._ledger.record(job_id, decide, actor)
 
-    async def retry_job(self, job_id: JobId, *, from_start: bool = False) -> Job:
+    async def retry_job(
+        self, job_id: JobId, *, from_start: bool = False, actor: UserId | None = None
+    ) -> Job:
         """Queue a failed or cancelled job again, from its checkpoint unless *from_start*.
 
         Raises:
@@ -177,10 +182,10 @@ class SyncJobManager:
         """
         self._refuse_when_stopping()
         return await self._ledger.record(
-            job_id, lambda job: self._retried(job, from_start=from_start)
+            job_id, lambda job: self._retried(job, from_start=from_start), actor
         )
 
-    async def start_job(self, job_id: JobId) -> Job:
+    async def start_job(self, job_id: JobId, *, actor: UserId | None = None) -> Job:
         """Release a held job, one whose start time has not come, or one in its back-off, now.
 
         Where the line of an exclusive type is full, the job is released and waits for a place.
@@ -189,7 +194,7 @@ class SyncJobManager:
             JobNotFoundError: there is none.
             InvalidTransitionError: it waits for none of these, or follows a running job.
         """
-        return await self._ledger.record(job_id, self._released)
+        return await self._ledger.record(job_id, self._released, actor)
 
     async def revise_job(
         self,
@@ -198,6 +203,7 @@ class SyncJobManager:
         priority: int | None = None,
         labels: Mapping[str, str] | None = None,
         if_version: int | None = None,
+        actor: UserId | None = None,
     ) -> Job:
         """Change the priority or the labels (replaced whole) of a job that waits.
 
@@ -220,7 +226,7 @@ class SyncJobManager:
             key = self._board.make_key(job, priority) if moves else None
             return job, [Revise(priority=priority, labels=labels, key=key)]
 
-        return await self._ledger.record(job_id, decide)
+        return await self._ledger.record(job_id, decide, actor)
 
     async def update_job_status(self, job_id: JobId, status: JobStatus) -> Job:
         """Take the one edge that leads from the job's status to *status*.

@@ -39,6 +39,9 @@ class EventDocument(Document, frozen=True, kw_only=True):
         ),
     ]
     reason: Annotated[str | None, Meta(description="Why, where somebody said.")]
+    actor: Annotated[
+        str | None, Meta(description="The user who asked for it; null for the server itself.")
+    ]
 
     @classmethod
     def of(cls, row: Transition) -> Self:
@@ -53,6 +56,7 @@ class EventDocument(Document, frozen=True, kw_only=True):
             at=row.at,
             attempt=row.attempt,
             reason=row.reason,
+            actor=row.actor,
         )
 
 

@@ -371,6 +371,7 @@ def make_submit(
         labels=body.labels,
         limits=body.limits,
         request_key=key,
+        actor=UserId(user_id),
     )
 
 

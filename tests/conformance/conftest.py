@@ -7,6 +7,7 @@ import pytest
 
 from cidx_jobs.clock import SystemClock
 from cidx_jobs.interfaces.store.accounts import AccountStore
+from cidx_jobs.interfaces.store.admin_log import AdminLogStore
 from cidx_jobs.interfaces.store.controls import ControlStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.persistence import Persistence
@@ -67,3 +68,9 @@ def accounts(persistence: Persistence) -> AccountStore:
 def controls(persistence: Persistence) -> ControlStore:
     """Return its store of an operator's limits and pauses."""
     return persistence.controls
+
+
+@pytest.fixture
+def admin_log(persistence: Persistence) -> AdminLogStore:
+    """Return its store of the admin log."""
+    return persistence.admin_log

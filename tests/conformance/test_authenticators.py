@@ -7,6 +7,7 @@ import attrs
 import pytest
 
 from cidx_jobs.engine.access.accounts import Accounts
+from cidx_jobs.engine.access.admin_log import AdminLog
 from cidx_jobs.engine.access.logins import Logins
 from cidx_jobs.engine.access.passwords import Passwords
 from cidx_jobs.interfaces.access import Authenticator, Credentials, Identity
@@ -32,7 +33,9 @@ def accounts_of(
 ) -> Callable[[], Accounts]:
     """Return what knows the accounts of a store."""
     logins = Logins(store.accounts, clock, directory / "login.key", 3_600)
-    accounts = Accounts(store.accounts, logins, Passwords(), clock)
+    accounts = Accounts(
+        store.accounts, logins, Passwords(), clock, AdminLog(store.admin_log, clock)
+    )
     return lambda: accounts
 
 

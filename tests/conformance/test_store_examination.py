@@ -162,7 +162,7 @@ def test_a_directory_of_no_project_is_found(directory: DataDirectory) -> None:
 def test_the_findings_are_bounded(directory: DataDirectory) -> None:
     """A log that is wrong from end to end fills no screen for ever."""
     rows = ", ".join(
-        f"({-n}, 'nobody', {n}, 'u', 'complete', 'queued', 'queued', 0, 0, 0, NULL)"
+        f"({-n}, 'nobody', {n}, 'u', 'complete', 'queued', 'queued', 0, 0, 0, NULL, NULL)"
         for n in range(1, 300)
     )
     change(directory, f"INSERT INTO events VALUES {rows}")  # noqa: S608 - numbers

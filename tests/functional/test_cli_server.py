@@ -720,6 +720,8 @@ def test_an_operator_changes_the_server(server: Server, tmp_path: Path) -> None:
     unknown = server.cli("admin", "limits", "--set", "colour=1")
     paused = server.cli("admin", "pause", "--user", "eve", "--json").json
     resumed = server.cli("admin", "resume", "--user", "eve", "--json").json
+    logged = server.cli("admin", "log", "--limit", "2", "--json").json["entries"]
+    shown = server.cli("admin", "log").out
     draining = server.cli("admin", "drain")
     refused = server.cli("submit", "steps", "-p", "p", "--json")
     ended = server.cli("admin", "drain", "--off", "--json").json
@@ -735,6 +737,8 @@ def test_an_operator_changes_the_server(server: Server, tmp_path: Path) -> None:
     assert unknown.code == 64
     assert paused["users"] == ["eve"]
     assert resumed["users"] == []
+    assert [one["action"] for one in logged] == ["resumed", "paused"]
+    assert "user eve" in shown
     assert "draining               yes" in draining.out
     assert refused.code == 1
     assert refused.json["error"]["code"] == "draining"

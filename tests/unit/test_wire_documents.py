@@ -314,7 +314,7 @@ def test_an_event_is_from_one_status_to_another() -> None:
     body = encode(document)
 
     assert list(msgspec.json.decode(body)) == (
-        ["seq", "job_id", "version", "event", "from", "to", "at", "attempt", "reason"]
+        ["seq", "job_id", "version", "event", "from", "to", "at", "attempt", "reason", "actor"]
     )
     assert decode(body, EventDocument) == document
 

@@ -1,4 +1,4 @@
-"""What ``admin stats``, ``limits``, ``pause``, ``resume``, ``drain`` and ``cleanup`` do."""
+"""What the commands of `admin` do: counts, limits, pauses, the drain, clean-up, the log."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -10,10 +10,11 @@ from cidx_jobs.cli.data_dir import administer
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
-from cidx_jobs.cli.terminal.text import duration
+from cidx_jobs.cli.terminal.text import duration, moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.wire.admin.log import AdminEntryDocument, AdminLogDocument
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.request_bodies import LimitsBody
 from cidx_jobs.wire.server import (
@@ -27,6 +28,7 @@ from cidx_jobs.wire.server import (
 D = TypeVar("D", bound=Document)
 
 _RESOURCE = "resources."
+_PAGE = 200
 
 
 def show_stats(target: Target) -> Exit:
@@ -72,6 +74,22 @@ def clean_up(target: Target, *, older_than: float, statuses: Iterable[str], dry_
         return await client.clean_up(older_than, statuses=wanted or None, dry_run=dry_run)
 
     return _show(target, administer(target, delete), _member_lines)
+
+
+def show_log(target: Target, *, limit: int) -> Exit:
+    """Print the newest entries of the admin log, newest first."""
+
+    async def read(client: JobsClient) -> AdminLogDocument:
+        entries: tuple[AdminEntryDocument, ...] = ()
+        cursor = None
+        while True:
+            size = min(_PAGE, limit - len(entries))
+            page = await client.list_log(limit=size, cursor=cursor)
+            entries, cursor = (*entries, *page.entries), page.next_cursor
+            if cursor is None or len(entries) >= limit:
+                return AdminLogDocument(entries=entries, next_cursor=cursor)
+
+    return _show(target, administer(target, read), _log_lines)
 
 
 def _show(target: Target, document: D, lines: Callable[[D], Iterator[str]]) -> Exit:
@@ -134,3 +152,17 @@ def _quantiles(seconds: QuantilesDocument) -> str:
     if seconds.p50 is None or seconds.p95 is None:
         return "-"
     return f"{duration(seconds.p50)} in the middle, {duration(seconds.p95)} at 95 %"
+
+
+def _log_lines(log: AdminLogDocument) -> Iterator[str]:
+    rows = [
+        (
+            moment(entry.at),
+            escape(entry.actor or "-"),
+            entry.action,
+            escape(entry.address or "-"),
+            escape(entry.target or ""),
+        )
+        for entry in log.entries
+    ]
+    return table(("AT", "ACTOR", "ACTION", "FROM", "TARGET"), rows, None)

@@ -105,4 +105,20 @@ def cleanup(target: Target, **which: Any) -> int:
     return clean_up(target, **which)
 
 
+@admin.command()
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=50,
+    show_default=True,
+    help="How many entries.",
+)
+@admin_command
+def log(target: Target, *, limit: int) -> int:
+    """Show what administrators did and who was refused, newest first."""
+    from cidx_jobs.cli.actions.admin import show_log
+
+    return show_log(target, limit=limit)
+
+
 COMMANDS = (admin,)

@@ -1,4 +1,4 @@
-"""Routes of administrators: tokens, stats, limits, pauses, cleanup, doctor."""
+"""Routes of administrators: tokens, stats, limits, pauses, cleanup, log, doctor."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from cidx_jobs.client.calls.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
 from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.wire.admin.log import AdminLogDocument
 from cidx_jobs.wire.findings import DoctorDocument
 from cidx_jobs.wire.request_bodies import (
     ChangeUserBody,
@@ -171,6 +172,16 @@ class AdminRoutes(Routes):
         )
         call = Call(method="POST", path="/api/admin/cleanup", body=body)
         return (await self._ask(call)).decode(CleanupDocument)
+
+    async def list_log(self, *, limit: int = 50, cursor: str | None = None) -> AdminLogDocument:
+        """Return a page of the admin log, newest first.
+
+        Args:
+            limit: 1 to 200 entries.
+            cursor: `next_cursor` of the page before.
+        """
+        query = {"limit": limit, "cursor": cursor}
+        return (await self._get("/api/admin/log", query)).decode(AdminLogDocument)
 
     async def _set(
         self, method: str, path: str, body: PauseBody | Mapping[str, Any] | None

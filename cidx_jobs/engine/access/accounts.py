@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from msgspec.structs import replace
 
+from cidx_jobs.engine.access.admin_log import AdminLog
 from cidx_jobs.engine.access.logins import Login, Logins
 from cidx_jobs.engine.access.passwords import Passwords, is_known_hash
 from cidx_jobs.engine.access.refused_tries import RefusedTries
@@ -22,27 +23,31 @@ from cidx_jobs.model.account import (
 from cidx_jobs.model.errors import (
     Fault,
     InvalidCredentialsError,
+    TooManyLoginsError,
     UserExistsError,
     UserNotFoundError,
     ValidationError,
 )
 from cidx_jobs.model.ids import UserId
-from cidx_jobs.runtime.log import get_logger
-
-_log = get_logger("access")
 
 
 class Accounts:
     """The accounts of one server, and who is logged in by them."""
 
     def __init__(
-        self, store: AccountStore, logins: Logins, passwords: Passwords, clock: Clock
+        self,
+        store: AccountStore,
+        logins: Logins,
+        passwords: Passwords,
+        clock: Clock,
+        admin_log: AdminLog,
     ) -> None:
-        """Take where accounts are kept, and what makes logins and hashes."""
+        """Take where accounts are kept, what makes logins and hashes, and where refusals go."""
         self._store = store
         self._logins = logins
         self._passwords = passwords
         self._clock = clock
+        self._admin_log = admin_log
         self._tries = RefusedTries(clock.monotonic)
 
     async def add(
@@ -122,7 +127,7 @@ class Accounts:
         account = await self._check_password(user_id, old, address)
         made = await self._passwords.hash(new)
         if await self._store_changed(account, replace(account, password_hash=made)) is None:
-            self._refuse(user_id, address)
+            self._refuse(user_id, address, account)
 
     async def remove(self, user_id: str) -> None:
         """Remove an account; its logins are refused at once.
@@ -196,12 +201,16 @@ class Accounts:
         return await self._logins.read(text)
 
     async def _check_password(self, user_id: str, password: str, address: str | None) -> Account:
-        self._tries.check((user_id, address))
+        try:
+            self._tries.check((user_id, address))
+        except TooManyLoginsError:
+            self._admin_log.note_refusal("login_refused", address=address)
+            raise
         account = await self._find(user_id)
         known = None if account is None else account.password_hash or None
         verdict = await self._passwords.compare(password, known)
         if account is None or not verdict.fits:
-            self._refuse(user_id, address)
+            self._refuse(user_id, address, account)
         self._tries.clear((user_id, address))
         if verdict.is_outdated:
             made = await self._passwords.hash(password)
@@ -221,10 +230,11 @@ class Accounts:
         self._logins.forget(account.user_id)
         return changed if was_stored else None
 
-    def _refuse(self, user_id: str, address: str | None) -> NoReturn:
+    def _refuse(self, user_id: str, address: str | None, account: Account | None) -> NoReturn:
         self._tries.count((user_id, address))
-        # Not the name: people type their password into the wrong field.
-        _log.warning("login_refused", address=address)
+        # No other name: people type their password into the wrong field.
+        known = None if account is None else account.user_id
+        self._admin_log.note_refusal("login_refused", address=address, target=known)
         raise InvalidCredentialsError
 
 

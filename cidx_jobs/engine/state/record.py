@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.errors import JobNotFoundError, StaleVersionError
-from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.events import Enqueue, Event, Revise
 from cidx_jobs.model.job.job import Job, JobStatus, Place, Transition
 from cidx_jobs.model.job.lifecycle import advance
@@ -44,11 +44,16 @@ class JobLedger:
             raise JobNotFoundError(job_id)
         return job
 
-    async def record(self, job_id: JobId, decide: Callable[[Job], Decision | None]) -> Job:
+    async def record(
+        self,
+        job_id: JobId,
+        decide: Callable[[Job], Decision | None],
+        actor: UserId | None = None,
+    ) -> Job:
         """Take the job along the edges that *decide* chooses, in one transaction; tell of it.
 
         *decide* may be called more than once, each time with the job as it is then, and may
-        raise; with None nothing is changed.
+        raise; with None nothing is changed. *actor* is who asks; None for the server itself.
 
         Raises:
             JobNotFoundError: there is no such job.
@@ -59,7 +64,7 @@ class JobLedger:
             decision = decide(job)
             if decision is None:
                 return job
-            change = self.advance(job, *decision)
+            change = self.advance(job, *decision, actor=actor)
             changes = self.with_line(change, job)
             try:
                 await self.commit(changes)
@@ -70,17 +75,22 @@ class JobLedger:
             return change.job
 
     def advance(
-        self, before: Job | None, job: Job, events: Sequence[Event], now: datetime | None = None
+        self,
+        before: Job | None,
+        job: Job,
+        events: Sequence[Event],
+        now: datetime | None = None,
+        actor: UserId | None = None,
     ) -> Change:
         """Return the change that takes *job* along the events, at this moment if *now* is None.
 
         *before* is what the row holds now (*job* may have other members set already); None for
-        a job that is not stored yet.
+        a job that is not stored yet. *actor* is who asks; None for the server itself.
         """
         at = now or self._board.clock.now()
         rows: list[Transition] = []
         for event in events:
-            job, row = advance(job, event, at)
+            job, row = advance(job, event, at, actor)
             rows.append(row)
         return Change(
             job=job,

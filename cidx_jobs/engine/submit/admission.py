@@ -169,7 +169,7 @@ class Admission:
         """Return a new job's place in its line, and what becomes of those that are in it."""
         head = line.head
         if head is not None and request.on_conflict is OnConflict.REPLACE:
-            changes = self._make_way(head, line.follower)
+            changes = self._make_way(head, line.follower, request.actor)
             place = Place.FOLLOWER if head.status is JobStatus.RUNNING else Place.HEAD
             return changes, None if waits else place
         if not job_type.exclusive or waits:
@@ -210,7 +210,7 @@ class Admission:
         ]
         if goes_first:
             events.append(self._ledger.promotion(job))
-        return self._ledger.advance(job, job, events)
+        return self._ledger.advance(job, job, events, actor=request.actor)
 
     def _limits(self, request: SubmitRequest, job_type: JobType) -> KeyLimits:
         own, shared = request.limits, job_type.find_limits(request.options)
@@ -233,23 +233,24 @@ class Admission:
             raise ValidationError.at("/limits", message)
         return (*kept, *new)
 
-    def _make_way(self, head: Job, follower: Job | None) -> list[Change]:
+    def _make_way(self, head: Job, follower: Job | None, actor: UserId | None) -> list[Change]:
         reason = "replaced by a newer request"
         changes = []
         if head.status is not JobStatus.RUNNING:
-            changes.append(self._cancel_waiting(head, reason))
+            changes.append(self._cancel_waiting(head, reason, actor))
         elif head.cancel_requested_at is None:
             event = RequestCancel(reason=reason)
-            changes.append(self._ledger.advance(head, head, [event]))
+            changes.append(self._ledger.advance(head, head, [event], actor=actor))
         else:
             self._board.stop_run(head, again=True)
         if follower is not None:
-            changes.append(self._cancel_waiting(follower, reason))
+            changes.append(self._cancel_waiting(follower, reason, actor))
         return changes
 
-    def _cancel_waiting(self, job: Job, reason: str) -> Change:
+    def _cancel_waiting(self, job: Job, reason: str, actor: UserId | None) -> Change:
         error = make_error("CANCELLED", reason, at=self._board.clock.now())
-        return self._ledger.advance(job, job, [Cancel(error=error, reason=reason)])
+        event = Cancel(error=error, reason=reason)
+        return self._ledger.advance(job, job, [event], actor=actor)
 
     async def _store_new(
         self, request: SubmitRequest, changes: list[Change], job_id: JobId, project: Project | None
@@ -308,7 +309,7 @@ class Admission:
         events: list[Event] = [Submit()]
         if not waits and place is not Place.FOLLOWER:
             events.append(Enqueue(key=self._board.make_key(job)))
-        return self._ledger.advance(None, job, events, now)
+        return self._ledger.advance(None, job, events, now, request.actor)
 
     def _priority(self, request: SubmitRequest) -> int:
         if request.priority is not None:

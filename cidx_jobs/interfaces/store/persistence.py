@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from cidx_jobs.interfaces.store.accounts import AccountStore
+from cidx_jobs.interfaces.store.admin_log import AdminLogStore
 from cidx_jobs.interfaces.store.controls import ControlStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.projects import ProjectStore
@@ -30,6 +31,7 @@ class Persistence(Protocol):
     tokens: TokenStore
     accounts: AccountStore
     controls: ControlStore
+    admin_log: AdminLogStore
 
     @property
     def can_write(self) -> bool:

@@ -309,4 +309,6 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     run: int
     reason: str | None = None
+    actor: UserId | None = None
+    """The user who asked for it; None for the server itself."""
     sequence: int = 0

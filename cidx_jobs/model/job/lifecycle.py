@@ -12,6 +12,7 @@ from typing import Any, assert_never
 from msgspec.structs import replace
 
 from cidx_jobs.model.errors import InvalidTransitionError
+from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.events import (
     EVENT_NAMES,
     Cancel,
@@ -63,8 +64,12 @@ TRANSITIONS: Mapping[tuple[JobStatus | None, str], JobStatus] = MappingProxyType
 """Every edge there is; None stands for "no such job yet"."""
 
 
-def advance(job: Job, event: Event, now: datetime) -> tuple[Job, Transition]:
+def advance(
+    job: Job, event: Event, now: datetime, actor: UserId | None = None
+) -> tuple[Job, Transition]:
     """Take *job* along the edge *event*: the job after it, and the row for the log.
+
+    *actor* is who asked for it; None for the server itself.
 
     Pure: *job* is not changed and nothing is stored. The new version is the old one plus one
     (for `Submit`, the job's own: it becomes the first version).
@@ -79,13 +84,13 @@ def advance(job: Job, event: Event, now: datetime) -> tuple[Job, Transition]:
     if after is None:
         raise InvalidTransitionError(job_id=job.job_id, status=job.status, event=name)
     if is_new:
-        return job, _log_row(job, name, None, event)
+        return job, _log_row(job, name, None, event, actor)
     changes = _changes(job, event, now)
     changes["status"] = after
     changes["version"] = job.version + 1
     changes["updated_at"] = max(now, job.updated_at)
     changed = replace(job, **changes)
-    return changed, _log_row(changed, name, before, event)
+    return changed, _log_row(changed, name, before, event, actor)
 
 
 def record_progress(job: Job, now: datetime, **changes: Any) -> Job:
@@ -110,7 +115,9 @@ def has_progressed(job: Job) -> bool:
     return job.checkpoint.saved_at >= job.started_at
 
 
-def _log_row(job: Job, name: str, before: JobStatus | None, event: Event) -> Transition:
+def _log_row(
+    job: Job, name: str, before: JobStatus | None, event: Event, actor: UserId | None
+) -> Transition:
     return Transition(
         job_id=job.job_id,
         user_id=job.user_id,
@@ -122,6 +129,7 @@ def _log_row(job: Job, name: str, before: JobStatus | None, event: Event) -> Tra
         attempt=job.attempt,
         run=job.run,
         reason=getattr(event, "reason", None),
+        actor=actor,
     )
 
 

@@ -43,6 +43,8 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     limits: Mapping[str, int] = msgspec.field(default_factory=dict)
     """Keys of the user's own: of all jobs with one at most so many run at a time."""
     request_key: RequestKey | None = None
+    actor: UserId | None = None
+    """Who asks, perhaps for another user; None for the server itself."""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.store.memory.accounts import MemoryAccounts
+from cidx_jobs.store.memory.admin_log import MemoryAdminLog
 from cidx_jobs.store.memory.controls import MemoryControls
 from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.jobs import MemoryJobs
@@ -42,6 +43,7 @@ class MemoryPersistence(Persistence):
         self.tokens = MemoryTokens(database)
         self.accounts = MemoryAccounts(database)
         self.controls = MemoryControls(database)
+        self.admin_log = MemoryAdminLog(database)
 
     @property
     @override

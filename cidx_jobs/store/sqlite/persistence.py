@@ -15,6 +15,7 @@ from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store import sweep as leftovers
 from cidx_jobs.store.sqlite.accounts import SqliteAccounts
+from cidx_jobs.store.sqlite.admin_log import SqliteAdminLog
 from cidx_jobs.store.sqlite.controls import SqliteControls
 from cidx_jobs.store.sqlite.database import Database
 from cidx_jobs.store.sqlite.doctor import examine
@@ -43,6 +44,7 @@ class JobPersistence(Persistence):
         self.tokens = SqliteTokens(database)
         self.accounts = SqliteAccounts(database)
         self.controls = SqliteControls(database)
+        self.admin_log = SqliteAdminLog(database)
 
     @property
     @override

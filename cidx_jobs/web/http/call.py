@@ -107,6 +107,17 @@ class Call:
         """Who calls."""
         return UserId(self.caller.user_id)
 
+    @property
+    def address(self) -> str | None:
+        """Where the request came from; None over a unix socket."""
+        return address_of(self.request)
+
+    async def note_act(self, action: str, target: str | None = None) -> None:
+        """Put into the admin log what the caller has done; it is stored when this returns."""
+        await self.api.jobs.admin_log.note_act(
+            self.caller.user_id, action, target, address=self.address
+        )
+
     async def load_job(self) -> Job:
         """Return the job that the path names.
 
@@ -178,6 +189,11 @@ class Call:
 
     def _all(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
         return {**self.headers, **(headers or {})} if self.headers else headers
+
+
+def address_of(request: web.Request) -> str | None:
+    """Return the address that a request came from; None over a unix socket."""
+    return request.remote or None
 
 
 Answer = Callable[[Call], Awaitable[web.StreamResponse]]

@@ -27,7 +27,7 @@ from cidx_jobs.web.errors import (
     RateLimitedError,
     RouteNotFoundError,
 )
-from cidx_jobs.web.http.call import ON_KNOWN, Answer, Api, Call, check_scope
+from cidx_jobs.web.http.call import ON_KNOWN, Answer, Api, Call, address_of, check_scope
 from cidx_jobs.web.http.problems import make_problem, status_of
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -62,7 +62,9 @@ class Endpoint:
             if self._scope is None:
                 return await self._answer(self._call(request, request_id, _NOBODY))
             identity = await self._api.authenticate(request)
-            if identity is not None and ON_KNOWN in request:
+            if identity is None:
+                self._note_refusal(request)
+            elif ON_KNOWN in request:
                 request[ON_KNOWN]()
             if self._api.rates is not None:
                 return await self._answer_in_turn(request, request_id, identity, self._api.rates)
@@ -100,6 +102,14 @@ class Endpoint:
         if call.is_quiet or answer.status == web.HTTPNotModified.status_code:
             rates.give_back(who)
         return answer
+
+    def _note_refusal(self, request: web.Request) -> None:
+        # Who shows nothing was not refused: they have yet to say who they are.
+        if "Authorization" in request.headers:
+            target = f"{request.method} {request.rel_url.raw_path}"
+            self._api.jobs.admin_log.note_refusal(
+                "token_refused", address=address_of(request), target=target
+            )
 
     def _call(self, request: web.Request, request_id: str, caller: Identity) -> Call:
         return Call(request=request, request_id=request_id, caller=caller, api=self._api)

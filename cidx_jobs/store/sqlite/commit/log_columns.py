@@ -16,8 +16,9 @@ EVENT_COLUMNS = (
     "attempt",
     "run",
     "reason",
+    "actor",
 )
-_MAY_BE_ABSENT = frozenset({"from_status", "reason"})
+_MAY_BE_ABSENT = frozenset({"from_status", "reason", "actor"})
 
 INSERT_EVENT = (
     f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 - constants of this module
@@ -40,12 +41,14 @@ def encode_transition(transition: Transition, sequence: int) -> Row:
         transition.attempt,
         transition.run,
         ABSENT if transition.reason is None else transition.reason,
+        ABSENT if transition.actor is None else transition.actor,
     )
 
 
 def decode_transition(row: Row) -> Transition:
     """Return the transition that a row of the log holds."""
-    sequence, job_id, version, user_id, event, before, after, at, attempt, run, reason = row
+    sequence, job_id, version, user_id, event, before, after, at, attempt, run, *rest = row
+    reason, actor = rest
     return Transition(
         sequence=sequence,
         job_id=JobId(job_id),
@@ -58,4 +61,5 @@ def decode_transition(row: Row) -> Transition:
         attempt=attempt,
         run=run,
         reason=reason,
+        actor=actor,
     )

@@ -48,9 +48,7 @@ _LOGIN = LoginDocument(
 )
 async def log_in(call: Call, body: LoginBody) -> web.Response:
     """Answer with a token for the right password."""
-    login = await call.api.jobs.accounts.log_in(
-        body.username, body.password, address=call.request.remote
-    )
+    login = await call.api.jobs.accounts.log_in(body.username, body.password, address=call.address)
     return _answer(call, login)
 
 
@@ -115,7 +113,7 @@ async def validate(call: Call) -> web.Response:
 async def change_password(call: Call, body: PasswordBody) -> web.Response:
     """Set another password for the caller, who knows the one there is."""
     await call.api.jobs.accounts.change_password(
-        call.user_id, body.old, body.new, address=call.request.remote
+        call.user_id, body.old, body.new, address=call.address
     )
     return call.answer_nothing()
 

@@ -90,6 +90,7 @@ async def create_user(call: Call, body: UserBody) -> web.Response:
         password=body.password,
         password_hash=body.password_hash,
     )
+    await call.note_act("user_created", f"{account.user_id}, {account.scope}")
     return call.answer(UserDocument.of(account), status=201)
 
 
@@ -114,6 +115,8 @@ async def change_user(call: Call, body: ChangeUserBody) -> web.Response:
     account = await call.api.jobs.accounts.change(
         user_id, password=body.password, scope=body.scope
     )
+    changed = [name for name in ("password", "scope") if getattr(body, name) is not None]
+    await call.note_act("user_changed", ", ".join((user_id, *changed)))
     return call.answer(UserDocument.of(account))
 
 
@@ -140,4 +143,5 @@ async def remove_user(call: Call, query: RemoveUserQuery) -> web.Response:
     # What knows tokens here must forget those it has seen, too.
     await revoke_tokens_of(call, user_id)
     await jobs.remove_user(user_id, projects=query.projects)
+    await call.note_act("user_removed", user_id)
     return call.answer_nothing()

@@ -38,6 +38,8 @@ async def clean_up(call: Call, body: CleanupBody) -> web.Response:
         FINAL if body.statuses is None else frozenset(body.statuses),
         dry_run=body.dry_run,
     )
+    if not body.dry_run:
+        await call.note_act("jobs_cleaned_up", f"{found.deleted} jobs")
     return call.answer(
         CleanupDocument(matched=found.matched, deleted=found.deleted, dry_run=body.dry_run)
     )

@@ -8,6 +8,7 @@ from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Contract, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
+from cidx_jobs.wire.encode import encode
 from cidx_jobs.wire.request_bodies import LimitsBody
 from cidx_jobs.wire.server import LimitsDocument
 
@@ -50,4 +51,5 @@ async def change_limits(call: Call, body: LimitsBody) -> web.Response:
     changes = {name: value for name, value in wanted.items() if value is not None}
     settings = call.api.jobs.settings
     await call.manager.set_controls(limits=lambda now: apply_limits(now, changes, settings))
+    await call.note_act("limits_changed", encode(changes).decode())
     return call.answer(LimitsDocument.of(call.manager.limits))

@@ -71,7 +71,7 @@ async def resume(call: Call, body: PauseBody) -> web.Response:
 )
 async def drain(call: Call, _: EmptyBody) -> web.Response:
     """Refuse new jobs, start none, and finish what runs."""
-    return await _put_in_force(call, lambda now: replace(now, draining=True), 202)
+    return await _put_in_force(call, lambda now: replace(now, draining=True), 202, "drained")
 
 
 @route(
@@ -88,18 +88,26 @@ async def drain(call: Call, _: EmptyBody) -> web.Response:
 )
 async def end_drain(call: Call, _: EmptyBody) -> web.Response:
     """Take new jobs again."""
-    return await _put_in_force(call, lambda now: replace(now, draining=False), 200)
+    return await _put_in_force(call, lambda now: replace(now, draining=False), 200, "drain_ended")
 
 
 async def _set_pause(call: Call, body: PauseBody, *, is_paused: bool) -> web.Response:
     def change(now: Pauses) -> Pauses:
         return apply_pauses(now, user_id=body.user_id, job_type=body.job_type, is_paused=is_paused)
 
-    return await _put_in_force(call, change, 200)
+    parts = (("user", body.user_id), ("type", body.job_type))
+    which = " ".join(f"{kind} {name}" for kind, name in parts if name is not None)
+    action = "paused" if is_paused else "resumed"
+    return await _put_in_force(call, change, 200, action, which or "everything")
 
 
 async def _put_in_force(
-    call: Call, change: Callable[[Pauses], Pauses], status: int
+    call: Call,
+    change: Callable[[Pauses], Pauses],
+    status: int,
+    action: str,
+    target: str | None = None,
 ) -> web.Response:
     await call.manager.set_controls(pauses=change)
+    await call.note_act(action, target)
     return call.answer(PausesDocument.of(call.manager.pauses), status=status)

@@ -95,6 +95,7 @@ async def create_token(call: Call, body: TokenBody) -> web.Response:
         label=body.label,
     )
     await jobs.persistence.tokens.save_token(token)
+    await call.note_act("token_created", f"{token.token_id} of {token.user_id}, {token.scope}")
     location = f"{call.api.prefix}/admin/tokens/{token.token_id}"
     return call.answer(
         NewTokenDocument.of(text, token), status=201, headers={"Location": location}
@@ -122,6 +123,7 @@ class RevokeQuery(Query, frozen=True, kw_only=True):
 async def revoke_tokens(call: Call, query: RevokeQuery) -> web.Response:
     """Revoke all of a user's tokens at once."""
     await revoke_tokens_of(call, query.user_id)
+    await call.note_act("tokens_revoked", query.user_id)
     return call.answer_nothing()
 
 
@@ -165,4 +167,5 @@ async def revoke_token(call: Call) -> web.Response:
         await tokens.revoke(token_id)
     elif not await call.api.jobs.persistence.tokens.delete_token(token_id):
         raise TokenNotFoundError(token_id)
+    await call.note_act("token_revoked", token_id)
     return call.answer_nothing()

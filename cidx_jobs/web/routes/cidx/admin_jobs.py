@@ -167,6 +167,8 @@ async def clean_up_jobs(call: Call, query: AdminCleanupQuery) -> web.Response:
     found = await call.manager.clean_up_jobs(
         query.max_age_hours * _HOUR, statuses, dry_run=query.dry_run
     )
+    if not query.dry_run:
+        await call.note_act("jobs_cleaned_up", f"{found.deleted} jobs")
     count = found.matched if query.dry_run else found.deleted
     did = "Would clean up" if query.dry_run else "Cleaned up"
     return call.answer(

@@ -45,6 +45,7 @@ def _reply(example: MaintenanceDocument) -> Reply:
 async def enter(call: Call, _: LenientEmptyBody) -> web.Response:
     """Begin to drain."""
     await call.manager.set_controls(pauses=lambda now: replace(now, draining=True))
+    await call.note_act("drained")
     return call.answer(MaintenanceDocument(**await _look(call)))
 
 
@@ -63,6 +64,7 @@ async def enter(call: Call, _: LenientEmptyBody) -> web.Response:
 async def leave(call: Call, _: LenientEmptyBody) -> web.Response:
     """End the drain."""
     await call.manager.set_controls(pauses=lambda now: replace(now, draining=False))
+    await call.note_act("drain_ended")
     return call.answer(MaintenanceDocument(**await _look(call)))
 
 

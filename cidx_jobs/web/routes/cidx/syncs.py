@@ -125,6 +125,7 @@ async def _sync(
             job_type=REPOSITORY_SYNC,
             options={"full_reindex": True} if body.is_full else {},
             on_conflict=OnConflict.REPLACE if body.is_forced else OnConflict.COALESCE,
+            actor=call.user_id,
         )
     )
     options = CidxOptionsDocument(

@@ -108,7 +108,8 @@ async def delete(call: Call, body: CancelBody) -> web.Response:
 async def retry(call: Call, body: RetryBody) -> web.Response:
     """Queue a failed or cancelled job again."""
     job = await call.load_job()
-    job = await call.manager.retry_job(job.job_id, from_start=body.from_start)
+    job = await call.manager.retry_job(job.job_id, from_start=body.from_start, actor=call.user_id)
+    await _note(call, job, "job_retried")
     return _answer_job(call, job, HTTPStatus.ACCEPTED)
 
 
@@ -129,7 +130,9 @@ async def retry(call: Call, body: RetryBody) -> web.Response:
 async def start(call: Call, _: EmptyBody) -> web.Response:
     """Release a job that is held, has its time to come, or is in its back-off, now."""
     job = await call.load_job()
-    return _answer_job(call, await call.manager.start_job(job.job_id), HTTPStatus.ACCEPTED)
+    job = await call.manager.start_job(job.job_id, actor=call.user_id)
+    await _note(call, job, "job_started")
+    return _answer_job(call, job, HTTPStatus.ACCEPTED)
 
 
 @route(
@@ -154,13 +157,23 @@ async def revise(call: Call, body: ReviseBody) -> web.Response:
         priority=body.priority,
         labels=body.labels,
         if_version=_required_version(call.request, job),
+        actor=call.user_id,
     )
+    await _note(call, job, "job_revised")
     return _answer_job(call, job, HTTPStatus.OK)
 
 
 async def _cancel(call: Call, body: CancelBody) -> Job:
     job = await call.load_job()
-    return await call.manager.cancel_job(job.job_id, body.reason)
+    job = await call.manager.cancel_job(job.job_id, body.reason, actor=call.user_id)
+    await _note(call, job, "job_cancelled")
+    return job
+
+
+async def _note(call: Call, job: Job, action: str) -> None:
+    """Put into the admin log what was done to another user's job."""
+    if job.user_id != call.user_id:
+        await call.note_act(action, f"{job.job_id} of {job.user_id}")
 
 
 def _required_version(request: web.Request, job: Job) -> int | None:

@@ -44,7 +44,7 @@ _LAST_EVENT_ID = Parameter(
 _STREAM_EXAMPLE = (
     'id: 1022\nevent: transition\ndata: {"seq":1022,"job_id":"' + examples.JOB_ID + '",'
     '"version":3,"event":"start","from":"queued","to":"running","at":"2026-01-31T12:00:04Z",'
-    '"attempt":1,"reason":null}\n\n'
+    '"attempt":1,"reason":null,"actor":null}\n\n'
 )
 _PAGE_OR_STREAM = Reply(
     status=200,

@@ -1,0 +1,66 @@
+"""The admin log: what administrators did, and which logins and tokens were refused."""
+
+from typing import Annotated
+
+from aiohttp import web
+from msgspec import Meta
+
+from cidx_jobs.model.errors import InvalidCursorError
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.cursors import Cursor, make_cursor, read_cursor
+from cidx_jobs.web.http.query import Query
+from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.routes.admin import ADMIN
+from cidx_jobs.wire.admin.log import AdminEntryDocument, AdminLogDocument
+
+_LISTING = "admin log"
+
+
+class AdminLogQuery(Query, frozen=True, kw_only=True):
+    """Which page of the admin log."""
+
+    limit: Annotated[int, Meta(description="How many on a page.", ge=1, le=200)] = 50
+    cursor: Cursor | None = None
+
+
+@route(
+    "GET /admin/log",
+    scope="audit",
+    query=AdminLogQuery,
+    contract=Contract(
+        name="listAdminLog",
+        group=ADMIN,
+        summary="Read what administrators did and who was refused, newest first.",
+        about="The newest 100,000 acts and the newest 10,000 refused logins and tokens are kept.",
+        replies=(
+            Reply(
+                status=200,
+                about="One page.",
+                document=AdminLogDocument,
+                example=AdminLogDocument(
+                    entries=(
+                        AdminEntryDocument(
+                            at=examples.at(0, 0),
+                            actor="root",
+                            action="paused",
+                            target="user bob",
+                            address="192.0.2.7",
+                        ),
+                    ),
+                    next_cursor=None,
+                ),
+            ),
+        ),
+        errors=(InvalidCursorError,),
+    ),
+)
+async def list_log(call: Call, query: AdminLogQuery) -> web.Response:
+    """Answer with entries of the admin log, newest first."""
+    before = None if query.cursor is None else read_cursor(query.cursor, _LISTING)
+    entries = await call.api.jobs.admin_log.list_entries(limit=query.limit + 1, before=before)
+    page = entries[: query.limit]
+    more = make_cursor(page[-1].number, _LISTING) if len(entries) > query.limit else None
+    return call.answer(
+        AdminLogDocument(entries=tuple(map(AdminEntryDocument.of, page)), next_cursor=more)
+    )
