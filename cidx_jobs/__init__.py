@@ -19,6 +19,7 @@ _HOMES = {
     "Fatal": "cidx_jobs.model.errors",
     "ForbiddenError": "cidx_jobs.model.errors",
     "HistoryExpiredError": "cidx_jobs.model.errors",
+    "HostDownError": "cidx_jobs.model.errors",
     "IdempotencyKeyReusedError": "cidx_jobs.model.errors",
     "Identity": "cidx_jobs.interfaces.access",
     "IndexDamagedError": "cidx_jobs.model.errors",

@@ -41,6 +41,9 @@ from cidx_jobs.model.errors import (
     HistoryExpiredError as HistoryExpiredError,
 )
 from cidx_jobs.model.errors import (
+    HostDownError as HostDownError,
+)
+from cidx_jobs.model.errors import (
     IdempotencyKeyReusedError as IdempotencyKeyReusedError,
 )
 from cidx_jobs.model.errors import (

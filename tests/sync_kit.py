@@ -160,6 +160,13 @@ async def syncing(
 
 
 def sync_settings(tmp_path: Path, **values: Any) -> Settings:
-    """Give settings with a data directory of their own, and local repositories allowed."""
-    known = {"data_dir": tmp_path / "data", "git_local_roots": (tmp_path / "remotes",)}
+    """Give settings with a data directory of their own, and local repositories allowed.
+
+    No host is waited for, unless *values* say so.
+    """
+    known = {
+        "data_dir": tmp_path / "data",
+        "git_local_roots": (tmp_path / "remotes",),
+        "git_outage_seconds": 0,
+    }
     return Settings(**{**known, **values})

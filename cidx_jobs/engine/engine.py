@@ -66,6 +66,7 @@ class Engine:
             slots=self.slots,
             notifier=Notifier(),
             suspects=Suspects(clock, settings.poison_after),
+            outage_seconds=settings.git_outage_seconds,
         )
         self._ledger = JobLedger(store.jobs, self.board)
         recorder = RunRecorder(store.jobs, self.board, self._ledger, identity.epoch)
@@ -123,7 +124,9 @@ class Engine:
         self.projects = Projects(
             store.projects, self.board, files, settings.project_retention_seconds
         )
-        self._effects = EffectRunner(self.board, self._ledger, self._executor)
+        self._effects = EffectRunner(
+            self.board, self._ledger, self._executor, give_up=recorder.give_up
+        )
         self.idleness = Idleness(self.board, self._effects)
         self.concurrency = ConcurrencyController(self.board, self.scheduler)
         self._grace_seconds = 0.0
@@ -150,6 +153,7 @@ class Engine:
                 self._resources,
             )
             started.callback(self.board.due_times.close)
+            started.callback(self.board.outages.close)
             await self._executor.start()
             started.push_async_exit(self._stop_executor)
             recovery = await self._janitor.recover(before)

@@ -33,7 +33,7 @@ from cidx_jobs.model.job.events import Cancel, RequestCancel, Retry, Revise
 from cidx_jobs.model.job.job import Job, JobStatus, Place, Transition
 from cidx_jobs.model.job.labels import check_labels
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
-from cidx_jobs.model.job.wait_reasons import QueueStatus, SuspectRun
+from cidx_jobs.model.job.wait_reasons import HostDown, QueueStatus, SuspectRun
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
 from cidx_jobs.model.redact import redact_secrets
@@ -328,6 +328,28 @@ class SyncJobManager:
         """The suspect of a crash that keeps all others waiting; None where there is none."""
         return self._board.reasons.find_suspect_run()
 
+    def list_hosts_down(self, user_id: UserId | None = None) -> Sequence[HostDown]:
+        """List the code hosts that do not answer, the longest first.
+
+        With *user_id* only those that queued jobs of the user wait for, and these jobs counted.
+        """
+        board = self._board
+        found = []
+        for outage in board.outages:
+            jobs = board.find_waiting(outage.key)
+            waiting = sum(user_id in {None, job.user_id} for job in jobs)
+            if waiting or user_id is None:
+                found.append(
+                    HostDown(
+                        host=outage.host,
+                        code=outage.code,
+                        since=outage.since,
+                        until=outage.until,
+                        waiting=waiting,
+                    )
+                )
+        return found
+
     async def set_controls(
         self,
         *,
@@ -365,7 +387,7 @@ class SyncJobManager:
             )
         if job.status is JobStatus.CREATED:
             return job, self._ledger.entry(job, _STARTED, on_request=True)
-        if job.is_between_attempts:
+        if job.retry_at is not None and job.status is JobStatus.QUEUED:
             return job, [Revise(end_backoff=True, reason=_STARTED)]
         raise InvalidTransitionError(job_id=job.job_id, status=job.status, event="start")
 

@@ -166,6 +166,13 @@ class JobContext(Protocol[OptionsT_co]):
         A resource that no limit names ends the run with the code CFG-003.
         """
 
+    def note_host_answer(self, host: str) -> None:
+        """Tell that a code host has answered: jobs that wait for it, as it was down, go on.
+
+        *host* is its name, with ``:port`` unless that is the scheme's own; of a host that is down
+        `HostDownError` tells.
+        """
+
     def warn(self, code: str, message: str) -> None:
         """Add a warning to the job; equal ones are counted. Stored with the next report."""
 

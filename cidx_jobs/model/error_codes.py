@@ -119,7 +119,7 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             Category.NETWORK,
             _RECOVERABLE,
             _RETRY,
-            "The host cannot be reached or refused the connection.",
+            "The host cannot be reached, refused the connection, or did not answer.",
             ("Retry later.", "Check that the host is up."),
         ),
         "NET-003": Guidance(

@@ -48,6 +48,7 @@
     |-- SettingsError
     |-- OtherLoopError                     a call on another event loop; a RuntimeError, too
     `-- JobFailure                         what a run raises to end with a code of its own
+        |-- HostDownError                  a code host does not answer; nobody's blame
         |-- Retryable
         `-- Fatal
 """
@@ -609,6 +610,29 @@ class JobFailure(CidxJobsError):  # noqa: N818 - it is raised by handlers and na
         self.failure_code = str(code or self.code)
         self.retryable = retryable
         self.after = None if after is None else float(after)
+
+
+class HostDownError(JobFailure):
+    """A code host does not answer: the run ends without blame, and the job waits for the host.
+
+    The job must have the key ``host:<host>`` among the limits of its type; else, and where the
+    host answered somebody meanwhile, the attempt fails as by any other error.
+    """
+
+    def __init__(
+        self, host: str, message: str = "", *, code: str = "NET-002", silent_seconds: float = 0.0
+    ) -> None:
+        """Say which host, and what was met.
+
+        Args:
+            host: its name, with ``:port`` unless that is the scheme's own.
+            message: one sentence for the user who reads the job.
+            code: a code of the network.
+            silent_seconds: for how long the host was asked and did not answer.
+        """
+        super().__init__(message or f"the host {host} is down", code=code, retryable=True)
+        self.host = str(host)
+        self.silent_seconds = float(silent_seconds)
 
 
 class Retryable(JobFailure):

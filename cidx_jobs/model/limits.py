@@ -17,7 +17,8 @@ LABEL_KEY_PATTERN = r"[a-z0-9._-]{1,63}"
 
 MAX_KEYS = 8
 """How many limits by key a submit or a job type may give a job."""
-LIMIT_KEY_PATTERN = r"[A-Za-z0-9._:/@-]{1,128}"
+MAX_KEY_CHARACTERS = 128
+LIMIT_KEY_PATTERN = rf"[A-Za-z0-9._:/@-]{{1,{MAX_KEY_CHARACTERS}}}"
 MAX_KEY_LIMIT = 1_000
 """The largest number that a key may have; the smallest is 1."""
 

@@ -132,6 +132,9 @@ class Settings:
     git_per_host: int = number(
         4, 1, MAX_KEY_LIMIT, "Syncs of one code host at a time, whoever asks for them."
     )
+    git_outage_seconds: float = duration(
+        _DAY, 0, 365 * _DAY, "How long a sync waits for a host that is down before it fails."
+    )
     git_depth: int = number(1, 0, 1_000_000, "Commits of history to fetch; 0 is all.")
     git_ssh: bool = other("false", flag, "Whether ssh URLs are taken.")
     git_submodules: bool = other("false", flag, "Whether submodules are fetched.")

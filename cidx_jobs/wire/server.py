@@ -9,6 +9,7 @@ from msgspec import Meta
 from cidx_jobs.model.findings import Recovery
 from cidx_jobs.model.ids import JobId, ProjectId
 from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.wait_reasons import HostDown
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import StoreStats
 from cidx_jobs.wire import member_rules as rules
@@ -100,6 +101,31 @@ class RecoveringDocument(Document, frozen=True, kw_only=True):
     ]
 
 
+class HostDownDocument(Document, frozen=True, kw_only=True):
+    """A code host that does not answer: its jobs wait, and one at a time probes."""
+
+    host: Annotated[
+        str, Meta(description="Its name, with `:port` unless that is the scheme's own.")
+    ]
+    code: Annotated[str, Meta(description="The code of the network's error that was met last.")]
+    since: Annotated[datetime, Meta(description="When it was first found down.")]
+    until: Annotated[datetime, Meta(description="When it is probed next, at the latest.")]
+    waiting: Annotated[
+        int, Meta(description="Queued jobs that wait for it; of the caller alone in the queue.")
+    ]
+
+    @classmethod
+    def of(cls, down: HostDown) -> Self:
+        """Return the document of a host that is down."""
+        return cls(
+            host=down.host,
+            code=down.code,
+            since=down.since,
+            until=down.until,
+            waiting=down.waiting,
+        )
+
+
 class QueueOverviewDocument(Document, frozen=True, kw_only=True):
     """``GET /api/queue``."""
 
@@ -117,6 +143,10 @@ class QueueOverviewDocument(Document, frozen=True, kw_only=True):
         RecoveringDocument | None,
         Meta(description="The suspect of a crash that keeps all others waiting; mostly null."),
     ] = None
+    hosts_down: Annotated[
+        tuple[HostDownDocument, ...],
+        Meta(description="Code hosts that jobs of the caller wait for, as they do not answer."),
+    ] = ()
 
 
 class JobTypeDocument(Document, frozen=True, kw_only=True):
@@ -240,6 +270,9 @@ class StatsDocument(Document, frozen=True, kw_only=True):
     sample: Annotated[int, Meta(description="How many jobs these two are made of.")]
     slots: Annotated[SlotUseDocument, Meta(description="Who holds what.")]
     pauses: Annotated[PausesDocument, Meta(description="What is paused.")]
+    hosts_down: Annotated[
+        tuple[HostDownDocument, ...], Meta(description="Code hosts that do not answer.")
+    ]
     waiters: Annotated[int, Meta(description="Requests that wait now.")]
     database_bytes: Annotated[int, Meta(description="The size of the database.")]
     wal_bytes: Annotated[int, Meta(description="The size of its write-ahead log.")]
@@ -264,6 +297,7 @@ def make_stats(
     *,
     slots: SlotUseDocument,
     pauses: Pauses,
+    hosts_down: Sequence[HostDown],
     waiters: int,
     recovery: Recovery,
 ) -> StatsDocument:
@@ -278,6 +312,7 @@ def make_stats(
         sample=len(ended),
         slots=slots,
         pauses=PausesDocument.of(pauses),
+        hosts_down=tuple(map(HostDownDocument.of, hosts_down)),
         waiters=waiters,
         database_bytes=stats.database_bytes,
         wal_bytes=stats.wal_bytes,

@@ -42,6 +42,7 @@ pytestmark = pytest.mark.slow
 
 USERS = ("ann", "bob", "cyd")
 POISON_AFTER = 1
+OUTAGE_SECONDS = 1_000.0
 LIMITS = (
     Limits(max_running_per_user=1, max_running_total=2, resources={"gpu": 1}),
     Limits(max_running_per_user=2, max_running_total=3, resources={"gpu": 2}),
@@ -280,6 +281,7 @@ class Server(RuleBasedStateMachine):
             slots=Slots(self.limits),
             notifier=Notifier(),
             suspects=Suspects(self.clock, POISON_AFTER),
+            outage_seconds=OUTAGE_SECONDS,
         )
 
     def _limits(self, numbers: dict[str, int], owner: UserId | None) -> KeyLimits:

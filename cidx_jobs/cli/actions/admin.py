@@ -19,6 +19,7 @@ from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.request_bodies import LimitsBody
 from cidx_jobs.wire.server import (
     CleanupDocument,
+    HostDownDocument,
     LimitsDocument,
     PausesDocument,
     QuantilesDocument,
@@ -143,9 +144,16 @@ def _stats_lines(stats: StatsDocument) -> Iterator[str]:
     yield f"{'slots':<12} {slots.running} of {slots.max_running_total}"
     for name, use in slots.resources.items():
         yield f"{'':<12} {escape(name)} {use.used} of {use.limit}, {use.waiting} waiting"
+    for down in stats.hosts_down:
+        yield f"{'host down':<12} {_host_down(down)}"
     yield f"{'waiters':<12} {stats.waiters}"
     yield f"{'database id':<12} {escape(stats.database_id)}"
     yield f"{'database':<12} {stats.database_bytes:,} bytes, log {stats.wal_bytes:,} bytes"
+
+
+def _host_down(down: HostDownDocument) -> str:
+    waiting = f"{down.waiting} waiting, next try {moment(down.until)}"
+    return f"{escape(down.host)} since {moment(down.since)} [{escape(down.code)}], {waiting}"
 
 
 def _quantiles(seconds: QuantilesDocument) -> str:

@@ -329,6 +329,9 @@ def _queue_lines(overview: QueueOverviewDocument) -> Iterator[str]:
         who = f"job {alone.job_id}" if alone.job_id else "another user's job"
         end = f", until {moment(alone.until)} at the latest" if alone.until else ""
         yield f"recovering from a crash: {who} runs alone first{end}"
+    for down in overview.hosts_down:
+        number = f"{down.waiting} of your jobs wait"
+        yield f"{escape(down.host)} is down: {number}, next try {moment(down.until)}"
     rows = [
         (
             str(job.queue.position or "-") if job.queue else "-",

@@ -7,6 +7,7 @@ from datetime import datetime
 from cidx_jobs.cli.terminal.text import cells, duration, fit, fit_path, moment
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.model.job.job import JobStatus, Outcome
+from cidx_jobs.model.job.wait_reasons import HOST_DOWN
 from cidx_jobs.wire.encode import encode
 from cidx_jobs.wire.jobs import JobDocument
 
@@ -151,13 +152,20 @@ def _resting_detail(job: JobDocument) -> str:
     parts = []
     if queue.position is not None:
         parts.append(f"position {queue.position} of {max(queue.position, queue.length)}")
-    parts += [reason.replace("_", " ") for reason in map(escape, queue.blocked_by)]
+    parts += [_reason(reason) for reason in map(escape, queue.blocked_by)]
     if queue.until is not None:
-        parts.append(f"until {moment(queue.until)} at the latest")
+        is_probed = any(reason.startswith(HOST_DOWN) for reason in queue.blocked_by)
+        at = moment(queue.until)
+        parts.append(f"next try {at}" if is_probed else f"until {at} at the latest")
     if queue.estimated_wait_seconds is not None:
         low, high = queue.estimated_wait_seconds
         parts.append(f"starts in {duration(low)} to {duration(high)}")
     return f"({', '.join(parts)})" if parts else ""
+
+
+def _reason(word: str) -> str:
+    kind, colon, name = word.partition(":")
+    return kind.replace("_", " ") + colon + name
 
 
 def _took(job: JobDocument) -> str:

@@ -21,10 +21,12 @@ class Idleness:
     async def wait(self) -> None:
         """Return once nothing runs, nothing could start now, and the hooks have heard of it.
 
-        What is held, paused, or has its time yet to come does not count. Start times and
-        back-offs are looked at anew first, so that a clock that was moved is noticed at once.
+        What is held, paused, or has its time yet to come does not count. Start times, back-offs
+        and probes of hosts are looked at anew first, so that a clock that was moved is noticed
+        at once.
         """
         self._board.due_times.ring_due()
+        self._board.outages.ring_due()
         await self._board.hooks.settle()
         while not self._is_idle and not self._board.notifier.is_closed:
             await self._wait_for_news()
@@ -32,8 +34,9 @@ class Idleness:
             await self._board.hooks.settle()
 
     def find_next_due(self) -> datetime | None:
-        """Return the earliest start time or end of a back-off that is yet to come."""
-        return self._board.due_times.find_next()
+        """Return the earliest start time, end of a back-off or probe of a host to come."""
+        dues = (self._board.due_times.find_next(), self._board.outages.find_next())
+        return min((due for due in dues if due is not None), default=None)
 
     @property
     def _is_idle(self) -> bool:

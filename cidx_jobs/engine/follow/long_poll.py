@@ -12,7 +12,7 @@ from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import JobLedger
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
-from cidx_jobs.model.job.wait_reasons import OPEN_ENDED, QueueStatus, WaitReason
+from cidx_jobs.model.job.wait_reasons import QueueStatus, WaitReason, is_open_ended
 
 REVISION_SECONDS = 1.0
 """A change of a job's place in the queue is told at most so often (api.md 1.4)."""
@@ -148,7 +148,7 @@ class WaitingRoom(Background):
     def _estimate(
         self, job: Job, blocked_by: tuple[str, ...], until: datetime | None
     ) -> tuple[float, float] | None:
-        if job.status is not JobStatus.QUEUED or not OPEN_ENDED.isdisjoint(blocked_by):
+        if job.status is not JobStatus.QUEUED or any(map(is_open_ended, blocked_by)):
             return None
         left = 0.0 if until is None else (until - self._board.clock.now()).total_seconds()
         wait = self._board.estimator.estimate(

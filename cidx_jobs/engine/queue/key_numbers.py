@@ -56,6 +56,10 @@ class KeyNumbers:
         """Count one less."""
         decrease(self._used, key)
 
+    def jobs_with(self, key: LimitKey) -> list[JobId]:
+        """Return the unfinished jobs that have the key."""
+        return [job_id for _, job_id, _ in self._set.get(key, ())]
+
     def used(self) -> dict[LimitKey, int]:
         """Return the keys that are held, and by how many."""
         return dict(self._used)

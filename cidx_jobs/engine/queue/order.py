@@ -204,6 +204,10 @@ class JobQueue:
         """Let jobs with the key start, or pass them over; every key is open at first."""
         self._lanes.set_key_open(key, is_open=is_open)
 
+    def has_eligible(self, key: LimitKey) -> bool:
+        """Tell whether a job with the key waits that is eligible, whatever gates keep it."""
+        return self._lanes.leads_through(key)
+
     def set_drift(self, drift: int) -> None:
         """Learn how many slots a user has now; see `cidx_jobs.engine.queue.fair_turns`."""
         self._turns.drift = drift

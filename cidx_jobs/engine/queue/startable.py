@@ -208,6 +208,10 @@ class Lanes:
         """Open or close the gate of a key."""
         self._turn(self._keys, key, is_open=is_open)
 
+    def leads_through(self, key: LimitKey) -> bool:
+        """Tell whether any startable job has the key."""
+        return self._keys.find(key) is not None
+
     def first(self) -> Rank | None:
         """Return the first job in order all whose gates are open."""
         while self._firsts:

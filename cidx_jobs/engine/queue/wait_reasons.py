@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from cidx_jobs.engine.queue.due_times import DueTimes
+from cidx_jobs.engine.queue.outages import Outage, Outages
 from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.engine.queue.suspects import Suspects, Watch
 from cidx_jobs.interfaces.clock import Clock
@@ -21,6 +22,7 @@ from cidx_jobs.model.job.key_limits import LimitKey
 from cidx_jobs.model.job.wait_reasons import (
     DRAINING,
     HELD,
+    HOST_DOWN,
     LIMIT,
     PAUSED,
     PROJECT_BUSY,
@@ -48,7 +50,8 @@ class WaitReasons:
 
     def __init__(
         self, *, clock: Clock, slots: Slots, job_types: JobTypes,
-        due_times: DueTimes, suspects: Suspects, find_job: Callable[[JobId], Job | None],
+        due_times: DueTimes, suspects: Suspects, outages: Outages,
+        find_job: Callable[[JobId], Job | None],
         is_project_busy: Callable[[Job], bool],
     ) -> None:  # fmt: skip
         """Take the parts that know the facts."""
@@ -63,6 +66,7 @@ class WaitReasons:
         self._job_types = job_types
         self._due_times = due_times
         self._suspects = suspects
+        self._outages = outages
         self._find_job = find_job
         self._is_project_busy = is_project_busy
 
@@ -107,6 +111,9 @@ class WaitReasons:
         """Go through what keeps jobs with the key from starting."""
         if not self._slots.keys.has_room(key):
             yield WaitReason(word=f"{LIMIT}{key.name}")
+        outage = self._outages.find(key)
+        if outage is not None and not outage.is_open:
+            yield _host_down(outage)
 
     def of_job(self, job: Job) -> Reasons:
         """Go through what keeps this one job from starting, whoever else may."""
@@ -117,6 +124,8 @@ class WaitReasons:
             yield WaitReason(word=RETRY_BACKOFF, until=job.retry_at)
         if job.has_place and self._is_project_busy(job):
             yield WaitReason(word=PROJECT_BUSY)
+        if self._outages:
+            yield from self._of_tries(job)
 
     def of_recovery(self, job_id: JobId | None) -> Reasons:
         """Go through what keeps all but a suspect from starting; None is nobody in particular."""
@@ -169,6 +178,13 @@ class WaitReasons:
         scopes = chain(self.of_job(job), self.of_user(job.user_id), self.of_type(job.job_type))
         return chain(scopes, *[self.of_key(each.key) for each in job.limits])
 
+    def _of_tries(self, job: Job) -> Reasons:
+        # Who has found a host down lets others try before it asks again.
+        for each in job.limits:
+            outage = self._outages.find(each.key)
+            if outage is not None and job.job_id in outage.tried:
+                yield _host_down(outage)
+
     def _of_created(self, job: Job) -> Reasons:
         is_later = job.start_at is not None and job.start_at > self._clock.now()
         if job.hold:
@@ -177,3 +193,7 @@ class WaitReasons:
             yield WaitReason(word=START_AT, until=job.start_at)
         if not job.hold and not is_later and self._is_project_busy(job):
             yield WaitReason(word=PROJECT_BUSY)
+
+
+def _host_down(outage: Outage) -> WaitReason:
+    return WaitReason(word=f"{HOST_DOWN}{outage.host}", until=outage.until)

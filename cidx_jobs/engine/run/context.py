@@ -18,6 +18,7 @@ from cidx_jobs.interfaces.run import ActiveRun, ChildResult, PhaseReporter, Sync
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.foreign import plain_json
 from cidx_jobs.model.job.job import Job, JsonObject, PhaseStatus
+from cidx_jobs.model.job.key_limits import key_of_host
 from cidx_jobs.model.job.packed import count_bytes
 from cidx_jobs.runtime.log import get_logger
 
@@ -278,6 +279,10 @@ class RunContext:
         What it takes to get it does not count against the time-out.
         """
         return self._board.hold_resource(name, self._job.job_id, partial(self._waiting_for, name))
+
+    def note_host_answer(self, host: str) -> None:
+        """Tell that a code host has answered: jobs that wait for it go on."""
+        self._board.outages.answer(key_of_host(host))
 
     def warn(self, code: str, message: str) -> None:
         """Add a warning to the job; equal ones are counted."""

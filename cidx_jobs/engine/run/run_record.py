@@ -37,6 +37,7 @@ from cidx_jobs.model.job.job import (
     JsonObject,
     Place,
 )
+from cidx_jobs.model.job.key_limits import LimitKey, host_of
 from cidx_jobs.model.job.lifecycle import record_progress
 from cidx_jobs.model.listing import Change, Checkpoint
 
@@ -64,7 +65,16 @@ class Interrupted:
     is_clean: bool = True
 
 
-Ending = Succeeded | Broke | Interrupted
+@attrs.frozen
+class FoundDown:
+    """The run found its code host down: no blame, unless the job has waited long enough."""
+
+    host: LimitKey
+    error: JobError
+    on_interrupt: OnInterrupt
+
+
+Ending = Succeeded | Broke | Interrupted | FoundDown
 
 
 class RunRecorder:
@@ -134,6 +144,21 @@ class RunRecorder:
         self._overrides.pop(run, None)
         self._began.pop(run, None)
         return job if job.run == run.run and job.status is not JobStatus.RUNNING else None
+
+    def give_up(self, job: Job, host: LimitKey) -> Decision | None:
+        """Return how a job fails that has waited for its host as long as it may; None if not yet.
+
+        It passes through a run that has no handler, no slot and no time: started and ended in one
+        commit.
+        """
+        outage = self._board.outages.find(host)
+        is_waiting = job.status is JobStatus.QUEUED and job.job_id not in self._board.starting
+        is_over = self._board.outages.is_over(host, job.queued_at)
+        if outage is None or not is_waiting or not is_over:
+            return None
+        text = f"the host {outage.host} has been down for as long as a job waits for one"
+        error = make_error(outage.code, text, at=self._board.clock.now(), retryable=True)
+        return job, [Start(epoch=self._epoch), Fail(error=error, elapsed_seconds=0.0)]
 
     async def save_progress(self, reports: Sequence[tuple[ActiveRun, ProgressSnapshot]]) -> None:
         """Store progress reports in one transaction; those of runs that are over fall away."""
@@ -229,6 +254,8 @@ class RunRecorder:
                 return self._failure(job, ending, elapsed)
             case Interrupted():
                 return self._interruption(job, ending, elapsed)
+            case FoundDown():
+                return self._wait_for_host(job, ending, elapsed)
             case _:
                 assert_never(ending)
 
@@ -241,6 +268,19 @@ class RunRecorder:
             key=self._board.make_key(job),
             elapsed_seconds=elapsed,
             place=self._place_after_failure(job),
+        )
+
+    def _wait_for_host(self, job: Job, ending: FoundDown, elapsed: float) -> Event:
+        # Also where the job may run but once: it has not begun what must not be done twice.
+        if self._board.outages.is_over(ending.host, job.queued_at):
+            return Fail(error=ending.error, elapsed_seconds=elapsed)
+        return Interrupt(
+            elapsed_seconds=elapsed,
+            is_clean=True,
+            drop_checkpoint=ending.on_interrupt is OnInterrupt.RESTART,
+            error=ending.error,
+            place=self._place_after_failure(job),
+            reason=f"the host {host_of(ending.host)} is down",
         )
 
     def _place_after_failure(self, job: Job) -> Place | None:

@@ -14,7 +14,14 @@ from msgspec.structs import replace
 
 from cidx_jobs.engine.run.context import ChildRunner, RunContext, to_json_object
 from cidx_jobs.engine.run.progress import ProgressBook, ProgressSnapshot, ProgressTracker
-from cidx_jobs.engine.run.run_record import Broke, Ending, Interrupted, RunRecorder, Succeeded
+from cidx_jobs.engine.run.run_record import (
+    Broke,
+    Ending,
+    FoundDown,
+    Interrupted,
+    RunRecorder,
+    Succeeded,
+)
 from cidx_jobs.engine.run.time_limit import TimeLimit
 from cidx_jobs.engine.run.usage import Usage
 from cidx_jobs.engine.run.work import RunWork
@@ -24,9 +31,10 @@ from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.run import CURRENT_RUN, ActiveRun
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.error_codes import GUIDANCE, make_error
-from cidx_jobs.model.errors import JobFailure, UnavailableError, ValidationError
+from cidx_jobs.model.errors import HostDownError, JobFailure, UnavailableError, ValidationError
 from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.model.job.job import Job, JsonObject
+from cidx_jobs.model.job.key_limits import key_of_host
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.redact import redact
 from cidx_jobs.runtime.blocking import in_own_thread
@@ -285,11 +293,22 @@ class RunningJob:
             return self._stopped(job_type)
         # Also an error's own members and its text are foreign code.
         failure = call_foreign(self._failure, error, job_type)
+        if isinstance(error, HostDownError) and isinstance(failure, Broke):
+            return self._found_down(error, failure, job_type)
         if not isinstance(failure, Raised):
             return failure
         self._log_raised("error_not_readable", failure)
         text = "the job's code raised an error that cannot be read"
         return self._broken("HANDLER_ERROR", text, retry_after=self._backoff(job_type))
+
+    def _found_down(
+        self, error: HostDownError, failure: Broke, job_type: JobType
+    ) -> FoundDown | Broke:
+        key = key_of_host(error.host)
+        code, silent = failure.error.code, error.silent_seconds
+        if not self._runner.board.mark_host(self._job, key, code, silent):
+            return failure
+        return FoundDown(key, failure.error, job_type.on_interrupt)
 
     def _timed_out(self, job_type: JobType) -> Ending:
         seconds = self._job.timeout_seconds

@@ -6,17 +6,18 @@ memory between two states.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 
 from cidx_jobs.clock import EngineClock
 from cidx_jobs.engine.queue.due_times import DueTimes
 from cidx_jobs.engine.queue.order import JobQueue
+from cidx_jobs.engine.queue.outages import Outages
 from cidx_jobs.engine.queue.slots import Slots, Waiting
 from cidx_jobs.engine.queue.suspects import Suspects
 from cidx_jobs.engine.queue.wait_estimate import WaitEstimator
 from cidx_jobs.engine.queue.wait_reasons import WaitReasons
-from cidx_jobs.engine.state.effects import Effect, EnqueueDue, MakeHead, StopRun
+from cidx_jobs.engine.state.effects import Effect, EnqueueDue, GiveUp, MakeHead, StopRun
 from cidx_jobs.engine.state.hooks import Hooks
 from cidx_jobs.engine.state.job_cache import LiveJobs
 from cidx_jobs.engine.state.notifier import Notifier
@@ -34,9 +35,9 @@ class Board:
 
     def __init__(
         self, *, clock: Clock, engine_clock: EngineClock, job_types: JobTypes, queue: JobQueue,
-        slots: Slots, notifier: Notifier, suspects: Suspects,
+        slots: Slots, notifier: Notifier, suspects: Suspects, outage_seconds: float,
     ) -> None:  # fmt: skip
-        """Take the parts that make up the memory."""
+        """Take the parts that make up the memory; *outage_seconds* is `git_outage_seconds`."""
         self.live = LiveJobs()
         self.queue = queue
         self.slots = slots
@@ -45,12 +46,21 @@ class Board:
         self.estimator = WaitEstimator(queue, slots)
         self.due_times = DueTimes(clock, self.live.find, self._note_due)
         self.suspects = suspects
+        self.outages = Outages(
+            clock,
+            outage_seconds,
+            queue=queue,
+            numbers=slots.keys,
+            on_change=self._note_outage,
+        )
+        """The code hosts that are down."""
         self.reasons = WaitReasons(
             clock=clock,
             slots=slots,
             job_types=job_types,
             due_times=self.due_times,
             suspects=suspects,
+            outages=self.outages,
             find_job=self.live.find,
             is_project_busy=self.is_project_busy,
         )
@@ -81,6 +91,11 @@ class Board:
         job = self.live.find(job_id)
         # A job whose start is just being stored has left the queue: it is next.
         return 1 if job is not None and job.status is JobStatus.QUEUED else None
+
+    @property
+    def starting(self) -> Collection[JobId]:
+        """Jobs that were chosen, and whose start is just being stored."""
+        return self.reasons.starting
 
     @property
     def pauses(self) -> Pauses:
@@ -235,9 +250,31 @@ class Board:
             SlotError: the job holds no slot.
         """
         freed = self.slots.give_back(job_id)
+        self.outages.end(job_id, freed.keys)
         self.refresh_user(freed.user_id)
         self.refresh_resources(freed.resources)
         self.refresh_keys(freed.keys)
+
+    def mark_host(self, job: Job, key: LimitKey, code: str, silent_seconds: float) -> bool:
+        """Mark the host of the key as down, as `Outages.mark`; False where it is not.
+
+        Jobs that have waited for the host as long as they may are given up.
+        """
+        if key not in keys_of(job.limits):
+            return False
+        if not self.outages.mark(key, job, code, silent_seconds):
+            return False
+        waiting = self.find_waiting(key)
+        for each in waiting:
+            if self.outages.is_over(key, each.queued_at):
+                self.effects.put_nowait(GiveUp(each.job_id, key))
+        self.outages.hasten(key, [*waiting, job])
+        return True
+
+    def find_waiting(self, key: LimitKey) -> list[Job]:
+        """Return the queued jobs that have the key."""
+        jobs = map(self.live.find, self.slots.keys.jobs_with(key))
+        return [job for job in jobs if job is not None and job.status is JobStatus.QUEUED]
 
     def stop_run(self, job: Job, *, again: bool = False) -> None:
         """Have the run of a running job asked to end, or asked *again*."""
@@ -260,6 +297,8 @@ class Board:
         resources = self._job_types.resources_of(job.job_type)
         keys = keys_of(job.limits)
         self.slots.take(job.job_id, job.user_id, resources, keys)
+        if self.outages:
+            self.outages.begin(job)
         self.refresh_user(job.user_id)
         self.refresh_resources(resources)
         self.refresh_keys(keys)
@@ -289,6 +328,8 @@ class Board:
 
     def _push(self, job: Job) -> None:
         self.queue.push(job, is_eligible=not any(self.reasons.of_job(job)))
+        if self.outages:
+            self.outages.welcome(job)
 
     def _move(self, before: Job | None, job: Job) -> None:
         self.due_times.set(job)
@@ -352,6 +393,14 @@ class Board:
                 self.effects.put_nowait(MakeHead(job.job_id))
         elif job.status is JobStatus.CREATED:
             self.effects.put_nowait(EnqueueDue(job.job_id))
+
+    def _note_outage(self, key: LimitKey, freed: Iterable[JobId]) -> None:
+        for job_id in freed:
+            job = self.live.find(job_id)
+            if job is not None and job.status is JobStatus.QUEUED:
+                self.refresh_job(job)
+        self.refresh_keys((key,))
+        self.look_again.set()
 
 
 def _has_moved(before: Job, job: Job) -> bool:

@@ -6,12 +6,13 @@ from typing import ClassVar, assert_never
 
 from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.state.board import Board
-from cidx_jobs.engine.state.effects import Effect, EnqueueDue, MakeHead, StopRun
+from cidx_jobs.engine.state.effects import Effect, EnqueueDue, GiveUp, MakeHead, StopRun
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS, Decision, JobLedger
 from cidx_jobs.interfaces.run import Executor
 from cidx_jobs.model.errors import CidxJobsError, UnavailableError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus, Place
+from cidx_jobs.model.job.key_limits import LimitKey
 from cidx_jobs.runtime.log import get_logger
 
 _log = get_logger("engine")
@@ -22,11 +23,19 @@ class EffectRunner(Background):
 
     task_name: ClassVar[str] = "effects"
 
-    def __init__(self, board: Board, ledger: JobLedger, executor: Executor) -> None:
-        """Take the parts."""
+    def __init__(
+        self,
+        board: Board,
+        ledger: JobLedger,
+        executor: Executor,
+        *,
+        give_up: Callable[[Job, LimitKey], Decision | None],
+    ) -> None:
+        """Take the parts; *give_up* says how a job fails that has waited for its host enough."""
         self._board = board
         self._ledger = ledger
         self._executor = executor
+        self._give_up = give_up
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -52,6 +61,9 @@ class EffectRunner(Background):
                 self._executor.cancel(effect.run, again=effect.again)
             case EnqueueDue():
                 self._insist(effect.job_id, self._enqueued, "enqueue-due")
+            case GiveUp():
+                host = effect.host
+                self._insist(effect.job_id, lambda job: self._give_up(job, host), "give-up")
             case MakeHead():
                 self._insist(effect.job_id, self._made_head, "make-head")
             case _:

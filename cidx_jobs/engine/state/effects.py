@@ -7,6 +7,7 @@ import attrs
 
 from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job.key_limits import LimitKey
 
 
 @attrs.frozen
@@ -36,4 +37,12 @@ class StopRun:
     """It was asked for once more: the first request may have been swallowed."""
 
 
-Effect = EnqueueDue | MakeHead | StopRun
+@attrs.frozen
+class GiveUp:
+    """Let a waiting job fail: its code host has been down for as long as it may wait."""
+
+    job_id: JobId
+    host: LimitKey
+
+
+Effect = EnqueueDue | GiveUp | MakeHead | StopRun

@@ -4,29 +4,30 @@ Nothing from outside becomes an option, a command, a configuration or a path of 
 Repositories are bare and never checked out: what they hold is read object by object.
 """
 
+import asyncio
 import contextlib
 import re
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import attrs
 
-from cidx_jobs.handlers.git.errors import NOT_GIT, find_failure, is_of_git
+from cidx_jobs.handlers.git.errors import NOT_GIT, find_failure, is_answer, is_of_git, is_traced
 from cidx_jobs.handlers.git.shields import (
     NOWHERE,
-    TRACE,
     Access,
     configure,
     make_environment,
     name_upload_pack,
 )
-from cidx_jobs.handlers.git.url_rules import HEAD, is_branch
+from cidx_jobs.handlers.git.url_rules import HEAD, Remote, is_branch
 from cidx_jobs.handlers.git.version import MISSING, TOO_OLD, InstalledGit
 from cidx_jobs.handlers.process.children import Bounds, Children, ChildStream
 from cidx_jobs.handlers.process.output import OnLine
 from cidx_jobs.interfaces.run import ChildResult
-from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.errors import HostDownError, JobFailure
 from cidx_jobs.model.foreign import printable
 
 MEMORY_BYTES = 512 * 1024 * 1024
@@ -41,7 +42,12 @@ LOW_SPEED_SECONDS = 60.0
 """How long a remote may send nearly nothing."""
 _UNFIT = {MISSING: "CFG-001", TOO_OLD: "CFG-004"}
 _ASK_SECONDS = 120.0
-_GREETING_SECONDS = 15.0
+ANSWER_SECONDS = 15.0
+"""How long a host may take to answer the first request of a command."""
+# What a failure with one of these codes says of the host: that nobody is there.
+_SILENCE = {"NET-001", "NET-002", "NET-004"}
+_OF_A_HOST = ("AUTH-", "GIT-", "NET-")
+_NOT_SAID_BY_IT = {*_SILENCE, "NET-005", "GIT-006"}
 _BRANCHES = "refs/heads/"
 _SYMBOLIC = f"ref: {_BRANCHES}"
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -85,6 +91,7 @@ class Git:
         low_speed_seconds: float = LOW_SPEED_SECONDS,
         memory_bytes: int = MEMORY_BYTES,
         credentials: Path | None = None,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         """Take who starts processes, and how to meet remotes.
 
@@ -95,19 +102,21 @@ class Git:
             memory_bytes: the most address space that each process of git may take.
             credentials: the operator's file for the web, in the form of git-credential-store; it
                 is only read, and need not be there.
+            answer_seconds: how long a host may take to answer the first request of a command.
         """
         self._children = children
         self._installed = installed
         self._low_speed_seconds = low_speed_seconds
         self._memory_bytes = memory_bytes
         self._credentials = credentials
+        self._answer_seconds = answer_seconds
 
     async def ask_remote(self, access: Access, branch: str | None) -> RemoteHead:
         """Find out the newest commit of *branch*, or of the default branch for None.
 
         Raises:
             JobFailure: the remote cannot be read, is empty (GIT-004), or has no such branch
-                (GIT-002).
+                (GIT-002); `HostDownError` where its host does not answer.
         """
         refs = _Refs(branch)
         await self._list_remote(access, ["--symref"], refs.wanted, refs.take)
@@ -154,7 +163,8 @@ class Git:
         """Bring what *refspec* names into *repository*; *on_line* gets git's progress.
 
         Raises:
-            JobFailure: with the code of what went wrong.
+            JobFailure: with the code of what went wrong; `HostDownError` where its host does not
+                answer.
         """
         arguments = ["fetch", "--progress", "--no-tags", "--no-write-fetch-head"]
         arguments += ["--no-auto-maintenance", "--no-recurse-submodules", "--update-shallow"]
@@ -239,7 +249,7 @@ class Git:
             JobFailure: it does not, or not as git does.
         """
         refs = _Refs(None)
-        await self._list_remote(access, [], [HEAD], refs.take, seconds=_GREETING_SECONDS)
+        await self._list_remote(access, [], [HEAD], refs.take, seconds=self._answer_seconds)
 
     async def _list_remote(
         self,
@@ -259,7 +269,6 @@ class Git:
             access=access,
             timeout=seconds,
             on_line=on_line,
-            traced=True,
         )
 
     async def _depth(self, repository: Path, depth: int) -> list[str]:
@@ -278,28 +287,29 @@ class Git:
         on_line: OnLine | None = None,
         on_error_line: OnLine | None = None,
         file_bytes: int | None = None,
-        traced: bool = False,
     ) -> ChildResult:
         if access is not None and access.is_web:
             await self._check_shields()
         url = access.remote.url if access else "the repository"
-        try:
-            result = await self._children.execute(
-                self._argv(arguments, git_dir, access),
-                timeout=timeout,
-                cwd=Path("/"),
-                env={**make_environment(access, self._memory_bytes), **(TRACE if traced else {})},
-                on_line=on_line,
-                on_error_line=on_error_line,
-                bounds=Bounds(file_bytes=file_bytes, memory_bytes=self._memory_bytes),
-            )
-        except JobFailure as failure:
-            if failure.failure_code != "TIMEOUT" or access is None:
-                raise
-            message = f"{url} did not answer within {timeout:g} seconds"
-            raise JobFailure(message, code="NET-004") from failure
-        if result.returncode != 0:
-            raise find_failure(result, url)
+        hearing = _Hearing(access, self._answer_seconds, on_line, on_error_line)
+        async with hearing.listening():
+            try:
+                result = await self._children.execute(
+                    self._argv(arguments, git_dir, access),
+                    timeout=timeout,
+                    cwd=Path("/"),
+                    env=make_environment(access, self._memory_bytes),
+                    on_line=hearing.on_line if on_line else None,
+                    on_error_line=hearing.on_error_line if access or on_error_line else None,
+                    bounds=Bounds(file_bytes=file_bytes, memory_bytes=self._memory_bytes),
+                )
+            except JobFailure as failure:
+                if failure.failure_code != "TIMEOUT" or access is None:
+                    raise
+                message = f"{url} did not answer within {timeout:g} seconds"
+                raise JobFailure(message, code="NET-004") from failure
+            if result.returncode != 0:
+                raise find_failure(result, url)
         return result
 
     async def _check_shields(self) -> None:
@@ -313,6 +323,76 @@ class Git:
         configured = configure(access, self._credentials, self._low_speed_seconds)
         flags = [part for option in configured for part in ("-c", option)]
         return ["git", *flags, f"--git-dir={git_dir}", *arguments]
+
+
+class _Hearing:
+    """Whether the host answers a command of git: heard in the lines that git writes."""
+
+    def __init__(
+        self,
+        access: Access | None,
+        seconds: float,
+        on_line: OnLine | None,
+        on_error_line: OnLine | None,
+    ) -> None:
+        """Take whom to hear and how long at the most, and who gets the lines."""
+        self._remote = access.remote if access is not None else None
+        self._tell = access.on_answer if access is not None else None
+        self._seconds = seconds
+        self._hand_on = on_line
+        self._hand_error_on = on_error_line
+        self._began = time.monotonic()
+        self._patience: asyncio.Timeout | None = None
+        self._has_answered = False
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Listen while git runs, if somebody wants to know of the host.
+
+        Raises:
+            HostDownError: the host did not answer in time, or could not be spoken to.
+        """
+        if self._tell is None or self._remote is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._seconds) as self._patience:
+                yield
+        except TimeoutError as error:
+            message = f"{self._remote.url} did not answer within {self._seconds:g} seconds"
+            raise self._make_error(self._remote, message, "NET-002") from error
+        except JobFailure as failure:
+            code = failure.failure_code
+            if code in _SILENCE and not self._has_answered:
+                raise self._make_error(self._remote, failure.message, code) from failure
+            if code.startswith(_OF_A_HOST) and code not in _NOT_SAID_BY_IT:
+                self._note_answer()
+            raise
+
+    def on_line(self, line: str) -> None:
+        """Take a line of stdout: there are none before an answer."""
+        self._note_answer()
+        if self._hand_on is not None:
+            self._hand_on(line)
+
+    def on_error_line(self, line: str) -> None:
+        """Take a line of stderr."""
+        if is_answer(line):
+            self._note_answer()
+        if self._hand_error_on is not None and not is_traced(line):
+            self._hand_error_on(line)
+
+    def _note_answer(self) -> None:
+        if self._has_answered or self._tell is None:
+            return
+        self._has_answered = True
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(None)
+        self._tell()
+
+    def _make_error(self, remote: Remote, message: str, code: str) -> HostDownError:
+        silent = time.monotonic() - self._began
+        return HostDownError(remote.host_name, message, code=code, silent_seconds=silent)
 
 
 class _Refs:

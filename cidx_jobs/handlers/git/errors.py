@@ -7,6 +7,8 @@ of itself counts only where it is about the remote: its disk may be full, and ou
 
 import re
 import signal
+import time
+from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin
 
 from cidx_jobs.interfaces.run import ChildResult
@@ -192,6 +194,13 @@ _LOCATION = re.compile(rf"{_ANSWERED}location: *(.+)$", re.MULTILINE | re.IGNORE
 _ADVERTISEMENT = re.compile(
     rf"{_ANSWERED}content-type: *application/x-git-upload-pack-", re.MULTILINE | re.IGNORECASE
 )
+_TRACED = re.compile(r"\d\d:\d\d:\d\d\.\d{6} http\.c:\d+ ")
+# The first line of a host's answer over HTTP, and what ssh says once it was let in.
+_ANSWER = re.compile(r"\d\d:\d\d:\d\d\.\d{6} http\.c:\d+ +<= Recv header: HTTP/|Authenticated to ")
+_RETRY_AFTER = re.compile(rf"{_ANSWERED}retry-after: *(.+)$", re.MULTILINE | re.IGNORECASE)
+_LONGEST_RETRY_SECONDS = 86_400.0
+_MOST_DIGITS = 9
+_BUSY = "NET-007"
 _FIRST_REQUEST = "/info/refs"
 _MOST_READ = 16_384
 _LAST_WORDS = re.compile(r"^(?:fatal|error|remote: fatal): (.+(?:\n\t.+)*)$", re.MULTILINE)
@@ -217,7 +226,20 @@ def recognise(stderr: str, url: str) -> JobFailure:
     failure = _recognise(words, url)
     if failure.failure_code == _REDIRECTED and (target := _find_redirection(stderr)):
         return JobFailure(_describe_redirection(url, target), code=_REDIRECTED)
+    if failure.failure_code == _BUSY:
+        after = _find_retry_after(stderr)
+        return JobFailure(failure.message, code=_BUSY, after=after)
     return failure
+
+
+def is_traced(line: str) -> bool:
+    """Return whether a line is one of the trace of git's requests, and no word of git."""
+    return _TRACED.match(line) is not None
+
+
+def is_answer(line: str) -> bool:
+    """Return whether a line on stderr says that the host has answered a request."""
+    return _ANSWER.match(line) is not None
 
 
 def is_of_git(stderr: str) -> bool:
@@ -238,6 +260,23 @@ def _recognise(stderr: str, url: str) -> JobFailure:
                 return _make_failure(code, sentence, url)
     last = _find_last_words(stderr)
     return JobFailure(f"git failed: {printable(redact(last))}", code=UNRECOGNISED)
+
+
+def _find_retry_after(stderr: str) -> float | None:
+    """Return for how many seconds the host asks to be left alone, a day at most."""
+    found = _RETRY_AFTER.findall(stderr)
+    if not found:
+        return None
+    text = found[-1].strip()
+    if text.isascii() and text.isdigit():
+        seconds = float(text[:_MOST_DIGITS])
+    else:
+        try:
+            until = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        seconds = until.timestamp() - time.time()
+    return max(0.0, min(seconds, _LONGEST_RETRY_SECONDS))
 
 
 def _find_redirection(stderr: str) -> str | None:

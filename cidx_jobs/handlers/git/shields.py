@@ -6,7 +6,7 @@ end, but for those to the scheme, host and port that were checked for this call.
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -72,8 +72,8 @@ _ENVIRONMENT = {
     # Each arena of a thread takes address space that nothing is in.
     "MALLOC_ARENA_MAX": "2",
 }
-TRACE = {"GIT_TRACE_CURL": "1", "GIT_TRACE_CURL_NO_DATA": "1"}
-"""Variables that let git write to stderr what a host answers; git leaves out what is secret."""
+# Lets git write to stderr what a host answers; git leaves out what is secret.
+_TRACE = {"GIT_TRACE_CURL": "1", "GIT_TRACE_CURL_NO_DATA": "1"}
 # A local remote is read by a git of its own, which does not inherit the options of ours. The
 # operator's roots are trusted, whoever owns the repositories in them. The directory was checked,
 # and no other may be found in its place.
@@ -90,7 +90,11 @@ _UPLOAD_PACK = " ".join(
         "upload-pack --strict",
     ]
 )
-_SSH = "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=30"
+# It says by itself when the host has let it in: that is the first answer that can be seen.
+_SSH = (
+    "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=15"
+    " -o LogLevel=VERBOSE"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -101,6 +105,9 @@ class Access:
     source: str
     """The url, or the git directory of a local repository."""
     addresses: Sequence[str] = ()
+    on_answer: Callable[[], None] | None = None
+    """Called whenever the host answers; one that does not is then told as down. None, as for the
+    hosts of submodules: nobody wants to know."""
 
     @property
     def is_web(self) -> bool:
@@ -135,7 +142,8 @@ def make_environment(access: Access | None, memory_bytes: int) -> Mapping[str, s
         memory_bytes: what the process may take, of which one piece may be half.
     """
     limit = str(memory_bytes // 2)
-    return {**_ENVIRONMENT, "GIT_ALLOC_LIMIT": limit, **_open_transport(access)}
+    traced = _TRACE if access is not None and access.is_web else {}
+    return {**_ENVIRONMENT, "GIT_ALLOC_LIMIT": limit, **traced, **_open_transport(access)}
 
 
 def _open_transport(access: Access | None) -> Mapping[str, str]:

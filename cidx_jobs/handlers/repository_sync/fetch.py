@@ -1,5 +1,8 @@
 """Phase git_sync: which commit a run goes to, and how it comes into the project's copy."""
 
+import time
+from functools import partial
+
 import attrs
 
 from cidx_jobs.handlers.git.commands import FetchBounds, Git, RemoteHead
@@ -13,10 +16,13 @@ from cidx_jobs.handlers.repository_sync.fetch_speed import GRACE_SECONDS, FetchS
 from cidx_jobs.handlers.repository_sync.report_while import follow
 from cidx_jobs.handlers.repository_sync.submodules import SubmoduleParts, Submodules
 from cidx_jobs.interfaces.run import JobContext, PhaseReporter
+from cidx_jobs.model.errors import HostDownError, JobFailure
 from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.job.job import JsonObject, Outcome
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import Settings
+
+_UNKNOWN_NAME = "NET-001"
 
 
 @attrs.frozen(kw_only=True)
@@ -78,8 +84,9 @@ class Fetching:
         mended by now.
         """
         job, saved = self._context.job, self._context.checkpoint
-        last = job.attempts[-1].outcome if job.attempts else None
-        if not isinstance(saved, dict) or last is not Outcome.INTERRUPTED:
+        # A run that found the host down changed nothing about what the one before it said.
+        ended = [each.outcome for each in job.attempts if not each.found_host_down]
+        if not isinstance(saved, dict) or ended[-1:] != [Outcome.INTERRUPTED]:
             return None
         commit = saved["commit"]
         if await self._git.find_commit(self._copy.repository, HEAD_REF) != commit:
@@ -98,9 +105,10 @@ class Fetching:
         """Ask the remote for its newest commit and fetch it, unless it is the *indexed* one.
 
         Raises:
-            JobFailure: with the code of what went wrong.
+            JobFailure: with the code of what went wrong; `HostDownError` where the remote's host
+                does not answer.
         """
-        access = await self._reach(remote)
+        access = await self._reach_own(remote)
         head = await self._git.ask_remote(access, branch)
         if head.commit == indexed:
             fetched = Fetched(commit=head.commit, bytes_received=0)
@@ -154,6 +162,25 @@ class Fetching:
             max_bytes=self._settings.max_repository_bytes,
             timeout=self._context.job.timeout_seconds,
         )
+
+    async def _reach_own(self, remote: Remote) -> Access:
+        """Find the remote of the sync itself; whether its host answers is told to all others."""
+        began = time.monotonic()
+        try:
+            access = await self._reach(remote)
+        except JobFailure as failure:
+            if failure.failure_code != _UNKNOWN_NAME:
+                raise
+            raise HostDownError(
+                remote.host_name,
+                failure.message,
+                code=failure.failure_code,
+                silent_seconds=time.monotonic() - began,
+            ) from failure
+        if remote.scheme is Scheme.LOCAL:
+            return access
+        tell = partial(self._context.note_host_answer, remote.host_name)
+        return attrs.evolve(access, on_answer=tell)
 
     async def _reach(self, remote: Remote) -> Access:
         if remote.scheme is Scheme.LOCAL:

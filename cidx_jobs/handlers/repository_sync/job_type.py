@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import attrs
 
-from cidx_jobs.handlers.git.commands import LOW_SPEED_SECONDS, Git
+from cidx_jobs.handlers.git.commands import ANSWER_SECONDS, LOW_SPEED_SECONDS, Git
 from cidx_jobs.handlers.git.errors import DAMAGED
 from cidx_jobs.handlers.git.host_addresses import HostLookup, Resolve
 from cidx_jobs.handlers.git.project_copy import ProjectCopy
@@ -79,6 +79,7 @@ def make_repository_sync(
     installed_git: InstalledGit | None = None,
     resolve: Resolve | None = None,
     low_speed_seconds: float = LOW_SPEED_SECONDS,
+    answer_seconds: float = ANSWER_SECONDS,
     fetch_grace_seconds: float = GRACE_SECONDS,
 ) -> JobType:
     """Return the job type; its runs use the parts given here.
@@ -93,6 +94,7 @@ def make_repository_sync(
         installed_git: knows which git there is; its own if None.
         resolve: gives the addresses of a host name; the system's resolver, in children, if None.
         low_speed_seconds: a remote that sends nearly nothing for so long has failed.
+        answer_seconds: how long a host may take to answer before it counts as down.
         fetch_grace_seconds: how long one may be slower than `git_min_bytes_per_second`.
     """
     git = Git(
@@ -100,6 +102,7 @@ def make_repository_sync(
         installed_git or InstalledGit(children),
         credentials=DataDirectory(settings.data_dir).git_credentials,
         low_speed_seconds=low_speed_seconds,
+        answer_seconds=answer_seconds,
         memory_bytes=settings.git_memory_bytes,
     )
     parts = SyncParts(

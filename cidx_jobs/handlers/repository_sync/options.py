@@ -7,17 +7,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
-from cidx_jobs.handlers.git.url_rules import URL_POINTER, Remote, RemoteRules, check_branch
+from cidx_jobs.handlers.git.url_rules import URL_POINTER, RemoteRules, check_branch
 from cidx_jobs.job_types import Admission
 from cidx_jobs.model.errors import ValidationError
 from cidx_jobs.model.job.job import JsonObject
+from cidx_jobs.model.job.key_limits import key_of_host
 from cidx_jobs.model.listing import Project
-
-HOST_KEY = "host:"
-"""Begins the key that all syncs of one code host have."""
-
-_MAX_KEY_CHARACTERS = 128
-_NO_BRACKETS = str.maketrans("", "", "[]")
 
 
 class SyncOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -61,14 +56,7 @@ def make_limits(
 def find_limits(rules: RemoteRules, syncs_of_host: int, options: SyncOptions) -> Mapping[str, int]:
     """Return the limit of the remote's host; none for a repository on this machine."""
     remote = rules.read(options.repository_url or "")
-    return {host_key(remote): syncs_of_host} if remote.host else {}
-
-
-def host_key(remote: Remote) -> str:
-    """Return the key that all syncs of the remote's host have."""
-    # Of a name that is longer than a key may be the end says the most.
-    name = remote.host_name.translate(_NO_BRACKETS)
-    return HOST_KEY + name[-(_MAX_KEY_CHARACTERS - len(HOST_KEY)) :]
+    return {key_of_host(remote.host_name).name: syncs_of_host} if remote.host else {}
 
 
 def admit(rules: RemoteRules, options: JsonObject, project: Project) -> Admission:

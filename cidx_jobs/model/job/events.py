@@ -80,6 +80,10 @@ class Interrupt(msgspec.Struct, frozen=True, kw_only=True):
     is_clean: bool
     """False when the server died under the run."""
     drop_checkpoint: bool = False
+    error: JobError | None = None
+    """What was met that is not the job's fault, as a host that is down."""
+    place: Place | None = None
+    """Its new place in its line; None leaves it as it is."""
     reason: str | None = None
 
 

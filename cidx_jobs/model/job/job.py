@@ -154,6 +154,11 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Annotated[Outcome, Meta(description="How the run ended.")]
     error: Annotated[JobError | None, Meta(description="Why it did not complete.")] = None
 
+    @property
+    def found_host_down(self) -> bool:
+        """True where it was ended without blame by an error: its code host did not answer."""
+        return self.outcome is Outcome.INTERRUPTED and self.error is not None
+
 
 class PhaseState(msgspec.Struct, frozen=True, kw_only=True):
     """One phase of the job."""
@@ -287,8 +292,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_between_attempts(self) -> bool:
-        """True for a queued job whose last attempt failed: it waits for its back-off, or did."""
-        return self.status is JobStatus.QUEUED and self.retry_at is not None
+        """True for a queued job whose last run met an error: it waits for its next, or did.
+
+        It failed, or its host was down.
+        """
+        if self.status is not JobStatus.QUEUED:
+            return False
+        has_waited = bool(self.attempts) and self.attempts[-1].found_host_down
+        return self.retry_at is not None or has_waited
 
     @property
     def has_never_started(self) -> bool:

@@ -12,9 +12,18 @@ import msgspec
 
 from cidx_jobs.model.errors import Fault, pointer_step
 from cidx_jobs.model.ids import UserId
-from cidx_jobs.model.limits import LIMIT_KEY_PATTERN, MAX_KEY_LIMIT, MAX_KEYS
+from cidx_jobs.model.limits import (
+    LIMIT_KEY_PATTERN,
+    MAX_KEY_CHARACTERS,
+    MAX_KEY_LIMIT,
+    MAX_KEYS,
+)
+
+HOST = "host:"
+"""Begins the key that all jobs have which ask one code host."""
 
 _KEY = re.compile(LIMIT_KEY_PATTERN)
+_NO_BRACKETS = str.maketrans("", "", "[]")
 
 
 class LimitKey(NamedTuple):
@@ -60,6 +69,18 @@ def make_key_limits(limits: Mapping[str, int], owner: UserId | None, set_at: flo
 def keys_of(limits: Iterable[KeyLimit]) -> tuple[LimitKey, ...]:
     """Return the keys alone."""
     return tuple([each.key for each in limits])
+
+
+def key_of_host(host: str) -> LimitKey:
+    """Return the key of all jobs that ask the host; of a long name the end says the most."""
+    name = host.translate(_NO_BRACKETS)
+    return LimitKey(HOST + name[-(MAX_KEY_CHARACTERS - len(HOST)) :], None)
+
+
+def host_of(key: LimitKey) -> str | None:
+    """Return the code host whose key it is; None for any other key, and for a user's own."""
+    is_host = key.owner is None and key.name.startswith(HOST)
+    return key.name.removeprefix(HOST) if is_host else None
 
 
 def own_limits(limits: Iterable[KeyLimit]) -> dict[str, int]:

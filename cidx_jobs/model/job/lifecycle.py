@@ -259,9 +259,10 @@ def _put_back(job: Job, event: RetryLater) -> dict[str, Any]:
 
 
 def _given_back(job: Job, event: Interrupt) -> dict[str, Any]:
-    record = _attempt_record(job, event.elapsed_seconds, Outcome.INTERRUPTED, None)
+    record = _attempt_record(job, event.elapsed_seconds, Outcome.INTERRUPTED, event.error)
     changes = {
         "attempt": job.attempt - 1,
+        "place": event.place or job.place,
         "started_at": None,
         "losses": 0 if event.is_clean or has_progressed(job) else job.losses + 1,
         "attempts": (*job.attempts, record),

@@ -20,7 +20,8 @@ USER_LIMIT = "user_limit"
 TOTAL_LIMIT = "total_limit"
 RESOURCE = "resource:"
 LIMIT = "limit:"
-"""Begin reasons that end with the name of what is short."""
+HOST_DOWN = "host_down:"
+"""Begin reasons that end with the name of what is short, or of who does not answer."""
 
 OPEN_ENDED = frozenset({DRAINING, PAUSED, RECOVERING})
 """Reasons that end when an operator or a suspect lets them: no estimate can know when."""
@@ -30,6 +31,11 @@ _ORDER = (
     TOTAL_LIMIT,
 )  # fmt: skip
 _RANKS = {word: rank for rank, word in enumerate(_ORDER)}
+
+
+def is_open_ended(word: str) -> bool:
+    """Tell whether nobody can know when a reason ends."""
+    return word in OPEN_ENDED or word.startswith(HOST_DOWN)
 
 
 class WaitReason(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,3 +77,17 @@ class SuspectRun(msgspec.Struct, frozen=True, kw_only=True):
     """The one that runs alone, or is the next to."""
     user_id: UserId
     """Whose job it is: nobody else but an administrator is told its id."""
+
+
+class HostDown(msgspec.Struct, frozen=True, kw_only=True):
+    """That a code host does not answer, and its jobs wait."""
+
+    host: str
+    """Its name, with ``:port`` unless that is the scheme's own."""
+    code: str
+    """The code of the network's error that was met last."""
+    since: datetime
+    until: datetime
+    """When it is probed next, at the latest."""
+    waiting: int
+    """How many queued jobs wait for it."""

@@ -11,6 +11,7 @@ from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.server import (
     SAMPLE,
+    HostDownDocument,
     PausesDocument,
     QuantilesDocument,
     ResourceUseDocument,
@@ -35,6 +36,15 @@ _EXAMPLE = StatsDocument(
         resources={"git": ResourceUseDocument(used=3, limit=5, waiting=0)},
     ),
     pauses=PausesDocument(everything=False, users=(), job_types=(), draining=False),
+    hosts_down=(
+        HostDownDocument(
+            host="git.example.org",
+            code="NET-002",
+            since=examples.at(0, 0),
+            until=examples.at(0, 5),
+            waiting=3,
+        ),
+    ),
     waiters=4,
     database_bytes=1_048_576,
     wal_bytes=65_536,
@@ -67,6 +77,7 @@ async def get_stats(call: Call) -> web.Response:
             ended,
             slots=_slots(call),
             pauses=manager.pauses,
+            hosts_down=manager.list_hosts_down(),
             waiters=call.api.waiters.count,
             recovery=jobs.recovery,
         )

@@ -9,6 +9,7 @@ from cidx_jobs.web.http.route import Contract, Group, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.wire.job_parts import QueueDocument
 from cidx_jobs.wire.server import (
+    HostDownDocument,
     LimitsDocument,
     QueueOverviewDocument,
     RecoveringDocument,
@@ -72,6 +73,7 @@ async def get_queue(call: Call) -> web.Response:
             queued=total,
             jobs=tuple(jobs),
             recovering=_recovering(call),
+            hosts_down=tuple(map(HostDownDocument.of, manager.list_hosts_down(call.user_id))),
         )
     )
 
