@@ -97,6 +97,16 @@ def find_room_in_every_key(engine: Engine) -> None:
     engine.slots.keys.has_room = bool  # type: ignore[method-assign, assignment]  # the planted fault
 
 
+def probe_no_host(engine: Engine) -> None:
+    """Forget to ask a host that is down again: its jobs wait for ever."""
+    engine.board.outages._ring = _do_nothing  # type: ignore[method-assign, assignment]  # the planted fault
+
+
+def let_everybody_probe(engine: Engine) -> None:
+    """Leave the gate of a host open behind the one who goes to probe it."""
+    engine.board.outages.begin = _do_nothing  # type: ignore[method-assign, assignment]  # the planted fault
+
+
 def look_at_keys_once(engine: Engine) -> None:
     """Close the gate of a key and forget to open it: its jobs are passed over for ever."""
     board = engine.board
@@ -115,6 +125,8 @@ def look_at_keys_once(engine: Engine) -> None:
         keep_places_of_keys,
         find_room_in_every_key,
         look_at_keys_once,
+        probe_no_host,
+        let_everybody_probe,
         forget_what_is_starting,
         leave_lines_headless,
         forget_other_exclusive_types,

@@ -11,13 +11,14 @@ from typing import Any
 import attrs
 
 from cidx_jobs.engine.engine import Engine
+from cidx_jobs.engine.queue.outages import Outage
 from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType, JobTypes
-from cidx_jobs.model.errors import CidxJobsError, Fatal, Retryable
+from cidx_jobs.model.errors import CidxJobsError, Fatal, HostDownError, Retryable
 from cidx_jobs.model.findings import Recovery
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job.job import Job, JobStatus, Transition
-from cidx_jobs.model.job.key_limits import LimitKey, keys_of
+from cidx_jobs.model.job.job import Job, JobStatus, Outcome, Transition
+from cidx_jobs.model.job.key_limits import LimitKey, key_of_host, keys_of
 from cidx_jobs.model.job.lifecycle import TRANSITIONS
 from cidx_jobs.model.job.submit import OnConflict, SubmitRequest
 from cidx_jobs.model.limits import Limits, Pauses
@@ -28,8 +29,10 @@ from tests.fakes import FakeClock, NoChildren, NoFiles
 from tests.simulation.virtual import SlowStore, VirtualLoop
 
 USERS = ("ann", "ben", "cleo")
-TYPES = ("plain", "sync", "export", "gpu", "shared")
+TYPES = ("plain", "sync", "export", "gpu", "shared", "remote", "remote")
 SHARED_LIMIT = 2
+HOST = "code.example.org"
+"""Asked by the jobs of type ``remote``, and down now and then."""
 STEPS = 60
 CALM_SECONDS = 3_000.0
 """Virtual time in which everything must become final once the faults are off."""
@@ -54,6 +57,10 @@ class World:
         self.is_calm = False
         self._make_engine = make_engine
         self._poison_after = self.random.choice([0, 1, 3])
+        self._outage_seconds = self.random.choice([0, 10, 1_000])
+        self._is_host_down = False
+        self._probing: dict[JobId, Outage] = {}
+        """Who asks the host now because it is that one's turn, and in which outage."""
         self._submitted: list[JobId] = []
         self._dead: set[JobId] = set()
         self._told_to_stop: set[JobId] = set()
@@ -101,7 +108,7 @@ class World:
     def _deeds(self) -> list[Callable[[], Awaitable[Any]]]:
         often = [self._submit] * 6 + [self._cancel] * 3
         seldom = [self._retry, self._revise, self._release, self._change_limits, self._pause]
-        return [*often, *seldom, self._restart, self._crash]
+        return [*often, *seldom, self._turn_host, self._turn_host, self._restart, self._crash]
 
     async def _attempt(self, deed: Callable[[], Awaitable[Any]]) -> None:
         if deed in {self._restart, self._crash}:
@@ -178,6 +185,9 @@ class World:
         )
         await self._manager.set_controls(pauses=pauses)
 
+    async def _turn_host(self) -> None:
+        self._is_host_down = not self._is_host_down
+
     async def _restart(self) -> None:
         await self._close()
         await self._open()
@@ -204,6 +214,7 @@ class World:
             settings=Settings(
                 retry_base_seconds=0.1, retry_cap_seconds=2, max_running_per_user=2,
                 max_running_total=4, resources={"gpu": 1}, poison_after=self._poison_after,
+                git_outage_seconds=self._outage_seconds,
             ),
             store=self.persistence,
             identity=identity,
@@ -214,6 +225,7 @@ class World:
                     JobType("export", self._work, exclusive=True),
                     JobType("gpu", self._work, resources=("gpu",)),
                     JobType("shared", self._work, limits={"red": SHARED_LIMIT}),
+                    JobType("remote", self._work, exclusive=True, limits={f"host:{HOST}": 3}),
                 ]
             ),
             children=NoChildren(),
@@ -258,6 +270,8 @@ class World:
         self._hold(job_id not in self._active, f"two runs of {job_id} at a time")
         self._active.add(job_id)
         try:
+            if context.job.job_type == "remote":
+                await self._ask_host(context)
             for _ in range(self.random.choice([0, 1, 3])):
                 await self._sleep(self.random.choice([0, 0.01, 1, 8]))
                 await context.report(percent=self.random.randrange(100))
@@ -266,6 +280,24 @@ class World:
             return self._end()
         finally:
             self._active.discard(job_id)
+
+    async def _ask_host(self, context: JobContext) -> None:
+        job_id, started_at = context.job.job_id, context.job.started_at
+        outage = self._board.outages.find(key_of_host(HOST))
+        assert started_at is not None
+        # Whose start was under way when the host was marked is no probe.
+        if outage is not None and started_at > outage.since + timedelta(seconds=_RECENT_SECONDS):
+            others = [other for other, same in self._probing.items() if same is outage]
+            self._hold(not others, f"{job_id} and {others} probe at a time")
+            self._probing[job_id] = outage
+        seconds = self.random.choice([0, 0.1, 15])
+        try:
+            await self._sleep(seconds)
+        finally:
+            self._probing.pop(job_id, None)
+        if self._is_host_down and not self.is_calm:
+            raise HostDownError(HOST, silent_seconds=seconds)
+        context.note_host_answer(HOST)
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -388,6 +420,8 @@ class World:
             starts = sum(row.event == "start" for row in rows)
             self._hold(job.run == starts, f"{job_id}: run {job.run}, {starts} starts")
             self._hold(len(job.attempts) == starts, f"{job_id}: {starts} starts, {job.attempts}")
+            paid = sum(each.outcome is not Outcome.INTERRUPTED for each in job.attempts)
+            self._hold(job.attempt == paid, f"{job_id}: attempt {job.attempt}, {job.attempts}")
 
     def _hold(self, holds: bool, message: str) -> None:
         if not holds:

@@ -32,7 +32,7 @@ from cidx_jobs.model.job.events import (
     Start,
 )
 from cidx_jobs.model.job.job import Job, JobStatus
-from cidx_jobs.model.job.key_limits import KeyLimits, LimitKey, make_key_limits
+from cidx_jobs.model.job.key_limits import KeyLimits, LimitKey, key_of_host, make_key_limits
 from cidx_jobs.model.job.lifecycle import advance, record_progress
 from cidx_jobs.model.limits import Limits, Pauses
 from tests.fakes import FakeClock
@@ -58,9 +58,19 @@ PAUSES = (
 )
 
 
-KEYS = ("red", "blue")
+HOST = key_of_host("code")
+KEYS = ("red", "blue", HOST.name)
 numbers_by_key: st.SearchStrategy[dict[str, int]] = st.sampled_from(
-    ({}, {"red": 1}, {"red": 1}, {"red": 2}, {"red": 4}, {"red": 1, "blue": 1})
+    (
+        {},
+        {"red": 1},
+        {"red": 1},
+        {"red": 2},
+        {"red": 4},
+        {"red": 1, "blue": 1},
+        {HOST.name: 2},
+        {HOST.name: 2},
+    )
 )
 
 
@@ -125,7 +135,7 @@ class Server(RuleBasedStateMachine):
         """The scheduler takes the next job; its start is under way from now on."""
         job = self.board.find_next()
         if job is not None:
-            self.board.begin_start(job)
+            self._begin_start(job)
             self.starting[job.job_id] = job
 
     @rule()
@@ -133,7 +143,7 @@ class Server(RuleBasedStateMachine):
         """The scheduler takes the next job, and its start is stored."""
         job = self.board.find_next()
         if job is not None:
-            self.board.begin_start(job)
+            self._begin_start(job)
             self._advance(job, Start(epoch=1))
 
     @precondition(lambda self: self.starting)
@@ -144,7 +154,7 @@ class Server(RuleBasedStateMachine):
         if is_stored:
             self._advance(job, Start(epoch=1))
         else:
-            self.board.abandon_start(job)
+            self._run(lambda: self.board.abandon_start(job))
 
     @precondition(lambda self: self._jobs(JobStatus.RUNNING))
     @rule(data=st.data(), seconds=st.sampled_from((None, 0.0, 5.0, 500.0, 5_000.0)))
@@ -162,6 +172,20 @@ class Server(RuleBasedStateMachine):
         self._advance(
             job, RetryLater(error=error, retry_at=later.now(), key=key, elapsed_seconds=1.0)
         )
+
+    @precondition(lambda self: self._jobs(JobStatus.RUNNING))
+    @rule(data=st.data(), seconds=st.sampled_from((0.0, 15.0)))
+    def find_host_down(self, data: st.DataObject, seconds: float) -> None:
+        """A run finds its host down; it goes on where it has none, or others got an answer."""
+        job = data.draw(st.sampled_from(self._jobs(JobStatus.RUNNING)))
+        if self._mark_host(job, seconds):
+            error = make_error("NET-002", "nobody there", at=self.clock.now())
+            self._advance(job, Interrupt(elapsed_seconds=1.0, is_clean=True, error=error))
+
+    @rule()
+    def host_answers(self) -> None:
+        """The host answers somebody."""
+        self._run(lambda: self.board.outages.answer(HOST))
 
     @precondition(lambda self: self._jobs(JobStatus.RUNNING))
     @rule(data=st.data())
@@ -191,7 +215,8 @@ class Server(RuleBasedStateMachine):
         self.board.set_pauses(pauses)
 
     @rule(
-        seconds=st.sampled_from((1.0, 31.0, 600.0)), step=st.sampled_from((0.0, -3_600.0, 3_600.0))
+        seconds=st.sampled_from((1.0, 6.0, 31.0, 600.0)),
+        step=st.sampled_from((0.0, -3_600.0, 3_600.0)),
     )
     def pass_time(self, seconds: float, step: float) -> None:
         """Time passes; the wall clock may be set."""
@@ -202,6 +227,7 @@ class Server(RuleBasedStateMachine):
     def notice_time(self) -> None:
         """Timers notice what time it is: not in the moment in which a wall clock is set."""
         self._run(self.board.due_times.ring_due)
+        self._run(self.board.outages.ring_due)
 
     @rule()
     def die(self) -> None:
@@ -295,6 +321,9 @@ class Server(RuleBasedStateMachine):
         chosen = self.starting.get(job.job_id, job)
         return {each.key for each in chosen.limits}
 
+    def _words(self) -> list[list[str]]:
+        return [[each.word for each in self.board.reasons.find(job)] for job in self._queued()]
+
     def _queued(self) -> list[Job]:
         jobs = [self.board.live.find(job_id) for job_id in self.board.queue]
         return [job for job in jobs if job is not None]
@@ -304,6 +333,14 @@ class Server(RuleBasedStateMachine):
 
     def _advance(self, job: Job, event: Event) -> None:
         self._apply(advance(job, event, self.clock.now())[0])
+
+    def _begin_start(self, job: Job) -> None:
+        self._run(lambda: self.board.begin_start(job))
+
+    def _mark_host(self, job: Job, seconds: float) -> bool:
+        marked: list[bool] = []
+        self._run(lambda: marked.append(self.board.mark_host(job, HOST, "NET-002", seconds)))
+        return marked == [True]
 
     def _apply(self, job: Job) -> None:
         self._run(lambda: self.board.apply([job], []))
@@ -339,3 +376,27 @@ def test_a_back_off_is_told_until_its_timer_has_noticed_its_end() -> None:
     server.teardown()
 
     assert ("retry_backoff" in before, "retry_backoff" in after) == (True, False)
+
+
+def test_a_host_that_is_down_is_told_until_its_time_has_come() -> None:
+    """And then of one job no more, until that one has gone to probe it."""
+    server = Server()
+    server.begin(LIMITS[3])
+    for user in USERS:
+        server.submit(user, "plain", {}, {HOST.name: 2})
+    server.start()
+    (first,) = [job for job in server._jobs(JobStatus.RUNNING) if job.limits]
+    error = make_error("NET-002", "nobody there", at=server.clock.now())
+    server._mark_host(first, 15.0)
+    server._advance(first, Interrupt(elapsed_seconds=15.0, is_clean=True, error=error))
+
+    told = [server._words()]
+    server.pass_time(6.0, 0.0)
+    server.notice_time()
+    told.append(server._words())
+    server.start()
+    told.append(server._words())
+    server.teardown()
+
+    down = ["host_down:code"]
+    assert told == [[down, down, down], [down, [], []], [down, down]]
