@@ -23,6 +23,7 @@ from cidx_jobs.client import (
     ServerBusyError,
 )
 from cidx_jobs.model.errors import AlreadyOwnedError, SettingsError, StartRefusedError
+from cidx_jobs.runtime.socket_paths import open_short_path
 from cidx_jobs.settings import DataDirectory, Settings, load_settings
 
 T = TypeVar("T")
@@ -94,10 +95,12 @@ def _named_server(target: Target) -> Target | None:
     if target.token is not None:
         return target
     try:
-        own = _running_server(DataDirectory(load_settings().data_dir), as_json=target.as_json)
-    except (ServerBusyError, SettingsError):
+        directory = DataDirectory(load_settings().data_dir)
+        own = _running_server(directory, as_json=target.as_json)
+        url = json.loads(directory.server_file.read_text("utf-8"))["url"]
+    except (ServerBusyError, SettingsError, OSError, ValueError):
         return target
-    return own if own.server == target.server.rstrip("/") else target
+    return own if url == target.server.rstrip("/") else target
 
 
 def _ask_running(directory: DataDirectory, work: Work[T], *, as_json: bool) -> T:
@@ -121,12 +124,17 @@ def _running_server(directory: DataDirectory, *, as_json: bool) -> Target:
         ServerBusyError: it wrote nothing yet, or nothing that can be read.
     """
     try:
-        url = json.loads(directory.server_file.read_text("utf-8"))["url"]
+        url = str(json.loads(directory.server_file.read_text("utf-8"))["url"])
         token = directory.admin_token.read_text("utf-8").strip()
+        if directory.server_socket.exists():
+            # There the token is good whatever the server's way in is. What keeps a directory open
+            # for a path that is too long does so as long as the command runs.
+            name, _ = open_short_path(directory.server_socket)
+            url = f"unix:{name}"
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"a server owns {directory.root} and does not say where it is: {error}"
         raise ServerBusyError(message) from error
-    return Target(str(url), token, as_json=as_json)
+    return Target(url, token, as_json=as_json)
 
 
 async def _serve_meanwhile(settings: Settings, work: Work[T]) -> T:

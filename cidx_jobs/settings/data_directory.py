@@ -55,6 +55,11 @@ class DataDirectory:
         return self.root / "server.json"
 
     @property
+    def server_socket(self) -> Path:
+        """The socket that every server listens on for local commands; mode 0600."""
+        return self.root / "server.sock"
+
+    @property
     def admin_token(self) -> Path:
         """The token that local commands administer the server with; mode 0600."""
         return self.root / "admin.token"

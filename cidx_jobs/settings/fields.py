@@ -1,14 +1,21 @@
 """Kinds of settings: attrs fields that convert text, check a range, and hold their description."""
 
+import ipaddress
 import math
+import re
 import shlex
+import string
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 
 from cidx_jobs.model.errors import SettingsError
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_OF_PATHS = frozenset(string.ascii_letters + string.digits + "._~-/")
 
 
 def whole(value: Any) -> int:
@@ -42,6 +49,38 @@ def names(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return tuple(str(part) for part in value)
+
+
+def networks(value: Any) -> tuple[str, ...]:
+    """Return a tuple of addresses and networks, as text separated by commas."""
+    listed = names(value)
+    for one in listed:
+        ipaddress.ip_network(one, strict=False)
+    return listed
+
+
+def header(value: Any) -> str | None:
+    """Return the name of a header; None and an empty text are none."""
+    if value is None or value == "":
+        return None
+    if not _HEADER.fullmatch(value):
+        message = "must be the name of a header"
+        raise ValueError(message)
+    return str(value)
+
+
+def url(value: Any) -> str | None:
+    """Return an http or https URL with nothing behind its path; an empty text is none."""
+    if value is None or value == "":
+        return None
+    parts = urlsplit(value)
+    is_plain = (
+        parts.scheme in {"http", "https"} and parts.hostname and _OF_PATHS.issuperset(parts.path)
+    )
+    if not is_plain or "//" in parts.path or any(mark in value for mark in "@?#"):
+        message = "must be a URL such as https://example.org/path"
+        raise ValueError(message)
+    return str(value).rstrip("/")
 
 
 def path(value: Any) -> Path:
@@ -183,6 +222,22 @@ def other(default: Any, convert: Callable[[Any], Any], about: str) -> Any:
     """Return a field for anything that *convert* reads."""
     metadata = {"about": about, "range": ""}
     return attrs.field(default=default, converter=named(convert), metadata=metadata)
+
+
+def secret(about: str) -> Any:
+    """Return a field for a text that nobody is to see again: it is shown nowhere."""
+    metadata = {"about": about, "range": "", "secret": True}
+    return attrs.field(default=None, converter=_secret, repr=False, metadata=metadata)
+
+
+def _secret(value: Any) -> str | None:
+    # No error names the value.
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        message = "a secret must be text"
+        raise SettingsError(message)
+    return value
 
 
 def _range(low: float, high: float) -> str:

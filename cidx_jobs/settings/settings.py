@@ -22,7 +22,9 @@ from cidx_jobs.settings.fields import (
     command,
     duration,
     flag,
+    header,
     names,
+    networks,
     number,
     numbers,
     optional,
@@ -30,10 +32,14 @@ from cidx_jobs.settings.fields import (
     path,
     paths,
     seconds,
+    secret,
+    url,
     whole,
 )
+from cidx_jobs.settings.way_in import check_way_in
 
-AUTH_MODES = ("none", "tokens")
+AUTH_MODES = ("none", "tokens", "jwt", "proxy")
+JWT_ALGORITHMS = ("HS256", "RS256", "ES256")
 SYNCHRONOUS_MODES = ("FULL", "NORMAL")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("json", "console")
@@ -62,6 +68,35 @@ class Settings:
         None,
         AUTH_MODES,
         "Who may come in; unset: none on loopback, tokens elsewhere.",
+    )
+    jwt_key: str | None = secret(
+        "The key of others' tokens: a secret, or a public key in PEM form."
+    )
+    jwt_key_file: Path | None = other(
+        None, optional(Path), "A file with it, or a JWKS; read again when it changes."
+    )
+    jwt_algorithm: str | None = choice(
+        None, JWT_ALGORITHMS, "How others' tokens are signed; no other is taken."
+    )
+    jwt_audience: str | None = other(None, _text, "What the claim aud has to name.")
+    jwt_issuer: str | None = other(None, _text, "What the claim iss has to be.")
+    jwt_user_claim: str | None = other(
+        None, _text, "The claim that names the user; unset: sub. The CIDX server has username."
+    )
+    jwt_scope_claim: str | None = other(
+        None, _text, "The claim with the scopes; unset: scope. The CIDX server has role."
+    )
+    proxy_header: str | None = other(None, header, "The header in which a proxy names the user.")
+    proxy_scope_header: str | None = other(
+        None, header, "The header in which it names their scopes; without it: write."
+    )
+    proxy_peers: tuple[str, ...] = other(
+        (),
+        networks,
+        "Addresses and networks of proxies whose X-Forwarded-For, -Proto and -Prefix count.",
+    )
+    public_url: str | None = other(
+        None, url, "Where clients reach the server, when a proxy stands before it."
     )
     login_seconds: float = duration(
         28_800, 600, 43_200, "How long a login by user and password is good."
@@ -199,6 +234,7 @@ class Settings:
         if self.auth == "none" and not self.is_local:
             message = f"auth: none is refused on {self.host}; bind to loopback or use tokens"
             raise SettingsError(message)
+        check_way_in(self, self.auth_mode)
         unknown = set(self.retention_seconds_by_status) - {"completed", "failed", "cancelled"}
         if unknown:
             message = f"retention_seconds_by_status: {min(unknown)} is no final status"

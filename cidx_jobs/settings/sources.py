@@ -8,6 +8,7 @@ from typing import Any
 
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings.settings import Settings
+from cidx_jobs.settings.way_in import check_given
 
 PREFIX = "CIDX_JOBS_"
 CLIENT_VARIABLES = frozenset({"CIDX_JOBS_SERVER", "CIDX_JOBS_TOKEN"})
@@ -30,7 +31,9 @@ def load_settings(
     values |= _read_environment(os.environ if environ is None else environ)
     given = (overrides or {}).items()
     values |= {name: value for name, value in given if value is not None}
-    return Settings(**values)
+    settings = Settings(**values)
+    check_given(values, settings.auth_mode)
+    return settings
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -2,17 +2,26 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
+from urllib.parse import urlsplit
 
 import attrs
 from aiohttp import web
 
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.system import JobSystem
-from cidx_jobs.web.access.authenticators import Authenticate, adapt, make_authenticator
+from cidx_jobs.web.access.authenticators import (
+    Authenticate,
+    adapt,
+    make_authenticator,
+    make_token_authenticator,
+)
+from cidx_jobs.web.access.jwt import JwtAuthenticator
 from cidx_jobs.web.access.origin_check import OriginCheck
+from cidx_jobs.web.access.proxy_peers import ProxyPeers
 from cidx_jobs.web.access.rate_limit import Rates
 from cidx_jobs.web.http.body import MAX_BODY_BYTES
-from cidx_jobs.web.http.call import Api
+from cidx_jobs.web.http.call import Api, is_known
 from cidx_jobs.web.http.parked import Waiters
 from cidx_jobs.web.keys import API, JOBS
 from cidx_jobs.web.routes.table import add_routes
@@ -71,21 +80,31 @@ def _install(
     is_own: bool,
 ) -> None:
     settings = jobs.settings
-    authenticator = None
+    authenticator = tokens = None
     if authenticate is None:
         if settings.auth is None:
             raise SettingsError(_NOBODY_SAID)
-        authenticator = make_authenticator(jobs)
-        authenticate = adapt(authenticator)
+        tokens = make_token_authenticator(jobs)
+        authenticator = make_authenticator(jobs, tokens)
+        authenticate = adapt(authenticator, tokens, settings.data_dir)
+    peers = ProxyPeers(settings)
     takes_everybody = authenticator is not None and settings.auth_mode == "none"
     api = Api(
         jobs=jobs,
         authenticate=authenticate,
         authenticator=authenticator,
-        origins=OriginCheck(settings, takes_everybody=takes_everybody),
-        waiters=Waiters(settings.max_waiters_per_user, settings.max_waiters_total),
+        tokens=tokens,
+        peers=peers,
+        origins=OriginCheck(settings, peers, takes_everybody=takes_everybody),
+        waiters=Waiters(
+            settings.max_waiters_per_user,
+            settings.max_waiters_total,
+            # A host application is asked once for each request, and everybody is one user here.
+            None if authenticator is None or takes_everybody else partial(is_known, authenticate),
+        ),
         rates=_make_rates(jobs),
         prefix=prefix,
+        public_path=urlsplit(settings.public_url or "").path,
     )
     app[JOBS] = jobs
     app[API] = api
@@ -116,6 +135,8 @@ class _Life:
         api.prefix = self._jobs_resource.canonical.removesuffix("/jobs")
         self._is_owner = not api.jobs.is_open
         async with contextlib.AsyncExitStack() as stack:
+            if isinstance(api.authenticator, JwtAuthenticator):
+                await api.authenticator.open()
             if self._is_owner:
                 await stack.enter_async_context(api.jobs)
             if api.tokens is not None:

@@ -11,7 +11,8 @@ closed at once.
 A connection is a stranger's until a request on it has shown who makes it. Strangers get three
 quarters of the places; further ones are answered, and closed unless they turn out to be known: so
 nobody without a token keeps those out who have one, or who look after the server. One address has
-at most half of all places, unless it is this machine, where a proxy may speak for everybody.
+at most half of all places, unless it is this machine or a listed proxy, which may speak for
+everybody.
 
 What a client does not read is kept for it only so long, and only so much of it.
 """
@@ -69,7 +70,7 @@ class ProblemHandler(RequestHandler):
         """Take the connection, if there is room for it."""
         server = cast("ProblemServer", self._manager)
         connection = cast("asyncio.Transport", transport)
-        self._address = _address_of(connection)
+        self._address = _address_of(connection, server.is_proxy)
         self._has_place = self._is_known = False
         self._unread: asyncio.TimerHandle | None = None
         self._unsent = 0
@@ -183,12 +184,21 @@ class ProblemHandler(RequestHandler):
 class ProblemServer(web.Server):
     """Makes the connections, and knows how many there are."""
 
-    def __init__(self, handler: Any, *, max_connections: int, **more: Any) -> None:
+    def __init__(
+        self,
+        handler: Any,
+        *,
+        max_connections: int,
+        proxies: Callable[[str], bool] = lambda _: False,
+        **more: Any,
+    ) -> None:
         """Serve with *handler*, over so many connections at a time."""
         super().__init__(handler, **more)
         self._count = 0
         self._known = 0
         self._most = max_connections
+        self.is_proxy = proxies
+        """Whether an address may have any number of connections."""
         self._reserved = max_connections // 4
         self._by_address: Counter[str] = Counter()
         self._newcomers: OrderedDict[ProblemHandler, asyncio.TimerHandle] = OrderedDict()
@@ -298,10 +308,13 @@ class ProblemServer(web.Server):
         return ProblemHandler(self, loop=self._loop, **self._kwargs)
 
 
-def _address_of(connection: asyncio.Transport) -> str:
-    """Return what counts as one address: of IPv6 the network of a house, 64 bits."""
+def _address_of(connection: asyncio.Transport, is_proxy: Callable[[str], bool]) -> str:
+    """Return what counts as one address: of IPv6 the network of a house, 64 bits.
+
+    A listed proxy speaks for as many as one on this machine does.
+    """
     peer = connection.get_extra_info("peername")
-    if not isinstance(peer, tuple):
+    if not isinstance(peer, tuple) or is_proxy(peer[0]):
         return _LOOPBACK
     try:
         address = ipaddress.ip_address(peer[0].partition("%")[0])
@@ -349,12 +362,20 @@ def _has_path(url: URL) -> bool:
 class ProblemRunner(web.AppRunner):
     """Runs an application on a `ProblemServer`."""
 
-    __slots__ = ("_max_connections",)
+    __slots__ = ("_max_connections", "_proxies")
 
-    def __init__(self, app: web.Application, *, max_connections: int, **more: Any) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        max_connections: int,
+        proxies: Callable[[str], bool],
+        **more: Any,
+    ) -> None:
         """Run *app*, over so many connections at a time."""
         super().__init__(app, **more)
         self._max_connections = max_connections
+        self._proxies = proxies
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
@@ -363,5 +384,6 @@ class ProblemRunner(web.AppRunner):
             request_factory=_rooted(made.request_factory),
             handler_cancellation=made.handler_cancellation,
             max_connections=self._max_connections,
+            proxies=self._proxies,
             **made._kwargs,  # noqa: SLF001 - what it was made with, unchanged
         )

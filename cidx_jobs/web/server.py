@@ -27,10 +27,12 @@ from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.forks import withhold
 from cidx_jobs.runtime.last_exit import ending_at_last
 from cidx_jobs.runtime.log import get_logger
+from cidx_jobs.runtime.socket_paths import open_short_path
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
 from cidx_jobs.web.connections import EXTRA_CONNECTIONS, ProblemRunner
+from cidx_jobs.web.keys import API
 from cidx_jobs.web.server_files import ensure_admin_token, remove_server_file, write_server_file
 
 KEEPALIVE_SECONDS = 75.0
@@ -57,6 +59,11 @@ _BACKLOG = 1_024
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - looked up
 
 _log = get_logger("server")
+
+
+def _nobody(_: str) -> bool:
+    """Tell that an address is no proxy's."""
+    return False
 
 
 async def serve(
@@ -151,10 +158,23 @@ async def listening(
     unix_socket: Path | None = None,
     max_connections: int = MAX_CONNECTIONS,
     keepalive_seconds: float = KEEPALIVE_SECONDS,
+    local_socket: Path | None = None,
+    proxies: Callable[[str], bool] = _nobody,
 ) -> AsyncIterator[str]:
     """Take connections for the application; give the url.
 
     No more of them than the system's limit of open files leaves room for.
+
+    Args:
+        app: what answers.
+        host: the address to listen on.
+        port: the port; 0 takes a free one.
+        unix_socket: a socket file in place of host and port.
+        max_connections: further ones get a 503, or are closed at once.
+        keepalive_seconds: how long a connection may be idle.
+        local_socket: a socket file besides, for commands on this machine; one that is there was
+            left behind.
+        proxies: whether an address is that of a proxy, which may have any number of connections.
 
     Raises:
         OSError: it cannot listen there.
@@ -162,6 +182,7 @@ async def listening(
     runner = ProblemRunner(
         app,
         max_connections=bound_connections(max_connections),
+        proxies=proxies,
         access_log=None,
         keepalive_timeout=keepalive_seconds,
         shutdown_timeout=SHUTDOWN_SECONDS,
@@ -178,12 +199,15 @@ async def listening(
         site = _site(runner, host, port, unix_socket)
         ours = unix_socket
         await site.start()
+        if local_socket is not None:
+            await _listen_locally(runner, local_socket)
         yield _url(runner, host, unix_socket)
     finally:
         await runner.cleanup()
         forget_forks()
-        if ours is not None:
-            await in_own_thread(ours.unlink, missing_ok=True)
+        for file in (ours, local_socket):
+            if file is not None:
+                await in_own_thread(file.unlink, missing_ok=True)
 
 
 def settle_collector() -> None:
@@ -301,6 +325,8 @@ async def _announced(jobs: JobSystem, app: web.Application) -> AsyncIterator[str
         unix_socket=settings.unix_socket,
         max_connections=settings.max_connections,
         keepalive_seconds=settings.keepalive_seconds,
+        local_socket=directory.server_socket,
+        proxies=app[API].peers.covers,
     ) as url:
         await write_server_file(directory, url)
         try:
@@ -324,6 +350,17 @@ def _site(runner: web.AppRunner, host: str, port: int, unix_socket: Path | None)
     if unix_socket is not None:
         return web.SockSite(runner, _bind(unix_socket), backlog=_BACKLOG)
     return web.TCPSite(runner, host, port, backlog=_BACKLOG)
+
+
+async def _listen_locally(runner: web.AppRunner, path: Path) -> None:
+    """Listen on a socket that no other server can have: this one owns its directory."""
+    await in_own_thread(path.unlink, missing_ok=True)
+    name, descriptor = await in_own_thread(open_short_path, path)
+    try:
+        await web.SockSite(runner, _bind(Path(name)), backlog=_BACKLOG).start()
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _bind(path: Path) -> socket.socket:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
+import jwt
 import pytest
 
 from cidx_jobs.engine.access.accounts import Accounts
@@ -12,9 +14,13 @@ from cidx_jobs.engine.access.logins import Logins
 from cidx_jobs.engine.access.passwords import Passwords
 from cidx_jobs.interfaces.access import Authenticator, Credentials, Identity
 from cidx_jobs.model.ids import UserId
+from cidx_jobs.settings import Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.store.tokens import make_token
 from cidx_jobs.web.access.authenticators import LocalAuthenticator, TokenAuthenticator
+from cidx_jobs.web.access.jwt import JwtAuthenticator
+from cidx_jobs.web.access.proxy import ProxyAuthenticator
+from cidx_jobs.web.access.proxy_peers import ProxyPeers
 from tests.fakes import FakeClock
 
 
@@ -39,12 +45,21 @@ def accounts_of(
     return lambda: accounts
 
 
-@pytest.fixture(params=["none", "tokens", "logins"])
+@pytest.fixture(params=["none", "tokens", "logins", "jwt", "proxy"])
 async def door(request: pytest.FixtureRequest, tmp_path: Path) -> Door:
     """Return each authenticator in turn."""
     if request.param == "none":
         return Door(LocalAuthenticator(), {}, is_open=True)
     store, clock = MemoryPersistence(), FakeClock()
+    if request.param == "jwt":
+        key, claims = "s" * 32, {"sub": "alice", "exp": clock.now().timestamp() + 3_600}
+        signed: dict[str, Any] = {"auth": "jwt", "jwt_key": key, "jwt_algorithm": "HS256"}
+        headers = {"Authorization": f"Bearer {jwt.encode(claims, key)}"}
+        return Door(JwtAuthenticator(Settings(**signed), clock), headers, is_open=False)
+    if request.param == "proxy":
+        behind = Settings(auth="proxy", proxy_header="X-User", proxy_peers=("0.0.0.0/0",))
+        proxied = ProxyAuthenticator(behind, ProxyPeers(behind))
+        return Door(proxied, {"X-User": "alice"}, is_open=False)
     await store.open()
     text, token = make_token(UserId("alice"), "write", now=clock.now())
     await store.tokens.save_token(token)
@@ -117,13 +132,16 @@ async def test_a_wrong_key_is_no_error(door: Door, value: str) -> None:
         (set(), set()),
         ({"read"}, {"read"}),
         ({"write"}, {"read", "write"}),
-        ({"admin"}, {"read", "write", "admin"}),
+        ({"audit"}, {"read", "audit"}),
+        ({"write", "audit"}, {"read", "write", "audit"}),
+        ({"admin"}, {"read", "write", "audit", "admin"}),
         ({"other"}, set()),
         ({"read", "other"}, {"read"}),
     ],
 )
 def test_a_scope_includes_those_before_it(scopes: set[str], allowed: set[str]) -> None:
-    """Read is in write, write is in admin; others are nothing."""
+    """Read is in write and audit, and all are in admin; others are nothing."""
     identity = Identity(user_id="alice", scopes=frozenset(scopes))
 
-    assert {scope for scope in ("read", "write", "admin") if identity.allows(scope)} == allowed
+    known = ("read", "write", "audit", "admin")
+    assert {scope for scope in known if identity.allows(scope)} == allowed

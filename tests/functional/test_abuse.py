@@ -479,4 +479,4 @@ def test_a_network_of_ipv6_is_one_address(peer: Any, address: str) -> None:
         def get_extra_info(self, name: str, default: Any = None) -> Any:
             return peer if name == "peername" else default
 
-    assert protocol._address_of(Peer()) == address
+    assert protocol._address_of(Peer(), lambda _: False) == address

@@ -201,9 +201,8 @@ class TestSettings:
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("jwt_key", None), ("jwt_algorithm", None), ("jwt_audience", None), ("jwt_issuer", None),
-         ("proxy_header", None), ("proxy_peers", ()), ("backup_interval_seconds", 86_400),
-         ("backup_keep", 7), ("log_file", None), ("git_proxy", None)],
+        [("backup_interval_seconds", 86_400), ("backup_keep", 7), ("log_file", None),
+         ("git_proxy", None)],
     )  # fmt: skip
     def test_what_this_version_does_not_do_is_refused_by_name(
         self, tmp_path: Path, name: str, value: object

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cidx_jobs.cli.actions.settings import check_keys
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
 from cidx_jobs.observe.logs import setup_logging
@@ -28,6 +29,7 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
         StartRefusedError: the data directory cannot be served, or the address not be taken.
     """
     settings = load_settings(config, overrides=flags)
+    check_keys(settings)
     setup_logging(settings)
     try:
         runner = asyncio.Runner(loop_factory=choose_loop())

@@ -21,10 +21,9 @@ def show_settings(target: Target, data_dir: Path | None, config: Path | None) ->
         SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
     """
     settings = load_settings(config, overrides={"data_dir": data_dir})
-    values = {
-        field.name: _plain(getattr(settings, field.name)) for field in attrs.fields(Settings)
-    }
+    values = {field.name: _shown(settings, field) for field in attrs.fields(Settings)}
     values["auth"] = settings.auth_mode
+    check_keys(settings)
     warnings = find_warnings()
     if target.as_json:
         print_json({"ok": True, "settings": values, "warnings": [*map(asdict, warnings)]})
@@ -33,6 +32,20 @@ def show_settings(target: Target, data_dir: Path | None, config: Path | None) ->
         for warning in warnings:
             say(f"{warning.code}: {warning.message}")
     return Exit.DONE
+
+
+def check_keys(settings: Settings) -> None:
+    """Read the key of others' tokens, where the way in needs one.
+
+    Raises:
+        SettingsError: it cannot be used, or an extra is missing; the text says what to install.
+    """
+    if settings.auth_mode != "jwt":
+        return
+    # Few servers need it: it stands behind a library that takes long to load.
+    from cidx_jobs.web.access.jwt import read_keys
+
+    read_keys(settings)
 
 
 def find_warnings() -> Sequence[ServerWarning]:
@@ -44,6 +57,13 @@ def find_warnings() -> Sequence[ServerWarning]:
 
     fault = run_async(InstalledGit(Children("command-line")).find_fault())
     return [] if fault is None else [fault]
+
+
+def _shown(settings: Settings, field: "attrs.Attribute[Any]") -> Any:
+    value = getattr(settings, field.name)
+    if field.metadata.get("secret") and value is not None:
+        return "(set)"
+    return _plain(value)
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,9 @@ from cidx_jobs.runtime.first_process import serve_as_child_of_init
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="The port; 0 takes a free one.")
 @click.option("--unix-socket", type=AnyPath(), help="A socket file in place of a port.")
-@click.option("--auth", type=click.Choice(["none", "tokens"]), help="Who may come in.")
+@click.option(
+    "--auth", type=click.Choice(["none", "tokens", "jwt", "proxy"]), help="Who may come in."
+)
 @click.option("--handlers", metavar="MODULE:NAME", help="More job types.")
 @click.option(
     "--log-format", type=click.Choice(["json", "console"]), help="How lines are written to stderr."

@@ -6,6 +6,7 @@ import hmac
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 
 import attrs
 from aiohttp import web
@@ -18,13 +19,18 @@ from cidx_jobs.interfaces.store.tokens import TokenStore
 from cidx_jobs.model.errors import CidxJobsError, TokenNotFoundError
 from cidx_jobs.model.listing import Token
 from cidx_jobs.runtime.log import get_logger
+from cidx_jobs.runtime.socket_paths import is_name_of
+from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.tokens import digest_token
 from cidx_jobs.system import JobSystem
+from cidx_jobs.web.access.bearer import read_bearer
+from cidx_jobs.web.access.jwt import JwtAuthenticator
+from cidx_jobs.web.access.proxy import ProxyAuthenticator
+from cidx_jobs.web.access.proxy_peers import ProxyPeers
 
 Authenticate = Callable[[web.Request], Awaitable[Identity | None]]
 """The host application's own way to tell who makes a request; None is a 401."""
 
-_BEARER = re.compile(r"(?i:bearer) +(\S{1,4096})")
 _TOKEN = re.compile(r"cidxj_[A-Za-z0-9_-]{43}")
 _TRUSTED_SECONDS = 1.0
 _TOUCH_AFTER = timedelta(minutes=1)
@@ -152,24 +158,35 @@ class TokenAuthenticator(Authenticator):
             _log.warning("token_use_not_stored", token_id=token.token_id, code=error.code)
 
 
-def read_bearer(authorization: str | None) -> str | None:
-    """Return what a request sends as its token; None when that is nothing."""
-    match = _BEARER.fullmatch(authorization or "")
-    return None if match is None else match[1]
+def make_authenticator(jobs: JobSystem, tokens: TokenAuthenticator) -> Authenticator:
+    """Return the way in that the settings choose; *tokens* is one of them."""
+    match jobs.settings.auth_mode:
+        case "none":
+            return LocalAuthenticator()
+        case "jwt":
+            return JwtAuthenticator(jobs.settings, jobs.clock)
+        case "proxy":
+            return ProxyAuthenticator(jobs.settings, ProxyPeers(jobs.settings))
+        case _:
+            return tokens
 
 
-def make_authenticator(jobs: JobSystem) -> Authenticator:
-    """Return the way in that the settings choose."""
-    if jobs.settings.auth_mode == "none":
-        return LocalAuthenticator()
+def make_token_authenticator(jobs: JobSystem) -> TokenAuthenticator:
+    """Return what knows the tokens and the logins of this server."""
     return TokenAuthenticator(jobs.persistence.tokens, jobs.clock, lambda: jobs.accounts)
 
 
-def adapt(authenticator: Authenticator) -> Authenticate:
-    """Return the authenticator as a function of the request."""
+def adapt(
+    authenticator: Authenticator, tokens: TokenAuthenticator, data_dir: Path
+) -> Authenticate:
+    """Return the authenticator as a function of the request.
+
+    Over the socket in the data directory, which opens to the server's own user alone, *tokens*
+    are good whatever the way in is: who administers that machine has one.
+    """
     if isinstance(authenticator, LocalAuthenticator):
         return authenticator.identify
-    return _Adapter(authenticator).authenticate
+    return _Adapter(authenticator, tokens, DataDirectory(data_dir).server_socket).authenticate
 
 
 @attrs.frozen
@@ -177,6 +194,8 @@ class _Adapter:
     """Reads from a request what an authenticator asks for."""
 
     authenticator: Authenticator
+    tokens: TokenAuthenticator
+    socket: Path
 
     async def authenticate(self, request: web.Request) -> Identity | None:
         """Return who makes the request."""
@@ -185,6 +204,12 @@ class _Adapter:
             # Which of them counts, a proxy on the way may see otherwise than we.
             return None
         credentials = Credentials(
-            authorization=headers.get("Authorization"), headers=headers, peer=request.remote
+            authorization=headers.get("Authorization"),
+            headers=headers,
+            peer=request.remote or None,
         )
+        if credentials.peer is None and is_name_of(request.protocol.sockname, self.socket):
+            known = await self.tokens.authenticate(credentials)
+            if known is not None:
+                return known
         return await self.authenticator.authenticate(credentials)

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from cidx_jobs.model.errors import ForbiddenError
 from cidx_jobs.settings import Settings
+from cidx_jobs.web.access.proxy_peers import ProxyPeers
 
 _LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost", "ip6-loopback"})
 _HOST_FORM = re.compile(r"[a-z0-9._-]+(:[0-9]+)?|\[[0-9a-f:.]+\](:[0-9]+)?")
@@ -19,17 +20,22 @@ _MANY = 1_000
 class OriginCheck:
     """Refuses foreign origins always; foreign hosts and callers where nobody has to log in."""
 
-    def __init__(self, settings: Settings, *, takes_everybody: bool) -> None:
+    def __init__(self, settings: Settings, peers: ProxyPeers, *, takes_everybody: bool) -> None:
         """Take who is allowed in.
 
         Args:
-            settings: `allowed_hosts` and `allowed_origins`, and the bound host.
+            settings: `allowed_hosts` and `allowed_origins`, `public_url`, and the bound host.
+            peers: the proxies that may say which scheme a client used.
             takes_everybody: nobody has to show who they are, so that only this machine may
                 call, and only by a name of its own (DNS rebinding).
         """
         self._takes_everybody = takes_everybody
         self._hosts = {host.lower() for host in (*settings.allowed_hosts, settings.host)}
+        self._peers = peers
         self._origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
+        if settings.public_url is not None:
+            parts = urlsplit(settings.public_url.lower())
+            self._origins.add(f"{parts.scheme}://{parts.netloc}")
         self._is_known_host = lru_cache(_MANY)(self._is_own_host)
         self._is_loopback = lru_cache(_MANY)(_is_loopback)
 
@@ -42,7 +48,7 @@ class OriginCheck:
         headers = request.headers
         host = headers.get("Host", "")
         origin = headers.get("Origin")
-        if origin is not None and not self._is_own_origin(origin.lower(), host.lower()):
+        if origin is not None and not self._is_own_origin(origin.lower(), host.lower(), request):
             message = "requests of this Origin are not allowed"
             raise ForbiddenError(message)
         if self._takes_everybody:
@@ -60,11 +66,13 @@ class OriginCheck:
             message = "requests to this Host are not allowed"
             raise ForbiddenError(message)
 
-    def _is_own_origin(self, origin: str, host: str) -> bool:
+    def _is_own_origin(self, origin: str, host: str, request: web.Request) -> bool:
         if origin in self._origins:
             return True
         scheme, mark, place = origin.partition("://")
-        return bool(mark) and scheme in {"http", "https"} and place == host
+        if not mark or scheme not in {"http", "https"} or place != host:
+            return False
+        return self._peers.scheme(request) in {None, scheme}
 
     def _is_own_host(self, host: str) -> bool:
         if host in self._hosts:

@@ -23,6 +23,7 @@ from cidx_jobs.runtime.shares import Shares
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.access.authenticators import Authenticate, TokenAuthenticator
 from cidx_jobs.web.access.origin_check import OriginCheck
+from cidx_jobs.web.access.proxy_peers import ProxyPeers
 from cidx_jobs.web.access.rate_limit import Rates
 from cidx_jobs.web.http.answer import answer_bytes, answer_document, answer_nothing
 from cidx_jobs.web.http.page_cache import Page, PageCache
@@ -37,6 +38,9 @@ class Api:
     authenticate: Authenticate
     authenticator: Authenticator | None
     """None when the host application tells who makes a request."""
+    tokens: TokenAuthenticator | None
+    """What knows the tokens of this server, which are good at least over its own socket."""
+    peers: ProxyPeers
     origins: OriginCheck
     waiters: Waiters
     reads: Shares = attrs.field(factory=lambda: Shares(READS_PER_USER))
@@ -45,7 +49,9 @@ class Api:
     """None: everybody may ask as often as they like."""
     pages: PageCache = attrs.field(factory=PageCache)
     prefix: str = "/api"
-    """The path that the routes stand under, as clients see it; known once the server starts."""
+    """The path that the routes stand under; known once the server starts."""
+    public_path: str = ""
+    """The path of `public_url`, below which a proxy serves all that."""
     _manager: SyncJobManager | None = None
 
     @property
@@ -60,12 +66,6 @@ class Api:
         if self._manager is None:
             raise StoppingError
         return self._manager
-
-    @property
-    def tokens(self) -> TokenAuthenticator | None:
-        """What knows the tokens, if tokens are the way in."""
-        known = self.authenticator
-        return known if isinstance(known, TokenAuthenticator) else None
 
 
 READS_PER_USER = 2
@@ -109,14 +109,24 @@ class Call:
 
     @property
     def address(self) -> str | None:
-        """Where the request came from; None over a unix socket."""
-        return address_of(self.request)
+        """Where the request comes from, through listed proxies; None over a unix socket."""
+        return self.api.peers.address(self.request)
 
     async def note_act(self, action: str, target: str | None = None) -> None:
         """Put into the admin log what the caller has done; it is stored when this returns."""
         await self.api.jobs.admin_log.note_act(
             self.caller.user_id, action, target, address=self.address
         )
+
+    @property
+    def prefix(self) -> str:
+        """The path below which the caller reaches the routes: what links begin with."""
+        return self.outer_prefix + self.api.prefix
+
+    @property
+    def outer_prefix(self) -> str:
+        """The path below which a proxy serves all of the server."""
+        return self.api.peers.prefix(self.request) or self.api.public_path
 
     async def load_job(self) -> Job:
         """Return the job that the path names.
@@ -144,13 +154,9 @@ class Call:
 
         A host application that tells who makes a request is asked once for each.
         """
-        if self.api.authenticator is None:
-            return True
-        try:
-            return await self.api.authenticate(self.request) is not None
-        except CidxJobsError:
-            # Nobody can tell now: whoever comes back will be told why.
-            return False
+        return self.api.authenticator is None or await is_known(
+            self.api.authenticate, self.request
+        )
 
     def answer(
         self, document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
@@ -191,9 +197,13 @@ class Call:
         return {**self.headers, **(headers or {})} if self.headers else headers
 
 
-def address_of(request: web.Request) -> str | None:
-    """Return the address that a request came from; None over a unix socket."""
-    return request.remote or None
+async def is_known(authenticate: Authenticate, request: web.Request) -> bool:
+    """Tell whether whoever made the request may still come in."""
+    try:
+        return await authenticate(request) is not None
+    except CidxJobsError:
+        # Nobody can tell now: whoever comes back will be told why.
+        return False
 
 
 Answer = Callable[[Call], Awaitable[web.StreamResponse]]

@@ -27,7 +27,7 @@ from cidx_jobs.web.errors import (
     RateLimitedError,
     RouteNotFoundError,
 )
-from cidx_jobs.web.http.call import ON_KNOWN, Answer, Api, Call, address_of, check_scope
+from cidx_jobs.web.http.call import ON_KNOWN, Answer, Api, Call, check_scope
 from cidx_jobs.web.http.problems import make_problem, status_of
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -82,7 +82,10 @@ class Endpoint:
     async def _answer_in_turn(
         self, request: web.Request, request_id: str, identity: Identity | None, rates: Rates
     ) -> web.StreamResponse:
-        who = f"peer {request.remote}" if identity is None else f"user {identity.user_id}"
+        if identity is None:
+            who = f"peer {self._api.peers.address(request)}"
+        else:
+            who = f"user {identity.user_id}"
         allowance = rates.take(who)
         headers = {
             "RateLimit-Policy": rates.policy,
@@ -105,10 +108,11 @@ class Endpoint:
 
     def _note_refusal(self, request: web.Request) -> None:
         # Who shows nothing was not refused: they have yet to say who they are.
-        if "Authorization" in request.headers:
+        proxy_header = self._api.jobs.settings.proxy_header
+        if "Authorization" in request.headers or (proxy_header or "") in request.headers:
             target = f"{request.method} {request.rel_url.raw_path}"
             self._api.jobs.admin_log.note_refusal(
-                "token_refused", address=address_of(request), target=target
+                "token_refused", address=self._api.peers.address(request), target=target
             )
 
     def _call(self, request: web.Request, request_id: str, caller: Identity) -> Call:

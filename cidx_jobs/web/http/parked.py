@@ -1,17 +1,25 @@
-"""Parked requests: how many there may be, and who is woken when the server or a client goes."""
+"""Parked requests: how many there may be, and who is woken when server, client or token goes."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Self, cast
 
 from aiohttp import web
 
 from cidx_jobs.engine.counts import decrease
+from cidx_jobs.model.errors import AuthenticationRequiredError
 
 LOOK_SECONDS = 5.0
 """A client that went away frees its place within this time."""
+ASK_SECONDS = 0.5
+"""A caller whose token ended is let go within this time."""
+
+IsKnown = Callable[[web.Request], Awaitable[bool]]
+"""Tells whether whoever made a request may still come in."""
+
+_Task = asyncio.Task[object]
 
 
 class ParkedRequest:
@@ -37,20 +45,60 @@ class ParkedRequest:
         task = _this_task()
         is_cancelled = kind is asyncio.CancelledError
         self.was_woken = self._waiters.leave(task, self._user_id, is_cancelled=is_cancelled)
+        if self._waiters.unwatch(task, self._request) and is_cancelled:
+            task.uncancel()
+            raise AuthenticationRequiredError from None
         if self.was_woken:
             task.uncancel()
         return self.was_woken
 
 
+class WatchedRequest:
+    """A stream, which ends where it is once its reader may not come in any more."""
+
+    __slots__ = ("_request", "_waiters")
+
+    def __init__(self, waiters: "Waiters", request: web.Request) -> None:
+        """Belong to the request."""
+        self._waiters = waiters
+        self._request = request
+
+    def __enter__(self) -> Self:
+        self._waiters.watch(_this_task(), self._request)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> bool:
+        task = _this_task()
+        was_lost = self._waiters.unwatch(task, self._request)
+        if was_lost and kind is asyncio.CancelledError:
+            task.uncancel()
+            return True
+        return False
+
+
 class Waiters:
     """The places for requests that wait: bounded per user and in all."""
 
-    def __init__(self, per_user: int, total: int) -> None:
-        """Begin with all places free."""
+    def __init__(self, per_user: int, total: int, is_known: IsKnown | None = None) -> None:
+        """Begin with all places free.
+
+        Args:
+            per_user: how many of one user may wait.
+            total: how many in all.
+            is_known: asked about each token of those who wait, again and again; None where
+                nobody can lose what let them in.
+        """
+        self._is_known = is_known
+        # By what the caller showed: of a thousand that wait with one token one is asked about.
+        self._watched: dict[str, dict[_Task, web.Request]] = {}
+        self._lost: set[_Task] = set()
+        self._asker: asyncio.Task[None] | None = None
         self._per_user = per_user
         self._total = total
         self._by_user: Counter[str] = Counter()
-        self._parked: dict[asyncio.Task[object], web.Request] = {}
+        self._parked: dict[_Task, web.Request] = {}
         self._count = 0
         self._is_stopping = False
         self._sweeper: asyncio.Task[None] | None = None
@@ -90,22 +138,59 @@ class Waiters:
     async def close(self) -> None:
         """End looking after clients that went away."""
         self.stop()
-        if self._sweeper is not None:
-            sweeper, self._sweeper = self._sweeper, None
-            sweeper.cancel()
-            await asyncio.wait([sweeper])
+        ending = [task for task in (self._sweeper, self._asker) if task is not None]
+        self._sweeper = self._asker = None
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
 
-    def enter(self, task: "asyncio.Task[object]", request: web.Request, user_id: str) -> None:
+    def enter(self, task: _Task, request: web.Request, user_id: str) -> None:
         """Let the task of the request wait here."""
         self._parked[task] = request
         self._take(user_id)
         self._look_out()
+        self.watch(task, request)
 
-    def leave(self, task: "asyncio.Task[object]", user_id: str, *, is_cancelled: bool) -> bool:
+    def leave(self, task: _Task, user_id: str, *, is_cancelled: bool) -> bool:
         """Let it go on; True if it was cancelled only because `stop` woke it."""
         self._give_back(user_id)
         del self._parked[task]
         return is_cancelled and self._is_stopping
+
+    def watched(self, request: web.Request) -> WatchedRequest:
+        """Return the block of a ``with`` that ends with the caller's right to come in."""
+        return WatchedRequest(self, request)
+
+    def watch(self, task: _Task, request: web.Request) -> None:
+        """Cancel the task once whoever made the request may not come in any more."""
+        if self._is_known is None:
+            return
+        self._watched.setdefault(_shown(request), {})[task] = request
+        if self._asker is None or self._asker.done():
+            self._asker = asyncio.create_task(self._ask(self._is_known), name="waiters-asker")
+
+    def unwatch(self, task: _Task, request: web.Request) -> bool:
+        """Let it go on unwatched; True if it was cancelled for that."""
+        shown = _shown(request)
+        of_caller = self._watched.get(shown, {})
+        of_caller.pop(task, None)
+        if not of_caller:
+            self._watched.pop(shown, None)
+        was_lost = task in self._lost
+        self._lost.discard(task)
+        return was_lost
+
+    async def _ask(self, is_known: IsKnown) -> None:
+        while self._watched:
+            await asyncio.sleep(ASK_SECONDS)
+            for shown, of_caller in tuple(self._watched.items()):
+                request = next(iter(of_caller.values()))
+                if await is_known(request):
+                    continue
+                for task in tuple(self._watched.get(shown, ())):
+                    self._lost.add(task)
+                    task.cancel()
 
     def _take(self, user_id: str) -> None:
         self._count += 1
@@ -129,5 +214,9 @@ class Waiters:
                     task.cancel()
 
 
-def _this_task() -> "asyncio.Task[object]":
-    return cast("asyncio.Task[object]", asyncio.current_task())
+def _shown(request: web.Request) -> str:
+    return request.headers.get("Authorization", "")
+
+
+def _this_task() -> _Task:
+    return cast("_Task", asyncio.current_task())

@@ -5,10 +5,11 @@ from aiohttp import web
 from cidx_jobs.engine.access.logins import Login
 from cidx_jobs.model.errors import (
     ExtraMissingError,
+    ForbiddenError,
     InvalidCredentialsError,
     TooManyLoginsError,
 )
-from cidx_jobs.web.access.authenticators import read_bearer
+from cidx_jobs.web.access.bearer import read_bearer
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.query import AnyQuery
 from cidx_jobs.web.http.route import Contract, Group, Reply, route
@@ -48,6 +49,9 @@ _LOGIN = LoginDocument(
 )
 async def log_in(call: Call, body: LoginBody) -> web.Response:
     """Answer with a token for the right password."""
+    if call.api.jobs.settings.auth_mode in {"jwt", "proxy"}:
+        message = "this server takes no passwords: who comes in is known elsewhere"
+        raise ForbiddenError(message)
     login = await call.api.jobs.accounts.log_in(body.username, body.password, address=call.address)
     return _answer(call, login)
 

@@ -96,7 +96,7 @@ async def create_token(call: Call, body: TokenBody) -> web.Response:
     )
     await jobs.persistence.tokens.save_token(token)
     await call.note_act("token_created", f"{token.token_id} of {token.user_id}, {token.scope}")
-    location = f"{call.api.prefix}/admin/tokens/{token.token_id}"
+    location = f"{call.prefix}/admin/tokens/{token.token_id}"
     return call.answer(
         NewTokenDocument.of(text, token), status=201, headers={"Location": location}
     )

@@ -106,7 +106,7 @@ async def get_drain(call: Call) -> web.Response:
     """Answer with how far the drain is, and the jobs that run."""
     page = await call.manager.query_jobs(JobQuery(statuses=_RUNNING, limit=_MOST_SHOWN))
     jobs = tuple(
-        AdminJobDocument.of(job, None, call.api.prefix, page.omitted.get(job.job_id, ()))
+        AdminJobDocument.of(job, None, call.prefix, page.omitted.get(job.job_id, ()))
         for job in page.jobs
     )
     return call.answer(DrainDocument(**await _look(call), jobs=jobs))

@@ -83,7 +83,7 @@ _STATUS_SCHEMA = {"$ref": "#/components/schemas/CidxSyncStatus"}
 async def list_repositories(call: Call) -> web.Response:
     """Answer with the caller's projects."""
     projects = await call.api.jobs.persistence.projects.list_projects(call.user_id)
-    rows = tuple(CidxRepositoryDocument.of(one, call.api.prefix) for one in projects)
+    rows = tuple(CidxRepositoryDocument.of(one, call.prefix) for one in projects)
     return call.answer(CidxRepositoryListDocument(repositories=rows, total=len(rows)))
 
 

@@ -132,7 +132,7 @@ async def _sync(
         force=body.is_forced, full_reindex=body.is_full, incremental=not body.is_full
     )
     document = CidxSyncDocument.of(
-        submission.job, options, message=_message(submission, body), prefix=call.api.prefix
+        submission.job, options, message=_message(submission, body), prefix=call.prefix
     )
     return call.answer(document, status=202, headers={"Location": document.job_url})
 

@@ -86,7 +86,7 @@ async def cancel(call: Call, body: CancelBody) -> web.Response:
 async def delete(call: Call, body: CancelBody) -> web.Response:
     """Do the same, for clients that expect the verb."""
     job = await _cancel(call, body)
-    document = CancelledJobDocument.of(job, call.manager.queue_status(job), call.api.prefix)
+    document = CancelledJobDocument.of(job, call.manager.queue_status(job), call.prefix)
     return call.answer(document, headers=job_headers(job, call.manager.tag(job)))
 
 

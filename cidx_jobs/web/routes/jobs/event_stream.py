@@ -157,11 +157,8 @@ async def _send(call: Call, chunks: AsyncGenerator[bytes, None]) -> web.StreamRe
     await response.prepare(call.request)
     try:
         async with contextlib.aclosing(chunks):
-            async for chunk in chunks:
-                if not await call.is_still_known():
-                    break  # with another token they can go on by id
-                async with asyncio.timeout(STALL_SECONDS):
-                    await response.write(chunk)
+            with call.api.waiters.watched(call.request):
+                await _write(call, response, chunks)
     except TimeoutError:
         transport = call.request.transport
         if transport is not None:
@@ -169,6 +166,16 @@ async def _send(call: Call, chunks: AsyncGenerator[bytes, None]) -> web.StreamRe
     except ConnectionError:
         pass  # the reader has gone: nobody is left to tell
     return response
+
+
+async def _write(
+    call: Call, response: web.StreamResponse, chunks: AsyncGenerator[bytes, None]
+) -> None:
+    async for chunk in chunks:
+        if not await call.is_still_known():
+            return  # with another token they can go on by id
+        async with asyncio.timeout(STALL_SECONDS):
+            await response.write(chunk)
 
 
 def _rows_after(call: Call, scope: _Scope, sequence: int) -> AsyncIterator[Transition]:

@@ -127,7 +127,7 @@ async def list_jobs(call: Call, query: JobListQuery) -> web.Response:
     cursor = None
     if page.next_row is not None:
         cursor = make_cursor(page.next_row, *_listing(wanted))
-    headers = {"Link": _next_link(call.request, cursor)} if cursor else None
+    headers = {"Link": _next_link(call, cursor)} if cursor else None
     return call.answer(_document(call, wanted, page, cursor), headers=headers)
 
 
@@ -199,7 +199,7 @@ def _listing(query: JobQuery) -> tuple[Any, ...]:
 
 
 def _document(call: Call, query: JobQuery, page: JobPage, cursor: str | None) -> JobListDocument:
-    place, prefix = call.manager.queue_status, call.api.prefix
+    place, prefix = call.manager.queue_status, call.prefix
     return JobListDocument(
         jobs=tuple(
             ListedJobDocument.of(job, place(job), prefix, page.omitted.get(job.job_id, ()))
@@ -213,7 +213,7 @@ def _document(call: Call, query: JobQuery, page: JobPage, cursor: str | None) ->
     )
 
 
-def _next_link(request: web.Request, cursor: str) -> str:
+def _next_link(call: Call, cursor: str) -> str:
     """Return the value of ``Link`` (RFC 8288): the same question, one page on."""
-    url = request.rel_url.without_query_params("offset", "cursor").extend_query(cursor=cursor)
-    return f'<{url.raw_path_qs}>; rel="next"'
+    url = call.request.rel_url.without_query_params("offset", "cursor").extend_query(cursor=cursor)
+    return f'<{call.outer_prefix}{url.raw_path_qs}>; rel="next"'

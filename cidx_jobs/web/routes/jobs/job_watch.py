@@ -201,7 +201,7 @@ async def wait_for_end(call: Call, job: Job, seconds: int) -> Job:
 
 def show_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE) -> Page:
     """Return the job's document with its headers, made once for each state however many ask."""
-    key: tuple[Any, ...] = (job.job_id, tag, form)
+    key: tuple[Any, ...] = (job.job_id, tag, form, call.prefix)
     place = call.manager.place(job)
     if place is not None:
         # A waiting job's place may be newer than its tag, and is shown as it is when it is
@@ -215,7 +215,7 @@ def encode_job(call: Call, job: Job, form: Form = Form.WHOLE) -> bytes:
     queue = call.manager.queue_status(job)
     match form:
         case Form.WHOLE:
-            return encode(JobDocument.of(job, queue, call.api.prefix))
+            return encode(JobDocument.of(job, queue, call.prefix))
         case Form.STATUS:
             return encode(StatusDocument.of(job, queue))
 

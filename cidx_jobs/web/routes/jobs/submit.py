@@ -163,7 +163,7 @@ def check_submittable(call: Call, name: str) -> None:
 
 def _submit_headers(call: Call, job: Job, submission: Submission) -> dict[str, str]:
     headers = {
-        "Location": f"{call.api.prefix}/jobs/{job.job_id}",
+        "Location": f"{call.prefix}/jobs/{job.job_id}",
         "ETag": f'W/"{job.version}"',
         "Retry-After": "1",
     }

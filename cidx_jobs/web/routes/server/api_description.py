@@ -78,6 +78,7 @@ class Reference:
         self.table: Table = (*table, *((root + route.path, route) for route in own))
         self._prefix = prefix
         self._made: _Made | None = None
+        self._mount = ""
 
     async def get_document(self, call: Call) -> web.Response:
         """Answer with the document."""
@@ -92,13 +93,16 @@ class Reference:
         return web.Response(body=made.page, headers=headers)
 
     async def _make(self, call: Call) -> _Made:
-        if self._made is None:
-            # Where the routes stand for clients is known once the application has started.
-            mount = call.api.prefix.removesuffix(self._prefix)
+        # Where the routes stand for clients is known once the application has started, and a
+        # proxy may say where it serves them.
+        mount = call.prefix.removesuffix(self._prefix)
+        if self._made is None or mount != self._mount:
             # It takes long enough for others to notice.
             known = call.api.jobs.job_types
             types = tuple(known[name] for name in sorted(known) if not known[name].internal)
-            self._made = await in_own_thread(_make, self.table, mount, types)
+            made = await in_own_thread(_make, self.table, mount, types)
+            self._made, self._mount = made, mount
+            return made
         return self._made
 
 
