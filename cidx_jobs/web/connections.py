@@ -5,8 +5,8 @@ logs a traceback. `web.Server` makes one `RequestHandler` a connection, whose `h
 what answers then; a test pins this.
 
 Connections beyond the most there may be take nothing from those that are served: a few of them
-are told so (or are told of the server's health, if that is what they ask for), all others are
-closed at once.
+are told so (or are told of the server's health, if that is what they ask for). When there are more
+than a few the oldest of them goes, so that nobody keeps the next from asking by saying nothing.
 
 A connection is a stranger's until a request on it has shown who makes it. Strangers get three
 quarters of the places; further ones are answered, and closed unless they turn out to be known: so
@@ -39,7 +39,7 @@ from cidx_jobs.web.http.call import ON_KNOWN
 from cidx_jobs.web.http.problems import make_problem
 
 EXTRA_CONNECTIONS = 64
-"""So many connections beyond the most are answered, each once."""
+"""So many connections beyond the most may ask at a time; each is answered once."""
 EXTRA_SECONDS = 3.0
 """How long such a one may take to bring its request."""
 
@@ -74,7 +74,7 @@ class ProblemHandler(RequestHandler):
         self._has_place = self._is_known = False
         self._unread: asyncio.TimerHandle | None = None
         self._unsent = 0
-        if server.is_closed_to_all or server.is_closed_to(self._address):
+        if server.is_closed_to(self._address):
             self._manager = None
             connection.abort()
             return
@@ -82,7 +82,7 @@ class ProblemHandler(RequestHandler):
         if is_newcomer:
             server.make_way()
         if server.is_full:
-            server.tell_full()
+            server.admit_extra(self)
             self._keepalive_timeout = EXTRA_SECONDS
             self._request_handler = server.answer_extra
         elif is_newcomer:
@@ -202,6 +202,7 @@ class ProblemServer(web.Server):
         self._reserved = max_connections // 4
         self._by_address: Counter[str] = Counter()
         self._newcomers: OrderedDict[ProblemHandler, asyncio.TimerHandle] = OrderedDict()
+        self._extras: OrderedDict[ProblemHandler, None] = OrderedDict()
         self._unread: OrderedDict[ProblemHandler, int] = OrderedDict()
         self._unsent = 0
         self._told_at: float | None = None
@@ -210,11 +211,6 @@ class ProblemServer(web.Server):
     def is_full(self) -> bool:
         """True when a further connection is one too many."""
         return self._count >= self._most
-
-    @property
-    def is_closed_to_all(self) -> bool:
-        """True when a further one is not even told so."""
-        return self._count >= self._most + EXTRA_CONNECTIONS
 
     @property
     def is_full_of_strangers(self) -> bool:
@@ -237,12 +233,20 @@ class ProblemServer(web.Server):
         self._count -= 1
         self._known -= is_known
         decrease(self._by_address, address)
+        self._extras.pop(connection, None)
         self._end_probation(connection)
 
     def make_way(self) -> None:
         """Drop, of too many that have not shown who they are, the one that had most time."""
         if self._newcomers and (self.is_full or len(self._newcomers) >= PROBATIONS):
             next(iter(self._newcomers)).drop()
+
+    def admit_extra(self, connection: ProblemHandler) -> None:
+        """Let one too many ask, in the place of the one that had most time if there are many."""
+        self._tell_full()
+        if len(self._extras) >= EXTRA_CONNECTIONS:
+            next(iter(self._extras)).drop()
+        self._extras[connection] = None
 
     def put_on_probation(self, connection: ProblemHandler) -> None:
         """Let it show who it is, for a while."""
@@ -283,8 +287,8 @@ class ProblemServer(web.Server):
             answer.force_close()
         return answer
 
-    def tell_full(self) -> None:
-        """Say so in the log, once a minute."""
+    def _tell_full(self) -> None:
+        # Once a minute.
         now = asyncio.get_running_loop().time()
         if self._told_at is None or now - self._told_at >= _TOLD_SECONDS:
             self._told_at = now

@@ -290,19 +290,21 @@ async def test_a_full_server_still_tells_how_it_is(house: House, path: str, stat
     assert (found, headers["Connection"]) == (status, "close")
 
 
-async def test_connections_far_too_many_are_closed_at_once(
+async def test_of_far_too_many_connections_the_oldest_go_at_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a word; those that are told something may still ask, and all others go on."""
+    """Without a word; the newest may ask, though none of the others does, and all served go on."""
     monkeypatch.setattr(protocol, "EXTRA_CONNECTIONS", 2)
     async with connected(house, 9, most=3) as connections:
-        served, told, far = connections[:3], connections[3:5], connections[5:]
+        served, far, last = connections[:3], connections[3:7], connections[8]
 
         async with asyncio.timeout(protocol.EXTRA_SECONDS / 2):
             ends = [await end_of(reader) for reader, _ in far]
+            last[1].write(get(house, "/livez"))
+            found, _, _ = await answer_of(last)
 
         assert ends == [b""] * 4
-        assert not any(reader.at_eof() for reader, _ in told)
+        assert found == 200
         assert [await is_served(house, one) for one in served] == [True] * 3
 
 
