@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Protocol
 
@@ -42,7 +42,10 @@ from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.limits import Limits
 from cidx_jobs.model.listing import StoreIdentity
+from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.settings import Settings
+
+_log = get_logger("engine")
 
 
 class Engine:
@@ -141,7 +144,12 @@ class Engine:
             SettingsError: a job type holds a resource that no setting names.
         """
         await self.load_controls()
-        check_resources(self._job_types, self.board.slots.limits)
+        for refusal in find_unlimited(self._job_types, self.board.slots.limits):
+            if self._settings.handlers is None:
+                raise refusal
+            # A server that somebody gave a module of types has others to serve. Jobs of this one
+            # wait and say for what.
+            _log.warning("resource_missing", message=refusal.message)
         async with contextlib.AsyncExitStack() as started:
             await self._start_each(
                 started,
@@ -220,11 +228,10 @@ class _Part(Protocol):
         """End; stopping twice is fine."""
 
 
-def check_resources(job_types: JobTypes, limits: Limits) -> None:
-    """Check that there is a limit for each resource that a job type holds.
+def find_unlimited(job_types: JobTypes, limits: Limits) -> Iterator[SettingsError]:
+    """Yield a refusal of each job type that holds a resource without a limit.
 
-    Raises:
-        SettingsError: there is none: jobs of the type would wait for ever.
+    Its jobs would wait until an administrator sets one.
     """
     for job_type in job_types.values():
         unknown = set(job_type.resources) - set(limits.resources)
@@ -233,7 +240,7 @@ def check_resources(job_types: JobTypes, limits: Limits) -> None:
                 f"resources: the job type {job_type.name} holds {min(unknown)}, "
                 "and the setting names no such resource"
             )
-            raise SettingsError(message)
+            yield SettingsError(message)
 
 
 def retention_by_status(settings: Settings) -> dict[JobStatus, float]:

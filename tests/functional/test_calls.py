@@ -273,6 +273,21 @@ async def test_a_resource_that_nobody_names_is_an_error_at_the_opening() -> None
         assert jobs.is_open
 
 
+async def test_a_server_with_other_types_goes_on_without_a_resource_of_one() -> None:
+    """Of a module that `handlers` names the other types are served; jobs of this one wait."""
+    types = [JobType("needy", quick, resources=["gpu"]), JobType("quick", quick)]
+    async with open_for_tests(types, handlers="some.module:TYPES") as jobs:
+        needy = await jobs.submit("alice", "p", job_type="needy")
+        done = await jobs.submit("alice", "p", job_type="quick")
+
+        ended = await jobs.wait(done.job_id, timeout=WAIT_SECONDS)
+        place = jobs.manager.queue_status(await jobs.get(needy.job_id))
+
+    assert place is not None
+    assert place.blocked_by == ("resource:gpu",)
+    assert ended.done
+
+
 async def test_an_application_says_who_may_come_in(tmp_path: Path) -> None:
     """Without `authenticate` and without the setting it is refused, however it is mounted."""
     jobs = JobSystem(Settings(data_dir=tmp_path), persistence=MemoryPersistence())
