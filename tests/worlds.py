@@ -10,7 +10,7 @@ then everything must become final.
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from random import Random
 
@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.engine.queue.slots import Slots
+from cidx_jobs.engine.queue.startable import ResourceShare
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import DispatchKey, Job
 from cidx_jobs.model.limits import Limits
@@ -55,7 +56,18 @@ class Auditor:
             self.users[job.user_id] < limits.max_running_per_user
             and len(self.holding) < limits.max_running_total
             and all(units[name] < limits.resources[name] for name in RESOURCES_OF[job.job_type])
+            and all(self.has_share(job.user_id, name) for name in RESOURCES_OF[job.job_type])
         )
+
+    def has_share(self, user_id: UserId, name: str) -> bool:
+        """Tell by the books whether the user may have a unit: the last is for somebody else."""
+        limit = self.limits.resources[name]
+        others = sum(name in RESOURCES_OF[job.job_type] for job in self._of_others(user_id))
+        is_last = self.units[name] == limit - 1
+        return limit == 1 or not is_last or others == self.units[name]
+
+    def _of_others(self, user_id: UserId) -> Iterator[Job]:
+        return (job for job in self.holding.values() if job.user_id != user_id)
 
     def may_start(self, job: Job) -> bool:
         """Tell by the books whether nothing keeps the job from starting."""
@@ -297,7 +309,8 @@ class World:
     def _wait(self, job: Job) -> None:
         due = self._retry_at.get(job.job_id, 0.0)
         self.audit.waiting[job.job_id] = job
-        self.queue.push(job, is_eligible=due <= self.now)
+        resources = RESOURCES_OF[job.job_type]
+        self.queue.push(job, is_eligible=due <= self.now, resources=resources)
         if due > self.now:
             self.audit.backing_off.add(job.job_id)
             self._after(due - self.now, partial(self._mark_eligible, self._life, job))
@@ -329,8 +342,11 @@ class World:
 
     def _refresh_types(self) -> None:
         for job_type, resources in RESOURCES_OF.items():
-            is_open = self.slots.has_resource_room(resources)
+            is_open = all(map(self.slots.has_unit, resources))
             self.queue.set_type_open(job_type, is_open=is_open)
+        for user, name in itertools.product(USERS, self.limits.resources):
+            share = ResourceShare(user, name)
+            self.queue.set_share_open(share, is_open=self.slots.has_share(*share))
 
     # Chance.
 

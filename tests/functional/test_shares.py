@@ -11,15 +11,17 @@ from cidx_jobs.clock import SystemClock
 from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.model.errors import UnavailableError, ValidationError
 from cidx_jobs.model.ids import JobId, UserId
+from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.limits import Limits
 from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.runtime.shares import Shares
 from cidx_jobs.settings import DataDirectory, Settings
+from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.store.sqlite.jobs import lists
 from cidx_jobs.store.sqlite.persistence import JobPersistence
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.http.call import READS_PER_USER
-from tests.fakes import WAIT_SECONDS
+from tests.fakes import WAIT_SECONDS, Gate
 from tests.functional.web import House
 from tests.stored import store_completed
 
@@ -43,6 +45,39 @@ async def test_a_user_has_so_many_turns_and_another_their_own() -> None:
             await third
 
     assert was_waiting
+
+
+async def test_the_last_free_unit_starts_no_second_job_of_a_user(tmp_path: Path) -> None:
+    """Whoever has a unit since a start waits for two to be free, and is told so; others go."""
+    gate = Gate("heavy", resources=("gpu",))
+    settings = Settings(data_dir=tmp_path, resources={"gpu": 2}, shutdown_grace_seconds=0)
+    memory = MemoryPersistence()
+    async with JobSystem.open(settings, [gate.job_type], persistence=memory) as jobs:
+        first = await jobs.submit(ALICE, "a", job_type="heavy")
+        await gate.arrived(1)
+        second = await jobs.submit(ALICE, "b", job_type="heavy")
+        place = jobs.manager.queue_status(await jobs.get(second.job_id))
+        other = await jobs.submit(BOB, "c", job_type="heavy")
+        await gate.arrived(2)
+        still = await jobs.get(second.job_id)
+        gate.open()
+        async with asyncio.timeout(WAIT_SECONDS):
+            ended = [await jobs.wait(job.job_id) for job in (first, other, second)]
+
+    assert place is not None
+    assert place.blocked_by == ("resource:gpu",)
+    assert still.status is JobStatus.QUEUED
+    assert all(job.status is JobStatus.COMPLETED for job in ended)
+
+
+def test_one_unit_alone_is_nobodys_share() -> None:
+    """Where there is one unit of a resource, whoever is next has it; of two nobody has both."""
+    slots = Slots(Limits(resources={"one": 1, "two": 2}))
+    slots.take(JobId("1"), ALICE, ["two"])
+
+    assert slots.has_room(ALICE, ["one"])
+    assert not slots.has_room(ALICE, ["two"])
+    assert slots.has_room(BOB, ["two"])
 
 
 async def test_the_last_free_unit_is_for_another_user() -> None:

@@ -196,12 +196,12 @@ def test_resources_of_a_type_are_held_from_start_to_end(slots: Slots) -> None:
     """A type's resources are taken with the slot, each once, and go back with it."""
     slots.take(J1, ALICE, ("git", "git", "disk"))
 
-    assert not slots.has_resource_room(("git",))
-    assert slots.has_resource_room(("disk",))
+    assert not slots.has_unit("git")
+    assert slots.has_unit("disk")
     assert slots.snapshot().resources["git"].used == 1
 
     slots.give_back(J1)
-    assert slots.has_resource_room(("git", "disk"))
+    assert slots.has_unit("git")
 
 
 def test_running_jobs_are_taken_over_whatever_the_limits_are() -> None:
@@ -320,9 +320,9 @@ async def test_units_held_from_the_start_and_inside_are_counted_together(
     await turn_the_loop()
 
     assert inside.holds
-    assert not slots.has_resource_room(("git",))
+    assert not slots.has_unit("git")
     await inside.let_go()
-    assert slots.has_resource_room(("git",))
+    assert slots.has_unit("git")
 
 
 async def test_a_run_holds_one_resource_at_a_time(slots: Slots) -> None:
@@ -429,10 +429,10 @@ async def test_a_unit_that_comes_just_after_a_cancel_passes_the_cancelled(
 
 def test_a_unit_beyond_the_limit_cannot_be_handed_out(slots: Slots) -> None:
     """The check of the limit stands in the step that counts the unit, whoever calls it."""
-    slots._use_unit("git")
+    slots._use_unit("git", ALICE)
 
     with pytest.raises(SlotError, match="no free unit"):
-        slots._use_unit("git")
+        slots._use_unit("git", ALICE)
 
 
 async def test_a_slot_that_goes_back_takes_all_along(slots: Slots) -> None:

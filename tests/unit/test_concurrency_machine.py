@@ -81,6 +81,16 @@ class SlotMachine(RuleBasedStateMachine):
             own < self.limits.max_running_per_user
             and len(self.held) < self.limits.max_running_total
             and all(self._used(name) < self.limits.resources[name] for name in resources)
+            and not any(self._is_last_unit(name) and self._has(user, name) for name in resources)
+        )
+
+    def _is_last_unit(self, name: str) -> bool:
+        limit = self.limits.resources[name]
+        return limit > 1 and self._used(name) == limit - 1
+
+    def _has(self, user: str, name: str) -> bool:
+        return any(
+            user == holder and name in resources for holder, resources in self.held.values()
         )
 
     def _used(self, name: str) -> int:

@@ -18,7 +18,14 @@ from sortedcontainers import SortedList
 
 from cidx_jobs.engine.counts import decrease
 from cidx_jobs.engine.queue.fair_turns import Turns
-from cidx_jobs.engine.queue.startable import Keys, Lanes, Rank, pack_key
+from cidx_jobs.engine.queue.startable import (
+    Keys,
+    Lanes,
+    Rank,
+    Resources,
+    ResourceShare,
+    pack_key,
+)
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import DispatchKey, Job
 from cidx_jobs.model.job.key_limits import LimitKey, keys_of
@@ -36,6 +43,7 @@ class _Waiting:
     user_id: UserId
     job_type: str
     keys: Keys
+    resources: Resources
     priority: int
     is_eligible: bool
 
@@ -96,10 +104,11 @@ class JobQueue:
             user_id, priority, clock_seconds, job_type, closed, closed_key=closed_key
         )
 
-    def push(self, job: Job, *, is_eligible: bool = True) -> None:
+    def push(self, job: Job, *, is_eligible: bool = True, resources: Resources = ()) -> None:
         """Put a job at its stored place; one that is not eligible is ranked but does not start.
 
-        Jobs of an earlier life of the server may be pushed in any order.
+        It goes when its user has a share of each of the *resources*. Jobs of an earlier life of
+        the server may be pushed in any order.
 
         Raises:
             ValueError: the job has no key, or waits here already.
@@ -114,7 +123,9 @@ class JobQueue:
         self._job_ids[rank] = job.job_id
         user_id, job_type = UserId(intern(job.user_id)), intern(job.job_type)
         keys = keys_of(job.limits) if job.limits else ()
-        waiting = _Waiting(key, rank, user_id, job_type, keys, job.priority, is_eligible)
+        waiting = _Waiting(
+            key, rank, user_id, job_type, keys, resources, job.priority, is_eligible
+        )
         self._waiting[job.job_id] = waiting
         self._users[user_id] += 1
         self._types[job_type] += 1
@@ -208,6 +219,10 @@ class JobQueue:
         """Tell whether a job with the key waits that is eligible, whatever gates keep it."""
         return self._lanes.leads_through(key)
 
+    def set_share_open(self, share: ResourceShare, *, is_open: bool) -> None:
+        """Let the user's jobs that need the resource start, or pass them over."""
+        self._lanes.set_share_open(share, is_open=is_open)
+
     def set_drift(self, drift: int) -> None:
         """Learn how many slots a user has now; see `cidx_jobs.engine.queue.fair_turns`."""
         self._turns.drift = drift
@@ -233,6 +248,10 @@ class JobQueue:
     def keys(self) -> set[LimitKey]:
         """Return the keys with which a job waits."""
         return set(self._keys)
+
+    def closed_shares(self) -> list[ResourceShare]:
+        """Return the shares of users that let nobody start: no more than there are holders."""
+        return list(self._lanes.closed_shares)
 
     def __len__(self) -> int:
         """Count all jobs here."""
@@ -268,13 +287,25 @@ class JobQueue:
 
     def _admit(self, waiting: _Waiting) -> None:
         if waiting.is_eligible:
-            self._lanes.add(waiting.rank, waiting.user_id, waiting.job_type, waiting.keys)
+            self._lanes.add(
+                waiting.rank,
+                waiting.user_id,
+                waiting.job_type,
+                waiting.keys,
+                waiting.resources,
+            )
         else:
             self._later.setdefault(waiting.user_id, set()).add(waiting.rank)
 
     def _withdraw(self, waiting: _Waiting) -> None:
         if waiting.is_eligible:
-            self._lanes.discard(waiting.rank, waiting.user_id, waiting.job_type, waiting.keys)
+            self._lanes.discard(
+                waiting.rank,
+                waiting.user_id,
+                waiting.job_type,
+                waiting.keys,
+                waiting.resources,
+            )
             return
         later = self._later[waiting.user_id]
         later.remove(waiting.rank)

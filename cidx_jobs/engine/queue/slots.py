@@ -9,14 +9,15 @@ Nothing in here awaits between a look and a take, so on one event loop both are 
 take checks the limits again before it counts (guarantees.md, G10).
 
 A named resource is held by a job from start to end, because its type says so, or one unit at a
-time inside a run (`Slots.hold_resource`); both are counted together. Who asks
-inside a run waits in line. A run that holds a resource since its start and would close a circle
+time inside a run (`Slots.hold_resource`); both are counted together. Where there are several, the
+last free unit is for a user who has none of them, so that nobody takes all. Who asks inside a run
+waits in line. A run that holds a resource since its start and would close a circle
 of waiting runs gets an error instead, so no deadlock is possible.
 """
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 import attrs
@@ -109,6 +110,8 @@ class Slots:
         self._holders: dict[JobId, _Holder] = {}
         self._users: Counter[UserId] = Counter()
         self._used: Counter[str] = Counter()
+        self._units: dict[str, Counter[UserId]] = {}
+        """How many units of a resource each user has, since the start of jobs or inside runs."""
         self._lines: dict[str, deque[_Holder]] = {}
 
     @property
@@ -123,7 +126,7 @@ class Slots:
         return (
             self.has_total_room()
             and self.has_user_room(user_id)
-            and self.has_resource_room(resources)
+            and all(self.has_unit(name) and self.has_share(user_id, name) for name in resources)
             and all(map(self.keys.has_room, keys))
         )
 
@@ -139,13 +142,24 @@ class Slots:
         """Tell whether the user holds fewer slots than they may."""
         return self._users.get(user_id, 0) < self._limits.max_running_per_user
 
-    def has_resource_room(self, resources: Iterable[str]) -> bool:
-        """Tell whether each of the resources has a free unit; an unknown one has none."""
-        return all(self.has_unit(name) for name in resources)
-
     def has_unit(self, name: str) -> bool:
         """Tell whether the resource has a free unit; an unknown one has none."""
         return self._used[name] < self._limits.resources.get(name, 0)
+
+    def has_share(self, user_id: UserId, name: str) -> bool:
+        """Tell whether a job of the user may start with a unit: the last free is for others.
+
+        Whoever has a unit already waits for a second one to be free. Runs end, so that nobody
+        waits for ever for what is kept free.
+        """
+        limit = self._limits.resources.get(name, 0)
+        if limit - self._used[name] > 1 or limit <= 1:
+            return True
+        return user_id not in self.users_of(name)
+
+    def users_of(self, name: str) -> Collection[UserId]:
+        """Return who has units of the resource."""
+        return self._units.get(name, ())
 
     def take(
         self,
@@ -180,7 +194,7 @@ class Slots:
         inner = () if holder.inner is None else (holder.inner,)
         self._let_go(holder)
         for name in holder.resources:
-            self._free_unit(name)
+            self._free_unit(name, holder.user_id)
         for key in holder.keys:
             self.keys.give_back(key)
         return Freed(holder.user_id, (*holder.resources, *inner), holder.keys)
@@ -277,13 +291,13 @@ class Slots:
             raise
 
     def _hand_over(self, holder: _Holder, name: str) -> None:
-        self._use_unit(name)
+        self._use_unit(name, holder.user_id)
         holder.inner, holder.wanted = name, None
 
     def _let_go(self, holder: _Holder) -> None:
         name, holder.inner = holder.inner, None
         if name is not None:
-            self._free_unit(name)
+            self._free_unit(name, holder.user_id)
 
     def _leave_line(self, holder: _Holder) -> None:
         name, holder.wanted = holder.wanted, None
@@ -324,18 +338,23 @@ class Slots:
         self._holders[holder.job_id] = holder
         self._users[holder.user_id] += 1
         for name in holder.resources:
-            self._used[name] += 1
+            self._count_unit(name, holder.user_id)
         for key in holder.keys:
             self.keys.take(key)
 
-    def _use_unit(self, name: str) -> None:
+    def _use_unit(self, name: str, user_id: UserId) -> None:
         if not self.has_unit(name):
             message = f"{name} has no free unit"
             raise SlotError(message)
-        self._used[name] += 1
+        self._count_unit(name, user_id)
 
-    def _free_unit(self, name: str) -> None:
+    def _count_unit(self, name: str, user_id: UserId) -> None:
+        self._used[name] += 1
+        self._units.setdefault(name, Counter())[user_id] += 1
+
+    def _free_unit(self, name: str, user_id: UserId) -> None:
         decrease(self._used, name)
+        decrease(self._units[name], user_id)
         self._serve(name)
 
     def _serve(self, name: str) -> None:

@@ -1,6 +1,7 @@
 """Who may start next: the first startable job, found without looking at those that may not.
 
-A gate stands before each user, each job type and each key: limits, pauses and resources close it.
+A gate stands before each user, each job type, each key and each user's share of a resource:
+limits, pauses and resources close it.
 A lane holds the startable jobs that have all gates in common, in their order. Each lane stands at
 one of its gates. A gate that is open shows the first job of the lanes at it, and the next job is
 the first of what is shown, so a gate opens and closes in one step, however many jobs are behind
@@ -15,7 +16,7 @@ from bisect import bisect_left, insort
 from collections.abc import Collection, Hashable, Iterator
 from itertools import islice
 from struct import Struct
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from sortedcontainers import SortedList
 
@@ -30,7 +31,16 @@ One number is compared twice as fast as a tuple of three, and there may be a mil
 """
 
 Keys = tuple[LimitKey, ...]
-_Name = tuple[UserId, str, Keys]
+Resources = tuple[str, ...]
+_Name = tuple[UserId, str, Keys, Resources]
+
+
+class ResourceShare(NamedTuple):
+    """What one user may have of a named resource."""
+
+    user_id: UserId
+    resource: str
+
 
 _Named = TypeVar("_Named", bound=Hashable)
 
@@ -90,7 +100,7 @@ class _Ranks:
 
 
 class _Gate:
-    """What lets jobs pass or not: a user, a job type or a key; and the lanes that stand at it."""
+    """What lets jobs pass or not, as a user or a job type; and the lanes that stand at it."""
 
     __slots__ = ("heads", "is_open", "lanes", "shown")
 
@@ -149,6 +159,7 @@ class Lanes:
         self._users: _Gates[UserId] = _Gates()
         self._types: _Gates[str] = _Gates()
         self._keys: _Gates[LimitKey] = _Gates()
+        self._shares: _Gates[ResourceShare] = _Gates()
         self._lanes: dict[_Name, _Lane] = {}
         self._at_head: dict[Rank, _Lane] = {}
         """The lane of which each is the head."""
@@ -166,9 +177,21 @@ class Lanes:
         """The keys whose gate is closed; to be read at once."""
         return self._keys.closed
 
-    def add(self, rank: Rank, user_id: UserId, job_type: str, keys: Keys = ()) -> None:
+    @property
+    def closed_shares(self) -> Collection[ResourceShare]:
+        """The shares whose gate is closed; to be read at once."""
+        return self._shares.closed
+
+    def add(
+        self,
+        rank: Rank,
+        user_id: UserId,
+        job_type: str,
+        keys: Keys = (),
+        resources: Resources = (),
+    ) -> None:
         """Let a job take part."""
-        name = user_id, job_type, keys
+        name = user_id, job_type, keys, resources
         lane = self._lanes.get(name)
         if lane is None:
             lane = self._lanes[name] = self._make_lane(name)
@@ -181,9 +204,16 @@ class Lanes:
             own = self._of_user[user_id] = _Ranks()
         own.add(rank)
 
-    def discard(self, rank: Rank, user_id: UserId, job_type: str, keys: Keys = ()) -> None:
+    def discard(
+        self,
+        rank: Rank,
+        user_id: UserId,
+        job_type: str,
+        keys: Keys = (),
+        resources: Resources = (),
+    ) -> None:
         """Take a job out."""
-        name = user_id, job_type, keys
+        name = user_id, job_type, keys, resources
         lane = self._lanes[name]
         was_head = lane.head == rank
         lane.remove(rank)
@@ -211,6 +241,10 @@ class Lanes:
     def leads_through(self, key: LimitKey) -> bool:
         """Tell whether any startable job has the key."""
         return self._keys.find(key) is not None
+
+    def set_share_open(self, share: ResourceShare, *, is_open: bool) -> None:
+        """Open or close the gate of a user's share."""
+        self._turn(self._shares, share, is_open=is_open)
 
     def first(self) -> Rank | None:
         """Return the first job in order all whose gates are open."""
@@ -242,17 +276,20 @@ class Lanes:
         return list(self._of_user.get(user_id, ()))
 
     def _make_lane(self, name: _Name) -> _Lane:
-        user_id, job_type, keys = name
+        user_id, job_type, keys, resources = name
         gates = (self._users.enter(user_id), self._types.enter(job_type))
-        return _Lane((*gates, *map(self._keys.enter, keys)))
+        shares = (self._shares.enter(ResourceShare(user_id, each)) for each in resources)
+        return _Lane((*gates, *map(self._keys.enter, keys), *shares))
 
     def _drop_lane(self, name: _Name) -> None:
-        user_id, job_type, keys = name
+        user_id, job_type, keys, resources = name
         del self._lanes[name]
         self._users.leave(user_id)
         self._types.leave(job_type)
         for key in keys:
             self._keys.leave(key)
+        for each in resources:
+            self._shares.leave(ResourceShare(user_id, each))
 
     def _change_head(self, lane: _Lane, old: Rank | None, new: Rank | None) -> None:
         if old is not None:

@@ -1,10 +1,11 @@
 """Why a job waits: one rule, told to whoever asks and obeyed by whatever starts jobs.
 
 Each reason stands once, in the method of the scope that it closes: everything, one user, one job
-type, one key, or one job. The gates of the queue (`cidx_jobs.engine.state.board`) are closed while
-their scope has a reason; the scheduler takes the first in rank that no gate keeps; ``blocked_by``,
-the estimate and the test for idleness go through the same methods. So a new reason is one line in
-its scope, and a refresh of that scope's gates where the fact changes.
+type, a user's share of a resource, one key, or one job. The gates of the queue
+(`cidx_jobs.engine.state.board`) are closed while their scope has a reason; the scheduler takes the
+first in rank that no gate keeps; ``blocked_by``, the estimate and the test for idleness go through
+the same methods. So a new reason is one line in its scope, and a refresh of that scope's gates
+where the fact changes.
 """
 
 from collections.abc import Callable, Iterator
@@ -107,6 +108,12 @@ class WaitReasons:
             if not self._slots.has_unit(name):
                 yield WaitReason(word=f"{RESOURCE}{name}")
 
+    def of_shares(self, user_id: UserId, job_type: str) -> Reasons:
+        """Go through what keeps jobs of the type from starting because they are this user's."""
+        for name in self._job_types.resources_of(job_type):
+            if not self._slots.has_share(user_id, name):
+                yield WaitReason(word=f"{RESOURCE}{name}")
+
     def of_key(self, key: LimitKey) -> Reasons:
         """Go through what keeps jobs with the key from starting."""
         if not self._slots.keys.has_room(key):
@@ -176,7 +183,8 @@ class WaitReasons:
 
     def _of_own(self, job: Job) -> Reasons:
         scopes = chain(self.of_job(job), self.of_user(job.user_id), self.of_type(job.job_type))
-        return chain(scopes, *[self.of_key(each.key) for each in job.limits])
+        shares = self.of_shares(job.user_id, job.job_type)
+        return chain(scopes, shares, *[self.of_key(each.key) for each in job.limits])
 
     def _of_tries(self, job: Job) -> Reasons:
         # Who has found a host down lets others try before it asks again.

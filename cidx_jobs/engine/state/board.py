@@ -14,6 +14,7 @@ from cidx_jobs.engine.queue.due_times import DueTimes
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.engine.queue.outages import Outages
 from cidx_jobs.engine.queue.slots import Slots, Waiting
+from cidx_jobs.engine.queue.startable import ResourceShare
 from cidx_jobs.engine.queue.suspects import Suspects
 from cidx_jobs.engine.queue.wait_estimate import WaitEstimator
 from cidx_jobs.engine.queue.wait_reasons import WaitReasons
@@ -193,6 +194,7 @@ class Board:
         for job_type in self.queue.job_types():
             self.refresh_type(job_type)
         self.refresh_keys(self.queue.keys())
+        self._refresh_shares(self.slots.limits.resources)
         self.look_again.set()
 
     def refresh_user(self, user_id: UserId) -> None:
@@ -229,7 +231,16 @@ class Board:
         for job_type in self.queue.job_types():
             if not changed.isdisjoint(self._job_types.resources_of(job_type)):
                 self.refresh_type(job_type)
+        self._refresh_shares(changed)
         self.look_again.set()
+
+    def _refresh_shares(self, names: Iterable[str]) -> None:
+        # Only of those who have units, and they are few: everybody else has a share.
+        holders = [
+            ResourceShare(user, name) for name in names for user in self.slots.users_of(name)
+        ]
+        for share in dict.fromkeys((*holders, *self.queue.closed_shares())):
+            self.queue.set_share_open(share, is_open=self.slots.has_share(*share))
 
     @asynccontextmanager
     async def hold_resource(
@@ -327,7 +338,11 @@ class Board:
         return before
 
     def _push(self, job: Job) -> None:
-        self.queue.push(job, is_eligible=not any(self.reasons.of_job(job)))
+        self.queue.push(
+            job,
+            is_eligible=not any(self.reasons.of_job(job)),
+            resources=self._job_types.resources_of(job.job_type),
+        )
         if self.outages:
             self.outages.welcome(job)
 
