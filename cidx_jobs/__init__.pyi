@@ -1,7 +1,9 @@
 # The public names for type checkers; the same table as in __init__.py, compared by a test.
 from cidx_jobs.interfaces.access import Identity as Identity
+from cidx_jobs.interfaces.run import CallNext as CallNext
 from cidx_jobs.interfaces.run import ChildResult as ChildResult
 from cidx_jobs.interfaces.run import JobContext as JobContext
+from cidx_jobs.interfaces.run import Middleware as Middleware
 from cidx_jobs.interfaces.run import PhaseReporter as PhaseReporter
 from cidx_jobs.interfaces.run import SyncJobContext as SyncJobContext
 from cidx_jobs.job_types import JobType as JobType

@@ -29,6 +29,7 @@ from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.door import JobDoor
 from cidx_jobs.interfaces.index import Indexer
+from cidx_jobs.interfaces.run import Middleware
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import OtherLoopError
@@ -58,6 +59,7 @@ class JobSystem(JobCalls):
         settings: Settings | None = None,
         job_types: Iterable[JobType] = (),
         *,
+        middlewares: Iterable[Middleware] = (),
         persistence: Persistence | None = None,
         clock: Clock | None = None,
         runs_jobs: bool = True,
@@ -68,6 +70,7 @@ class JobSystem(JobCalls):
             settings: the defaults if None.
             job_types: besides ``repository_sync``, which is there unless the setting of that
                 name is false.
+            middlewares: what stands around each run, the outermost first.
             persistence: where jobs are kept; the database in `data_dir` if None.
             clock: the machine's if None.
             runs_jobs: False opens the store for administration only: nothing is recovered,
@@ -87,6 +90,7 @@ class JobSystem(JobCalls):
         self.indexer: Indexer = make_indexer(self.settings, lambda: self._children)
         self._runs_jobs = runs_jobs
         self._own_types = tuple(job_types)
+        self._middlewares = tuple(middlewares)
         self.job_types = JobTypes(self._own_types)
         self.from_thread = FromThread(self, self._loop_for_threads)
         self._hooks: list[Hook] = []
@@ -373,6 +377,7 @@ class JobSystem(JobCalls):
             children=children,
             clock=self.clock,
             files=files,
+            middlewares=self._middlewares,
         )
         for hook in self._hooks:
             engine.board.hooks.add_hook(hook)

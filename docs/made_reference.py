@@ -140,6 +140,9 @@ def _entries(module: Any, names: list[str]) -> Iterator[str]:
         yield from [f"### {name}", ""]
         if inspect.isclass(value):
             yield from _class_entry(name, value)
+        elif hasattr(value, "__origin__"):
+            # The name of a type, such as that of a function to be given.
+            yield from ["```text", f"{name} = {_short(str(value))}", "```", ""]
         elif callable(value):
             yield from _callable_entry(name, value)
 

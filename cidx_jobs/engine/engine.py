@@ -33,6 +33,7 @@ from cidx_jobs.engine.upkeep.janitor import Janitor
 from cidx_jobs.engine.upkeep.project_removal import Projects
 from cidx_jobs.engine.upkeep.retention import Retention
 from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.run import Middleware
 from cidx_jobs.interfaces.store.files import ProjectFiles
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobTypes
@@ -54,7 +55,7 @@ class Engine:
     def __init__(
         self, *, settings: Settings, store: Persistence, identity: StoreIdentity,
         job_types: JobTypes, children: ChildRunner, clock: Clock, files: ProjectFiles,
-        chance: random.Random | None = None,
+        middlewares: Sequence[Middleware] = (), chance: random.Random | None = None,
     ) -> None:  # fmt: skip
         """Build the parts; nothing runs yet."""
         self._settings = settings
@@ -88,6 +89,7 @@ class Engine:
                 ),
                 random=chance or random.SystemRandom(),
                 max_result_bytes=settings.max_result_bytes,
+                middlewares=middlewares,
             )
         )
         self._stalls = StallWatch(clock, self._executor.trackers)

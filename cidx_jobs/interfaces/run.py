@@ -1,6 +1,6 @@
 """One run of a job: what its handler is given, and who executes it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
@@ -228,6 +228,16 @@ JobHandler = Callable[[JobContext[Any]], object]
 """What a job type does: it takes its context and returns a JSON object, or what is made into one.
 
 An ``async def``, or a plain ``def``, which is called in a thread of its own.
+"""
+
+
+CallNext = Callable[[JobContext[Any]], Awaitable[Any]]
+"""Goes on with the run: the next middleware, at last the handler; gives what that returned."""
+
+Middleware = Callable[[JobContext[Any], CallNext], Awaitable[Any]]
+"""What stands around each run: it awaits ``call_next(context)`` and returns what that gives.
+
+Whatever the run raises, its cancellation among it, is raised there.
 """
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.run import Middleware
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobType
 from cidx_jobs.runtime.blocking import in_own_thread
@@ -19,6 +20,7 @@ from cidx_jobs.testing.clock import ManualClock
 async def open_for_tests(
     job_types: Iterable[JobType] = (),
     *,
+    middlewares: Iterable[Middleware] = (),
     clock: Clock | None = None,
     persistence: Persistence | None = None,
     **settings: Any,
@@ -29,6 +31,7 @@ async def open_for_tests(
 
     Args:
         job_types: besides ``repository_sync``.
+        middlewares: what stands around each run, the outermost first.
         clock: a `ManualClock` if None; the same one is ``jobs.clock``.
         persistence: a new `MemoryPersistence` if None; opened again, it is a restart.
         settings: as in `Settings`; `data_dir` is a temporary directory if not given.
@@ -45,6 +48,7 @@ async def open_for_tests(
         jobs = JobSystem(
             Settings(**({"shutdown_grace_seconds": 0} | settings)),
             job_types,
+            middlewares=middlewares,
             persistence=MemoryPersistence() if persistence is None else persistence,
             clock=ManualClock() if clock is None else clock,
         )

@@ -32,6 +32,7 @@ from cidx_jobs.model.job.wait_reasons import (
     RETRY_BACKOFF,
     START_AT,
     TOTAL_LIMIT,
+    TYPE_MISSING,
     USER_LIMIT,
     SuspectRun,
     WaitReason,
@@ -44,6 +45,7 @@ _DRAINING = WaitReason(word=DRAINING)
 _PAUSED = WaitReason(word=PAUSED)
 _TOTAL_LIMIT = WaitReason(word=TOTAL_LIMIT)
 _USER_LIMIT = WaitReason(word=USER_LIMIT)
+_TYPE_MISSING = WaitReason(word=TYPE_MISSING)
 
 
 class WaitReasons:
@@ -102,6 +104,8 @@ class WaitReasons:
 
     def of_type(self, job_type: str) -> Reasons:
         """Go through what keeps jobs of the type from starting."""
+        if job_type not in self._job_types:
+            yield _TYPE_MISSING
         if job_type in self.pauses.job_types:
             yield _PAUSED
         for name in self._job_types.resources_of(job_type):

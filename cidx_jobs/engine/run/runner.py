@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
 from random import Random
@@ -28,7 +28,13 @@ from cidx_jobs.engine.run.work import RunWork
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS
 from cidx_jobs.interfaces.clock import Clock
-from cidx_jobs.interfaces.run import CURRENT_RUN, ActiveRun
+from cidx_jobs.interfaces.run import (
+    CURRENT_RUN,
+    ActiveRun,
+    CallNext,
+    JobContext,
+    Middleware,
+)
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.error_codes import GUIDANCE, make_error
 from cidx_jobs.model.errors import HostDownError, JobFailure, UnavailableError, ValidationError
@@ -60,6 +66,7 @@ class Runner:
         self, *, job_types: JobTypes, recorder: RunRecorder, book: ProgressBook,
         board: Board, children: ChildRunner, clock: Clock,
         retry_policy: RetryPolicy, random: Random, max_result_bytes: int,
+        middlewares: Sequence[Middleware] = (),
     ) -> None:  # fmt: skip
         """Take the parts."""
         self.job_types = job_types
@@ -71,6 +78,7 @@ class Runner:
         self.retry_policy = retry_policy
         self.random = random
         self.max_result_bytes = max_result_bytes
+        self.middlewares = tuple(middlewares)
 
     def begin(self, run: ActiveRun, on_end: Callable[["RunningJob"], None]) -> "RunningJob":
         """Start the task of a run whose job is stored as running; *on_end* is its last step."""
@@ -259,10 +267,13 @@ class RunningJob:
             work=self._work,
             time_limit=self._limit,
         )
-        result = await self._call(job_type, self._context)
+        call: CallNext = partial(self._call, job_type)
+        for middleware in reversed(runner.middlewares):
+            call = partial(_call_around, middleware, call)
+        result = await call(self._context)
         return to_json_object(job_type.write_result(result), runner.max_result_bytes)
 
-    async def _call(self, job_type: JobType, context: RunContext) -> object:
+    async def _call(self, job_type: JobType, context: JobContext) -> object:
         if job_type.is_plain:
             result: object = await self._work.in_thread(job_type.run, context)
         else:
@@ -446,6 +457,10 @@ def _bounded(seconds: float) -> float:
         message = "a time to wait is a number of seconds, not nan"
         raise ValueError(message)
     return max(0.0, min(seconds, _MAX_RETRY_SECONDS))
+
+
+async def _call_around(middleware: Middleware, call_next: CallNext, context: JobContext) -> object:
+    return await middleware(context, call_next)
 
 
 async def _read_options(job_type: JobType, options: JsonObject) -> Any:

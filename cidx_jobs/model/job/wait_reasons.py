@@ -18,17 +18,18 @@ PROJECT_BUSY = "project_busy"
 RETRY_BACKOFF = "retry_backoff"
 USER_LIMIT = "user_limit"
 TOTAL_LIMIT = "total_limit"
+TYPE_MISSING = "type_missing"
 RESOURCE = "resource:"
 LIMIT = "limit:"
 HOST_DOWN = "host_down:"
 """Begin reasons that end with the name of what is short, or of who does not answer."""
 
-OPEN_ENDED = frozenset({DRAINING, PAUSED, RECOVERING})
+OPEN_ENDED = frozenset({DRAINING, PAUSED, RECOVERING, TYPE_MISSING})
 """Reasons that end when an operator or a suspect lets them: no estimate can know when."""
 
 _ORDER = (
     DRAINING, PAUSED, RECOVERING, HELD, START_AT, PROJECT_BUSY, RETRY_BACKOFF, USER_LIMIT,
-    TOTAL_LIMIT,
+    TOTAL_LIMIT, TYPE_MISSING,
 )  # fmt: skip
 _RANKS = {word: rank for rank, word in enumerate(_ORDER)}
 
