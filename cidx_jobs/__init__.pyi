@@ -164,6 +164,8 @@ from cidx_jobs.web.app import (
 from cidx_jobs.web.app import (
     setup as setup,
 )
+from cidx_jobs.web.asgi import AsgiRequest as AsgiRequest
+from cidx_jobs.web.asgi import asgi_app as asgi_app
 from cidx_jobs.web.server import serve as serve
 
 __version__: str

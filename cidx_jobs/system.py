@@ -219,6 +219,11 @@ class JobSystem(JobCalls):
         return self._engine is not None
 
     @property
+    def stop_begun(self) -> asyncio.Event:
+        """Set for good once the system, which is open, was told to stop."""
+        return self._opened().board.stop_begun
+
+    @property
     def is_stopping(self) -> bool:
         """True once the stop has begun."""
         return self._is_stopping

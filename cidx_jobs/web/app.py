@@ -71,6 +71,16 @@ def setup(
     _install(app, jobs, prefix, authenticate, is_own=False)
 
 
+def check_way_in(jobs: JobSystem, authenticate: object) -> None:
+    """Check that an application says who may come in, by a function or by the settings.
+
+    Raises:
+        SettingsError: it says neither.
+    """
+    if authenticate is None and jobs.settings.auth is None:
+        raise SettingsError(_NOBODY_SAID)
+
+
 def _install(
     app: web.Application,
     jobs: JobSystem,
@@ -80,10 +90,9 @@ def _install(
     is_own: bool,
 ) -> None:
     settings = jobs.settings
+    check_way_in(jobs, authenticate)
     authenticator = tokens = None
     if authenticate is None:
-        if settings.auth is None:
-            raise SettingsError(_NOBODY_SAID)
         tokens = make_token_authenticator(jobs)
         authenticator = make_authenticator(jobs, tokens)
         authenticate = adapt(authenticator, tokens, settings.data_dir)
