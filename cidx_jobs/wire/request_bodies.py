@@ -58,6 +58,13 @@ class JobBody(Body, frozen=True, kw_only=True):
         str,
         Meta(description="The project, one of its user's.", extra_json_schema=rules.PROJECT_ID),
     ]
+    user_id: Annotated[
+        str | None,
+        Meta(
+            description="Whose job it shall be, if not the caller's; for administrators.",
+            extra_json_schema=rules.USER_ID,
+        ),
+    ] = None
     options: Annotated[
         dict[str, Any], Meta(description="What the job was told, by its type's schema.")
     ] = msgspec.field(default_factory=dict)
@@ -349,9 +356,13 @@ class LimitsBody(Body, frozen=True, kw_only=True):
 
 
 def make_submit(
-    body: SubmitBody | SyncBody, user_id: str, key: RequestKey | None
+    body: SubmitBody | SyncBody,
+    user_id: str,
+    key: RequestKey | None,
+    *,
+    actor: str | None = None,
 ) -> SubmitRequest:
-    """Return the submit that the body asks for, by this user.
+    """Return the submit that the body asks for, for this user; by *actor*, if it is another.
 
     Raises:
         ValidationError: the repository stands at two places, and differs; or the start time
@@ -371,7 +382,7 @@ def make_submit(
         labels=body.labels,
         limits=body.limits,
         request_key=key,
-        actor=UserId(user_id),
+        actor=UserId(actor or user_id),
     )
 
 

@@ -46,12 +46,14 @@ class JobRoutes(Routes):
         labels: Mapping[str, str] | None = None,
         limits: Mapping[str, int] | None = None,
         idempotency_key: str | None = None,
+        user_id: str | None = None,
     ) -> JobDocument:
         """Submit a job; return it as it was stored, or the one that it joined.
 
         Sent with *idempotency_key*, or one made for this call, so that a repeat after an unknown
         outcome gives the one job. Of all jobs of the user with a key in *limits* at most so many
-        run at a time. What is None is the server's choice.
+        run at a time. What is None is the server's choice. With *user_id* an administrator submits
+        it for that user, whose job it is.
 
         Raises:
             RequestRefusedError: a member is wrong; `errors` names it.
@@ -70,6 +72,7 @@ class JobRoutes(Routes):
             on_conflict=OnConflict(on_conflict),
             labels=dict(labels or {}),
             limits=dict(limits or {}),
+            user_id=user_id,
         )
         return await self._submit("/api/jobs", body, idempotency_key)
 
@@ -85,8 +88,11 @@ class JobRoutes(Routes):
         on_conflict: OnConflict | str = OnConflict.COALESCE,
         labels: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        user_id: str | None = None,
     ) -> JobDocument:
         """Submit a ``repository_sync``; url and branch are those of the last one unless given.
+
+        With *user_id* an administrator submits it for that user, whose project it is.
 
         Raises:
             RequestRefusedError: a member is wrong; `errors` names it.
@@ -105,6 +111,7 @@ class JobRoutes(Routes):
             priority=priority,
             on_conflict=OnConflict(on_conflict),
             labels=dict(labels or {}),
+            user_id=user_id,
         )
         return await self._submit("/api/sync", body, idempotency_key)
 

@@ -57,26 +57,39 @@ class ServerRoutes(Routes):
         """Return the registered job types with the JSON Schema of their options."""
         return (await self._get("/api/job-types")).decode(JobTypeListDocument)
 
-    async def list_projects(self) -> ProjectListDocument:
-        """Return what is known of the caller's projects."""
-        return (await self._get("/api/projects")).decode(ProjectListDocument)
+    async def list_projects(self, *, user_id: str | None = None) -> ProjectListDocument:
+        """Return what is known of the caller's projects, or of another user's.
 
-    async def get_project(self, project_id: str) -> ProjectDocument:
-        """Return what is known of one of the caller's projects.
+        Args:
+            user_id: whose, for administrators and auditors; ``*`` is everybody's.
 
         Raises:
-            NotFoundError: the caller has no such project.
+            PermissionDeniedError: *user_id* is given, and the caller is neither.
         """
-        return (await self._get(f"/api/projects/{quoted(project_id)}")).decode(ProjectDocument)
+        answer = await self._get("/api/projects", {"user_id": user_id})
+        return answer.decode(ProjectListDocument)
 
-    async def remove_project(self, project_id: str) -> None:
+    async def get_project(self, project_id: str, *, user_id: str | None = None) -> ProjectDocument:
+        """Return what is known of one of the caller's projects, or of another user's.
+
+        Raises:
+            NotFoundError: the user has no such project.
+            PermissionDeniedError: *user_id* is given, by no administrator or auditor.
+        """
+        answer = await self._get(f"/api/projects/{quoted(project_id)}", {"user_id": user_id})
+        return answer.decode(ProjectDocument)
+
+    async def remove_project(self, project_id: str, *, user_id: str | None = None) -> None:
         """Remove one of the caller's projects: its copy, its index, and what is known of it.
+
+        Of another user's where *user_id* names one; for administrators.
 
         Raises:
             NotFoundError: the caller has no such project.
             ConflictError: a job of the project is not done.
         """
-        await self._ask(Call(method="DELETE", path=f"/api/projects/{quoted(project_id)}"))
+        path = f"/api/projects/{quoted(project_id)}"
+        await self._ask(Call(method="DELETE", path=path, query={"user_id": user_id}))
 
     async def search(
         self,
@@ -86,6 +99,7 @@ class ServerRoutes(Routes):
         limit: int | None = None,
         path: str | None = None,
         cursor: str | None = None,
+        user_id: str | None = None,
     ) -> SearchDocument:
         """Return the lines of the project's index that hold *text*, by path, then line.
 
@@ -95,6 +109,7 @@ class ServerRoutes(Routes):
             limit: how many lines at most; the server's choice if None.
             path: only below this path.
             cursor: the `next_cursor` of the page before.
+            user_id: whose project it is, if not the caller's; for administrators.
 
         Raises:
             NotFoundError: the caller has no such project.
@@ -103,7 +118,7 @@ class ServerRoutes(Routes):
         """
         answer = await self._get(
             f"/api/projects/{quoted(project_id)}/search",
-            {"q": text, "limit": limit, "path": path, "cursor": cursor},
+            {"q": text, "limit": limit, "path": path, "cursor": cursor, "user_id": user_id},
         )
         return answer.decode(SearchDocument)
 

@@ -8,6 +8,7 @@ import attrs
 from aiohttp import web
 
 from cidx_jobs.engine.manager import SyncJobManager
+from cidx_jobs.engine.operator_rules import NAME_RULE, is_user_id
 from cidx_jobs.interfaces.access import Authenticator, Identity
 from cidx_jobs.model.errors import (
     AdminRequiredError,
@@ -16,6 +17,7 @@ from cidx_jobs.model.errors import (
     ForbiddenError,
     JobNotFoundError,
     StoppingError,
+    ValidationError,
 )
 from cidx_jobs.model.ids import JobId, UserId, is_job_id
 from cidx_jobs.model.job.job import Job
@@ -111,6 +113,26 @@ class Call:
     def address(self) -> str | None:
         """Where the request comes from, through listed proxies; None over a unix socket."""
         return self.api.peers.address(self.request)
+
+    def act_for(self, user_id: str | None, scope: str) -> UserId:
+        """Return whom the request is about: the user that it names, else the caller.
+
+        Args:
+            user_id: as the request has it.
+            scope: what the caller needs to name anybody: ``admin``, or ``audit`` to read.
+
+        Raises:
+            ForbiddenError: they have it not.
+            ValidationError: there can be no such user.
+        """
+        if user_id is None:
+            return self.user_id
+        if not self.caller.allows(scope):
+            message = f"user_id: this needs a token with the scope {scope}"
+            raise ForbiddenError(message, parameter="user_id")
+        if not is_user_id(user_id):
+            raise ValidationError.at("/user_id", f"it has {NAME_RULE}")
+        return UserId(user_id)
 
     async def note_act(self, action: str, target: str | None = None) -> None:
         """Put into the admin log what the caller has done; it is stored when this returns."""

@@ -132,9 +132,13 @@ async def sync(call: Call, body: SyncBody) -> web.Response:
 async def _submit(call: Call, body: SubmitBody | SyncBody) -> web.Response:
     request = call.request
     check_submittable(call, body.job_type)
-    wanted = make_submit(body, call.user_id, _request_key(request, call.members))
+    owner = call.act_for(body.user_id, "admin")
+    key = _request_key(request, call.members)
+    wanted = make_submit(body, owner, key, actor=call.user_id)
     submission = await call.manager.create_job(wanted)
     job = submission.job
+    if owner != call.user_id:
+        await call.note_act("job_submitted", f"{job.job_id} of {owner}")
     seconds = _preferred_wait(request)
     if seconds:
         job = await wait_for_end(call, job, seconds)

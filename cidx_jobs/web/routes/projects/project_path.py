@@ -1,9 +1,14 @@
 """The chapter of the document about projects, what their paths name, and who finds one."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from cidx_jobs.model.errors import ProjectNotFoundError
 from cidx_jobs.model.ids import PROJECT_ID_PATTERN, ProjectId, is_project_id
 from cidx_jobs.model.listing import Project
 from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Group, Parameter
 from cidx_jobs.web.openapi import examples
 
@@ -18,6 +23,27 @@ PROJECT_ID = Parameter(
 )
 
 
+class OfUserQuery(Query, frozen=True, kw_only=True):
+    """Whose project it is."""
+
+    user_id: Annotated[
+        str | None,
+        Meta(description="Whose project it is, if not the caller's; for administrators."),
+    ] = None
+
+
+class ReadOfUserQuery(Query, frozen=True, kw_only=True):
+    """Whose project to read."""
+
+    user_id: Annotated[
+        str | None,
+        Meta(
+            description="Whose project it is, if not the caller's; for administrators and "
+            "auditors."
+        ),
+    ] = None
+
+
 def read_project_id(call: Call) -> ProjectId:
     """Return the project id in the path.
 
@@ -30,14 +56,21 @@ def read_project_id(call: Call) -> ProjectId:
     return ProjectId(text)
 
 
-async def load_project(call: Call) -> Project:
-    """Return the caller's project that the path names.
+async def load_project(call: Call, user_id: str | None, scope: str = "audit") -> Project:
+    """Return the project that the path names: the user's, or the caller's own.
+
+    Args:
+        call: the request.
+        user_id: whose it is, as the request says.
+        scope: what the caller needs to name another user.
 
     Raises:
-        ProjectNotFoundError: there is none.
+        ForbiddenError: they have it not.
+        ProjectNotFoundError: there is no such project.
     """
     project_id = read_project_id(call)
-    project = await call.api.jobs.persistence.projects.load_project(call.user_id, project_id)
+    owner = call.act_for(user_id, scope)
+    project = await call.api.jobs.persistence.projects.load_project(owner, project_id)
     if project is None:
         raise ProjectNotFoundError(project_id)
     return project

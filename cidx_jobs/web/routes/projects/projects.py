@@ -1,15 +1,26 @@
 """The caller's projects: listed, read, removed."""
 
-from aiohttp import web
+from typing import Annotated
 
-from cidx_jobs.model.errors import ProjectBusyError, ProjectNotFoundError, StoppingError
+from aiohttp import web
+from msgspec import Meta
+
+from cidx_jobs.model.errors import (
+    ProjectBusyError,
+    ProjectNotFoundError,
+    StoppingError,
+    ValidationError,
+)
 from cidx_jobs.model.listing import Project
 from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Contract, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.projects.project_path import (
     PROJECT_ID,
     PROJECTS,
+    OfUserQuery,
+    ReadOfUserQuery,
     load_project,
     read_project_id,
 )
@@ -31,13 +42,30 @@ _EXAMPLE = ProjectDocument(
 )
 
 
+EVERYBODY = "*"
+"""As `user_id`: the projects of all users."""
+
+
+class ProjectsQuery(Query, frozen=True, kw_only=True):
+    """Whose projects to list."""
+
+    user_id: Annotated[
+        str | None,
+        Meta(
+            description="Whose projects, if not the caller's; `*` is everybody's. For "
+            "administrators and auditors."
+        ),
+    ] = None
+
+
 @route(
     "GET /projects",
     scope="read",
+    query=ProjectsQuery,
     contract=Contract(
         name="listProjects",
         group=PROJECTS,
-        summary="List the caller's projects.",
+        summary="List the caller's projects, or those of other users.",
         replies=(
             Reply(
                 status=200,
@@ -46,11 +74,15 @@ _EXAMPLE = ProjectDocument(
                 example=ProjectListDocument(projects=(_EXAMPLE,)),
             ),
         ),
+        errors=(ValidationError,),
     ),
 )
-async def list_projects(call: Call) -> web.Response:
-    """Answer with what is known of the caller's projects."""
-    projects = await call.api.jobs.persistence.projects.list_projects(call.user_id)
+async def list_projects(call: Call, query: ProjectsQuery) -> web.Response:
+    """Answer with what is known of the projects of one user, or of all."""
+    owner = call.act_for(query.user_id, "audit")
+    projects = await call.api.jobs.persistence.projects.list_projects(
+        None if query.user_id == EVERYBODY else owner
+    )
     return call.answer(
         ProjectListDocument(projects=tuple([await _describe(call, some) for some in projects]))
     )
@@ -59,6 +91,7 @@ async def list_projects(call: Call) -> web.Response:
 @route(
     "GET /projects/{project_id}",
     scope="read",
+    query=ReadOfUserQuery,
     contract=Contract(
         name="getProject",
         group=PROJECTS,
@@ -67,17 +100,18 @@ async def list_projects(call: Call) -> web.Response:
         replies=(
             Reply(status=200, about="The project.", document=ProjectDocument, example=_EXAMPLE),
         ),
-        errors=(ProjectNotFoundError,),
+        errors=(ProjectNotFoundError, ValidationError),
     ),
 )
-async def get_project(call: Call) -> web.Response:
-    """Answer with what is known of one of the caller's projects."""
-    return call.answer(await _describe(call, await load_project(call)))
+async def get_project(call: Call, query: ReadOfUserQuery) -> web.Response:
+    """Answer with what is known of one project."""
+    return call.answer(await _describe(call, await load_project(call, query.user_id)))
 
 
 @route(
     "DELETE /projects/{project_id}",
     scope="write",
+    query=OfUserQuery,
     contract=Contract(
         name="removeProject",
         group=PROJECTS,
@@ -85,11 +119,11 @@ async def get_project(call: Call) -> web.Response:
         about="Its jobs stay until their time is over. A later sync, with the URL, begins anew.",
         parameters=(PROJECT_ID,),
         replies=(Reply(status=204, about="It is gone."),),
-        errors=(ProjectNotFoundError, ProjectBusyError),
+        errors=(ProjectNotFoundError, ProjectBusyError, ValidationError),
     ),
 )
-async def remove(call: Call) -> web.Response:
-    """Remove one of the caller's projects: its copy, its index, and what is known of it.
+async def remove(call: Call, query: OfUserQuery) -> web.Response:
+    """Remove a project: its copy, its index, and what is known of it.
 
     Raises:
         StoppingError: the server is closing.
@@ -97,7 +131,10 @@ async def remove(call: Call) -> web.Response:
     project_id = read_project_id(call)
     if not call.api.jobs.is_open:
         raise StoppingError
-    await call.api.jobs.remove_project(call.user_id, project_id)
+    owner = call.act_for(query.user_id, "admin")
+    await call.api.jobs.remove_project(owner, project_id)
+    if owner != call.user_id:
+        await call.note_act("project_removed", f"{project_id} of {owner}")
     return call.answer_nothing()
 
 

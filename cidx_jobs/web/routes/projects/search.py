@@ -18,10 +18,15 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.model.index import SearchPlace
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.cursors import Cursor, make_text_cursor, read_text_cursor
-from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Contract, Reply, route
 from cidx_jobs.web.openapi import examples
-from cidx_jobs.web.routes.projects.project_path import PROJECT_ID, PROJECTS, load_project
+from cidx_jobs.web.routes.projects.project_path import (
+    PROJECT_ID,
+    PROJECTS,
+    OfUserQuery,
+    ReadOfUserQuery,
+    load_project,
+)
 from cidx_jobs.wire.projects import (
     SearchDocument,
     SearchHitDocument,
@@ -36,7 +41,7 @@ _LINE_NUMBER = re.compile(r"[0-9]{1,15}")
 PathBeginning = Annotated[str, Meta(max_length=1_000)]
 
 
-class SearchQuery(Query, frozen=True, kw_only=True):
+class SearchQuery(OfUserQuery, frozen=True, kw_only=True):
     """What to look for, and where."""
 
     q: Annotated[
@@ -110,10 +115,10 @@ async def search(call: Call, query: SearchQuery) -> web.Response:
         raise ForbiddenError(message, scope="read")
     if len(query.q) > MAX_CHARACTERS:
         raise ValidationError.at("/q", f"it has at most {MAX_CHARACTERS} characters")
-    project = await load_project(call)
-    listing = (project.project_id, query.q, query.path or "")
+    project = await load_project(call, query.user_id, "admin")
+    listing = (project.user_id, project.project_id, query.q, query.path or "")
     page = await call.api.jobs.indexer.search(
-        call.user_id,
+        project.user_id,
         project.project_id,
         query.q,
         limit=query.limit,
@@ -147,7 +152,7 @@ def _read_place(cursor: str, listing: tuple[str, ...]) -> SearchPlace:
     return SearchPlace(path, int(number))
 
 
-class SkippedQuery(Query, frozen=True, kw_only=True):
+class SkippedQuery(ReadOfUserQuery, frozen=True, kw_only=True):
     """Which page of the list."""
 
     limit: Annotated[int, Meta(description="How many at most.", ge=1, le=1_000)] = 200
@@ -175,15 +180,16 @@ class SkippedQuery(Query, frozen=True, kw_only=True):
                 ),
             ),
         ),
-        errors=(InvalidCursorError, ProjectNotFoundError),
+        errors=(InvalidCursorError, ProjectNotFoundError, ValidationError),
     ),
 )
 async def list_skipped(call: Call, query: SkippedQuery) -> web.Response:
     """Answer with the paths that are not in the index."""
-    project = await load_project(call)
-    after = "" if query.cursor is None else read_text_cursor(query.cursor, project.project_id)
+    project = await load_project(call, query.user_id)
+    listing = (project.user_id, project.project_id)
+    after = "" if query.cursor is None else read_text_cursor(query.cursor, *listing)
     found = await call.api.jobs.indexer.list_skipped(
-        call.user_id, project.project_id, limit=query.limit + 1, after=after
+        project.user_id, project.project_id, limit=query.limit + 1, after=after
     )
     shown = found[: query.limit]
     has_more = len(found) > query.limit
@@ -193,6 +199,6 @@ async def list_skipped(call: Call, query: SkippedQuery) -> web.Response:
                 SkippedFileDocument(path=file.path, reason=file.reason, bytes=file.bytes)
                 for file in shown
             ),
-            next_cursor=make_text_cursor(shown[-1].path, project.project_id) if has_more else None,
+            next_cursor=make_text_cursor(shown[-1].path, *listing) if has_more else None,
         )
     )
