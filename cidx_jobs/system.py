@@ -22,6 +22,8 @@ from cidx_jobs.engine.door import EngineDoor
 from cidx_jobs.engine.engine import Engine
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.state.hooks import Hook
+from cidx_jobs.engine.webhooks.push_hooks import PushHooks
+from cidx_jobs.engine.webhooks.secret_box import SecretBox
 from cidx_jobs.handlers.git.version import InstalledGit
 from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.handlers.process.orphans import end_orphans, find_strays
@@ -101,6 +103,7 @@ class JobSystem(JobCalls):
         self._engine: Engine | None = None
         self._accounts: Accounts | None = None
         self._admin_log: AdminLog | None = None
+        self._push_hooks: PushHooks | None = None
         self._closing: Engine | None = None
         self._started = contextlib.AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -164,6 +167,7 @@ class JobSystem(JobCalls):
             started.push_async_callback(self.persistence.accept_stop)
             self._identity, self._engine = identity, engine
             self._admin_log, self._accounts = admin_log, self._build_accounts(admin_log)
+            self._push_hooks = self._build_push_hooks(engine)
             self._started = started.pop_all()
 
     async def _clear_leftovers(self, identity: StoreIdentity) -> Recovery:
@@ -299,6 +303,13 @@ class JobSystem(JobCalls):
         return self._admin_log
 
     @property
+    def push_hooks(self) -> PushHooks:
+        """The addresses at which code hosts tell of pushes."""
+        if self._push_hooks is None:
+            raise _not_open()
+        return self._push_hooks
+
+    @property
     def concurrency(self) -> ConcurrencyController:
         """The slots."""
         return self._opened().concurrency
@@ -393,6 +404,15 @@ class JobSystem(JobCalls):
         key_file = DataDirectory(self.settings.data_dir).login_key
         logins = Logins(store, self.clock, key_file, self.settings.login_seconds)
         return Accounts(store, logins, Passwords(), self.clock, admin_log)
+
+    def _build_push_hooks(self, engine: Engine) -> PushHooks:
+        return PushHooks(
+            store=self.persistence.push_hooks,
+            projects=self.persistence.projects,
+            manager=engine.manager,
+            box=SecretBox(DataDirectory(self.settings.data_dir).secrets_key),
+            clock=self.clock,
+        )
 
     def _loop_for_threads(self) -> asyncio.AbstractEventLoop:
         if self._engine is None or self._loop is None:

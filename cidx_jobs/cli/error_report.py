@@ -37,6 +37,7 @@ _ADVICE = {
     "not_indexed": "Sync it first: cidx-jobs sync PROJECT --url URL",
     "index_damaged": "Sync it again: cidx-jobs sync PROJECT",
     "project_not_found": "Sync it first: cidx-jobs sync PROJECT --url URL",
+    "hook_not_found": "Make one first: cidx-jobs hook create PROJECT",
     "job_not_found": "List your jobs: cidx-jobs list",
 }
 

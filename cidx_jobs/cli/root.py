@@ -6,6 +6,7 @@ from cidx_jobs import __version__
 from cidx_jobs.cli.commands import (
     admin,
     doctor,
+    hooks,
     jobs,
     projects,
     serve,
@@ -70,7 +71,7 @@ def completion(target: Target, shell: str) -> int:
     return 0
 
 
-for _module in (serve, sync, jobs, projects, tokens, users, settings, admin, doctor):
+for _module in (serve, sync, jobs, projects, hooks, tokens, users, settings, admin, doctor):
     for _command in _module.COMMANDS:
         cidx_jobs.add_command(_command)
 for _command in (version, completion):

@@ -14,6 +14,7 @@
     |   |-- ProjectNotFoundError
     |   |   `-- RepositoryNotFoundError
     |   |-- TokenNotFoundError
+    |   |-- PushHookNotFoundError
     |   |-- UserNotFoundError
     |   |-- UserExistsError
     |   |-- NotIndexedError
@@ -25,6 +26,7 @@
     |   |-- HistoryExpiredError
     |   |-- AuthenticationRequiredError
     |   |-- InvalidCredentialsError
+    |   |-- SignatureRefusedError          a delivery that the hook's secret did not sign
     |   |-- ForbiddenError
     |   |   `-- AdminRequiredError
     |   `-- ExtraMissingError
@@ -53,7 +55,7 @@
         `-- Fatal
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -242,6 +244,16 @@ class TokenNotFoundError(RequestError):
         super().__init__(f"Token not found: {token_id}", token_id=token_id)
 
 
+class PushHookNotFoundError(RequestError):
+    """There is no such push hook, or the project has none."""
+
+    code = "hook_not_found"
+
+    def __init__(self) -> None:
+        """Build the one text there is: it tells nothing of hooks that are there."""
+        super().__init__("there is no such push hook")
+
+
 class NotIndexedError(RequestError):
     """The project has no index to search yet."""
 
@@ -349,6 +361,20 @@ class InvalidCredentialsError(RequestError):
     def __init__(self) -> None:
         """Build the one text there is."""
         super().__init__("Invalid username or password")
+
+
+class SignatureRefusedError(RequestError):
+    """A delivery to a push hook has no signature by the hook's secret."""
+
+    code = "signature_refused"
+
+    def __init__(self, headers: Sequence[str]) -> None:
+        """Name the headers that are looked for, the first that is there decides."""
+        super().__init__(
+            "the delivery is not signed with the secret of this hook, in the first that is there "
+            f"of: {', '.join(headers)}",
+            headers=list(headers),
+        )
 
 
 class UserNotFoundError(RequestError):

@@ -70,6 +70,11 @@ class DataDirectory:
         return self.root / "login.key"
 
     @property
+    def secrets_key(self) -> Path:
+        """The key that stored secrets are encrypted with; mode 0600, and in no backup."""
+        return self.root / "secrets.key"
+
+    @property
     def projects(self) -> Path:
         """One directory for each project's copy and index, named by a hash."""
         return self.root / "projects"

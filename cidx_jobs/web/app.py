@@ -114,6 +114,7 @@ def _install(
         rates=_make_rates(jobs),
         prefix=prefix,
         public_path=urlsplit(settings.public_url or "").path,
+        root="" if is_own else prefix,
     )
     app[JOBS] = jobs
     app[API] = api
@@ -141,7 +142,8 @@ class _Life:
         """Open the system if nobody did; at the end close what was opened here."""
         api = self._api
         # Mounted in another application, the routes stand deeper than they were added.
-        api.prefix = self._jobs_resource.canonical.removesuffix("/jobs")
+        given, api.prefix = api.prefix, self._jobs_resource.canonical.removesuffix("/jobs")
+        api.root = api.prefix.removesuffix(given) + api.root
         self._is_owner = not api.jobs.is_open
         async with contextlib.AsyncExitStack() as stack:
             if isinstance(api.authenticator, JwtAuthenticator):

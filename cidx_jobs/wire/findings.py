@@ -24,8 +24,9 @@ class DoctorDocument(Document, frozen=True, kw_only=True):
     notes: Annotated[
         tuple[Finding, ...],
         Meta(
-            description="What is no fault of what is stored: the warnings of `/readyz`, and a "
-            "suspect of a crash that runs alone."
+            description="What is no fault of what is stored: the warnings of `/readyz`, a "
+            "suspect of a crash that runs alone, and push hooks whose secret was encrypted with a "
+            "key that is gone."
         ),
     ]
 

@@ -1,5 +1,6 @@
-"""Projects and what is found in them."""
+"""Projects, what is found in them, and their push hooks."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
@@ -8,6 +9,7 @@ from msgspec import Meta
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.index import IndexState
 from cidx_jobs.model.listing import Project
+from cidx_jobs.model.webhooks.push_hook import PushDelivery
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 
@@ -115,4 +117,77 @@ class SkippedListDocument(Document, frozen=True, kw_only=True):
     skipped: Annotated[tuple[SkippedFileDocument, ...], Meta(description="The paths.")]
     next_cursor: Annotated[
         str | None, Meta(description="Brings the next page; null at the end of the list.")
+    ]
+
+
+class NewPushHookDocument(Document, frozen=True, kw_only=True):
+    """A hook whose secret was just made: the only time that it is shown."""
+
+    url: Annotated[str, Meta(description="Where the code host is to send pushes.")]
+    secret: Annotated[
+        str,
+        Meta(description="What it is to sign them with: `whsec_` and 32 bytes in base64."),
+    ]
+
+
+class PushDeliveryDocument(Document, frozen=True, kw_only=True):
+    """One delivery, and what came of it."""
+
+    at: Annotated[datetime, Meta(description="When it came.")]
+    sender: Annotated[
+        str,
+        Meta(
+            description="`github`, `gitea`, `forgejo`, `gitlab`, `bitbucket`, "
+            "`bitbucket_data_center` or `generic`."
+        ),
+    ]
+    kind: Annotated[str, Meta(description="`push`, `ping`, or the sender's word for the event.")]
+    verdict: Annotated[
+        str,
+        Meta(
+            description="`submitted`, `joined` (a sync that waits) or `replayed`; `ping`, "
+            "`other_event`, `other_branch`, `tag`, `deleted` or `no_branch`, where nothing was "
+            "done; else the code of the error that it was answered with."
+        ),
+    ]
+    job_id: Annotated[JobId | None, Meta(description="The sync that serves it.")]
+
+    @classmethod
+    def of(cls, delivery: PushDelivery) -> Self:
+        """Return the document of a delivery."""
+        return cls(
+            at=delivery.at,
+            sender=delivery.sender,
+            kind=delivery.kind,
+            verdict=delivery.verdict,
+            job_id=delivery.job_id,
+        )
+
+
+class PushHookDocument(Document, frozen=True, kw_only=True):
+    """The hook of a project, without its secret."""
+
+    url: Annotated[str, Meta(description="Where the code host is to send pushes.")]
+    deliveries: Annotated[
+        tuple[PushDeliveryDocument, ...],
+        Meta(
+            description="The last 20, newest first. Of those that nobody signed one is kept, and "
+            "one a minute at most."
+        ),
+    ]
+
+    @classmethod
+    def of(cls, url: str, deliveries: Sequence[PushDelivery]) -> Self:
+        """Return the document of a hook."""
+        return cls(url=url, deliveries=tuple(map(PushDeliveryDocument.of, deliveries)))
+
+
+class PushAnswerDocument(Document, frozen=True, kw_only=True):
+    """What became of a delivery."""
+
+    verdict: Annotated[str, Meta(description="As in the list of deliveries.")]
+    reason: Annotated[str, Meta(description="The same in words.")]
+    job_id: Annotated[
+        JobId | None,
+        Meta(description="The sync that serves the push; null where nothing is done."),
     ]

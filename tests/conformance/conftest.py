@@ -12,6 +12,7 @@ from cidx_jobs.interfaces.store.controls import ControlStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.interfaces.store.projects import ProjectStore
+from cidx_jobs.interfaces.store.push_hooks import PushHookStore
 from cidx_jobs.interfaces.store.tokens import TokenStore
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.memory.persistence import MemoryPersistence
@@ -62,6 +63,12 @@ def tokens(persistence: Persistence) -> TokenStore:
 def accounts(persistence: Persistence) -> AccountStore:
     """Return its store of accounts."""
     return persistence.accounts
+
+
+@pytest.fixture
+def push_hooks(persistence: Persistence) -> PushHookStore:
+    """Return its store of push hooks."""
+    return persistence.push_hooks
 
 
 @pytest.fixture

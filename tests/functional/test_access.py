@@ -58,7 +58,12 @@ async def test_a_route_is_for_those_whose_scope_reaches_it(
 ) -> None:
     """401 without a token, 403 with too small a scope, else the route's own answer."""
     url = path.format(
-        job_id=NO_JOB, project_id="none", token_id="none", user_id="none", alias="none"
+        job_id=NO_JOB,
+        project_id="none",
+        token_id="none",
+        user_id="none",
+        alias="none",
+        hook_id="none",
     )
 
     for user, scope in [(None, None), *USERS.items()]:
@@ -182,6 +187,8 @@ async def test_a_project_is_its_users_own(house: House, route: Route, user: str)
     body = {"project_id": "p", "repository_url": REPOSITORY, "hold": True}
     await house.ask("POST", "/api/sync", json=body)
     path = f"/api{route.path}".format(project_id="p")
+    if path.endswith("/hook"):
+        await house.ask("POST", path)
 
     own = await house.ask("GET", path, params={"q": "text"} if "search" in path else {})
     other = await house.ask(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import aiohttp
 import attrs
 import pytest
 
@@ -248,6 +249,35 @@ def test_a_repository_is_synced_and_searched(server: Server, synced: Done) -> No
     assert projects[1].split()[2] == "20"
     assert server.cli("status", latest["job_id"][:18]).code == 0
     assert latest["job_id"] in server.cli("list", "--project", "sample").out
+
+
+async def push_a_tag(url: str, secret: str) -> None:
+    """Send what a code host would."""
+    headers = {"X-Gitlab-Token": secret}
+    async with aiohttp.ClientSession() as session:
+        answer = await session.post(url, data=b'{"ref": "refs/tags/v1"}', headers=headers)
+        assert (await answer.json())["verdict"] == "tag"
+
+
+def test_a_hook_is_made_shown_and_removed(server: Server, synced: Done) -> None:
+    """Address and secret once; what came; and nothing goes that nobody was asked about."""
+    assert synced.code == 0
+
+    made = server.cli("hook", "create", "sample")
+    url, secret = (line.split()[1] for line in made.out.splitlines())
+    asyncio.run(push_a_tag(url, secret))
+    shown = server.cli("hook", "show", "sample")
+    document = server.cli("hook", "show", "sample", "--json").json
+    unasked = server.cli("hook", "remove", "sample")
+    removed = server.cli("hook", "remove", "sample", "--yes", "--json")
+    gone = server.cli("hook", "show", "sample")
+
+    assert url.startswith(f"{server.url}/hooks/")
+    assert shown.out.splitlines()[2].split()[1:] == ["generic", "push", "tag", "-"]
+    assert document["url"] == url
+    assert (unasked.code, removed.code, gone.code) == (64, 0, 7)
+    assert removed.json == {"project_id": "sample", "removed": True}
+    assert "cidx-jobs hook create" in gone.err
 
 
 def test_a_search_says_that_there_is_more(server: Server, synced: Done) -> None:

@@ -11,11 +11,15 @@ from typing import NoReturn
 
 import pytest
 
+from cidx_jobs.store.sqlite.open.migrations import load_migrations
 from torture import damage, disk, history, hostile, io_faults, kill, soak, sweep
 from torture.skipping import SkippedError, must_not_skip
 
 # Each starts several servers, in turn.
 pytestmark = [pytest.mark.slow, pytest.mark.torture, pytest.mark.timeout(240)]
+
+# Each step of the schema is a commit of its own.
+FLUSHES_OF_A_FIRST_START = len(load_migrations())
 
 
 async def test_nothing_acknowledged_is_lost_however_a_server_ends(tmp_path: Path) -> None:
@@ -55,7 +59,10 @@ async def test_a_call_that_fails_loses_nothing(tmp_path: Path) -> None:
 
 async def test_one_call_that_fails_or_kills_loses_nothing(tmp_path: Path) -> None:
     """The flush of a commit fails; a restart ends in the write of its mark."""
-    points = ("first:log:flush:EIO:12", "again:mark:write:KILL:2")
+    points = (
+        f"first:log:flush:EIO:{FLUSHES_OF_A_FIRST_START + 5}",
+        "again:mark:write:KILL:2",
+    )
     try:
         broken, counts = await sweep.torture(tmp_path, rounds=0, seed=11, only=points)
     except SkippedError as error:
@@ -88,11 +95,11 @@ async def test_a_hostile_host_and_hostile_requests_break_nothing(tmp_path: Path)
     tricks = ("good", "packs elsewhere", "too large", "garbled", "swelling")
 
     broken, counts = await hostile.torture(
-        tmp_path, rounds=300, seed=11, handlers="torture.jobs:TYPES", tricks=tricks
+        tmp_path, rounds=600, seed=11, handlers="torture.jobs:TYPES", tricks=tricks
     )
 
     assert broken == []
-    assert counts["requests"] == 300
+    assert counts["requests"] == 600
     assert counts["answers"].keys() >= {"200", "400", "401", "404", "422"}
     assert counts["syncs"].keys() == {"completed", "failed"}
 
@@ -154,7 +161,7 @@ async def test_a_commit_taken_for_stored_is_found_by_the_sweep(
             seed=4,
             handlers="torture.planted.taken_for_stored:TYPES",
             # The start of the first job, or what is submitted beside it: each is in the log.
-            only=["first:log:flush:EIO:10"],
+            only=[f"first:log:flush:EIO:{FLUSHES_OF_A_FIRST_START + 4}"],
         )
     except SkippedError as error:
         skip(error)

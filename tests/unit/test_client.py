@@ -369,9 +369,11 @@ class Recorder(Transport):
         self.calls.append((call.method, call.path))
 
 
-# What the command line of CIDX asks on paths of its own, and a person's log-in by password.
+# What the command line of CIDX asks on paths of its own, a person's log-in by password, and what a
+# code host sends.
 OF_OTHER_CLIENTS = re.compile(
     r"/health|/auth/.*|/api/(repos|repositories)(/.*)?|/api/admin/(jobs|maintenance)(/.*)?"
+    r"|/hooks/.*"
 )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import attrs
 
-from cidx_jobs.engine.access.login_key import ensure_login_key
 from cidx_jobs.engine.access.passwords import load_extra
 from cidx_jobs.interfaces.access import Identity
 from cidx_jobs.interfaces.clock import Clock
@@ -18,6 +17,7 @@ from cidx_jobs.model.account import Account
 from cidx_jobs.model.errors import ExtraMissingError
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.runtime.blocking import in_own_thread
+from cidx_jobs.runtime.key_file import ensure_key
 
 _FORM = re.compile(r"[A-Za-z0-9_-]{1,1024}\.[A-Za-z0-9_-]{1,2048}\.[A-Za-z0-9_-]{1,128}")
 _MANY = 10_000
@@ -124,7 +124,7 @@ class Logins:
         if self._key is None:
             async with self._reading_key:
                 if self._key is None:
-                    self._key = await in_own_thread(ensure_login_key, self._key_file)
+                    self._key = await in_own_thread(ensure_key, self._key_file)
         return self._key
 
 

@@ -41,6 +41,8 @@ class UserRemoval:
         for token in await self.store.tokens.list_tokens():
             if token.user_id == user_id:
                 await self.store.tokens.delete_token(token.token_id)
+        # Whoever knows the secret of a hook could go on to submit for them.
+        await self.store.push_hooks.delete_hooks_of(user_id)
         told = await self._cancel_jobs(user_id)
         if with_projects:
             await self._remove_projects(user_id, told)

@@ -9,6 +9,7 @@ from cidx_jobs.interfaces.store.admin_log import AdminLogStore
 from cidx_jobs.interfaces.store.controls import ControlStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.projects import ProjectStore
+from cidx_jobs.interfaces.store.push_hooks import PushHookStore
 from cidx_jobs.interfaces.store.tokens import TokenStore
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId
@@ -30,6 +31,7 @@ class Persistence(Protocol):
     projects: ProjectStore
     tokens: TokenStore
     accounts: AccountStore
+    push_hooks: PushHookStore
     controls: ControlStore
     admin_log: AdminLogStore
 

@@ -24,7 +24,7 @@ class ProjectStore(Protocol):
         """Return the projects of a user, or of all, by user and project id."""
 
     async def delete_project(self, user_id: UserId, project_id: ProjectId) -> None:
-        """Delete a project; no error when there is none.
+        """Delete a project, and its push hook with it; no error when there is none.
 
         A project with an exclusive job that is not final stays: the job was submitted meanwhile.
         """

@@ -17,6 +17,7 @@ from cidx_jobs.store.memory.controls import MemoryControls
 from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.jobs import MemoryJobs
 from cidx_jobs.store.memory.projects import MemoryProjects
+from cidx_jobs.store.memory.push_hooks import MemoryPushHooks
 from cidx_jobs.store.memory.tokens import MemoryTokens
 
 
@@ -42,6 +43,7 @@ class MemoryPersistence(Persistence):
         self.projects = projects or MemoryProjects(database)
         self.tokens = MemoryTokens(database)
         self.accounts = MemoryAccounts(database)
+        self.push_hooks = MemoryPushHooks(database)
         self.controls = MemoryControls(database)
         self.admin_log = MemoryAdminLog(database)
 

@@ -42,6 +42,7 @@ class MemoryProjects(ProjectStore):
         self.database.check_writable()
         if not self.database.table.has_line(user_id, project_id):
             self.database.projects.pop((user_id, project_id), None)
+            self.database.push_hooks.pop((user_id, project_id), None)
 
     @override
     async def forget_copy(self, user_id: UserId, project_id: ProjectId) -> None:

@@ -21,6 +21,7 @@ from cidx_jobs.store.sqlite.database import Database
 from cidx_jobs.store.sqlite.doctor import examine
 from cidx_jobs.store.sqlite.jobs.store import SqliteJobs
 from cidx_jobs.store.sqlite.projects import SqliteProjects
+from cidx_jobs.store.sqlite.push_hooks import SqlitePushHooks
 from cidx_jobs.store.sqlite.tokens import SqliteTokens
 
 
@@ -43,6 +44,7 @@ class JobPersistence(Persistence):
         self.projects = SqliteProjects(database)
         self.tokens = SqliteTokens(database)
         self.accounts = SqliteAccounts(database)
+        self.push_hooks = SqlitePushHooks(database)
         self.controls = SqliteControls(database)
         self.admin_log = SqliteAdminLog(database)
 

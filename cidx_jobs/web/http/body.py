@@ -1,11 +1,13 @@
 """Bodies of requests: JSON in UTF-8, bounded in size and time."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from aiohttp import hdrs, web
 
-from cidx_jobs.model.errors import CidxJobsError, ValidationError
+from cidx_jobs.model.errors import CidxJobsError, UnavailableError, ValidationError
 from cidx_jobs.web.errors import (
     BodyTooLargeError,
     RequestTimeoutError,
@@ -42,9 +44,7 @@ async def read_members(request: web.Request) -> dict[str, Any]:
         RequestTimeoutError: it took longer than 10 seconds.
         MalformedBodyError, ValidationError: see `read_object`.
     """
-    encoding = request.headers.get(hdrs.CONTENT_ENCODING)
-    if encoding is not None and encoding.strip().lower() != "identity":
-        raise UnsupportedMediaTypeError(shown(encoding))
+    _check_plain(request)
     if not request.can_read_body:
         return {}
     if (request.content_length or 0) > MAX_BODY_BYTES:
@@ -54,13 +54,62 @@ async def read_members(request: web.Request) -> dict[str, Any]:
     content = request.content
     if content.is_eof() and content.exception() is None:
         # All of it came along with the head, as small bodies do: there is nothing to wait for.
-        return read_object(_bounded(content.read_nowait()))
-    return read_object(await _await_bytes(request))
+        return read_object(_bounded(content.read_nowait(), MAX_BODY_BYTES))
+    return read_object(await _await_bytes(request, MAX_BODY_BYTES))
+
+
+class LargeBodies:
+    """Bodies of which each may take megabytes: a few are in memory at a time."""
+
+    def __init__(self, at_a_time: int) -> None:
+        """Begin with none."""
+        self.free = at_a_time
+
+    @contextmanager
+    def place(self, request: web.Request) -> Iterator[None]:
+        """Hold a place for the body of the request, unless it says that it is as small as most.
+
+        Raises:
+            UnavailableError: all places are taken.
+        """
+        length = request.content_length
+        if length is not None and length <= MAX_BODY_BYTES:
+            yield
+            return
+        if not self.free:
+            message = "as many large bodies are being read as there may be: try again later"
+            raise UnavailableError(message)
+        self.free -= 1
+        try:
+            yield
+        finally:
+            self.free += 1
+
+
+async def read_bytes(request: web.Request, max_bytes: int) -> bytes:
+    """Return the body of the request, whatever its type is.
+
+    Raises:
+        UnsupportedMediaTypeError: it is encoded.
+        BodyTooLargeError: it has more than *max_bytes*.
+        RequestTimeoutError: it took longer than 10 seconds.
+        MalformedBodyError: it broke off.
+    """
+    _check_plain(request)
+    if (request.content_length or 0) > max_bytes:
+        raise BodyTooLargeError(max_bytes)
+    return await _await_bytes(request, max_bytes)
 
 
 def shown(text: str) -> str:
     """Return the beginning of a text that came from outside, in ASCII, for an error's words."""
     return text.encode("ascii", "replace").decode()[:80]
+
+
+def _check_plain(request: web.Request) -> None:
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING)
+    if encoding is not None and encoding.strip().lower() != "identity":
+        raise UnsupportedMediaTypeError(shown(encoding))
 
 
 def _check_type(request: web.Request) -> None:
@@ -71,13 +120,13 @@ def _check_type(request: web.Request) -> None:
         raise UnsupportedMediaTypeError(shown(charset))
 
 
-async def _await_bytes(request: web.Request) -> bytes:
+async def _await_bytes(request: web.Request, max_bytes: int) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.content.iter_any():
                 body += chunk
-                _bounded(body)
+                _bounded(body, max_bytes)
     except TimeoutError as error:
         raise RequestTimeoutError(BODY_SECONDS) from error
     except web.RequestPayloadError as error:
@@ -86,7 +135,7 @@ async def _await_bytes(request: web.Request) -> bytes:
     return bytes(body)
 
 
-def _bounded(body: B) -> B:
-    if len(body) > MAX_BODY_BYTES:
-        raise BodyTooLargeError(MAX_BODY_BYTES)
+def _bounded(body: B, max_bytes: int) -> B:
+    if len(body) > max_bytes:
+        raise BodyTooLargeError(max_bytes)
     return body

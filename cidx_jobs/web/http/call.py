@@ -28,6 +28,7 @@ from cidx_jobs.web.access.origin_check import OriginCheck
 from cidx_jobs.web.access.proxy_peers import ProxyPeers
 from cidx_jobs.web.access.rate_limit import Rates
 from cidx_jobs.web.http.answer import answer_bytes, answer_document, answer_nothing
+from cidx_jobs.web.http.body import LargeBodies
 from cidx_jobs.web.http.page_cache import Page, PageCache
 from cidx_jobs.web.http.parked import Waiters
 
@@ -54,6 +55,9 @@ class Api:
     """The path that the routes stand under; known once the server starts."""
     public_path: str = ""
     """The path of `public_url`, below which a proxy serves all that."""
+    root: str = ""
+    """The path that what is not of the API stands under, likewise."""
+    large_bodies: LargeBodies = attrs.field(factory=lambda: LargeBodies(LARGE_BODIES))
     _manager: SyncJobManager | None = None
 
     @property
@@ -69,6 +73,9 @@ class Api:
             raise StoppingError
         return self._manager
 
+
+LARGE_BODIES = 4
+"""How many bodies of more than 64 KiB, where a route takes them, are in memory at a time."""
 
 READS_PER_USER = 2
 """How many lists, or pages of the log, of one user are read at a time."""

@@ -12,6 +12,7 @@ from collections.abc import Collection
 import attrs
 from aiohttp import web
 
+from cidx_jobs.engine.webhooks.signatures import HEADERS as SIGNATURES
 from cidx_jobs.interfaces.access import Identity
 from cidx_jobs.model.errors import (
     AuthenticationRequiredError,
@@ -36,6 +37,7 @@ _SERVER_ERROR = 500
 _ONCE = frozenset(
     {"authorization", "content-length", "content-type", "host", "idempotency-key"}
     | {"last-event-id", "origin"}
+    | {name.lower() for name in SIGNATURES}
 )
 """Headers that say one thing: of two, every reader could take another."""
 

@@ -51,6 +51,11 @@ _ROWS = (
     Problem(401, "Credentials are required", errors.AuthenticationRequiredError()),
     Problem(401, "The login is refused", errors.InvalidCredentialsError()),
     Problem(
+        401,
+        "The delivery is not signed",
+        errors.SignatureRefusedError(["webhook-signature", "X-Hub-Signature-256"]),
+    ),
+    Problem(
         403,
         "This is not allowed",
         errors.ForbiddenError("this needs a token with the scope write", scope="write"),
@@ -59,6 +64,7 @@ _ROWS = (
     Problem(404, "There is nothing here", of_http.RouteNotFoundError()),
     Problem(404, "There is no such job", errors.JobNotFoundError(SAMPLE_JOB_ID)),
     Problem(404, "There is no such project", errors.ProjectNotFoundError(SAMPLE_PROJECT_ID)),
+    Problem(404, "There is no such push hook", errors.PushHookNotFoundError()),
     Problem(404, "There is no such token", errors.TokenNotFoundError("9f2c4e6a8b0d1f3e")),
     Problem(404, "There is no such user", errors.UserNotFoundError("alice")),
     Problem(

@@ -17,6 +17,7 @@ from cidx_jobs.web.routes.jobs import changes, events, job_list, job_watch, subm
 from cidx_jobs.web.routes.projects import projects, search
 from cidx_jobs.web.routes.server import health, job_types, queue
 from cidx_jobs.web.routes.server.api_description import Reference
+from cidx_jobs.web.routes.webhooks import push_hooks, pushes
 
 # The dot alone stops at a line end, and aiohttp would answer such a path in words of its own.
 _REST = "/{rest:(?s:.*)}"
@@ -31,6 +32,7 @@ _API_MODULES: Sequence[ModuleType] = (
     job_types,
     projects,
     search,
+    push_hooks,
     doctor,
     stats,
     limits,
@@ -56,7 +58,10 @@ def _routes_of(*modules: ModuleType) -> Sequence[Route]:
 API_ROUTES: Sequence[Route] = _routes_of(*_API_MODULES)
 """Below the prefix ``/api``."""
 
-SERVER_ROUTES: Sequence[Route] = _routes_of(health, logins)
+PUSH_ROUTES: Sequence[Route] = _routes_of(pushes)
+"""At the root of an application of our own; below the prefix in others."""
+
+SERVER_ROUTES: Sequence[Route] = (*_routes_of(health, logins), *PUSH_ROUTES)
 """At the root of an application of our own."""
 
 
@@ -70,6 +75,8 @@ def list_routes(prefix: str, *, is_own: bool) -> Table:
     table = [(prefix + route.path, route) for route in API_ROUTES]
     if is_own:
         table += [(route.path, route) for route in SERVER_ROUTES]
+    else:
+        table += [(prefix + route.path, route) for route in PUSH_ROUTES]
     return Reference(table, prefix, root="" if is_own else prefix).table
 
 

@@ -53,4 +53,5 @@ def _precious(directory: DataDirectory) -> Iterator[Path]:
     yield directory.database
     yield directory.admin_token
     yield directory.login_key
+    yield directory.secrets_key
     yield directory.git_credentials

@@ -67,6 +67,5 @@ async def examine(call: Call, query: DoctorQuery) -> web.Response:
         raise StoppingError
     findings = await jobs.examine(deep=query.deep)
     warnings = await jobs.find_warnings()
-    return call.answer(
-        DoctorDocument.of(findings, jobs.identity.uuid, warnings, jobs.list_notes())
-    )
+    notes = [*jobs.list_notes(), *await jobs.push_hooks.find_lost_secrets()]
+    return call.answer(DoctorDocument.of(findings, jobs.identity.uuid, warnings, notes))

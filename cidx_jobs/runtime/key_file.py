@@ -1,4 +1,4 @@
-"""The key that logins are signed with: a file in the data directory, for this user alone."""
+"""A secret key in a file of the data directory, for this user alone."""
 
 import contextlib
 import os
@@ -11,10 +11,10 @@ _KEY_BYTES = 32
 _SPELT = 2 * _KEY_BYTES
 
 
-def ensure_login_key(path: Path) -> bytes:
-    """Return the key in the file, which is made where there is none; blocks for a moment.
+def ensure_key(path: Path) -> bytes:
+    """Return the 32 bytes of the key in the file, made where there is none; blocks for a moment.
 
-    A file that holds no key of ours is replaced: all logins end then.
+    A file that holds no key of ours is replaced: what was signed or encrypted by it is lost then.
     """
     with contextlib.suppress(FileNotFoundError, ValueError):
         text = path.read_text("ascii").strip()

@@ -1,0 +1,53 @@
+"""``hook create``, ``show`` and ``remove``."""
+
+import click
+
+from cidx_jobs.cli.target import Target, client_command
+
+_USER = click.option("--user", metavar="USER", help="Another user's project, as an admin.")
+
+
+@click.group()
+def hook() -> None:
+    """Let a code host tell of pushes to a project."""
+
+
+@hook.command("create")
+@click.argument("project")
+@_USER
+@client_command
+def create(target: Target, project: str, user: str | None) -> int:
+    """Make a push hook for PROJECT, or a new secret for the one that it has.
+
+    Prints the address and the secret that the code host is to be given. The secret is shown this
+    once.
+    """
+    from cidx_jobs.cli.actions.hooks import create_hook
+
+    return create_hook(target, project, user)
+
+
+@hook.command("show")
+@click.argument("project")
+@_USER
+@client_command
+def show(target: Target, project: str, user: str | None) -> int:
+    """Show the address of PROJECT's hook, and what came to it last."""
+    from cidx_jobs.cli.actions.hooks import show_hook
+
+    return show_hook(target, project, user)
+
+
+@hook.command("remove")
+@click.argument("project")
+@_USER
+@click.option("--yes", is_flag=True, help="Do not ask first.")
+@client_command
+def remove(target: Target, project: str, user: str | None, *, yes: bool) -> int:
+    """Remove PROJECT's hook: pushes that are sent to its address are refused from then on."""
+    from cidx_jobs.cli.actions.hooks import remove_hook
+
+    return remove_hook(target, project, user, is_sure=yes)
+
+
+COMMANDS = (hook,)

@@ -1,0 +1,45 @@
+"""Routes of push hooks: made, read, removed."""
+
+from cidx_jobs.client.calls.routes import Routes, quoted
+from cidx_jobs.client.transport import Call
+from cidx_jobs.wire.projects import NewPushHookDocument, PushHookDocument
+
+
+class PushHookRoutes(Routes):
+    """One method for each of these routes; another user's project is for administrators."""
+
+    async def create_hook(
+        self, project_id: str, *, user_id: str | None = None
+    ) -> NewPushHookDocument:
+        """Make a push hook for a project, or a new secret for it; the secret is shown this once.
+
+        Raises:
+            NotFoundError: there is no such project.
+        """
+        # A repeat after an unknown outcome would make a secret that nobody is told of useless.
+        call = Call(
+            method="POST", path=_path(project_id), query={"user_id": user_id}, is_safe=False
+        )
+        return (await self._ask(call)).decode(NewPushHookDocument)
+
+    async def get_hook(self, project_id: str, *, user_id: str | None = None) -> PushHookDocument:
+        """Return the push hook of a project, and what came to it last.
+
+        Raises:
+            NotFoundError: there is no such project, or it has no hook.
+        """
+        answer = await self._get(_path(project_id), {"user_id": user_id})
+        return answer.decode(PushHookDocument)
+
+    async def remove_hook(self, project_id: str, *, user_id: str | None = None) -> None:
+        """Remove the push hook of a project: its address is unknown from then on.
+
+        Raises:
+            NotFoundError: there is no such project, or it has no hook.
+        """
+        query = {"user_id": user_id}
+        await self._ask(Call(method="DELETE", path=_path(project_id), query=query))
+
+
+def _path(project_id: str) -> str:
+    return f"/api/projects/{quoted(project_id)}/hook"

@@ -1,0 +1,59 @@
+"""Stored secrets: encrypted by a key beside the database, since signing needs them readable."""
+
+import asyncio
+import importlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cidx_jobs.model.errors import ExtraMissingError
+from cidx_jobs.runtime.blocking import in_own_thread
+from cidx_jobs.runtime.key_file import ensure_key
+
+
+class SecretBox:
+    """Encrypts and decrypts secrets with the key in a file, which is made when it is needed.
+
+    The key is in no backup: whoever finds one learns no secret, and what was sealed by a key that
+    is gone has to be made anew.
+    """
+
+    def __init__(self, key_file: Path) -> None:
+        """Take where the key lies."""
+        self._key_file = key_file
+        self._key: bytes | None = None
+        self._fernet: Any = None
+        self._loading = asyncio.Lock()
+
+    async def seal(self, secret: str) -> str:
+        """Return the secret as it may be stored.
+
+        Raises:
+            ExtraMissingError: cryptography is not installed.
+        """
+        key = await self._load()
+        sealed: str = self._fernet.encrypt(secret, key)
+        return sealed
+
+    async def open(self, sealed: str) -> str | None:
+        """Return a secret that was sealed; None where that was with a key that is gone.
+
+        Raises:
+            ExtraMissingError: cryptography is not installed.
+        """
+        key = await self._load()
+        secret: str | None = self._fernet.decrypt(sealed, key)
+        return secret
+
+    async def _load(self) -> bytes:
+        if self._key is not None:
+            return self._key
+        if find_spec("cryptography") is None:
+            extra = "accounts"
+            raise ExtraMissingError(extra)
+        async with self._loading:
+            # It brings a library in C, which takes its time: nobody waits for that on the loop.
+            name = "cidx_jobs.engine.webhooks.fernet"
+            self._fernet = await in_own_thread(importlib.import_module, name)
+            self._key = await in_own_thread(ensure_key, self._key_file)
+        return self._key

@@ -1,0 +1,112 @@
+"""Deliveries to push hooks: the one route that takes any body, from whoever can sign it."""
+
+from aiohttp import web
+
+from cidx_jobs.model.errors import (
+    DrainingError,
+    ExtraMissingError,
+    IdempotencyKeyReusedError,
+    JobExpiredError,
+    PushHookNotFoundError,
+    QueueFullError,
+    SignatureRefusedError,
+    StoppingError,
+    UnavailableError,
+    UserQueueFullError,
+    ValidationError,
+)
+from cidx_jobs.web.errors import (
+    BodyTooLargeError,
+    RequestTimeoutError,
+    UnsupportedMediaTypeError,
+)
+from cidx_jobs.web.http.body import read_bytes
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.routes.webhooks.push_hooks import WEBHOOKS
+from cidx_jobs.wire.projects import PushAnswerDocument
+from cidx_jobs.wire.strict_json import MalformedBodyError
+
+MAX_PUSH_BYTES = 25 * 1024 * 1024
+"""The largest that a code host sends (GitHub's own bound)."""
+
+_HOOK_ID = Parameter(
+    "hook_id",
+    "The hook, as its address has it.",
+    {"type": "string"},
+    place="path",
+    example="Jd8s0qTtq3mZ5cVw1XyB7aKf",
+)
+
+
+@route(
+    "POST /hooks/{hook_id}",
+    scope=None,
+    contract=Contract(
+        name="receivePush",
+        group=WEBHOOKS,
+        summary="Take what a code host tells of a repository.",
+        about="The body is that of GitHub (also as a form), Gitea, Forgejo, GitLab or Bitbucket, "
+        'of the cloud or the data center, or `{"ref": "refs/heads/main"}` of any other client, '
+        "up to 25 MiB. It needs no token but the signature by the hook's secret, in the first "
+        "that is there of `webhook-signature` (Standard Webhooks; `webhook-timestamp` may be 5 "
+        "minutes off), `X-Gitea-Signature`, `X-Hub-Signature-256`, `X-Gitlab-Token` and "
+        "`X-Hub-Signature` (`sha256=` only). The id that the sender gives a delivery makes a "
+        "repeat of it safe for 24 hours.",
+        parameters=(_HOOK_ID,),
+        replies=(
+            Reply(
+                status=202,
+                about="A push of the branch of the last good sync: a sync was submitted, or one "
+                "that waits serves it.",
+                document=PushAnswerDocument,
+                example=PushAnswerDocument(
+                    verdict="submitted", reason="a sync was submitted", job_id=examples.JOB_ID
+                ),
+                headers=("Idempotency-Replayed",),
+            ),
+            Reply(
+                status=200,
+                about="Nothing was done, for the reason that is told.",
+                document=PushAnswerDocument,
+                example=PushAnswerDocument(
+                    verdict="tag", reason="a tag is no branch", job_id=None
+                ),
+            ),
+        ),
+        errors=(
+            PushHookNotFoundError,
+            SignatureRefusedError,
+            MalformedBodyError,
+            BodyTooLargeError,
+            RequestTimeoutError,
+            UnsupportedMediaTypeError,
+            IdempotencyKeyReusedError,
+            JobExpiredError,
+            ValidationError,
+            UserQueueFullError,
+            QueueFullError,
+            DrainingError,
+            StoppingError,
+            UnavailableError,
+            ExtraMissingError,
+        ),
+    ),
+)
+async def receive(call: Call) -> web.Response:
+    """Submit a sync for a push of the project's branch; say for all else why nothing is done."""
+    request, api = call.request, call.api
+    if not api.jobs.is_open:
+        raise StoppingError
+    hooks = api.jobs.push_hooks
+    hook = await hooks.find(request.match_info["hook_id"])
+    await hooks.refuse_unsigned(hook, request.headers)
+    with api.large_bodies.place(request):
+        body = await read_bytes(request, MAX_PUSH_BYTES)
+        verdict = await hooks.receive(hook, request.headers, body)
+    document = PushAnswerDocument(
+        verdict=verdict.code, reason=verdict.reason, job_id=verdict.job_id
+    )
+    headers = {"Idempotency-Replayed": "true"} if verdict.is_replayed else None
+    return call.answer(document, status=200 if verdict.job_id is None else 202, headers=headers)
