@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -189,7 +190,9 @@ class GitServer:
 
 
 @asynccontextmanager
-async def serving_git(root: Path, password: str | None = None) -> AsyncIterator[GitServer]:
+async def serving_git(
+    root: Path, password: str | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[GitServer]:
     """Serve the repositories below *root* on a free port of this machine."""
     server = GitServer(root, password)
     application = web.Application(client_max_size=64 * 1024 * 1024)
@@ -197,7 +200,7 @@ async def serving_git(root: Path, password: str | None = None) -> AsyncIterator[
     runner = web.AppRunner(application, auto_decompress=False, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         server.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
         yield server

@@ -99,14 +99,21 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             _PERSISTENT,
             _FINAL,
             "The remote asks for credentials, and the server has none for it.",
-            ("Ask the operator to set up a credential helper for this host.",),
+            (
+                "Check the repository URL: many hosts ask for credentials where nothing is.",
+                "Ask the operator to put a credential for it into the file of git_credentials.",
+            ),
         ),
         "AUTH-002": Guidance(
             Category.AUTHENTICATION,
             _PERSISTENT,
             _FINAL,
-            "The remote does not let the server's credentials read the repository.",
-            ("Ask the repository's owner for read access.",),
+            "The remote does not let the server read the repository: it refused its credential, "
+            "or the server has none.",
+            (
+                "Ask the repository's owner to let the server's account read it.",
+                "Ask the operator to look at git_credentials, or at git_ssh_key.",
+            ),
         ),
         "NET-001": Guidance(
             Category.NETWORK,
@@ -129,7 +136,7 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             "The host's TLS certificate is not one that this server trusts.",
             (
                 "Ask the host's owner to mend its certificate.",
-                "For a host with a CA of its own, ask the operator to let this server trust it.",
+                "For a host with a CA of its own, ask the operator to name it in git_ca_file.",
             ),
         ),
         "NET-004": Guidance(
@@ -253,6 +260,24 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             (
                 "Ask the operator to give the data directory to the user that the server runs as.",
                 "Remove the project, then sync it anew.",
+            ),
+        ),
+        "CFG-006": Guidance(
+            Category.CONFIGURATION,
+            _PERSISTENT,
+            _FINAL,
+            "A file that the operator names for git is not there, or may be read or changed by "
+            "others.",
+            ("Ask the operator to mend the file of the setting that the message names.",),
+        ),
+        "CFG-007": Guidance(
+            Category.CONFIGURATION,
+            _PERSISTENT,
+            _FINAL,
+            "The proxy that the server reaches the web through refuses to serve it.",
+            (
+                "Ask the operator to look at git_proxy and its user and password.",
+                "Ask who runs the proxy to let the server reach the host.",
             ),
         ),
         "VAL-001": Guidance(

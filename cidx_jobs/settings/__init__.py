@@ -8,7 +8,12 @@ from cidx_jobs.settings.data_directory import (
     project_directory,
 )
 from cidx_jobs.settings.settings import Settings
-from cidx_jobs.settings.sources import CLIENT_VARIABLES, PREFIX, load_settings
+from cidx_jobs.settings.sources import (
+    CLIENT_VARIABLES,
+    PREFIX,
+    load_settings,
+    read_proxy_variables,
+)
 
 __all__ = [
     "CLIENT_VARIABLES",
@@ -20,4 +25,5 @@ __all__ = [
     "load_settings",
     "make_private_directory",
     "project_directory",
+    "read_proxy_variables",
 ]

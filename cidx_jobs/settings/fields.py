@@ -16,6 +16,8 @@ from cidx_jobs.model.errors import SettingsError
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _OF_PATHS = frozenset(string.ascii_letters + string.digits + "._~-/")
+_PROXY_SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
+_NO_PROXY_URL = "must be http://[USER:PASSWORD@]HOST:PORT, or https or socks5h in place of http"
 
 
 def whole(value: Any) -> int:
@@ -238,6 +240,44 @@ def _secret(value: Any) -> str | None:
         message = "a secret must be text"
         raise SettingsError(message)
     return value
+
+
+def proxy_url(value: Any) -> str:
+    """Return the URL of a proxy: scheme, perhaps user and password, host and port.
+
+    Of a SOCKS proxy it is always the kind that looks names up itself.
+
+    Raises:
+        ValueError: it is none; the text does not hold it.
+    """
+    text = str(value)
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(_NO_PROXY_URL) from error
+    has_more = parts.path.strip("/") or parts.query or parts.fragment
+    if parts.scheme not in _PROXY_SCHEMES or not parts.hostname or port is None or has_more:
+        raise ValueError(_NO_PROXY_URL)
+    scheme = "socks5h" if parts.scheme == "socks5" else parts.scheme
+    return f"{scheme}://{parts.netloc}"
+
+
+def secret_url(convert: Callable[[Any], str], about: str) -> Any:
+    """Return a field for a URL that may hold a password: it is shown nowhere."""
+
+    def read(value: Any, field: Any) -> str | None:
+        if value is None or value == "":
+            return None
+        try:
+            return convert(value)
+        except ValueError as error:
+            message = f"{field.name}: {error}"
+            raise SettingsError(message) from None
+
+    converter = attrs.Converter(read, takes_field=True)
+    metadata = {"about": about, "range": "", "secret": True}
+    return attrs.field(default=None, converter=converter, repr=False, metadata=metadata)
 
 
 def _range(low: float, high: float) -> str:

@@ -31,8 +31,10 @@ from cidx_jobs.settings.fields import (
     other,
     path,
     paths,
+    proxy_url,
     seconds,
     secret,
+    secret_url,
     url,
     whole,
 )
@@ -46,6 +48,11 @@ LOG_FORMATS = ("json", "console")
 
 _DAY = 86_400.0
 _MIB = 1024 * 1024
+
+
+def _file(value: Any) -> Path:
+    """Return the path of a file; git and ssh, which are given it, work in other directories."""
+    return path(value).absolute()
 
 
 def _text(value: str | None) -> str | None:
@@ -169,6 +176,25 @@ class Settings:
     )
     git_outage_seconds: float = duration(
         _DAY, 0, 365 * _DAY, "How long a sync waits for a host that is down before it fails."
+    )
+    git_proxy: str | None = secret_url(
+        proxy_url,
+        "http://[USER:PASSWORD@]HOST:PORT that git reaches the web through; https and socks5h "
+        "too. Unset: that of HTTPS_PROXY. NO_PROXY names exceptions.",
+    )
+    git_ca_file: Path | None = other(
+        None, optional(_file), "Certificates (PEM) of CAs to trust besides those of the system."
+    )
+    git_credentials: Path | None = other(
+        None,
+        optional(_file),
+        "Lines https://USER:PASSWORD@HOST[/PATH]; unset: git-credentials in data_dir.",
+    )
+    git_ssh_key: Path | None = other(
+        None, optional(_file), "The private key for ssh; unset: those in the server's home."
+    )
+    git_ssh_known_hosts: Path | None = other(
+        None, optional(_file), "The keys of ssh hosts; unset: those the server's ssh knows."
     )
     git_depth: int = number(1, 0, 1_000_000, "Commits of history to fetch; 0 is all.")
     git_ssh: bool = other("false", flag, "Whether ssh URLs are taken.")

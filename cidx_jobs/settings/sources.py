@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cidx_jobs.model.errors import SettingsError
+from cidx_jobs.settings.fields import proxy_url
 from cidx_jobs.settings.settings import Settings
 from cidx_jobs.settings.way_in import check_given
 
@@ -34,6 +35,24 @@ def load_settings(
     settings = Settings(**values)
     check_given(values, settings.auth_mode)
     return settings
+
+
+def read_proxy_variables(environ: Mapping[str, str] | None = None) -> tuple[str | None, str]:
+    """Return the proxy for https and the hosts that are reached without one, as variables say.
+
+    ``HTTPS_PROXY`` and ``NO_PROXY``, in small letters too, which win; a proxy that is none of
+    the kinds that `git_proxy` takes is not used.
+    """
+    variables = os.environ if environ is None else environ
+    found = {
+        name: variables.get(name) or variables.get(name.upper()) or ""
+        for name in ("https_proxy", "no_proxy")
+    }
+    try:
+        url = proxy_url(found["https_proxy"]) if found["https_proxy"] else None
+    except ValueError:
+        url = None
+    return url, found["no_proxy"]
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -181,7 +181,7 @@ async def test_a_bundle_of_another_host_is_not_fetched(
     url = f"{host.url}/git/code"
     remote = RemoteRules(allowed_hosts=frozenset({f"127.0.0.1:{host.port}"})).read(url)
     access = Access(remote=remote, source=url, addresses=["127.0.0.1"])
-    options = [part for option in configure(access, None, 60) for part in ("-c", option)]
+    options = [part for option in configure(access, 60) for part in ("-c", option)]
     bundle = f"--bundle-uri={bystander.url}/status/200"
 
     cloned = await Children("test:1").execute(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cidx_jobs.handlers.git.host_addresses import HostLookup
+from cidx_jobs.handlers.git.network.host_addresses import HostLookup
 from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType

@@ -19,7 +19,7 @@ def ways(rules: RemoteRules, url: str, addresses: Sequence[str]) -> list[str]:
     access = Access(remote=remote, source=remote.url, addresses=addresses)
     return [
         option
-        for option in configure(access, None, 60)
+        for option in configure(access, 60)
         if option.partition("=")[0].rpartition(".")[2] in WAYS
     ]
 
@@ -60,4 +60,4 @@ def test_nothing_of_the_web_is_open_for_other_remotes() -> None:
     rules = RemoteRules(allows_ssh=True)
 
     assert ways(rules, "git@example.org:code", ["192.0.2.7"]) == [DEAD_END]
-    assert DEAD_END in configure(None, None, 60)
+    assert DEAD_END in configure(None, 60)

@@ -202,7 +202,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("name", "value"),
         [("backup_interval_seconds", 86_400), ("backup_keep", 7), ("log_file", None),
-         ("git_proxy", None)],
+         ("webhook_allowed_hosts", ())],
     )  # fmt: skip
     def test_what_this_version_does_not_do_is_refused_by_name(
         self, tmp_path: Path, name: str, value: object

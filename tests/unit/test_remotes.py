@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cidx_jobs.handlers.git.host_addresses import HostLookup, find_addresses, is_public
+from cidx_jobs.handlers.git.network.host_addresses import HostLookup, find_addresses, is_public
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules, Scheme, check_branch
 from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.handlers.repository_sync.options import SyncOptions, admit, find_limits

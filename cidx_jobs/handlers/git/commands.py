@@ -14,7 +14,15 @@ from typing import NoReturn
 
 import attrs
 
-from cidx_jobs.handlers.git.errors import NOT_GIT, find_failure, is_answer, is_of_git, is_traced
+from cidx_jobs.handlers.git.errors import (
+    HOST_KEY_SETTING,
+    NOT_GIT,
+    asks_proxy,
+    find_failure,
+    is_answer,
+    is_of_git,
+    is_traced,
+)
 from cidx_jobs.handlers.git.shields import (
     NOWHERE,
     Access,
@@ -22,7 +30,7 @@ from cidx_jobs.handlers.git.shields import (
     make_environment,
     name_upload_pack,
 )
-from cidx_jobs.handlers.git.url_rules import HEAD, Remote, is_branch
+from cidx_jobs.handlers.git.url_rules import HEAD, Remote, Scheme, is_branch
 from cidx_jobs.handlers.git.version import MISSING, TOO_OLD, InstalledGit
 from cidx_jobs.handlers.process.children import Bounds, Children, ChildStream
 from cidx_jobs.handlers.process.output import OnLine
@@ -47,6 +55,7 @@ ANSWER_SECONDS = 15.0
 # What a failure with one of these codes says of the host: that nobody is there.
 _SILENCE = {"NET-001", "NET-002", "NET-004"}
 _OF_A_HOST = ("AUTH-", "GIT-", "NET-")
+_FOR_WANT_OF_RIGHTS = {"AUTH-001", "AUTH-002"}
 _NOT_SAID_BY_IT = {*_SILENCE, "NET-005", "GIT-006"}
 _BRANCHES = "refs/heads/"
 _SYMBOLIC = f"ref: {_BRANCHES}"
@@ -90,7 +99,6 @@ class Git:
         *,
         low_speed_seconds: float = LOW_SPEED_SECONDS,
         memory_bytes: int = MEMORY_BYTES,
-        credentials: Path | None = None,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         """Take who starts processes, and how to meet remotes.
@@ -100,15 +108,12 @@ class Git:
             installed: knows whether the git may be sent to the web.
             low_speed_seconds: a remote that sends nearly nothing for so long has failed.
             memory_bytes: the most address space that each process of git may take.
-            credentials: the operator's file for the web, in the form of git-credential-store; it
-                is only read, and need not be there.
             answer_seconds: how long a host may take to answer the first request of a command.
         """
         self._children = children
         self._installed = installed
         self._low_speed_seconds = low_speed_seconds
         self._memory_bytes = memory_bytes
-        self._credentials = credentials
         self._answer_seconds = answer_seconds
 
     async def ask_remote(self, access: Access, branch: str | None) -> RemoteHead:
@@ -309,7 +314,7 @@ class Git:
                 message = f"{url} did not answer within {timeout:g} seconds"
                 raise JobFailure(message, code="NET-004") from failure
             if result.returncode != 0:
-                raise find_failure(result, url)
+                raise _tell_rights(find_failure(result, url), access)
         return result
 
     async def _check_shields(self) -> None:
@@ -320,9 +325,27 @@ class Git:
     def _argv(
         self, arguments: Sequence[str], git_dir: Path, access: Access | None
     ) -> Sequence[str]:
-        configured = configure(access, self._credentials, self._low_speed_seconds)
+        configured = configure(access, self._low_speed_seconds)
         flags = [part for option in configured for part in ("-c", option)]
         return ["git", *flags, f"--git-dir={git_dir}", *arguments]
+
+
+def _tell_rights(failure: JobFailure, access: Access | None) -> JobFailure:
+    """Return a failure for want of rights with what rights this server has, and where they are."""
+    code = failure.failure_code
+    if access is None or code not in _FOR_WANT_OF_RIGHTS or HOST_KEY_SETTING in failure.message:
+        return failure
+    if access.remote.scheme is Scheme.SSH and access.ssh_key is not None:
+        hint = "the host refused this server's key, which the operator gives it in git_ssh_key"
+    elif access.remote.scheme is Scheme.SSH:
+        hint = "this server was given no key for ssh, which the operator names in git_ssh_key"
+    elif access.credential is not None:
+        hint = (
+            "the host refused this server's credential for it, of the operator's git_credentials"
+        )
+    else:
+        hint = "this server has no credential for it; the operator puts one into git_credentials"
+    return JobFailure(f"{failure.message}: {hint}", code=code)
 
 
 class _Hearing:
@@ -344,6 +367,8 @@ class _Hearing:
         self._began = time.monotonic()
         self._patience: asyncio.Timeout | None = None
         self._has_answered = False
+        self._is_proxys = False
+        """True where the next answer is that of a proxy, which was asked for the host."""
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -365,6 +390,8 @@ class _Hearing:
             code = failure.failure_code
             if code in _SILENCE and not self._has_answered:
                 raise self._make_error(self._remote, failure.message, code) from failure
+            # What is over cannot be put off.
+            self._patience = None
             if code.startswith(_OF_A_HOST) and code not in _NOT_SAID_BY_IT:
                 self._note_answer()
             raise
@@ -377,8 +404,12 @@ class _Hearing:
 
     def on_error_line(self, line: str) -> None:
         """Take a line of stderr."""
-        if is_answer(line):
-            self._note_answer()
+        if asks_proxy(line):
+            self._is_proxys = True
+        elif is_answer(line):
+            if not self._is_proxys:
+                self._note_answer()
+            self._is_proxys = False
         if self._hand_error_on is not None and not is_traced(line):
             self._hand_error_on(line)
 

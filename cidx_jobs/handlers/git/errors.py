@@ -17,6 +17,7 @@ from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.redact import redact
 
 NOT_GIT = "GIT-003"
+HOST_KEY_SETTING = "git_ssh_known_hosts"
 _REDIRECTED = "NET-006"
 DAMAGED = "GIT-005"
 UNRECOGNISED = "GIT-006"
@@ -71,15 +72,37 @@ _THEIRS = (
         _DAMAGED_SENTENCE,
     ),
     (
+        r"Host key verification failed",
+        "AUTH-002",
+        f"the ssh key of the host of {{url}} is none of those in {HOST_KEY_SETTING}",
+    ),
+    (
+        r"(CONNECT tunnel failed, response|Received HTTP code|returned error:) 407",
+        "CFG-007",
+        "the proxy of this server (git_proxy) does not take its user and password",
+    ),
+    (
+        r"CONNECT tunnel failed, response 5\d\d|Received HTTP code 5\d\d from proxy",
+        "NET-002",
+        "the proxy of this server (git_proxy) cannot reach the host of {url}",
+    ),
+    (
+        r"CONNECT tunnel failed|from proxy after CONNECT",
+        "CFG-007",
+        "the proxy of this server (git_proxy) does not let it reach the host of {url}",
+    ),
+    (
+        r"Could not resolve proxy|Proxy CONNECT aborted",
+        "NET-002",
+        "the proxy of this server (git_proxy) cannot be reached",
+    ),
+    (
         r"could not read (Username|Password)|terminal prompts disabled",
         "AUTH-001",
         "{url} asks for credentials, or does not exist",
     ),
     (
-        (
-            r"Authentication failed|returned error: 40[13]|Permission denied \(publickey"
-            r"|Host key verification failed"
-        ),
+        (r"Authentication failed|returned error: 40[13]|Permission denied \(publickey"),
         "AUTH-002",
         "the server may not read {url}",
     ),
@@ -197,6 +220,7 @@ _ADVERTISEMENT = re.compile(
 _TRACED = re.compile(r"\d\d:\d\d:\d\d\.\d{6} http\.c:\d+ ")
 # The first line of a host's answer over HTTP, and what ssh says once it was let in.
 _ANSWER = re.compile(r"\d\d:\d\d:\d\d\.\d{6} http\.c:\d+ +<= Recv header: HTTP/|Authenticated to ")
+_ASKED_PROXY = re.compile(r"\d\d:\d\d:\d\d\.\d{6} http\.c:\d+ +=> Send header: CONNECT ")
 _RETRY_AFTER = re.compile(rf"{_ANSWERED}retry-after: *(.+)$", re.MULTILINE | re.IGNORECASE)
 _LONGEST_RETRY_SECONDS = 86_400.0
 _MOST_DIGITS = 9
@@ -235,6 +259,11 @@ def recognise(stderr: str, url: str) -> JobFailure:
 def is_traced(line: str) -> bool:
     """Return whether a line is one of the trace of git's requests, and no word of git."""
     return _TRACED.match(line) is not None
+
+
+def asks_proxy(line: str) -> bool:
+    """Return whether a line on stderr says that a proxy is asked for the host."""
+    return _ASKED_PROXY.match(line) is not None
 
 
 def is_answer(line: str) -> bool:

@@ -6,18 +6,18 @@ end, but for those to the scheme, host and port that were checked for this call.
 """
 
 import shlex
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 from cidx_jobs.handlers.git.errors import DEAD_END
-from cidx_jobs.handlers.git.url_rules import Remote, Scheme
+from cidx_jobs.handlers.git.url_rules import DEFAULT_PORTS, WEB, Remote, Scheme
 
 NOWHERE = "/dev/null"
 """What is named where git insists on a path."""
 
-_WEB = {Scheme.HTTPS, Scheme.HTTP}
 _LOW_SPEED_BYTES = 100
 _DEAD_END_PROXY = f"http://{DEAD_END}:9"
 _NO_PROXY = ""
@@ -97,6 +97,21 @@ _SSH = (
 )
 
 
+# It answers what it was given, and forgets nothing that a host refused.
+_HELPER = (
+    '!f() { test "$1" = get && printf "username=%s\\npassword=%s\\n"'
+    ' "$CIDXJ_GIT_USER" "$CIDXJ_GIT_PASSWORD"; }; f'
+)
+
+
+@attrs.frozen
+class Credential:
+    """Who the server is to a host."""
+
+    user: str
+    password: str = attrs.field(repr=False)
+
+
 @attrs.frozen(kw_only=True)
 class Access:
     """A remote, where git is to look for it, and what its host was found to be."""
@@ -105,6 +120,15 @@ class Access:
     source: str
     """The url, or the git directory of a local repository."""
     addresses: Sequence[str] = ()
+    """None where a proxy looks the name up."""
+    proxy: str | None = attrs.field(default=None, repr=False)
+    """The url of the proxy to the web, if there is one."""
+    ca_file: Path | None = None
+    """Further CAs to trust."""
+    credential: Credential | None = None
+    """Who the server is to the host, over the web."""
+    ssh_key: Path | None = None
+    known_hosts: Path | None = None
     on_answer: Callable[[], None] | None = None
     """Called whenever the host answers; one that does not is then told as down. None, as for the
     hosts of submodules: nobody wants to know."""
@@ -112,25 +136,23 @@ class Access:
     @property
     def is_web(self) -> bool:
         """True where git speaks HTTP to the remote."""
-        return self.remote.scheme in _WEB
+        return self.remote.scheme in WEB
 
 
-def configure(
-    access: Access | None, credentials: Path | None, low_speed_seconds: float
-) -> Sequence[str]:
+def configure(access: Access | None, low_speed_seconds: float) -> Sequence[str]:
     """Return the configuration of one call, each as ``name=value``.
 
     Args:
         access: the remote to speak to; None for none.
-        credentials: the operator's file for the web.
         low_speed_seconds: how long a remote may send nearly nothing.
     """
     options = [f"{name}={value}" for name, value in _SHIELDS.items()]
     options.append(f"http.lowSpeedTime={max(1, round(low_speed_seconds))}")
     if access is not None and access.is_web:
         options += [f"{name}={value}" for name, value in _open_web(access).items()]
-        if credentials is not None:
-            options.append(f"credential.helper={_reading_helper(credentials)}")
+        options += [f"{name}={value}" for name, value in _trust(access).items()]
+        if access.credential is not None:
+            options.append(f"credential.helper={_HELPER}")
     return options
 
 
@@ -143,7 +165,9 @@ def make_environment(access: Access | None, memory_bytes: int) -> Mapping[str, s
     """
     limit = str(memory_bytes // 2)
     traced = _TRACE if access is not None and access.is_web else {}
-    return {**_ENVIRONMENT, "GIT_ALLOC_LIMIT": limit, **traced, **_open_transport(access)}
+    secrets = _hand_secrets(access) if access is not None else {}
+    opened = _open_transport(access)
+    return {**_ENVIRONMENT, "GIT_ALLOC_LIMIT": limit, **traced, **secrets, **opened}
 
 
 def _open_transport(access: Access | None) -> Mapping[str, str]:
@@ -154,7 +178,16 @@ def _open_transport(access: Access | None) -> Mapping[str, str]:
     if remote.scheme is not Scheme.SSH:
         return {"GIT_ALLOW_PROTOCOL": str(remote.scheme), "HOME": "/nonexistent"}
     # The name is pinned to the address that was checked; the key is still the name's.
-    command = f"{_SSH} -o HostName={access.addresses[0]} -o HostKeyAlias={remote.host}"
+    port = "" if remote.port == DEFAULT_PORTS[Scheme.SSH] else f":{remote.port}"
+    alias = f"[{remote.host}]{port}" if port else remote.host
+    options = [f"HostName={access.addresses[0]}", f"HostKeyAlias={alias}"]
+    if access.known_hosts is not None:
+        options += [f"UserKnownHostsFile={_quoted(access.known_hosts)}"]
+        options += ["GlobalKnownHostsFile=none"]
+    if access.ssh_key is not None:
+        options += [f"IdentityFile={_quoted(access.ssh_key)}"]
+        options += ["IdentitiesOnly=yes", "IdentityAgent=none"]
+    command = " ".join([_SSH, *(f"-o {shlex.quote(option)}" for option in options)])
     return {
         "GIT_ALLOW_PROTOCOL": "ssh",
         "GIT_SSH_COMMAND": command,
@@ -172,14 +205,43 @@ def _open_web(access: Access) -> Mapping[str, str]:
     """Return what lets git speak to the checked host, at its checked addresses alone."""
     remote = access.remote
     host, *addresses = (f"[{a}]" if ":" in a else a for a in (remote.host, *access.addresses))
-    opened = {f"http.{remote.scheme}://{host}:{remote.port}/.proxy": _NO_PROXY}
+    if access.proxy is not None:
+        return {}
+    opened = {_proxy_name(access): _NO_PROXY}
     # An address of IPv6 needs no pin, and curl takes none for it.
     if addresses and host == remote.host:
         opened["http.curloptResolve"] = f"{host}:{remote.port}:{','.join(addresses)}"
     return opened
 
 
-def _reading_helper(credentials: Path) -> str:
-    # git would tell a helper to forget what a server refused; the operator's file stays as it is.
-    store = f"git credential-store --file={shlex.quote(str(credentials))}"
-    return f'!f() {{ test "$1" = get && {store} get; }}; f'
+def _proxy_name(access: Access) -> str:
+    """Return the name of the configuration that says how the checked host alone is reached."""
+    remote = access.remote
+    host = f"[{remote.host}]" if ":" in remote.host else remote.host
+    return f"http.{remote.scheme}://{host}:{remote.port}/.proxy"
+
+
+def _trust(access: Access) -> Mapping[str, str]:
+    """Return what lets git believe the operator's CAs besides those of the system."""
+    if access.ca_file is None:
+        return {}
+    trusted = {"http.sslCAInfo": str(access.ca_file), "http.proxySSLCAInfo": str(access.ca_file)}
+    systems = ssl.get_default_verify_paths().capath
+    return {**trusted, "http.sslCAPath": systems} if systems else trusted
+
+
+def _hand_secrets(access: Access) -> Mapping[str, str]:
+    """Return what git is told by its environment, which other users cannot read."""
+    handed: dict[str, str] = {}
+    if access.proxy is not None:
+        handed |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": _proxy_name(access)}
+        handed["GIT_CONFIG_VALUE_0"] = access.proxy
+    if access.credential is not None:
+        handed["CIDXJ_GIT_USER"] = access.credential.user
+        handed["CIDXJ_GIT_PASSWORD"] = access.credential.password
+    return handed
+
+
+def _quoted(path: Path) -> str:
+    # ssh splits values at blanks, and takes percent signs for its own tokens.
+    return '"{}"'.format(str(path).replace("%", "%%"))

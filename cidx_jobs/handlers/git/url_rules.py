@@ -57,7 +57,8 @@ class Scheme(StrEnum):
     LOCAL = "file"
 
 
-_DEFAULT_PORTS = {Scheme.HTTPS: 443, Scheme.HTTP: 80, Scheme.SSH: 22, Scheme.LOCAL: 0}
+WEB = frozenset({Scheme.HTTPS, Scheme.HTTP})
+DEFAULT_PORTS = {Scheme.HTTPS: 443, Scheme.HTTP: 80, Scheme.SSH: 22, Scheme.LOCAL: 0}
 
 
 @attrs.frozen(kw_only=True)
@@ -76,7 +77,7 @@ class Remote:
     @property
     def host_name(self) -> str:
         """The host's name, with ``:port`` unless it is the scheme's own; empty for a path."""
-        is_usual = self.port == _DEFAULT_PORTS[self.scheme]
+        is_usual = self.port == DEFAULT_PORTS[self.scheme]
         return self.host if is_usual else f"{self.host}:{self.port}"
 
 
@@ -122,7 +123,7 @@ class RemoteRules:
         is_listed = self._is_listed(host, port, scheme)
         if not is_listed:
             self._check_public(host, port, scheme)
-        place = host if port == _DEFAULT_PORTS[scheme] else f"{host}:{port}"
+        place = host if port == DEFAULT_PORTS[scheme] else f"{host}:{port}"
         return Remote(
             scheme=scheme,
             url=f"{scheme}://{place}{match['path']}",
@@ -139,7 +140,7 @@ class RemoteRules:
         if not is_listed:
             self._check_public(host, port, Scheme.SSH)
         user = f"{match['user']}@" if match["user"] else ""
-        place = host if port == _DEFAULT_PORTS[Scheme.SSH] else f"{host}:{port}"
+        place = host if port == DEFAULT_PORTS[Scheme.SSH] else f"{host}:{port}"
         return Remote(
             scheme=Scheme.SSH,
             url=f"ssh://{user}{place}/{match['path'].removeprefix('/')}",
@@ -159,7 +160,7 @@ class RemoteRules:
 
     def _is_listed(self, host: str, port: int, scheme: Scheme) -> bool:
         names = {f"{host}:{port}"}
-        if port == _DEFAULT_PORTS[scheme]:
+        if port == DEFAULT_PORTS[scheme]:
             names.add(host)
         return not names.isdisjoint(self.allowed_hosts)
 
@@ -168,7 +169,7 @@ class RemoteRules:
             _refuse_url("the operator does not allow this host")
         if scheme is Scheme.HTTP:
             _refuse_url("http sends everything in clear text; use https")
-        if port != _DEFAULT_PORTS[scheme]:
+        if port != DEFAULT_PORTS[scheme]:
             _refuse_url("only the scheme's own port is taken")
         labels = host.split(".")
         if (
@@ -253,7 +254,7 @@ def _find_fault(url: str) -> str:
 
 def _port(match: re.Match[str], scheme: Scheme) -> int:
     text = match.groupdict().get("port")
-    port = int(text) if text else _DEFAULT_PORTS[scheme]
+    port = int(text) if text else DEFAULT_PORTS[scheme]
     if not 0 < port <= _MAX_PORT:
         _refuse_url("there is no such port")
     return port

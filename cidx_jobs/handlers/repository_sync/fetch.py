@@ -6,8 +6,7 @@ from functools import partial
 import attrs
 
 from cidx_jobs.handlers.git.commands import FetchBounds, Git, RemoteHead
-from cidx_jobs.handlers.git.host_addresses import Resolve, find_addresses
-from cidx_jobs.handlers.git.local_repository import find_git_directory
+from cidx_jobs.handlers.git.network.approach import Approach
 from cidx_jobs.handlers.git.progress import FetchProgress
 from cidx_jobs.handlers.git.project_copy import HEAD_REF, Fetched, ProjectCopy
 from cidx_jobs.handlers.git.shields import Access
@@ -19,7 +18,6 @@ from cidx_jobs.interfaces.run import JobContext, PhaseReporter
 from cidx_jobs.model.errors import HostDownError, JobFailure
 from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.job.job import JsonObject, Outcome
-from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import Settings
 
 _UNKNOWN_NAME = "NET-001"
@@ -56,7 +54,7 @@ class Fetching:
         copy: ProjectCopy,
         context: JobContext,
         settings: Settings,
-        resolve: Resolve,
+        approach: Approach,
         *,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
@@ -67,14 +65,14 @@ class Fetching:
             copy: the project's, which gets what is fetched.
             context: of the run.
             settings: what is allowed, and how much.
-            resolve: gives the addresses of a host name.
+            approach: finds how a remote is reached.
             grace_seconds: how long a remote may be slower than the settings say.
         """
         self._git = git
         self._copy = copy
         self._context = context
         self._settings = settings
-        self._resolve = resolve
+        self._approach = approach
         self._grace_seconds = grace_seconds
 
     async def take_up(self) -> Target | None:
@@ -136,7 +134,7 @@ class Fetching:
             git=self._git,
             copy=self._copy,
             rules=RemoteRules.of(self._settings),
-            reach=self._reach,
+            reach=self._approach.find,
             bounds=attrs.evolve(self._bounds(), depth=1),
             max_files=self._settings.max_files,
         )
@@ -167,7 +165,7 @@ class Fetching:
         """Find the remote of the sync itself; whether its host answers is told to all others."""
         began = time.monotonic()
         try:
-            access = await self._reach(remote)
+            access = await self._approach.find(remote)
         except JobFailure as failure:
             if failure.failure_code != _UNKNOWN_NAME:
                 raise
@@ -181,14 +179,6 @@ class Fetching:
             return access
         tell = partial(self._context.note_host_answer, remote.host_name)
         return attrs.evolve(access, on_answer=tell)
-
-    async def _reach(self, remote: Remote) -> Access:
-        if remote.scheme is Scheme.LOCAL:
-            roots = self._settings.git_local_roots
-            source = await in_own_thread(find_git_directory, remote.url, roots)
-            return Access(remote=remote, source=source)
-        addresses = await find_addresses(remote, self._resolve)
-        return Access(remote=remote, source=remote.url, addresses=addresses)
 
 
 class _Watch:

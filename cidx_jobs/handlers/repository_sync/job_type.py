@@ -8,7 +8,8 @@ import attrs
 
 from cidx_jobs.handlers.git.commands import ANSWER_SECONDS, LOW_SPEED_SECONDS, Git
 from cidx_jobs.handlers.git.errors import DAMAGED
-from cidx_jobs.handlers.git.host_addresses import HostLookup, Resolve
+from cidx_jobs.handlers.git.network.approach import Approach
+from cidx_jobs.handlers.git.network.host_addresses import HostLookup, Resolve
 from cidx_jobs.handlers.git.project_copy import ProjectCopy
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules
 from cidx_jobs.handlers.git.version import InstalledGit
@@ -64,7 +65,7 @@ class SyncParts:
     clock: Clock
     files: ProjectFiles
     rules: RemoteRules
-    resolve: Resolve
+    approach: Approach
     fetch_grace_seconds: float
 
 
@@ -100,7 +101,6 @@ def make_repository_sync(
     git = Git(
         children,
         installed_git or InstalledGit(children),
-        credentials=DataDirectory(settings.data_dir).git_credentials,
         low_speed_seconds=low_speed_seconds,
         answer_seconds=answer_seconds,
         memory_bytes=settings.git_memory_bytes,
@@ -113,7 +113,7 @@ def make_repository_sync(
         clock=clock,
         files=files,
         rules=RemoteRules.of(settings),
-        resolve=resolve or HostLookup(children),
+        approach=Approach(settings, resolve or HostLookup(children)),
         fetch_grace_seconds=fetch_grace_seconds,
     )
     return JobType(
@@ -195,7 +195,7 @@ class _SyncRun:
             self._copy,
             self._context,
             parts.settings,
-            parts.resolve,
+            parts.approach,
             grace_seconds=parts.fetch_grace_seconds,
         )
         async with self._phases.enter(GIT_SYNC) as phase:

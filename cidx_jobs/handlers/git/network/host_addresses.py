@@ -7,8 +7,8 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from cidx_jobs.handlers.git import name_lookup
-from cidx_jobs.handlers.git.address_registries import (
+from cidx_jobs.handlers.git.network import name_lookup
+from cidx_jobs.handlers.git.network.address_registries import (
     NO_HOSTS_IPV4,
     NO_HOSTS_IPV6,
     UNICAST_IPV6,
@@ -23,6 +23,10 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 RESOLVE_SECONDS = 20.0
 """How long the look-up of a name may take."""
+
+GLANCE_SECONDS = 5.0
+"""The same where the name may well be unknown here, behind a proxy that knows it."""
+_UNKNOWN = "NET-001"
 
 # Addresses of the older protocol inside the newer one lead where the older one leads.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -75,14 +79,29 @@ async def find_addresses(
             found = await resolve(remote.host, remote.port)
     except TimeoutError as error:
         message = f"the name of the host {remote.host} was not looked up in {seconds:g} seconds"
-        raise JobFailure(message, code="NET-001") from error
+        raise JobFailure(message, code=_UNKNOWN) from error
     except (OSError, UnicodeError) as error:
         message = f"the host {remote.host} is not known"
-        raise JobFailure(message, code="NET-001") from error
+        raise JobFailure(message, code=_UNKNOWN) from error
     if not remote.is_allowed_inside and not all(map(is_public, found)):
         message = f"the host {remote.host} does not lead to a public address"
         raise JobFailure(message, code="NET-005")
     return found
+
+
+async def check_addresses(
+    remote: Remote, resolve: Resolve, *, seconds: float = GLANCE_SECONDS
+) -> None:
+    """Check the addresses of a host that somebody else will look up, as far as they are known.
+
+    Raises:
+        JobFailure: one of them is no public one (NET-005).
+    """
+    try:
+        await find_addresses(remote, resolve, seconds=seconds)
+    except JobFailure as failure:
+        if failure.failure_code != _UNKNOWN:
+            raise
 
 
 def is_public(text: str) -> bool:

@@ -1,0 +1,50 @@
+"""Files that the operator names for git: read anew by each run, and held against tampering.
+
+What is secret is refused where others may read it, and everything where others may change it:
+who can put another file in its place decides whom the server believes, and as whom it speaks.
+"""
+
+import stat
+from pathlib import Path
+
+from cidx_jobs.model.errors import JobFailure
+
+UNUSABLE = "CFG-006"
+SECRETS = frozenset({"git_credentials", "git_ssh_key"})
+"""The settings whose files nobody else may even read."""
+_OTHERS_MAY_USE = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS_MAY_CHANGE = stat.S_IWGRP | stat.S_IWOTH
+_MOST_BYTES = 4 * 1024 * 1024
+
+
+def check_file(setting: str, path: Path) -> None:
+    """Check that the file of a setting can be used; it blocks. The message tells no path.
+
+    Raises:
+        JobFailure: it cannot be used (CFG-006).
+    """
+    fault = find_fault(path, is_secret=setting in SECRETS)
+    if fault is not None:
+        message = f"the file of the setting {setting} {fault}"
+        raise JobFailure(message, code=UNUSABLE)
+
+
+def find_fault(path: Path, *, is_secret: bool) -> str | None:
+    """Return why a file of the operator cannot be used, if it cannot; it blocks."""
+    try:
+        status = path.stat()
+        with path.open("rb") as file:
+            file.read(1)
+    except FileNotFoundError:
+        return "is not there"
+    except OSError:
+        return "cannot be read by the server"
+    if not stat.S_ISREG(status.st_mode):
+        return "is no file"
+    if status.st_size > _MOST_BYTES:
+        return f"has more than {_MOST_BYTES} bytes"
+    if is_secret and status.st_mode & _OTHERS_MAY_USE:
+        return "may be read by others: take these rights away (chmod 600)"
+    if status.st_mode & _OTHERS_MAY_CHANGE:
+        return "may be changed by others: take these rights away (chmod go-w)"
+    return None
