@@ -119,6 +119,7 @@ class Engine:
                 projects=store.projects,
                 board=self.board,
                 ledger=self._ledger,
+                scheduler=self.scheduler,
                 job_types=job_types,
             ),
             waiting_room=self._waiting_room,

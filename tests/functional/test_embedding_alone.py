@@ -160,7 +160,7 @@ async def test_a_close_that_is_cancelled_is_a_close_all_the_same(tmp_path: Path)
         with nothing_left_behind():
             await jobs.__aenter__()
             job = await jobs.submit("alice", "p", job_type="gated")
-            await jobs.wait(job.job_id, until="change", timeout=WAIT_SECONDS)
+            await jobs.wait(job.job_id, until="change", since=job.version, timeout=WAIT_SECONDS)
             closing = asyncio.create_task(jobs.close(), name="closing")
             for _ in range(steps):
                 await asyncio.sleep(0)

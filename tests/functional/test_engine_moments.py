@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -22,79 +21,10 @@ from cidx_jobs import (
 )
 from cidx_jobs.engine.run.run_record import Succeeded
 from cidx_jobs.interfaces.run import ActiveRun
-from cidx_jobs.model.job.job import Transition
 from cidx_jobs.model.limits import Pauses
 from cidx_jobs.model.listing import Change, EventQuery
-from cidx_jobs.store.memory.database import MemoryDatabase
-from cidx_jobs.store.memory.jobs import MemoryJobs
-from cidx_jobs.store.memory.persistence import MemoryPersistence
-from cidx_jobs.testing import open_for_tests
 from tests.fakes import WAIT_SECONDS, Gate
-
-Step = Callable[[Sequence[Change]], None]
-
-
-class Scripted(MemoryJobs):
-    """A store whose commits a test may refuse, or let nobody hear of for a while."""
-
-    def __init__(self) -> None:
-        """Do as any store at first."""
-        super().__init__(MemoryDatabase())
-        self.before: Step = lambda _: None
-        """Called with the changes before they are stored; what it raises refuses them."""
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
-        """While it is not set, a start is stored and its caller does not learn of it."""
-        self.has_stored = asyncio.Event()
-        """Set once a start is stored."""
-        self.may_tell = asyncio.Event()
-        self.may_tell.set()
-        """While it is not set, what is stored does not come into memory."""
-
-    async def save_changes(
-        self,
-        changes: Sequence[Change],
-        *,
-        on_commit: Callable[[Sequence[Transition]], None] | None = None,
-        on_refuse: Callable[[], None] | None = None,
-        **more: Any,
-    ) -> Sequence[Transition]:
-        """Store the changes, as the test wants it."""
-        try:
-            self.before(changes)
-        except Exception:
-            if on_refuse is not None:
-                on_refuse()
-            raise
-        rows = await super().save_changes(changes, on_refuse=on_refuse, **more)
-        await self.may_tell.wait()
-        if on_commit is not None:
-            on_commit(rows)
-        if rows[0].event == "start":
-            self.has_stored.set()
-            await self.may_answer.wait()
-        return rows
-
-
-@asynccontextmanager
-async def opened(
-    *job_types: JobType, **settings: Any
-) -> AsyncIterator[tuple[JobSystem, Scripted]]:
-    """Open a system over such a store."""
-    store = Scripted()
-    persistence = MemoryPersistence(store.database, jobs=store)
-    async with open_for_tests(job_types, persistence=persistence, **settings) as jobs:
-        yield jobs, store
-
-
-async def submit(jobs: JobSystem, project: str = "p", **request: Any) -> Job:
-    """Submit a gated job."""
-    return await jobs.submit("u", project, job_type="gated", **request)
-
-
-async def ended(jobs: JobSystem, job: Job) -> Job:
-    """Wait for the job's end."""
-    return await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+from tests.functional.scripted import ended, opened, submit
 
 
 async def test_whoever_follows_moves_up_with_the_end_before_it() -> None:
@@ -124,8 +54,10 @@ async def test_a_cancel_between_a_start_and_its_task_keeps_the_handler_from_runn
     """The start is stored and the cancel too, before there is a task that could be told."""
     gate = Gate()
     async with opened(gate.job_type) as (jobs, store):
-        store.may_answer.clear()
+        await jobs.manager.set_controls(pauses=Pauses(everything=True))
         job = await submit(jobs)
+        store.may_answer.clear()
+        await jobs.manager.set_controls(pauses=Pauses())
         async with asyncio.timeout(WAIT_SECONDS):
             await store.has_stored.wait()
         told = await jobs.cancel(job.job_id)
@@ -228,7 +160,8 @@ async def test_who_hurries_a_stop_waits_for_no_handler_that_will_not_end(
         asyncio.timeout(WAIT_SECONDS),
         opened(JobType("deaf", ignore), shutdown_grace_seconds=600) as (jobs, _),
     ):
-        await jobs.wait((await jobs.submit("u", "p", job_type="deaf")).job_id, until="status")
+        job = await submit(jobs, job_type="deaf")
+        await jobs.wait(job.job_id, until="status", since=job.version)
         stop = asyncio.create_task(jobs.close())
         while not stop.done():
             await asyncio.sleep(0.001)

@@ -56,7 +56,7 @@ async def jobs(tmp_path: Path) -> AsyncIterator[JobSystem]:
 async def test_a_cancel_ends_a_child_though_all_threads_block(jobs: JobSystem) -> None:
     """The process tree is looked for in a thread that no handler takes (G6)."""
     job = await jobs.submit("alice", "p", job_type="child")
-    await jobs.wait(job.job_id, until="status", timeout=WAIT_SECONDS)
+    await jobs.wait(job.job_id, until="status", since=job.version, timeout=WAIT_SECONDS)
 
     with full_executor():
         await jobs.cancel(job.job_id)

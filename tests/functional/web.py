@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from cidx_jobs.interfaces.run import JobContext
+from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import Fatal
 from cidx_jobs.model.ids import UserId
@@ -127,7 +128,7 @@ async def open_house(
     aiohttp_client: AioClient,
     data_dir: Path,
     more_types: Sequence[JobType] = (),
-    store: MemoryPersistence | None = None,
+    store: Persistence | None = None,
     /,
     **settings: Any,
 ) -> AsyncIterator[House]:

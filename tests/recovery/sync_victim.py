@@ -29,7 +29,7 @@ async def serve(data_dir: Path, roots: Path, url: str) -> None:
         while not job.done:
             detail = job.progress_detail
             tell(f"{job.phase} {job.progress} {detail.done} {detail.total}")
-            job = await jobs.wait(job.job_id, until="change", timeout=60)
+            job = await jobs.wait(job.job_id, until="change", since=job.version, timeout=60)
         tell(job.status)
 
 

@@ -119,9 +119,21 @@ def look_at_keys_once(engine: Engine) -> None:
     board.queue.set_key_open = only_close  # type: ignore[method-assign]  # the planted fault
 
 
+def forget_who_starts_with_a_submit(engine: Engine) -> None:
+    """Let another exclusive type of the project start beside a job that is being submitted."""
+    engine.board._newcomers = _NoDict()
+
+
+def keep_slots_of_refused_submits(engine: Engine) -> None:
+    """Leak the slot of a start whose submit was not stored."""
+    engine.scheduler.abandon_submitted = engine.scheduler._settle  # type: ignore[method-assign]  # the planted fault
+
+
 @pytest.mark.parametrize(
     "plant",
     [
+        forget_who_starts_with_a_submit,
+        keep_slots_of_refused_submits,
         keep_places_of_keys,
         find_room_in_every_key,
         look_at_keys_once,
@@ -143,6 +155,13 @@ def test_a_planted_fault_is_found(plant: Callable[[Engine], None]) -> None:
         return engine
 
     assert any(find_fault(seed, make_engine) for seed in range(300))
+
+
+class _NoDict(dict[Any, Any]):
+    """A dictionary that forgets what is put into it."""
+
+    def __setitem__(self, _: Any, __: Any) -> None:
+        return
 
 
 class _NoSet(set[Any]):

@@ -327,8 +327,10 @@ class World:
         self._hold(row.version > last, f"version {row.version} of {job.job_id} after {last}")
         self._versions[job.job_id] = row.version
         self._note_numbers(job)
-        if row.event == "start":
+        if row.event == "start" and job.status is JobStatus.RUNNING:
+            # One that has waited for a host for too long starts and fails at once, with no slot.
             self._check_start(job)
+            self._check_order(job)
         if row.to_status.is_final and job.job_id in self._told_to_stop:
             self._hold(
                 job.status is JobStatus.CANCELLED, f"{job.job_id} was told to stop: {job.status}"
@@ -353,6 +355,22 @@ class World:
             if each.has_place and (each.user_id, each.project_id) == (job.user_id, job.project_id)
         ]
         self._hold(len(line) <= 1, f"two exclusive runs: {line}")
+
+    def _check_order(self, job: Job) -> None:
+        """Check that nobody who differs in nothing but an earlier arrival is passed over."""
+        if job.run > 1 or job.has_place or job.limits:
+            return
+        kind = (job.user_id, job.job_type, job.priority)
+        for other in self._board.live:
+            is_alike = (other.user_id, other.job_type, other.priority) == kind
+            if other.status is not JobStatus.QUEUED or not is_alike or other.run or other.limits:
+                continue
+            if other.job_id in self._board.reasons.starting:
+                continue
+            assert other.dispatch_key is not None
+            assert job.dispatch_key is not None
+            is_before = other.dispatch_key.arrival < job.dispatch_key.arrival
+            self._hold(not is_before, f"{job.job_id} starts before {other.job_id}")
 
     def _check_key(self, key: LimitKey, running: list[Job]) -> None:
         held = sum(key in keys_of(each.limits) for each in running)

@@ -85,6 +85,8 @@ class WaitingRoom(Background):
         """Say where a waiting job stands and why it waits; None for one that does not wait."""
         if not job.status.is_waiting:
             return None
+        if self._board.has_moved_on(job):
+            return _next_of(len(self._board.queue))
         position = self._board.find_position(job.job_id)
         reasons = self._board.reasons.find(job)
         blocked_by = _words(reasons)
@@ -99,6 +101,8 @@ class WaitingRoom(Background):
 
     def place(self, job: Job) -> tuple[int | None, tuple[str, ...]]:
         """Return the job's rank and reasons as they are at this moment."""
+        if self._board.has_moved_on(job):
+            return 1, ()
         return self._board.find_position(job.job_id), _words(self._board.reasons.find(job))
 
     def tag(self, job: Job) -> str:
@@ -155,6 +159,13 @@ class WaitingRoom(Background):
             job, self._board.clock.monotonic(), not_before=max(0.0, left)
         )
         return None if wait is None else (round(wait[0], 1), round(wait[1], 1))
+
+
+def _next_of(waiting: int) -> QueueStatus:
+    """Return where a job stood whose start was stored after it, or with it: nothing kept it."""
+    return QueueStatus(
+        position=1, length=max(1, waiting), blocked_by=(), estimated_wait_seconds=(0.0, 0.0)
+    )
 
 
 def _words(reasons: Iterable[WaitReason]) -> tuple[str, ...]:

@@ -48,6 +48,15 @@ class KeyNumbers:
         limit = self.limit_of(key)
         return limit is None or self.count(key) < limit
 
+    def has_room_for_new(self, limits: KeyLimits) -> bool:
+        """Tell whether a job could run that is just being submitted, whose numbers are the newest.
+
+        They count once they are stored; until then those before them do, too.
+        """
+        return all(
+            self.has_room(each.key) and self.count(each.key) < each.limit for each in limits
+        )
+
     def take(self, key: LimitKey) -> None:
         """Count one who holds a place."""
         self._used[key] += 1

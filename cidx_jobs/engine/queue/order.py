@@ -158,6 +158,19 @@ class JobQueue:
         )
         return True
 
+    def pass_through(self, job: Job) -> None:
+        """Learn of a job with a key that starts without having waited here."""
+        key = job.dispatch_key
+        if key is None:
+            message = f"job {job.job_id} has no dispatch key"
+            raise ValueError(message)
+        keys = keys_of(job.limits)
+        # It comes and goes, so that no round is kept for it.
+        place = (key, job.user_id, job.priority, job.job_type, _shared(keys))
+        self._turns.enter(*place)
+        self._turns.leave(*place)
+        self.dispatched(key, job.user_id, job.priority, job.job_type, keys)
+
     def dispatched(
         self,
         key: DispatchKey,

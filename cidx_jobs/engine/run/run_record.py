@@ -108,6 +108,16 @@ class RunRecorder:
         except StaleVersionError:
             return await self._start_one_by_one(jobs)
 
+    def with_start(self, submit: Change) -> Change:
+        """Return a submit that stores the start of its job, too, in the same transaction."""
+        start = self._ledger.advance(None, submit.job, [Start(epoch=self._epoch)])
+        transitions = (*submit.transitions, *start.transitions)
+        return replace(submit, job=start.job, transitions=transitions)
+
+    def note_began(self, run: ActiveRun, began: float) -> None:
+        """Learn at which monotonic second a run began whose start was stored elsewhere."""
+        self._began[run] = began
+
     def job_of(self, run: ActiveRun) -> Job:
         """Return the job whose run begins now.
 

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import attrs
+
 from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS
@@ -10,10 +12,15 @@ from cidx_jobs.interfaces.run import ActiveRun, Executor
 from cidx_jobs.model.errors import StoreError, UnavailableError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job
+from cidx_jobs.model.listing import Change
 from cidx_jobs.runtime.log import get_logger
 
 MAX_BATCH = 100
 """How many starts are stored in one transaction."""
+
+_TURNS_OF_AN_ANSWER = 2
+"""Of the loop, until an answer is written: that of the request's task, and one for a host that
+waits for it in another task."""
 
 _log = get_logger("engine")
 
@@ -29,6 +36,8 @@ class Scheduler:
         self._task: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._is_stopping = False
+        self._with_submit: set[SubmitStart] = set()
+        self._is_settled = asyncio.Event()
 
     def wake(self) -> None:
         """Look again: a job came, a slot was given back, or a limit changed."""
@@ -50,6 +59,43 @@ class Scheduler:
             self._alarm.cancel()
         self.wake()
         await asyncio.wait([task])
+        while self._with_submit:
+            self._is_settled.clear()
+            await self._is_settled.wait()
+
+    def start_with_submit(self, submit: Change) -> "SubmitStart | None":
+        """Return the start of a job that is just being submitted, as queued, with its slot taken.
+
+        Returns None where the job has to wait. The caller stores `SubmitStart.change` in place of
+        the submit and tells the start what became of it; nothing may come between.
+        """
+        if self._task is None or not self._board.may_start_at_once(submit.job):
+            return None
+        self._board.begin_start(submit.job)
+        began = self._board.clock.monotonic()
+        start = SubmitStart(self, submit.job, self._recorder.with_start(submit), began)
+        self._with_submit.add(start)
+        return start
+
+    def dispatch_submitted(self, start: "SubmitStart") -> None:
+        """Begin the run of a job whose start was stored with its submit."""
+        run = ActiveRun(job_id=start.queued.job_id, run=start.change.job.run)
+        try:
+            self._recorder.note_began(run, start.began)
+            self._executor.dispatch([run])
+            self._pass_on_cancels([run])
+        finally:
+            self._settle(start)
+
+    def abandon_submitted(self, start: "SubmitStart") -> None:
+        """Give the slot of a job back whose submit was not stored."""
+        self._settle(start)
+        self._board.abandon_start(start.queued)
+        self.wake()
+
+    def _settle(self, start: "SubmitStart") -> None:
+        self._with_submit.discard(start)
+        self._is_settled.set()
 
     async def promote(self) -> int:
         """Start what may start now; return how many were started."""
@@ -120,3 +166,30 @@ class Scheduler:
             job = self._board.live.find(run.job_id)
             if job is not None and job.cancel_requested_at is not None:
                 self._executor.cancel(run)
+
+
+@attrs.frozen(eq=False)
+class SubmitStart:
+    """A start that is stored with the submit of its job: of its two ends one is told, once."""
+
+    _scheduler: Scheduler
+    queued: Job
+    """The job as its submit is answered: it waits, as the next."""
+    change: Change
+    """What is stored: the submit and the start."""
+    began: float
+    """The monotonic second that is the run's `started_at`."""
+
+    def stored(self) -> None:
+        """Begin the run, once whoever submitted was answered."""
+        self._pass_turns(_TURNS_OF_AN_ANSWER)
+
+    def refused(self) -> None:
+        """Give the slot back."""
+        self._scheduler.abandon_submitted(self)
+
+    def _pass_turns(self, left: int) -> None:
+        if left:
+            asyncio.get_running_loop().call_soon(self._pass_turns, left - 1)
+        else:
+            self._scheduler.dispatch_submitted(self)

@@ -25,7 +25,7 @@ from cidx_jobs.engine.state.notifier import Notifier
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.job_types import JobTypes
-from cidx_jobs.model.ids import JobId, UserId
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import DispatchKey, Job, JobStatus, Place, Transition
 from cidx_jobs.model.job.key_limits import LimitKey, keys_of
 from cidx_jobs.model.limits import Limits, Pauses
@@ -73,7 +73,11 @@ class Board:
         self.effects: asyncio.Queue[Effect] = asyncio.Queue()
         """What is to be done next because of what was committed."""
         self.engine_clock = engine_clock
+        self.arriving = 0
+        """How many jobs are just being stored as queued: who comes now comes after them."""
         self._job_types = job_types
+        self._newcomers: dict[tuple[UserId, ProjectId], JobId] = {}
+        """The exclusive jobs whose start is just being stored with their submit."""
 
     def make_key(self, job: Job, priority: int | None = None) -> DispatchKey:
         """Return a place in the order for a job that is about to be queued, at its priority."""
@@ -113,6 +117,23 @@ class Board:
         job_id = self.queue.next_startable()
         return None if job_id is None else self.live.find(job_id)
 
+    def may_start_at_once(self, job: Job) -> bool:
+        """Tell whether a job that is just being submitted, as queued, is the next to start.
+
+        Nobody may be before it: no job that waits and may run, and none on its way to wait.
+        """
+        return (
+            not self.arriving
+            and self.find_next() is None
+            and self.reasons.is_free(job)
+            and self.slots.keys.has_room_for_new(job.limits)
+        )
+
+    def has_moved_on(self, job: Job) -> bool:
+        """Tell whether a job that was queued has left the queue since: it was next, and free."""
+        now = None if job.status is not JobStatus.QUEUED else self.live.find(job.job_id)
+        return now is not None and now.version > job.version and not now.status.is_waiting
+
     def head_of(self, job: Job) -> Job | None:
         """Return the head of the line of the job's type in its project."""
         return self.live.in_place(job.user_id, job.project_id, job.job_type, Place.HEAD)
@@ -132,7 +153,10 @@ class Board:
             return True
         if job.status is JobStatus.CREATED:
             return self.is_exclusive(job) and self.head_of(job) is not None
-        return job.has_place and any(
+        if not job.has_place:
+            return False
+        newcomer = self._newcomers.get((job.user_id, job.project_id))
+        return newcomer not in {None, job.job_id} or any(
             other.job_id != job.job_id and self._is_at_work(other)
             for other in self.live.in_lines(job.user_id, job.project_id)
         )
@@ -300,11 +324,15 @@ class Board:
     def begin_start(self, job: Job) -> None:
         """Take the next job out of the queue and a slot for it, while its start is stored.
 
-        Nothing awaits between the look at the queue and this, so that both are one step.
+        A job whose submit is stored with it has never been in the queue. Nothing awaits between
+        the look at the queue and this, so that both are one step.
         """
         self.reasons.starting.add(job.job_id)
         self.suspects.begin(job)
-        self.queue.remove_started(job.job_id)
+        if not self.queue.remove_started(job.job_id):
+            self.queue.pass_through(job)
+            if job.has_place:
+                self._newcomers[job.user_id, job.project_id] = job.job_id
         resources = self._job_types.resources_of(job.job_type)
         keys = keys_of(job.limits)
         self.slots.take(job.job_id, job.user_id, resources, keys)
@@ -317,7 +345,7 @@ class Board:
 
     def abandon_start(self, job: Job) -> None:
         """Give the slot of a start that was not stored back; the job waits on if it still may."""
-        self.reasons.starting.discard(job.job_id)
+        self._end_start(job)
         self.suspects.take_back(job.job_id)
         self.give_back(job.job_id)
         now = self.live.find(job.job_id)
@@ -330,6 +358,12 @@ class Board:
         self._push(job)
         self.refresh_user(job.user_id)
         self.refresh_type(job.job_type)
+
+    def _end_start(self, job: Job) -> None:
+        self.reasons.starting.discard(job.job_id)
+        project = (job.user_id, job.project_id)
+        if self._newcomers.get(project) == job.job_id:
+            del self._newcomers[project]
 
     def _put(self, job: Job) -> Job | None:
         before = self.live.put(job)
@@ -351,7 +385,7 @@ class Board:
         if before is not None and before.status is JobStatus.RUNNING:
             self._leave_slot(job)
         elif job.status is JobStatus.RUNNING:
-            self.reasons.starting.discard(job.job_id)
+            self._end_start(job)
             self.estimator.began(job, self.clock.monotonic())
         if before is not None and _has_moved(before, job):
             self.queue.remove(job.job_id)

@@ -158,17 +158,30 @@ class JobLedger:
         Raises:
             StaleVersionError: somebody else was first; nothing is changed.
         """
+        board = self._board
         jobs = [change.job for change in changes]
+        arriving = sum([job.status is JobStatus.QUEUED for job in jobs])
+        board.arriving += arriving
 
         def tell(rows: Sequence[Transition]) -> None:
             try:
-                self._board.apply(jobs, rows)
+                board.apply(jobs, rows)
             finally:
+                board.arriving -= arriving
                 if on_commit is not None:
                     on_commit()
 
+        def tell_of_refusal() -> None:
+            board.arriving -= arriving
+            if on_refuse is not None:
+                on_refuse()
+
         await self._store.save_changes(
-            changes, idempotency=idempotency, project=project, on_commit=tell, on_refuse=on_refuse
+            changes,
+            idempotency=idempotency,
+            project=project,
+            on_commit=tell,
+            on_refuse=tell_of_refusal,
         )
 
     async def reload(self, job_id: JobId) -> None:

@@ -11,6 +11,7 @@ import attrs
 from msgspec.structs import replace
 
 from cidx_jobs.engine.counts import decrease
+from cidx_jobs.engine.run.scheduler import Scheduler
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import JobLedger
 from cidx_jobs.engine.submit.checks import check_request, highest_priority
@@ -49,7 +50,7 @@ class Admission:
 
     def __init__(
         self, *, settings: Settings, store: JobStore, projects: ProjectStore, board: Board,
-        ledger: JobLedger,
+        ledger: JobLedger, scheduler: Scheduler,
         job_types: JobTypes,
     ) -> None:  # fmt: skip
         """Take the parts."""
@@ -58,6 +59,7 @@ class Admission:
         self._projects = projects
         self._board = board
         self._ledger = ledger
+        self._scheduler = scheduler
         self._job_types = job_types
         self._checks = Shares(CHECKS_PER_USER)
         self._admitting: Counter[UserId] = Counter()
@@ -145,7 +147,16 @@ class Admission:
             self._new_job(request, job_type, place, waits=waits),
             max_user_bytes=self._settings.max_stored_bytes_per_user,
         )
-        await self._store_new(request, [*changes, change], change.job.job_id, project)
+        record = self._record_key(request, change.job.job_id)
+        # What becomes of others is stored first: a job that moves them is not the next to start.
+        may_start = not changes and change.job.status is JobStatus.QUEUED
+        start = self._scheduler.start_with_submit(change) if may_start else None
+        if start is None:
+            await self._store_waiting(request.user_id, [*changes, change], record, project)
+        else:
+            await self._ledger.commit(
+                [start.change], record, project, on_commit=start.stored, on_refuse=start.refused
+            )
         return Submission(job=change.job)
 
     def _line(self, request: SubmitRequest, job_type: JobType) -> "_Line":
@@ -252,14 +263,17 @@ class Admission:
         event = Cancel(error=error, reason=reason)
         return self._ledger.advance(job, job, [event], actor=actor)
 
-    async def _store_new(
-        self, request: SubmitRequest, changes: list[Change], job_id: JobId, project: Project | None
+    async def _store_waiting(
+        self,
+        user_id: UserId,
+        changes: list[Change],
+        record: IdempotencyRecord | None,
+        project: Project | None,
     ) -> None:
-        record = self._record_key(request, job_id)
         # It gives its room back in the moment in which the memory counts it, or nobody ever will:
         # whoever waits for the answer goes on later, and would count it twice until then.
-        give_room = partial(self._give_room, request.user_id)
-        self._admitting[request.user_id] += 1
+        give_room = partial(self._give_room, user_id)
+        self._admitting[user_id] += 1
         self._admitting_total += 1
         await self._ledger.commit(
             changes, record, project, on_commit=give_room, on_refuse=give_room

@@ -73,18 +73,16 @@ class Writer:
             OwnerLostError: another server owns the database now.
             OtherLoopError: it was started on another loop; nothing was stored.
         """
+        loop = asyncio.get_running_loop()
         try:
+            self._check_loop(loop)
             if len(self._queue) >= MAX_WAITING or self._is_closed:
                 await self._until_room()
-        except (StorageUnavailableError, asyncio.CancelledError):
+        except (OtherLoopError, StorageUnavailableError, asyncio.CancelledError):
             # Of what never comes into the queue nobody else tells.
             if on_refuse is not None:
                 _tell(on_refuse)
             raise
-        loop = asyncio.get_running_loop()
-        if self._task is not None and self._task.get_loop() is not loop:
-            # The writer would not be woken, and its answer not be heard.
-            raise OtherLoopError
         future: asyncio.Future[Any] = loop.create_future()
         self._queue.append(_Request(operation, future, on_commit, on_refuse))
         self._wake.set()
@@ -101,6 +99,11 @@ class Writer:
         self._committer.is_giving_up = True
         self._wake.set()
         self._make_room()
+
+    def _check_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._task is not None and self._task.get_loop() is not loop:
+            # The writer would not be woken, and its answer not be heard.
+            raise OtherLoopError
 
     async def _until_room(self) -> None:
         while len(self._queue) >= MAX_WAITING and not self._is_closed:

@@ -53,7 +53,9 @@ _PARAMETERS = (
 )
 _ABOUT = (
     "The answer is written after the job is durable. While an exclusive job of the project is "
-    "active, `on_conflict` says whether the request joins it, is refused, or replaces it."
+    "active, `on_conflict` says whether the request joins it, is refused, or replaces it. A job "
+    "that can start at once is answered as it waited, at version 2; its start is stored with it, "
+    "as version 3."
 )
 _HEADERS = ("Location", "ETag", "Retry-After", "Idempotency-Replayed", "Preference-Applied")
 _REPLIES = (
