@@ -26,7 +26,7 @@ from cidx_jobs.engine.webhooks.push_hooks import PushHooks
 from cidx_jobs.engine.webhooks.secret_box import SecretBox
 from cidx_jobs.handlers.git.version import InstalledGit
 from cidx_jobs.handlers.process.children import Children
-from cidx_jobs.handlers.process.orphans import end_orphans, find_strays
+from cidx_jobs.handlers.process.orphans import end_orphans, end_strays, find_strays
 from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.door import JobDoor
@@ -35,7 +35,7 @@ from cidx_jobs.interfaces.run import Middleware
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import OtherLoopError
-from cidx_jobs.model.findings import Finding, Recovery, ServerWarning
+from cidx_jobs.model.findings import Finding, Mended, Recovery, ServerWarning
 from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.listing import StoreIdentity
@@ -251,11 +251,39 @@ class JobSystem(JobCalls):
             deep: also what takes long: every index of the database, and of every project.
         """
         engine = self._opened()
-        found = [*await self.persistence.examine(deep=deep), *await engine.examine()]
-        children = self._children
-        if children is not None:
-            found += await find_strays(self.identity, children)
+        found = [*await self.persistence.examine(deep=deep)]
+        if self._runs_jobs:
+            found += await engine.examine()
+        if self._children is not None:
+            found += await find_strays(self.identity, self._children)
         return [*found, *await self._examine_projects(deep=deep)]
+
+    async def mend(self, *, deep: bool = False) -> Mended:
+        """Put right what `examine` finds, as far as it can be while everything goes on.
+
+        The memory follows the store again; runs that nothing runs are interrupted and go on by
+        the rule of their type; processes that no run has are killed; files of no project go; what
+        is counted is counted anew.
+        """
+        engine = self._opened()
+        found = await self.examine(deep=deep)
+        kinds = {finding.kind for finding in found}
+        if "counts" in kinds:
+            await self.persistence.count_anew()
+        if self._runs_jobs:
+            await engine.mend()
+        if self._children is not None:
+            await end_strays(self.identity, self._children)
+        if "files" in kinds:
+            await self._remove_nobodys_files()
+        left = await self.examine(deep=deep) if found else []
+        return Mended(mended=tuple(one for one in found if one not in left), left=tuple(left))
+
+    async def _remove_nobodys_files(self) -> None:
+        directories = ProjectDirectories(DataDirectory(self.settings.data_dir))
+        projects = await self.persistence.projects.list_projects(None)
+        await in_own_thread(directories.take_nobodys, projects)
+        await in_own_thread(directories.clear)
 
     async def _examine_projects(self, *, deep: bool) -> Sequence[Finding]:
         """Return which projects' files the server may not use, and which indexes are damaged."""

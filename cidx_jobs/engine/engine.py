@@ -28,7 +28,7 @@ from cidx_jobs.engine.state.effect_runner import EffectRunner
 from cidx_jobs.engine.state.notifier import Notifier
 from cidx_jobs.engine.state.record import JobLedger
 from cidx_jobs.engine.submit.admission import Admission
-from cidx_jobs.engine.upkeep.doctor import examine_memory, list_notes
+from cidx_jobs.engine.upkeep.doctor import MemoryDoctor, list_notes
 from cidx_jobs.engine.upkeep.janitor import Janitor
 from cidx_jobs.engine.upkeep.project_removal import Projects
 from cidx_jobs.engine.upkeep.retention import Retention
@@ -107,6 +107,13 @@ class Engine:
             retention_seconds=retention_by_status(settings),
             poison_after=settings.poison_after,
             stopped_epoch=identity.stopped_epoch,
+        )
+        self._doctor = MemoryDoctor(
+            store=store.jobs,
+            board=self.board,
+            executor=self._executor,
+            job_types=job_types,
+            interrupt=self._janitor.interrupt_lost,
         )
         self.manager = SyncJobManager(
             store=store.jobs,
@@ -190,7 +197,11 @@ class Engine:
 
     async def examine(self) -> Sequence[Finding]:
         """Compare the memory with the store; return what does not fit together, if anything."""
-        return await examine_memory(self._store.jobs, self.board, self._executor)
+        return await self._doctor.examine()
+
+    async def mend(self) -> None:
+        """Let the memory follow the store again, and end runs that nothing runs."""
+        await self._doctor.mend()
 
     def list_notes(self) -> Sequence[Finding]:
         """List what an operator should know of and what is no fault."""

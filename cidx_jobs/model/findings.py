@@ -1,5 +1,7 @@
 """What is found when a server looks at itself: at its start, and when it is examined."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated
 
 import msgspec
@@ -27,6 +29,29 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
             extra_json_schema={"pattern": f"^{JOB_ID_PATTERN}$"},
         ),
     ] = None
+
+
+ADVICE: Mapping[str, str] = MappingProxyType(
+    {
+        "database": "Restore a backup: what SQLite cannot read nobody can mend.",
+        "log": "Restore a backup, or go on: jobs and log are both kept as they are.",
+        "checkpoints": "Retry the job from its start.",
+        "slots": "Start the server again: it makes its memory anew from the store.",
+        "queue": "Start the server again: it makes its memory anew from the store.",
+        "runs": "Start the server again: it ends what nothing runs.",
+        "counts": "Start the server again, and look whether the disk takes writes.",
+        "children": "End the processes by hand; they are not this user's, or wait for a disk.",
+        "files": "Give the files to the server's user, or remove the project and sync it again.",
+    }
+)
+"""What helps against a finding that could not be mended, by its kind."""
+
+
+class Mended(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found and is put right, and what is left."""
+
+    mended: tuple[Finding, ...]
+    left: tuple[Finding, ...]
 
 
 class Examination(msgspec.Struct, frozen=True, kw_only=True):

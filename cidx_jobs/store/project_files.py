@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -59,6 +59,12 @@ class ProjectDirectories(ProjectFiles):
         ]
 
     @override
+    def take_nobodys(self, projects: Sequence[Project]) -> None:
+        # Nobody's name is that of a project that comes meanwhile: it is made of user and project.
+        known = {self._home(project.user_id, project.project_id) for project in projects}
+        _rename([place for place in self._roots[0].glob("*/") if _is_nobodys(place, known)])
+
+    @override
     def clear(self) -> None:
         for root in self._roots:
             for removed in root.glob(f"{REMOVED_PREFIX}*"):
@@ -68,6 +74,9 @@ class ProjectDirectories(ProjectFiles):
         """Return the time of the last sync, in seconds of the epoch; 0 where there is nothing."""
         found = (_changed_at(place) for place in self._places(user_id, project_id))
         return max(found, default=0.0)
+
+    def _home(self, user_id: UserId, project_id: ProjectId) -> Path:
+        return project_directory(self._roots[0], user_id, project_id)
 
     def _places(self, user_id: UserId, project_id: ProjectId) -> Sequence[Path]:
         return [project_directory(root, user_id, project_id) for root in self._roots]
@@ -83,6 +92,10 @@ def _rename(places: Sequence[Path]) -> bool:
             continue
         taken = True
     return taken
+
+
+def _is_nobodys(place: Path, known: Collection[Path]) -> bool:
+    return place not in known and not place.name.startswith(REMOVED_PREFIX)
 
 
 def _is_foreign(place: Path) -> bool:

@@ -5,8 +5,32 @@ from typing import Annotated, Self
 
 from msgspec import Meta
 
-from cidx_jobs.model.findings import Finding, ServerWarning
+from cidx_jobs.model.findings import ADVICE, Finding, Mended, ServerWarning
 from cidx_jobs.wire.encode import Document
+
+
+class MendDocument(Document, frozen=True, kw_only=True):
+    """``POST /api/admin/doctor``."""
+
+    ok: Annotated[bool, Meta(description="Nothing is left that does not fit together.")]
+    database_id: Annotated[str, Meta(description="The id of the database.")]
+    mended: Annotated[tuple[Finding, ...], Meta(description="What was found and is put right.")]
+    findings: Annotated[tuple[Finding, ...], Meta(description="What could not be mended.")]
+    advice: Annotated[
+        tuple[str, ...],
+        Meta(description="What helps against each of the findings, in their order."),
+    ]
+
+    @classmethod
+    def of(cls, mended: Mended, database_id: str) -> Self:
+        """Return the document of what was mended."""
+        return cls(
+            ok=not mended.left,
+            database_id=database_id,
+            mended=mended.mended,
+            findings=mended.left,
+            advice=tuple(ADVICE[finding.kind] for finding in mended.left),
+        )
 
 
 class DoctorDocument(Document, frozen=True, kw_only=True):

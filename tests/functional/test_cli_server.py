@@ -960,3 +960,20 @@ def test_help_imports_nothing_heavy() -> None:
     assert "click" in imported
     assert not imported & {"aiohttp", "aiosqlite", "asyncio", "attr", "attrs", "msgspec", "rich"}
     assert "cidx_jobs.model.job.job" not in imported
+
+
+def test_the_doctor_mends_a_directory_without_a_server(tmp_path: Path) -> None:
+    """Files of no project go; jobs wait for the next server as before."""
+    data = tmp_path / "data"
+    environment = clean_environment() | {"CIDX_JOBS_DATA_DIR": str(data)}
+    run_here(("token", "create", "alice"), environment)
+    stray = data / "projects" / "0123456789abcdef"
+    stray.mkdir(parents=True)
+
+    found = run_here(("doctor",), environment)
+    done = run_here(("doctor", "--fix", "--json"), environment)
+    after = run_here(("doctor",), environment)
+
+    assert (found.code, done.code, after.code) == (1, 0, 0)
+    assert [one["kind"] for one in done.json["mended"]] == ["files"]
+    assert not stray.exists()

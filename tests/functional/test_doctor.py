@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,11 @@ from cidx_jobs import JobStatus, JobSystem, JobType, Settings
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job
+from cidx_jobs.model.listing import EventQuery
+from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.sqlite.commit.transaction import Transaction
+from cidx_jobs.store.sqlite.persistence import JobPersistence
+from cidx_jobs.wire.findings import MendDocument
 from tests.fakes import Gate
 
 OTHER = JobId("01980000-0000-7000-8000-00000000ffff")
@@ -123,7 +129,110 @@ async def test_a_memory_behind_the_store_is_found(jobs: JobSystem, running: Job)
     assert [(finding.kind, finding.job_id) for finding in found] == [("queue", running.job_id)]
 
 
-async def test_a_stray_process_is_found(jobs: JobSystem) -> None:
+async def test_a_run_that_nothing_runs_is_mended(jobs: JobSystem, gate: Gate) -> None:
+    """It is interrupted without blame, and goes on; its slot was free for nobody else."""
+    engine = jobs._engine
+    assert engine is not None
+    job = await jobs.submit("alice", "p", job_type="gate")
+    await gate.arrived(1)
+    lost = engine._executor._running.pop(job.job_id)
+
+    done = await jobs.mend()
+    await gate.arrived(2)
+    again = await jobs.get(job.job_id)
+    lost.task.cancel()
+    await asyncio.wait([lost.task])
+    log = await jobs.manager.query_events(EventQuery(job_id=job.job_id))
+
+    assert [(one.kind, one.job_id) for one in done.mended] == [("runs", job.job_id)]
+    assert done.left == ()
+    assert (again.status, again.attempt, again.run) == (JobStatus.RUNNING, 1, 2)
+    assert "nothing ran it any more" in [row.reason for row in log]
+    assert await jobs.examine() == []
+
+
+async def test_slots_and_queue_that_went_wrong_are_mended(jobs: JobSystem, running: Job) -> None:
+    """The memory follows the store again, and jobs go on as if nothing had been."""
+    board = board_of(jobs)
+    (waiting,) = list(board.queue)
+    board.queue.remove(waiting)
+    board.slots.give_back(running.job_id)
+    board.slots.take(OTHER, UserId("bob"))
+
+    done = await jobs.mend()
+
+    assert sorted(one.kind for one in done.mended) == ["queue", "slots", "slots"]
+    assert done.left == ()
+    assert list(board.queue) == [waiting]
+    assert set(board.slots.holders()) == {running.job_id}
+
+
+async def test_a_memory_behind_the_store_is_mended(jobs: JobSystem, running: Job) -> None:
+    """It reads again what it did not know."""
+    later = replace(running, version=running.version + 1, progress=5)
+    await jobs.persistence.jobs.save_progress([later])
+
+    done = await jobs.mend()
+
+    assert [one.kind for one in done.mended] == ["queue"]
+    assert (await jobs.get(running.job_id)).progress == 5
+
+
+async def test_wrong_counts_are_made_anew(jobs: JobSystem, running: Job) -> None:
+    """Those of final jobs, and the bytes of each user."""
+    (waiting,) = list(board_of(jobs).queue)
+    await jobs.cancel(waiting)
+    before = await jobs.persistence.jobs.count_bytes(running.user_id)
+    persistence = jobs.persistence
+    assert isinstance(persistence, JobPersistence)
+
+    def spoil(transaction: Transaction) -> None:
+        transaction.execute("UPDATE finals SET jobs = 7")
+        transaction.execute("UPDATE stored_bytes SET bytes = 99999999")
+
+    await persistence._database.write(spoil)
+
+    done = await jobs.mend()
+
+    assert [one.kind for one in done.mended] == ["counts", "counts"]
+    assert done.left == ()
+    assert await jobs.persistence.jobs.count_bytes(running.user_id) == before
+    assert (await jobs.persistence.jobs.collect_stats()).by_status["cancelled"] == 1
+
+
+async def test_files_of_no_project_are_removed(jobs: JobSystem) -> None:
+    """What a project has stays."""
+    directory = DataDirectory(jobs.settings.data_dir).projects
+    (directory / "0123456789abcdef").mkdir(parents=True)
+
+    done = await jobs.mend()
+
+    assert [one.kind for one in done.mended] == ["files"]
+    assert done.left == ()
+    assert list(directory.iterdir()) == []
+
+
+async def test_what_cannot_be_mended_is_told_with_what_helps(jobs: JobSystem) -> None:
+    """Jobs and log stay as they are."""
+    job = await jobs.submit("alice", "p", job_type="gate", hold=True)
+    persistence = jobs.persistence
+    assert isinstance(persistence, JobPersistence)
+
+    def spoil(transaction: Transaction) -> None:
+        transaction.execute("DELETE FROM events WHERE job_id = ?", (job.job_id,))
+
+    await persistence._database.write(spoil)
+
+    done = await jobs.mend()
+
+    told = MendDocument.of(done, jobs.identity.uuid)
+    assert done.mended == ()
+    assert {one.kind for one in told.findings} == {"log"}
+    assert not told.ok
+    assert all("backup" in advice for advice in told.advice)
+
+
+async def test_a_stray_process_is_found_and_killed(jobs: JobSystem) -> None:
     """A process with the mark of this database that no run has."""
     identity = jobs.identity
     strays = []
@@ -132,12 +241,16 @@ async def test_a_stray_process_is_found(jobs: JobSystem) -> None:
         strays.append(await asyncio.to_thread(start_sleeping, environment))
     try:
         found = await kinds(jobs)
+        done = await jobs.mend()
+        ends = [await asyncio.to_thread(stray.wait, 5) for stray in strays]
     finally:
         for stray in strays:
             stray.kill()
             await asyncio.to_thread(stray.wait)
 
     assert found == ["children", "children"]
+    assert [one.kind for one in done.mended] == found
+    assert ends == [-signal.SIGKILL] * 2
     assert await kinds(jobs) == []
 
 

@@ -719,6 +719,33 @@ def test_the_queue_says_whom_all_others_wait_for(
     assert cli("queue").out.splitlines()[-1] == f"recovering from a crash: {line}"
 
 
+def test_what_the_doctor_mended_and_what_is_left_is_told(
+    cli: RunCli, canned: CannedServer
+) -> None:
+    """Each finding that is left has what helps below it, and the exit code says that some is."""
+    mended = {"kind": "runs", "message": "job x is running, but nothing runs it", "job_id": JOB_ID}
+    left = {"kind": "log", "message": "job y has no row in the log", "job_id": JOB_ID}
+    answer_once(
+        canned,
+        {
+            "ok": False,
+            "database_id": "d",
+            "mended": [mended],
+            "findings": [left],
+            "advice": ["Restore a backup."],
+        },
+    )
+
+    done = cli("doctor", "--fix")
+
+    assert done.code == 1
+    assert done.out.splitlines()[1:] == [
+        "runs         mended: job x is running, but nothing runs it",
+        "log          job y has no row in the log",
+        "             Restore a backup.",
+    ]
+
+
 def test_a_note_of_the_doctor_is_no_finding(cli: RunCli, canned: CannedServer) -> None:
     """It is shown, and the exit code says that all is well."""
     note = {"kind": "recovering", "message": "job x runs alone first", "job_id": JOB_ID}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from cidx_jobs.cli.actions.settings import find_warnings
-from cidx_jobs.cli.data_dir import ask_owner
+from cidx_jobs.cli.data_dir import administer, ask_owner
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
@@ -11,7 +11,7 @@ from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.sqlite.doctor import examine_directory
-from cidx_jobs.wire.findings import DoctorDocument
+from cidx_jobs.wire.findings import DoctorDocument, MendDocument
 
 
 def examine(target: Target, *, deep: bool) -> Exit:
@@ -37,6 +37,39 @@ def examine(target: Target, *, deep: bool) -> Exit:
     else:
         print_lines(_lines(found))
     return Exit.DONE if found.ok else Exit.FAILED
+
+
+def mend(target: Target, *, deep: bool) -> Exit:
+    """Mend what can be mended, and print what was, what is left and what helps against it.
+
+    A directory that no server owns is opened for it, as by the other commands of administrators.
+
+    Raises:
+        StartRefusedError: there is no database, or it is damaged; the text says how.
+        ServerBusyError: a server owns the directory and does not say where it is.
+        SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
+    """
+
+    async def at_server(client: JobsClient) -> MendDocument:
+        return await client.mend(deep=deep)
+
+    done = administer(target, at_server)
+    if target.as_json:
+        print_json(done)
+    else:
+        print_lines(_mended_lines(done))
+    return Exit.DONE if done.ok else Exit.FAILED
+
+
+def _mended_lines(done: MendDocument) -> Iterator[str]:
+    yield f"{'database id':<12} {escape(done.database_id)}"
+    if done.ok and not done.mended:
+        yield "everything fits together"
+    for finding in done.mended:
+        yield f"{finding.kind:<12} mended: {escape(finding.message)}"
+    for finding, advice in zip(done.findings, done.advice, strict=True):
+        yield f"{finding.kind:<12} {escape(finding.message)}"
+        yield f"{'':<12} {escape(advice)}"
 
 
 def _lines(found: DoctorDocument) -> Iterator[str]:

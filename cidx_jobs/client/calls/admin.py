@@ -7,7 +7,7 @@ from cidx_jobs.client.calls.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.wire.admin.log import AdminLogDocument
-from cidx_jobs.wire.findings import DoctorDocument
+from cidx_jobs.wire.findings import DoctorDocument, MendDocument
 from cidx_jobs.wire.request_bodies import (
     ChangeUserBody,
     CleanupBody,
@@ -117,6 +117,15 @@ class AdminRoutes(Routes):
         """
         path = "/api/admin/doctor?deep=true" if deep else "/api/admin/doctor"
         return (await self._get(path)).decode(DoctorDocument)
+
+    async def mend(self, *, deep: bool = False) -> MendDocument:
+        """Let the server put right what it finds, as far as that can be done while it runs.
+
+        Args:
+            deep: also look for what takes longer to find.
+        """
+        path = "/api/admin/doctor?deep=true" if deep else "/api/admin/doctor"
+        return (await self._ask(Call(method="POST", path=path))).decode(MendDocument)
 
     async def get_limits(self) -> LimitsDocument:
         """Return the limits in force."""

@@ -63,6 +63,8 @@ class Interrupted:
 
     on_interrupt: OnInterrupt
     is_clean: bool = True
+    reason: str | None = None
+    """Why, where it is neither."""
 
 
 @attrs.frozen
@@ -315,5 +317,6 @@ class RunRecorder:
             elapsed_seconds=elapsed,
             is_clean=ending.is_clean,
             drop_checkpoint=ending.on_interrupt is OnInterrupt.RESTART,
-            reason="the server stopped" if ending.is_clean else "the server died",
+            reason=ending.reason
+            or ("the server stopped" if ending.is_clean else "the server died"),
         )

@@ -75,6 +75,17 @@ class Janitor(Background):
             deleted += await self._retention.delete(before, frozenset({status}))
         return deleted
 
+    async def interrupt_lost(self, running: Sequence[Job]) -> None:
+        """End the runs of these running jobs that nothing runs, without blame: each goes on.
+
+        A fault of ours has lost them: the server lives, and they did not kill it.
+        """
+        lost = {run.job_id: run for run in self._executor.lost(running)}
+        for job in running:
+            if job.job_id in lost:
+                ending = Interrupted(self._on_interrupt(job), reason="nothing ran it any more")
+                await self._recorder.end(lost[job.job_id], ending, None, _last_seen_seconds(job))
+
     async def _resolve(self, running: Sequence[Job]) -> Mapping[str, int]:
         by_id = {job.job_id: job for job in running}
         lost = [(run, by_id[run.job_id]) for run in self._executor.lost(running)]
@@ -99,9 +110,11 @@ class Janitor(Background):
             text = f"the server died {job.losses + 1} times while this job ran, alone at the last"
             error = make_error("POISONED", text, at=self._board.clock.now(), phase=job.phase)
             return Broke(error, retry_after=None)
+        return Interrupted(self._on_interrupt(job), is_clean=was_stopped)
+
+    def _on_interrupt(self, job: Job) -> OnInterrupt:
         known = self._job_types.get(job.job_type)
-        on_interrupt = known.on_interrupt if known else OnInterrupt.RESUME
-        return Interrupted(on_interrupt, is_clean=was_stopped)
+        return known.on_interrupt if known else OnInterrupt.RESUME
 
     async def _go_on(self) -> None:
         while True:

@@ -48,24 +48,36 @@ async def find_strays(identity: StoreIdentity, children: Children) -> Sequence[F
     What is found is looked at again for a second: a child that is just being started or ended is
     none, and on a busy machine one that was told to end takes a moment to be gone.
     """
+    return [
+        Finding(kind="children", message=f"process {pid} of server start {epoch} has no run")
+        for pid, _, epoch in sorted(await _look_for_strays(identity, children))
+    ]
+
+
+async def end_strays(identity: StoreIdentity, children: Children) -> None:
+    """Send KILL to the processes that `find_strays` finds."""
+    for pid, started, _ in await _look_for_strays(identity, children):
+        await in_own_thread(_kill, pid, started)
+
+
+async def _look_for_strays(
+    identity: StoreIdentity, children: Children
+) -> set[tuple[int, str, int]]:
     found = await in_own_thread(_strays, identity, children)
     for _ in range(_LOOKS_AGAIN):
         if not found:
             break
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         found &= await in_own_thread(_strays, identity, children)
-    return [
-        Finding(kind="children", message=f"process {pid} of server start {epoch} has no run")
-        for pid, epoch in sorted(found)
-    ]
+    return found
 
 
-def _strays(identity: StoreIdentity, children: Children) -> set[tuple[int, int]]:
+def _strays(identity: StoreIdentity, children: Children) -> set[tuple[int, str, int]]:
     # A run's own tree may be deep; only where no child is active is everything a stray.
     is_idle = not children.active
     return {
-        (pid, epoch)
-        for pid, _, epoch in _marked(identity)
+        (pid, started, epoch)
+        for pid, started, epoch in _marked(identity)
         if epoch < identity.epoch or (epoch == identity.epoch and is_idle)
     }
 

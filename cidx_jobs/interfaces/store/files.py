@@ -34,5 +34,8 @@ class ProjectFiles(Protocol):
     def find_unused(self, projects: Sequence[Project], before: datetime) -> Sequence[Project]:
         """Return those whose files are there, and which no sync was begun for since; blocks."""
 
+    def take_nobodys(self, projects: Sequence[Project]) -> None:
+        """Move out of sight what belongs to none of these, which are all there are; blocks."""
+
     def clear(self) -> None:
         """Delete what was taken away; blocks. What is left by a kill goes at the next start."""

@@ -75,6 +75,9 @@ class Persistence(Protocol):
             deep: also what takes long; while it is read, everything goes on.
         """
 
+    async def count_anew(self) -> None:
+        """Put the counts right that are kept beside the rows; other writes wait meanwhile."""
+
     # The names of the design (api.md 2); whoever implements this inherits them.
 
     async def save_job(self, job: Job, transition: Transition | None = None) -> None:

@@ -17,6 +17,7 @@ from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.lifecycle import TRANSITIONS
 from cidx_jobs.settings import DataDirectory, project_directory
 from cidx_jobs.store.sqlite.commit.connection import read_only_uri
+from cidx_jobs.store.sqlite.commit.transaction import Transaction
 from cidx_jobs.store.sqlite.jobs.stored_bytes import BYTES_BY_USER
 from cidx_jobs.store.sqlite.open.damage_check import inspecting
 from cidx_jobs.store.sqlite.open.migrations import load_migrations
@@ -68,6 +69,15 @@ SELECT user_id, counted.bytes, coalesce(stored_bytes.bytes, 0)
 FROM ({BYTES_BY_USER}) AS counted LEFT JOIN stored_bytes USING (user_id)
 WHERE abs(counted.bytes - coalesce(stored_bytes.bytes, 0)) > {MAX_DRIFT}
 """  # noqa: S608 - constants
+_COUNT_ANEW = (
+    "DELETE FROM finals",
+    """
+    INSERT INTO finals SELECT user_id, job_type, status, count(*) FROM jobs
+    WHERE finished_at IS NOT NULL GROUP BY user_id, job_type, status
+    """,
+    "DELETE FROM stored_bytes",
+    f"INSERT INTO stored_bytes {BYTES_BY_USER}",
+)
 _PROJECTS = "SELECT user_id, project_id FROM projects"
 _LOST_CHECKPOINTS = """
 SELECT job_id FROM jobs WHERE checkpoint IS NOT NULL
@@ -115,6 +125,14 @@ def examine(directory: DataDirectory, *, deep: bool = False) -> tuple[Finding, .
         connection.execute("BEGIN")
         findings = chain(_find_all(connection, deep=deep), _nobodys(connection, found))
         return tuple(islice(findings, MAX_FINDINGS))
+
+
+def count_anew(transaction: Transaction) -> None:
+    """Put right what is kept of the rows besides them: it reads all of them."""
+    # What the batch has gathered so far is of rows that are counted here.
+    transaction.flush()
+    for statement in _COUNT_ANEW:
+        transaction.execute(statement)
 
 
 def _connect(directory: DataDirectory) -> sqlite3.Connection:

@@ -18,7 +18,7 @@ from cidx_jobs.store.sqlite.accounts import SqliteAccounts
 from cidx_jobs.store.sqlite.admin_log import SqliteAdminLog
 from cidx_jobs.store.sqlite.controls import SqliteControls
 from cidx_jobs.store.sqlite.database import Database
-from cidx_jobs.store.sqlite.doctor import examine
+from cidx_jobs.store.sqlite.doctor import count_anew, examine
 from cidx_jobs.store.sqlite.jobs.store import SqliteJobs
 from cidx_jobs.store.sqlite.projects import SqliteProjects
 from cidx_jobs.store.sqlite.push_hooks import SqlitePushHooks
@@ -76,6 +76,10 @@ class JobPersistence(Persistence):
             return await in_own_thread(examine, self._directory, deep=deep)
         except sqlite3.Error as error:
             raise StorageUnavailableError from error
+
+    @override
+    async def count_anew(self) -> None:
+        await self._database.write(count_anew)
 
     async def _is_unfinished(self, job_id: JobId) -> bool:
         job = await self.jobs.load_job(job_id)

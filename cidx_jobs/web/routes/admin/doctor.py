@@ -12,7 +12,7 @@ from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Contract, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
-from cidx_jobs.wire.findings import DoctorDocument
+from cidx_jobs.wire.findings import DoctorDocument, MendDocument
 
 
 class DoctorQuery(Query, frozen=True, kw_only=True):
@@ -69,3 +69,50 @@ async def examine(call: Call, query: DoctorQuery) -> web.Response:
     warnings = await jobs.find_warnings()
     notes = [*jobs.list_notes(), *await jobs.push_hooks.find_lost_secrets()]
     return call.answer(DoctorDocument.of(findings, jobs.identity.uuid, warnings, notes))
+
+
+@route(
+    "POST /admin/doctor",
+    scope="admin",
+    query=DoctorQuery,
+    contract=Contract(
+        name="mend",
+        group=ADMIN,
+        summary="Put right what does not fit together.",
+        about="The memory follows the store again, runs that nothing runs are interrupted, stray "
+        "processes are killed, files of no project go, and counts are made anew. What cannot be "
+        "mended is told with what helps against it.",
+        replies=(
+            Reply(
+                status=200,
+                about="What is mended, and what is left.",
+                document=MendDocument,
+                example=MendDocument(
+                    ok=True,
+                    database_id=examples.DATABASE_ID,
+                    mended=(
+                        Finding(
+                            kind="runs",
+                            message=f"job {examples.JOB_ID} is running, but nothing runs it",
+                            job_id=examples.JOB_ID,
+                        ),
+                    ),
+                    findings=(),
+                    advice=(),
+                ),
+            ),
+        ),
+    ),
+)
+async def mend(call: Call, query: DoctorQuery) -> web.Response:
+    """Mend what can be mended; the answer is 200 whatever is left.
+
+    Raises:
+        StoppingError: the server is closing, and what is mended goes away.
+    """
+    jobs = call.api.jobs
+    if not jobs.is_open:
+        raise StoppingError
+    mended = await jobs.mend(deep=query.deep)
+    await call.note_act("doctor_mended", f"{len(mended.mended)} findings, {len(mended.left)} left")
+    return call.answer(MendDocument.of(mended, jobs.identity.uuid))
