@@ -187,6 +187,18 @@ class JobSystem(JobCalls):
             self._engine.manager.begin_stop()
             await self.persistence.accept_stop()
 
+    async def end_runs(self) -> None:
+        """Begin the stop and let runs end within the grace time; what is stored can be read on.
+
+        `close` does the rest. Who is cancelled here has the grace time cut short.
+        """
+        engine = self._engine
+        if engine is None:
+            return
+        await self.begin_stop()
+        stopping = engine.stop(self.settings.shutdown_grace_seconds)
+        await finish(stopping, on_cancel=engine.hurry)
+
     async def close(self) -> None:
         """Stop the jobs within the grace time, then the store; closing twice is fine.
 

@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
 from cidx_jobs.web.connections import EXTRA_CONNECTIONS, ProblemRunner
+from cidx_jobs.web.handed_sockets import is_local, take_sockets
 from cidx_jobs.web.keys import API
 from cidx_jobs.web.server_files import ensure_admin_token, remove_server_file, write_server_file
 
@@ -44,6 +45,8 @@ OVERDUE_SECONDS = 8.0
 """So long after the grace time a stop is given up, and the process ends (guarantees.md, G7)."""
 SHUTDOWN_SECONDS = 2.0
 """How long open requests may take to end; those that wait are woken before."""
+LAST_REQUESTS_SECONDS = 0.1
+"""How long a connection that was taken at the very end has for its request."""
 LINGER_SECONDS = 5.0
 """How long the rest of a body that nobody wants is still taken in."""
 
@@ -125,6 +128,10 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
     """
     # What `auth` means where it is left out, only a server of its own may decide.
     settings = attrs.evolve(settings, auth=settings.auth_mode)
+    handed = take_sockets(os.environ)
+    if settings.auth_mode == "none" and not all(map(is_local, handed)):
+        message = "auth: none is refused on a socket that others than this machine can reach"
+        raise SettingsError(message)
     jobs = JobSystem(settings, [*job_types, *load_job_types(settings.handlers)])
     stop = _Stop(jobs)
     raise_file_limit(settings.max_connections)
@@ -133,10 +140,10 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
         # To look for garbage among many jobs while they are loaded takes longer than to load them.
         gc.disable()
         app = create_app(jobs)
-        async with jobs, _announced(jobs, app) as url:
+        async with jobs, _announced(jobs, app, handed) as place:
             settle_collector()
             start.close()
-            _log.info("server_ready", url=url, auth=settings.auth_mode, loop=_loop_name())
+            _log.info("server_ready", url=place.url, auth=settings.auth_mode, loop=_loop_name())
             for warning in await jobs.find_warnings():
                 _log.warning("server_warning", code=warning.code, message=warning.message)
             await stop.asked.wait()
@@ -144,13 +151,39 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
             _log.info("server_stopping")
             stop.is_under_way = True
             start.enter_context(ending_at_last(settings.shutdown_grace_seconds + OVERDUE_SECONDS))
-            await jobs.begin_stop()
+            await jobs.end_runs()
+            await place.stop_listening()
             await jobs.close()
     _log.info("server_stopped")
 
 
+@attrs.frozen
+class Place:
+    """Where an application takes connections."""
+
+    url: str
+    """The address under which a client on this machine reaches it."""
+    _runner: web.AppRunner
+
+    async def stop_listening(self) -> None:
+        """Take no further connection, and answer those that came just now.
+
+        Who connects to a socket that was handed over waits in it for the next server.
+        """
+        for site in tuple(self._runner.sites):
+            await site.stop()
+        await asyncio.sleep(LAST_REQUESTS_SECONDS)
+
+
 @contextlib.asynccontextmanager
-async def listening(
+async def listening(app: web.Application, **where: Any) -> AsyncIterator[str]:
+    """Take connections for the application; yield the url. The rest is as in `open_place`."""
+    async with open_place(app, **where) as place:
+        yield place.url
+
+
+@contextlib.asynccontextmanager
+async def open_place(
     app: web.Application,
     *,
     host: str,
@@ -160,8 +193,9 @@ async def listening(
     keepalive_seconds: float = KEEPALIVE_SECONDS,
     local_socket: Path | None = None,
     proxies: Callable[[str], bool] = _nobody,
-) -> AsyncIterator[str]:
-    """Take connections for the application; give the url.
+    handed: Sequence[socket.socket] = (),
+) -> AsyncIterator[Place]:
+    """Take connections for the application; yield where.
 
     No more of them than the system's limit of open files leaves room for.
 
@@ -175,6 +209,7 @@ async def listening(
         local_socket: a socket file besides, for commands on this machine; one that is there was
             left behind.
         proxies: whether an address is that of a proxy, which may have any number of connections.
+        handed: sockets that listen already, in place of host, port and socket file.
 
     Raises:
         OSError: it cannot listen there.
@@ -194,14 +229,18 @@ async def listening(
     forget_forks = withhold(lambda: _sockets(runner))
     try:
         await runner.setup()
-        if unix_socket is not None:
-            await _make_room_for_socket(unix_socket)
-        site = _site(runner, host, port, unix_socket)
-        ours = unix_socket
-        await site.start()
+        if handed:
+            for listener in handed:
+                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+        else:
+            if unix_socket is not None:
+                await _make_room_for_socket(unix_socket)
+            site = _site(runner, host, port, unix_socket)
+            ours = unix_socket
+            await site.start()
         if local_socket is not None:
             await _listen_locally(runner, local_socket)
-        yield _url(runner, host, unix_socket)
+        yield Place(_url_of(handed[0]) if handed else _url(runner, host, unix_socket), runner)
     finally:
         await runner.cleanup()
         forget_forks()
@@ -313,12 +352,14 @@ def _signals(react: Callable[[], None]) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _announced(jobs: JobSystem, app: web.Application) -> AsyncIterator[str]:
+async def _announced(
+    jobs: JobSystem, app: web.Application, handed: Sequence[socket.socket]
+) -> AsyncIterator[Place]:
     """Listen where the settings say, and tell local commands where that is."""
     settings = jobs.settings
     directory = DataDirectory(settings.data_dir)
     await ensure_admin_token(directory, jobs.persistence.tokens, jobs.clock)
-    async with listening(
+    async with open_place(
         app,
         host=settings.host,
         port=settings.port,
@@ -327,10 +368,11 @@ async def _announced(jobs: JobSystem, app: web.Application) -> AsyncIterator[str
         keepalive_seconds=settings.keepalive_seconds,
         local_socket=directory.server_socket,
         proxies=app[API].peers.covers,
-    ) as url:
-        await write_server_file(directory, url)
+        handed=handed,
+    ) as place:
+        await write_server_file(directory, place.url)
         try:
-            yield url
+            yield place
         finally:
             await remove_server_file(directory)
 
@@ -399,10 +441,20 @@ async def _make_room_for_socket(path: Path) -> None:
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), str(path))
 
 
+def _url_of(listener: socket.socket) -> str:
+    address = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{address}"
+    return _web_url(address[0], address[1])
+
+
 def _url(runner: web.AppRunner, host: str, unix_socket: Path | None) -> str:
     """Return the address under which a client on this machine reaches the server."""
     if unix_socket is not None:
         return f"unix:{unix_socket.absolute()}"
-    port = runner.addresses[0][1]
+    return _web_url(host, runner.addresses[0][1])
+
+
+def _web_url(host: str, port: int) -> str:
     name = _ANY_ADDRESS.get(host, host)
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
