@@ -94,6 +94,15 @@ from cidx_jobs.model.errors import (
     Retryable as Retryable,
 )
 from cidx_jobs.model.errors import (
+    ScheduleDeclaredError as ScheduleDeclaredError,
+)
+from cidx_jobs.model.errors import (
+    ScheduleExistsError as ScheduleExistsError,
+)
+from cidx_jobs.model.errors import (
+    ScheduleNotFoundError as ScheduleNotFoundError,
+)
+from cidx_jobs.model.errors import (
     SchemaTooNewError as SchemaTooNewError,
 )
 from cidx_jobs.model.errors import (
@@ -101,6 +110,9 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.errors import (
     StaleRunError as StaleRunError,
+)
+from cidx_jobs.model.errors import (
+    StaleScheduleError as StaleScheduleError,
 )
 from cidx_jobs.model.errors import (
     StaleVersionError as StaleVersionError,
@@ -122,6 +134,9 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.errors import (
     TokenNotFoundError as TokenNotFoundError,
+)
+from cidx_jobs.model.errors import (
+    TooManySchedulesError as TooManySchedulesError,
 )
 from cidx_jobs.model.errors import (
     UnavailableError as UnavailableError,
@@ -155,6 +170,9 @@ from cidx_jobs.model.job.retry_policy import RetryPolicy as RetryPolicy
 from cidx_jobs.model.job.submit import OnConflict as OnConflict
 from cidx_jobs.model.limits import Limits as Limits
 from cidx_jobs.model.limits import Pauses as Pauses
+from cidx_jobs.model.schedules.schedule import CatchUp as CatchUp
+from cidx_jobs.model.schedules.schedule import Schedule as Schedule
+from cidx_jobs.model.schedules.view import ScheduleView as ScheduleView
 from cidx_jobs.observe.logs import setup_logging as setup_logging
 from cidx_jobs.settings import Settings as Settings
 from cidx_jobs.system import JobSystem as JobSystem

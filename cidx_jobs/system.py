@@ -21,6 +21,7 @@ from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.door import EngineDoor
 from cidx_jobs.engine.engine import Engine
 from cidx_jobs.engine.manager import SyncJobManager
+from cidx_jobs.engine.schedules.schedules import Schedules
 from cidx_jobs.engine.state.hooks import Hook
 from cidx_jobs.engine.webhooks.push_hooks import PushHooks
 from cidx_jobs.engine.webhooks.secret_box import SecretBox
@@ -39,6 +40,7 @@ from cidx_jobs.model.findings import Finding, Mended, Recovery, ServerWarning
 from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.listing import StoreIdentity
+from cidx_jobs.model.schedules.schedule import Schedule
 from cidx_jobs.observe.job_lines import JobLines
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.loops import find_running_loop
@@ -62,6 +64,7 @@ class JobSystem(JobCalls):
         job_types: Iterable[JobType] = (),
         *,
         middlewares: Iterable[Middleware] = (),
+        schedules: Iterable[Schedule] = (),
         persistence: Persistence | None = None,
         clock: Clock | None = None,
         runs_jobs: bool = True,
@@ -73,6 +76,8 @@ class JobSystem(JobCalls):
             job_types: besides ``repository_sync``, which is there unless the setting of that
                 name is false.
             middlewares: what stands around each run, the outermost first.
+            schedules: those that the application declares: they are kept, changed and removed
+                with its code.
             persistence: where jobs are kept; the database in `data_dir` if None.
             clock: the machine's if None.
             runs_jobs: False opens the store for administration only: nothing is recovered,
@@ -93,6 +98,7 @@ class JobSystem(JobCalls):
         self._runs_jobs = runs_jobs
         self._own_types = tuple(job_types)
         self._middlewares = tuple(middlewares)
+        self._declared = tuple(schedules)
         self.job_types = JobTypes(self._own_types)
         self.from_thread = FromThread(self, self._loop_for_threads)
         self._hooks: list[Hook] = []
@@ -329,6 +335,11 @@ class JobSystem(JobCalls):
         return self._opened().manager
 
     @property
+    def schedules(self) -> Schedules:
+        """What submits jobs by itself: add, get, list, change, remove and run schedules."""
+        return self._opened().schedules
+
+    @property
     def accounts(self) -> Accounts:
         """Who has an account, and who is logged in by it."""
         if self._accounts is None:
@@ -386,6 +397,7 @@ class JobSystem(JobCalls):
             store=self.persistence,
             manager=engine.manager,
             projects=engine.projects,
+            schedules=engine.schedules,
         )
         await removal.remove(UserId(user_id), with_projects=projects)
 
@@ -434,6 +446,7 @@ class JobSystem(JobCalls):
             clock=self.clock,
             files=files,
             middlewares=self._middlewares,
+            schedules=self._declared,
         )
         for hook in self._hooks:
             engine.board.hooks.add_hook(hook)

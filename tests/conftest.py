@@ -15,6 +15,8 @@ MAY_BLOCK: list[tuple[str, set[str]]] = [
     ("<frozen importlib._bootstrap>", {"_find_and_load"}),
     # The working directory is known to the kernel without a look at the disk.
     ("pathlib.py", {"absolute", "cwd"}),
+    # A time zone is a file of a few KB, read once in a process.
+    ("cidx_jobs/model/schedules/schedule.py", {"find_zone"}),
     # A traceback that is logged shows source lines, read from disk once.
     ("linecache.py", {"checkcache", "updatecache"}),
     # Coverage keeps a lock of its own for a moment; with several threads somebody waits for it.

@@ -159,6 +159,8 @@ def filled_job() -> Job:
         losses=1,
         place=Place.HEAD,
         hold=True,
+        schedule="nightly",
+        scheduled_at=NOON + timedelta(minutes=1),
         start_at=NOON + timedelta(hours=1),
         retry_at=NOON + timedelta(hours=2),
         dispatch_key=KEY,

@@ -153,6 +153,7 @@ class JobCalls(ABC):
         status: JobStatus | StatusName | Iterable[JobStatus | StatusName] | None = None,
         job_type: str | None = None,
         project_id: str | None = None,
+        schedule: str | None = None,
         label: str | Iterable[str] | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
@@ -167,6 +168,7 @@ class JobCalls(ABC):
             status: only with one of these.
             job_type: only of this type.
             project_id: only of this project.
+            schedule: only those that this schedule submitted.
             label: only with this label, as ``key:value``, or with all of several.
             created_after: only those that were submitted after this time.
             created_before: only those that were submitted before this time.
@@ -183,6 +185,7 @@ class JobCalls(ABC):
             statuses=read_statuses(status),
             job_type=job_type,
             project_id=project_id,
+            schedule=schedule,
             labels=read_labels(label),
             created_after=read_time("created_after", created_after),
             created_before=read_time("created_before", created_before),

@@ -6,11 +6,12 @@ from typing import Self
 from cidx_jobs.client.calls.admin import AdminRoutes
 from cidx_jobs.client.calls.jobs import JobRoutes
 from cidx_jobs.client.calls.push_hooks import PushHookRoutes
+from cidx_jobs.client.calls.schedules import ScheduleRoutes
 from cidx_jobs.client.calls.server import ServerRoutes
 from cidx_jobs.client.transport import Transport
 
 
-class JobsClient(JobRoutes, ServerRoutes, PushHookRoutes, AdminRoutes):
+class JobsClient(JobRoutes, ScheduleRoutes, ServerRoutes, PushHookRoutes, AdminRoutes):
     """A client of one server; an async context manager.
 
     Every method raises `NetworkConnectionError` when no answer comes and another

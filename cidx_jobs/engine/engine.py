@@ -23,6 +23,8 @@ from cidx_jobs.engine.run.runner import Runner
 from cidx_jobs.engine.run.scheduler import Scheduler
 from cidx_jobs.engine.run.stall_watch import StallWatch
 from cidx_jobs.engine.run.usage import ResourceWatch
+from cidx_jobs.engine.schedules.schedules import Schedules
+from cidx_jobs.engine.schedules.timer import ScheduleTimer
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.effect_runner import EffectRunner
 from cidx_jobs.engine.state.notifier import Notifier
@@ -43,6 +45,7 @@ from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.limits import Limits
 from cidx_jobs.model.listing import StoreIdentity
+from cidx_jobs.model.schedules.schedule import Schedule
 from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.settings import Settings
 
@@ -55,12 +58,14 @@ class Engine:
     def __init__(
         self, *, settings: Settings, store: Persistence, identity: StoreIdentity,
         job_types: JobTypes, children: ChildRunner, clock: Clock, files: ProjectFiles,
-        middlewares: Sequence[Middleware] = (), chance: random.Random | None = None,
+        middlewares: Sequence[Middleware] = (), schedules: Sequence[Schedule] = (),
+        chance: random.Random | None = None,
     ) -> None:  # fmt: skip
         """Build the parts; nothing runs yet."""
         self._settings = settings
         self._store = store
         self._job_types = job_types
+        self._declared = schedules
         self.slots = Slots(settings.limits)
         self.board = Board(
             clock=clock,
@@ -115,32 +120,35 @@ class Engine:
             job_types=job_types,
             interrupt=self._janitor.interrupt_lost,
         )
+        admission = Admission(
+            settings=settings,
+            store=store.jobs,
+            projects=store.projects,
+            board=self.board,
+            ledger=self._ledger,
+            scheduler=self.scheduler,
+            job_types=job_types,
+        )
         self.manager = SyncJobManager(
             store=store.jobs,
             controls=store.controls,
             board=self.board,
             ledger=self._ledger,
-            admission=Admission(
-                settings=settings,
-                store=store.jobs,
-                projects=store.projects,
-                board=self.board,
-                ledger=self._ledger,
-                scheduler=self.scheduler,
-                job_types=job_types,
-            ),
+            admission=admission,
             waiting_room=self._waiting_room,
             job_types=job_types,
             retention=retention,
             recorder=recorder,
         )
+        self.schedules = Schedules(store.schedules, self.board, admission, self.manager)
+        self._schedule_timer = ScheduleTimer(store.schedules, self.board, admission)
         self.projects = Projects(
             store.projects, self.board, files, settings.project_retention_seconds
         )
         self._effects = EffectRunner(
             self.board, self._ledger, self._executor, give_up=recorder.give_up
         )
-        self.idleness = Idleness(self.board, self._effects)
+        self.idleness = Idleness(self.board, self._effects, self._schedule_timer)
         self.concurrency = ConcurrencyController(self.board, self.scheduler)
         self._grace_seconds = 0.0
         self._started = contextlib.AsyncExitStack()
@@ -175,7 +183,11 @@ class Engine:
             await self._executor.start()
             started.push_async_exit(self._stop_executor)
             recovery = await self._janitor.recover(before)
-            await self._start_each(started, self._janitor, self.projects, self.scheduler)
+            await self.schedules.load()
+            await self.schedules.declare(self._declared)
+            await self._start_each(
+                started, self._janitor, self.projects, self.scheduler, self._schedule_timer
+            )
             self._started = started.pop_all()
         return recovery
 
@@ -197,15 +209,16 @@ class Engine:
 
     async def examine(self) -> Sequence[Finding]:
         """Compare the memory with the store; return what does not fit together, if anything."""
-        return await self._doctor.examine()
+        return [*await self._doctor.examine(), *await self.schedules.examine()]
 
     async def mend(self) -> None:
         """Let the memory follow the store again, and end runs that nothing runs."""
         await self._doctor.mend()
+        await self.schedules.mend()
 
     def list_notes(self) -> Sequence[Finding]:
         """List what an operator should know of and what is no fault."""
-        return list_notes(self.board)
+        return [*list_notes(self.board), *self.schedules.list_notes()]
 
     def hurry(self) -> None:
         """Interrupt what still runs at once."""

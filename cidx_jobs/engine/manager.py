@@ -37,6 +37,7 @@ from cidx_jobs.model.job.wait_reasons import HostDown, QueueStatus, SuspectRun
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
 from cidx_jobs.model.redact import redact_secrets
+from cidx_jobs.model.schedules.settlement import Firing
 
 _CATCH_UP_SECONDS = 2.0
 """More than the moment between a commit and its arrival in memory."""
@@ -70,8 +71,10 @@ class SyncJobManager:
         self._recorder = recorder
         self._controls = asyncio.Lock()
 
-    async def create_job(self, request: SubmitRequest) -> Submission:
+    async def create_job(self, request: SubmitRequest, firing: Firing | None = None) -> Submission:
         """Store the job that is asked for, or find the one that serves the request already.
+
+        Where a schedule is run by hand, its *firing* is stored in the same transaction.
 
         Raises:
             StoppingError, DrainingError: nothing new is taken now.
@@ -88,7 +91,7 @@ class SyncJobManager:
             raise StoppingError
         if self._board.pauses.draining:
             raise DrainingError
-        return await self._admission.admit(request)
+        return await self._admission.admit(request, firing)
 
     async def get_job(self, job_id: JobId) -> Job:
         """Return the job as it was last committed.

@@ -6,6 +6,7 @@
     |-- RequestError                       the caller asked for something that cannot be
     |   |-- ValidationError                a member is wrong; names it by a JSON pointer
     |   |   |-- UnknownJobTypeError
+    |   |   |-- TooManySchedulesError
     |   |   `-- InvalidParameterError      a fault in a query
     |   |       `-- InvalidCursorError
     |   |-- IdempotencyKeyReusedError
@@ -13,6 +14,9 @@
     |   |-- JobExpiredError                what a repeated request made was deleted since
     |   |-- ProjectNotFoundError
     |   |   `-- RepositoryNotFoundError
+    |   |-- ScheduleNotFoundError
+    |   |-- ScheduleExistsError
+    |   |-- ScheduleDeclaredError          it stands in the application's code
     |   |-- TokenNotFoundError
     |   |-- PushHookNotFoundError
     |   |-- UserNotFoundError
@@ -41,6 +45,7 @@
     |   `-- StorageUnavailableError
     |-- StoreError                         the store refuses; nothing is changed
     |   |-- StaleVersionError              somebody else was first
+    |   |-- StaleScheduleError             the same, of a schedule
     |   |-- StaleRunError                  the write of a run that is over
     |   |-- OwnerLostError                 another server owns the database now
     |   `-- StartRefusedError              the data directory cannot be served
@@ -164,6 +169,18 @@ class UnknownJobTypeError(ValidationError):
         self.members = {"job_type": _shorten(job_type)}
 
 
+class TooManySchedulesError(ValidationError):
+    """The user has as many schedules as there may be."""
+
+    code = "too_many_schedules"
+
+    def __init__(self, limit: int) -> None:
+        """Name the limit."""
+        message = f"a user has at most {limit} schedules"
+        super().__init__([Fault("", message)], message)
+        self.members = {"limit": limit}
+
+
 class InvalidParameterError(RequestError):
     """A query parameter is unknown, doubled or out of its range."""
 
@@ -232,6 +249,39 @@ class RepositoryNotFoundError(ProjectNotFoundError):
     def __init__(self, alias: str) -> None:
         """Name the alias that was asked for."""
         RequestError.__init__(self, f"Repository '{alias}' not found", project_id=alias)
+
+
+class ScheduleNotFoundError(RequestError):
+    """The user has no such schedule."""
+
+    code = "schedule_not_found"
+
+    def __init__(self, name: str) -> None:
+        """Name what was asked for."""
+        super().__init__(f"Schedule not found: {name}", schedule=name)
+
+
+class ScheduleExistsError(RequestError):
+    """The user has a schedule of that name already."""
+
+    code = "schedule_exists"
+
+    def __init__(self, name: str) -> None:
+        """Name it."""
+        super().__init__(f"there is a schedule {name} already", schedule=name)
+
+
+class ScheduleDeclaredError(RequestError):
+    """The schedule stands in the application's code, and is changed and removed only there."""
+
+    code = "schedule_declared"
+
+    def __init__(self, name: str) -> None:
+        """Name it."""
+        super().__init__(
+            f"schedule {name} is declared in the code of the application: change it there",
+            schedule=name,
+        )
 
 
 class TokenNotFoundError(RequestError):
@@ -543,6 +593,16 @@ class StaleVersionError(StoreError):
         super().__init__(
             f"job {job_id} is no longer at version {version}", job_id=job_id, version=version
         )
+
+
+class StaleScheduleError(StoreError):
+    """The schedule is not at the version that the write was made from, or is gone."""
+
+    code = "stale_schedule"
+
+    def __init__(self, name: str) -> None:
+        """Name the schedule."""
+        super().__init__(f"schedule {name} has changed meanwhile", schedule=name)
 
 
 class OtherLoopError(CidxJobsError, RuntimeError):

@@ -26,6 +26,7 @@ class JobQuery(msgspec.Struct, frozen=True, kw_only=True):
     statuses: frozenset[JobStatus] | None = None
     job_type: str | None = None
     project_id: ProjectId | None = None
+    schedule: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None

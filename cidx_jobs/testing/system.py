@@ -9,6 +9,7 @@ from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.run import Middleware
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobType
+from cidx_jobs.model.schedules.schedule import Schedule
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
@@ -21,6 +22,7 @@ async def open_for_tests(
     job_types: Iterable[JobType] = (),
     *,
     middlewares: Iterable[Middleware] = (),
+    schedules: Iterable[Schedule] = (),
     clock: Clock | None = None,
     persistence: Persistence | None = None,
     **settings: Any,
@@ -32,6 +34,7 @@ async def open_for_tests(
     Args:
         job_types: besides ``repository_sync``.
         middlewares: what stands around each run, the outermost first.
+        schedules: those that the code declares.
         clock: a `ManualClock` if None; the same one is ``jobs.clock``.
         persistence: a new `MemoryPersistence` if None; opened again, it is a restart.
         settings: as in `Settings`; `data_dir` is a temporary directory if not given.
@@ -49,6 +52,7 @@ async def open_for_tests(
             Settings(**({"shutdown_grace_seconds": 0} | settings)),
             job_types,
             middlewares=middlewares,
+            schedules=schedules,
             persistence=MemoryPersistence() if persistence is None else persistence,
             clock=ManualClock() if clock is None else clock,
         )

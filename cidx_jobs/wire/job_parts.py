@@ -187,6 +187,16 @@ QueueMember = Annotated[
 ]
 CreatedAtMember = Annotated[datetime, Meta(description="When it was made.")]
 QueuedAtMember = Annotated[datetime | None, Meta(description="When it was last queued.")]
+ScheduleMember = Annotated[
+    str | None, Meta(description="The schedule that submitted it, one of its user's.")
+]
+ScheduledAtMember = Annotated[
+    datetime | None,
+    Meta(
+        description="The time of the schedule that it stands for, without its jitter; null when "
+        "the schedule was run by hand."
+    ),
+]
 StartAtMember = Annotated[datetime | None, Meta(description="It does not start before this time.")]
 StartedAtMember = Annotated[datetime | None, Meta(description="When it last started.")]
 FinishedAtMember = Annotated[datetime | None, Meta(description="When it ended.")]

@@ -43,6 +43,8 @@ class JobMembers(Document, frozen=True, kw_only=True):
     created_at: of_job.CreatedAtMember
     queued_at: of_job.QueuedAtMember
     start_at: of_job.StartAtMember
+    schedule: of_job.ScheduleMember = None
+    scheduled_at: of_job.ScheduledAtMember = None
     started_at: of_job.StartedAtMember
     finished_at: of_job.FinishedAtMember
     updated_at: of_job.UpdatedAtMember
@@ -198,6 +200,8 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     created_at: of_job.CreatedAtMember
     queued_at: of_job.QueuedAtMember
     start_at: of_job.StartAtMember
+    schedule: of_job.ScheduleMember = None
+    scheduled_at: of_job.ScheduledAtMember = None
     started_at: of_job.StartedAtMember
     finished_at: of_job.FinishedAtMember
     updated_at: of_job.UpdatedAtMember

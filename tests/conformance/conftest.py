@@ -13,6 +13,7 @@ from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.interfaces.store.push_hooks import PushHookStore
+from cidx_jobs.interfaces.store.schedules import ScheduleStore
 from cidx_jobs.interfaces.store.tokens import TokenStore
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.memory.persistence import MemoryPersistence
@@ -69,6 +70,12 @@ def accounts(persistence: Persistence) -> AccountStore:
 def push_hooks(persistence: Persistence) -> PushHookStore:
     """Return its store of push hooks."""
     return persistence.push_hooks
+
+
+@pytest.fixture
+def schedules(persistence: Persistence) -> ScheduleStore:
+    """Return its store of schedules."""
+    return persistence.schedules
 
 
 @pytest.fixture

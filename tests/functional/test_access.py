@@ -64,6 +64,7 @@ async def test_a_route_is_for_those_whose_scope_reaches_it(
         user_id="none",
         alias="none",
         hook_id="none",
+        name="none",
     )
 
     for user, scope in [(None, None), *USERS.items()]:

@@ -19,7 +19,7 @@ from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.commit.transaction import Transaction
 from cidx_jobs.store.sqlite.persistence import JobPersistence
-from cidx_jobs.wire.findings import MendDocument
+from cidx_jobs.wire.admin.findings import MendDocument
 from tests.fakes import Gate
 
 OTHER = JobId("01980000-0000-7000-8000-00000000ffff")

@@ -86,7 +86,7 @@ async def test_every_documented_parameter_is_known(house: House) -> None:
     document = make_document(list_routes("/api", is_own=True))
     job = await house.submit_ended()
     ids = {"job_id": job.job_id, "project_id": "none", "token_id": "none"}
-    ids |= {"user_id": "none", "alias": "none"}
+    ids |= {"user_id": "none", "alias": "none", "name": "none"}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             for parameter in operation["parameters"]:

@@ -34,6 +34,7 @@ NEVER_ANSWERED = {
     "other_loop",
     "store_error",
     "stale_run",
+    "stale_schedule",
     "start_refused",
     "already_owned",
     "schema_too_new",

@@ -15,6 +15,7 @@ from cidx_jobs.model.listing import (
     JobQuery,
     Project,
 )
+from cidx_jobs.model.schedules.schedule import ScheduleState
 from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.jobs import MemoryJobs
 from cidx_jobs.store.memory.persistence import MemoryPersistence
@@ -37,12 +38,17 @@ class LateTeller(MemoryJobs):
         *,
         idempotency: IdempotencyRecord | None = None,
         project: Project | None = None,
+        schedule: ScheduleState | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
     ) -> Sequence[Transition]:
         """Store, wait, and tell."""
         rows = await super().save_changes(
-            changes, idempotency=idempotency, project=project, on_refuse=on_refuse
+            changes,
+            idempotency=idempotency,
+            project=project,
+            schedule=schedule,
+            on_refuse=on_refuse,
         )
         self.has_committed.set()
         await self.may_tell.wait()

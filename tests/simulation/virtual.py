@@ -9,6 +9,7 @@ from cidx_jobs.model.errors import StorageUnavailableError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.listing import Change, IdempotencyRecord, Project
+from cidx_jobs.model.schedules.schedule import ScheduleState
 from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.jobs import MemoryJobs
 from tests.fakes import FakeClock
@@ -88,13 +89,20 @@ class SlowStore(MemoryJobs):
         *,
         idempotency: IdempotencyRecord | None = None,
         project: Project | None = None,
+        schedule: ScheduleState | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
     ) -> Sequence[Transition]:
         """Store the changes after a while."""
         save = super().save_changes
         rows: Sequence[Transition] = await self._after_a_while(
-            lambda: save(changes, idempotency=idempotency, project=project, on_commit=on_commit),
+            lambda: save(
+                changes,
+                idempotency=idempotency,
+                project=project,
+                schedule=schedule,
+                on_commit=on_commit,
+            ),
             on_refuse,
         )
         return rows

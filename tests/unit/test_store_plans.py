@@ -31,6 +31,7 @@ PARAMETERS: dict[str, Any] = {
     "offset": 0,
     "counted": 1,
     "project_id": None,
+    "schedule": None,
     "labels": None,
     "created_after": None,
     "created_before": None,

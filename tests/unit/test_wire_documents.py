@@ -57,6 +57,8 @@ MEMBERS = [
     "created_at",
     "queued_at",
     "start_at",
+    "schedule",
+    "scheduled_at",
     "started_at",
     "finished_at",
     "updated_at",

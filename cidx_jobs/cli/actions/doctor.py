@@ -11,7 +11,7 @@ from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.sqlite.doctor import examine_directory
-from cidx_jobs.wire.findings import DoctorDocument, MendDocument
+from cidx_jobs.wire.admin.findings import DoctorDocument, MendDocument
 
 
 def examine(target: Target, *, deep: bool) -> Exit:

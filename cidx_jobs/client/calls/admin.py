@@ -6,8 +6,8 @@ from typing import Any
 from cidx_jobs.client.calls.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
 from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.wire.admin.findings import DoctorDocument, MendDocument
 from cidx_jobs.wire.admin.log import AdminLogDocument
-from cidx_jobs.wire.findings import DoctorDocument, MendDocument
 from cidx_jobs.wire.request_bodies import (
     ChangeUserBody,
     CleanupBody,

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from cidx_jobs.engine.access.accounts import Accounts
 from cidx_jobs.engine.manager import SyncJobManager
+from cidx_jobs.engine.schedules.schedules import Schedules
 from cidx_jobs.engine.upkeep.project_removal import Projects
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.model.errors import AlreadyFinishedError, JobNotFoundError, ProjectNotFoundError
@@ -34,6 +35,7 @@ class UserRemoval:
     store: Persistence
     manager: SyncJobManager
     projects: Projects
+    schedules: Schedules
 
     async def remove(self, user_id: UserId, *, with_projects: bool) -> None:
         """Remove the user; see `JobSystem.remove_user`."""
@@ -43,6 +45,8 @@ class UserRemoval:
                 await self.store.tokens.delete_token(token.token_id)
         # Whoever knows the secret of a hook could go on to submit for them.
         await self.store.push_hooks.delete_hooks_of(user_id)
+        # Before their jobs: what is cancelled is not submitted anew.
+        await self.schedules.remove_of_user(user_id)
         told = await self._cancel_jobs(user_id)
         if with_projects:
             await self._remove_projects(user_id, told)

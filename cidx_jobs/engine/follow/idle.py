@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime
+from typing import Protocol
 
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.effect_runner import EffectRunner
@@ -10,23 +11,39 @@ _LOOK_AGAIN_SECONDS = 0.05
 """A start that was not stored gives its slot back without a commit, so nobody tells of it."""
 
 
+class Rings(Protocol):
+    """What brings in work by itself when its time comes."""
+
+    @property
+    def is_busy(self) -> bool:
+        """True while it brings some in."""
+
+    def ring_due(self) -> None:
+        """Bring in what is due by now."""
+
+    def find_next_due(self) -> datetime | None:
+        """Return when something is due next."""
+
+
 class Idleness:
     """Knows whether the engine has anything to do before the clock moves on."""
 
-    def __init__(self, board: Board, effects: EffectRunner) -> None:
-        """Take the memory, and who brings due jobs into the queue."""
+    def __init__(self, board: Board, effects: EffectRunner, schedules: "Rings") -> None:
+        """Take the memory, who brings due jobs into the queue, and who fires schedules."""
         self._board = board
         self._effects = effects
+        self._schedules = schedules
 
     async def wait(self) -> None:
         """Return once nothing runs, nothing could start now, and the hooks have heard of it.
 
         What is held, paused, or has its time yet to come does not count. Start times, back-offs
-        and probes of hosts are looked at anew first, so that a clock that was moved is noticed
-        at once.
+        probes of hosts and schedules are looked at anew first, so that a clock that was moved is
+        noticed at once.
         """
         self._board.due_times.ring_due()
         self._board.outages.ring_due()
+        self._schedules.ring_due()
         await self._board.hooks.settle()
         while not self._is_idle and not self._board.notifier.is_closed:
             await self._wait_for_news()
@@ -34,13 +51,17 @@ class Idleness:
             await self._board.hooks.settle()
 
     def find_next_due(self) -> datetime | None:
-        """Return the earliest start time, end of a back-off or probe of a host to come."""
-        dues = (self._board.due_times.find_next(), self._board.outages.find_next())
+        """Return the earliest start, end of a back-off, probe or time of a schedule to come."""
+        dues = (
+            self._board.due_times.find_next(),
+            self._board.outages.find_next(),
+            self._schedules.find_next_due(),
+        )
         return min((due for due in dues if due is not None), default=None)
 
     @property
     def _is_idle(self) -> bool:
-        if self._effects.is_busy or self._board.slots.count_running():
+        if self._effects.is_busy or self._schedules.is_busy or self._board.slots.count_running():
             return False
         return not any(map(self._board.reasons.is_free, self._board.live))
 

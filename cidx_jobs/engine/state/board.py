@@ -22,6 +22,7 @@ from cidx_jobs.engine.state.effects import Effect, EnqueueDue, GiveUp, MakeHead,
 from cidx_jobs.engine.state.hooks import Hooks
 from cidx_jobs.engine.state.job_cache import LiveJobs
 from cidx_jobs.engine.state.notifier import Notifier
+from cidx_jobs.engine.state.schedule_book import ScheduleBook
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.job_types import JobTypes
@@ -40,6 +41,7 @@ class Board:
     ) -> None:  # fmt: skip
         """Take the parts that make up the memory; *outage_seconds* is `git_outage_seconds`."""
         self.live = LiveJobs()
+        self.schedules = ScheduleBook()
         self.queue = queue
         self.slots = slots
         self.notifier = notifier
@@ -210,6 +212,7 @@ class Board:
         """Put other pauses in force; what runs goes on."""
         self.reasons.pauses = pauses
         self.refresh_gates()
+        self.schedules.changed.set()
 
     def refresh_gates(self) -> None:
         """Open and close every gate of the queue by the limits and pauses in force."""

@@ -17,6 +17,7 @@ from cidx_jobs.model.job.events import Enqueue, Event, Revise
 from cidx_jobs.model.job.job import Job, JobStatus, Place, Transition
 from cidx_jobs.model.job.lifecycle import advance
 from cidx_jobs.model.listing import Change, IdempotencyRecord, Project
+from cidx_jobs.model.schedules.schedule import ScheduleState
 
 STORE_AGAIN_SECONDS = 0.5
 """How often the engine tries again what it owes and the store could not take."""
@@ -146,6 +147,7 @@ class JobLedger:
         changes: Sequence[Change],
         idempotency: IdempotencyRecord | None = None,
         project: Project | None = None,
+        schedule: ScheduleState | None = None,
         *,
         on_commit: Callable[[], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
@@ -157,6 +159,7 @@ class JobLedger:
 
         Raises:
             StaleVersionError: somebody else was first; nothing is changed.
+            StaleScheduleError: the same, of the schedule.
         """
         board = self._board
         jobs = [change.job for change in changes]
@@ -166,6 +169,8 @@ class JobLedger:
         def tell(rows: Sequence[Transition]) -> None:
             try:
                 board.apply(jobs, rows)
+                if schedule is not None:
+                    board.schedules.put(schedule)
             finally:
                 board.arriving -= arriving
                 if on_commit is not None:
@@ -180,6 +185,7 @@ class JobLedger:
             changes,
             idempotency=idempotency,
             project=project,
+            schedule=schedule,
             on_commit=tell,
             on_refuse=tell_of_refusal,
         )

@@ -37,6 +37,8 @@ from cidx_jobs.model.job.packed import pack
 from cidx_jobs.model.job.submit import OnConflict, Submission, SubmitRequest
 from cidx_jobs.model.limits import MAX_KEYS, MAX_LABELS
 from cidx_jobs.model.listing import KEY_LIFETIME, Change, IdempotencyRecord, Project
+from cidx_jobs.model.schedules.schedule import ScheduleState
+from cidx_jobs.model.schedules.settlement import Firing
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.shares import Shares
 from cidx_jobs.settings import Settings
@@ -88,10 +90,31 @@ class Admission:
             raise JobExpiredError(record.job_id) from error
         return Submission(job=job, is_replayed=True)
 
-    async def admit(self, request: SubmitRequest) -> Submission:
+    async def check(self, request: SubmitRequest, *, of_project: bool = True) -> None:
+        """Check a request as `admit` does, and store nothing: a schedule will make it later.
+
+        Args:
+            request: what it will submit.
+            of_project: also hold the options against what is known of the project now.
+
+        Raises:
+            ValidationError: a member is wrong (`UnknownJobTypeError` for the type).
+        """
+        job_type = self._job_types[request.job_type]
+        check_request(request, self._board.slots.limits, self._settings.max_timeout_seconds)
+        if of_project:
+            await self._admit_options(request, job_type)
+        else:
+            await self._check_options(request, job_type)
+
+    async def admit(self, request: SubmitRequest, firing: Firing | None = None) -> Submission:
         """Store the job that the request asks for, or find the one that serves it already.
 
-        The request is no replay, as far as `find_replay` could tell a moment ago.
+        The request is no replay, as far as `find_replay` could tell a moment ago. The *firing* of
+        the schedule that asks is stored in the same transaction.
+
+        Raises:
+            StaleScheduleError: the schedule has changed meanwhile; nothing is stored.
         """
         job_type = self._job_types[request.job_type]
         check_request(request, self._board.slots.limits, self._settings.max_timeout_seconds)
@@ -100,7 +123,7 @@ class Admission:
             request = replace(request, options=options)
         while True:
             try:
-                return await self._store_once(request, job_type, project)
+                return await self._store_once(request, job_type, project, firing)
             except StaleVersionError:
                 # Somebody else moved the line of the project, or took the key, first.
                 continue
@@ -114,11 +137,7 @@ class Admission:
     async def _admit_options(
         self, request: SubmitRequest, job_type: JobType
     ) -> tuple[JsonObject, Project | None]:
-        if job_type.checks_slowly:
-            async with self._checks.turn(request.user_id):
-                options = await in_own_thread(job_type.check_options, request.options)
-        else:
-            options = job_type.check_options(request.options)
+        options = await self._check_options(request, job_type)
         if job_type.admit is None:
             return options, None
         known = await self._projects.load_project(request.user_id, request.project_id)
@@ -128,8 +147,18 @@ class Admission:
         )
         return admitted.options, admitted.project
 
+    async def _check_options(self, request: SubmitRequest, job_type: JobType) -> JsonObject:
+        if not job_type.checks_slowly:
+            return job_type.check_options(request.options)
+        async with self._checks.turn(request.user_id):
+            return await in_own_thread(job_type.check_options, request.options)
+
     async def _store_once(
-        self, request: SubmitRequest, job_type: JobType, project: Project | None
+        self,
+        request: SubmitRequest,
+        job_type: JobType,
+        project: Project | None,
+        firing: Firing | None,
     ) -> Submission:
         line = self._line(request, job_type)
         waits = request.hold or self._is_later(request)
@@ -139,23 +168,33 @@ class Admission:
             goes_first = joined is line.follower and line.is_between_attempts
             change = self._join(joined, request, goes_first=goes_first)
             record = self._record_key(request, joined.job_id)
-            await self._ledger.commit(self._ledger.with_line(change, joined), record, project)
+            changes = self._ledger.with_line(change, joined)
+            served = firing.end(joined.job_id, is_joined=True) if firing else None
+            await self._ledger.commit(changes, record, project, served)
             return Submission(job=change.job, is_joined=True)
         self._check_room(request.user_id)
         changes, place = self._choose_place(request, job_type, line, waits=waits)
         change = replace(
-            self._new_job(request, job_type, place, waits=waits),
+            self._new_job(request, job_type, place, firing, waits=waits),
             max_user_bytes=self._settings.max_stored_bytes_per_user,
         )
-        record = self._record_key(request, change.job.job_id)
+        job_id = change.job.job_id
+        record = self._record_key(request, job_id)
+        served = firing.end(job_id, is_joined=False) if firing else None
         # What becomes of others is stored first: a job that moves them is not the next to start.
         may_start = not changes and change.job.status is JobStatus.QUEUED
         start = self._scheduler.start_with_submit(change) if may_start else None
         if start is None:
-            await self._store_waiting(request.user_id, [*changes, change], record, project)
+            changes = [*changes, change]
+            await self._store_waiting(request.user_id, changes, record, project, served)
         else:
             await self._ledger.commit(
-                [start.change], record, project, on_commit=start.stored, on_refuse=start.refused
+                [start.change],
+                record,
+                project,
+                served,
+                on_commit=start.stored,
+                on_refuse=start.refused,
             )
         return Submission(job=change.job)
 
@@ -269,6 +308,7 @@ class Admission:
         changes: list[Change],
         record: IdempotencyRecord | None,
         project: Project | None,
+        served: ScheduleState | None,
     ) -> None:
         # It gives its room back in the moment in which the memory counts it, or nobody ever will:
         # whoever waits for the answer goes on later, and would count it twice until then.
@@ -276,7 +316,7 @@ class Admission:
         self._admitting[user_id] += 1
         self._admitting_total += 1
         await self._ledger.commit(
-            changes, record, project, on_commit=give_room, on_refuse=give_room
+            changes, record, project, served, on_commit=give_room, on_refuse=give_room
         )
 
     def _check_room(self, user_id: UserId) -> None:
@@ -293,7 +333,13 @@ class Admission:
         decrease(self._admitting, user_id)
 
     def _new_job(
-        self, request: SubmitRequest, job_type: JobType, place: Place | None, *, waits: bool
+        self,
+        request: SubmitRequest,
+        job_type: JobType,
+        place: Place | None,
+        firing: Firing | None,
+        *,
+        waits: bool,
     ) -> Change:
         now = self._board.clock.now()
         settings = self._settings
@@ -316,6 +362,8 @@ class Admission:
             or settings.default_timeout_seconds,
             place=place,
             hold=request.hold,
+            schedule=firing.state.schedule.name if firing else None,
+            scheduled_at=firing.scheduled_at if firing else None,
             start_at=request.start_at,
             created_at=now,
             updated_at=now,

@@ -60,7 +60,11 @@ class Projects(Background):
             raise ProjectBusyError(project_id, job.job_id)
         await self._files.take_away(user_id, project_id)
         try:
-            await self._store.delete_project(user_id, project_id)
+            await self._store.delete_project(
+                user_id,
+                project_id,
+                lambda: self._board.schedules.drop_project(user_id, project_id),
+            )
         finally:
             await in_own_thread(self._files.clear)
         _log.info("project_removed", user_id=user_id, project_id=project_id)

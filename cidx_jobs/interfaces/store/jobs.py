@@ -17,6 +17,7 @@ from cidx_jobs.model.listing import (
     Project,
     StoreStats,
 )
+from cidx_jobs.model.schedules.schedule import ScheduleState
 
 
 class JobStore(Protocol):
@@ -31,6 +32,7 @@ class JobStore(Protocol):
         *,
         idempotency: IdempotencyRecord | None = None,
         project: Project | None = None,
+        schedule: ScheduleState | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
     ) -> Sequence[Transition]:
@@ -40,6 +42,7 @@ class JobStore(Protocol):
             changes: what becomes of each job; in order, where they depend on each other.
             idempotency: the key of the request that made them.
             project: what the request says of the project (its url and branch).
+            schedule: the schedule that submits, one version further.
             on_commit: called once after the commit, on the loop, in the order of the commits and
                 before this returns; also when the caller was cancelled meanwhile.
             on_refuse: called once, on the loop and on the same terms, where nothing was stored:
@@ -50,6 +53,7 @@ class JobStore(Protocol):
                 the place in its project's line: somebody else was first.
             IdempotencyKeyReusedError: the key is taken (by any request).
             UserStorageFullError: the `max_user_bytes` of a new job are taken.
+            StaleScheduleError: the schedule is at another version, or is gone.
         """
 
     async def save_progress(

@@ -10,6 +10,7 @@ from cidx_jobs.interfaces.store.controls import ControlStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.interfaces.store.push_hooks import PushHookStore
+from cidx_jobs.interfaces.store.schedules import ScheduleStore
 from cidx_jobs.interfaces.store.tokens import TokenStore
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId
@@ -32,6 +33,7 @@ class Persistence(Protocol):
     tokens: TokenStore
     accounts: AccountStore
     push_hooks: PushHookStore
+    schedules: ScheduleStore
     controls: ControlStore
     admin_log: AdminLogStore
 

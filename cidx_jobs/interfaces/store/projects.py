@@ -1,6 +1,6 @@
 """Where projects are kept: the repository, last sync and sizes of each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cidx_jobs.model.ids import ProjectId, UserId
@@ -23,10 +23,18 @@ class ProjectStore(Protocol):
     async def list_projects(self, user_id: UserId | None) -> Sequence[Project]:
         """Return the projects of a user, or of all, by user and project id."""
 
-    async def delete_project(self, user_id: UserId, project_id: ProjectId) -> None:
-        """Delete a project, and its push hook with it; no error when there is none.
+    async def delete_project(
+        self,
+        user_id: UserId,
+        project_id: ProjectId,
+        on_commit: Callable[[], None] | None = None,
+    ) -> None:
+        """Delete a project with its push hook and its schedules; no error when there is none.
+
+        Schedules that stand in the application's code stay.
 
         A project with an exclusive job that is not final stays: the job was submitted meanwhile.
+        *on_commit* is called once it is deleted, on the loop, in the order of the commits.
         """
 
     async def forget_copy(self, user_id: UserId, project_id: ProjectId) -> None:

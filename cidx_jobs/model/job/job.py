@@ -245,6 +245,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     place: Place | None = None
     """None for a job that is not exclusive, has no place in its line yet, or is final."""
     hold: bool = False
+    schedule: str | None = None
+    """The schedule that submitted it, one of its user's."""
+    scheduled_at: datetime | None = None
+    """The time of the schedule that it stands for; None when somebody ran the schedule."""
     start_at: datetime | None = None
     retry_at: datetime | None = None
     """A queued job that failed before does not start earlier than this."""

@@ -51,6 +51,10 @@ class CatchUp(StrEnum):
     """None."""
 
 
+def _to_catch_up(choice: Any) -> Any:
+    return CatchUp(choice) if choice in list(CatchUp) else choice
+
+
 class Times(Protocol):
     """Moments in order, without end or nearly so."""
 
@@ -93,7 +97,7 @@ class Schedule:
     timezone: str = attrs.field(default="UTC", kw_only=True)
     jitter_seconds: int = attrs.field(default=0, kw_only=True)
     """0 to 86,400: each time comes up to so much later, by the same for one schedule."""
-    catch_up: CatchUp = attrs.field(default=CatchUp.ONCE, kw_only=True)
+    catch_up: CatchUp = attrs.field(default=CatchUp.ONCE, kw_only=True, converter=_to_catch_up)
     enabled: bool = attrs.field(default=True, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -221,7 +225,7 @@ def _type_faults(schedule: Schedule) -> Iterator[Fault]:
     labels: Any = schedule.labels
     if isinstance(labels, Mapping) and not all(map(_is_text_twice, labels.items())):
         yield Fault("/labels", "it is an object of texts")
-    if schedule.catch_up not in list(CatchUp):
+    if not isinstance(schedule.catch_up, CatchUp):
         yield Fault("/catch_up", "it is once or skip")
     if not isinstance(schedule.enabled, bool):
         yield Fault("/enabled", "it is true or false")

@@ -5,6 +5,7 @@ import uuid
 from cidx_jobs.model.errors import StorageUnavailableError
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.listing import Project, StoreIdentity
+from cidx_jobs.model.schedules.schedule import ScheduleKey, ScheduleState
 from cidx_jobs.model.webhooks.push_hook import PushHook
 from cidx_jobs.store.memory.table import JobTable
 
@@ -17,6 +18,7 @@ class MemoryDatabase:
         self.table = JobTable()
         self.projects: dict[tuple[UserId, ProjectId], Project] = {}
         self.push_hooks: dict[tuple[UserId, ProjectId], PushHook] = {}
+        self.schedules: dict[ScheduleKey, ScheduleState] = {}
         self.database_id = str(uuid.uuid4())
         self._epoch = 0
         self._stopped_epoch = 0

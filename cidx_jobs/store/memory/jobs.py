@@ -32,6 +32,7 @@ from cidx_jobs.model.listing import (
     RunGuard,
     StoreStats,
 )
+from cidx_jobs.model.schedules.schedule import ScheduleState
 from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.lists import (
     compare_with_log,
@@ -41,6 +42,7 @@ from cidx_jobs.store.memory.lists import (
     page_of,
 )
 from cidx_jobs.store.memory.projects import save_request
+from cidx_jobs.store.memory.schedules import check_schedule
 
 
 class MemoryJobs(JobStore):
@@ -65,6 +67,7 @@ class MemoryJobs(JobStore):
         *,
         idempotency: IdempotencyRecord | None = None,
         project: Project | None = None,
+        schedule: ScheduleState | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
     ) -> Sequence[Transition]:
@@ -73,6 +76,8 @@ class MemoryJobs(JobStore):
             self._check_room(changes)
             if idempotency is not None:
                 self._check_key(idempotency)
+            if schedule is not None:
+                check_schedule(self.database, schedule)
             self._apply(changes)
         except Exception:
             if on_refuse is not None:
@@ -85,6 +90,8 @@ class MemoryJobs(JobStore):
             self._keys[idempotency.user_id, idempotency.key] = idempotency
         if project is not None:
             save_request(self.database, project)
+        if schedule is not None:
+            self.database.schedules[schedule.key] = schedule
         logged = self._append(changes)
         if on_commit is not None:
             on_commit(logged)

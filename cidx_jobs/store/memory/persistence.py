@@ -18,6 +18,7 @@ from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.jobs import MemoryJobs
 from cidx_jobs.store.memory.projects import MemoryProjects
 from cidx_jobs.store.memory.push_hooks import MemoryPushHooks
+from cidx_jobs.store.memory.schedules import MemorySchedules
 from cidx_jobs.store.memory.tokens import MemoryTokens
 
 
@@ -44,6 +45,7 @@ class MemoryPersistence(Persistence):
         self.tokens = MemoryTokens(database)
         self.accounts = MemoryAccounts(database)
         self.push_hooks = MemoryPushHooks(database)
+        self.schedules = MemorySchedules(database)
         self.controls = MemoryControls(database)
         self.admin_log = MemoryAdminLog(database)
 

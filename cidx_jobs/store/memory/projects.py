@@ -1,6 +1,6 @@
 """Projects in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -38,11 +38,26 @@ class MemoryProjects(ProjectStore):
         )
 
     @override
-    async def delete_project(self, user_id: UserId, project_id: ProjectId) -> None:
+    async def delete_project(
+        self,
+        user_id: UserId,
+        project_id: ProjectId,
+        on_commit: Callable[[], None] | None = None,
+    ) -> None:
         self.database.check_writable()
         if not self.database.table.has_line(user_id, project_id):
-            self.database.projects.pop((user_id, project_id), None)
+            was_there = self.database.projects.pop((user_id, project_id), None) is not None
             self.database.push_hooks.pop((user_id, project_id), None)
+            if was_there:
+                self._delete_schedules(user_id, project_id)
+            if was_there and on_commit is not None:
+                on_commit()
+
+    def _delete_schedules(self, user_id: UserId, project_id: ProjectId) -> None:
+        schedules = self.database.schedules
+        for state in tuple(schedules.values()):
+            if state.project == (user_id, project_id) and not state.is_declared:
+                del schedules[state.key]
 
     @override
     async def forget_copy(self, user_id: UserId, project_id: ProjectId) -> None:

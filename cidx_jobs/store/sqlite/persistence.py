@@ -22,6 +22,7 @@ from cidx_jobs.store.sqlite.doctor import count_anew, examine
 from cidx_jobs.store.sqlite.jobs.store import SqliteJobs
 from cidx_jobs.store.sqlite.projects import SqliteProjects
 from cidx_jobs.store.sqlite.push_hooks import SqlitePushHooks
+from cidx_jobs.store.sqlite.schedules import SqliteSchedules
 from cidx_jobs.store.sqlite.tokens import SqliteTokens
 
 
@@ -45,6 +46,7 @@ class JobPersistence(Persistence):
         self.tokens = SqliteTokens(database)
         self.accounts = SqliteAccounts(database)
         self.push_hooks = SqlitePushHooks(database)
+        self.schedules = SqliteSchedules(database)
         self.controls = SqliteControls(database)
         self.admin_log = SqliteAdminLog(database)
 

@@ -1,7 +1,7 @@
 """Projects: their rows, writes and reads."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from typing_extensions import override
@@ -57,6 +57,9 @@ AND NOT EXISTS (SELECT 1 FROM jobs
 WHERE user_id = :user_id AND project_id = :project_id AND place = 'follower')
 """
 _DELETE = f"DELETE FROM projects WHERE {_IS_IDLE}"  # noqa: S608
+_DELETE_SCHEDULES = """
+DELETE FROM schedules WHERE user_id = ? AND project_id = ? AND is_declared = 0
+"""
 _FORGET_COPY = f"""
 UPDATE projects SET files_indexed = NULL, repository_bytes = NULL, index_bytes = NULL
 WHERE {_IS_IDLE}
@@ -84,12 +87,22 @@ class SqliteProjects(ProjectStore):
         return await self._database.search(lambda db: _list(db, user_id))
 
     @override
-    async def delete_project(self, user_id: UserId, project_id: ProjectId) -> None:
-        await self._database.write(partial(_change_idle, _DELETE, user_id, project_id))
+    async def delete_project(
+        self,
+        user_id: UserId,
+        project_id: ProjectId,
+        on_commit: Callable[[], None] | None = None,
+    ) -> None:
+        def tell(is_deleted: bool) -> None:  # noqa: FBT001 - the value of the operation
+            if is_deleted and on_commit is not None:
+                on_commit()
+
+        await self._database.write(partial(_delete, user_id, project_id), tell)
 
     @override
     async def forget_copy(self, user_id: UserId, project_id: ProjectId) -> None:
-        await self._database.write(partial(_change_idle, _FORGET_COPY, user_id, project_id))
+        values = {"user_id": user_id, "project_id": project_id}
+        await self._database.write(lambda transaction: transaction.execute(_FORGET_COPY, values))
 
 
 def save_request(transaction: Transaction, project: Row) -> None:
@@ -138,10 +151,12 @@ def _save(transaction: Transaction, project: Row, guard: RunGuard | None) -> Non
     transaction.execute(_SAVE, project)
 
 
-def _change_idle(
-    statement: str, user_id: UserId, project_id: ProjectId, transaction: Transaction
-) -> None:
-    transaction.execute(statement, {"user_id": user_id, "project_id": project_id})
+def _delete(user_id: UserId, project_id: ProjectId, transaction: Transaction) -> bool:
+    transaction.execute(_DELETE, {"user_id": user_id, "project_id": project_id})
+    if transaction.cursor.rowcount != 1:
+        return False
+    transaction.execute(_DELETE_SCHEDULES, (user_id, project_id))
+    return True
 
 
 def _load(

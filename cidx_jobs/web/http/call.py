@@ -9,6 +9,7 @@ from aiohttp import web
 
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.operator_rules import NAME_RULE, is_user_id
+from cidx_jobs.engine.schedules.schedules import Schedules
 from cidx_jobs.interfaces.access import Authenticator, Identity
 from cidx_jobs.model.errors import (
     AdminRequiredError,
@@ -110,6 +111,17 @@ class Call:
         if self._manager is None:
             self._manager = self.api.manager
         return self._manager
+
+    @property
+    def schedules(self) -> Schedules:
+        """What submits jobs by itself.
+
+        Raises:
+            StoppingError: the server is closing.
+        """
+        if not self.api.jobs.is_open:
+            raise StoppingError
+        return self.api.jobs.schedules
 
     @property
     def user_id(self) -> UserId:

@@ -66,6 +66,7 @@ _ROWS = (
     Problem(404, "There is no such project", errors.ProjectNotFoundError(SAMPLE_PROJECT_ID)),
     Problem(404, "There is no such push hook", errors.PushHookNotFoundError()),
     Problem(404, "There is no such token", errors.TokenNotFoundError("9f2c4e6a8b0d1f3e")),
+    Problem(404, "There is no such schedule", errors.ScheduleNotFoundError("nightly")),
     Problem(404, "There is no such user", errors.UserNotFoundError("alice")),
     Problem(
         405,
@@ -91,6 +92,12 @@ _ROWS = (
         errors.AlreadyFinishedError(job_id=SAMPLE_JOB_ID, status="completed"),
     ),
     Problem(409, "The project is busy", errors.ProjectBusyError(SAMPLE_PROJECT_ID, SAMPLE_JOB_ID)),
+    Problem(409, "The schedule exists already", errors.ScheduleExistsError("nightly")),
+    Problem(
+        409,
+        "The schedule stands in the application's code",
+        errors.ScheduleDeclaredError("nightly"),
+    ),
     Problem(409, "The user has an account already", errors.UserExistsError("alice")),
     Problem(410, "The log no longer reaches back so far", errors.HistoryExpiredError(1021)),
     Problem(410, "The job of this request was deleted", errors.JobExpiredError(SAMPLE_JOB_ID)),
@@ -106,6 +113,7 @@ _ROWS = (
         "The request is wrong",
         ValidationError.at("/options/branch", "Expected str, got int"),
     ),
+    Problem(422, "You have too many schedules", errors.TooManySchedulesError(1_000)),
     Problem(422, "There is no such job type", errors.UnknownJobTypeError("reindx")),
     Problem(
         422,

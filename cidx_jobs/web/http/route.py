@@ -169,6 +169,16 @@ class _TakesBody(Protocol[B_contra]):
     def __call__(self, call: Call, body: B_contra, /) -> Awaitable[web.StreamResponse]: ...
 
 
+class _TakesBoth(Protocol[Q_contra, B_contra]):
+    def __call__(
+        self, call: Call, query: Q_contra, body: B_contra, /
+    ) -> Awaitable[web.StreamResponse]: ...
+
+
+@overload
+def route(
+    key: str, *, scope: str | None, query: type[Q], body: type[B], contract: Contract
+) -> Callable[[_TakesBoth[Q, B]], Route]: ...
 @overload
 def route(
     key: str, *, scope: str | None, query: type[Q], contract: Contract
@@ -187,7 +197,7 @@ def route(
     body: type[Body] | None = None,
     contract: Contract,
 ) -> Callable[[Callable[..., Awaitable[web.StreamResponse]]], Route]:
-    """Make a route of its handler, which is called with the query or the body, once it is read.
+    """Make a route of its handler, which is called with the query, the body or both, once read.
 
     Args:
         key: the method and the path below the prefix, as in ``GET /jobs/{job_id}``.
@@ -199,8 +209,10 @@ def route(
     method, _, path = key.partition(" ")
 
     def make(handler: Callable[..., Awaitable[web.StreamResponse]]) -> Route:
-        if body is not None:
-            answer: Answer = _WithBody(body, handler)
+        if body is not None and query is not NoQuery:
+            answer: Answer = _WithBoth(query, body, handler)
+        elif body is not None:
+            answer = _WithBody(body, handler)
         elif query is NoQuery:
             answer = _Plain(handler)
         else:
@@ -257,3 +269,17 @@ class _WithBody(Generic[B]):
         _nothing.read(call.request)
         call.members = await read_members(call.request)
         return await self._handler(call, fit(self._kind, call.members))
+
+
+class _WithBoth(Generic[Q, B]):
+    """Calls a handler with the query and the body."""
+
+    def __init__(self, query: type[Q], body: type[B], handler: _TakesBoth[Q, B]) -> None:
+        self._read = QueryReader(query).read
+        self._kind = body
+        self._handler = handler
+
+    async def __call__(self, call: Call) -> web.StreamResponse:
+        query = self._read(call.request)
+        call.members = await read_members(call.request)
+        return await self._handler(call, query, fit(self._kind, call.members))

@@ -15,6 +15,7 @@ from cidx_jobs.web.routes.admin import cleanup, doctor, limits, log, pauses, sta
 from cidx_jobs.web.routes.cidx import admin_jobs, maintenance, repositories, syncs
 from cidx_jobs.web.routes.jobs import changes, events, job_list, job_watch, submit
 from cidx_jobs.web.routes.projects import projects, search
+from cidx_jobs.web.routes.schedules import schedules
 from cidx_jobs.web.routes.server import health, job_types, queue
 from cidx_jobs.web.routes.server.api_description import Reference
 from cidx_jobs.web.routes.webhooks import push_hooks, pushes
@@ -33,6 +34,7 @@ _API_MODULES: Sequence[ModuleType] = (
     projects,
     search,
     push_hooks,
+    schedules,
     doctor,
     stats,
     limits,

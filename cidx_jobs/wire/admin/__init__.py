@@ -1,1 +1,1 @@
-"""What operators see of a server: the admin log."""
+"""What operators see of a server: the admin log, and what the doctor finds."""

@@ -97,6 +97,7 @@ AND status = :status
 """
 _FURTHER = """
 AND (:project_id IS NULL OR project_id = :project_id)
+AND (:schedule IS NULL OR schedule = :schedule)
 AND (:created_after IS NULL OR created_at > :created_after)
 AND (:created_before IS NULL OR created_at < :created_before)
 AND (:labels IS NULL OR NOT EXISTS (
@@ -296,13 +297,14 @@ def _count_exactly(connection: sqlite3.Connection, query: JobQuery) -> int:
 
 
 def _has_filters(query: JobQuery) -> bool:
-    return bool(query.project_id or query.labels or query.created_after or query.created_before)
+    return any(value is not None for value in _filters(query).values())
 
 
 def _filters(query: JobQuery) -> Mapping[str, Any]:
     after, before = query.created_after, query.created_before
     return {
         "project_id": query.project_id,
+        "schedule": query.schedule,
         "labels": json.dumps(query.labels) if query.labels else None,
         "created_after": None if after is None else to_microseconds(after),
         "created_before": None if before is None else to_microseconds(before),

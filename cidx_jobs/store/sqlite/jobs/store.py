@@ -21,6 +21,7 @@ from cidx_jobs.model.listing import (
     Project,
     StoreStats,
 )
+from cidx_jobs.model.schedules.schedule import ScheduleState
 from cidx_jobs.store.sqlite.database import Database
 from cidx_jobs.store.sqlite.jobs import lists, log, writes
 from cidx_jobs.store.sqlite.jobs.checkpoints import encode_checkpoint, load_checkpoint
@@ -29,6 +30,7 @@ from cidx_jobs.store.sqlite.jobs.retention import count_expired, delete_expired
 from cidx_jobs.store.sqlite.jobs.stats import collect_stats, count_jobs
 from cidx_jobs.store.sqlite.jobs.stored_bytes import load_bytes
 from cidx_jobs.store.sqlite.projects import encode_project
+from cidx_jobs.store.sqlite.schedules import encode_schedule
 
 
 class SqliteJobs(JobStore):
@@ -45,6 +47,7 @@ class SqliteJobs(JobStore):
         *,
         idempotency: IdempotencyRecord | None = None,
         project: Project | None = None,
+        schedule: ScheduleState | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
     ) -> Sequence[Transition]:
@@ -54,6 +57,7 @@ class SqliteJobs(JobStore):
                 changes=[writes.encode_change(change) for change in changes],
                 key=None if idempotency is None else encode_key(idempotency),
                 project=None if project is None else encode_project(project),
+                schedule=None if schedule is None else encode_schedule(schedule),
             )
             writing = self._database.write(operation, on_commit, on_refuse)
         except Exception:

@@ -31,6 +31,7 @@ from cidx_jobs.store.sqlite.jobs.columns import (
 from cidx_jobs.store.sqlite.jobs.keys import save_key
 from cidx_jobs.store.sqlite.jobs.stored_bytes import charge_change, check_room, size_before
 from cidx_jobs.store.sqlite.projects import save_request
+from cidx_jobs.store.sqlite.schedules import save_schedule
 from cidx_jobs.store.sqlite.values import Row
 
 _UPDATE_PROGRESS = (
@@ -87,12 +88,15 @@ def save_changes(
     changes: Sequence[EncodedChange],
     key: Row | None,
     project: Row | None,
+    schedule: Row | None,
 ) -> Sequence[Transition]:
-    """Store the changes in order, with the key and the project; return the numbered log rows."""
+    """Store the changes in order, with what belongs to them; return the numbered log rows."""
     # First what refuses, because then there is nothing to undo.
     check_room(transaction, [encoded.change for encoded in changes])
     if key is not None:
         save_key(transaction, key)
+    if schedule is not None:
+        save_schedule(transaction, schedule)
     for encoded in changes:
         if encoded.change.leaves_place:
             transaction.execute(_LEAVE_PLACE, (encoded.change.job.job_id,))

@@ -12,7 +12,7 @@ from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Contract, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
-from cidx_jobs.wire.findings import DoctorDocument, MendDocument
+from cidx_jobs.wire.admin.findings import DoctorDocument, MendDocument
 
 
 class DoctorQuery(Query, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.model.ids import JOB_TYPE_PATTERN, PROJECT_ID_PATTERN, ProjectId, UserId
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.listing import JobPage, JobQuery
+from cidx_jobs.model.schedules.schedule import NAME_PATTERN
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.cursors import Cursor, make_cursor, read_cursor
 from cidx_jobs.web.http.query import Number, Query
@@ -41,6 +42,9 @@ JobTypeName = Annotated[
 ProjectName = Annotated[
     ProjectId, Meta(pattern=f"^{PROJECT_ID_PATTERN}$", extra={"rule": "it is no project_id"})
 ]
+ScheduleName = Annotated[
+    str, Meta(pattern=f"^{NAME_PATTERN}$", extra={"rule": "it is no name of a schedule"})
+]
 Label = Annotated[str, Meta(pattern="^[^:]+:.*$", extra={"rule": "it must be key:value"})]
 
 
@@ -59,6 +63,9 @@ class JobListQuery(Query, frozen=True, kw_only=True):
     project_id: Annotated[ProjectName | None, Meta(description="Only jobs of this project.")] = (
         None
     )
+    schedule: Annotated[
+        ScheduleName | None, Meta(description="Only jobs that this schedule submitted.")
+    ] = None
     user_id: Annotated[
         str | None,
         Meta(
@@ -139,6 +146,7 @@ def _wanted(call: Call, query: JobListQuery) -> JobQuery:
         statuses=read_statuses(query.status),
         job_type=query.job_type,
         project_id=query.project_id,
+        schedule=query.schedule,
         labels=tuple(map(_wanted_label, query.label)),
         created_after=query.created_after,
         created_before=query.created_before,
@@ -191,6 +199,7 @@ def _listing(query: JobQuery) -> tuple[Any, ...]:
         None if query.statuses is None else sorted(query.statuses),
         query.job_type,
         query.project_id,
+        query.schedule,
         query.labels,
         query.created_after,
         query.created_before,

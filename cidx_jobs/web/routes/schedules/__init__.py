@@ -1,0 +1,1 @@
+"""Routes of what submits jobs by itself: schedules."""

@@ -1,0 +1,308 @@
+"""Schedules: made, listed, read, changed, removed, and run by hand (api.md 1.10)."""
+
+from typing import Annotated
+
+from aiohttp import web
+from msgspec import Meta
+
+from cidx_jobs.model.errors import (
+    DrainingError,
+    ForbiddenError,
+    InvalidCursorError,
+    QueueFullError,
+    ScheduleDeclaredError,
+    ScheduleExistsError,
+    ScheduleNotFoundError,
+    TooManySchedulesError,
+    UnknownJobTypeError,
+    UserQueueFullError,
+    ValidationError,
+)
+from cidx_jobs.model.ids import UserId
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.model.schedules.schedule import NAME_PATTERN, CatchUp, Schedule, is_schedule_name
+from cidx_jobs.model.schedules.view import MEMBERS
+from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.cursors import Cursor, make_text_cursor, read_text_cursor
+from cidx_jobs.web.http.query import Query
+from cidx_jobs.web.http.route import Contract, Group, Parameter, Reply, route
+from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.routes.jobs.job_watch import encode_job
+from cidx_jobs.web.routes.jobs.submit import check_submittable
+from cidx_jobs.wire.jobs import JobDocument
+from cidx_jobs.wire.schedules import (
+    ChangeScheduleBody,
+    ScheduleBody,
+    ScheduleDocument,
+    ScheduleListDocument,
+)
+
+SCHEDULES = Group("schedules", "Jobs that are submitted by themselves, at their times.")
+
+EVERYBODY = "*"
+"""As `user_id` of a list: the schedules of all users."""
+
+_NAME = Parameter(
+    "name",
+    "The schedule, one of its user's.",
+    {"type": "string", "pattern": f"^{NAME_PATTERN}$"},
+    place="path",
+    example="nightly",
+)
+_EXAMPLE = ScheduleDocument(
+    name="nightly",
+    user_id=examples.ALICE,
+    project_id=examples.PROJECT_ID,
+    job_type="repository_sync",
+    options={},
+    priority=None,
+    labels={"origin": "nightly"},
+    max_attempts=None,
+    timeout_seconds=None,
+    cron="30 2 * * *",
+    every_seconds=None,
+    timezone="Europe/Berlin",
+    jitter_seconds=300,
+    catch_up=CatchUp.ONCE,
+    enabled=True,
+    declared=False,
+    created_at=examples.at(0, 0),
+    updated_at=examples.at(0, 0),
+    next_at=(examples.at(30, 0),),
+    last_at=examples.at(2, 0),
+    last_job_id=examples.JOB_ID,
+    last_status=JobStatus.COMPLETED,
+    last_error=None,
+    missed=0,
+)
+
+
+class ScheduleQuery(Query, frozen=True, kw_only=True):
+    """Whose schedule is meant."""
+
+    user_id: Annotated[str | None, Meta(description="Whose it is, if not the caller's own.")] = (
+        None
+    )
+
+
+class ScheduleListQuery(Query, frozen=True, kw_only=True):
+    """Whose schedules to list, and how many at a time."""
+
+    user_id: Annotated[
+        str | None,
+        Meta(
+            description="Whose, if not the caller's own; `*` is everybody's. For administrators "
+            "and auditors.",
+        ),
+    ] = None
+    limit: Annotated[int, Meta(description="How many on a page.", ge=1, le=200)] = 50
+    cursor: Cursor | None = None
+
+
+@route(
+    "POST /schedules",
+    scope="write",
+    body=ScheduleBody,
+    contract=Contract(
+        name="createSchedule",
+        group=SCHEDULES,
+        summary="Make a schedule: it submits a job at each of its times.",
+        about="A time and its job are stored in one transaction: a time is served once, whatever "
+        "happens. Where an exclusive job of the project is active, it is joined or followed.",
+        body_example={
+            "name": "nightly",
+            "project_id": examples.PROJECT_ID,
+            "cron": "30 2 * * *",
+            "timezone": "Europe/Berlin",
+        },
+        replies=(
+            Reply(
+                status=201,
+                about="The schedule.",
+                document=ScheduleDocument,
+                example=_EXAMPLE,
+                headers=("Location",),
+            ),
+        ),
+        errors=(ScheduleExistsError, TooManySchedulesError, UnknownJobTypeError),
+    ),
+)
+async def create_schedule(call: Call, body: ScheduleBody) -> web.Response:
+    """Make a schedule."""
+    if body.user_id is not None and not call.caller.is_admin:
+        raise ValidationError.at("/user_id", "this needs a token with the scope admin")
+    owner = call.act_for(body.user_id, "admin")
+    check_submittable(call, body.job_type)
+    members = {name: getattr(body, name) for name in MEMBERS if name != "user_id"}
+    view = await call.schedules.add(Schedule(**members, user_id=owner))
+    await _note(call, "schedule_created", owner, view.name)
+    location = f"{call.prefix}/schedules/{view.name}"
+    return call.answer(ScheduleDocument.of(view), status=201, headers={"Location": location})
+
+
+@route(
+    "GET /schedules",
+    scope="read",
+    query=ScheduleListQuery,
+    contract=Contract(
+        name="listSchedules",
+        group=SCHEDULES,
+        summary="List schedules, by user and name.",
+        about="The caller's own, unless `user_id` says whose.",
+        replies=(
+            Reply(
+                status=200,
+                about="One page.",
+                document=ScheduleListDocument,
+                example=ScheduleListDocument(schedules=(_EXAMPLE,), next_cursor=None),
+            ),
+        ),
+        errors=(InvalidCursorError, ForbiddenError),
+    ),
+)
+async def list_schedules(call: Call, query: ScheduleListQuery) -> web.Response:
+    """Answer with one page of schedules."""
+    named = call.act_for(query.user_id, "audit")
+    owner = None if query.user_id == EVERYBODY else named
+    listing = ("schedules", owner)
+    after = None
+    if query.cursor is not None:
+        name, _, user_id = read_text_cursor(query.cursor, *listing).partition("/")
+        after = (user_id, name)
+    found = await call.schedules.list(owner, after=after, limit=query.limit + 1)
+    shown = found[: query.limit]
+    cursor = None
+    if len(found) > query.limit:
+        # A name holds no slash, and whose it is may hold whatever it likes.
+        cursor = make_text_cursor(f"{shown[-1].name}/{shown[-1].user_id}", *listing)
+    return call.answer(
+        ScheduleListDocument(schedules=tuple(map(ScheduleDocument.of, shown)), next_cursor=cursor)
+    )
+
+
+@route(
+    "GET /schedules/{name}",
+    scope="read",
+    query=ScheduleQuery,
+    contract=Contract(
+        name="getSchedule",
+        group=SCHEDULES,
+        summary="Read a schedule: its next times, and what became of the last.",
+        parameters=(_NAME,),
+        replies=(
+            Reply(status=200, about="The schedule.", document=ScheduleDocument, example=_EXAMPLE),
+        ),
+        errors=(ScheduleNotFoundError,),
+    ),
+)
+async def get_schedule(call: Call, query: ScheduleQuery) -> web.Response:
+    """Answer with a schedule."""
+    owner = call.act_for(query.user_id, "audit")
+    view = await call.schedules.get(owner, _read_name(call))
+    return call.answer(ScheduleDocument.of(view))
+
+
+@route(
+    "PATCH /schedules/{name}",
+    scope="write",
+    query=ScheduleQuery,
+    body=ChangeScheduleBody,
+    contract=Contract(
+        name="changeSchedule",
+        group=SCHEDULES,
+        summary="Change what a schedule says; what is not named stays.",
+        about="Of `cron` and `every_seconds` the one that is given takes the place of the other. "
+        "An even interval counts from this change on.",
+        parameters=(_NAME,),
+        body_example={"enabled": False},
+        replies=(
+            Reply(status=200, about="The schedule.", document=ScheduleDocument, example=_EXAMPLE),
+        ),
+        errors=(ScheduleNotFoundError, ScheduleDeclaredError, UnknownJobTypeError),
+    ),
+)
+async def change_schedule(
+    call: Call, query: ScheduleQuery, body: ChangeScheduleBody
+) -> web.Response:
+    """Change a schedule."""
+    owner, name = call.act_for(query.user_id, "admin"), _read_name(call)
+    changes = {member: getattr(body, member) for member in call.members}
+    if "job_type" in changes:
+        check_submittable(call, body.job_type)
+    view = await call.schedules.change(owner, name, **changes)
+    await _note(call, "schedule_changed", owner, name)
+    return call.answer(ScheduleDocument.of(view))
+
+
+@route(
+    "DELETE /schedules/{name}",
+    scope="write",
+    query=ScheduleQuery,
+    contract=Contract(
+        name="removeSchedule",
+        group=SCHEDULES,
+        summary="Remove a schedule; its jobs stay.",
+        parameters=(_NAME,),
+        replies=(Reply(status=204, about="It is gone."),),
+        errors=(ScheduleNotFoundError, ScheduleDeclaredError),
+    ),
+)
+async def remove_schedule(call: Call, query: ScheduleQuery) -> web.Response:
+    """Remove a schedule."""
+    owner, name = call.act_for(query.user_id, "admin"), _read_name(call)
+    await call.schedules.remove(owner, name)
+    await _note(call, "schedule_removed", owner, name)
+    return call.answer_nothing()
+
+
+@route(
+    "POST /schedules/{name}/run",
+    scope="write",
+    query=ScheduleQuery,
+    contract=Contract(
+        name="runSchedule",
+        group=SCHEDULES,
+        summary="Submit the job of a schedule now, also of one that is disabled.",
+        parameters=(_NAME,),
+        replies=(
+            Reply(
+                status=202,
+                about="The job, or the waiting one that it joined.",
+                document=JobDocument,
+                example=examples.JOB_QUEUED,
+                headers=("Location", "ETag", "Retry-After"),
+            ),
+        ),
+        errors=(
+            ScheduleNotFoundError,
+            UnknownJobTypeError,
+            UserQueueFullError,
+            QueueFullError,
+            DrainingError,
+        ),
+    ),
+)
+async def run_schedule(call: Call, query: ScheduleQuery) -> web.Response:
+    """Submit the job of a schedule."""
+    owner, name = call.act_for(query.user_id, "admin"), _read_name(call)
+    job = await call.schedules.run(owner, name, actor=call.user_id)
+    await _note(call, "schedule_run", owner, name)
+    headers = {
+        "Location": f"{call.prefix}/jobs/{job.job_id}",
+        "ETag": f'W/"{job.version}"',
+        "Retry-After": "1",
+    }
+    return call.answer_bytes(encode_job(call, job), status=202, headers=headers)
+
+
+def _read_name(call: Call) -> str:
+    name = call.request.match_info["name"]
+    if not is_schedule_name(name):
+        raise ScheduleNotFoundError(name)
+    return name
+
+
+async def _note(call: Call, action: str, owner: UserId, name: str) -> None:
+    """Put into the admin log what was done for somebody else."""
+    if owner != call.user_id:
+        await call.note_act(action, f"{name} of {owner}")

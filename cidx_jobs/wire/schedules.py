@@ -1,0 +1,209 @@
+"""Schedules: what requests say of them, and how the API shows them (api.md 1.10)."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+import msgspec
+from msgspec import Meta
+
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.model.limits import MAX_ATTEMPTS
+from cidx_jobs.model.schedules.cron_line import MAX_LINE_CHARACTERS
+from cidx_jobs.model.schedules.schedule import (
+    MAX_EVERY_SECONDS,
+    MAX_JITTER_SECONDS,
+    MIN_EVERY_SECONDS,
+    NAME_PATTERN,
+    ZONE_PATTERN,
+    CatchUp,
+)
+from cidx_jobs.model.schedules.view import SHOWN_TIMES, ScheduleView
+from cidx_jobs.wire import member_rules as rules
+from cidx_jobs.wire.encode import Document
+from cidx_jobs.wire.request_bodies import REPOSITORY_SYNC, Body
+
+_Name = Annotated[
+    str,
+    Meta(
+        description="Its name, unique among its user's.",
+        extra_json_schema={"pattern": f"^{NAME_PATTERN}$"},
+    ),
+]
+_ProjectId = Annotated[
+    str,
+    Meta(description="The project, one of its user's.", extra_json_schema=rules.PROJECT_ID),
+]
+_JobType = Annotated[
+    str, Meta(description="The name of a registered job type.", extra_json_schema=rules.JOB_TYPE)
+]
+_Options = Annotated[
+    dict[str, Any], Meta(description="What each job is told, by its type's schema.")
+]
+_Priority = Annotated[
+    int | None,
+    Meta(
+        description="0 to 9, 9 first; the server's default if null.",
+        extra_json_schema=rules.PRIORITY,
+    ),
+]
+_Labels = Annotated[
+    rules.Labels, Meta(description="Labels of each job.", extra_json_schema=rules.LABELS)
+]
+_MaxAttempts = Annotated[
+    int | None,
+    Meta(
+        description="How many attempts each job has.",
+        extra_json_schema=rules.between(1, MAX_ATTEMPTS),
+    ),
+]
+_Timeout = Annotated[
+    float | None,
+    Meta(description="The longest a run may take.", extra_json_schema=rules.TIMEOUT),
+]
+_Cron = Annotated[
+    str | None,
+    Meta(
+        description="A cron line of five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, "
+        "`@yearly`; either this or `every_seconds`.",
+        extra_json_schema={"maxLength": MAX_LINE_CHARACTERS},
+    ),
+]
+_Every = Annotated[
+    int | None,
+    Meta(
+        description="An even interval, counted from when the schedule was made or last changed.",
+        extra_json_schema=rules.between(MIN_EVERY_SECONDS, MAX_EVERY_SECONDS),
+    ),
+]
+_Timezone = Annotated[
+    str,
+    Meta(
+        description="The time zone of the cron line, by its name in the zone database.",
+        extra_json_schema={"pattern": f"^{ZONE_PATTERN}$"},
+    ),
+]
+_Jitter = Annotated[
+    int,
+    Meta(
+        description="Up to so much later each time comes, by the same for one schedule.",
+        extra_json_schema=rules.between(0, MAX_JITTER_SECONDS),
+    ),
+]
+_CatchUp = Annotated[
+    CatchUp,
+    Meta(description="What becomes of times that were missed: one job for all of them, or none."),
+]
+_Enabled = Annotated[bool, Meta(description="Whether it fires.")]
+
+
+class ScheduleBody(Body, frozen=True, kw_only=True):
+    """``POST /api/schedules``."""
+
+    name: _Name
+    user_id: Annotated[
+        str | None,
+        Meta(
+            description="Whose it is; for administrators. The caller's own if null.",
+            extra_json_schema=rules.USER_ID,
+        ),
+    ] = None
+    job_type: _JobType = REPOSITORY_SYNC
+    project_id: _ProjectId
+    options: _Options = msgspec.field(default_factory=dict)
+    priority: _Priority = None
+    labels: _Labels = msgspec.field(default_factory=dict)
+    max_attempts: _MaxAttempts = None
+    timeout_seconds: _Timeout = None
+    cron: _Cron = None
+    every_seconds: _Every = None
+    timezone: _Timezone = "UTC"
+    jitter_seconds: _Jitter = 0
+    catch_up: _CatchUp = CatchUp.ONCE
+    enabled: _Enabled = True
+
+
+class ChangeScheduleBody(Body, frozen=True, kw_only=True):
+    """``PATCH /api/schedules/{name}``: what is not there stays as it is."""
+
+    job_type: _JobType = REPOSITORY_SYNC
+    project_id: _ProjectId | None = None
+    options: _Options = msgspec.field(default_factory=dict)
+    priority: _Priority = None
+    labels: _Labels = msgspec.field(default_factory=dict)
+    max_attempts: _MaxAttempts = None
+    timeout_seconds: _Timeout = None
+    cron: _Cron = None
+    every_seconds: _Every = None
+    timezone: _Timezone = "UTC"
+    jitter_seconds: _Jitter = 0
+    catch_up: _CatchUp = CatchUp.ONCE
+    enabled: _Enabled = True
+
+
+class ScheduleDocument(Document, frozen=True, kw_only=True):
+    """One schedule: what it says, when it comes next, and what became of it last."""
+
+    name: _Name
+    user_id: Annotated[str, Meta(description="Whose it is.")]
+    project_id: _ProjectId
+    job_type: _JobType
+    options: _Options
+    priority: _Priority
+    labels: _Labels
+    max_attempts: _MaxAttempts
+    timeout_seconds: _Timeout
+    cron: _Cron
+    every_seconds: _Every
+    timezone: _Timezone
+    jitter_seconds: _Jitter
+    catch_up: _CatchUp
+    enabled: _Enabled
+    declared: Annotated[
+        bool,
+        Meta(description="It stands in the application's code, and is changed and removed there."),
+    ]
+    created_at: Annotated[datetime, Meta(description="When it was made.")]
+    updated_at: Annotated[datetime, Meta(description="When it was made, or last changed.")]
+    next_at: Annotated[
+        tuple[datetime, ...],
+        Meta(
+            description=f"The next {SHOWN_TIMES} times, without the jitter; empty when disabled."
+        ),
+    ]
+    last_at: Annotated[
+        datetime | None,
+        Meta(description="The last time that a job served, or when it was last run by hand."),
+    ]
+    last_job_id: Annotated[JobId | None, Meta(description="That job.")]
+    last_status: Annotated[
+        JobStatus | None,
+        Meta(description="Where that job stands; null without one, or once it is deleted."),
+    ]
+    last_error: Annotated[
+        str | None, Meta(description="Why the last time was refused; null if it was not.")
+    ]
+    missed: Annotated[
+        int,
+        Meta(
+            description="How many times made no job of their own: they came while the server was "
+            "down or their user paused, joined a waiting job, or were refused.",
+            extra_json_schema=rules.NOT_NEGATIVE,
+        ),
+    ]
+
+    @classmethod
+    def of(cls, view: ScheduleView) -> Self:
+        """Return the document of a schedule."""
+        return cls(**{name: getattr(view, name) for name in cls.__struct_fields__})
+
+
+class ScheduleListDocument(Document, frozen=True, kw_only=True):
+    """One page of schedules."""
+
+    schedules: Annotated[
+        tuple[ScheduleDocument, ...], Meta(description="The schedules, by user and name.")
+    ]
+    next_cursor: Annotated[
+        str | None, Meta(description="Brings the next page; null on the last one.")
+    ]
