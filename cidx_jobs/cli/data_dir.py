@@ -90,10 +90,12 @@ def _named_server(target: Target) -> Target | None:
     own, a server that the directory belongs to is asked with the directory's.
     """
     has_directory = target.data_dir is not None or target.config is not None
-    if target.named_server is None or has_directory:
+    if has_directory:
         return None
-    if target.token is not None:
+    if target.profile is not None or (target.named_token is not None and target.named_server):
         return target
+    if target.named_server is None:
+        return target if _is_logged_in_elsewhere(target) else None
     try:
         directory = DataDirectory(load_settings().data_dir)
         own = _running_server(directory, as_json=target.as_json)
@@ -101,6 +103,15 @@ def _named_server(target: Target) -> Target | None:
     except (ServerBusyError, SettingsError, OSError, ValueError):
         return target
     return own if url == target.server.rstrip("/") else target
+
+
+def _is_logged_in_elsewhere(target: Target) -> bool:
+    """Tell whether a login counts, since there is no directory here that could be meant."""
+    try:
+        has_directory = DataDirectory(load_settings().data_dir).database.exists()
+    except SettingsError:
+        return False
+    return target.token is not None and not has_directory
 
 
 def _ask_running(directory: DataDirectory, work: Work[T], *, as_json: bool) -> T:

@@ -30,7 +30,8 @@ _CODES: tuple[tuple[type[CidxJobsError], Exit], ...] = (
     (JobTimeoutError, Exit.TIMEOUT),
 )
 _ADVICE = {
-    "authentication_required": "Set CIDX_JOBS_TOKEN to a token: cidx-jobs token create USER",
+    "authentication_required": "Log in with cidx-jobs login, or set CIDX_JOBS_TOKEN to a token: "
+    "cidx-jobs token create USER",
     "admin_required": "Use a token of an admin: cidx-jobs token create USER --scope admin",
     "network": "Is the server running (cidx-jobs serve)? Name another with --server.",
     "unexpected_answer": "Is it a cidx-jobs server? Name another with --server.",

@@ -11,6 +11,18 @@ import click
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
+def examples(*lines: str) -> str:
+    """Return the end of a page of help that shows how the command is called."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def complete_profiles(_: click.Context, __: click.Parameter, beginning: str) -> list[str]:
+    """Return the names of profiles that begin so, for a shell to complete."""
+    from cidx_jobs.cli.profiles import load_profiles
+
+    return [name for name in sorted(load_profiles()) if name.startswith(beginning)]
+
+
 class Seconds(click.FloatRange):
     """A number of seconds: `nan` and `inf` are none, and no request could carry them."""
 
@@ -111,6 +123,12 @@ DATA_DIR = click.option(
     metavar="D",
     type=AnyPath(),
     help="The server's data directory; else CIDX_JOBS_DATA_DIR, else ./data.",
+)
+PROFILE = click.option(
+    "--profile",
+    metavar="NAME",
+    shell_complete=complete_profiles,
+    help="Where you have logged in under this name.",
 )
 CONFIG = click.option(
     "--config",

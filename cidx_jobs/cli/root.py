@@ -15,21 +15,26 @@ from cidx_jobs.cli.commands import (
     tokens,
     users,
 )
+from cidx_jobs.cli.option_types import PROFILE
 from cidx_jobs.cli.target import JSON_HELP, SERVER_HELP, Target, local_command, read_target
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="cidx-jobs")
 @click.option("--server", metavar="URL", help=SERVER_HELP)
+@PROFILE
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @click.pass_context
-def cidx_jobs(context: click.Context, server: str | None, *, as_json: bool) -> None:
+def cidx_jobs(
+    context: click.Context, server: str | None, profile: str | None, *, as_json: bool
+) -> None:
     """Durable background jobs: serve them, submit them, watch them.
 
-    The token comes from CIDX_JOBS_TOKEN. A job is named by its id, by the beginning of it, or
-    by @latest, the newest that you submitted, also where your token shows everybody's.
+    The token is that of `cidx-jobs login`, or in CIDX_JOBS_TOKEN. A job is named by its id, by
+    the beginning or the end of it, or by @latest, the newest that you submitted, also where your
+    token shows everybody's.
     """
-    context.obj = read_target(server, as_json=as_json)
+    context.obj = read_target(server, profile=profile, as_json=as_json)
 
 
 @click.command()

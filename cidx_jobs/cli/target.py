@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cidx_jobs.cli.option_types import CONFIG, DATA_DIR
+from cidx_jobs.cli.option_types import CONFIG, DATA_DIR, PROFILE
 
 DEFAULT_SERVER = "http://127.0.0.1:8095"
 SERVER_HELP = "Where the server is: http://HOST:PORT or unix:PATH; else CIDX_JOBS_SERVER."
@@ -31,6 +31,7 @@ class Target:
         as_json: bool = False,
         data_dir: Path | None = None,
         config: Path | None = None,
+        profile: str | None = None,
     ) -> None:
         """Keep what options and environment name.
 
@@ -40,25 +41,63 @@ class Target:
             as_json: whether stdout gets one JSON document.
             data_dir: the server's data directory, if one was named.
             config: the server's settings, which name the directory else.
+            profile: where somebody has logged in, by its name.
         """
         self.named_server = server
-        self.token = token
+        self.named_token = token
+        self.profile = profile
         self.as_json = as_json
         self.data_dir = data_dir
         self.config = config
 
     @property
     def server(self) -> str:
-        """The address to speak to."""
-        return self.named_server or DEFAULT_SERVER
+        """The address to speak to: that which was named, or where somebody has logged in."""
+        if self.named_server is not None and self.profile is None:
+            return self.named_server
+        known = self._known
+        return self.named_server or (known.server if known else DEFAULT_SERVER)
+
+    @property
+    def token(self) -> str | None:
+        """The bearer token for it; one of a login goes to that server alone."""
+        if self.named_token is not None:
+            return self.named_token
+        known = self._known
+        is_there = known is not None and known.server.rstrip("/") == self.server.rstrip("/")
+        return known.token if known is not None and is_there else None
+
+    @functools.cached_property
+    def _known(self) -> Any:
+        # Only a command that asks a server needs it.
+        from cidx_jobs.cli.profiles import load_profile
+
+        return load_profile(self.profile)
 
 
-def read_target(server: str | None, *, as_json: bool) -> Target:
-    """Return the target of options and environment; the token comes from nowhere else."""
+def read_target(server: str | None, *, profile: str | None = None, as_json: bool) -> Target:
+    """Return the target of options and environment; the token is that or a login's.
+
+    A profile that is named wins over a server in the environment.
+    """
+    from_environment = None if profile else os.environ.get("CIDX_JOBS_SERVER")
     return Target(
-        server or os.environ.get("CIDX_JOBS_SERVER") or None,
+        server or from_environment or None,
         os.environ.get("CIDX_JOBS_TOKEN") or None,
         as_json=as_json,
+        profile=profile,
+    )
+
+
+def _join(before: Target, server: str | None, profile: str | None, *, as_json: bool) -> Target:
+    """Return the target of options before and behind the command's name."""
+    if profile is not None:
+        before = read_target(None, profile=profile, as_json=before.as_json)
+    return Target(
+        server or before.named_server,
+        before.named_token,
+        as_json=as_json or before.as_json,
+        profile=before.profile,
     )
 
 
@@ -69,15 +108,20 @@ def client_command(function: Command) -> Command:
     """
 
     @click.option("--server", metavar="URL", help=SERVER_HELP)
+    @PROFILE
     @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
     @click.pass_obj
     @functools.wraps(function)
     def with_target(
-        before: Target, /, *arguments: Any, server: str | None, as_json: bool, **options: Any
+        before: Target,
+        /,
+        *arguments: Any,
+        server: str | None,
+        profile: str | None,
+        as_json: bool,
+        **options: Any,
     ) -> Any:
-        target = Target(
-            server or before.named_server, before.token, as_json=as_json or before.as_json
-        )
+        target = _join(before, server, profile, as_json=as_json)
         _check_text([server, *arguments, *options.values()])
         return function(target, *arguments, **options)
 
@@ -103,11 +147,14 @@ def admin_command(function: Command) -> Command:
 def local_command(function: Command) -> Command:
     """Add --json to a command that needs no server; it takes its `Target` first."""
 
+    @PROFILE
     @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
     @click.pass_obj
     @functools.wraps(function)
-    def with_target(before: Target, /, *arguments: Any, as_json: bool, **options: Any) -> Any:
-        target = Target(before.named_server, before.token, as_json=as_json or before.as_json)
+    def with_target(
+        before: Target, /, *arguments: Any, profile: str | None, as_json: bool, **options: Any
+    ) -> Any:
+        target = _join(before, None, profile, as_json=as_json)
         return function(target, *arguments, **options)
 
     return with_target

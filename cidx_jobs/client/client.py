@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Self
 
+from cidx_jobs.client.calls.access import AccessRoutes
 from cidx_jobs.client.calls.admin import AdminRoutes
 from cidx_jobs.client.calls.jobs import JobRoutes
 from cidx_jobs.client.calls.push_hooks import PushHookRoutes
@@ -11,7 +12,9 @@ from cidx_jobs.client.calls.server import ServerRoutes
 from cidx_jobs.client.transport import Transport
 
 
-class JobsClient(JobRoutes, ScheduleRoutes, ServerRoutes, PushHookRoutes, AdminRoutes):
+class JobsClient(
+    JobRoutes, ScheduleRoutes, ServerRoutes, PushHookRoutes, AccessRoutes, AdminRoutes
+):
     """A client of one server; an async context manager.
 
     Every method raises `NetworkConnectionError` when no answer comes and another

@@ -1,17 +1,19 @@
-"""What ``user add``, ``user passwd``, ``user list`` and ``user remove`` do."""
+"""What ``login``, ``logout``, ``whoami`` and the commands of ``user`` do."""
 
 import sys
 
 import click
 
+from cidx_jobs.cli.async_run import ask
 from cidx_jobs.cli.data_dir import administer
 from cidx_jobs.cli.exit_codes import Exit
-from cidx_jobs.cli.target import Target
-from cidx_jobs.cli.terminal.output import print_json, print_lines
+from cidx_jobs.cli.profiles import DEFAULT, Profile, load_profiles, save_profile
+from cidx_jobs.cli.target import DEFAULT_SERVER, Target
+from cidx_jobs.cli.terminal.output import print_json, print_lines, say
 from cidx_jobs.cli.terminal.text import table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
-from cidx_jobs.wire.tokens import UserDocument
+from cidx_jobs.wire.tokens import LoggedInDocument, LoginDocument, UserDocument
 
 
 def add_user(target: Target, user_id: str, *, scope: str, from_stdin: bool) -> Exit:
@@ -64,6 +66,80 @@ def remove_user(target: Target, user_id: str, *, projects: bool) -> Exit:
     if target.as_json:
         print_json({"user_id": user_id, "removed": True})
     return Exit.DONE
+
+
+def log_in(target: Target, *, from_token: bool) -> Exit:
+    """Keep a token of the server, for all commands from then on.
+
+    Raises:
+        click.UsageError: what was read is no token, or no user.
+        AuthenticationError: the server does not know it.
+    """
+    name = target.profile or DEFAULT
+    server = target.named_server or _known_server(name) or DEFAULT_SERVER
+    if from_token:
+        token = sys.stdin.readline().strip()
+        if not token:
+            message = "there is no token on stdin"
+            raise click.UsageError(message)
+    else:
+        token = _log_in_by_password(server)
+    found = ask(Target(server, token), JobsClient.validate_login)
+    profile = Profile(server=server, token=token, user_id=found.user.username)
+    save_profile(name, profile)
+    return _show_oneself(target, server, name, found.user)
+
+
+def log_out(target: Target) -> Exit:
+    """Forget the token that is kept."""
+    name = target.profile or DEFAULT
+    was_known = name in load_profiles()
+    if was_known:
+        save_profile(name, None)
+    if target.as_json:
+        print_json({"profile": name, "was_logged_in": was_known})
+    elif not was_known:
+        say("You were not logged in.")
+    return Exit.DONE
+
+
+def show_oneself(target: Target) -> Exit:
+    """Print who one is to the server.
+
+    Raises:
+        AuthenticationError: nobody.
+    """
+    found = ask(target, JobsClient.validate_login)
+    return _show_oneself(target, target.server, target.profile, found.user)
+
+
+def _show_oneself(
+    target: Target, server: str, profile: str | None, user: LoggedInDocument
+) -> Exit:
+    known = {"user_id": user.username, "role": user.role, "server": server, "profile": profile}
+    if target.as_json:
+        print_json(known)
+    else:
+        print_lines([escape(f"{user.username} ({user.role}) at {server}")])
+    return Exit.DONE
+
+
+def _known_server(name: str) -> str | None:
+    known = load_profiles().get(name)
+    return None if known is None else known.server
+
+
+def _log_in_by_password(server: str) -> str:
+    if sys.stdin.isatty():
+        user: str = click.prompt("User", err=True)
+        password: str = click.prompt("Password", hide_input=True, err=True)
+    else:
+        user, password = (sys.stdin.readline().rstrip("\r\n") for _ in range(2))
+
+    async def enter(client: JobsClient) -> LoginDocument:
+        return await client.log_in(user, password)
+
+    return ask(Target(server), enter).access_token
 
 
 def _read_password(*, from_stdin: bool) -> str:

@@ -1,8 +1,9 @@
-"""``user add``, ``user passwd``, ``user list`` and ``user remove``."""
+"""``login``, ``logout``, ``whoami``, and the group ``user``: add, passwd, list, remove."""
 
 import click
 
-from cidx_jobs.cli.target import Target, admin_command
+from cidx_jobs.cli.option_types import examples
+from cidx_jobs.cli.target import Target, admin_command, client_command
 
 _FROM_STDIN = click.option(
     "--password-stdin", is_flag=True, help="Read the password from the first line of stdin."
@@ -63,4 +64,51 @@ def remove(target: Target, *, user_id: str, projects: bool) -> int:
     return remove_user(target, user_id, projects=projects)
 
 
-COMMANDS = (user,)
+@click.command(
+    epilog=examples(
+        "cidx-jobs login --server https://jobs.example.org",
+        "cidx-jobs login --profile work --token < token.txt",
+    )
+)
+@click.option("--token", "from_token", is_flag=True, help="Read a token from one line of stdin.")
+@client_command
+def login(target: Target, *, from_token: bool) -> int:
+    """Log in to a server, for all commands from then on.
+
+    Asks for user and password, or takes a token. Server and token are kept in a file that you
+    alone can read; --server, CIDX_JOBS_SERVER and CIDX_JOBS_TOKEN win over it.
+    """
+    from cidx_jobs.cli.actions.users import log_in
+
+    return log_in(target, from_token=from_token)
+
+
+@click.command(
+    epilog=examples(
+        "cidx-jobs logout",
+        "cidx-jobs logout --profile work",
+    )
+)
+@client_command
+def logout(target: Target) -> int:
+    """Forget the login."""
+    from cidx_jobs.cli.actions.users import log_out
+
+    return log_out(target)
+
+
+@click.command(
+    epilog=examples(
+        "cidx-jobs whoami",
+        "cidx-jobs whoami --profile work --json",
+    )
+)
+@client_command
+def whoami(target: Target) -> int:
+    """Show who you are to the server, and where it is."""
+    from cidx_jobs.cli.actions.users import show_oneself
+
+    return show_oneself(target)
+
+
+COMMANDS = (login, logout, whoami, user)

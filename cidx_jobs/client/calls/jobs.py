@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 import attrs
+from msgspec.structs import asdict
 
 from cidx_jobs.client.calls.routes import Routes, instant, quoted
 from cidx_jobs.client.transport import Answer, Call
@@ -273,7 +274,11 @@ class JobRoutes(Routes):
         self, path: str, body: SubmitBody | SyncBody, idempotency_key: str | None
     ) -> JobDocument:
         key = idempotency_key or str(uuid.uuid4())
-        call = Call(method="POST", path=path, body=body, headers={"Idempotency-Key": key})
+        members = asdict(body)
+        if body.user_id is None:
+            # For oneself: a server from before users could be named knows no such member.
+            del members["user_id"]
+        call = Call(method="POST", path=path, body=members, headers={"Idempotency-Key": key})
         return (await self._ask(call)).decode(JobDocument)
 
     async def _change(
