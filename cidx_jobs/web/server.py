@@ -35,6 +35,7 @@ from cidx_jobs.web.connections import EXTRA_CONNECTIONS, ProblemRunner
 from cidx_jobs.web.handed_sockets import is_local, take_sockets
 from cidx_jobs.web.keys import API
 from cidx_jobs.web.server_files import ensure_admin_token, remove_server_file, write_server_file
+from cidx_jobs.web.service_manager import ServiceManager
 
 KEEPALIVE_SECONDS = 75.0
 """Longer than the 60 s for which load balancers keep an idle connection to use it again."""
@@ -128,6 +129,8 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
     """
     # What `auth` means where it is left out, only a server of its own may decide.
     settings = attrs.evolve(settings, auth=settings.auth_mode)
+    # Before anybody's code is loaded, which might start processes.
+    manager = ServiceManager.take_over(os.environ)
     handed = take_sockets(os.environ)
     if settings.auth_mode == "none" and not all(map(is_local, handed)):
         message = "auth: none is refused on a socket that others than this machine can reach"
@@ -140,13 +143,15 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
         # To look for garbage among many jobs while they are loaded takes longer than to load them.
         gc.disable()
         app = create_app(jobs)
-        async with jobs, _announced(jobs, app, handed) as place:
+        async with jobs, _announced(jobs, app, handed) as place, manager.beating():
             settle_collector()
             start.close()
             _log.info("server_ready", url=place.url, auth=settings.auth_mode, loop=_loop_name())
             for warning in await jobs.find_warnings():
                 _log.warning("server_warning", code=warning.code, message=warning.message)
+            manager.tell("READY=1", f"STATUS=serving at {place.url}")
             await stop.asked.wait()
+            manager.tell("STOPPING=1")
             await asyncio.sleep(TOGETHER_SECONDS)
             _log.info("server_stopping")
             stop.is_under_way = True
