@@ -43,6 +43,19 @@ class IndexDraft(Protocol):
     async def add(self, documents: Iterable[Document]) -> None:
         """Add contents, in one transaction; *documents* is iterated in another thread."""
 
+    @property
+    def adding_share(self) -> float:
+        """How much of the work it is to add contents, from 0 to 1; `work` is the rest."""
+
+    async def work(self, commit: str) -> Sequence[str]:
+        """Let whoever else keeps the index do its part, after everything was added.
+
+        Returns what it warns of.
+
+        Raises:
+            JobFailure: it failed (IDX-003), or is not there (CFG-001).
+        """
+
     async def publish(self, commit: str, note: JsonObject) -> Publication:
         """Check that the draft is whole and sound, and make it what searches see, at once.
 
@@ -53,7 +66,7 @@ class IndexDraft(Protocol):
         """
 
     def activity(self) -> JsonObject:
-        """Return what `publish` is about just now, as arguments of a progress report."""
+        """Return what `work` or `publish` is about just now, as arguments of a progress report."""
 
     async def discard(self) -> None:
         """Throw the draft away: nobody will go on with it."""

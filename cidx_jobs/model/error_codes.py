@@ -361,6 +361,7 @@ def make_error(
     at: datetime,
     phase: str | None = None,
     retryable: bool | None = None,
+    output: tuple[str, ...] = (),
 ) -> JobError:
     """Build the error of a job from its *code*; *retryable* overrides what the table says.
 
@@ -377,4 +378,5 @@ def make_error(
         phase=phase,
         occurred_at=at,
         actions=known.actions if known else (),
+        output=output,
     )

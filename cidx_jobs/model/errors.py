@@ -679,6 +679,7 @@ class JobFailure(CidxJobsError):  # noqa: N818 - it is raised by handlers and na
         code: str | None = None,
         retryable: bool | None = None,
         after: float | None = None,
+        output: Iterable[str] = (),
     ) -> None:
         """Say what happened, for the user who reads the job.
 
@@ -687,6 +688,8 @@ class JobFailure(CidxJobsError):  # noqa: N818 - it is raised by handlers and na
             code: a code of `cidx_jobs.model.error_codes` or one of the job type's own.
             retryable: overrides what the code's entry says.
             after: seconds to wait before the next attempt; the back-off's choice if None.
+            output: the last lines of a program that failed; at most 50 are kept, and 200
+                characters of each.
 
         Raises:
             TypeError, ValueError: *after* is no number.
@@ -696,6 +699,7 @@ class JobFailure(CidxJobsError):  # noqa: N818 - it is raised by handlers and na
         self.failure_code = str(code or self.code)
         self.retryable = retryable
         self.after = None if after is None else float(after)
+        self.output = tuple(str(line) for line in output)
 
 
 class HostDownError(JobFailure):

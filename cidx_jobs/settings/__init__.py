@@ -13,6 +13,7 @@ from cidx_jobs.settings.sources import (
     PREFIX,
     load_settings,
     read_proxy_variables,
+    read_variables,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "make_private_directory",
     "project_directory",
     "read_proxy_variables",
+    "read_variables",
 ]

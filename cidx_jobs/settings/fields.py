@@ -16,6 +16,7 @@ from cidx_jobs.model.errors import SettingsError
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _OF_PATHS = frozenset(string.ascii_letters + string.digits + "._~-/")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PROXY_SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
 _NO_PROXY_URL = "must be http://[USER:PASSWORD@]HOST:PORT, or https or socks5h in place of http"
 
@@ -83,6 +84,16 @@ def url(value: Any) -> str | None:
         message = "must be a URL such as https://example.org/path"
         raise ValueError(message)
     return str(value).rstrip("/")
+
+
+def variables(value: Any) -> tuple[str, ...]:
+    """Return a tuple of names of environment variables, as text separated by commas."""
+    found = names(value)
+    wrong = [name for name in found if not _VARIABLE.fullmatch(name)]
+    if wrong:
+        message = f"{wrong[0]!r} is no name of a variable"
+        raise ValueError(message)
+    return found
 
 
 def path(value: Any) -> Path:

@@ -36,6 +36,7 @@ from cidx_jobs.settings.fields import (
     secret,
     secret_url,
     url,
+    variables,
     whole,
 )
 from cidx_jobs.settings.way_in import check_way_in
@@ -212,6 +213,9 @@ class Settings:
         None,
         command,
         "A program in place of the built-in index; in a variable split as a shell does.",
+    )
+    index_command_environment: tuple[str, ...] = other(
+        (), variables, "Names of variables of the server's environment that the program gets."
     )
     index_command_memory_bytes: int = number(
         8 * 1024 * _MIB, 0, 2**60, "What a process of that program may take; 0: no bound."

@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,14 @@ def read_proxy_variables(environ: Mapping[str, str] | None = None) -> tuple[str 
     except ValueError:
         url = None
     return url, found["no_proxy"]
+
+
+def read_variables(
+    names: Iterable[str], environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the variables of the environment that are named, those that there are."""
+    variables = os.environ if environ is None else environ
+    return {name: variables[name] for name in names if name in variables}
 
 
 def _read_file(path: Path) -> dict[str, Any]:

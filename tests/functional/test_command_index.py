@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cidx_jobs.model.errors import NotIndexedError
+from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.settings import DataDirectory, Settings, project_directory
 from cidx_jobs.store.index.program_files import FileTree
@@ -152,7 +153,7 @@ async def test_its_progress_is_read(syncs: Syncs, repository: Repository) -> Non
         job.job_id, lambda now: now.done or now.message == "at 2 of 3", WAIT_SECONDS
     )
 
-    assert (seen.phase, seen.message) == ("validation", "at 2 of 3")
+    assert (seen.phase, seen.message) == ("indexing", "at 2 of 3")
     assert (seen.progress_detail.done, seen.progress_detail.total) == (2, 3)
     assert (await jobs.wait(job.job_id, timeout=WAIT_SECONDS)).status is JobStatus.COMPLETED
 
@@ -282,8 +283,8 @@ async def test_there_is_nothing_to_search(syncs: Syncs, repository: Repository) 
         await syncs.search("one")
 
 
-async def test_a_torn_tree_is_made_anew(syncs: Syncs, repository: Repository, log: Path) -> None:
-    """Files that an unfinished run changed are not believed."""
+async def test_a_torn_tree_is_mended(syncs: Syncs, repository: Repository, log: Path) -> None:
+    """Files that an unfinished run changed are not believed; what the program keeps stays."""
     await syncs.sync(repository.url)
     (tree_of(syncs) / "c.txt").write_text("half\n")
     tree_of(syncs).with_suffix(".torn").touch()
@@ -293,7 +294,145 @@ async def test_a_torn_tree_is_made_anew(syncs: Syncs, repository: Repository, lo
 
     assert job.status is JobStatus.COMPLETED, job.error
     assert (tree_of(syncs) / "c.txt").read_text() == "two\n"
-    assert "CIDXJ_FULL=1" in (log / "told").read_text()
+    assert (log / "runs").read_text() == "run\nrun\n"
+    assert "CIDXJ_FULL=0" in (log / "told").read_text()
+
+
+FAILS_WHILE = PROGRAM + "test ! -e LOG/broken\n"
+"""It has done its work, and fails as long as the file is there."""
+
+
+@pytest.mark.parametrize("settings", [FAILS_WHILE], indirect=True)
+async def test_what_the_program_keeps_stays_when_it_fails(
+    syncs: Syncs, repository: Repository, log: Path
+) -> None:
+    """Nothing is paid twice: not by the next attempt, and not when the commit moved on."""
+    (log / "broken").touch()
+    first = await syncs.sync(repository.url)
+    untouched = tree_of(syncs) / "same.txt"
+    os.utime(untouched, (1, 1))
+    repository.commit({"new.txt": "four\n"}, gone=["a/b.txt"])
+    second = await syncs.sync()
+    (log / "broken").unlink()
+    third = await syncs.sync()
+
+    assert (code_of(first), code_of(second)) == ("IDX-003", "IDX-003")
+    assert third.status is JobStatus.COMPLETED, third.error
+    assert (log / "runs").read_text() == "run\nrun\nrun\n"
+    assert "CIDXJ_FULL=0" in (log / "told").read_text()
+    assert untouched.stat().st_mtime == 1
+    # What was laid out for a commit that never came to its end is removed, too.
+    assert (log / "files").read_text().split() == ["./c.txt", "./new.txt", "./same.txt"]
+    assert not (tree_of(syncs) / "a").exists()
+
+
+@pytest.mark.parametrize("settings", [FAILS_WHILE], indirect=True)
+async def test_a_full_reindex_empties_once(
+    syncs: Syncs, repository: Repository, log: Path
+) -> None:
+    """The second attempt of its job goes on with what the first one paid for."""
+    await syncs.sync(repository.url)
+    (log / "broken").touch()
+    jobs = syncs.jobs
+    job = await jobs.submit(ALICE, PROJECT, options={"full_reindex": True}, max_attempts=2)
+    failed = await jobs.manager.wait(job.job_id, lambda now: len(now.attempts) == 1, WAIT_SECONDS)
+    told = [(log / "told").read_text(), (log / "runs").read_text()]
+    (log / "broken").unlink()
+    if failed.is_between_attempts:
+        await jobs.release(job.job_id)
+    ended = await jobs.wait(job.job_id, timeout=WAIT_SECONDS)
+
+    assert ended.status is JobStatus.COMPLETED, ended.error
+    assert "CIDXJ_FULL=1" in told[0]
+    assert told[1] == "run\n"
+    assert "CIDXJ_FULL=0" in (log / "told").read_text()
+    assert (log / "runs").read_text() == "run\nrun\n"
+
+
+@pytest.mark.parametrize("settings", [PROGRAM + "echo 1/2; sleep 60 & wait\n"], indirect=True)
+async def test_what_the_program_keeps_stays_when_its_job_is_cancelled(
+    syncs: Syncs, repository: Repository, log: Path
+) -> None:
+    """It is the user's to stop it, and the operator who pays."""
+    jobs = syncs.jobs
+    for _ in range(2):
+        job = await jobs.submit(ALICE, PROJECT, options={"repository_url": repository.url})
+        await jobs.manager.wait(
+            job.job_id, lambda now: now.done or now.progress_detail.total == 2, WAIT_SECONDS
+        )
+        await jobs.cancel(job.job_id)
+        assert (await jobs.wait(job.job_id, timeout=WAIT_SECONDS)).status is JobStatus.CANCELLED
+
+    assert (log / "runs").read_text() == "run\nrun\n"
+    assert "CIDXJ_FULL=0" in (log / "told").read_text()
+
+
+@pytest.mark.parametrize(
+    "settings", ["for i in $(seq 60); do echo line $i; done; exit 3"], indirect=True
+)
+async def test_the_last_lines_of_a_program_that_fails_are_kept(
+    syncs: Syncs, repository: Repository
+) -> None:
+    """Fifty of them are in the error."""
+    job = await syncs.sync(repository.url)
+
+    assert job.error is not None
+    assert job.error.message.endswith("line 60")
+    assert job.error.output == tuple(f"line {number}" for number in range(11, 61))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    ["echo 'WARNING: c.txt has no words'; echo warn: old; echo warn: old"],
+    indirect=True,
+)
+async def test_what_the_program_warns_of_is_kept(syncs: Syncs, repository: Repository) -> None:
+    """Each once, with a job that is completed."""
+    job = await syncs.sync(repository.url)
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    assert [(each.code, each.message) for each in job.warnings] == [
+        ("INDEX_PROGRAM_WARNED", "c.txt has no words"),
+        ("INDEX_PROGRAM_WARNED", "old"),
+    ]
+
+
+async def test_the_result_names_what_the_program_was_given(
+    syncs: Syncs, repository: Repository
+) -> None:
+    """And what was left out, with the reason."""
+    (repository.path / "link").symlink_to("c.txt")
+    repository.commit()
+
+    job = await syncs.sync(repository.url)
+
+    assert job.result is not None
+    assert job.result["program"] == {
+        "given": ["a/b.txt", "c.txt", "same.txt"],
+        "given_total": 3,
+        "left_out": [{"path": "link", "reason": "link"}],
+        "left_out_total": 1,
+    }
+
+
+async def test_the_operators_variables_are_passed_on(
+    tmp_path: Path, repository: Repository, may_block: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are named, and no other."""
+    monkeypatch.setenv("PAID_KEY", "k-1")
+    monkeypatch.setenv("OTHER_KEY", "k-2")
+    settings = sync_settings(
+        tmp_path,
+        index_command=("sh", "-c", f"env > {tmp_path}/env"),
+        index_command_environment=("PAID_KEY", "NOT_THERE"),
+    )
+    async with syncing(settings) as syncs:
+        job = await syncs.sync(repository.url)
+
+    assert job.status is JobStatus.COMPLETED, job.error
+    told = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines())
+    assert told["PAID_KEY"] == "k-1"
+    assert not {"OTHER_KEY", "NOT_THERE"} & told.keys()
 
 
 async def test_a_removed_project_leaves_no_files(syncs: Syncs, repository: Repository) -> None:
@@ -316,7 +455,7 @@ async def test_a_removed_project_leaves_no_files(syncs: Syncs, repository: Repos
 def test_a_hostile_path_is_not_written(tmp_path: Path, path: str) -> None:
     """Names that no checkout may have are left out."""
     tree = FileTree(tmp_path / "tree")
-    tree.begin([], is_new=True)
+    tree.begin([], empties_for=JobId("j"))
 
     assert not tree.write(path, "100644", b"x")
     tree.remove(path)
@@ -329,7 +468,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     outside.mkdir()
     (outside / "file").write_text("mine")
     tree = FileTree(tmp_path / "tree")
-    tree.begin([], is_new=True)
+    tree.begin([], empties_for=JobId("j"))
     (tree.root / "dir").symlink_to(outside)
     (tree.root / "link").symlink_to(outside / "file")
 

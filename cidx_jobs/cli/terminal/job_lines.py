@@ -219,6 +219,8 @@ def _error(job: JobDocument) -> Iterator[str]:
     if error is None:
         return
     yield _fact("error", f"{escape(error.message)} [{escape(error.code)}]")
+    for line in error.output:
+        yield _fact("output", escape(line))
     for action in error.actions:
         yield _fact("to do", escape(action))
     if error.retryable:

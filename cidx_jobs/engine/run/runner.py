@@ -54,6 +54,7 @@ ABANDONED_SECONDS = 10.0
 """A run that was told to stop and has not ended in this time is marked as abandoned."""
 
 _MAX_MESSAGE = 1_000
+_MAX_LINES, _MAX_LINE = 50, 200
 _MAX_RETRY_SECONDS = 3_650 * 86_400.0
 
 _log = get_logger("engine")
@@ -338,7 +339,10 @@ class RunningJob:
             after = None
             if retryable:
                 after = self._backoff(job_type) if error.after is None else _bounded(error.after)
-            return self._broken(error.failure_code, error.message, retry_after=after)
+            lines = [plain_text(redact(line), _MAX_LINE) for line in error.output[-_MAX_LINES:]]
+            return self._broken(
+                error.failure_code, error.message, retry_after=after, output=tuple(lines)
+            )
         if isinstance(error, ValidationError):
             return self._broken("VAL-001", _tell_faults(error), retry_after=None)
         told = call_foreign(str, error)
@@ -356,13 +360,21 @@ class RunningJob:
             exc_info=raised.exc_info,
         )
 
-    def _broken(self, code: str, message: str, *, retry_after: float | None) -> Broke:
+    def _broken(
+        self,
+        code: str,
+        message: str,
+        *,
+        retry_after: float | None,
+        output: tuple[str, ...] = (),
+    ) -> Broke:
         error = make_error(
             plain_text(code),
             plain_text(redact(message), _MAX_MESSAGE),
             at=self._runner.clock.now(),
             phase=self.tracker.snapshot().phase,
             retryable=retry_after is not None,
+            output=output,
         )
         return Broke(error, retry_after)
 

@@ -29,6 +29,7 @@ class FileIndexing:
         self._staged = changes.staged
         self._done = 0
         self._current: str | None = None
+        self._share = draft.adding_share
 
     async def run(
         self, git: Git, copy: ProjectCopy, phase: PhaseReporter, checkpoint: JsonObject
@@ -69,4 +70,5 @@ class FileIndexing:
             unit="files",
             current_item=None if self._current is None else printable(self._current),
             message=f"{done} of {total} files",
+            percent=None if self._share == 1 else 100 * self._share * done / total,
         )

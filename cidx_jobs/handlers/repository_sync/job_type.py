@@ -51,6 +51,7 @@ _WITHOUT_INDEXING = (PREPARING, GIT_SYNC, CHANGE_DETECTION)
 _UNSOUND = "IDX-002"
 _SHOWN_DIGITS = 10
 _MADE_ANEW = "INDEX_MADE_ANEW"
+_PROGRAM_WARNED = "INDEX_PROGRAM_WARNED"
 _MADE_ANEW_SENTENCE = "the index was damaged: it was made anew"
 
 
@@ -267,6 +268,11 @@ class _SyncRun:
             ):
                 indexing = FileIndexing(self._context, draft, changes)
                 await indexing.run(self._parts.git, self._copy, phase, target.checkpoint())
+                warnings = await follow(
+                    draft.work(target.commit), lambda: phase.report(**draft.activity())
+                )
+            for warning in warnings:
+                self._context.warn(_PROGRAM_WARNED, warning)
             async with self._phases.enter(VALIDATION) as phase:
                 published = await follow(
                     validate_and_publish(self._context, draft, target.commit, note),

@@ -128,6 +128,10 @@ class JobError(msgspec.Struct, frozen=True, kw_only=True):
     actions: Annotated[
         tuple[str, ...], Meta(description="What the reader can do, most useful first.")
     ] = ()
+    output: Annotated[
+        tuple[str, ...],
+        Meta(description="The last lines of the program that failed, where one did."),
+    ] = ()
 
 
 class JobWarning(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,6 +79,17 @@ class FtsDraft(IndexDraft):
     async def add(self, documents: Iterable[Document]) -> None:
         await self.do(self.database.add, documents)
 
+    @property
+    @override
+    def adding_share(self) -> float:
+        """All of it."""
+        return 1.0
+
+    @override
+    async def work(self, commit: str) -> Sequence[str]:
+        """Do nothing: contents are in the index when they were added."""
+        return ()
+
     @override
     async def publish(self, commit: str, note: JsonObject) -> Publication:
         return await self.do(self._publish, commit, note)

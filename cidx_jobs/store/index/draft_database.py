@@ -91,6 +91,11 @@ class DraftDatabase:
             self._db.execute(statement)
         self._published = int(read_meta(self._db).get("highest_content", 0))
 
+    @property
+    def has_base(self) -> bool:
+        """True where it is known what searches see now."""
+        return not self._is_new or self._base is not None
+
     def stop(self) -> None:
         """Make the thread's work end soon, by `Stopped`; called from another thread."""
         self._stop.set()
@@ -186,6 +191,18 @@ class DraftDatabase:
         """Return the paths that are no files, or no small ones, any more."""
         rows = self._db.execute(index_sql.LIST_GONE, (self._max_file_bytes,))
         return [path for (path,) in rows]
+
+    def list_not_due(self, paths: Iterable[str]) -> list[str]:
+        """Return those of the paths that are none of the files of `list_due`."""
+        ask = index_sql.IS_DUE, self._max_file_bytes
+        return [
+            path for path in paths if self._db.execute(ask[0], (path, ask[1])).fetchone() is None
+        ]
+
+    def list_left_out(self, most: int) -> tuple[list[dict[str, str]], int]:
+        """Return the first paths that a program is not given, with the reasons, and how many."""
+        rows = self._db.execute(index_sql.LIST_LEFT_OUT).fetchall()
+        return [{"path": path, "reason": reason} for reason, path in rows[:most]], len(rows)
 
     def add_unwritten(self, paths: Iterable[str]) -> None:
         """Take files that a program cannot be given: no file system holds their paths."""

@@ -7,11 +7,10 @@ own in the directory, can do so. What it makes of them is its own: there is noth
 
 import contextlib
 import math
-import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -32,11 +31,11 @@ from cidx_jobs.model.index import (
     WantedFile,
 )
 from cidx_jobs.model.job.job import JsonObject
-from cidx_jobs.model.redact import redact
-from cidx_jobs.settings import DataDirectory, Settings, project_directory
+from cidx_jobs.settings import DataDirectory, Settings, project_directory, read_variables
 from cidx_jobs.store.index.draft import FtsDraft
 from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.index.program_files import FileTree
+from cidx_jobs.store.index.program_output import ProgramOutput
 
 _SECONDS = 30 * 86_400.0
 # The program starts among foreign files. Python would take modules from where it is started, or
@@ -47,10 +46,11 @@ _AMONG_STRANGERS = {
     "GIT_CONFIG_KEY_0": "safe.bareRepository",
     "GIT_CONFIG_VALUE_0": "explicit",
 }
-_COUNT = re.compile(r"(?<!\d)(\d{1,12})\s{0,8}(?:/|of)\s{0,8}(\d{1,12})")
-_PERCENT = re.compile(r"(?<![\d.])(\d{1,3})(?:\.\d{1,12})?\s{0,8}%")
 _KIBIBYTE = 1024
-_SHOWN_CHARACTERS = 200
+_LAYING_SHARE = 0.1
+"""How much of the phase it is to lay the files out."""
+_NAMED = 100
+"""So many files that the program was given, or was not, are named in the result."""
 
 
 class ProgramRunner(Protocol):
@@ -82,6 +82,7 @@ def make_indexer(settings: Settings, find_runner: FindRunner) -> Indexer:
         settings.index_command,
         find_runner,
         memory_bytes=settings.index_command_memory_bytes,
+        variables=settings.index_command_environment,
     )
 
 
@@ -89,9 +90,12 @@ class CommandIndexer(Indexer):
     """Hands the files of projects to a program (`Indexer`).
 
     The program runs in the directory with the files, with ``CIDXJ_COMMIT``, ``CIDXJ_PROJECT``,
-    ``CIDXJ_USER`` and ``CIDXJ_FULL`` (1 when it shall begin anew, else 0) in its environment.
-    ``17/300`` or ``17 of 300`` or ``6 %`` in a line of its output is its progress. An end with
-    another code than 0 is a failure, and the next sync tries again.
+    ``CIDXJ_USER`` and ``CIDXJ_FULL`` in its environment: 1 where the directory was empty or
+    emptied, and it shall begin anew, else 0; and the operator's variables
+    (`index_command_environment`).
+    What it keeps in the directory stays over failed, cancelled and cut-off runs; only a full
+    reindex empties it, once for its job. `ProgramOutput` says how its output is understood. An end
+    with another code than 0 is a failure, and the next sync tries again.
     """
 
     def __init__(
@@ -101,11 +105,14 @@ class CommandIndexer(Indexer):
         find_runner: FindRunner,
         *,
         memory_bytes: int,
+        variables: Sequence[str] = (),
     ) -> None:
         """Keep the files of all projects below *directory*, and run *command* there.
 
         Each of its processes may take *memory_bytes* of address space; 0 is as much as there is.
+        It gets the *variables* of the server's environment.
         """
+        self._variables = tuple(variables)
         self._directory = directory
         self._command = tuple(command)
         self._memory_bytes = memory_bytes
@@ -125,16 +132,19 @@ class CommandIndexer(Indexer):
     ) -> AsyncIterator["CommandDraft"]:
         """Begin to give the program the next commit."""
         tree = FileTree(project_directory(self._directory, user_id, project_id) / "tree")
-        # What an unfinished draft wrote belongs to no commit that is known: begin anew.
+        # What an unfinished draft wrote belongs to no commit that is known: all files are looked
+        # at again, and what the program keeps beside them stays.
         is_torn = await self._known.do(tree.is_torn)
-        environment = {"CIDXJ_PROJECT": project_id, "CIDXJ_USER": user_id}
+        wants_empty = full and not await self._known.do(lambda: tree.was_emptied_by(job_id))
+        passed = read_variables(self._variables)
+        environment = {**passed, "CIDXJ_PROJECT": project_id, "CIDXJ_USER": user_id}
         async with self._known.draft(
             user_id, project_id, job_id=job_id, run=run, full=full or is_torn
         ) as known:
             program = Program(
                 self._command, self._find_runner, tree.root, environment, self._memory_bytes
             )
-            yield CommandDraft(known, tree, program)
+            yield CommandDraft(known, tree, program, job_id, empties=wants_empty)
 
     @override
     async def search(
@@ -186,19 +196,7 @@ class Program:
         self._find_runner = find_runner
         self._root = root
         self._environment = environment
-        self._last_line = ""
-
-    @property
-    def activity(self) -> dict[str, Any]:
-        """What its last line says of its progress."""
-        line = self._last_line
-        activity: dict[str, Any] = {"message": self._said() or "the index program runs"}
-        if counted := _COUNT.search(line):
-            done, total = map(int, counted.groups())
-            activity |= {"done": done, "total": total, "unit": "files"}
-        elif share := _PERCENT.search(line):
-            activity["percent"] = min(100, int(share[1]))
-        return activity
+        self.output = ProgramOutput()
 
     def find(self) -> Path:
         """Return its place, from where the server runs; blocks.
@@ -213,13 +211,13 @@ class Program:
         # A relative path would lead to a stranger's file where the program runs.
         return Path(found).absolute()
 
-    async def index(self, place: Path, commit: str, *, is_full: bool) -> None:
+    async def run(self, place: Path, commit: str, *, is_emptied: bool) -> None:
         """Run it, which lies at *place*, to its good end.
 
         Raises:
             JobFailure: it failed (IDX-003).
         """
-        told = {"CIDXJ_COMMIT": commit, "CIDXJ_FULL": "1" if is_full else "0"}
+        told = {"CIDXJ_COMMIT": commit, "CIDXJ_FULL": "1" if is_emptied else "0"}
         most = math.ceil(self._memory_bytes / _KIBIBYTE) if self._memory_bytes else "unlimited"
         bounded = f'ulimit -v {most}; exec "$@" 2>&1'
         runner = self._find_runner()
@@ -232,38 +230,40 @@ class Program:
                 timeout=_SECONDS,
                 cwd=self._root,
                 env={**self._environment, **told, **_AMONG_STRANGERS},
-                on_line=self._hear,
+                on_line=self.output.hear,
             )
         except JobFailure as failure:
-            line = self._said()
-            message = "the index program failed" + (f": {redact(line)}" if line else "")
-            raise JobFailure(message, code="IDX-003") from failure
-
-    def _hear(self, line: str) -> None:
-        # It may write a million lines: only the last one is looked at, and only now and then.
-        self._last_line = line
-
-    def _said(self) -> str:
-        shown = self._last_line[:_SHOWN_CHARACTERS]
-        return "".join(part if part.isprintable() else "?" for part in shown)
+            line = self.output.last_line
+            message = "the index program failed" + (f": {line}" if line else "")
+            lines = self.output.last_lines
+            raise JobFailure(message, code="IDX-003", output=lines) from failure
 
 
 class CommandDraft(IndexDraft):
     """The next commit for the program (`IndexDraft`)."""
 
-    def __init__(self, known: FtsDraft, tree: FileTree, program: Program) -> None:
-        """Take what is known of the files, where they lie, and the program."""
+    def __init__(
+        self, known: FtsDraft, tree: FileTree, program: Program, job_id: JobId, *, empties: bool
+    ) -> None:
+        """Take what is known of the files, where they lie, the program, and whose draft it is.
+
+        Where it *empties* the directory, nothing stays of what the program keeps.
+        """
         self._known = known
         self._tree = tree
         self._program = program
+        self._job_id = job_id
+        self._empties = empties
         self._pending: Sequence[TreeEntry] = ()
+        self._given: list[str] = []
+        self._given_total = 0
         self._unwritten: list[str] = []
         self._last_path = ""
 
     @property
     @override
     def is_full(self) -> bool:
-        """True when the program is told to begin anew."""
+        """True when all files are looked at."""
         return self._known.is_full
 
     @override
@@ -271,7 +271,11 @@ class CommandDraft(IndexDraft):
         changes = await self._known.compare(tree, max_file_bytes)
         database = self._known.database
         gone = await self._known.do(database.list_gone)
-        await self._known.do(lambda: self._tree.begin(gone, is_new=self.is_full))
+        is_torn = await self._known.do(self._tree.is_torn)
+        # Where nobody knows any more which of the files are ours, all of them go.
+        empties = self._empties or not (database.has_base or is_torn)
+        empties_for = self._job_id if empties else None
+        await self._known.do(self._tree.begin, gone, database.list_not_due, empties_for)
         return replace(changes, wanted=await self._known.do(database.count_due), staged=0)
 
     @override
@@ -294,25 +298,48 @@ class CommandDraft(IndexDraft):
         """Write the files that were taken last; *documents* in their order."""
         await self._known.do(lambda: self._write(documents))
 
+    @property
     @override
-    async def publish(self, commit: str, note: JsonObject) -> Publication:
-        """Run the program, and remember what it was given.
+    def adding_share(self) -> float:
+        """Little: what the program does takes longer than to lay the files out."""
+        return _LAYING_SHARE
+
+    @override
+    async def work(self, commit: str) -> Sequence[str]:
+        """Run the program.
 
         Raises:
             JobFailure: it failed (IDX-003) or is not there (CFG-001).
         """
         place = await self._known.do(self._program.find)
-        await self._program.index(place, commit, is_full=self.is_full)
+        is_emptied = await self._known.do(self._tree.tell_emptied)
+        await self._program.run(place, commit, is_emptied=is_emptied)
+        return self._program.output.warnings
+
+    @override
+    async def publish(self, commit: str, note: JsonObject) -> Publication:
+        """Remember what the program was given; the result names it, and what was left out."""
         await self._known.do(self._known.database.add_without_texts)
-        await self._known.do(lambda: self._known.database.add_unwritten(self._unwritten))
-        publication = await self._known.publish(commit, note)
+        await self._known.do(self._known.database.add_unwritten, self._unwritten)
+        left_out, total = await self._known.do(self._known.database.list_left_out, _NAMED)
+        told = {
+            "given": self._given,
+            "given_total": self._given_total,
+            "left_out": left_out,
+            "left_out_total": total,
+        }
+        publication = await self._known.publish(commit, {**note, "program": told})
         await self._known.do(self._tree.finish)
         return publication
 
     @override
     def activity(self) -> JsonObject:
-        """Return what the program's last lines say."""
-        return self._program.activity
+        """Return what the program's last lines say; laying out the files was before."""
+        told = self._program.output.progress
+        if "percent" in told:
+            rest = (1 - _LAYING_SHARE) * told["percent"]
+            told["percent"] = 100 * _LAYING_SHARE + rest
+        return told
 
     @override
     async def discard(self) -> None:
@@ -320,6 +347,12 @@ class CommandDraft(IndexDraft):
         await self._known.discard()
 
     def _write(self, documents: Iterable[Document]) -> None:
+        # First what is to be written, then the files: a run that is cut off leaves no unknown one.
+        self._tree.note(entry.path for entry in self._pending)
         for entry, document in zip(self._pending, documents, strict=True):
             if not self._tree.write(entry.path, entry.mode, document.data):
                 self._unwritten.append(entry.path)
+                continue
+            self._given_total += 1
+            if len(self._given) < _NAMED:
+                self._given.append(entry.path)

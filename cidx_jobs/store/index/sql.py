@@ -152,6 +152,7 @@ LIST_DUE = """
     SELECT path, mode, blob, size FROM due
     WHERE path > ? AND mode GLOB '100*' AND size <= ? ORDER BY path LIMIT ?
     """
+IS_DUE = "SELECT 1 FROM due WHERE path = ? AND mode GLOB '100*' AND size <= ?"
 LIST_GONE = """
     SELECT path FROM gone
     UNION ALL SELECT path FROM due WHERE mode NOT GLOB '100*' OR size > ?
