@@ -87,6 +87,11 @@ async def kill_server(context: JobContext) -> dict[str, Any]:
     return {}
 
 
+async def tick(_: JobContext) -> dict[str, Any]:
+    """End at once: what a schedule submits each second."""
+    return {}
+
+
 async def wait_for_end(context: JobContext) -> dict[str, Any]:
     """Wait, with a report, until somebody ends it."""
     _note(context, "begin")
@@ -130,5 +135,6 @@ TYPES = [
     JobType("survive", survive, max_attempts=1000, on_interrupt="resume"),
     JobType("child", run_child, max_attempts=1000, on_interrupt="resume"),
     JobType("kill_server", kill_server, max_attempts=1000, on_interrupt="resume"),
+    JobType("tick", tick),
     JobType("wait", wait_for_end, max_attempts=1000, on_interrupt="resume"),
 ]

@@ -17,6 +17,7 @@ from torture.ending import close_accounts, note_death
 from torture.jobs import TREE_SIZE
 from torture.ledger import Ledger
 from torture.load import Load, loaded
+from torture.schedules import SCHEDULES, Schedules, check_schedules
 from torture.server import Caller, NotReadyError, Server, Site, start
 from torture.verify import check_orphans, end_orphans, find_orphans
 
@@ -64,6 +65,7 @@ class KillLoop:
     site: Site
     load: Load
     random: Random
+    schedules: Schedules
     ways: Sequence[str] = ()
     """How the server dies, in turn; at random where it is empty."""
     deaths: Counter[str] = attrs.field(factory=Counter)
@@ -78,6 +80,9 @@ class KillLoop:
                 await self.round()
             self.counts.update(
                 await close_accounts(self.site, self.load, per_user=PER_USER, total=TOTAL)
+            )
+            self.counts["times"] = await asyncio.to_thread(
+                check_schedules, self.site, self.load.ledger
             )
         finally:
             end_orphans(self.site)
@@ -126,6 +131,7 @@ class KillLoop:
         self.ready.append(server.ready_seconds)
         async with Caller(server) as caller:
             await check_orphans(self.site, server.pid, self.load.ledger)
+            await self.schedules.plant(caller)
             if way == "lone answer":
                 # A next transaction would store what this one did not.
                 await self.load.submit(caller, "held")
@@ -231,7 +237,7 @@ async def torture(
 def _make_loop(folder: Path, random: Random, handlers: str, ways: Sequence[str]) -> KillLoop:
     folder.mkdir()
     site = Site(folder / "data", folder / "runs", f"kill-{folder}", SETTINGS, handlers)
-    return KillLoop(site, Load(Ledger(), random), random, ways)
+    return KillLoop(site, Load(Ledger(), random), random, Schedules(SCHEDULES), ways)
 
 
 def _sum(counters: Iterable[Counter[str]]) -> dict[str, int]:

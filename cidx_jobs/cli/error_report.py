@@ -39,6 +39,7 @@ _ADVICE = {
     "index_damaged": "Sync it again: cidx-jobs sync PROJECT",
     "project_not_found": "Sync it first: cidx-jobs sync PROJECT --url URL",
     "hook_not_found": "Make one first: cidx-jobs hook create PROJECT",
+    "schedule_not_found": "List your schedules: cidx-jobs schedule list",
     "job_not_found": "List your jobs: cidx-jobs list",
 }
 

@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def examples(*lines: str) -> str:
@@ -33,6 +35,24 @@ class Seconds(click.FloatRange):
         seconds: float = super().convert(value, param, ctx)
         if not math.isfinite(seconds):
             self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        return seconds
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # no [] in older releases
+    """A whole number of seconds, minutes, hours or days: ``90``, ``90s``, ``15m``, ``7d``."""
+
+    name = "DURATION"
+
+    def __init__(self, *, is_zero_taken: bool = False) -> None:
+        """Take whether nothing is a duration, too."""
+        self._least = 0 if is_zero_taken else 1
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the seconds; anything else is a wrong command line."""
+        parts = _DURATION.fullmatch(str(value))
+        seconds = int(parts[1]) * _UNIT_SECONDS[parts[2]] if parts else -1
+        if seconds < self._least:
+            self.fail(f"{value!r} must be a duration such as 90s, 15m, 2h or 7d.", param, ctx)
         return seconds
 
 

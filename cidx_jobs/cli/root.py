@@ -9,6 +9,7 @@ from cidx_jobs.cli.commands import (
     hooks,
     jobs,
     projects,
+    schedules,
     serve,
     settings,
     sync,
@@ -76,7 +77,11 @@ def completion(target: Target, shell: str) -> int:
     return 0
 
 
-for _module in (serve, sync, jobs, projects, hooks, tokens, users, settings, admin, doctor):
+_MODULES = (
+    *(serve, sync, jobs, projects, schedules, hooks),
+    *(tokens, users, settings, admin, doctor),
+)
+for _module in _MODULES:
     for _command in _module.COMMANDS:
         cidx_jobs.add_command(_command)
 for _command in (version, completion):

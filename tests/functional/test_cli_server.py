@@ -280,6 +280,48 @@ def test_a_hook_is_made_shown_and_removed(server: Server, synced: Done) -> None:
     assert "cidx-jobs hook create" in gone.err
 
 
+def test_a_schedule_is_made_shown_run_switched_and_removed(server: Server, synced: Done) -> None:
+    """In words and as documents; nothing goes that nobody was asked about."""
+    assert synced.code == 0
+
+    made = server.cli(
+        *("schedule", "add", "nightly", "--project", "sample", "--cron", "30 2 * * *"),
+        *("--timezone", "Europe/Berlin", "--jitter", "5m", "--catch-up", "skip", "--json"),
+    )
+    often = server.cli("schedule", "add", "often", "-p", "sample", "--every", "2h", "--disabled")
+    listed = server.cli("schedule", "list").out.splitlines()
+    shown = server.cli("schedule", "show", "nightly").out
+    disabled = server.cli("schedule", "disable", "nightly", "--json").json
+    enabled = server.cli("schedule", "enable", "nightly", "--json").json
+    ran = server.cli("schedule", "run", "nightly", "--json").json
+    everybody = server.cli("schedule", "list", "--user", "*").out
+    unasked = server.cli("schedule", "remove", "nightly")
+    removed = [server.cli("schedule", "remove", name, "--yes") for name in ("nightly", "often")]
+    gone = server.cli("schedule", "show", "nightly")
+
+    assert made.code == often.code == 0
+    assert (made.json["jitter_seconds"], made.json["catch_up"]) == (300, "skip")
+    assert "every 7200s (disabled)" in often.out
+    assert [line.split()[0] for line in listed] == ["NAME", "nightly", "often"]
+    assert "30 2 * * * Europe/Berlin, jitter 300s" in shown
+    assert (disabled["enabled"], disabled["next_at"], enabled["enabled"]) == (False, [], True)
+    assert (ran["schedule"], ran["scheduled_at"]) == ("nightly", None)
+    assert everybody.startswith("USER")
+    assert (unasked.code, [done.code for done in removed], gone.code) == (64, [0, 0], 7)
+    assert "cidx-jobs schedule list" in gone.err
+
+
+def test_a_wrong_schedule_is_told_by_its_member(server: Server) -> None:
+    """A wrong command line is 64, a refusal of the server 1."""
+    both = server.cli("schedule", "add", "x", "-p", "p", "--cron", "@daily", "--every", "5m")
+    none = server.cli("schedule", "add", "x", "-p", "p")
+    odd = server.cli("schedule", "add", "x", "-p", "p", "--every", "soon")
+    never = server.cli("schedule", "add", "x", "-p", "p", "--cron", "0 0 30 2 *")
+
+    assert [done.code for done in (both, none, odd, never)] == [64, 64, 64, 1]
+    assert "/cron" in never.err
+
+
 def test_a_search_says_that_there_is_more(server: Server, synced: Done) -> None:
     """All of it can be asked for; nothing found is an exit code of its own."""
     assert synced.code == 0

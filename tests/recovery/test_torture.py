@@ -30,6 +30,7 @@ async def test_nothing_acknowledged_is_lost_however_a_server_ends(tmp_path: Path
 
     assert broken == []
     assert counts["jobs"] > 5
+    assert counts["times"] > 100
     assert counts["recovered"]["killed_processes"] > 0
 
 
@@ -106,6 +107,7 @@ async def test_a_hostile_host_and_hostile_requests_break_nothing(tmp_path: Path)
 
 # The moment at which each planted bug must show, and what is said of it.
 TEETH = {
+    "fired_apart": ("work", "of schedule tick"),
     "answer_early": ("lone answer", "is lost|the database ends at event"),
     "slot_early": ("work", "ran at a time"),
     "lost_checkpoint": ("saved", "lost a checkpoint"),

@@ -275,7 +275,7 @@ def test_help_is_no_error(cli: RunCli, arguments: list[str]) -> None:
 def test_every_command_has_json_and_help() -> None:
     """``--json`` stands on each command, and each says in one line what it does."""
     leaves = dict(cidx_jobs.commands)
-    for group in ("token", "user", "admin", "project", "hook"):
+    for group in ("token", "user", "admin", "project", "schedule", "hook"):
         inner = getattr(leaves.pop(group), "commands")  # noqa: B009 - groups have them, commands not
         leaves |= {f"{group} {name}": command for name, command in inner.items()}
 

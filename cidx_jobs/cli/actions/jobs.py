@@ -63,7 +63,7 @@ def submit_job(
 
     The values of *options* may be JSON; *members* are those of `JobsClient.submit`.
     """
-    values = {name: _json_or_text(value) for name, value in options}
+    values = {name: json_or_text(value) for name, value in options}
 
     async def submit(client: JobsClient) -> JobDocument:
         return await client.submit(
@@ -77,10 +77,11 @@ def submit_job(
 
     if watch is not None:
         return watch_to_end(target, submit, watch)
-    return _show_changed(target, ask(target, submit))
+    return show_changed(target, ask(target, submit))
 
 
-def _json_or_text(text: str) -> Any:
+def json_or_text(text: str) -> Any:
+    """Return the JSON value that a text is, or the text itself."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
@@ -94,7 +95,7 @@ def retry_job(target: Target, name: str, *, from_start: bool) -> Exit:
         job = await find_job(client, name)
         return await client.retry_job(job.job_id, from_start=from_start)
 
-    return _show_changed(target, ask(target, retry))
+    return show_changed(target, ask(target, retry))
 
 
 def cancel_jobs(target: Target, names: Sequence[str], reason: str | None) -> Exit:
@@ -121,7 +122,8 @@ def wait_for_jobs(target: Target, names: Sequence[str], timeout_seconds: float |
     return _show_each(target, names, wait)
 
 
-def _show_changed(target: Target, job: JobDocument) -> Exit:
+def show_changed(target: Target, job: JobDocument) -> Exit:
+    """Print a job that the command has made or changed."""
     if target.as_json:
         print_json(job)
     else:

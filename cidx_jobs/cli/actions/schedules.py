@@ -1,0 +1,170 @@
+"""What ``schedule add``, ``list``, ``show``, ``run``, ``enable``, ``disable``, ``remove`` do."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+
+from cidx_jobs.cli.actions.jobs import json_or_text, show_changed
+from cidx_jobs.cli.async_run import ask
+from cidx_jobs.cli.exit_codes import Exit
+from cidx_jobs.cli.target import Target
+from cidx_jobs.cli.terminal.output import print_json, print_lines
+from cidx_jobs.cli.terminal.prompt import confirms
+from cidx_jobs.cli.terminal.text import moment, table
+from cidx_jobs.client import JobsClient
+from cidx_jobs.model.foreign import escape
+from cidx_jobs.wire.jobs import JobDocument
+from cidx_jobs.wire.schedules import ScheduleDocument, ScheduleListDocument
+
+_HEAD = ("NAME", "PROJECT", "TYPE", "WHEN", "NEXT", "LAST", "STATUS", "MISSED")
+_PAGE = 200
+
+
+def add_schedule(
+    target: Target,
+    name: str,
+    project: str,
+    *,
+    options: Iterable[tuple[str, str]],
+    labels: Iterable[tuple[str, str]],
+    **members: Any,
+) -> Exit:
+    """Make a schedule and print it; *members* are those of `JobsClient.create_schedule`.
+
+    The values of *options* may be JSON.
+    """
+    values = {key: json_or_text(value) for key, value in options}
+
+    async def create(client: JobsClient) -> ScheduleDocument:
+        return await client.create_schedule(
+            name, project, options=values, labels=dict(labels), **members
+        )
+
+    return _show(target, ask(target, create))
+
+
+def list_schedules(target: Target, user: str | None) -> Exit:
+    """List the caller's schedules, or those of the user that is named."""
+
+    async def read(client: JobsClient) -> tuple[ScheduleDocument, ...]:
+        page = await client.list_schedules(user_id=user, limit=_PAGE)
+        found = page.schedules
+        while page.next_cursor is not None:
+            page = await client.list_schedules(user_id=user, limit=_PAGE, cursor=page.next_cursor)
+            found += page.schedules
+        return found
+
+    schedules = ask(target, read)
+    if target.as_json:
+        print_json(ScheduleListDocument(schedules=schedules, next_cursor=None))
+    elif user is None:
+        print_lines(table(_HEAD, [_row(one) for one in schedules], None))
+    else:
+        rows = [(escape(one.user_id), *_row(one)) for one in schedules]
+        print_lines(table(("USER", *_HEAD), rows, None))
+    return Exit.DONE
+
+
+def show_schedule(target: Target, name: str, user: str | None) -> Exit:
+    """Show one schedule."""
+
+    async def read(client: JobsClient) -> ScheduleDocument:
+        return await client.get_schedule(name, user_id=user)
+
+    return _show(target, ask(target, read))
+
+
+def run_schedule(target: Target, name: str, user: str | None) -> Exit:
+    """Submit the schedule's job and print it."""
+
+    async def run(client: JobsClient) -> JobDocument:
+        return await client.run_schedule(name, user_id=user)
+
+    return show_changed(target, ask(target, run))
+
+
+def switch_schedule(target: Target, name: str, user: str | None, *, is_enabled: bool) -> Exit:
+    """Enable or disable a schedule, and show it."""
+
+    async def switch(client: JobsClient) -> ScheduleDocument:
+        return await client.change_schedule(name, user_id=user, enabled=is_enabled)
+
+    return _show(target, ask(target, switch))
+
+
+def remove_schedule(target: Target, name: str, user: str | None, *, is_sure: bool) -> Exit:
+    """Remove a schedule, once whoever sits at the terminal has said so.
+
+    Raises:
+        click.UsageError: nobody can be asked.
+    """
+    if not is_sure:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            message = f"to remove the schedule {escape(name)}, give --yes"
+            raise click.UsageError(message)
+        if not confirms(f"Remove the schedule {escape(name)}?"):
+            return Exit.FAILED
+
+    async def remove(client: JobsClient) -> None:
+        await client.remove_schedule(name, user_id=user)
+
+    ask(target, remove)
+    if target.as_json:
+        print_json({"name": name, "removed": True})
+    return Exit.DONE
+
+
+def _show(target: Target, schedule: ScheduleDocument) -> Exit:
+    if target.as_json:
+        print_json(schedule)
+    else:
+        print_lines(
+            f"{label:<10}{'-' if value is None else escape(str(value))}"
+            for label, value in _describe(schedule)
+        )
+    return Exit.DONE
+
+
+def _describe(schedule: ScheduleDocument) -> Iterator[tuple[str, object]]:
+    yield "name", schedule.name
+    yield "user", schedule.user_id
+    yield "project", schedule.project_id
+    yield "type", schedule.job_type
+    yield "when", _when(schedule)
+    if schedule.declared:
+        yield "declared", "in the code of the application; it is changed there"
+    for number, time in enumerate(schedule.next_at):
+        yield "" if number else "next", moment(time)
+    if not schedule.next_at:
+        yield "next", None
+    yield "last", schedule.last_at and moment(schedule.last_at)
+    yield "job", schedule.last_job_id
+    yield "status", schedule.last_status
+    if schedule.last_error is not None:
+        yield "refused", schedule.last_error
+    yield "missed", schedule.missed
+
+
+def _when(schedule: ScheduleDocument) -> str:
+    if schedule.cron is not None:
+        when = f"{schedule.cron} {schedule.timezone}"
+    else:
+        when = f"every {schedule.every_seconds}s"
+    if schedule.jitter_seconds:
+        when += f", jitter {schedule.jitter_seconds}s"
+    return when if schedule.enabled else f"{when} (disabled)"
+
+
+def _row(schedule: ScheduleDocument) -> tuple[str, ...]:
+    return (
+        escape(schedule.name),
+        escape(schedule.project_id),
+        escape(schedule.job_type),
+        escape(_when(schedule)),
+        moment(schedule.next_at[0]) if schedule.next_at else "-",
+        moment(schedule.last_at) if schedule.last_at else "never",
+        "refused" if schedule.last_error else str(schedule.last_status or "-"),
+        str(schedule.missed),
+    )
