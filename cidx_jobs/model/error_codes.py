@@ -9,6 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 import attrs
+from msgspec import UNSET
 
 from cidx_jobs.model.job.job import Category, JobError, Severity
 
@@ -378,5 +379,5 @@ def make_error(
         phase=phase,
         occurred_at=at,
         actions=known.actions if known else (),
-        output=output,
+        output=output or UNSET,
     )

@@ -219,7 +219,7 @@ def _error(job: JobDocument) -> Iterator[str]:
     if error is None:
         return
     yield _fact("error", f"{escape(error.message)} [{escape(error.code)}]")
-    for line in error.output:
+    for line in error.output or ():
         yield _fact("output", escape(line))
     for action in error.actions:
         yield _fact("to do", escape(action))

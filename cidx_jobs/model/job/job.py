@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.key_limits import KeyLimits
@@ -129,9 +129,9 @@ class JobError(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="What the reader can do, most useful first.")
     ] = ()
     output: Annotated[
-        tuple[str, ...],
-        Meta(description="The last lines of the program that failed, where one did."),
-    ] = ()
+        tuple[str, ...] | UnsetType,
+        Meta(description="The last lines of the program that failed; left out where none did."),
+    ] = UNSET
 
 
 class JobWarning(msgspec.Struct, frozen=True, kw_only=True):

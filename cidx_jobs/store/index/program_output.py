@@ -20,7 +20,8 @@ _PERCENT = re.compile(r"(?<![\d.])(\d{1,3})(?:\.\d{1,12})?\s{0,8}%")
 _OF_ATTEMPTS = re.compile(r"\b(?:re-?)?(?:try|tries|tried|trying|attempts?)\b", re.IGNORECASE)
 # At the beginning of a line, or in capitals behind a time and a name.
 _WARNING = re.compile(
-    r"(?:\W{0,8}[Ww][Aa][Rr][Nn](?:[Ii][Nn][Gg])?|.{0,40}?\bWARN(?:ING)?)[\s:\])-]{1,4}(.*)"
+    r"(?:[ \[(<*#>|:-]{0,8}[Ww][Aa][Rr][Nn](?:[Ii][Nn][Gg])?|.{0,40}?\bWARN(?:ING)?)"
+    r"[\s:\])-]{1,4}(.*)"
 )
 
 
