@@ -23,6 +23,7 @@ from cidx_jobs.engine.engine import Engine
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.schedules.schedules import Schedules
 from cidx_jobs.engine.state.hooks import Hook
+from cidx_jobs.engine.upkeep.backups import Backups
 from cidx_jobs.engine.webhooks.push_hooks import PushHooks
 from cidx_jobs.engine.webhooks.secret_box import SecretBox
 from cidx_jobs.handlers.git.version import InstalledGit
@@ -110,6 +111,7 @@ class JobSystem(JobCalls):
         self._accounts: Accounts | None = None
         self._admin_log: AdminLog | None = None
         self._push_hooks: PushHooks | None = None
+        self._backups: Backups | None = None
         self._closing: Engine | None = None
         self._started = contextlib.AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -172,6 +174,10 @@ class JobSystem(JobCalls):
             # Before the grace time: whoever asks for the stop may not be as patient.
             started.push_async_callback(self.persistence.accept_stop)
             self._identity, self._engine = identity, engine
+            self._backups = backups = self._build_backups()
+            if self._runs_jobs:
+                await backups.start()
+                started.push_async_callback(backups.stop)
             self._admin_log, self._accounts = admin_log, self._build_accounts(admin_log)
             self._push_hooks = self._build_push_hooks(engine)
             self._started = started.pop_all()
@@ -320,10 +326,11 @@ class JobSystem(JobCalls):
         return found
 
     async def find_warnings(self) -> Sequence[ServerWarning]:
-        """Return what to mend though jobs are taken: a git that is missing or too old."""
+        """Return what to mend though jobs are taken: git, or a backup that is overdue."""
         git = self._installed_git if self.settings.repository_sync else None
         fault = None if git is None else await git.find_fault()
-        return [] if fault is None else [fault]
+        overdue = None if self._backups is None else self._backups.find_warning()
+        return [warning for warning in (fault, overdue) if warning is not None]
 
     def list_notes(self) -> Sequence[Finding]:
         """List what an operator should know of and what is no fault, as `examine` finds them."""
@@ -359,6 +366,13 @@ class JobSystem(JobCalls):
         if self._push_hooks is None:
             raise _not_open()
         return self._push_hooks
+
+    @property
+    def backups(self) -> Backups:
+        """The backups of the database: made, listed, and when the next is due."""
+        if self._backups is None:
+            raise _not_open()
+        return self._backups
 
     @property
     def concurrency(self) -> ConcurrencyController:
@@ -451,6 +465,14 @@ class JobSystem(JobCalls):
         for hook in self._hooks:
             engine.board.hooks.add_hook(hook)
         return engine
+
+    def _build_backups(self) -> Backups:
+        return Backups(
+            self.persistence.backups,
+            self.clock,
+            interval_seconds=self.settings.backup_interval_seconds,
+            keep=self.settings.backup_keep,
+        )
 
     def _build_accounts(self, admin_log: AdminLog) -> Accounts:
         store = self.persistence.accounts

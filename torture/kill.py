@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from torture.backups import BackupCheck
 from torture.ending import close_accounts, note_death
 from torture.jobs import TREE_SIZE
 from torture.ledger import Ledger
@@ -53,6 +54,9 @@ SETTINGS = {
     "shutdown_grace_seconds": str(_GRACE_SECONDS),
     "progress_interval_seconds": "0.05",
     "log_level": "info",
+    # Lives are short: about each second one has one.
+    "backup_interval_seconds": "0.3",
+    "backup_keep": "20",
     # A job that happens to run at three deaths is nobody's poison here.
     "poison_after": "0",
 }
@@ -66,6 +70,7 @@ class KillLoop:
     load: Load
     random: Random
     schedules: Schedules
+    backups: BackupCheck
     ways: Sequence[str] = ()
     """How the server dies, in turn; at random where it is empty."""
     deaths: Counter[str] = attrs.field(factory=Counter)
@@ -102,6 +107,7 @@ class KillLoop:
         finally:
             note_death(self.load.ledger, server, await server.kill())
             self._note_start(server)
+        self.counts["backups"] += await asyncio.to_thread(self.backups.check_new)
 
     def _choose_way(self) -> str:
         if self.ways:
@@ -237,7 +243,9 @@ async def torture(
 def _make_loop(folder: Path, random: Random, handlers: str, ways: Sequence[str]) -> KillLoop:
     folder.mkdir()
     site = Site(folder / "data", folder / "runs", f"kill-{folder}", SETTINGS, handlers)
-    return KillLoop(site, Load(Ledger(), random), random, Schedules(SCHEDULES), ways)
+    load = Load(Ledger(), random)
+    backups = BackupCheck(site, load.ledger)
+    return KillLoop(site, load, random, Schedules(SCHEDULES), backups, ways)
 
 
 def _sum(counters: Iterable[Counter[str]]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from cidx_jobs.cli.commands import (
     hooks,
     jobs,
     projects,
+    restore,
     schedules,
     serve,
     settings,
@@ -79,7 +80,7 @@ def completion(target: Target, shell: str) -> int:
 
 _MODULES = (
     *(serve, sync, jobs, projects, schedules, hooks),
-    *(tokens, users, settings, admin, doctor),
+    *(tokens, users, settings, admin, doctor, restore),
 )
 for _module in _MODULES:
     for _command in _module.COMMANDS:

@@ -41,6 +41,7 @@
     |   |-- DrainingError
     |   |-- StoppingError
     |   |-- TooManyLoginsError
+    |   |-- BackupFailedError
     |   |-- StorageFullError
     |   `-- StorageUnavailableError
     |-- StoreError                         the store refuses; nothing is changed
@@ -575,6 +576,12 @@ class StorageUnavailableError(UnavailableError):
     def __init__(self) -> None:
         """Build the one text there is."""
         super().__init__("the server cannot write its database now; nothing was stored")
+
+
+class BackupFailedError(UnavailableError):
+    """A backup could not be made, or what was copied is damaged; there is no file of it."""
+
+    code = "backup_failed"
 
 
 class StoreError(CidxJobsError):

@@ -1,6 +1,7 @@
 """What a server is told before it starts, and where things lie in its data directory."""
 
 from cidx_jobs.settings.data_directory import (
+    BACKUP_DRAFT_SUFFIX,
     REMOVED_PREFIX,
     WORK_PREFIX,
     DataDirectory,
@@ -17,6 +18,7 @@ from cidx_jobs.settings.sources import (
 )
 
 __all__ = [
+    "BACKUP_DRAFT_SUFFIX",
     "CLIENT_VARIABLES",
     "PREFIX",
     "REMOVED_PREFIX",

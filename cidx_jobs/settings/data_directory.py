@@ -10,6 +10,9 @@ WORK_PREFIX = "run-"
 REMOVED_PREFIX = "removed-"
 """What the name of a project's directory begins with once it is removed, until it is deleted."""
 
+BACKUP_DRAFT_SUFFIX = ".draft"
+"""What the name of a backup ends with until it is on the disk and was checked."""
+
 
 def project_directory(projects: Path, user_id: str, project_id: str) -> Path:
     """Return the directory of one user's project: a hash, never their words."""
@@ -73,6 +76,11 @@ class DataDirectory:
     def secrets_key(self) -> Path:
         """The key that stored secrets are encrypted with; mode 0600, and in no backup."""
         return self.root / "secrets.key"
+
+    @property
+    def backups(self) -> Path:
+        """Copies of the database that were checked."""
+        return self.root / "backups"
 
     @property
     def projects(self) -> Path:

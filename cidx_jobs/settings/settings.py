@@ -163,6 +163,10 @@ class Settings:
         SYNCHRONOUS_MODES,
         "NORMAL may lose acknowledged jobs in a power cut.",
     )
+    backup_interval_seconds: float = duration(
+        _DAY, 0, 3_650 * _DAY, "How old the newest backup gets before one is made; 0 never."
+    )
+    backup_keep: int = number(7, 1, 10_000, "Automatic backups that stay.")
     project_retention_seconds: float = duration(
         0, 0, 3_650 * _DAY, "Copies and indexes that nobody synced for so long go; 0 never."
     )

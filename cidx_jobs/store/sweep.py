@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cidx_jobs.model.ids import JobId, is_job_id
 from cidx_jobs.runtime.blocking import in_own_thread
-from cidx_jobs.settings import REMOVED_PREFIX, WORK_PREFIX, DataDirectory
+from cidx_jobs.settings import BACKUP_DRAFT_SUFFIX, REMOVED_PREFIX, WORK_PREFIX, DataDirectory
 from cidx_jobs.store.index.files import IndexFiles, remove
 
 _DRAFT_OF_INDEX = re.compile(r"index-([0-9a-f-]{36})\.[0-9]+\.db")
@@ -44,6 +44,7 @@ def _sweep_nobodys(directory: DataDirectory) -> int:
 
 def _find_nobodys(directory: DataDirectory) -> Iterator[Path]:
     yield from directory.root.glob(f"{directory.high_water_mark.stem}.draft")
+    yield from directory.backups.glob(f"*{BACKUP_DRAFT_SUFFIX}")
     for file in (directory.server_file, directory.admin_token):
         # Written under the process's id first, then renamed (`web.files`).
         yield from directory.root.glob(f"{file.name}.[0-9]*")

@@ -14,7 +14,12 @@ from cidx_jobs.web.routes.table import API_ROUTES
 from tests.functional.web import AioClient, House, open_house
 
 PASSWORD = "correct horse"
-CHANGES = [one for one in API_ROUTES if one.scope == "admin" and one.method != "GET"]
+CHANGES = [
+    one
+    for one in API_ROUTES
+    # A store in memory has no backups; theirs are in test_backups.
+    if one.scope == "admin" and one.method != "GET" and one.path != "/admin/backup"
+]
 
 
 async def read_log(house: House, **query: Any) -> dict[str, Any]:

@@ -782,6 +782,35 @@ def test_tokens_are_made_at_the_server_or_in_the_directory(tmp_path: Path) -> No
     assert cli("token", "create", "a\nb").code == 1
 
 
+def test_an_operator_backs_up_and_restores(server: Server, tmp_path: Path) -> None:
+    """The backup's name is printed, listed, and taken by the restore; a hurt one is refused."""
+    directory = ["--data-dir", str(server.data_dir)]
+
+    made = server.cli("admin", "backup", "--json", *directory).json
+    shown = server.cli("admin", "backup", *directory)
+    listed = server.cli("admin", "backup", "list", "--json", *directory).json["backups"]
+    table = server.cli("admin", "backup", "list", *directory).out
+    restored = server.cli("restore", made["file"], "--data-dir", str(tmp_path / "r"), "--json")
+    again = server.cli("restore", made["file"], "--data-dir", str(tmp_path / "r"))
+    replaced = server.cli("restore", made["file"], "--data-dir", str(tmp_path / "r"), "--replace")
+    in_use = server.cli("restore", made["file"], *directory, "--replace")
+    cut = tmp_path / "cut.db"
+    cut.write_bytes(Path(made["file"]).read_bytes()[:-5_000])
+    hurt = server.cli("restore", str(cut), "--data-dir", str(tmp_path / "s"))
+
+    assert (shown.code, restored.code, replaced.code) == (0, 0, 0)
+    assert made["file"] in [one["file"] for one in listed]
+    assert made["file"] in table
+    assert restored.json["database_id"] == made["database_id"]
+    assert restored.json["seq"] == made["seq"]
+    assert "is kept" in replaced.out
+    assert [one.code for one in (again, in_use, hurt)] == [1, 1, 1]
+    assert "--replace" in again.err
+    assert "owned by another server" in in_use.err
+    assert "is cut" in hurt.err
+    assert not (tmp_path / "s").exists()
+
+
 def test_an_operator_changes_the_server(server: Server, tmp_path: Path) -> None:
     """Limits, pauses and the drain, by the directory or by the name of the server."""
     directory = ["--data-dir", str(server.data_dir)]

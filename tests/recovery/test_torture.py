@@ -32,6 +32,7 @@ async def test_nothing_acknowledged_is_lost_however_a_server_ends(tmp_path: Path
     assert counts["jobs"] > 5
     assert counts["times"] > 100
     assert counts["recovered"]["killed_processes"] > 0
+    assert counts["backups"] > 0
 
 
 async def test_a_full_disk_loses_nothing_and_passes(tmp_path: Path) -> None:

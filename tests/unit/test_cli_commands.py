@@ -649,12 +649,12 @@ def test_what_this_version_does_not_do_is_refused_before_a_start(
     cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     """Also with the value that would be the default: nobody relies on what nothing does."""
-    monkeypatch.setenv("CIDX_JOBS_BACKUP_KEEP", "7")
+    monkeypatch.setenv("CIDX_JOBS_UI", "true")
 
     done = cli(command, "--data-dir", str(tmp_path / "data"), "--json")
 
     assert done.code == 1
-    assert "backup_keep: this version has no such setting" in done.err
+    assert "ui: this version has no such setting" in done.err
     assert done.json["error"]["code"] == "settings"
     assert not (tmp_path / "data").exists()
 

@@ -201,7 +201,7 @@ class TestSettings:
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("backup_interval_seconds", 86_400), ("backup_keep", 7), ("log_file", None),
+        [("ui", True), ("log_file", None),
          ("webhook_allowed_hosts", ())],
     )  # fmt: skip
     def test_what_this_version_does_not_do_is_refused_by_name(

@@ -1,4 +1,4 @@
-"""What the commands of `admin` do: counts, limits, pauses, the drain, clean-up, the log."""
+"""What the commands of `admin` do: counts, limits, pauses, the drain, clean-up, log, backups."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from cidx_jobs.cli.terminal.text import duration, moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.wire.admin.backups import BackupDocument, BackupListDocument
 from cidx_jobs.wire.admin.log import AdminEntryDocument, AdminLogDocument
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.request_bodies import LimitsBody
@@ -75,6 +76,16 @@ def clean_up(target: Target, *, older_than: float, statuses: Iterable[str], dry_
         return await client.clean_up(older_than, statuses=wanted or None, dry_run=dry_run)
 
     return _show(target, administer(target, delete), _member_lines)
+
+
+def make_backup(target: Target) -> Exit:
+    """Make a backup, and say where it is."""
+    return _show(target, administer(target, JobsClient.make_backup), _member_lines)
+
+
+def show_backups(target: Target) -> Exit:
+    """Print the backups, newest first."""
+    return _show(target, administer(target, JobsClient.list_backups), _backup_lines)
 
 
 def show_log(target: Target, *, limit: int) -> Exit:
@@ -174,3 +185,13 @@ def _log_lines(log: AdminLogDocument) -> Iterator[str]:
         for entry in log.entries
     ]
     return table(("AT", "ACTOR", "ACTION", "FROM", "TARGET"), rows, None)
+
+
+def _backup_lines(found: BackupListDocument) -> Iterator[str]:
+    rows = [_backup_row(backup) for backup in found.backups]
+    return table(("CREATED", "KIND", "BYTES", "SEQ", "FILE"), rows, None)
+
+
+def _backup_row(backup: BackupDocument) -> tuple[str, ...]:
+    size, sequence = f"{backup.bytes:,}", str(backup.sequence)
+    return moment(backup.created_at), backup.kind, size, sequence, escape(backup.file)

@@ -106,6 +106,20 @@ def cleanup(target: Target, **which: Any) -> int:
 
 
 @admin.command()
+@click.argument("what", required=False, type=click.Choice(["list"]))
+@admin_command
+def backup(target: Target, *, what: str | None) -> int:
+    """Make a backup of the database now; or list the backups.
+
+    What was committed is in it, was read again, and is on the disk when its name is printed.
+    `cidx-jobs restore` puts it in place.
+    """
+    from cidx_jobs.cli.actions.admin import make_backup, show_backups
+
+    return make_backup(target) if what is None else show_backups(target)
+
+
+@admin.command()
 @click.option(
     "--limit",
     type=click.IntRange(1, 100_000),

@@ -1,4 +1,4 @@
-"""Routes of administrators: tokens, stats, limits, pauses, cleanup, log, doctor."""
+"""Routes of administrators: tokens, stats, limits, pauses, cleanup, log, backups, doctor."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from cidx_jobs.client.calls.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
 from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.wire.admin.backups import BackupDocument, BackupListDocument
 from cidx_jobs.wire.admin.findings import DoctorDocument, MendDocument
 from cidx_jobs.wire.admin.log import AdminLogDocument
 from cidx_jobs.wire.request_bodies import (
@@ -23,6 +24,8 @@ from cidx_jobs.wire.tokens import (
     UserDocument,
     UserListDocument,
 )
+
+_BACKUP_SECONDS = 3_600.0
 
 
 class AdminRoutes(Routes):
@@ -181,6 +184,26 @@ class AdminRoutes(Routes):
         )
         call = Call(method="POST", path="/api/admin/cleanup", body=body)
         return (await self._ask(call)).decode(CleanupDocument)
+
+    async def make_backup(self) -> BackupDocument:
+        """Let the server make a backup of its database; it is checked when this returns.
+
+        Raises:
+            ServerBusyError: there is no room for it, or it could not be made.
+        """
+        # However large the database is; a repeat would make a second one.
+        call = Call(
+            method="POST",
+            path="/api/admin/backup",
+            body={},
+            is_safe=False,
+            wait_seconds=_BACKUP_SECONDS,
+        )
+        return (await self._ask(call)).decode(BackupDocument)
+
+    async def list_backups(self) -> BackupListDocument:
+        """Return the backups that the server has, newest first."""
+        return (await self._get("/api/admin/backups")).decode(BackupListDocument)
 
     async def list_log(self, *, limit: int = 50, cursor: str | None = None) -> AdminLogDocument:
         """Return a page of the admin log, newest first.

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from cidx_jobs.interfaces.store.accounts import AccountStore
 from cidx_jobs.interfaces.store.admin_log import AdminLogStore
+from cidx_jobs.interfaces.store.backups import BackupStore
 from cidx_jobs.interfaces.store.controls import ControlStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.projects import ProjectStore
@@ -36,6 +37,7 @@ class Persistence(Protocol):
     schedules: ScheduleStore
     controls: ControlStore
     admin_log: AdminLogStore
+    backups: BackupStore
 
     @property
     def can_write(self) -> bool:

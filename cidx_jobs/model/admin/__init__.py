@@ -1,1 +1,1 @@
-"""What an operator is told of a server: who did what."""
+"""What an operator keeps of a server: who did what, and backups."""

@@ -4,11 +4,15 @@ Closing it keeps what it holds, so that opening it again is a restart of the ser
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from typing_extensions import override
 
+from cidx_jobs.interfaces.store.backups import BackupStore
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.interfaces.store.projects import ProjectStore
+from cidx_jobs.model.admin.backup import Backup, BackupKind
+from cidx_jobs.model.errors import BackupFailedError
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.store.memory.accounts import MemoryAccounts
@@ -48,6 +52,7 @@ class MemoryPersistence(Persistence):
         self.schedules = MemorySchedules(database)
         self.controls = MemoryControls(database)
         self.admin_log = MemoryAdminLog(database)
+        self.backups = MemoryBackups()
 
     @property
     @override
@@ -78,3 +83,24 @@ class MemoryPersistence(Persistence):
     @override
     async def count_anew(self) -> None:
         """Do nothing: what is counted in memory is counted where it is kept."""
+
+
+class MemoryBackups(BackupStore):
+    """None: there is nothing on the disk, and who asks for a backup is told so."""
+
+    @override
+    async def make_backup(self, kind: BackupKind) -> Backup:
+        message = "this server keeps everything in memory: there is nothing to back up"
+        raise BackupFailedError(message)
+
+    @override
+    async def list_backups(self) -> Sequence[Backup]:
+        return ()
+
+    @override
+    async def drop_backups(self, *, keep_automatic: int, others_before: datetime) -> int:
+        return 0
+
+    @override
+    async def find_birth(self) -> datetime | None:
+        return None

@@ -16,6 +16,7 @@ from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store import sweep as leftovers
 from cidx_jobs.store.sqlite.accounts import SqliteAccounts
 from cidx_jobs.store.sqlite.admin_log import SqliteAdminLog
+from cidx_jobs.store.sqlite.backups.store import SqliteBackups
 from cidx_jobs.store.sqlite.controls import SqliteControls
 from cidx_jobs.store.sqlite.database import Database
 from cidx_jobs.store.sqlite.doctor import count_anew, examine
@@ -49,6 +50,7 @@ class JobPersistence(Persistence):
         self.schedules = SqliteSchedules(database)
         self.controls = SqliteControls(database)
         self.admin_log = SqliteAdminLog(database)
+        self.backups = SqliteBackups(directory, clock)
 
     @property
     @override

@@ -143,6 +143,11 @@ _ROWS = (
         "The server has too many connections",
         of_http.TooManyConnectionsError(12_000),
     ),
+    Problem(
+        503,
+        "The backup failed",
+        errors.BackupFailedError("the backup could not be written: i/o error"),
+    ),
     Problem(503, "The server cannot write now", errors.StorageUnavailableError()),
     Problem(
         503,

@@ -11,7 +11,7 @@ from cidx_jobs.web.http.endpoint import Endpoint, Fallback, expect_body
 from cidx_jobs.web.http.job_paths import JobPaths
 from cidx_jobs.web.http.route import Route, Table
 from cidx_jobs.web.routes.access import logins, users
-from cidx_jobs.web.routes.admin import cleanup, doctor, limits, log, pauses, stats, tokens
+from cidx_jobs.web.routes.admin import backups, cleanup, doctor, limits, log, pauses, stats, tokens
 from cidx_jobs.web.routes.cidx import admin_jobs, maintenance, repositories, syncs
 from cidx_jobs.web.routes.jobs import changes, events, job_list, job_watch, submit
 from cidx_jobs.web.routes.projects import projects, search
@@ -41,6 +41,7 @@ _API_MODULES: Sequence[ModuleType] = (
     pauses,
     cleanup,
     log,
+    backups,
     tokens,
     users,
     syncs,

@@ -1,1 +1,1 @@
-"""What operators see of a server: the admin log, and what the doctor finds."""
+"""What operators see of a server: the admin log, backups, and what the doctor finds."""

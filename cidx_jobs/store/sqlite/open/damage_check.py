@@ -82,6 +82,23 @@ def inspecting(directory: DataDirectory, migrations: tuple[Migration, ...]) -> I
         yield True
 
 
+def check_copy(file: Path, migrations: tuple[Migration, ...]) -> None:
+    """Check a copy of a database that nobody uses; only reads, and leaves nothing beside it.
+
+    Raises:
+        DatabaseDamagedError: it is cut, or not ours.
+        SchemaTooNewError: a newer version wrote it.
+        sqlite3.Error, struct.error, OSError: it cannot be read.
+    """
+    _check_pages(file)
+    uri = read_only_uri(file, "immutable=1")
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+        if not has_schema(connection):
+            message = f"{file} holds no jobs: it is no backup"
+            raise DatabaseDamagedError(message)
+        _check_contents(connection, None, migrations)
+
+
 def _inspect_database(
     database: Path,
     mark: Position | None,
@@ -133,7 +150,8 @@ def _check_contents(
         message = (
             f"the database ends at event {row[0]} (transaction {row[1]}), but event "
             f"{mark.sequence} (transaction {mark.batch}) was stored: it was rolled back, or lost "
-            "its write-ahead log"
+            "its write-ahead log. To go on with it all the same, or with a backup: "
+            "cidx-jobs restore FILE --data-dir DIRECTORY --replace"
         )
         raise DatabaseDamagedError(message)
     for table in _TABLES:

@@ -1,0 +1,1 @@
+"""How the database is copied while it is in use, and where the copies are kept."""

@@ -1,0 +1,49 @@
+"""Backups as the API shows them."""
+
+from datetime import datetime
+from typing import Annotated, Self
+
+import msgspec
+from msgspec import Meta
+
+from cidx_jobs.model.admin.backup import Backup
+from cidx_jobs.wire.encode import Document
+
+
+class BackupDocument(Document, frozen=True, kw_only=True):
+    """One backup: a copy of the database that was checked."""
+
+    file: Annotated[str, Meta(description="Its whole path, on the server's machine.")]
+    bytes: Annotated[int, Meta(description="Its size.")]
+    sha256: Annotated[str, Meta(description="Of the whole file, in hex.")]
+    sequence: Annotated[
+        int, Meta(description="The number of the last row of the transition log in it.")
+    ] = msgspec.field(name="seq")
+    database_id: Annotated[str, Meta(description="The id of the database that it is of.")]
+    kind: Annotated[
+        str,
+        Meta(
+            description="`automatic`, `manual`, or `migration`: made before a newer version "
+            "changed the schema."
+        ),
+    ]
+    created_at: Annotated[datetime, Meta(description="When it was begun.")]
+
+    @classmethod
+    def of(cls, backup: Backup) -> Self:
+        """Return the document of a backup."""
+        return cls(
+            file=backup.file,
+            bytes=backup.bytes,
+            sha256=backup.sha256,
+            sequence=backup.sequence,
+            database_id=backup.database_id,
+            kind=backup.kind.value,
+            created_at=backup.at,
+        )
+
+
+class BackupListDocument(Document, frozen=True, kw_only=True):
+    """All backups, newest first."""
+
+    backups: Annotated[tuple[BackupDocument, ...], Meta(description="The backups.")]
