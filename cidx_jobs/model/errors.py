@@ -238,18 +238,18 @@ class ProjectNotFoundError(RequestError):
     """The caller has no such project."""
 
     code = "project_not_found"
+    text = "Project not found: {}"
+    """What it says, around the id."""
 
     def __init__(self, project_id: str) -> None:
         """Name the id that was asked for."""
-        super().__init__(f"Project not found: {project_id}", project_id=project_id)
+        super().__init__(self.text.format(project_id), project_id=project_id)
 
 
 class RepositoryNotFoundError(ProjectNotFoundError):
     """The caller has no such project; told in the words of the CIDX client."""
 
-    def __init__(self, alias: str) -> None:
-        """Name the alias that was asked for."""
-        RequestError.__init__(self, f"Repository '{alias}' not found", project_id=alias)
+    text = "Repository '{}' not found"
 
 
 class ScheduleNotFoundError(RequestError):

@@ -4,8 +4,10 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+import attrs
 import msgspec
 
 from cidx_jobs.model.errors import ValidationError
@@ -25,6 +27,30 @@ _MAX_SHOWN = 200
 _NO_SCALARS = re.compile("[\x00\ud800-\udfff]")
 
 
+@attrs.frozen
+class Raised:
+    """What foreign code raised in place of returning."""
+
+    error: BaseException
+
+    @property
+    def exc_info(self) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+        """The error with its traceback, as a log line takes it."""
+        return type(self.error), self.error, self.error.__traceback__
+
+
+def call_foreign(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Raised:
+    """Return what *function* returns, or what it raises, whatever that is.
+
+    A panic of an extension written in Rust, ``gevent.Timeout`` and `GeneratorExit` derive from
+    `BaseException`; `SystemExit`, let out of a task, ends the server (guarantees.md, G17).
+    """
+    try:
+        return function(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001 - what foreign code raises becomes a value
+        return Raised(error)
+
+
 def attempt(
     function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> tuple[T, None] | tuple[None, Exception]:
@@ -32,10 +58,12 @@ def attempt(
 
     Only what derives from `Exception` is taken: a cancellation and an exit go on.
     """
-    try:
-        return function(*args, **kwargs), None
-    except Exception as error:  # noqa: BLE001 - foreign code raises anything, and nothing is lost
-        return None, error
+    outcome = call_foreign(function, *args, **kwargs)
+    if not isinstance(outcome, Raised):
+        return outcome, None
+    if isinstance(outcome.error, Exception):
+        return None, outcome.error
+    raise outcome.error
 
 
 def plain_json(value: Any) -> Any:

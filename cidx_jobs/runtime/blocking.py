@@ -9,7 +9,9 @@ import contextvars
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
+
+from cidx_jobs.model.foreign import Raised, call_foreign
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,24 +54,22 @@ async def in_own_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwa
 def _answer(
     call: Callable[[], T], loop: asyncio.AbstractEventLoop, answer: asyncio.Future[T]
 ) -> None:
+    # In a tuple, because what it returns may be what it has seen raised itself.
+    outcome = call_foreign(lambda: (call(),))
     try:
-        result, error = call(), None
-    except BaseException as raised:  # noqa: BLE001 - it is the caller's, on the loop's thread
-        result, error = None, raised
-    try:
-        loop.call_soon_threadsafe(_resolve, answer, result, error)
+        loop.call_soon_threadsafe(_resolve, answer, outcome)
     except RuntimeError:
         # The loop is closed: nobody waits any more.
         return
 
 
-def _resolve(answer: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+def _resolve(answer: asyncio.Future[T], outcome: tuple[T] | Raised) -> None:
     if answer.done():
         return
-    if error is None:
-        answer.set_result(result)
-    elif isinstance(error, StopIteration):
+    if not isinstance(outcome, Raised):
+        answer.set_result(outcome[0])
+    elif isinstance(outcome.error, StopIteration):
         # A future cannot hold it.
-        answer.set_exception(RuntimeError(repr(error)))
+        answer.set_exception(RuntimeError(repr(outcome.error)))
     else:
-        answer.set_exception(error)
+        answer.set_exception(outcome.error)

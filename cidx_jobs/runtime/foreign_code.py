@@ -1,40 +1,17 @@
-"""Calls of code that is not ours: handlers, hooks, line callbacks, retry policies, encoders.
+"""Awaiting code that is not ours: whatever handlers and hooks raise becomes a value.
 
-Such code may raise anything. A panic of an extension written in Rust, ``gevent.Timeout`` and
-`GeneratorExit` derive from `BaseException`; `SystemExit` and `KeyboardInterrupt`, let out of a
-task, end the event loop and the server with it (guarantees.md, G17). Here whatever is raised
-becomes a value, which the caller has to look at.
+So the caller has to look at it; what such code may raise says `cidx_jobs.model.foreign`, which
+calls what is no coroutine.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import ParamSpec, TypeVar
 
-import attrs
+from cidx_jobs.model.foreign import Raised
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@attrs.frozen
-class Raised:
-    """What foreign code raised in place of returning."""
-
-    error: BaseException
-
-    @property
-    def exc_info(self) -> tuple[type[BaseException], BaseException, TracebackType | None]:
-        """The error with its traceback, as a log line takes it."""
-        return type(self.error), self.error, self.error.__traceback__
-
-
-def call_foreign(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Raised:
-    """Return what *function* returns, or what it raises, whatever that is."""
-    try:
-        return function(*args, **kwargs)
-    except BaseException as error:  # noqa: BLE001 - the one place that may: see the module
-        return Raised(error)
 
 
 async def await_foreign(
@@ -58,7 +35,7 @@ async def await_foreign(
         if _current_task() is not own_task:
             raise
         return Raised(error)
-    except BaseException as error:  # noqa: BLE001 - as above
+    except BaseException as error:  # noqa: BLE001 - what foreign code raises becomes a value
         return Raised(error)
 
 

@@ -11,6 +11,8 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 
+from cidx_jobs.model.foreign import call_foreign
+
 React = Callable[[], None]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -58,8 +60,7 @@ def _react() -> None:
     _release_signals()
     for react in tuple(_reactions.values()):
         # One that fails must not keep the others from their part.
-        with contextlib.suppress(Exception):
-            react()
+        call_foreign(react)
     _reactions.clear()
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from cidx_jobs.model.foreign import call_foreign
 from cidx_jobs.runtime.log import get_logger
 
 _LAST_LINE_SECONDS = 0.2
@@ -51,10 +52,14 @@ def _later(seconds: float, end: Callable[[int], None]) -> threading.Timer:
 
 
 def _end(end: Callable[[int], None]) -> None:
-    with contextlib.suppress(Exception):
-        _log.warning("end_not_awaited", at_work=_find_threads())
-        time.sleep(_LAST_LINE_SECONDS)
+    # Whatever becomes of the last line, this is the end.
+    call_foreign(_tell_of_threads)
     end(0)
+
+
+def _tell_of_threads() -> None:
+    _log.warning("end_not_awaited", at_work=_find_threads())
+    time.sleep(_LAST_LINE_SECONDS)
 
 
 def _find_threads() -> list[str]:

@@ -827,10 +827,13 @@ async def test_a_wrong_member_is_named_by_its_pointer(
 
 
 async def test_named_resources_gate_the_start(open_jobs: Open) -> None:
-    """A type that holds one unit from start to end runs as often as there are units."""
+    """A type that holds one unit from start to end runs as often as there are units.
+
+    The last of them is for a user who has none.
+    """
     gate = Gate(resources=("gpu",))
     async with open_jobs(gate.job_type, resources={"gpu": 2}) as jobs:
-        submitted = [await submit(jobs) for _ in range(3)]
+        submitted = [await submit(jobs, user) for user in ("alice", "bob", "cyd")]
         await gate.arrived(2)
         place = jobs.manager.queue_status(await jobs.get(submitted[2].job_id))
         gate.open()

@@ -7,8 +7,9 @@ import pytest
 import uvloop
 
 from cidx_jobs import JobType
+from cidx_jobs.model.foreign import Raised, call_foreign
 from cidx_jobs.model.job.retry_policy import RetryPolicy
-from cidx_jobs.runtime.foreign_code import Raised, await_foreign, call_foreign
+from cidx_jobs.runtime.foreign_code import await_foreign
 from cidx_jobs.runtime.loops import run_to_its_end
 
 

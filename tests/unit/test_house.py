@@ -5,6 +5,7 @@ import io
 import re
 import subprocess
 import tokenize
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -295,3 +296,61 @@ def test_no_file_shows_whose_machine_it_was_made_on() -> None:
     found = [(path.name, hit) for path, text in texts for hit in TRACES_OF_A_MACHINE.findall(text)]
 
     assert found == []
+
+
+MAY_CATCH_ALL = {
+    "cidx_jobs/cli/main.py": "an error becomes the exit code",
+    "cidx_jobs/engine/run/runner.py": "without an end of some kind a row would run for ever",
+    "cidx_jobs/engine/run/scheduler.py": "a fault must not stop all starts",
+    "cidx_jobs/handlers/process/worker.py": "what a function raises goes back to its caller",
+    "cidx_jobs/model/foreign.py": "the one that calls foreign code",
+    "cidx_jobs/runtime/foreign_code.py": "the one that awaits foreign code",
+    "cidx_jobs/store/sqlite/commit/writer.py": "the callers of the batch get it",
+    "cidx_jobs/web/http/endpoint.py": "no answer shows the inside of an error",
+}
+"""Where an except takes whatever comes and goes on: once in each, with the reason."""
+
+
+def test_few_places_catch_everything_and_go_on() -> None:
+    """At most eight: what is swallowed elsewhere is a fault that nobody learns of."""
+    found = Counter(
+        path.relative_to(ROOT).as_posix()
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if catches_all(node)
+    )
+
+    assert found == Counter(MAY_CATCH_ALL.keys())
+
+
+@pytest.mark.parametrize(
+    ("code", "is_one"),
+    [
+        ("try: f()\nexcept Exception: pass", True),
+        ("try: f()\nexcept (ValueError, BaseException) as e: log(e)", True),
+        ("try: f()\nexcept: pass", True),
+        ("with contextlib.suppress(Exception): f()", True),
+        ("try: f()\nexcept BaseException:\n    undo()\n    raise", False),
+        ("try: f()\nexcept Exception as e:\n    raise OurError from e", False),
+        ("try: f()\nexcept ValueError: pass", False),
+    ],
+)
+def test_what_catches_everything_is_seen(code: str, *, is_one: bool) -> None:
+    """An except that ends with a raise hides nothing; a suppress is an except."""
+    assert any(map(catches_all, ast.walk(ast.parse(code)))) is is_one
+
+
+def catches_all(node: ast.AST) -> bool:
+    """Tell whether the node takes every exception and does not end by raising one."""
+    match node:
+        case ast.ExceptHandler(type=caught, body=[*_, last]):
+            is_broad = caught is None or any(map(_is_everything, ast.walk(caught)))
+            return is_broad and not isinstance(last, ast.Raise)
+        case ast.Call(func=ast.Name(id="suppress") | ast.Attribute(attr="suppress"), args=caught):
+            return any(map(_is_everything, caught))
+        case _:
+            return False
+
+
+def _is_everything(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id in {"Exception", "BaseException"}

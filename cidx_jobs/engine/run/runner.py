@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
@@ -38,15 +38,18 @@ from cidx_jobs.interfaces.run import (
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.error_codes import GUIDANCE, make_error
 from cidx_jobs.model.errors import HostDownError, JobFailure, UnavailableError, ValidationError
-from cidx_jobs.model.foreign import plain_text
+from cidx_jobs.model.foreign import Raised, call_foreign, plain_text
 from cidx_jobs.model.job.job import Job, JsonObject
 from cidx_jobs.model.job.key_limits import key_of_host
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.redact import redact
 from cidx_jobs.runtime.blocking import in_own_thread
-from cidx_jobs.runtime.foreign_code import Raised, await_foreign, call_foreign
+from cidx_jobs.runtime.foreign_code import await_foreign
 from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.runtime.shielded import finish
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 HELD_BACK_SECONDS = 1.0
 """How long the failure of a run is held back whose child was ended by a signal."""
@@ -171,31 +174,41 @@ class RunningJob:
 
     async def _live(self) -> None:
         try:
-            began = self._runner.recorder.began_at(self.run)
-            ending = await self._find_ending()
-            if isinstance(ending, Broke) and self._was_signalled():
-                ending = await self._hold_back(ending)
-            elapsed = self._runner.clock.monotonic() - began
-            # From here the end itself brings the progress: a report of its own would come late.
-            self._runner.book.drop(self.run)
-            await self._store_end(ending, elapsed)
-        except Exception as error:  # noqa: BLE001 - a fault of ours, handed to the loop
-            self._tell_of_fault(error)
+            await self._guarded(self._run_to_its_end)
         finally:
             self._on_end(self)
+
+    async def _guarded(
+        self, step: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T | Raised:
+        """Return what a step of ours returns; a fault of it is told to the loop, and returned."""
+        try:
+            return await step(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, handed to the loop
+            self._tell_of_fault(error)
+            return Raised(error)
+
+    async def _run_to_its_end(self) -> None:
+        began = self._runner.recorder.began_at(self.run)
+        ending = await self._find_ending()
+        if isinstance(ending, Broke) and self._was_signalled():
+            ending = await self._hold_back(ending)
+        elapsed = self._runner.clock.monotonic() - began
+        # From here the end itself brings the progress: a report of its own would come late.
+        self._runner.book.drop(self.run)
+        await self._store_end(ending, elapsed)
 
     async def _find_ending(self) -> Ending:
         job_type = self._runner.job_types.get(self._job.job_type)
         if job_type is None:
             text = f"job type {self._job.job_type} is not registered in this server"
             return self._broken("CFG-002", text, retry_after=None)
-        try:
-            return await self._reach_end(job_type)
-        except Exception as error:  # noqa: BLE001 - a fault of ours, handed to the loop
+        ending = await self._guarded(self._reach_end, job_type)
+        if isinstance(ending, Raised):
             # Whatever it is, it is an end: without one the row would be running for ever.
-            self._tell_of_fault(error)
-            text = f"the run was ended by a fault of the server: {type(error).__name__}"
+            text = f"the run was ended by a fault of the server: {type(ending.error).__name__}"
             return self._broken("HANDLER_ERROR", text, retry_after=None)
+        return ending
 
     async def _reach_end(self, job_type: JobType) -> Ending:
         self._limit.start(self._job.timeout_seconds)
@@ -391,14 +404,15 @@ class RunningJob:
         return self._runner.retry_policy.backoff_seconds(failures, chance)
 
     async def _store_end(self, ending: Ending, elapsed: float) -> None:
-        try:
-            progress = self.tracker.snapshot() if self.tracker.has_news else None
-            await self._store(ending, progress, elapsed)
-        except Exception as error:  # noqa: BLE001 - a fault of ours, handed to the loop
+        stored = await self._guarded(self._store_with_news, ending, elapsed)
+        if isinstance(stored, Raised):
             # Without an end of some kind the row and its slot would be left to the next start.
-            self._tell_of_fault(error)
-            text = f"the end of the run could not be stored: {type(error).__name__}"
+            text = f"the end of the run could not be stored: {type(stored.error).__name__}"
             await self._store(self._broken("HANDLER_ERROR", text, retry_after=None), None, elapsed)
+
+    async def _store_with_news(self, ending: Ending, elapsed: float) -> None:
+        progress = self.tracker.snapshot() if self.tracker.has_news else None
+        await self._store(ending, progress, elapsed)
 
     async def _store(
         self, ending: Ending, progress: ProgressSnapshot | None, elapsed: float

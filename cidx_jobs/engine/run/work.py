@@ -13,8 +13,9 @@ import attrs
 from cidx_jobs.engine.run.context import ChildRunner
 from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.model.errors import StaleRunError
+from cidx_jobs.model.foreign import Raised, call_foreign
 from cidx_jobs.runtime.blocking import in_own_thread
-from cidx_jobs.runtime.foreign_code import Raised, await_foreign, call_foreign
+from cidx_jobs.runtime.foreign_code import await_foreign
 from cidx_jobs.runtime.shielded import finish
 
 T = TypeVar("T")

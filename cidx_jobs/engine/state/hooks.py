@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from cidx_jobs.model.foreign import Raised, call_foreign
 from cidx_jobs.model.job.job import Job, Transition
-from cidx_jobs.runtime.foreign_code import Raised, await_foreign, call_foreign
+from cidx_jobs.runtime.foreign_code import await_foreign
 from cidx_jobs.runtime.log import get_logger
 
 Observer = Callable[[Job, Transition], None]

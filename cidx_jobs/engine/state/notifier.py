@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from cidx_jobs.model.errors import OtherLoopError
+from cidx_jobs.model.foreign import Raised, call_foreign
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, Transition
-from cidx_jobs.runtime.foreign_code import Raised, call_foreign
 from cidx_jobs.runtime.loops import find_running_loop
 
 STREAM_BUFFER = 1_000

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+import __main__
+
 _MAIN = b"__main__"
 _LENGTH = struct.Struct("!Q")
 _BOOT = (
@@ -73,9 +75,8 @@ def read_frame(source: IO[bytes]) -> bytes:
 
 def _find_main() -> dict[str, Any]:
     """Return what makes the functions of the program itself known to the child."""
-    main = sys.modules["__main__"]
-    name = getattr(getattr(main, "__spec__", None), "name", None)
-    path = getattr(main, "__file__", None)
+    name = getattr(getattr(__main__, "__spec__", None), "name", None)
+    path = getattr(__main__, "__file__", None)
     if name is not None:
         return {"sys_argv": sys.argv, "init_main_from_name": name}
     if path is None:

@@ -30,8 +30,8 @@ from cidx_jobs.handlers.process.shortage import is_shortage, tell_not_started
 from cidx_jobs.handlers.process.tree import ProcessTree
 from cidx_jobs.interfaces.run import CURRENT_RUN, ActiveRun, ChildResult
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.foreign import Raised, call_foreign
 from cidx_jobs.runtime.blocking import in_own_thread
-from cidx_jobs.runtime.foreign_code import Raised, call_foreign
 from cidx_jobs.runtime.forks import withhold
 from cidx_jobs.runtime.shielded import finish
 

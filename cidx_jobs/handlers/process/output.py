@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import cast
 
 from cidx_jobs.interfaces.run import ChildResult
-from cidx_jobs.runtime.foreign_code import Raised, call_foreign
+from cidx_jobs.model.foreign import Raised, call_foreign
 
 CAPTURED_BYTES = 64 * 1024
 MAX_LINE_CHARACTERS = 8_192

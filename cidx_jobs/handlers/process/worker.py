@@ -10,10 +10,13 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from multiprocessing.spawn import prepare
-from typing import IO
+from typing import IO, ParamSpec
 
 from cidx_jobs.handlers.process.calls import frame, read_frame
+
+P = ParamSpec("P")
 
 
 def answer_call() -> None:
@@ -34,27 +37,39 @@ def answer_call() -> None:
 
 
 def _make_call(call: IO[bytes]) -> bytes:
-    try:
-        preparation = pickle.loads(read_frame(call))  # noqa: S301 - the parent's
-        if preparation:
-            prepare(preparation)
-        function, arguments = pickle.loads(read_frame(call))  # noqa: S301 - the same
-        threading.Thread(target=_die_with_the_caller, args=(call,), daemon=True).start()
-        return pickle.dumps((True, function(*arguments)))
-    except BaseException as error:  # noqa: BLE001 - it is raised where the call was made
-        return _encode_error(error)
+    answer = _try(_call, call)
+    if isinstance(answer, bytes):
+        return answer
+    # It is raised where the call was made.
+    told = "".join(traceback.format_exception(answer))
+    text = _try(_encode_error, answer, told)
+    # Foreign errors may do anything when they are pickled.
+    return text if isinstance(text, bytes) else pickle.dumps((False, RuntimeError(told)))
 
 
-def _encode_error(error: BaseException) -> bytes:
-    told = "".join(traceback.format_exception(error))
+def _try(step: Callable[P, bytes], *args: P.args, **kwargs: P.kwargs) -> bytes | BaseException:
+    # `call_foreign` would load half of the package into a process that has one thing to do.
     try:
-        error.add_note(f"in its process:\n{told}")
-        error.__traceback__ = None
-        text = pickle.dumps((False, error))
-        # Some can be written and not be read again, for want of an argument.
-        pickle.loads(text)  # noqa: S301 - it was made in the line above
-    except BaseException:  # noqa: BLE001 - foreign errors may do anything when they are pickled
-        return pickle.dumps((False, RuntimeError(told)))
+        return step(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001 - foreign code, which raises anything
+        return error
+
+
+def _call(call: IO[bytes]) -> bytes:
+    preparation = pickle.loads(read_frame(call))  # noqa: S301 - the parent's
+    if preparation:
+        prepare(preparation)
+    function, arguments = pickle.loads(read_frame(call))  # noqa: S301 - the same
+    threading.Thread(target=_die_with_the_caller, args=(call,), daemon=True).start()
+    return pickle.dumps((True, function(*arguments)))
+
+
+def _encode_error(error: BaseException, told: str) -> bytes:
+    error.add_note(f"in its process:\n{told}")
+    error.__traceback__ = None
+    text = pickle.dumps((False, error))
+    # Some can be written and not be read again, for want of an argument.
+    pickle.loads(text)  # noqa: S301 - it was made in the line above
     return text
 
 
