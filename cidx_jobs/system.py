@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
@@ -24,8 +25,10 @@ from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.schedules.schedules import Schedules
 from cidx_jobs.engine.state.hooks import Hook
 from cidx_jobs.engine.upkeep.backups import Backups
+from cidx_jobs.engine.webhooks.end_notices import EndNotices
 from cidx_jobs.engine.webhooks.push_hooks import PushHooks
 from cidx_jobs.engine.webhooks.secret_box import SecretBox
+from cidx_jobs.handlers.git.network.host_addresses import HostLookup
 from cidx_jobs.handlers.git.version import InstalledGit
 from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.handlers.process.orphans import end_orphans, end_strays, find_strays
@@ -33,6 +36,7 @@ from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.door import JobDoor
 from cidx_jobs.interfaces.index import Indexer
+from cidx_jobs.interfaces.notices import NoticeSender
 from cidx_jobs.interfaces.run import Middleware
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobType, JobTypes
@@ -112,6 +116,7 @@ class JobSystem(JobCalls):
         self._admin_log: AdminLog | None = None
         self._push_hooks: PushHooks | None = None
         self._backups: Backups | None = None
+        self._end_notices: EndNotices | None = None
         self._closing: Engine | None = None
         self._started = contextlib.AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -166,8 +171,13 @@ class JobSystem(JobCalls):
             lines = JobLines()
             started.callback(lines.close)
             engine.board.hooks.add_observer(lines)
+            box = SecretBox(DataDirectory(self.settings.data_dir).secrets_key)
+            notices = self._build_end_notices(box)
+            engine.board.hooks.add_observer(notices.note_end)
             if self._runs_jobs:
                 self._recovery = await engine.start(before)
+                await notices.start()
+                started.push_async_callback(notices.stop)
             else:
                 await engine.load_controls()
             started.push_async_callback(engine.stop, self.settings.shutdown_grace_seconds)
@@ -179,7 +189,8 @@ class JobSystem(JobCalls):
                 await backups.start()
                 started.push_async_callback(backups.stop)
             self._admin_log, self._accounts = admin_log, self._build_accounts(admin_log)
-            self._push_hooks = self._build_push_hooks(engine)
+            self._push_hooks = self._build_push_hooks(engine, box)
+            self._end_notices = notices
             self._started = started.pop_all()
 
     async def _clear_leftovers(self, identity: StoreIdentity) -> Recovery:
@@ -375,6 +386,13 @@ class JobSystem(JobCalls):
         return self._backups
 
     @property
+    def end_notices(self) -> EndNotices:
+        """What tells the ends of jobs where their submits asked for it."""
+        if self._end_notices is None:
+            raise _not_open()
+        return self._end_notices
+
+    @property
     def concurrency(self) -> ConcurrencyController:
         """The slots."""
         return self._opened().concurrency
@@ -480,14 +498,32 @@ class JobSystem(JobCalls):
         logins = Logins(store, self.clock, key_file, self.settings.login_seconds)
         return Accounts(store, logins, Passwords(), self.clock, admin_log)
 
-    def _build_push_hooks(self, engine: Engine) -> PushHooks:
+    def _build_push_hooks(self, engine: Engine, box: SecretBox) -> PushHooks:
         return PushHooks(
             store=self.persistence.push_hooks,
             projects=self.persistence.projects,
             manager=engine.manager,
-            box=SecretBox(DataDirectory(self.settings.data_dir).secrets_key),
+            box=box,
             clock=self.clock,
         )
+
+    def _build_end_notices(self, box: SecretBox) -> EndNotices:
+        return EndNotices(
+            store=self.persistence,
+            box=box,
+            clock=self.clock,
+            allowed_hosts=self.settings.webhook_allowed_hosts,
+            make_sender=self._make_notice_sender,
+        )
+
+    async def _make_notice_sender(self) -> NoticeSender:
+        # A client of HTTP takes a third of a second to load: only those wait for it, and off the
+        # loop, who have something to tell.
+        module = await in_own_thread(importlib.import_module, "cidx_jobs.handlers.notice_sender")
+        if self._children is None:
+            raise _not_open()
+        sender: NoticeSender = module.HttpNoticeSender(HostLookup(self._children))
+        return sender
 
     def _loop_for_threads(self) -> asyncio.AbstractEventLoop:
         if self._engine is None or self._loop is None:

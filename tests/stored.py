@@ -153,6 +153,7 @@ def filled_job() -> Job:
             KeyLimit(key=LimitKey("tenant:7", UserId("alice")), limit=3, set_at=1.25),
             KeyLimit(key=LimitKey("host:example.org", None), limit=4, set_at=2.0),
         ),
+        notify=("https://ci.example.com/done",),
         attempt=2,
         run=3,
         epoch=4,

@@ -70,6 +70,7 @@ class JobCalls(ABC):
         on_conflict: OnConflict | OnConflictName = OnConflict.COALESCE,
         labels: Mapping[str, str] | None = None,
         limits: Mapping[str, int] | None = None,
+        notify: str | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
         """Store a job, or join the one that serves it already; durable when this returns.
@@ -88,6 +89,8 @@ class JobCalls(ABC):
             labels: the caller's own marks.
             limits: keys, and how many of the user's jobs with each may run at a time; the newest
                 number counts.
+            notify: a URL that the job's end is posted to, signed with the user's secret
+                (`end_notices.make_secret`); its host is one of `webhook_allowed_hosts`.
             idempotency_key: the same key with the same request gives the one job, for 24 hours.
 
         Raises: what `SyncJobManager.create_job` raises.
@@ -105,6 +108,7 @@ class JobCalls(ABC):
             on_conflict=on_conflict,
             labels=labels,
             limits=limits,
+            notify=notify,
             idempotency_key=idempotency_key,
         )
         return (await self._door.create_job(request)).job

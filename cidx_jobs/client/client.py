@@ -6,14 +6,14 @@ from typing import Self
 from cidx_jobs.client.calls.access import AccessRoutes
 from cidx_jobs.client.calls.admin import AdminRoutes
 from cidx_jobs.client.calls.jobs import JobRoutes
-from cidx_jobs.client.calls.push_hooks import PushHookRoutes
 from cidx_jobs.client.calls.schedules import ScheduleRoutes
 from cidx_jobs.client.calls.server import ServerRoutes
+from cidx_jobs.client.calls.webhooks import WebhookRoutes
 from cidx_jobs.client.transport import Transport
 
 
 class JobsClient(
-    JobRoutes, ScheduleRoutes, ServerRoutes, PushHookRoutes, AccessRoutes, AdminRoutes
+    JobRoutes, ScheduleRoutes, ServerRoutes, WebhookRoutes, AccessRoutes, AdminRoutes
 ):
     """A client of one server; an async context manager.
 

@@ -128,6 +128,7 @@ class Engine:
             ledger=self._ledger,
             scheduler=self.scheduler,
             job_types=job_types,
+            notices=store.end_notices,
         )
         self.manager = SyncJobManager(
             store=store.jobs,

@@ -167,6 +167,9 @@ class Settings:
         _DAY, 0, 3_650 * _DAY, "How old the newest backup gets before one is made; 0 never."
     )
     backup_keep: int = number(7, 1, 10_000, "Automatic backups that stay.")
+    webhook_allowed_hosts: tuple[str, ...] = other(
+        (), names, "host[:port], the only ones to tell ends of jobs to; none: nobody."
+    )
     project_retention_seconds: float = duration(
         0, 0, 3_650 * _DAY, "Copies and indexes that nobody synced for so long go; 0 never."
     )

@@ -225,3 +225,14 @@ def plain(seconds: float) -> float:
 def plain_or_none(seconds: float | None) -> float | None:
     """Return `plain` seconds, if any."""
     return None if seconds is None else plain(seconds)
+
+
+class DeliveryDocument(Document, frozen=True, kw_only=True):
+    """One try to tell the job's end to who asked for it."""
+
+    at: Annotated[datetime, Meta(description="When it was sent.")]
+    url: Annotated[str, Meta(description="Where to.")]
+    status: Annotated[
+        int | None, Meta(description="The status of the answer; null where none came.")
+    ]
+    error: Annotated[str | None, Meta(description="Why it was not taken; null where it was.")]

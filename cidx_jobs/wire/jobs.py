@@ -1,19 +1,28 @@
 """The job as the API shows it: whole, in lists, and short for pollers (api.md 1.2, 1.9)."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from operator import attrgetter
 from typing import Annotated, Any, Self
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from cidx_jobs.model.job.job import AttemptRecord, Job, JobStatus, PhaseState
 from cidx_jobs.model.job.key_limits import all_limits
 from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.model.webhooks.end_notice import NoticeTry
 from cidx_jobs.wire import job_parts as of_job
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document, decode, encode
-from cidx_jobs.wire.job_parts import LinksDocument, ProgressDocument, QueueDocument, plain
+from cidx_jobs.wire.job_parts import (
+    DeliveryDocument,
+    LinksDocument,
+    ProgressDocument,
+    QueueDocument,
+    plain,
+)
 
 MAX_SHOWN_ATTEMPTS = 20
 """How many ended runs of a job are shown, the newest."""
@@ -75,11 +84,29 @@ class JobDocument(JobMembers, frozen=True, kw_only=True):
             extra_json_schema=rules.NOT_NEGATIVE,
         ),
     ] = 0
+    notify: Annotated[
+        tuple[str, ...], Meta(description="Where its end is told, for those who asked for it.")
+    ] = ()
+    deliveries: Annotated[
+        tuple[DeliveryDocument, ...],
+        Meta(
+            description="The tries to tell it, oldest first. They are no change of the job: its "
+            "version and its tag stay."
+        ),
+    ] = ()
 
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
         """Return the document of a job; *prefix* is the path that the routes stand under."""
         return cls(**_members(job, queue), **_whole(job, prefix), **_attempts(job))
+
+    def with_deliveries(self, tries: Iterable[NoticeTry]) -> Self:
+        """Return the document with the tries to tell the job's end."""
+        told = tuple(
+            DeliveryDocument(at=one.at, url=one.url, status=one.status, error=one.error)
+            for one in tries
+        )
+        return replace(self, deliveries=told)
 
 
 class ListedJobDocument(JobMembers, frozen=True, kw_only=True):
@@ -301,6 +328,7 @@ def _attempts(job: Job) -> dict[str, Any]:
     return {
         "attempts": job.attempts[-MAX_SHOWN_ATTEMPTS:],
         "attempts_omitted": max(0, len(job.attempts) - MAX_SHOWN_ATTEMPTS),
+        "notify": job.notify,
     }
 
 

@@ -1,4 +1,4 @@
-"""Projects, what is found in them, and their push hooks."""
+"""Projects, what is found in them, their push hooks, and the secret of notices."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -128,6 +128,12 @@ class NewPushHookDocument(Document, frozen=True, kw_only=True):
         str,
         Meta(description="What it is to sign them with: `whsec_` and 32 bytes in base64."),
     ]
+
+
+class NotifySecretDocument(Document, frozen=True, kw_only=True):
+    """The secret of a user's notices, just made: the only time that it is shown."""
+
+    secret: Annotated[str, Meta(description="What signs them: `whsec_` and 32 bytes in base64.")]
 
 
 class PushDeliveryDocument(Document, frozen=True, kw_only=True):

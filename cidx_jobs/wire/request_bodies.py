@@ -26,6 +26,7 @@ from cidx_jobs.model.limits import (
     MAX_UNITS,
     SCOPES,
 )
+from cidx_jobs.model.webhooks.notify_url import MAX_URL_CHARACTERS
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 
@@ -103,6 +104,14 @@ class JobBody(Body, frozen=True, kw_only=True):
             extra_json_schema=rules.LIMITS,
         ),
     ] = msgspec.field(default_factory=dict)
+    notify: Annotated[
+        str | None,
+        Meta(
+            description="Where the job's end is posted, signed with the user's notify secret; its "
+            "host is one of `webhook_allowed_hosts`.",
+            extra_json_schema={"format": "uri", "maxLength": MAX_URL_CHARACTERS},
+        ),
+    ] = None
 
 
 class SyncBody(JobBody, frozen=True, kw_only=True):
@@ -381,6 +390,7 @@ def make_submit(
         on_conflict=body.on_conflict,
         labels=body.labels,
         limits=body.limits,
+        notify=body.notify,
         request_key=key,
         actor=UserId(actor or user_id),
     )

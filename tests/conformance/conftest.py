@@ -9,6 +9,7 @@ from cidx_jobs.clock import SystemClock
 from cidx_jobs.interfaces.store.accounts import AccountStore
 from cidx_jobs.interfaces.store.admin_log import AdminLogStore
 from cidx_jobs.interfaces.store.controls import ControlStore
+from cidx_jobs.interfaces.store.end_notices import EndNoticeStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.interfaces.store.projects import ProjectStore
@@ -64,6 +65,12 @@ def tokens(persistence: Persistence) -> TokenStore:
 def accounts(persistence: Persistence) -> AccountStore:
     """Return its store of accounts."""
     return persistence.accounts
+
+
+@pytest.fixture
+def end_notices(persistence: Persistence) -> EndNoticeStore:
+    """Return its store of notices."""
+    return persistence.end_notices
 
 
 @pytest.fixture

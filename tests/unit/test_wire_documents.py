@@ -73,6 +73,8 @@ MEMBERS = [
     "options",
     "attempts",
     "attempts_omitted",
+    "notify",
+    "deliveries",
 ]
 QUEUE = QueueStatus(
     position=3, length=10, blocked_by=("user_limit",), estimated_wait_seconds=(20.0, 90.5)
@@ -248,6 +250,8 @@ def test_the_short_form_leaves_out_the_long_members() -> None:
         "attempts",
         "attempts_omitted",
         "links",
+        "notify",
+        "deliveries",
     }
     assert set(document) - set(MEMBERS) == {
         *("id", "operation_type", "username", "repository_id", "error_details", "completed_at")

@@ -46,6 +46,7 @@ class JobRoutes(Routes):
         on_conflict: OnConflict | str = OnConflict.COALESCE,
         labels: Mapping[str, str] | None = None,
         limits: Mapping[str, int] | None = None,
+        notify: str | None = None,
         idempotency_key: str | None = None,
         user_id: str | None = None,
     ) -> JobDocument:
@@ -53,8 +54,9 @@ class JobRoutes(Routes):
 
         Sent with *idempotency_key*, or one made for this call, so that a repeat after an unknown
         outcome gives the one job. Of all jobs of the user with a key in *limits* at most so many
-        run at a time. What is None is the server's choice. With *user_id* an administrator submits
-        it for that user, whose job it is.
+        run at a time. Its end is posted to *notify*, signed with the secret of
+        `create_notify_secret`. What is None is the server's choice. With *user_id* an
+        administrator submits it for that user, whose job it is.
 
         Raises:
             RequestRefusedError: a member is wrong; `errors` names it.
@@ -73,6 +75,7 @@ class JobRoutes(Routes):
             on_conflict=OnConflict(on_conflict),
             labels=dict(labels or {}),
             limits=dict(limits or {}),
+            notify=notify,
             user_id=user_id,
         )
         return await self._submit("/api/jobs", body, idempotency_key)
@@ -88,12 +91,14 @@ class JobRoutes(Routes):
         priority: int | None = None,
         on_conflict: OnConflict | str = OnConflict.COALESCE,
         labels: Mapping[str, str] | None = None,
+        notify: str | None = None,
         idempotency_key: str | None = None,
         user_id: str | None = None,
     ) -> JobDocument:
         """Submit a ``repository_sync``; url and branch are those of the last one unless given.
 
-        With *user_id* an administrator submits it for that user, whose project it is.
+        Its end is posted to *notify*. With *user_id* an administrator submits it for that user,
+        whose project it is.
 
         Raises:
             RequestRefusedError: a member is wrong; `errors` names it.
@@ -112,6 +117,7 @@ class JobRoutes(Routes):
             priority=priority,
             on_conflict=OnConflict(on_conflict),
             labels=dict(labels or {}),
+            notify=notify,
             user_id=user_id,
         )
         return await self._submit("/api/sync", body, idempotency_key)
@@ -274,10 +280,12 @@ class JobRoutes(Routes):
         self, path: str, body: SubmitBody | SyncBody, idempotency_key: str | None
     ) -> JobDocument:
         key = idempotency_key or str(uuid.uuid4())
-        members = asdict(body)
-        if body.user_id is None:
-            # For oneself: a server from before users could be named knows no such member.
-            del members["user_id"]
+        # A server from before users and notices could be named knows no such members.
+        members = {
+            name: value
+            for name, value in asdict(body).items()
+            if value is not None or name not in {"user_id", "notify"}
+        }
         call = Call(method="POST", path=path, body=members, headers={"Idempotency-Key": key})
         return (await self._ask(call)).decode(JobDocument)
 

@@ -47,6 +47,7 @@ class UserRemoval:
         await self.store.push_hooks.delete_hooks_of(user_id)
         # Before their jobs: what is cancelled is not submitted anew.
         await self.schedules.remove_of_user(user_id)
+        await self.store.end_notices.forget_user(user_id)
         told = await self._cancel_jobs(user_id)
         if with_projects:
             await self._remove_projects(user_id, told)

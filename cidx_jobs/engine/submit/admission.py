@@ -15,6 +15,7 @@ from cidx_jobs.engine.run.scheduler import Scheduler
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import JobLedger
 from cidx_jobs.engine.submit.checks import check_request, highest_priority
+from cidx_jobs.interfaces.store.end_notices import EndNoticeStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.job_types import JobType, JobTypes
@@ -39,6 +40,7 @@ from cidx_jobs.model.limits import MAX_KEYS, MAX_LABELS
 from cidx_jobs.model.listing import KEY_LIFETIME, Change, IdempotencyRecord, Project
 from cidx_jobs.model.schedules.schedule import ScheduleState
 from cidx_jobs.model.schedules.settlement import Firing
+from cidx_jobs.model.webhooks.notify_url import MAX_URLS, find_fault
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.shares import Shares
 from cidx_jobs.settings import Settings
@@ -53,7 +55,7 @@ class Admission:
     def __init__(
         self, *, settings: Settings, store: JobStore, projects: ProjectStore, board: Board,
         ledger: JobLedger, scheduler: Scheduler,
-        job_types: JobTypes,
+        job_types: JobTypes, notices: EndNoticeStore,
     ) -> None:  # fmt: skip
         """Take the parts."""
         self._settings = settings
@@ -63,6 +65,7 @@ class Admission:
         self._ledger = ledger
         self._scheduler = scheduler
         self._job_types = job_types
+        self._notices = notices
         self._checks = Shares(CHECKS_PER_USER)
         self._admitting: Counter[UserId] = Counter()
         self._admitting_total = 0
@@ -118,6 +121,7 @@ class Admission:
         """
         job_type = self._job_types[request.job_type]
         check_request(request, self._board.slots.limits, self._settings.max_timeout_seconds)
+        await self._check_notify(request)
         options, project = await self._admit_options(request, job_type)
         if options is not request.options:
             request = replace(request, options=options)
@@ -133,6 +137,15 @@ class Admission:
                 if replay is None:
                     raise
                 return replay
+
+    async def _check_notify(self, request: SubmitRequest) -> None:
+        if request.notify is None:
+            return
+        fault = find_fault(request.notify, self._settings.webhook_allowed_hosts)
+        if fault is None and await self._notices.find_secret(request.user_id) is None:
+            fault = "there is no secret to sign it with: make one first (POST /api/notify-secret)"
+        if fault is not None:
+            raise ValidationError.at("/notify", fault)
 
     async def _admit_options(
         self, request: SubmitRequest, job_type: JobType
@@ -252,6 +265,7 @@ class Admission:
                 labels=labels,
                 options=pack(options),
                 limits=self._joined_limits(job, request, options),
+                notify=_joined_urls(job, request),
                 key=self._board.make_key(job, priority) if needs_key else None,
                 end_backoff=job.is_between_attempts,
                 from_start=options != job.options,
@@ -355,6 +369,7 @@ class Admission:
             labels=request.labels,
             options=pack(request.options),
             limits=self._limits(request, job_type),
+            notify=() if request.notify is None else (request.notify,),
             max_attempts=attempts,
             attempts_granted=attempts,
             timeout_seconds=request.timeout_seconds
@@ -408,6 +423,16 @@ class _Line:
     def is_between_attempts(self) -> bool:
         """True while the head waits for its back-off."""
         return self.head is not None and self.head.is_between_attempts
+
+
+def _joined_urls(job: Job, request: SubmitRequest) -> tuple[str, ...]:
+    """Return where a job that serves the request, too, tells its end."""
+    if request.notify is None or request.notify in job.notify:
+        return job.notify
+    if len(job.notify) >= MAX_URLS:
+        message = f"at most {MAX_URLS} URLs, those of the job that it joins among them"
+        raise ValidationError.at("/notify", message)
+    return (*job.notify, request.notify)
 
 
 def _merged_options(old: Mapping[str, Any], new: Mapping[str, Any]) -> JsonObject:

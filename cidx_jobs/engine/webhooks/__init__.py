@@ -1,1 +1,1 @@
-"""Webhooks: what comes in when a code host tells of a push, and the secrets that sign it."""
+"""Webhooks: pushes that come in from code hosts, notices of ends that go out, their secrets."""

@@ -8,6 +8,7 @@ from cidx_jobs.interfaces.store.accounts import AccountStore
 from cidx_jobs.interfaces.store.admin_log import AdminLogStore
 from cidx_jobs.interfaces.store.backups import BackupStore
 from cidx_jobs.interfaces.store.controls import ControlStore
+from cidx_jobs.interfaces.store.end_notices import EndNoticeStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.interfaces.store.push_hooks import PushHookStore
@@ -33,6 +34,7 @@ class Persistence(Protocol):
     projects: ProjectStore
     tokens: TokenStore
     accounts: AccountStore
+    end_notices: EndNoticeStore
     push_hooks: PushHookStore
     schedules: ScheduleStore
     controls: ControlStore

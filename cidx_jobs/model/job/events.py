@@ -31,6 +31,7 @@ class Revise(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] | None = None
     options: JsonObject | None = None
     limits: KeyLimits | None = None
+    notify: tuple[str, ...] | None = None
     place: Place | None = None
     key: DispatchKey | None = None
     release: bool = False

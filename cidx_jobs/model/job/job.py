@@ -232,6 +232,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     options: JsonObject = msgspec.field(default_factory=dict)
     limits: KeyLimits = ()
     """The keys whose limits the job obeys; held from start to end."""
+    notify: tuple[str, ...] = ()
+    """The URLs that its end is told to."""
 
     attempt: int = 0
     """The number of the current or last attempt; 0 before the first start."""

@@ -176,6 +176,7 @@ def _revised(event: Revise) -> dict[str, Any]:
         "labels": event.labels,
         "options": event.options,
         "limits": event.limits,
+        "notify": event.notify,
         "place": event.place,
         "dispatch_key": event.key,
     }

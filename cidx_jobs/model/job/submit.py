@@ -42,6 +42,8 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     limits: Mapping[str, int] = msgspec.field(default_factory=dict)
     """Keys of the user's own: of all jobs with one at most so many run at a time."""
+    notify: str | None = None
+    """A URL that the job's end is told to."""
     request_key: RequestKey | None = None
     actor: UserId | None = None
     """Who asks, perhaps for another user; None for the server itself."""

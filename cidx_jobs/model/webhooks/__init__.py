@@ -1,1 +1,1 @@
-"""What webhooks are: the push hook of a project, and what came to it."""
+"""What webhooks are: the push hook of a project, and the notice of a job's end."""

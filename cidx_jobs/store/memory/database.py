@@ -6,6 +6,7 @@ from cidx_jobs.model.errors import StorageUnavailableError
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.listing import Project, StoreIdentity
 from cidx_jobs.model.schedules.schedule import ScheduleKey, ScheduleState
+from cidx_jobs.model.webhooks.end_notice import EndNotice
 from cidx_jobs.model.webhooks.push_hook import PushHook
 from cidx_jobs.store.memory.table import JobTable
 
@@ -17,6 +18,7 @@ class MemoryDatabase:
         """Begin empty, with a new identity."""
         self.table = JobTable()
         self.projects: dict[tuple[UserId, ProjectId], Project] = {}
+        self.end_notices: dict[str, EndNotice] = {}
         self.push_hooks: dict[tuple[UserId, ProjectId], PushHook] = {}
         self.schedules: dict[ScheduleKey, ScheduleState] = {}
         self.database_id = str(uuid.uuid4())

@@ -191,6 +191,7 @@ class MemoryJobs(JobStore):
             self._bytes[job.user_id] -= bytes_of_job(job)
             self._drop_checkpoint(job)
             self._table.delete(job_id)
+            self._forget_told(job_id)
         self._forget_events(frozenset(deleted))
         return deleted
 
@@ -265,6 +266,12 @@ class MemoryJobs(JobStore):
         for row in logged:
             self._bytes[row.user_id] += bytes_of_log(row)
         return tuple(logged)
+
+    def _forget_told(self, job_id: JobId) -> None:
+        notices = self.database.end_notices
+        told = [one for one in notices.values() if one.job_id == job_id and one.next_at is None]
+        for notice in told:
+            del notices[notice.webhook_id]
 
     def _forget_events(self, job_ids: frozenset[JobId]) -> None:
         gone = [event for event in self._events if event.job_id in job_ids]

@@ -21,9 +21,10 @@ from cidx_jobs.store.memory.controls import MemoryControls
 from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.jobs import MemoryJobs
 from cidx_jobs.store.memory.projects import MemoryProjects
-from cidx_jobs.store.memory.push_hooks import MemoryPushHooks
 from cidx_jobs.store.memory.schedules import MemorySchedules
 from cidx_jobs.store.memory.tokens import MemoryTokens
+from cidx_jobs.store.memory.webhooks.end_notices import MemoryEndNotices
+from cidx_jobs.store.memory.webhooks.push_hooks import MemoryPushHooks
 
 
 class MemoryPersistence(Persistence):
@@ -48,6 +49,7 @@ class MemoryPersistence(Persistence):
         self.projects = projects or MemoryProjects(database)
         self.tokens = MemoryTokens(database)
         self.accounts = MemoryAccounts(database)
+        self.end_notices = MemoryEndNotices(database)
         self.push_hooks = MemoryPushHooks(database)
         self.schedules = MemorySchedules(database)
         self.controls = MemoryControls(database)

@@ -22,9 +22,10 @@ from cidx_jobs.store.sqlite.database import Database
 from cidx_jobs.store.sqlite.doctor import count_anew, examine
 from cidx_jobs.store.sqlite.jobs.store import SqliteJobs
 from cidx_jobs.store.sqlite.projects import SqliteProjects
-from cidx_jobs.store.sqlite.push_hooks import SqlitePushHooks
 from cidx_jobs.store.sqlite.schedules import SqliteSchedules
 from cidx_jobs.store.sqlite.tokens import SqliteTokens
+from cidx_jobs.store.sqlite.webhooks.end_notices import SqliteEndNotices
+from cidx_jobs.store.sqlite.webhooks.push_hooks import SqlitePushHooks
 
 
 class JobPersistence(Persistence):
@@ -46,6 +47,7 @@ class JobPersistence(Persistence):
         self.projects = SqliteProjects(database)
         self.tokens = SqliteTokens(database)
         self.accounts = SqliteAccounts(database)
+        self.end_notices = SqliteEndNotices(database)
         self.push_hooks = SqlitePushHooks(database)
         self.schedules = SqliteSchedules(database)
         self.controls = SqliteControls(database)

@@ -18,7 +18,7 @@ from cidx_jobs.web.routes.projects import projects, search
 from cidx_jobs.web.routes.schedules import schedules
 from cidx_jobs.web.routes.server import health, job_types, queue
 from cidx_jobs.web.routes.server.api_description import Reference
-from cidx_jobs.web.routes.webhooks import push_hooks, pushes
+from cidx_jobs.web.routes.webhooks import notify_secret, push_hooks, pushes
 
 # The dot alone stops at a line end, and aiohttp would answer such a path in words of its own.
 _REST = "/{rest:(?s:.*)}"
@@ -35,6 +35,7 @@ _API_MODULES: Sequence[ModuleType] = (
     search,
     push_hooks,
     schedules,
+    notify_secret,
     doctor,
     stats,
     limits,

@@ -10,6 +10,7 @@ from cidx_jobs.store.sqlite.commit.transaction import Transaction
 from cidx_jobs.store.sqlite.jobs.keys import delete_old_keys
 from cidx_jobs.store.sqlite.jobs.stored_bytes import take_off
 from cidx_jobs.store.sqlite.values import Row, to_json, to_microseconds
+from cidx_jobs.store.sqlite.webhooks.end_notices import delete_told
 
 COUNT_EXPIRED = """
 SELECT count(*) FROM jobs INDEXED BY jobs_expiry
@@ -71,4 +72,5 @@ def _delete(transaction: Transaction, rows: Sequence[int], job_ids: Sequence[Job
     if last is not None:
         transaction.execute(DELETE_EVENTS, (ids,))
         transaction.execute(_NOTE_PRUNED, (last,))
+    delete_told(transaction, ids)
     transaction.execute(DELETE_JOBS, (to_json(rows),))

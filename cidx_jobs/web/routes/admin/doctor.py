@@ -67,7 +67,11 @@ async def examine(call: Call, query: DoctorQuery) -> web.Response:
         raise StoppingError
     findings = await jobs.examine(deep=query.deep)
     warnings = await jobs.find_warnings()
-    notes = [*jobs.list_notes(), *await jobs.push_hooks.find_lost_secrets()]
+    notes = [
+        *jobs.list_notes(),
+        *await jobs.push_hooks.find_lost_secrets(),
+        *await jobs.end_notices.find_lost_secrets(),
+    ]
     return call.answer(DoctorDocument.of(findings, jobs.identity.uuid, warnings, notes))
 
 

@@ -18,7 +18,7 @@ from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.entity_tags import read_tags
 from cidx_jobs.web.routes.jobs.groups import JOB_ID, JOBS, TAGGED
-from cidx_jobs.web.routes.jobs.job_watch import job_headers, show_job
+from cidx_jobs.web.routes.jobs.job_watch import job_headers, load_tries, show_job
 from cidx_jobs.wire.jobs import CancelledJobDocument, JobDocument
 from cidx_jobs.wire.request_bodies import CancelBody, EmptyBody, RetryBody, ReviseBody
 
@@ -57,7 +57,7 @@ async def cancel(call: Call, body: CancelBody) -> web.Response:
     """Cancel the job, or tell it to stop."""
     job = await _cancel(call, body)
     is_over = job.status is JobStatus.CANCELLED
-    return _answer_job(call, job, HTTPStatus.OK if is_over else HTTPStatus.ACCEPTED)
+    return await _answer_job(call, job, HTTPStatus.OK if is_over else HTTPStatus.ACCEPTED)
 
 
 @route(
@@ -110,7 +110,7 @@ async def retry(call: Call, body: RetryBody) -> web.Response:
     job = await call.load_job()
     job = await call.manager.retry_job(job.job_id, from_start=body.from_start, actor=call.user_id)
     await _note(call, job, "job_retried")
-    return _answer_job(call, job, HTTPStatus.ACCEPTED)
+    return await _answer_job(call, job, HTTPStatus.ACCEPTED)
 
 
 @route(
@@ -132,7 +132,7 @@ async def start(call: Call, _: EmptyBody) -> web.Response:
     job = await call.load_job()
     job = await call.manager.start_job(job.job_id, actor=call.user_id)
     await _note(call, job, "job_started")
-    return _answer_job(call, job, HTTPStatus.ACCEPTED)
+    return await _answer_job(call, job, HTTPStatus.ACCEPTED)
 
 
 @route(
@@ -160,7 +160,7 @@ async def revise(call: Call, body: ReviseBody) -> web.Response:
         actor=call.user_id,
     )
     await _note(call, job, "job_revised")
-    return _answer_job(call, job, HTTPStatus.OK)
+    return await _answer_job(call, job, HTTPStatus.OK)
 
 
 async def _cancel(call: Call, body: CancelBody) -> Job:
@@ -189,5 +189,6 @@ def _required_version(request: web.Request, job: Job) -> int | None:
     return job.version
 
 
-def _answer_job(call: Call, job: Job, status: int) -> web.Response:
-    return call.answer_page(show_job(call, job, call.manager.tag(job)), status=status)
+async def _answer_job(call: Call, job: Job, status: int) -> web.Response:
+    tries = await load_tries(call, job)
+    return call.answer_page(show_job(call, job, call.manager.tag(job), tries=tries), status=status)

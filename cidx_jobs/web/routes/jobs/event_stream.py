@@ -19,7 +19,7 @@ from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.web.errors import TooManyStreamsError
 from cidx_jobs.web.http.answer import answer_headers
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.routes.jobs.job_watch import show_job
+from cidx_jobs.web.routes.jobs.job_watch import load_tries, show_job
 from cidx_jobs.wire.encode import encode
 from cidx_jobs.wire.events import EventDocument, ProgressEventDocument, ResetDocument
 
@@ -100,7 +100,7 @@ async def _tell_job(
     if last_id is not None and not await _holds(call, last_id):
         yield await _reset(call)
         last_id = None
-    yield _event("snapshot", _document(call, job))
+    yield _event("snapshot", await _document(call, job))
     seen = _Seen(version=job.version)
     if last_id is not None:
         seen.sequence = last_id
@@ -115,7 +115,7 @@ async def _tell_job(
                 job = notice.job
                 break
     if job.done:
-        yield _event("end", _document(call, job))
+        yield _event("end", await _document(call, job))
 
 
 async def _tell_all(
@@ -211,8 +211,9 @@ def _last_event_id(request: web.Request) -> int | None:
     return int(text)
 
 
-def _document(call: Call, job: Job) -> bytes:
-    return show_job(call, job, call.manager.tag(job)).body
+async def _document(call: Call, job: Job) -> bytes:
+    tries = await load_tries(call, job)
+    return show_job(call, job, call.manager.tag(job), tries=tries).body
 
 
 def _is_end(notice: Notice) -> bool:

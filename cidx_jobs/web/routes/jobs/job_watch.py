@@ -13,6 +13,7 @@ from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.model.errors import JobNotFoundError
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.listing import EventQuery
+from cidx_jobs.model.webhooks.end_notice import NoticeTry
 from cidx_jobs.web.http.answer import make_lines
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.page_cache import Page
@@ -23,6 +24,9 @@ from cidx_jobs.web.routes.jobs.entity_tags import Known, read_tags
 from cidx_jobs.web.routes.jobs.groups import JOB_ID, JOBS, TAGGED
 from cidx_jobs.wire.encode import encode
 from cidx_jobs.wire.jobs import JobDocument, StatusDocument
+
+Tries = tuple[NoticeTry, ...]
+"""The tries to tell a job's end, oldest first."""
 
 MAX_WAIT_SECONDS = 55
 _PAGE = 200
@@ -155,7 +159,8 @@ async def _answer_job(call: Call, query: WatchQuery, form: Form) -> web.Response
     watch = _read_watch(call.request, query)
     job = await call.load_job()
     if watch is None:
-        return _answer_now(call, job, form)
+        tries = await load_tries(call, job)
+        return call.answer_page(show_job(call, job, call.manager.tag(job), form, tries))
     first_tag = call.manager.tag(job)
     is_crowded = False
     if watch.wait_seconds and not job.done:
@@ -170,6 +175,7 @@ async def _answer_job(call: Call, query: WatchQuery, form: Form) -> web.Response
                 call.is_quiet = not job.done and not holds(job)
             else:
                 is_crowded = not call.api.jobs.is_stopping
+    tries = await load_tries(call, job)
     tag = call.manager.tag(job)
     is_stopping = watch.wait_seconds > 0 and not job.done and call.api.jobs.is_stopping
     headers = job_headers(job, tag)
@@ -181,10 +187,10 @@ async def _answer_job(call: Call, query: WatchQuery, form: Form) -> web.Response
     if known is not None and known.covers(job, tag) and (tag == first_tag or tag in known.tags):
         answer = call.answer_nothing(status=304, headers=headers)
     elif is_crowded or is_stopping:
-        body = show_job(call, job, tag, form).body
+        body = show_job(call, job, tag, form, tries).body
         answer = call.answer_bytes(body, headers=headers)
     else:
-        answer = call.answer_page(show_job(call, job, tag, form))
+        answer = call.answer_page(show_job(call, job, tag, form, tries))
     if is_stopping:
         answer.force_close()
     return answer
@@ -199,30 +205,39 @@ async def wait_for_end(call: Call, job: Job, seconds: int) -> Job:
     return await call.manager.get_job(job.job_id)
 
 
-def show_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE) -> Page:
+async def load_tries(call: Call, job: Job) -> Tries:
+    """Return the tries to tell the job's end, where somebody asked for that."""
+    if not job.notify or not call.api.jobs.is_open:
+        return ()
+    return tuple(await call.api.jobs.end_notices.list_tries(job))
+
+
+def show_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE, tries: Tries = ()) -> Page:
     """Return the job's document with its headers, made once for each state however many ask."""
-    key: tuple[Any, ...] = (job.job_id, tag, form, call.prefix)
+    # Tries change nothing of the job, and so nothing of its tag; there are ever more of them.
+    key: tuple[Any, ...] = (job.job_id, tag, form, call.prefix, len(tries))
     place = call.manager.place(job)
     if place is not None:
         # A waiting job's place may be newer than its tag, and is shown as it is when it is
         # read; how long it may yet wait is at most a second old.
         key = (*key, place, int(time.monotonic()))
-    return call.api.pages.get(key, lambda: _make_page(call, job, tag, form))
+    return call.api.pages.get(key, lambda: _make_page(call, job, tag, form, tries))
 
 
-def encode_job(call: Call, job: Job, form: Form = Form.WHOLE) -> bytes:
+def encode_job(call: Call, job: Job, form: Form = Form.WHOLE, tries: Tries = ()) -> bytes:
     """Return the job's document as bytes, made for this one reader."""
     queue = call.manager.queue_status(job)
     match form:
         case Form.WHOLE:
-            return encode(JobDocument.of(job, queue, call.prefix))
+            document = JobDocument.of(job, queue, call.prefix)
+            return encode(document.with_deliveries(tries) if tries else document)
         case Form.STATUS:
             return encode(StatusDocument.of(job, queue))
 
 
-def _make_page(call: Call, job: Job, tag: str, form: Form) -> Page:
+def _make_page(call: Call, job: Job, tag: str, form: Form, tries: Tries) -> Page:
     headers = job_headers(job, tag)
-    return Page(encode_job(call, job, form), headers, make_lines(headers))
+    return Page(encode_job(call, job, form, tries), headers, make_lines(headers))
 
 
 def job_headers(job: Job, tag: str) -> dict[str, str]:
@@ -231,10 +246,6 @@ def job_headers(job: Job, tag: str) -> dict[str, str]:
     if not job.done:
         headers["Retry-After"] = "1" if job.status is JobStatus.RUNNING else "2"
     return headers
-
-
-def _answer_now(call: Call, job: Job, form: Form) -> web.Response:
-    return call.answer_page(show_job(call, job, call.manager.tag(job), form))
 
 
 def _read_watch(request: web.Request, query: WatchQuery) -> Watch | None:

@@ -26,7 +26,12 @@ from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.groups import JOBS
-from cidx_jobs.web.routes.jobs.job_watch import MAX_WAIT_SECONDS, encode_job, wait_for_end
+from cidx_jobs.web.routes.jobs.job_watch import (
+    MAX_WAIT_SECONDS,
+    encode_job,
+    load_tries,
+    wait_for_end,
+)
 from cidx_jobs.wire.encode import fingerprint
 from cidx_jobs.wire.jobs import JobDocument
 from cidx_jobs.wire.request_bodies import SubmitBody, SyncBody, make_submit
@@ -154,7 +159,7 @@ async def _submit(call: Call, body: SubmitBody | SyncBody) -> web.Response:
     # Not kept: hardly anybody asks for a job in this state again, and a tag that nobody asked for
     # would have to be looked after as long as the job waits.
     return call.answer_bytes(
-        encode_job(call, job),
+        encode_job(call, job, tries=await load_tries(call, job)),
         status=HTTPStatus.OK if is_here else HTTPStatus.ACCEPTED,
         headers=headers,
     )

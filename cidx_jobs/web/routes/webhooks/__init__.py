@@ -1,1 +1,1 @@
-"""The routes of webhooks: the push hooks of projects, and the pushes that come to them."""
+"""The routes of webhooks: push hooks, what comes to them, and the secret of notices."""

@@ -27,10 +27,12 @@ from cidx_jobs.wire.projects import (
     PushHookDocument,
 )
 
-WEBHOOKS = Group("webhooks", "Pushes that a code host tells of, which become syncs.")
+WEBHOOKS = Group(
+    "webhooks", "Pushes that a code host tells of, which become syncs; notices of jobs' ends."
+)
 
 _URL = "https://jobs.example.com/hooks/Jd8s0qTtq3mZ5cVw1XyB7aKf"
-_SECRET = "whsec_" + "c2VjcmV0IG9mIDMyIGJ5dGVzLCBtYWRlIHVwIGhlcmU="
+SAMPLE_SECRET = "whsec_" + "c2VjcmV0IG9mIDMyIGJ5dGVzLCBtYWRlIHVwIGhlcmU="
 _PUSHED = PushDeliveryDocument(
     at=examples.at(0, 0),
     sender="github",
@@ -68,7 +70,7 @@ class OwnerQuery(Query, frozen=True, kw_only=True):
                 status=201,
                 about="Its address and its secret.",
                 document=NewPushHookDocument,
-                example=NewPushHookDocument(url=_URL, secret=_SECRET),
+                example=NewPushHookDocument(url=_URL, secret=SAMPLE_SECRET),
             ),
         ),
         errors=(ProjectNotFoundError, ExtraMissingError),

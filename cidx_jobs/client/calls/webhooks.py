@@ -1,11 +1,11 @@
-"""Routes of push hooks: made, read, removed."""
+"""Routes of webhooks: push hooks made, read, removed; the secret of notices."""
 
 from cidx_jobs.client.calls.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
-from cidx_jobs.wire.projects import NewPushHookDocument, PushHookDocument
+from cidx_jobs.wire.projects import NewPushHookDocument, NotifySecretDocument, PushHookDocument
 
 
-class PushHookRoutes(Routes):
+class WebhookRoutes(Routes):
     """One method for each of these routes; another user's project is for administrators."""
 
     async def create_hook(
@@ -39,6 +39,14 @@ class PushHookRoutes(Routes):
         """
         query = {"user_id": user_id}
         await self._ask(Call(method="DELETE", path=_path(project_id), query=query))
+
+    async def create_notify_secret(self) -> NotifySecretDocument:
+        """Make the secret that signs the caller's notices, in place of the one before.
+
+        It is shown this once.
+        """
+        call = Call(method="POST", path="/api/notify-secret", is_safe=False)
+        return (await self._ask(call)).decode(NotifySecretDocument)
 
 
 def _path(project_id: str) -> str:

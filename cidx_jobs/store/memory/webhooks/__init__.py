@@ -1,0 +1,1 @@
+"""Webhooks in memory: push hooks of projects, and notices of ends."""

@@ -1,0 +1,1 @@
+"""Webhooks in the database: push hooks of projects, and notices of ends."""
