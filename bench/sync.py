@@ -79,6 +79,7 @@ class Remote:
     """The repository that is synced."""
 
     path: Path
+    files: int = FILES
     random: Random = attrs.field(factory=lambda: Random(1))
     vocabulary: list[str] = attrs.field(factory=list)
 
@@ -90,14 +91,14 @@ class Remote:
         ]
         self.path.mkdir()
         git(self.path, "init", "--quiet", "--initial-branch=main")
-        for number in range(FILES):
+        for number in range(self.files):
             self.write(number)
         self.commit()
         git(self.path, "repack", "-a", "-d", "-q")
 
     def change(self) -> None:
         """Commit some changed files."""
-        for number in self.random.sample(range(FILES), CHANGED):
+        for number in self.random.sample(range(self.files), CHANGED):
             self.write(number)
         self.commit()
 

@@ -51,8 +51,8 @@ from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.loops import find_running_loop
 from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.settings import DataDirectory, Settings
+from cidx_jobs.store.copy_files import CopyDirectories
 from cidx_jobs.store.index.program import make_indexer
-from cidx_jobs.store.project_files import ProjectDirectories
 from cidx_jobs.store.sqlite.persistence import JobPersistence
 
 
@@ -310,27 +310,24 @@ class JobSystem(JobCalls):
         if self._children is not None:
             await end_strays(self.identity, self._children)
         if "files" in kinds:
-            await self._remove_nobodys_files()
+            await engine.projects.remove_unused()
         left = await self.examine(deep=deep) if found else []
         return Mended(mended=tuple(one for one in found if one not in left), left=tuple(left))
-
-    async def _remove_nobodys_files(self) -> None:
-        directories = ProjectDirectories(DataDirectory(self.settings.data_dir))
-        projects = await self.persistence.projects.list_projects(None)
-        await in_own_thread(directories.take_nobodys, projects)
-        await in_own_thread(directories.clear)
 
     async def _examine_projects(self, *, deep: bool) -> Sequence[Finding]:
         """Return which projects' files the server may not use, and which indexes are damaged."""
         found = []
-        directories = ProjectDirectories(DataDirectory(self.settings.data_dir))
+        directories = CopyDirectories(
+            DataDirectory(self.settings.data_dir), self.persistence.projects
+        )
         for project in await self.persistence.projects.list_projects(None):
-            key = project.user_id, project.project_id
-            fault = None
-            if await in_own_thread(directories.has_foreign, *key):
+            copy_id, fault = project.copy_id, None
+            if copy_id is None:
+                continue
+            if await in_own_thread(directories.has_foreign, copy_id):
                 fault = "the server may not read or change its files: they are another user's"
             elif deep:
-                fault = await self.indexer.find_fault(*key, deep=True)
+                fault = await self.indexer.find_fault(copy_id, deep=True)
             if fault is not None:
                 whose = f"{project.project_id} of {printable(project.user_id)}"
                 found.append(Finding(kind="files", message=f"project {whose}: {fault}"))
@@ -457,7 +454,7 @@ class JobSystem(JobCalls):
     def _build_engine(self, identity: StoreIdentity) -> Engine:
         self._children = children = Children(identity.run_mark)
         self._installed_git = installed_git = InstalledGit(children)
-        files = ProjectDirectories(DataDirectory(self.settings.data_dir))
+        files = CopyDirectories(DataDirectory(self.settings.data_dir), self.persistence.projects)
         sync = make_repository_sync(
             self.settings,
             self.persistence.projects,

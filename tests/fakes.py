@@ -1,14 +1,15 @@
 """Fakes that tests share: those of the testing kit, under our own names, and a child runner."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from cidx_jobs.interfaces.run import ActiveRun, ChildResult
-from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.listing import Project
+from cidx_jobs.interfaces.store.files import ProjectKey
+from cidx_jobs.model.ids import CopyId
 from cidx_jobs.runtime.log import LogEvent
 from cidx_jobs.testing import Gate, ManualClock
 
@@ -51,22 +52,36 @@ class NoChildren:
 
 
 class NoFiles:
-    """The directories of projects for engines whose jobs write none."""
+    """The directories of copies for engines whose jobs write none."""
 
-    async def take_away(self, user_id: UserId, project_id: ProjectId) -> bool:  # noqa: ARG002 - as the interface has it
+    @contextlib.asynccontextmanager
+    async def hold(self, copy_id: CopyId) -> AsyncIterator[None]:  # noqa: ARG002 - as the interface has it
+        """Let anybody work."""
+        yield
+
+    def is_held(self, copy_id: CopyId) -> bool:  # noqa: ARG002 - as the interface has it
+        """Return that nobody works."""
+        return False
+
+    def find_unused(self, before: datetime) -> Sequence[CopyId]:  # noqa: ARG002 - as the interface has it
+        """Give none."""
+        return []
+
+    async def release(
+        self,
+        copy_id: CopyId,  # noqa: ARG002 - as the interface has it
+        but: Collection[ProjectKey] = (),  # noqa: ARG002 - as the interface has it
+    ) -> bool:
         """Find nothing."""
         return False
 
-    async def settle(self, user_id: UserId, project_id: ProjectId) -> None:
-        """Return at once."""
+    def take_over(self, old: CopyId, new: CopyId) -> bool:  # noqa: ARG002 - as the interface has it
+        """Find nothing."""
+        return False
 
-    def find_unused(
-        self,
-        projects: Sequence[Project],  # noqa: ARG002 - as the interface has it
-        before: datetime,  # noqa: ARG002 - as the interface has it
-    ) -> Sequence[Project]:
-        """Give none."""
-        return []
+    def has_foreign(self, copy_id: CopyId) -> bool:  # noqa: ARG002 - as the interface has it
+        """Find nothing."""
+        return False
 
     def clear(self) -> None:
         """Delete nothing."""

@@ -10,10 +10,11 @@ from typing import Any
 
 import attrs
 
+from cidx_jobs.model.errors import NotIndexedError
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.index import SearchHit
 from cidx_jobs.model.job.job import Job
-from cidx_jobs.settings import DataDirectory, Settings, project_directory
+from cidx_jobs.settings import REMOVED_PREFIX, DataDirectory, Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.system import JobSystem
 
@@ -113,6 +114,13 @@ class Repository:
         return self.git("mktree", "-z", "--missing", data="".join(lines).encode())
 
 
+def find_copy(copies: Path) -> Path:
+    """Give the one directory of a copy below *copies*, or one that is not there."""
+    found = [path for path in copies.glob("*/") if not path.name.startswith(REMOVED_PREFIX)]
+    assert len(found) <= 1, found
+    return found[0] if found else copies / "none"
+
+
 @attrs.frozen
 class Syncs:
     """A job system that syncs, and short words for what tests do with it."""
@@ -131,14 +139,23 @@ class Syncs:
 
     async def hits(self, text: str, path: str = "") -> list[SearchHit]:
         """Give what a search finds."""
-        found = await self.jobs.indexer.search(ALICE, PROJECT, text, limit=50, path_prefix=path)
+        project = await self.jobs.persistence.projects.load_project(ALICE, PROJECT)
+        if project is None:
+            raise NotIndexedError(PROJECT)
+        found = await self.jobs.indexer.search(
+            project.readable_copy_id,
+            text,
+            user_id=ALICE,
+            project_id=PROJECT,
+            limit=50,
+            path_prefix=path,
+        )
         return list(found.hits)
 
     @property
     def directory(self) -> Path:
         """Where the project's copy and index lie."""
-        projects = DataDirectory(self.jobs.settings.data_dir).projects
-        return project_directory(projects, ALICE, PROJECT)
+        return find_copy(DataDirectory(self.jobs.settings.data_dir).projects)
 
     def leftovers(self) -> list[str]:
         """Name what lies in the project's directory and is neither its copy nor its index."""

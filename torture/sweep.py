@@ -27,7 +27,7 @@ from torture.verify import check_orphans, end_orphans
 LIVES = ("first", "again")
 """A server's first life in an empty directory, or one after a kill that left work behind."""
 
-_STEPS = 1
+_STEPS = 12
 """How far jobs count: each step is a checkpoint, and each checkpoint writes."""
 _WAIT_SECONDS = 3
 _PROGRESS_EVERY = 50

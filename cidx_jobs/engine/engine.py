@@ -36,7 +36,7 @@ from cidx_jobs.engine.upkeep.project_removal import Projects
 from cidx_jobs.engine.upkeep.retention import Retention
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.run import Middleware
-from cidx_jobs.interfaces.store.files import ProjectFiles
+from cidx_jobs.interfaces.store.files import CopyFiles
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.errors import SettingsError
@@ -57,7 +57,7 @@ class Engine:
 
     def __init__(
         self, *, settings: Settings, store: Persistence, identity: StoreIdentity,
-        job_types: JobTypes, children: ChildRunner, clock: Clock, files: ProjectFiles,
+        job_types: JobTypes, children: ChildRunner, clock: Clock, files: CopyFiles,
         middlewares: Sequence[Middleware] = (), schedules: Sequence[Schedule] = (),
         chance: random.Random | None = None,
     ) -> None:  # fmt: skip

@@ -1,10 +1,10 @@
-"""Full-text index of a project: its next state, and searches in it."""
+"""Full-text index of a copy: its next state, and searches in it."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
 from cidx_jobs.model.index import (
     Document,
     IndexState,
@@ -20,7 +20,7 @@ from cidx_jobs.model.job.job import JsonObject
 
 
 class IndexDraft(Protocol):
-    """The next state of one project's index; searches see nothing of it until it is published.
+    """The next state of one copy's index; searches see nothing of it until it is published.
 
     What was added is durable when `add` returns, and a later draft for the same job finds it.
     Every method raises `JobFailure` (IDX-001, IDX-002 or RES-001) when the index cannot be
@@ -73,26 +73,34 @@ class IndexDraft(Protocol):
 
 
 class Indexer(Protocol):
-    """Keeps one searchable index for each project."""
+    """Keeps one searchable index for each copy."""
 
-    async def load_state(self, user_id: UserId, project_id: ProjectId) -> IndexState | None:
+    async def load_state(self, copy_id: CopyId) -> IndexState | None:
         """Return what the index holds; None when there is none or it cannot be read."""
 
     def draft(
-        self, user_id: UserId, project_id: ProjectId, *, job_id: JobId, run: int, full: bool
+        self,
+        copy_id: CopyId,
+        *,
+        user_id: UserId,
+        project_id: ProjectId,
+        job_id: JobId,
+        run: int,
+        full: bool,
     ) -> AbstractAsyncContextManager[IndexDraft]:
         """Begin the index's next state, or go on with what an earlier run of the job left.
 
-        One at a time for a project. *full* makes the index anew; so does an index that is
-        damaged or of another format.
+        One at a time for a copy; user and project are those of the job. *full* makes the index
+        anew; so does an index that is damaged or of another format.
         """
 
     async def search(
         self,
-        user_id: UserId,
-        project_id: ProjectId,
+        copy_id: CopyId,
         text: str,
         *,
+        user_id: UserId,
+        project_id: ProjectId,
         limit: int,
         path_prefix: str = "",
         after: SearchPlace | None = None,
@@ -111,13 +119,11 @@ class Indexer(Protocol):
         """
 
     async def list_skipped(
-        self, user_id: UserId, project_id: ProjectId, *, limit: int, after: str = ""
+        self, copy_id: CopyId, *, limit: int, after: str = ""
     ) -> Sequence[SkippedFile]:
         """Return what of the commit is not in the index, by path; those behind *after*."""
 
-    async def find_fault(
-        self, user_id: UserId, project_id: ProjectId, *, deep: bool
-    ) -> str | None:
+    async def find_fault(self, copy_id: CopyId, *, deep: bool) -> str | None:
         """Return what is wrong with the index, if anything; the next draft then makes it anew.
 
         *deep* reads all of it; else a large one is only looked into.

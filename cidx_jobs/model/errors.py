@@ -306,15 +306,14 @@ class PushHookNotFoundError(RequestError):
 
 
 class NotIndexedError(RequestError):
-    """The project has no index to search yet."""
+    """The project has no index that it may search."""
 
     code = "not_indexed"
 
-    def __init__(self, project_id: ProjectId) -> None:
-        """Name the project."""
-        super().__init__(
-            f"project {project_id} has no index yet: sync it first", project_id=project_id
-        )
+    def __init__(self, project_id: ProjectId, reason: str | None = None) -> None:
+        """Name the project, and why, where it is another reason than that nothing was synced."""
+        why = reason or "it has no index yet: sync it first"
+        super().__init__(f"project {project_id} cannot be searched: {why}", project_id=project_id)
 
 
 class IndexDamagedError(RequestError):

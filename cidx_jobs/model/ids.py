@@ -1,11 +1,14 @@
 """The names of things: job, user and project ids, and the rules they keep."""
 
+import hashlib
 import re
 from typing import NewType
 
 JobId = NewType("JobId", str)
 UserId = NewType("UserId", str)
 ProjectId = NewType("ProjectId", str)
+CopyId = NewType("CopyId", str)
+"""Names the copy and index of what many projects may sync: a digest of what that is."""
 
 JOB_ID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 PROJECT_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -32,6 +35,16 @@ def make_job_id(unix_milliseconds: int, counter: int, randomness: int) -> JobId:
     number |= _UUID_VARIANT << 62 | (randomness & 0x3FFF_FFFF_FFFF_FFFF)
     text = f"{number:032x}"
     return JobId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+
+
+def make_copy_id(*words: str) -> CopyId:
+    """Return the name of a copy's directory: a hash, never their words."""
+    return CopyId(hashlib.sha256("\0".join(words).encode()).hexdigest()[:32])
+
+
+def make_lone_copy_id(user_id: UserId, project_id: ProjectId) -> CopyId:
+    """Return the name of a copy that is of one project alone, as all were before they shared."""
+    return make_copy_id(user_id, project_id)
 
 
 def is_job_id(text: str) -> bool:

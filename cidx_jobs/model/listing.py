@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.errors import NotIndexedError
+from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus, JsonObject, Transition
 
 KEY_LIFETIME = timedelta(hours=24)
@@ -17,6 +18,8 @@ LONG_MEMBERS = ("options", "result", "error")
 """What of a job may be long; a brief page leaves it out then."""
 MAX_LISTED_BYTES = 16 * 1024
 """How long a member of a brief page may be, as JSON text."""
+
+_NOT_SHOWN = "GIT-001"
 
 
 class JobQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +130,30 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     index_bytes: int | None = None
     phase_seconds: JsonObject = msgspec.field(default_factory=dict)
     """How long each phase took in the last sync; the weights of the next one come from it."""
+    copy_id: CopyId | None = None
+    """The copy and index that its last good sync went into; others may use the same."""
+    last_error: JsonObject | None = None
+    """Why the last sync failed: code, message, time and job; None once one was good again."""
+
+    @property
+    def readable_copy_id(self) -> CopyId:
+        """The copy that the project may read.
+
+        The remote decides who may: a project that was not let in to it, or found nothing there,
+        reads nothing more until a sync of its own was let in again.
+
+        Raises:
+            NotIndexedError: there is none.
+        """
+        if self.copy_id is None:
+            raise NotIndexedError(self.project_id)
+        error = self.last_error or {}
+        code = str(error.get("code"))
+        is_shut_out = code.startswith("AUTH-") or code == _NOT_SHOWN
+        if is_shut_out and error.get("copy_id") == self.copy_id:
+            reason = f"its remote did not let the last sync in ({code}): sync it again"
+            raise NotIndexedError(self.project_id, reason)
+        return self.copy_id
 
     def without_copy(self) -> "Project":
         """Return what is known once copy and index are removed: all but their sizes."""

@@ -6,7 +6,6 @@ from cidx_jobs.settings.data_directory import (
     WORK_PREFIX,
     DataDirectory,
     make_private_directory,
-    project_directory,
 )
 from cidx_jobs.settings.settings import Settings
 from cidx_jobs.settings.sources import (
@@ -27,7 +26,6 @@ __all__ = [
     "Settings",
     "load_settings",
     "make_private_directory",
-    "project_directory",
     "read_proxy_variables",
     "read_variables",
 ]

@@ -1,6 +1,5 @@
 """Names of files and folders in the data directory."""
 
-import hashlib
 from pathlib import Path
 
 import attrs
@@ -8,16 +7,10 @@ import attrs
 WORK_PREFIX = "run-"
 """What the name of a directory begins with in which a run works; nobody's once the run is over."""
 REMOVED_PREFIX = "removed-"
-"""What the name of a project's directory begins with once it is removed, until it is deleted."""
+"""What the name of a copy's directory begins with once it is removed, until it is deleted."""
 
 BACKUP_DRAFT_SUFFIX = ".draft"
 """What the name of a backup ends with until it is on the disk and was checked."""
-
-
-def project_directory(projects: Path, user_id: str, project_id: str) -> Path:
-    """Return the directory of one user's project: a hash, never their words."""
-    digest = hashlib.sha256(f"{user_id}\0{project_id}".encode()).hexdigest()
-    return projects / digest[:32]
 
 
 def make_private_directory(directory: Path) -> None:
@@ -84,12 +77,12 @@ class DataDirectory:
 
     @property
     def projects(self) -> Path:
-        """One directory for each project's copy and index, named by a hash."""
+        """One directory for each copy with its index, named by a hash of what is copied."""
         return self.root / "projects"
 
     @property
     def programs(self) -> Path:
-        """The files of projects that an index program works on, where there is one."""
+        """The files of copies that an index program works on, where there is one."""
         return self.root / "programs"
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
+import msgspec
 from msgspec import Meta
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
@@ -12,6 +13,15 @@ from cidx_jobs.model.listing import Project
 from cidx_jobs.model.webhooks.push_hook import PushDelivery
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
+
+
+class SyncErrorDocument(Document, frozen=True, kw_only=True):
+    """Why a sync of a project failed."""
+
+    code: Annotated[str, Meta(description="One of the error codes of jobs.")]
+    message: Annotated[str, Meta(description="What was wrong.")]
+    occurred_at: Annotated[datetime, Meta(description="When it failed.")]
+    job_id: Annotated[JobId, Meta(description="The job.")]
 
 
 class ProjectDocument(Document, frozen=True, kw_only=True):
@@ -43,6 +53,10 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
     ]
     repository_bytes: Annotated[int | None, Meta(description="The size of the copy.")]
     index_bytes: Annotated[int | None, Meta(description="The size of the index.")]
+    last_error: Annotated[
+        SyncErrorDocument | None,
+        Meta(description="Why the last sync failed; null once one was good again."),
+    ]
 
     @classmethod
     def of(cls, project: Project, state: IndexState | None) -> Self:
@@ -60,6 +74,9 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
             files_skipped=None if state is None else state.skipped,
             repository_bytes=project.repository_bytes,
             index_bytes=project.index_bytes,
+            last_error=None
+            if project.last_error is None
+            else msgspec.convert(project.last_error, SyncErrorDocument),
         )
 
 

@@ -20,7 +20,7 @@ from cidx_jobs.model.errors import (
     UnavailableError,
     ValidationError,
 )
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
 from cidx_jobs.model.index import Document, SearchPage, SearchPlace, TreeEntry
 from cidx_jobs.store.index import fts
 from cidx_jobs.store.index.fts import FtsIndexer
@@ -28,6 +28,7 @@ from cidx_jobs.store.index.text import fold
 
 ALICE, BOB = UserId("alice"), UserId("bob")
 PROJECT = ProjectId("project")
+COPY, OTHER = CopyId("copy"), CopyId("other")
 MAX_FILE_BYTES = 1_000
 WAIT_SECONDS = 10.0
 
@@ -75,7 +76,9 @@ async def index(
     indexer: Indexer, files: Files, *, commit: str = "c1", job: str = "job-1", full: bool = False
 ) -> int:
     """Bring the index to the files, and return how many had to be read."""
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId(job), run=1, full=full) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId(job), run=1, full=full
+    ) as draft:
         await draft.compare(tree_of(files), MAX_FILE_BYTES)
         added = await fill(draft, files)
         await draft.publish(commit, {"by": job})
@@ -84,7 +87,7 @@ async def index(
 
 async def find(indexer: Indexer, text: str, **options: Any) -> list[tuple[str, int, str]]:
     """Search as alice, and return (path, line number, line)."""
-    page = await indexer.search(ALICE, PROJECT, text, limit=50, **options)
+    page = await indexer.search(COPY, text, user_id=ALICE, project_id=PROJECT, limit=50, **options)
     return [(hit.path, hit.line_number, hit.line) for hit in page.hits]
 
 
@@ -167,7 +170,7 @@ async def test_a_limit_cuts_a_search_off(indexer: Indexer) -> None:
     """At most so many lines are given, the first ones."""
     await index(indexer, {"a": "hit hit\n" * 3, "b": "hit\n" * 3})
 
-    page = await indexer.search(ALICE, PROJECT, "hit", limit=4)
+    page = await indexer.search(COPY, "hit", user_id=ALICE, project_id=PROJECT, limit=4)
 
     assert [(hit.path, hit.line_number) for hit in page.hits] == [
         ("a", 1),
@@ -185,7 +188,9 @@ async def test_pages_are_all_of_the_list(indexer: Indexer, limit: int) -> None:
     found: list[tuple[str, int]] = []
     place: SearchPlace | None = None
     while True:
-        page = await indexer.search(ALICE, PROJECT, "hit", limit=limit, after=place)
+        page = await indexer.search(
+            COPY, "hit", user_id=ALICE, project_id=PROJECT, limit=limit, after=place
+        )
         found += [(hit.path, hit.line_number) for hit in page.hits]
         if not page.is_truncated:
             break
@@ -201,15 +206,15 @@ async def test_what_is_not_in_the_index_is_kept_with_it(indexer: Indexer) -> Non
     tree.append(TreeEntry("module", "160000", "3" * 40, None))
     for number in range(2):
         async with indexer.draft(
-            ALICE, PROJECT, job_id=JobId(f"j{number}"), run=1, full=False
+            COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId(f"j{number}"), run=1, full=False
         ) as draft:
             await draft.compare(tree, MAX_FILE_BYTES)
             await fill(draft, files)
             await draft.publish(f"c{number}", {})
 
-    listed = await indexer.list_skipped(ALICE, PROJECT, limit=3)
-    rest = await indexer.list_skipped(ALICE, PROJECT, limit=3, after=listed[-1].path)
-    state = await indexer.load_state(ALICE, PROJECT)
+    listed = await indexer.list_skipped(COPY, limit=3)
+    rest = await indexer.list_skipped(COPY, limit=3, after=listed[-1].path)
+    state = await indexer.load_state(COPY)
 
     assert [(file.path, file.reason, file.bytes) for file in (*listed, *rest)] == [
         ("bin", "binary", 2),
@@ -219,7 +224,7 @@ async def test_what_is_not_in_the_index_is_kept_with_it(indexer: Indexer) -> Non
     ]
     assert state is not None
     assert state.skipped == {"binary": 1, "too_large": 1, "link": 1, "submodule": 1}
-    assert list(await indexer.list_skipped(BOB, PROJECT, limit=3)) == []
+    assert list(await indexer.list_skipped(OTHER, limit=3)) == []
 
 
 @pytest.mark.parametrize("harm", ["cut", "no_table", "no_content", "scribbled"])
@@ -234,11 +239,11 @@ async def test_a_damaged_index_is_noticed_and_made_anew(
 
     with pytest.raises(IndexDamagedError):
         await find(indexer, "word 1")
-    assert await indexer.find_fault(ALICE, PROJECT, deep=False) is not None
-    assert await indexer.load_state(ALICE, PROJECT) is None
+    assert await indexer.find_fault(COPY, deep=False) is not None
+    assert await indexer.load_state(COPY) is None
     await index(indexer, files, job="j2")
 
-    assert await indexer.find_fault(ALICE, PROJECT, deep=True) is None
+    assert await indexer.find_fault(COPY, deep=True) is None
     assert len(await find(indexer, "word 1")) == 11
 
 
@@ -252,7 +257,7 @@ async def test_words_that_are_lost_are_found_by_a_deep_look(
         db.execute("INSERT INTO words (words, rowid, text) VALUES ('delete', 1, 'some words')")
 
     assert await find(indexer, "some words") == []
-    assert await indexer.find_fault(ALICE, PROJECT, deep=True) is not None
+    assert await indexer.find_fault(COPY, deep=True) is not None
     with pytest.raises(IndexDamagedError):
         await find(indexer, "some words")
 
@@ -275,7 +280,9 @@ def harm_index(path: Path, harm: str) -> None:
 async def test_of_a_long_line_the_part_around_the_text_is_given(indexer: Indexer) -> None:
     """A line of a minified file is cut to what is of use."""
     content = "x" * 400 + "needle" + "y" * 400
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=False) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=False
+    ) as draft:
         await draft.compare([TreeEntry("f", "100644", "1" * 40, 9_000)], 10_000)
         await draft.add([Document("1" * 40, (content * 10).encode())])
         await draft.publish("c", {})
@@ -300,13 +307,15 @@ async def test_there_is_nothing_to_search_before_the_first_publication(indexer: 
     with pytest.raises(NotIndexedError):
         await find(indexer, "word")
 
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=False) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=False
+    ) as draft:
         await draft.compare(tree_of({"a": "word"}), MAX_FILE_BYTES)
         await fill(draft, {"a": "word"})
         with pytest.raises(NotIndexedError):
             await find(indexer, "word")
 
-    assert await indexer.load_state(ALICE, PROJECT) is None
+    assert await indexer.load_state(COPY) is None
 
 
 async def test_users_do_not_see_each_others_projects(indexer: Indexer) -> None:
@@ -314,7 +323,7 @@ async def test_users_do_not_see_each_others_projects(indexer: Indexer) -> None:
     await index(indexer, {"a": "word"})
 
     with pytest.raises(NotIndexedError):
-        await indexer.search(BOB, PROJECT, "word", limit=50)
+        await indexer.search(OTHER, "word", user_id=BOB, project_id=PROJECT, limit=50)
 
 
 async def test_searches_see_all_of_a_publication_or_nothing(indexer: Indexer) -> None:
@@ -322,7 +331,9 @@ async def test_searches_see_all_of_a_publication_or_nothing(indexer: Indexer) ->
     await index(indexer, {"a": "word one", "b": "word two"})
     changed: Files = {"a": "word changed", "c": "word new"}
 
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=False) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=False
+    ) as draft:
         await draft.compare(tree_of(changed), MAX_FILE_BYTES)
         await fill(draft, changed)
         before = await find(indexer, "word")
@@ -338,7 +349,9 @@ async def test_of_a_path_that_comes_twice_the_first_counts(indexer: Indexer) -> 
     first, second = tree_of({"a": "first", "b": "same"}), tree_of({"a": "second"})
 
     await index(indexer, {"a": "first", "b": "same"})
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=True) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=True
+    ) as draft:
         changes = await draft.compare([*first, *second], MAX_FILE_BYTES)
         await fill(draft, {"a": "first", "b": "same"})
         await draft.publish("c1", {})
@@ -359,7 +372,7 @@ async def test_a_tree_takes_no_memory(indexer: Indexer) -> None:
     try:
         for kind in ("120000", "160000"):
             async with indexer.draft(
-                ALICE, PROJECT, job_id=JobId("job-1"), run=1, full=False
+                COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("job-1"), run=1, full=False
             ) as draft:
                 await draft.compare(claim(kind), MAX_FILE_BYTES)
                 await draft.publish(kind, {})
@@ -375,7 +388,9 @@ async def test_a_comparison_tells_what_changed(indexer: Indexer) -> None:
     await index(indexer, {"same": "s", "text": "old", "mode": "m", "moved": "mv", "gone": "g"})
     files: Files = {"same": "s", "text": "new", "mode": "m", "elsewhere": "mv", "added": "a"}
 
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=False) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=False
+    ) as draft:
         changes = await draft.compare(tree_of(files, {"mode": "100755"}), MAX_FILE_BYTES)
 
     counts = (changes.added, changes.modified, changes.renamed, changes.deleted)
@@ -398,7 +413,9 @@ async def test_a_full_draft_reads_everything(indexer: Indexer) -> None:
     """A full draft makes the index anew and still tells what is different."""
     await index(indexer, {"a": "one", "b": "two"})
 
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=True) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=True
+    ) as draft:
         changes = await draft.compare(tree_of({"a": "one", "c": "three"}), MAX_FILE_BYTES)
         assert draft.is_full
         assert await fill(draft, {"a": "one", "c": "three"}) == 2
@@ -414,7 +431,9 @@ async def test_what_is_left_out_is_told(indexer: Indexer) -> None:
     tree = tree_of(files, {"link": "120000"})
     tree.append(TreeEntry("module", "160000", "3" * 40, None))
 
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=False) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=False
+    ) as draft:
         await draft.compare(tree, MAX_FILE_BYTES)
         await fill(draft, files)
         publication = await draft.publish("c", {})
@@ -434,7 +453,9 @@ async def test_a_raised_bound_lets_large_files_in(indexer: Indexer) -> None:
     files: Files = {"large": "wide " * 400}
     await index(indexer, files)
 
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=False) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=False
+    ) as draft:
         changes = await draft.compare(tree_of(files), 10_000)
         (wanted,) = await draft.take_wanted(10, 10_000)
         await draft.add([Document(wanted.blob, data_of(files["large"]))])
@@ -448,7 +469,7 @@ async def test_the_state_is_what_was_published_last(indexer: Indexer) -> None:
     """Commit, counts, size, job and note are kept with the index."""
     await index(indexer, {"a": "one", "b": b"\0"}, commit="c9", job="job-9")
 
-    state = await indexer.load_state(ALICE, PROJECT)
+    state = await indexer.load_state(COPY)
 
     assert state is not None
     assert (state.commit, state.files_total, state.files_indexed) == ("c9", 2, 1)
@@ -459,12 +480,16 @@ async def test_the_state_is_what_was_published_last(indexer: Indexer) -> None:
 async def test_a_later_run_goes_on_with_the_draft(indexer: Indexer) -> None:
     """What an interrupted run added is found by the next run of the job, and not asked for."""
     files: Files = {name: f"content of {name}" for name in "abcdef"}
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=True) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=True
+    ) as draft:
         await draft.compare(tree_of(files), MAX_FILE_BYTES)
         wanted = await draft.take_wanted(4, MAX_FILE_BYTES)
         await draft.add(Document(f.blob, data_of(files[f.path])) for f in wanted)
 
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=2, full=True) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=2, full=True
+    ) as draft:
         changes = await draft.compare(tree_of(files), MAX_FILE_BYTES)
         added = await fill(draft, files)
         publication = await draft.publish("c", {})
@@ -477,7 +502,9 @@ async def test_a_later_run_goes_on_with_the_draft(indexer: Indexer) -> None:
 async def test_another_job_does_not_go_on_with_the_draft(indexer: Indexer) -> None:
     """A draft belongs to its job: another one begins anew, and what was left is removed."""
     files: Files = {"a": "one", "b": "two"}
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=True) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=True
+    ) as draft:
         await draft.compare(tree_of(files), MAX_FILE_BYTES)
         await fill(draft, files)
 
@@ -489,7 +516,9 @@ async def test_a_discarded_draft_leaves_nothing(indexer: Indexer, tmp_path: Path
     await index(indexer, {"a": "one"})
     before = {path.name for path in (tmp_path / "projects").rglob("*.db")}
 
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=True) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=True
+    ) as draft:
         await draft.compare(tree_of({"b": "two"}), MAX_FILE_BYTES)
         await fill(draft, {"b": "two"})
         await draft.discard()
@@ -503,14 +532,16 @@ async def test_a_draft_that_lacks_a_file_is_not_published(indexer: Indexer, *, f
     """A draft must hold everything: else IDX-002, and searches see what they saw."""
     await index(indexer, {"a": "one"})
 
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j2"), run=1, full=full) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=full
+    ) as draft:
         await draft.compare(tree_of({"a": "one", "b": "two"}), MAX_FILE_BYTES)
         with pytest.raises(JobFailure) as failed:
             await draft.publish("c2", {})
 
     assert failed.value.failure_code == "IDX-002"
     assert await find(indexer, "one") == [("a", 1, "one")]
-    state = await indexer.load_state(ALICE, PROJECT)
+    state = await indexer.load_state(COPY)
     assert state is not None
     assert state.commit == "c1"
 
@@ -526,7 +557,9 @@ async def test_a_cancelled_draft_undoes_its_batch(indexer: Indexer) -> None:
         yield Document(name_of("two"), b"two")
 
     async def work() -> None:
-        async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=True) as draft:
+        async with indexer.draft(
+            COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=True
+        ) as draft:
             await draft.compare(tree_of({"a": "one", "b": "two"}), MAX_FILE_BYTES)
             await draft.add(stream())
 
@@ -538,7 +571,9 @@ async def test_a_cancelled_draft_undoes_its_batch(indexer: Indexer) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=2, full=True) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=2, full=True
+    ) as draft:
         changes = await draft.compare(tree_of({"a": "one", "b": "two"}), MAX_FILE_BYTES)
     assert changes.staged == 0
 
@@ -551,7 +586,9 @@ async def test_an_error_of_the_source_comes_out(indexer: Indexer) -> None:
         message = "too many"
         raise JobFailure(message, code="RES-003")
 
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("j"), run=1, full=False) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=False
+    ) as draft:
         with pytest.raises(JobFailure, match="too many"):
             await draft.compare(broken(), MAX_FILE_BYTES)
         assert (await draft.compare([], MAX_FILE_BYTES)).total == 0
@@ -594,8 +631,8 @@ async def test_one_users_searches_keep_nobody_else_waiting(
     await asyncio.sleep(0)
     async with asyncio.timeout(WAIT_SECONDS):
         with pytest.raises(NotIndexedError):
-            await indexer.search(BOB, PROJECT, "word", limit=50)
-        assert await indexer.load_state(ALICE, PROJECT) is not None
+            await indexer.search(OTHER, "word", user_id=BOB, project_id=PROJECT, limit=50)
+        assert await indexer.load_state(COPY) is not None
     assert not any(task.done() for task in slow)
 
     is_over.set()
@@ -655,7 +692,9 @@ async def test_words_that_do_not_fit_the_texts_are_noticed(
 async def test_what_is_in_use_no_more_is_dropped(indexer: Indexer, tmp_path: Path) -> None:
     """Texts that no file has any more leave the index, and so do those of unfinished drafts."""
     await index(indexer, {"a": "one", "b": "two", "c": "two"})
-    async with indexer.draft(ALICE, PROJECT, job_id=JobId("x"), run=1, full=False) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("x"), run=1, full=False
+    ) as draft:
         await draft.compare(tree_of({"a": "never shown"}), MAX_FILE_BYTES)
         await fill(draft, {"a": "never shown"})
 

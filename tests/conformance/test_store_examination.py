@@ -1,8 +1,10 @@
 """A store that examines itself finds nothing where nothing is wrong, and each planted fault."""
 
 import asyncio
+import os
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -12,10 +14,11 @@ from cidx_jobs.clock import SystemClock
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.model.errors import AlreadyOwnedError, DatabaseDamagedError, StartRefusedError
+from cidx_jobs.model.ids import ProjectId, UserId, make_lone_copy_id
 from cidx_jobs.model.job.job import CheckpointInfo
 from cidx_jobs.model.job.lifecycle import record_progress
 from cidx_jobs.model.listing import Change
-from cidx_jobs.settings import DataDirectory, project_directory
+from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.doctor import MAX_FINDINGS, examine_directory
 from cidx_jobs.store.sqlite.persistence import JobPersistence
 from tests.stored import (
@@ -147,12 +150,15 @@ def test_a_damaged_index_is_found_when_it_is_looked_at_deeply(directory: DataDir
 
 
 def test_a_directory_of_no_project_is_found(directory: DataDirectory) -> None:
-    """It takes space, and nobody would ever remove it; that of a project is no finding."""
+    """Once it was left alone for days; that of a project is no finding, nor one of a new sync."""
     projects = directory.projects
-    project_directory(projects, "alice", "code").mkdir(parents=True)
-    (projects / "0123").mkdir()
-    row = "INSERT INTO projects (user_id, project_id) VALUES ('alice', 'code')"
-    change(directory, row)
+    long_ago = time.time() - 4 * 86_400.0
+    for name in ("shared", make_lone_copy_id(UserId("bob"), ProjectId("code")), "0123", "fresh"):
+        (projects / name).mkdir(parents=True)
+        if name != "fresh":
+            os.utime(projects / name, (long_ago, long_ago))
+    row = "INSERT INTO projects (user_id, project_id, copy_id) VALUES"
+    change(directory, f"{row} ('alice', 'code', 'shared'), ('bob', 'code', NULL)")
 
     found = examine_directory(directory).findings
 

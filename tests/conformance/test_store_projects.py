@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.model.errors import StaleRunError
-from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.ids import CopyId, ProjectId, UserId
 from cidx_jobs.model.job.job import Place
 from cidx_jobs.model.listing import Project, RunGuard
 from tests.stored import NOON, UNKNOWN, completed, store, store_running, submitted
@@ -28,6 +28,8 @@ PROJECT = Project(
     repository_bytes=2**40,
     index_bytes=3,
     phase_seconds={"git_sync": 1.5},
+    copy_id=CopyId("c0"),
+    last_error={"code": "NET-001"},
 )
 
 

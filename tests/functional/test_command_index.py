@@ -10,9 +10,18 @@ import pytest
 from cidx_jobs.model.errors import NotIndexedError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
-from cidx_jobs.settings import DataDirectory, Settings, project_directory
+from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.index.program_files import FileTree
-from tests.sync_kit import ALICE, PROJECT, WAIT_SECONDS, Repository, Syncs, sync_settings, syncing
+from tests.sync_kit import (
+    ALICE,
+    PROJECT,
+    WAIT_SECONDS,
+    Repository,
+    Syncs,
+    find_copy,
+    sync_settings,
+    syncing,
+)
 
 # Each test runs git a dozen times.
 pytestmark = pytest.mark.slow
@@ -57,7 +66,7 @@ def repository(tmp_path: Path) -> Repository:
 def tree_of(syncs: Syncs) -> Path:
     """Give the directory that the program works in."""
     directory = DataDirectory(syncs.jobs.settings.data_dir).programs
-    return project_directory(directory, ALICE, PROJECT) / "tree"
+    return find_copy(directory) / "tree"
 
 
 def code_of(job: Job) -> str:
@@ -442,7 +451,7 @@ async def test_a_removed_project_leaves_no_files(syncs: Syncs, repository: Repos
     await syncs.jobs.remove_project(ALICE, PROJECT)
 
     assert not tree_of(syncs).exists()
-    assert await syncs.jobs.indexer.load_state(ALICE, PROJECT) is None
+    assert not any(DataDirectory(syncs.jobs.settings.data_dir).programs.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.copy_files import CopyDirectories
 from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.memory.persistence import MemoryPersistence
-from cidx_jobs.store.project_files import ProjectDirectories
 from cidx_jobs.system import JobSystem
 from tests.git_server import GitServer, serving_git
 from tests.proxy import proxying
@@ -57,7 +57,7 @@ async def open_syncs(tmp_path: Path, *hosts: str, **values: Any) -> AsyncIterato
         indexer,
         Children("test:1"),
         SystemClock(),
-        files=ProjectDirectories(DataDirectory(settings.data_dir)),
+        files=CopyDirectories(DataDirectory(settings.data_dir), store.projects),
         resolve=resolve,
     )
     async with JobSystem(settings, [sync], persistence=store) as jobs:
@@ -214,7 +214,7 @@ async def test_a_public_name_that_is_known_to_lead_inside_is_refused_behind_a_pr
         FtsIndexer(settings.data_dir),
         Children("test:1"),
         SystemClock(),
-        files=ProjectDirectories(DataDirectory(settings.data_dir)),
+        files=CopyDirectories(DataDirectory(settings.data_dir), store.projects),
         resolve=lead_inside,
     )
     async with JobSystem(settings, [sync], persistence=store) as jobs:

@@ -17,9 +17,9 @@ from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.job import Job, JobStatus, Outcome
 from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.copy_files import CopyDirectories
 from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.memory.persistence import MemoryPersistence
-from cidx_jobs.store.project_files import ProjectDirectories
 from cidx_jobs.system import JobSystem
 from tests.git_server import serving_git
 from tests.sync_kit import WAIT_SECONDS, Repository, sync_settings
@@ -88,7 +88,7 @@ async def open_jobs(tmp_path: Path, *hosts: str, **values: Any) -> AsyncIterator
         indexer,
         Children("test:1"),
         SystemClock(),
-        files=ProjectDirectories(DataDirectory(settings.data_dir)),
+        files=CopyDirectories(DataDirectory(settings.data_dir), store.projects),
         resolve=resolve,
         low_speed_seconds=1,
         answer_seconds=ANSWER_SECONDS,

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -201,9 +202,12 @@ async def test_wrong_counts_are_made_anew(jobs: JobSystem, running: Job) -> None
 
 
 async def test_files_of_no_project_are_removed(jobs: JobSystem) -> None:
-    """What a project has stays."""
+    """Once they were left alone for days; what a project has stays."""
     directory = DataDirectory(jobs.settings.data_dir).projects
-    (directory / "0123456789abcdef").mkdir(parents=True)
+    place = directory / "0123456789abcdef"
+    place.mkdir(parents=True)
+    long_ago = time.time() - 4 * 86_400.0
+    os.utime(place, (long_ago, long_ago))
 
     done = await jobs.mend()
 

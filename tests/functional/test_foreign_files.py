@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.settings import DataDirectory, project_directory
+from cidx_jobs.settings import DataDirectory
+from tests.sync_kit import find_copy
 
 NOBODY = 65_534
 PROGRAM = """
@@ -46,7 +46,7 @@ def test_files_of_another_user_are_told_of() -> None:
         subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(place)], check=True)
         first = run_as_nobody(place)
         projects = DataDirectory(place / "data").projects
-        directory = project_directory(projects, UserId("alice"), ProjectId("project"))
+        directory = find_copy(projects)
         subprocess.run(["chown", "-R", "0:0", str(directory)], check=True)
         second = run_as_nobody(place)
     finally:

@@ -254,7 +254,8 @@ async def test_a_sync_keeps_the_files(syncs: Syncs, repository: Repository) -> N
     assert await remove_unused(syncs) == 0
 
     grow_old(syncs.directory, 2 * DAY)
-    await syncs.sync(branch="none")
+    repository.git("symbolic-ref", "HEAD", "refs/heads/nobody")
+    assert (await syncs.sync()).status is JobStatus.FAILED
     assert await remove_unused(syncs) == 0
     assert await syncs.search("needle") != []
 
@@ -262,12 +263,19 @@ async def test_a_sync_keeps_the_files(syncs: Syncs, repository: Repository) -> N
 async def test_the_files_of_a_sync_that_never_came_to_an_end_go(
     syncs: Syncs, repository: Repository
 ) -> None:
-    """What was fetched before it failed takes room, too."""
+    """What was fetched before it was killed takes room, too; one that fails leaves nothing."""
     await syncs.sync(repository.url, branch="none")
-    grow_old(syncs.directory, 2 * DAY)
+    left_by_failure = files_of(syncs)
+    place = syncs.directory.with_name("0123")
+    (place / "repo.git").mkdir(parents=True)
 
-    assert await remove_unused(syncs) == 1
-    assert files_of(syncs) == []
+    grow_old(place, DAY)
+    removed_early = await remove_unused(syncs)
+    grow_old(place, 3 * DAY)
+    removed_late = await remove_unused(syncs)
+
+    assert (removed_early, removed_late) == (0, 1)
+    assert left_by_failure == files_of(syncs) == []
 
 
 @pytest.fixture
@@ -286,7 +294,7 @@ async def test_unused_files_are_looked_for_at_a_start(
         grow_old(syncs.directory, timedelta(days=2).total_seconds())
 
     async with JobSystem(kept) as jobs:
-        assert jobs._opened().projects._task is None
+        assert await remove_unused(Syncs(jobs)) == 0
     assert files_of(syncs) != []
 
     async with JobSystem(settings):

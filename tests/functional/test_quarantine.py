@@ -16,9 +16,9 @@ from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.settings import DataDirectory, Settings
+from cidx_jobs.store.copy_files import CopyDirectories
 from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.memory.persistence import MemoryPersistence
-from cidx_jobs.store.project_files import ProjectDirectories
 from cidx_jobs.system import JobSystem
 from tests.git_server import GitServer, serving_git
 from tests.made_packs import MadePack, line
@@ -281,7 +281,7 @@ async def test_a_host_that_drips_is_given_up(settings: Settings, host: GitServer
         FtsIndexer(DataDirectory(settings.data_dir).projects),
         Children("test:1"),
         SystemClock(),
-        files=ProjectDirectories(DataDirectory(settings.data_dir)),
+        files=CopyDirectories(DataDirectory(settings.data_dir), store.projects),
         fetch_grace_seconds=1,
     )
     async with JobSystem(settings, [sync], persistence=store) as jobs:

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
 from cidx_jobs.model.index import Document, TreeEntry
 from cidx_jobs.model.listing import Project
-from cidx_jobs.settings import DataDirectory, project_directory
+from cidx_jobs.settings import DataDirectory
 from tests.functional.web import House, problem_of
 
-ALICE, CODE = UserId("alice"), ProjectId("code")
+ALICE, CODE, COPY = UserId("alice"), ProjectId("code"), CopyId("copy")
 PATH = "/api/projects/code"
 FILES = {"a.txt": b"hit\n" * 3, "b.txt": b"Hit\n" * 2, "c.bin": b"\0hit", "d.bin": b"\0\1"}
 
@@ -18,11 +18,15 @@ FILES = {"a.txt": b"hit\n" * 3, "b.txt": b"Hit\n" * 2, "c.bin": b"\0hit", "d.bin
 @pytest.fixture
 async def indexed(house: House) -> House:
     """Give a project of alice an index."""
-    await house.jobs.persistence.projects.save_project(Project(user_id=ALICE, project_id=CODE))
+    await house.jobs.persistence.projects.save_project(
+        Project(user_id=ALICE, project_id=CODE, copy_id=COPY)
+    )
     names = {path: f"{number:040x}" for number, path in enumerate(FILES)}
     tree = [TreeEntry(path, "100644", names[path], len(data)) for path, data in FILES.items()]
     indexer = house.jobs.indexer
-    async with indexer.draft(ALICE, CODE, job_id=JobId("j"), run=1, full=False) as draft:
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=CODE, job_id=JobId("j"), run=1, full=False
+    ) as draft:
         await draft.compare(tree, 1_000)
         await draft.take_wanted(10, 1_000)
         await draft.add([Document(names[path], data) for path, data in FILES.items()])
@@ -105,7 +109,7 @@ async def test_a_cursor_belongs_to_its_search(indexed: House) -> None:
 async def test_a_damaged_index_is_a_conflict(indexed: House) -> None:
     """The doctor finds it too, where it looks deep."""
     projects = DataDirectory(indexed.jobs.settings.data_dir).projects
-    (path,) = project_directory(projects, ALICE, CODE).glob("*.db")
+    (path,) = (projects / COPY).glob("*.db")
     path.write_bytes(b"no database" * 1_000)
 
     answer = await indexed.ask("GET", f"{PATH}/search", params={"q": "hit"})

@@ -520,7 +520,7 @@ async def test_a_failed_sync_leaves_the_index_as_it_was(
 ) -> None:
     """What was indexed stays searchable when the next sync fails."""
     await syncs.sync(repository.url)
-    shutil.rmtree(repository.path)
+    repository.git("symbolic-ref", "HEAD", "refs/heads/nobody")
 
     job = await syncs.sync()
 

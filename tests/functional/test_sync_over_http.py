@@ -15,9 +15,9 @@ from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import ValidationError
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.settings import DataDirectory, Settings
+from cidx_jobs.store.copy_files import CopyDirectories
 from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.memory.persistence import MemoryPersistence
-from cidx_jobs.store.project_files import ProjectDirectories
 from cidx_jobs.system import JobSystem
 from tests.git_server import GitServer, serving_git
 from tests.sync_kit import Repository, Syncs, install_git, sync_settings
@@ -70,7 +70,7 @@ def sync_type(settings: Settings, store: MemoryPersistence) -> JobType:
         FtsIndexer(projects),
         Children("test:1"),
         SystemClock(),
-        files=ProjectDirectories(DataDirectory(settings.data_dir)),
+        files=CopyDirectories(DataDirectory(settings.data_dir), store.projects),
         resolve=resolve,
         low_speed_seconds=1,
     )
@@ -274,7 +274,7 @@ async def test_a_public_name_must_lead_outside(
         FtsIndexer(settings.data_dir),
         children,
         SystemClock(),
-        files=ProjectDirectories(DataDirectory(settings.data_dir)),
+        files=CopyDirectories(DataDirectory(settings.data_dir), store.projects),
         resolve=lead,
     )
     async with JobSystem(settings, [sync], persistence=store) as jobs:

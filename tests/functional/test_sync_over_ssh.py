@@ -12,9 +12,9 @@ from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.settings import DataDirectory, Settings
+from cidx_jobs.store.copy_files import CopyDirectories
 from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.memory.persistence import MemoryPersistence
-from cidx_jobs.store.project_files import ProjectDirectories
 from cidx_jobs.system import JobSystem
 from tests.sync_kit import Repository, Syncs, sync_settings
 
@@ -64,7 +64,7 @@ async def syncs(settings: Settings, log: Path) -> AsyncIterator[Syncs]:
         indexer,
         Children("test:1"),
         SystemClock(),
-        files=ProjectDirectories(DataDirectory(settings.data_dir)),
+        files=CopyDirectories(DataDirectory(settings.data_dir), store.projects),
         resolve=resolve,
     )
     async with JobSystem(settings, [sync], persistence=store) as jobs:

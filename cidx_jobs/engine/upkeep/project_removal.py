@@ -1,12 +1,13 @@
-"""How projects go: at once when somebody asks, and their files when nobody syncs them any more."""
+"""How projects go: at once when somebody asks, and files when nobody syncs them any more."""
 
 import asyncio
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.state.board import Board
-from cidx_jobs.interfaces.store.files import ProjectFiles
+from cidx_jobs.interfaces.store.files import CopyFiles
 from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.model.errors import (
     ProjectBusyError,
@@ -14,29 +15,31 @@ from cidx_jobs.model.errors import (
     StoreError,
     UnavailableError,
 )
-from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.ids import CopyId, ProjectId, UserId
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.listing import Project
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.log import get_logger
 
 _PAUSE_SECONDS = 3_600.0
+# A first sync may run, and be repeated after a crash, for so long before a project names its copy.
+_NOBODYS_SECONDS = 2 * 86_400.0
 
 _log = get_logger("engine")
 
 
 class Projects(Background):
-    """Removes projects that no job works on.
+    """Removes projects that no job works on, and copies that no project uses.
 
-    The files go by a rename, begun in the same turn of the loop as the look at the jobs: a run
-    that starts meanwhile waits for it, finds an empty place and makes everything anew. A kill
-    between the rename and the rest leaves a project that can be synced, or removed again.
+    The copy goes first, which makes room where there is none, unless another project uses it or a
+    run works on it. A kill in between leaves a project that can be synced, or removed again. A
+    copy that nobody names any more goes once it has lain untouched for days.
     """
 
     task_name: ClassVar[str] = "unused-projects"
 
     def __init__(
-        self, store: ProjectStore, board: Board, files: ProjectFiles, keep_seconds: float
+        self, store: ProjectStore, board: Board, files: CopyFiles, keep_seconds: float
     ) -> None:
         """Take the parts, and how long the files of a project stay that nobody syncs.
 
@@ -48,56 +51,62 @@ class Projects(Background):
         self._keep_seconds = keep_seconds
 
     async def remove(self, user_id: UserId, project_id: ProjectId) -> None:
-        """Remove a project: its copy, its index, and what is known of it.
+        """Remove a project: what is known of it, and its copy and index if nobody shares them.
 
         Raises:
             ProjectNotFoundError: there is none.
             ProjectBusyError: a job of the project is not done; nothing was removed.
         """
-        if await self._store.load_project(user_id, project_id) is None:
+        project = await self._store.load_project(user_id, project_id)
+        if project is None:
             raise ProjectNotFoundError(project_id)
         if (job := self._find_job(user_id, project_id)) is not None:
             raise ProjectBusyError(project_id, job.job_id)
-        await self._files.take_away(user_id, project_id)
-        try:
-            await self._store.delete_project(
-                user_id,
-                project_id,
-                lambda: self._board.schedules.drop_project(user_id, project_id),
-            )
-        finally:
-            await in_own_thread(self._files.clear)
+        if project.copy_id is not None:
+            await self._files.release(project.copy_id, but=[(user_id, project_id)])
+        await self._store.delete_project(
+            user_id,
+            project_id,
+            lambda: self._board.schedules.drop_project(user_id, project_id),
+        )
         _log.info("project_removed", user_id=user_id, project_id=project_id)
 
     async def remove_unused(self) -> int:
-        """Remove the files of projects that nobody synced for so long; return how many.
+        """Remove the copies that nobody synced for so long, or no project names; return how many.
 
-        Where such a project is fetched from stays known: its next sync makes everything anew.
+        Where a project is fetched from stays known: its next sync makes everything anew.
         """
-        before = self._board.clock.now() - timedelta(seconds=self._keep_seconds)
-        known = await self._store.list_projects(None)
-        unused = await in_own_thread(self._files.find_unused, known, before)
-        try:
-            return sum([await self._remove_files(project) for project in unused])
-        finally:
-            if unused:
-                await in_own_thread(self._files.clear)
-
-    async def start(self) -> None:
-        """Begin to remove what is unused, if that is wanted."""
+        now = self._board.clock.now()
+        projects = await self._store.list_projects(None)
+        named = {project.copy_id for project in projects}
+        removed = 0
+        for copy_id in await self._find_unused(now, _NOBODYS_SECONDS):
+            if copy_id not in named:
+                removed += await self._files.release(copy_id)
         if self._keep_seconds:
-            await super().start()
+            for copy_id in await self._find_unused(now, self._keep_seconds):
+                users = [project for project in projects if project.copy_id == copy_id]
+                if users:
+                    removed += await self._remove_from(copy_id, users)
+        return removed
 
-    async def _remove_files(self, project: Project) -> bool:
-        user_id, project_id = project.user_id, project.project_id
-        # Forgotten first: files that are there after a kill are found again.
-        await self._store.forget_copy(user_id, project_id)
-        if self._find_job(user_id, project_id) is not None:
+    async def _find_unused(self, now: datetime, seconds: float) -> Sequence[CopyId]:
+        return await in_own_thread(self._files.find_unused, now - timedelta(seconds=seconds))
+
+    async def _remove_from(self, copy_id: CopyId, users: Sequence[Project]) -> bool:
+        if self._files.is_held(copy_id) or any(map(self._has_job, users)):
             return False
-        if not await self._files.take_away(user_id, project_id):
-            return False
-        _log.info("unused_project_removed", user_id=user_id, project_id=project_id)
-        return True
+        for project in users:
+            # Forgotten first: files that are there after a kill are found again.
+            await self._store.forget_copy(project.user_id, project.project_id)
+            _log.info(
+                "unused_project_removed", user_id=project.user_id, project_id=project.project_id
+            )
+        keys = [(project.user_id, project.project_id) for project in users]
+        return await self._files.release(copy_id, but=keys)
+
+    def _has_job(self, project: Project) -> bool:
+        return self._find_job(project.user_id, project.project_id) is not None
 
     def _find_job(self, user_id: UserId, project_id: ProjectId) -> Job | None:
         mine = (

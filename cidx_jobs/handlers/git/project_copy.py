@@ -153,7 +153,7 @@ class ProjectCopy:
     async def clean_up(self) -> None:
         """Remove the quarantine, if there is one, and with it what was not accepted."""
         self._quarantined = None
-        await in_own_thread(shutil.rmtree, self._work, ignore_errors=True)
+        await in_own_thread(self._clean_up)
 
     async def _fetch(
         self, access: Access, head: RemoteHead, bounds: FetchBounds, on_line: OnLine
@@ -186,6 +186,12 @@ class ProjectCopy:
             message = f"what was fetched is larger than max_repository_bytes ({bounds.max_bytes})"
             raise JobFailure(message, code="RES-004")
         return attrs.evolve(bounds, max_bytes=bounds.max_bytes - come)
+
+    def _clean_up(self) -> None:
+        shutil.rmtree(self._work, ignore_errors=True)
+        # Of a first fetch that failed nothing stays.
+        with contextlib.suppress(OSError):
+            self._directory.rmdir()
 
     def _begin_with_the_copy(self, source: str) -> None:
         self._quarantined = source

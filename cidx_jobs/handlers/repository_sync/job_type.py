@@ -18,7 +18,12 @@ from cidx_jobs.handlers.repository_sync.add_files import FileIndexing
 from cidx_jobs.handlers.repository_sync.changes import ChangeDetection
 from cidx_jobs.handlers.repository_sync.fetch import Fetching, Target
 from cidx_jobs.handlers.repository_sync.fetch_speed import GRACE_SECONDS
-from cidx_jobs.handlers.repository_sync.options import SyncOptions, make_admit, make_limits
+from cidx_jobs.handlers.repository_sync.options import (
+    SyncOptions,
+    find_copy_id,
+    make_admit,
+    make_limits,
+)
 from cidx_jobs.handlers.repository_sync.phases import (
     CHANGE_DETECTION,
     GIT_SYNC,
@@ -34,15 +39,17 @@ from cidx_jobs.handlers.repository_sync.report_while import follow
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.index import IndexDraft, Indexer
 from cidx_jobs.interfaces.run import JobContext
-from cidx_jobs.interfaces.store.files import ProjectFiles
+from cidx_jobs.interfaces.store.files import CopyFiles
 from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.ids import CopyId, make_lone_copy_id
 from cidx_jobs.model.index import IndexState, TreeChanges
 from cidx_jobs.model.job.job import JsonObject
+from cidx_jobs.model.listing import Project
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.shielded import finish
-from cidx_jobs.settings import DataDirectory, Settings, project_directory
+from cidx_jobs.settings import DataDirectory, Settings
 
 NAME = "repository_sync"
 
@@ -64,7 +71,7 @@ class SyncParts:
     indexer: Indexer
     git: Git
     clock: Clock
-    files: ProjectFiles
+    files: CopyFiles
     rules: RemoteRules
     approach: Approach
     fetch_grace_seconds: float
@@ -77,7 +84,7 @@ def make_repository_sync(
     children: Children,
     clock: Clock,
     *,
-    files: ProjectFiles,
+    files: CopyFiles,
     installed_git: InstalledGit | None = None,
     resolve: Resolve | None = None,
     low_speed_seconds: float = LOW_SPEED_SECONDS,
@@ -92,7 +99,7 @@ def make_repository_sync(
         indexer: keeps the index.
         children: starts git.
         clock: for the times of the phases.
-        files: where others remove projects.
+        files: where the copies lie.
         installed_git: knows which git there is; its own if None.
         resolve: gives the addresses of a host name; the system's resolver, in children, if None.
         low_speed_seconds: a remote that sends nearly nothing for so long has failed.
@@ -122,7 +129,7 @@ def make_repository_sync(
         lambda context: _SyncRun(parts, context).run(),
         exclusive=True,
         options=SyncOptions,
-        limits=make_limits(parts.rules, settings.git_per_host),
+        limits=make_limits(parts.rules, settings),
         admit=make_admit(parts.rules),
     )
 
@@ -135,8 +142,9 @@ class _SyncRun:
         self._context = context
         self._job = job = context.job
         self._options = context.options
-        projects = DataDirectory(parts.settings.data_dir).projects
-        directory = project_directory(projects, job.user_id, job.project_id)
+        url, branch = self._options.repository_url or "", self._options.asked_branch
+        self._copy_id = find_copy_id(parts.settings, url, branch)
+        directory = DataDirectory(parts.settings.data_dir).projects / self._copy_id
         self._copy = ProjectCopy(directory, parts.git, f"{job.job_id}.{job.run}")
         self._phases = SyncPhases(context, parts.clock)
         self._record = ProjectRecord(parts.store, parts.clock, job)
@@ -150,18 +158,30 @@ class _SyncRun:
             ValidationError: the url is not allowed any more.
         """
         try:
+            # One run of a copy at a time, also where a job was stored under other settings.
+            async with self._parts.files.hold(self._copy_id):
+                result, before = await self._run_alone()
+        except JobFailure as failure:
+            await self._record.save_failure(failure, self._copy_id)
+            raise
+        if before not in {None, self._copy_id}:
+            await self._parts.files.release(before)
+        return result
+
+    async def _run_alone(self) -> tuple[JsonObject, CopyId | None]:
+        try:
             return await self._run()
         finally:
             # What was fetched and not accepted goes, also when the run is cancelled.
             await finish(self._copy.clean_up())
 
-    async def _run(self) -> JsonObject:
+    async def _run(self) -> tuple[JsonObject, CopyId | None]:
         project = await self._record.load()
         names = _WITHOUT_INDEXING if self._options.skip_indexing else _ALL_PHASES
         self._phases.plan(weigh_phases(names, project.phase_seconds))
         async with self._phases.enter(PREPARING):
             remote = self._parts.rules.read(self._options.repository_url or "")
-            await self._parts.files.settle(self._job.user_id, self._job.project_id)
+            await self._take_over(project)
             await self._check_files()
             await self._copy.prepare()
             before = await self._load_index_state()
@@ -175,17 +195,35 @@ class _SyncRun:
             note = await self._index(before, target)
         result = {**note, "bytes_received": target.bytes_received}
         result["phase_seconds"] = dict(self._phases.seconds)
-        await self._save_record(target, was_indexed=note["files_indexed"] > 0)
-        return result
+        # Times of a sync with nothing to index say nothing of the next one.
+        seconds = dict(self._phases.seconds) if note["files_indexed"] > 0 else None
+        copy_before = await self._record.save(
+            target,
+            await self._load_index_state(),
+            await self._copy.measure(),
+            seconds,
+            self._copy_id,
+        )
+        return result, copy_before
+
+    async def _take_over(self, project: Project) -> None:
+        """Let the copy that the project had for itself, before copies were shared, be this one."""
+        job, files = self._job, self._parts.files
+        lone = make_lone_copy_id(job.user_id, job.project_id)
+        same = (self._options.repository_url, self._options.asked_branch)
+        if project.copy_id != lone or (project.repository_url, project.branch) != same:
+            return
+        async with files.hold(lone):
+            if await in_own_thread(files.take_over, lone, self._copy_id):
+                await self._record.move(project, self._copy_id)
 
     async def _check_files(self) -> None:
-        """Check that the project's files are the server's own, before git stumbles over them.
+        """Check that the copy's files are the server's own, before git stumbles over them.
 
         Raises:
             JobFailure: they are not (CFG-005).
         """
-        job, files = self._job, self._parts.files
-        if await in_own_thread(files.has_foreign, job.user_id, job.project_id):
+        if await in_own_thread(self._parts.files.has_foreign, self._copy_id):
             message = "the project's files on the server belong to another user of the system"
             raise JobFailure(message, code="CFG-005")
 
@@ -215,8 +253,7 @@ class _SyncRun:
 
     async def _is_damaged(self) -> bool:
         """Return whether the index that nothing new is to come into is damaged; warn of it."""
-        job = self._job
-        fault = await self._parts.indexer.find_fault(job.user_id, job.project_id, deep=False)
+        fault = await self._parts.indexer.find_fault(self._copy_id, deep=False)
         if fault is not None:
             self._context.warn(_MADE_ANEW, _MADE_ANEW_SENTENCE)
         return fault is not None
@@ -296,7 +333,12 @@ class _SyncRun:
         """Yield a draft; it stays only for a run that will go on with it."""
         job = self._job
         async with self._parts.indexer.draft(
-            job.user_id, job.project_id, job_id=job.job_id, run=job.run, full=full
+            self._copy_id,
+            user_id=job.user_id,
+            project_id=job.project_id,
+            job_id=job.job_id,
+            run=job.run,
+            full=full,
         ) as draft:
             try:
                 yield draft
@@ -309,10 +351,4 @@ class _SyncRun:
                 raise
 
     async def _load_index_state(self) -> IndexState | None:
-        return await self._parts.indexer.load_state(self._job.user_id, self._job.project_id)
-
-    async def _save_record(self, target: Target, *, was_indexed: bool) -> None:
-        # Times of a sync with nothing to index say nothing of the next one.
-        seconds = dict(self._phases.seconds) if was_indexed else None
-        state = await self._load_index_state()
-        await self._record.save(target, state, await self._copy.measure(), seconds)
+        return await self._parts.indexer.load_state(self._copy_id)

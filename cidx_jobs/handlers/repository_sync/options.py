@@ -1,4 +1,4 @@
-"""The options of a repository sync: their schema, and what a submit makes of them."""
+"""The options of a repository sync: their schema, what a submit makes of them, and its copy."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated
@@ -10,9 +10,15 @@ from msgspec.structs import replace
 from cidx_jobs.handlers.git.url_rules import URL_POINTER, RemoteRules, check_branch
 from cidx_jobs.job_types import Admission
 from cidx_jobs.model.errors import ValidationError
+from cidx_jobs.model.ids import CopyId, make_copy_id
 from cidx_jobs.model.job.job import JsonObject
 from cidx_jobs.model.job.key_limits import key_of_host
 from cidx_jobs.model.listing import Project
+from cidx_jobs.settings import Settings
+
+# Begins the key that all syncs of one copy have: one of them runs at a time.
+_COPY_KEY = "copy:"
+_DEFAULT_BRANCH = ""
 
 
 class SyncOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -47,16 +53,37 @@ def make_admit(rules: RemoteRules) -> Callable[[JsonObject, Project], Admission]
 
 
 def make_limits(
-    rules: RemoteRules, syncs_of_host: int
+    rules: RemoteRules, settings: Settings
 ) -> Callable[[SyncOptions], Mapping[str, int]]:
-    """Return the rule of how many syncs of one code host run at a time."""
-    return lambda options: find_limits(rules, syncs_of_host, options)
+    """Return the rule of how many syncs of one code host, and of one copy, run at a time."""
+    return lambda options: find_limits(rules, settings, options)
 
 
-def find_limits(rules: RemoteRules, syncs_of_host: int, options: SyncOptions) -> Mapping[str, int]:
-    """Return the limit of the remote's host; none for a repository on this machine."""
+def find_limits(rules: RemoteRules, settings: Settings, options: SyncOptions) -> Mapping[str, int]:
+    """Return the limits of the copy and of the remote's host; this machine is no host."""
     remote = rules.read(options.repository_url or "")
-    return {key_of_host(remote.host_name).name: syncs_of_host} if remote.host else {}
+    limits = {_COPY_KEY + find_copy_id(settings, remote.url, options.asked_branch): 1}
+    if remote.host:
+        limits[key_of_host(remote.host_name).name] = settings.git_per_host
+    return limits
+
+
+def find_copy_id(settings: Settings, url: str, branch: str | None) -> CopyId:
+    """Return the name of the copy of a branch of a repository; None is the default branch.
+
+    Whoever may see the repository is asked of its remote at each sync, and the server has one set
+    of credentials for all its users: what one of them was let in to, all may share that are let
+    in. What another setting would make of the same commit is another copy.
+    """
+    how = settings.index_command or ()
+    return make_copy_id(
+        "copy",
+        url,
+        _DEFAULT_BRANCH if branch is None else branch,
+        str(settings.git_depth),
+        str(settings.git_submodules),
+        *how,
+    )
 
 
 def admit(rules: RemoteRules, options: JsonObject, project: Project) -> Admission:

@@ -5,6 +5,8 @@ from msgspec.structs import replace
 from cidx_jobs.handlers.repository_sync.fetch import Target
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.store.projects import ProjectStore
+from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.ids import CopyId
 from cidx_jobs.model.index import IndexState, TreeChanges
 from cidx_jobs.model.job.job import Job, JsonObject
 from cidx_jobs.model.listing import Project, RunGuard
@@ -60,8 +62,11 @@ class ProjectRecord:
         state: IndexState | None,
         repository_bytes: int,
         phase_seconds: JsonObject | None,
-    ) -> None:
-        """Store what a sync found; None for *phase_seconds* keeps those of the one before.
+        copy_id: CopyId,
+    ) -> CopyId | None:
+        """Store what a sync found, and return the copy that the project had before.
+
+        None for *phase_seconds* keeps those of the sync before.
 
         Raises:
             StaleRunError: the run is over.
@@ -79,6 +84,35 @@ class ProjectRecord:
             repository_bytes=repository_bytes,
             index_bytes=state.bytes if state else None,
             phase_seconds=known.phase_seconds if phase_seconds is None else phase_seconds,
+            copy_id=copy_id,
+            last_error=None,
         )
+        await self._save(project)
+        return known.copy_id
+
+    async def save_failure(self, failure: JobFailure, copy_id: CopyId) -> None:
+        """Store why the sync of a copy failed; what was good before stays as it is.
+
+        Raises:
+            StaleRunError: the run is over.
+        """
+        error = {
+            "code": failure.failure_code,
+            "message": str(failure),
+            "occurred_at": self._clock.now(),
+            "job_id": self._job.job_id,
+            "copy_id": copy_id,
+        }
+        await self._save(replace(await self.load(), last_error=error))
+
+    async def move(self, project: Project, copy_id: CopyId) -> None:
+        """Store that the project's copy lies elsewhere now.
+
+        Raises:
+            StaleRunError: the run is over.
+        """
+        await self._save(replace(project, copy_id=copy_id))
+
+    async def _save(self, project: Project) -> None:
         guard = RunGuard(job_id=self._job.job_id, run=self._job.run)
         await self._store.save_project(project, guard)

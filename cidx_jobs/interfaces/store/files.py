@@ -1,41 +1,52 @@
-"""Where the files of projects are kept: their copies and indexes, in directories."""
+"""Where copies of repositories and their indexes are kept: in directories, one for each copy."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.listing import Project
+from cidx_jobs.model.ids import CopyId, ProjectId, UserId
+
+ProjectKey: TypeAlias = tuple[UserId, ProjectId]
 
 
-class ProjectFiles(Protocol):
-    """The directories of projects, with their copies and indexes, for whoever removes them.
+class CopyFiles(Protocol):
+    """The directories of copies with their indexes, for those who work there and remove them."""
 
-    Nobody takes away what a job works on: a look at the project's jobs comes first, in the same
-    turn of the loop.
-    """
+    def hold(self, copy_id: CopyId) -> AbstractAsyncContextManager[None]:
+        """Work on a copy, one at a time: whoever comes meanwhile waits.
 
-    async def take_away(self, user_id: UserId, project_id: ProjectId) -> bool:
-        """Move all that lies there of a project out of everybody's sight; False: there is nothing.
-
-        From its first step on, a run that begins waits for its end in `settle`. What is searched
-        just now is searched to its end.
+        What is searched just now is searched to its end, whoever holds the copy.
         """
 
-    async def settle(self, user_id: UserId, project_id: ProjectId) -> None:
-        """Return once nothing of the project is being taken away."""
+    def is_held(self, copy_id: CopyId) -> bool:
+        """Return whether somebody works on a copy just now."""
 
-    def has_foreign(self, user_id: UserId, project_id: ProjectId) -> bool:
+    def take_over(self, old: CopyId, new: CopyId) -> bool:
+        """Let all that lies there as *old* be *new*; blocks, and the caller holds both.
+
+        False, and nothing is changed, where there is something of *new*, or nothing of *old*.
+        """
+
+    async def release(self, copy_id: CopyId, but: Collection[ProjectKey] = ()) -> bool:
+        """Remove a copy unless a project names it, or somebody works on it.
+
+        It is out of everybody's sight at once, and deleted then. False: it stays, or there is
+        none.
+
+        Args:
+            copy_id: which.
+            but: projects, each as user and project id, that may name it all the same.
+        """
+
+    def has_foreign(self, copy_id: CopyId) -> bool:
         """Return whether the server may not read or change what lies there; blocks.
 
         So it is after a restore as another user of the system.
         """
 
-    def find_unused(self, projects: Sequence[Project], before: datetime) -> Sequence[Project]:
-        """Return those whose files are there, and which no sync was begun for since; blocks."""
-
-    def take_nobodys(self, projects: Sequence[Project]) -> None:
-        """Move out of sight what belongs to none of these, which are all there are; blocks."""
+    def find_unused(self, before: datetime) -> Sequence[CopyId]:
+        """Return the copies for which no sync was begun since; blocks."""
 
     def clear(self) -> None:
         """Delete what was taken away; blocks. What is left by a kill goes at the next start."""

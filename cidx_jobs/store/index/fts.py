@@ -1,4 +1,4 @@
-"""The built-in index: one SQLite FTS5 trigram database for each project, read off the loop."""
+"""The built-in index: one SQLite FTS5 trigram database for each copy, read off the loop."""
 
 import asyncio
 import contextlib
@@ -23,10 +23,9 @@ from cidx_jobs.model.errors import (
     UnavailableError,
     ValidationError,
 )
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
 from cidx_jobs.model.index import IndexState, SearchHit, SearchPage, SearchPlace, SkippedFile
 from cidx_jobs.runtime.blocking import in_own_thread
-from cidx_jobs.settings import project_directory
 from cidx_jobs.store.index import inspection
 from cidx_jobs.store.index import sql as index_sql
 from cidx_jobs.store.index.draft import FtsDraft
@@ -45,11 +44,11 @@ _AFTER_EVERY_PATH = "\U0010ffff"
 
 
 class FtsIndexer(Indexer):
-    """Keeps the indexes of all projects below one directory (`Indexer`)."""
+    """Keeps the indexes of all copies below one directory (`Indexer`)."""
 
-    def __init__(self, projects: Path, *, search_seconds: float = _SEARCH_SECONDS) -> None:
-        """Keep indexes below *projects*; no search takes longer than *search_seconds*."""
-        self._projects = projects
+    def __init__(self, copies: Path, *, search_seconds: float = _SEARCH_SECONDS) -> None:
+        """Keep indexes below *copies*; no search takes longer than *search_seconds*."""
+        self._copies = copies
         self._search_seconds = search_seconds
         self._readers: ThreadPoolExecutor | None = None
         self._helpers: ThreadPoolExecutor | None = None
@@ -57,16 +56,24 @@ class FtsIndexer(Indexer):
         self._turns: WeakValueDictionary[UserId, asyncio.Semaphore] = WeakValueDictionary()
 
     @override
-    async def load_state(self, user_id: UserId, project_id: ProjectId) -> IndexState | None:
-        files = self._files(user_id, project_id)
+    async def load_state(self, copy_id: CopyId) -> IndexState | None:
+        files = self._files(copy_id)
         return await self.do(lambda: inspection.load_state(files))
 
     @override
     @contextlib.asynccontextmanager
     async def draft(
-        self, user_id: UserId, project_id: ProjectId, *, job_id: JobId, run: int, full: bool
+        self,
+        copy_id: CopyId,
+        *,
+        user_id: UserId,
+        project_id: ProjectId,
+        job_id: JobId,
+        run: int,
+        full: bool,
     ) -> AsyncIterator[FtsDraft]:
-        draft = FtsDraft(self._files(user_id, project_id), job_id, run, full=full)
+        del user_id, project_id
+        draft = FtsDraft(self._files(copy_id), job_id, run, full=full)
         try:
             await draft.open()
             yield draft
@@ -76,10 +83,11 @@ class FtsIndexer(Indexer):
     @override
     async def search(
         self,
-        user_id: UserId,
-        project_id: ProjectId,
+        copy_id: CopyId,
         text: str,
         *,
+        user_id: UserId,
+        project_id: ProjectId,
         limit: int,
         path_prefix: str = "",
         after: SearchPlace | None = None,
@@ -87,7 +95,7 @@ class FtsIndexer(Indexer):
         if len(fold(text)) < MIN_CHARACTERS:
             raise ValidationError.at("/q", f"it must have at least {MIN_CHARACTERS} characters")
         search = _Search(
-            files=self._files(user_id, project_id),
+            files=self._files(copy_id),
             project_id=project_id,
             text=text,
             path_prefix=path_prefix,
@@ -103,16 +111,14 @@ class FtsIndexer(Indexer):
 
     @override
     async def list_skipped(
-        self, user_id: UserId, project_id: ProjectId, *, limit: int, after: str = ""
+        self, copy_id: CopyId, *, limit: int, after: str = ""
     ) -> Sequence[SkippedFile]:
-        files = self._files(user_id, project_id)
+        files = self._files(copy_id)
         return await self.do(lambda: inspection.list_skipped(files, after, limit))
 
     @override
-    async def find_fault(
-        self, user_id: UserId, project_id: ProjectId, *, deep: bool
-    ) -> str | None:
-        files = self._files(user_id, project_id)
+    async def find_fault(self, copy_id: CopyId, *, deep: bool) -> str | None:
+        files = self._files(copy_id)
         return await self.do(lambda: inspection.find_fault(files, deep=deep))
 
     async def do(self, work: Callable[[], T]) -> T:
@@ -149,8 +155,8 @@ class FtsIndexer(Indexer):
             self._readers = ThreadPoolExecutor(_READERS, "index-read")
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
-    def _files(self, user_id: UserId, project_id: ProjectId) -> IndexFiles:
-        return IndexFiles(project_directory(self._projects, user_id, project_id))
+    def _files(self, copy_id: CopyId) -> IndexFiles:
+        return IndexFiles(self._copies / copy_id)
 
 
 @attrs.define(kw_only=True)

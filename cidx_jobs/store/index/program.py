@@ -1,6 +1,6 @@
 """Index kept by an operator's program: it gets the files, and reports its progress.
 
-The files of the last synced commit lie in a directory of the project, and the program runs there.
+The files of the last synced commit lie in a directory of the copy, and the program runs there.
 Only files that changed are written anew, so a program that goes by times, or keeps things of its
 own in the directory, can do so. What it makes of them is its own: there is nothing to search here.
 """
@@ -18,7 +18,7 @@ from typing_extensions import override
 from cidx_jobs.interfaces.index import IndexDraft, Indexer
 from cidx_jobs.interfaces.run import ChildResult
 from cidx_jobs.model.errors import JobFailure, NotIndexedError
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
 from cidx_jobs.model.index import (
     Document,
     IndexState,
@@ -31,7 +31,7 @@ from cidx_jobs.model.index import (
     WantedFile,
 )
 from cidx_jobs.model.job.job import JsonObject
-from cidx_jobs.settings import DataDirectory, Settings, project_directory, read_variables
+from cidx_jobs.settings import DataDirectory, Settings, read_variables
 from cidx_jobs.store.index.draft import FtsDraft
 from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.index.program_files import FileTree
@@ -87,12 +87,12 @@ def make_indexer(settings: Settings, find_runner: FindRunner) -> Indexer:
 
 
 class CommandIndexer(Indexer):
-    """Hands the files of projects to a program (`Indexer`).
+    """Hands the files of copies to a program (`Indexer`).
 
-    The program runs in the directory with the files, with ``CIDXJ_COMMIT``, ``CIDXJ_PROJECT``,
-    ``CIDXJ_USER`` and ``CIDXJ_FULL`` in its environment: 1 where the directory was empty or
-    emptied, and it shall begin anew, else 0; and the operator's variables
-    (`index_command_environment`).
+    The program runs in the directory with the files, with ``CIDXJ_COMMIT``, ``CIDXJ_PROJECT`` and
+    ``CIDXJ_USER`` (of the job: others may share the copy) and ``CIDXJ_FULL`` in its environment:
+    1 where the directory was empty or emptied, and it shall begin anew, else 0; and the operator's
+    variables (`index_command_environment`).
     What it keeps in the directory stays over failed, cancelled and cut-off runs; only a full
     reindex empties it, once for its job. `ProgramOutput` says how its output is understood. An end
     with another code than 0 is a failure, and the next sync tries again.
@@ -107,7 +107,7 @@ class CommandIndexer(Indexer):
         memory_bytes: int,
         variables: Sequence[str] = (),
     ) -> None:
-        """Keep the files of all projects below *directory*, and run *command* there.
+        """Keep the files of all copies below *directory*, and run *command* there.
 
         Each of its processes may take *memory_bytes* of address space; 0 is as much as there is.
         It gets the *variables* of the server's environment.
@@ -121,17 +121,24 @@ class CommandIndexer(Indexer):
         self._known = FtsIndexer(directory)
 
     @override
-    async def load_state(self, user_id: UserId, project_id: ProjectId) -> IndexState | None:
+    async def load_state(self, copy_id: CopyId) -> IndexState | None:
         """Return what the program was given last."""
-        return await self._known.load_state(user_id, project_id)
+        return await self._known.load_state(copy_id)
 
     @override
     @contextlib.asynccontextmanager
     async def draft(
-        self, user_id: UserId, project_id: ProjectId, *, job_id: JobId, run: int, full: bool
+        self,
+        copy_id: CopyId,
+        *,
+        user_id: UserId,
+        project_id: ProjectId,
+        job_id: JobId,
+        run: int,
+        full: bool,
     ) -> AsyncIterator["CommandDraft"]:
         """Begin to give the program the next commit."""
-        tree = FileTree(project_directory(self._directory, user_id, project_id) / "tree")
+        tree = FileTree(self._directory / copy_id / "tree")
         # What an unfinished draft wrote belongs to no commit that is known: all files are looked
         # at again, and what the program keeps beside them stays.
         is_torn = await self._known.do(tree.is_torn)
@@ -139,7 +146,12 @@ class CommandIndexer(Indexer):
         passed = read_variables(self._variables)
         environment = {**passed, "CIDXJ_PROJECT": project_id, "CIDXJ_USER": user_id}
         async with self._known.draft(
-            user_id, project_id, job_id=job_id, run=run, full=full or is_torn
+            copy_id,
+            user_id=user_id,
+            project_id=project_id,
+            job_id=job_id,
+            run=run,
+            full=full or is_torn,
         ) as known:
             program = Program(
                 self._command, self._find_runner, tree.root, environment, self._memory_bytes
@@ -149,30 +161,29 @@ class CommandIndexer(Indexer):
     @override
     async def search(
         self,
-        user_id: UserId,
-        project_id: ProjectId,
+        copy_id: CopyId,
         text: str,
         *,
+        user_id: UserId,
+        project_id: ProjectId,
         limit: int,
         path_prefix: str = "",
         after: SearchPlace | None = None,
     ) -> SearchPage:
         """Raise `NotIndexedError`: only the program can search what it made."""
-        del user_id, text, limit, path_prefix, after
+        del copy_id, user_id, text, limit, path_prefix, after
         raise NotIndexedError(project_id)
 
     @override
     async def list_skipped(
-        self, user_id: UserId, project_id: ProjectId, *, limit: int, after: str = ""
+        self, copy_id: CopyId, *, limit: int, after: str = ""
     ) -> Sequence[SkippedFile]:
         """Return what the program was not given."""
-        return await self._known.list_skipped(user_id, project_id, limit=limit, after=after)
+        return await self._known.list_skipped(copy_id, limit=limit, after=after)
 
     @override
-    async def find_fault(
-        self, user_id: UserId, project_id: ProjectId, *, deep: bool
-    ) -> str | None:
-        return await self._known.find_fault(user_id, project_id, deep=deep)
+    async def find_fault(self, copy_id: CopyId, *, deep: bool) -> str | None:
+        return await self._known.find_fault(copy_id, deep=deep)
 
     @override
     async def close(self) -> None:

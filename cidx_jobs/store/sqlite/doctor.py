@@ -5,6 +5,7 @@ takes seconds, for which no reader of lists should wait.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import chain, islice
@@ -13,9 +14,10 @@ from typing import Any
 
 from cidx_jobs.model.errors import StartRefusedError
 from cidx_jobs.model.findings import Examination, Finding
-from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.ids import JobId, make_lone_copy_id
 from cidx_jobs.model.job.lifecycle import TRANSITIONS
-from cidx_jobs.settings import DataDirectory, project_directory
+from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.copy_files import changed_at
 from cidx_jobs.store.sqlite.commit.connection import read_only_uri
 from cidx_jobs.store.sqlite.commit.transaction import Transaction
 from cidx_jobs.store.sqlite.jobs.stored_bytes import BYTES_BY_USER
@@ -78,7 +80,10 @@ _COUNT_ANEW = (
     "DELETE FROM stored_bytes",
     f"INSERT INTO stored_bytes {BYTES_BY_USER}",
 )
-_PROJECTS = "SELECT user_id, project_id FROM projects"
+_PROJECTS = "SELECT copy_id, user_id, project_id FROM projects"
+# A first sync that is repeated after a crash names its copy at its end; what is nobody's for two
+# days is removed within the hour.
+_LEFT_ALONE_SECONDS = 3 * 86_400.0
 _LOST_CHECKPOINTS = """
 SELECT job_id FROM jobs WHERE checkpoint IS NOT NULL
 AND job_id NOT IN (SELECT job_id FROM checkpoints) ORDER BY row
@@ -118,7 +123,6 @@ def examine(directory: DataDirectory, *, deep: bool = False) -> tuple[Finding, .
         directory: also while a server writes to it: all rows are read in one transaction.
         deep: also compare every index with its table, which takes much longer.
     """
-    # Looked at before the rows: a project's row is there before its directory.
     found = set(directory.projects.glob("*/"))
     with closing(_connect(directory)) as connection:
         connection.execute("PRAGMA temp_store = MEMORY")
@@ -154,10 +158,13 @@ def _nobodys(connection: sqlite3.Connection, directories: set[Path]) -> Iterator
     if not directories:
         return
     projects = next(iter(directories)).parent
-    known = {project_directory(projects, *row) for row in connection.execute(_PROJECTS)}
+    known = {
+        projects / (copy_id or make_lone_copy_id(*project))
+        for copy_id, *project in connection.execute(_PROJECTS)
+    }
+    oldest = time.time() - _LEFT_ALONE_SECONDS
     for directory in sorted(directories - known):
-        # A project that was just deleted has its row deleted first.
-        if directory.exists():
+        if 0 < changed_at(directory) < oldest:
             text = f"the directory {directory.name} of projects belongs to no project"
             yield Finding(kind="files", message=text)
 

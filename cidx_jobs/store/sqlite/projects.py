@@ -7,7 +7,7 @@ from functools import partial
 from typing_extensions import override
 
 from cidx_jobs.interfaces.store.projects import ProjectStore
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId, make_lone_copy_id
 from cidx_jobs.model.listing import Project, RunGuard
 from cidx_jobs.store.sqlite.commit.fence import check_run
 from cidx_jobs.store.sqlite.commit.transaction import Transaction
@@ -22,7 +22,7 @@ from cidx_jobs.store.sqlite.values import (
 
 _COLUMNS = """
 user_id, project_id, repository_url, branch, default_branch, last_commit, last_synced_at,
-last_job_id, files_indexed, repository_bytes, index_bytes, phase_seconds
+last_job_id, files_indexed, repository_bytes, index_bytes, phase_seconds, copy_id, last_error
 """
 # S608: the parts are constants of this module.
 _LOAD = f"SELECT {_COLUMNS} FROM projects WHERE user_id = ? AND project_id = ?"  # noqa: S608
@@ -30,12 +30,13 @@ _LIST = f"""
 SELECT {_COLUMNS} FROM projects
 WHERE :user_id IS NULL OR user_id = :user_id ORDER BY user_id, project_id
 """  # noqa: S608
-_INSERT = f"INSERT INTO projects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_INSERT = f"INSERT INTO projects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _OUTCOME_OF_A_SYNC = """
 default_branch = excluded.default_branch, last_commit = excluded.last_commit,
 last_synced_at = excluded.last_synced_at, last_job_id = excluded.last_job_id,
 files_indexed = excluded.files_indexed, repository_bytes = excluded.repository_bytes,
-index_bytes = excluded.index_bytes, phase_seconds = excluded.phase_seconds
+index_bytes = excluded.index_bytes, phase_seconds = excluded.phase_seconds,
+copy_id = excluded.copy_id, last_error = excluded.last_error
 """
 # The url and branch of a project are those of its last successful sync or, before one, of its last
 # submit (api.md, 1.3): a wrong one fails its own job and no later one.
@@ -125,13 +126,19 @@ def encode_project(project: Project) -> Row:
         project.repository_bytes,
         project.index_bytes,
         to_json(project.phase_seconds),
+        project.copy_id,
+        None if project.last_error is None else to_json(project.last_error),
     )
 
 
 def _decode(row: Row) -> Project:
+    user_id, project_id, copy_id = UserId(row[0]), ProjectId(row[1]), row[12]
+    if copy_id is None and row[6] is not None:
+        # It was synced before projects shared their copies.
+        copy_id = make_lone_copy_id(user_id, project_id)
     return Project(
-        user_id=UserId(row[0]),
-        project_id=ProjectId(row[1]),
+        user_id=user_id,
+        project_id=project_id,
         repository_url=row[2],
         branch=row[3],
         default_branch=row[4],
@@ -142,6 +149,8 @@ def _decode(row: Row) -> Project:
         repository_bytes=row[9],
         index_bytes=row[10],
         phase_seconds=from_json(row[11]),
+        copy_id=None if copy_id is None else CopyId(copy_id),
+        last_error=None if row[13] is None else from_json(row[13]),
     )
 
 

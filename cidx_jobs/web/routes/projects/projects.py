@@ -39,6 +39,7 @@ _EXAMPLE = ProjectDocument(
     files_skipped={"binary": 12, "link": 1},
     repository_bytes=4_194_304,
     index_bytes=9_437_184,
+    last_error=None,
 )
 
 
@@ -139,5 +140,6 @@ async def remove(call: Call, query: OfUserQuery) -> web.Response:
 
 
 async def _describe(call: Call, project: Project) -> ProjectDocument:
-    state = await call.api.jobs.indexer.load_state(project.user_id, project.project_id)
+    copy_id = project.copy_id
+    state = None if copy_id is None else await call.api.jobs.indexer.load_state(copy_id)
     return ProjectDocument.of(project, state)

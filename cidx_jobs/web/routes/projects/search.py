@@ -118,9 +118,10 @@ async def search(call: Call, query: SearchQuery) -> web.Response:
     project = await load_project(call, query.user_id, "admin")
     listing = (project.user_id, project.project_id, query.q, query.path or "")
     page = await call.api.jobs.indexer.search(
-        project.user_id,
-        project.project_id,
+        project.readable_copy_id,
         query.q,
+        user_id=call.user_id,
+        project_id=project.project_id,
         limit=query.limit,
         path_prefix=query.path or "",
         after=None if query.cursor is None else _read_place(query.cursor, listing),
@@ -188,9 +189,12 @@ async def list_skipped(call: Call, query: SkippedQuery) -> web.Response:
     project = await load_project(call, query.user_id)
     listing = (project.user_id, project.project_id)
     after = "" if query.cursor is None else read_text_cursor(query.cursor, *listing)
-    found = await call.api.jobs.indexer.list_skipped(
-        project.user_id, project.project_id, limit=query.limit + 1, after=after
-    )
+    try:
+        found = await call.api.jobs.indexer.list_skipped(
+            project.readable_copy_id, limit=query.limit + 1, after=after
+        )
+    except NotIndexedError:
+        found = ()
     shown = found[: query.limit]
     has_more = len(found) > query.limit
     return call.answer(
