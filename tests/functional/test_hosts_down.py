@@ -1,5 +1,6 @@
 """Code hosts that are down: who waits for them, who probes, and what it costs: nothing."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -15,7 +16,7 @@ from cidx_jobs.model.job.job import Outcome
 from cidx_jobs.model.limits import Pauses
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.testing import Gate, advance, open_for_tests, run_until_idle
-from tests.functional.web import AioClient, open_house
+from tests.functional.web import AioClient, eventually, open_house
 
 HOST = "git.example.org"
 DOWN = f"host_down:{HOST}"
@@ -192,6 +193,37 @@ async def test_a_project_that_stalls_while_its_host_answers_others_pays_itself()
         job = await read(host, await submit(host, "a", max_attempts=1))
 
         assert (job.status, job.error and job.error.code) == (JobStatus.FAILED, "NET-002")
+
+
+async def test_who_asked_a_host_before_it_came_back_pays_nothing() -> None:
+    """It was caught by the outage, though the host answers by now: it goes again at once."""
+    asked = asyncio.Event()
+
+    async def ask_for_long(context: JobContext) -> None:
+        if context.job.run == 1:
+            await asked.wait()
+            raise HostDownError(HOST, silent_seconds=15)
+
+    slow = JobType("slow", ask_for_long, limits={f"host:{HOST}": 4})
+    async with open_host(slow) as host:
+        assert host.jobs is not None
+        caught = await host.jobs.submit("ben", "b", job_type="slow", max_attempts=1)
+        manager = host.jobs.manager
+        await eventually(lambda: manager.slots.running == 1)
+        await host.jobs.submit("ann", "a", job_type="fetch")
+        await eventually(lambda: len(host.asked) == 1)
+        host.is_down = False
+        host.jobs.clock.advance(5)  # type: ignore[attr-defined]  # a clock by hand
+        host.jobs._opened().board.outages.ring_due()
+        await eventually(lambda: len(host.asked) == 2)
+        asked.set()
+        await run_until_idle(host.jobs)
+        job = await read(host, caught.job_id)
+
+        assert (job.status, job.attempt) == (JobStatus.COMPLETED, 1)
+        assert [each.outcome for each in job.attempts] == [
+            Outcome.INTERRUPTED, Outcome.COMPLETED,
+        ]  # fmt: skip
 
 
 async def test_a_probe_that_learns_nothing_lets_the_next_one_ask() -> None:

@@ -12,8 +12,10 @@ Marks are kept in memory alone: an outage is found anew after a restart.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import attrs
 
@@ -74,6 +76,13 @@ class Outage:
         return len(self.witnesses) == 1
 
 
+class _LastAnswer(NamedTuple):
+    """When a host answered, and when an answer of its last ended an outage; monotonic seconds."""
+
+    at: float
+    ended_outage_at: float
+
+
 class Outages:
     """The hosts that are marked as down, and when each is probed."""
 
@@ -102,8 +111,8 @@ class Outages:
         self._numbers = numbers
         self._on_change = on_change
         self._by_key: dict[LimitKey, Outage] = {}
-        self._answered: dict[LimitKey, float] = {}
-        """When each host last answered anybody; the newest last."""
+        self._answered: dict[LimitKey, _LastAnswer] = {}
+        """The last answer of each host to anybody; the newest last."""
 
     def __bool__(self) -> bool:
         """Return whether any host is marked."""
@@ -126,7 +135,8 @@ class Outages:
         """Mark the host as down, for a run of the job asked it and got no answer.
 
         Returns False, and marks nothing, where the host answered somebody else meanwhile: then it
-        is not the host that is down.
+        is not the host that is down. Where it came back meanwhile nothing is marked either, but
+        the run was caught by the outage, and this returns True.
 
         Args:
             key: the host's.
@@ -135,8 +145,10 @@ class Outages:
             silent_seconds: for how long it asked.
         """
         now = self._clock.monotonic()
-        if self._answered.get(key, -1.0) >= now - silent_seconds:
-            return False
+        asked_at = now - silent_seconds
+        last = self._answered.get(key)
+        if last is not None and last.at >= asked_at:
+            return last.ended_outage_at > asked_at
         outage = self._by_key.get(key)
         if outage is None:
             outage = self._begin(key, code, now)
@@ -165,8 +177,10 @@ class Outages:
     def answer(self, key: LimitKey) -> None:
         """Learn that the host answered: its mark is taken off."""
         now = self._clock.monotonic()
-        self._answered.pop(key, None)
-        self._answered[key] = now
+        before = self._answered.pop(key, None)
+        ended_at = before.ended_outage_at if before is not None else -math.inf
+        ended_at = now if key in self._by_key else ended_at
+        self._answered[key] = _LastAnswer(now, ended_at)
         if len(self._answered) > _MANY_ANSWERS:
             del self._answered[next(iter(self._answered))]
         outage = self._by_key.pop(key, None)
