@@ -4,14 +4,22 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+import attrs
 
 from cidx_jobs.model.errors import SettingsError
-from cidx_jobs.settings.fields import proxy_url
+from cidx_jobs.settings.fields import names, proxy_url
 from cidx_jobs.settings.settings import Settings
 from cidx_jobs.settings.way_in import check_given
 
 PREFIX = "CIDX_JOBS_"
+_TYPES = {field.name: field.type for field in attrs.fields(Settings)}
+_LISTS_OF_PATHS = frozenset(name for name, kind in _TYPES.items() if kind == tuple[Path, ...])
+_PATH_SETTINGS = _LISTS_OF_PATHS | {
+    name for name, kind in _TYPES.items() if kind is Path or Path in get_args(kind)
+}
+"""Settings whose value is a path, or several."""
 CLIENT_VARIABLES = frozenset({"CIDX_JOBS_SERVER", "CIDX_JOBS_TOKEN"})
 """Variables with our prefix that belong to the client and are no settings."""
 
@@ -23,7 +31,8 @@ def load_settings(
 ) -> Settings:
     """Read the settings: the file first, then the environment over it, then *overrides*.
 
-    Of *overrides* a value of None was not given.
+    A relative path counts from the folder of the file that names it, elsewhere from the working
+    directory. Of *overrides* a value of None was not given.
 
     Raises:
         SettingsError: the file cannot be read, or a key or value is wrong; the text names it.
@@ -56,19 +65,35 @@ def read_proxy_variables(environ: Mapping[str, str] | None = None) -> tuple[str 
 
 
 def read_variables(
-    names: Iterable[str], environ: Mapping[str, str] | None = None
+    wanted: Iterable[str], environ: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Return the variables of the environment that are named, those that there are."""
+    """Return the variables of the environment that are wanted, those that there are."""
     variables = os.environ if environ is None else environ
-    return {name: variables[name] for name in names if name in variables}
+    return {name: variables[name] for name in wanted if name in variables}
 
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         message = f"cannot read {path}: {error}"
         raise SettingsError(message) from error
+    return {name: _from_folder(path.parent, name, value) for name, value in values.items()}
+
+
+def _from_folder(folder: Path, name: str, value: Any) -> Any:
+    """Return the value; a relative path in it counts from the folder of the file."""
+    if name not in _PATH_SETTINGS or not value:
+        return value
+    match value:
+        case str() if name in _LISTS_OF_PATHS:
+            return [str(folder / part) for part in names(value)]
+        case str():
+            return str(folder / value)
+        case list():
+            return [str(folder / part) if isinstance(part, str) else part for part in value]
+        case _:
+            return value
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:

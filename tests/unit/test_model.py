@@ -173,6 +173,20 @@ class TestSettings:
         assert settings.git_local_roots == (Path("/a"), Path("/b"))
         assert settings.retention_seconds == 3.5
 
+    def test_a_relative_path_counts_from_the_file_that_names_it(self, tmp_path: Path) -> None:
+        """In a variable it counts from where the server is started."""
+        config = tmp_path / "c.toml"
+        config.write_text(
+            'data_dir = "data"\ngit_local_roots = ["a", "/b"]\ngit_ssh_key = "key"\n', "utf-8"
+        )
+
+        settings = load_settings(config, {"CIDX_JOBS_UNIX_SOCKET": "s"})
+
+        assert settings.data_dir == tmp_path / "data"
+        assert settings.git_local_roots == (tmp_path / "a", Path("/b"))
+        assert settings.git_ssh_key == tmp_path / "key"
+        assert settings.unix_socket == Path("s")
+
     @pytest.mark.parametrize(
         ("name", "value"),
         [("NO_SUCH", "1"), ("PORT", "x"), ("PORT", "70000"), ("GIT_SSH", "yes"),
