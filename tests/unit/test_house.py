@@ -211,6 +211,14 @@ def test_every_trick_is_seen(source: str) -> None:
     assert tricks(source) != []
 
 
+def test_migrations_are_numbered_without_gaps() -> None:
+    """Two of one number would let no server start."""
+    schema = PACKAGE / "store" / "sqlite" / "schema"
+    numbers = sorted(int(path.name.partition("_")[0]) for path in schema.glob("*.sql"))
+
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def test_the_glossary_is_short_and_in_order() -> None:
     """More words of our own than a reader can keep would be a language."""
     page = (ROOT / "docs" / "explanation" / "glossary.md").read_text("utf-8")
