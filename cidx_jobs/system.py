@@ -6,6 +6,7 @@ import importlib
 import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any, Self
 
 import attrs
@@ -25,6 +26,8 @@ from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.schedules.schedules import Schedules
 from cidx_jobs.engine.state.hooks import Hook
 from cidx_jobs.engine.upkeep.backups import Backups
+from cidx_jobs.engine.upkeep.disk import find_shortage
+from cidx_jobs.engine.upkeep.loop_watch import LoopWatch
 from cidx_jobs.engine.webhooks.end_notices import EndNotices
 from cidx_jobs.engine.webhooks.push_hooks import PushHooks
 from cidx_jobs.engine.webhooks.secret_box import SecretBox
@@ -47,8 +50,10 @@ from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.model.schedules.schedule import Schedule
 from cidx_jobs.observe.job_lines import JobLines
+from cidx_jobs.observe.job_meters import JobMeters
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.loops import find_running_loop
+from cidx_jobs.runtime.meters import Meters
 from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.copy_files import CopyDirectories
@@ -96,8 +101,12 @@ class JobSystem(JobCalls):
         self.settings = given if is_absolute else attrs.evolve(given, data_dir=absolute)
         self.clock: Clock = clock or SystemClock()
         directory = DataDirectory(self.settings.data_dir)
+        self.meters = Meters()
         self.persistence: Persistence = persistence or JobPersistence(
-            directory, synchronous=self.settings.synchronous, clock=self.clock
+            directory,
+            synchronous=self.settings.synchronous,
+            clock=self.clock,
+            meters=self.meters,
         )
         self.indexer: Indexer = make_indexer(self.settings, lambda: self._children)
         self._runs_jobs = runs_jobs
@@ -174,6 +183,8 @@ class JobSystem(JobCalls):
             box = SecretBox(DataDirectory(self.settings.data_dir).secrets_key)
             notices = self._build_end_notices(box)
             engine.board.hooks.add_observer(notices.note_end)
+            if find_spec("prometheus_client") is not None:
+                engine.board.hooks.add_observer(JobMeters(self.meters))
             if self._runs_jobs:
                 self._recovery = await engine.start(before)
                 await notices.start()
@@ -185,9 +196,11 @@ class JobSystem(JobCalls):
             started.push_async_callback(self.persistence.accept_stop)
             self._identity, self._engine = identity, engine
             self._backups = backups = self._build_backups()
+            loop_watch = LoopWatch(self.meters)
             if self._runs_jobs:
-                await backups.start()
-                started.push_async_callback(backups.stop)
+                for part in (backups, loop_watch):
+                    await part.start()
+                    started.push_async_callback(part.stop)
             self._admin_log, self._accounts = admin_log, self._build_accounts(admin_log)
             self._push_hooks = self._build_push_hooks(engine, box)
             self._end_notices = notices
@@ -334,11 +347,13 @@ class JobSystem(JobCalls):
         return found
 
     async def find_warnings(self) -> Sequence[ServerWarning]:
-        """Return what to mend though jobs are taken: git, or a backup that is overdue."""
+        """Return what to mend though jobs are taken: git, the disk, a backup that is overdue."""
         git = self._installed_git if self.settings.repository_sync else None
         fault = None if git is None else await git.find_fault()
         overdue = None if self._backups is None else self._backups.find_warning()
-        return [warning for warning in (fault, overdue) if warning is not None]
+        folder, least = self.settings.data_dir, self.settings.min_free_bytes
+        shortage = await in_own_thread(find_shortage, folder, least)
+        return [warning for warning in (fault, shortage, overdue) if warning is not None]
 
     def list_notes(self) -> Sequence[Finding]:
         """List what an operator should know of and what is no fault, as `examine` finds them."""

@@ -31,6 +31,7 @@ from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.events import Cancel, RequestCancel, Retry, Revise
 from cidx_jobs.model.job.job import Job, JobStatus, Place, Transition
+from cidx_jobs.model.job.key_limits import host_of
 from cidx_jobs.model.job.labels import check_labels
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
 from cidx_jobs.model.job.wait_reasons import HostDown, QueueStatus, SuspectRun
@@ -352,6 +353,23 @@ class SyncJobManager:
                     )
                 )
         return found
+
+    def list_hosts(self) -> dict[str, bool]:
+        """Return the code hosts that unfinished jobs ask, and whether each answers."""
+        keys = {each.key for job in self._board.live for each in job.limits}
+        hosts = {host: True for key in keys if (host := host_of(key)) is not None}
+        return hosts | {outage.host: False for outage in self._board.outages}
+
+    def find_longest_wait(self) -> float:
+        """Return how many seconds the job waits that was queued first; 0 where none does."""
+        queued = [
+            job.queued_at
+            for job in self._board.live
+            if job.status is JobStatus.QUEUED and job.queued_at is not None
+        ]
+        if not queued:
+            return 0.0
+        return max(0.0, (self._board.clock.now() - min(queued)).total_seconds())
 
     async def set_controls(
         self,

@@ -190,6 +190,7 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     by_status: JsonObject
     by_type: JsonObject
     by_user: JsonObject
+    by_status_and_type: Mapping[tuple[str, str], int]
     database_bytes: int
     wal_bytes: int
     last_sequence: int

@@ -53,6 +53,12 @@ def setup_logging(settings: Settings, stream: TextIO | None = None) -> LineWrite
     return writer
 
 
+def count_dropped_lines() -> int:
+    """Return how many lines of our log were lost, where `setup_logging` has set it up."""
+    handlers = logging.getLogger(PACKAGE).handlers
+    return sum(one.dropped for one in handlers if isinstance(one, LineHandler))
+
+
 class LineHandler(logging.Handler):
     """Writes each record as one line; what cannot be written is lost, and never raised."""
 
@@ -61,6 +67,11 @@ class LineHandler(logging.Handler):
         super().__init__()
         self._writer = writer
         self._render = render
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were lost."""
+        return self._writer.dropped
 
     @override
     def emit(self, record: logging.LogRecord) -> None:

@@ -170,6 +170,10 @@ class Settings:
     webhook_allowed_hosts: tuple[str, ...] = other(
         (), names, "host[:port], the only ones to tell ends of jobs to; none: nobody."
     )
+    min_free_bytes: int = number(
+        1024 * _MIB, 0, 2**60, "With less room on the disk /readyz warns of disk_low."
+    )
+    metrics_open: bool = other("false", flag, "Whether everybody may read /metrics.")
     project_retention_seconds: float = duration(
         0, 0, 3_650 * _DAY, "Copies and indexes that nobody synced for so long go; 0 never."
     )

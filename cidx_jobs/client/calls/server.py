@@ -147,3 +147,12 @@ class ServerRoutes(Routes):
         return (await self._ask(Call(method="GET", path="/readyz", is_safe=False))).decode(
             ReadyDocument
         )
+
+    async def get_metrics(self) -> str:
+        """Return the server's metrics, in the text of Prometheus.
+
+        Raises:
+            PermissionDeniedError: they are for administrators and auditors there.
+            ServerError: the server has not the extra ``metrics``.
+        """
+        return (await self._get("/metrics")).body.decode()

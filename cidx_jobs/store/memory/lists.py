@@ -86,6 +86,7 @@ def count_stats(jobs: Iterable[Job], database_id: str, last_sequence: int) -> St
         by_status=dict(Counter(job.status.value for job in stored)),
         by_type=dict(Counter(job.job_type for job in stored)),
         by_user=dict(Counter(job.user_id for job in stored)),
+        by_status_and_type=dict(Counter((job.status.value, job.job_type) for job in stored)),
         database_bytes=0,
         wal_bytes=0,
         last_sequence=last_sequence,

@@ -10,6 +10,7 @@ from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.errors import StorageUnavailableError
 from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.runtime.blocking import in_own_thread
+from cidx_jobs.runtime.meters import Meters
 from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.commit.transaction import Operation
@@ -21,11 +22,14 @@ T = TypeVar("T")
 class Database:
     """What every store on SQLite reads and writes through; opened and closed as one."""
 
-    def __init__(self, directory: DataDirectory, synchronous: str, clock: Clock) -> None:
+    def __init__(
+        self, directory: DataDirectory, synchronous: str, clock: Clock, meters: Meters
+    ) -> None:
         """Take what it shall serve; nothing is opened yet."""
         self.directory = directory
         self.clock = clock
         self._synchronous = synchronous
+        self._meters = meters
         self._session: Session | None = None
 
     @property
@@ -39,7 +43,8 @@ class Database:
             message = "the store is open already"
             raise RuntimeError(message)
         opening = asyncio.create_task(
-            open_session(self.directory, self._synchronous, self.clock), name="store-open"
+            open_session(self.directory, self._synchronous, self.clock, self._meters),
+            name="store-open",
         )
         try:
             self._session = session = await finish(opening)

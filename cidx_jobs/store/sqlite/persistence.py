@@ -12,6 +12,7 @@ from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.runtime.blocking import in_own_thread
+from cidx_jobs.runtime.meters import Meters
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store import sweep as leftovers
 from cidx_jobs.store.sqlite.accounts import SqliteAccounts
@@ -32,7 +33,12 @@ class JobPersistence(Persistence):
     """The `Persistence` on aiosqlite; owns its data directory from `open` to `close`."""
 
     def __init__(
-        self, directory: DataDirectory, *, synchronous: str = "FULL", clock: Clock
+        self,
+        directory: DataDirectory,
+        *,
+        synchronous: str = "FULL",
+        clock: Clock,
+        meters: Meters | None = None,
     ) -> None:
         """Take what it shall serve; nothing is opened yet.
 
@@ -40,9 +46,10 @@ class JobPersistence(Persistence):
             directory: where the database lies.
             synchronous: FULL, or NORMAL, which may lose acknowledged jobs in a power cut.
             clock: measures the engine's time, which is stored with each write.
+            meters: where commits are counted; nobody reads it if None.
         """
         self._directory = directory
-        self._database = database = Database(directory, synchronous, clock)
+        self._database = database = Database(directory, synchronous, clock, meters or Meters())
         self.jobs = SqliteJobs(database)
         self.projects = SqliteProjects(database)
         self.tokens = SqliteTokens(database)

@@ -7,6 +7,7 @@ application, it leaves that one's own routes alone.
 import itertools
 import os
 import re
+import time
 from collections.abc import Collection
 
 import attrs
@@ -41,6 +42,9 @@ _ONCE = frozenset(
 )
 """Headers that say one thing: of two, every reader could take another."""
 
+UNMATCHED = "unmatched"
+"""What requests are counted under that no route takes."""
+
 _log = get_logger("web")
 _numbers = itertools.count(1)
 _life = os.urandom(4).hex()
@@ -54,32 +58,42 @@ class Endpoint:
     _answer: Answer
     _scope: str | None
     """Who may call: ``read``, ``write``, ``audit``, ``admin``, or None for everybody."""
+    _path: str
+    """The path that it is counted under, the same for all jobs."""
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer the request; any error becomes a problem document."""
         request_id = _request_id(request)
+        begun = time.perf_counter()
+        # All in this one coroutine: each more is memory that every request that waits holds.
         try:
             _check_single(request)
             self._api.origins.check(request)
             if self._scope is None:
-                return await self._answer(self._call(request, request_id, _NOBODY))
-            identity = await self._api.authenticate(request)
-            if identity is None:
-                self._note_refusal(request)
-            elif ON_KNOWN in request:
-                request[ON_KNOWN]()
-            if self._api.rates is not None:
-                return await self._answer_in_turn(request, request_id, identity, self._api.rates)
-            caller = check_scope(identity, self._scope)
-            return await self._answer(self._call(request, request_id, caller))
+                answer = await self._answer(self._call(request, request_id, _NOBODY))
+            else:
+                identity = await self._api.authenticate(request)
+                if identity is None:
+                    self._note_refusal(request)
+                elif ON_KNOWN in request:
+                    request[ON_KNOWN]()
+                if self._api.rates is not None:
+                    rates = self._api.rates
+                    answer = await self._answer_in_turn(request, request_id, identity, rates)
+                else:
+                    caller = check_scope(identity, self._scope)
+                    answer = await self._answer(self._call(request, request_id, caller))
         except CidxJobsError as error:
-            return self._refuse(request, error, request_id)
+            answer = self._refuse(request, error, request_id)
         except web.HTTPException as error:
-            return make_problem(_translated(error), request.rel_url.raw_path, request_id)
+            answer = make_problem(_translated(error), request.rel_url.raw_path, request_id)
         except ConnectionError:
             raise
         except Exception as error:  # noqa: BLE001 - the one place that may: nothing leaks out
-            return self._refuse(request, error, request_id)
+            answer = self._refuse(request, error, request_id)
+        seconds = time.perf_counter() - begun
+        self._api.jobs.meters.count_request(self._path, request.method, answer.status, seconds)
+        return answer
 
     async def _answer_in_turn(
         self, request: web.Request, request_id: str, identity: Identity | None, rates: Rates

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.web_urldispatcher import ResourceRoute
 
 from cidx_jobs.web.http.call import Api
-from cidx_jobs.web.http.endpoint import Endpoint, Fallback, expect_body
+from cidx_jobs.web.http.endpoint import UNMATCHED, Endpoint, Fallback, expect_body
 from cidx_jobs.web.http.job_paths import JobPaths
 from cidx_jobs.web.http.route import Route, Table
 from cidx_jobs.web.routes.access import logins, users
@@ -16,7 +16,7 @@ from cidx_jobs.web.routes.cidx import admin_jobs, maintenance, repositories, syn
 from cidx_jobs.web.routes.jobs import changes, events, job_list, job_watch, submit
 from cidx_jobs.web.routes.projects import projects, search
 from cidx_jobs.web.routes.schedules import schedules
-from cidx_jobs.web.routes.server import health, job_types, queue
+from cidx_jobs.web.routes.server import health, job_types, metrics, queue
 from cidx_jobs.web.routes.server.api_description import Reference
 from cidx_jobs.web.routes.webhooks import notify_secret, push_hooks, pushes
 
@@ -65,7 +65,7 @@ API_ROUTES: Sequence[Route] = _routes_of(*_API_MODULES)
 PUSH_ROUTES: Sequence[Route] = _routes_of(pushes)
 """At the root of an application of our own; below the prefix in others."""
 
-SERVER_ROUTES: Sequence[Route] = (*_routes_of(health, logins), *PUSH_ROUTES)
+SERVER_ROUTES: Sequence[Route] = (*_routes_of(health, metrics, logins), *PUSH_ROUTES)
 """At the root of an application of our own."""
 
 
@@ -101,14 +101,20 @@ def add_routes(app: web.Application, api: Api, prefix: str, *, is_own: bool) -> 
         if path not in resources:
             resources[path] = app.router.add_resource(path)
         _, is_of_one_job, after_id = path.partition(f"{jobs.canonical}/{{job_id}}")
+        endpoint = Endpoint(api, route.answer, _scope_of(route, api), path)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-            added = _add(resources[path], method, Endpoint(api, route.answer, route.scope))
+            added = _add(resources[path], method, endpoint)
             if is_of_one_job:
                 jobs.add_way(after_id, added)
     fallback = Fallback(tuple(resources.values()))
     rest = app.router.add_resource(_REST if is_own else prefix + _REST)
-    _add(rest, "*", Endpoint(api, fallback.answer, None))
+    _add(rest, "*", Endpoint(api, fallback.answer, None, UNMATCHED))
     return jobs
+
+
+def _scope_of(route: Route, api: Api) -> str | None:
+    is_open = route is metrics.get_metrics and api.jobs.settings.metrics_open
+    return None if is_open else route.scope
 
 
 def _add(resource: web.Resource, method: str, endpoint: Endpoint) -> ResourceRoute:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.log import get_logger
+from cidx_jobs.runtime.meters import Meters
 from cidx_jobs.store.sqlite.commit.connection import run_on
 from cidx_jobs.store.sqlite.commit.high_water_mark import HighWaterMark, Position
 from cidx_jobs.store.sqlite.commit.transaction import (
@@ -30,6 +32,8 @@ from cidx_jobs.store.sqlite.commit.transaction import (
 
 ALL_CLEAR_SECONDS = 1.0
 """How long writes have to succeed before an alarm is over and the next failure is a new one."""
+SLOW_SECONDS = 1.0
+"""A commit that takes longer is a warning: a disk that is slow, or busy for somebody else."""
 SETTLE_SECONDS = 0.25
 """How long to wait before an unknown commit is looked for again."""
 
@@ -52,6 +56,7 @@ class Committer:
     """None where the mark is not written with each batch."""
     _clock_seconds: Callable[[], float]
     ledger: Ledger
+    _meters: Meters = attrs.field(factory=Meters)
     failure: UnavailableError | None = attrs.field(default=None, init=False)
     """Why the last write failed; None once one succeeds."""
     lost: OwnerLostError | None = attrs.field(default=None, init=False)
@@ -119,14 +124,22 @@ class Committer:
         if self._db is None:
             self._db = await self._connect()
         seconds = self._clock_seconds()
+        begun = time.perf_counter()
         try:
-            return await run_on(
+            batch = await run_on(
                 self._db, lambda connection: self._write(connection, operations, seconds)
             )
         except CommitUnknownError as error:
             if await self._is_in(error.ledger):
                 return error.values, error.ledger
             raise error.cause from error
+        self._note_time(time.perf_counter() - begun, len(operations))
+        return batch
+
+    def _note_time(self, seconds: float, operations: int) -> None:
+        self._meters.count_commit(seconds, operations)
+        if seconds > SLOW_SECONDS:
+            self._log.warning("slow_commit", seconds=round(seconds, 3), changes=operations)
 
     def _write(
         self, connection: sqlite3.Connection, operations: Sequence[Operation], seconds: float

@@ -31,6 +31,7 @@ def collect_stats(connection: sqlite3.Connection, database: Path) -> StoreStats:
     by_status: Counter[str] = Counter()
     by_type: Counter[str] = Counter()
     by_user: Counter[str] = Counter()
+    by_both: Counter[tuple[str, str]] = Counter()
     connection.execute("BEGIN")
     try:
         for statement in (_COUNT_FINAL, _COUNT_LIVE):
@@ -38,6 +39,7 @@ def collect_stats(connection: sqlite3.Connection, database: Path) -> StoreStats:
                 by_status[status] += jobs
                 by_type[job_type] += jobs
                 by_user[user_id] += jobs
+                by_both[status, job_type] += jobs
         (sequence,) = connection.execute(_LAST_SEQUENCE).fetchone()
         database_id = read_database_id(connection)
         (page_count,) = connection.execute("PRAGMA page_count").fetchone()
@@ -49,6 +51,7 @@ def collect_stats(connection: sqlite3.Connection, database: Path) -> StoreStats:
         by_status=dict(by_status),
         by_type=dict(by_type),
         by_user=dict(by_user),
+        by_status_and_type=dict(by_both),
         database_bytes=page_count * page_size,
         wal_bytes=_size(wal_of(database)),
         last_sequence=sequence,

@@ -15,6 +15,7 @@ from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.errors import StorageUnavailableError
 from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.runtime.blocking import in_own_thread
+from cidx_jobs.runtime.meters import Meters
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.commit.committer import Committer
 from cidx_jobs.store.sqlite.commit.connection import open_reader, open_writer, run_on
@@ -98,7 +99,9 @@ class Session:
         await self._parts.aclose()
 
 
-async def open_session(directory: DataDirectory, synchronous: str, clock: Clock) -> Session:
+async def open_session(
+    directory: DataDirectory, synchronous: str, clock: Clock, meters: Meters
+) -> Session:
     """Take the directory into possession and open the connections.
 
     Raises:
@@ -117,6 +120,7 @@ async def open_session(directory: DataDirectory, synchronous: str, clock: Clock)
             mark=possession.mark if synchronous == "FULL" else None,
             clock_seconds=EngineClock(clock, possession.identity.clock_seconds).seconds,
             ledger=possession.ledger,
+            meters=meters,
         )
         writer = Writer(committer, has_long_log=possession.has_long_log)
         # Closed after the readers: the last connection to close moves the log into the database,

@@ -1,0 +1,52 @@
+"""Meters of jobs: waits, runs, phases and ends, as an observer of committed transitions."""
+
+from datetime import datetime
+
+from cidx_jobs.model.job.events import EVENT_NAMES, Interrupt, RetryLater
+from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.runtime.meters import Meters
+
+_OUTCOMES = {EVENT_NAMES[RetryLater]: "retried", EVENT_NAMES[Interrupt]: "interrupted"}
+"""Of a run that ended when its job did not."""
+
+
+class JobMeters:
+    """Counts what a transition says."""
+
+    def __init__(self, meters: Meters) -> None:
+        """Take where it is counted."""
+        self._meters = meters
+
+    def __call__(self, job: Job, transition: Transition) -> None:
+        """Count a start, or an end."""
+        meters = self._meters
+        if transition.to_status is JobStatus.RUNNING:
+            if transition.from_status is JobStatus.QUEUED:
+                meters.waits.add(_seconds(job.queued_at, transition.at))
+            return
+        if transition.from_status is JobStatus.RUNNING:
+            self._count_run(job)
+        outcome = _OUTCOMES.get(transition.event)
+        if transition.to_status.is_final:
+            code = "" if job.error is None else job.error.code
+            meters.count_end(job.job_type, job.status.value, code)
+        elif outcome is not None:
+            record = job.attempts[-1]
+            code = "" if record.error is None else record.error.code
+            meters.count_end(job.job_type, outcome, code)
+
+    def _count_run(self, job: Job) -> None:
+        if not job.attempts:
+            return
+        record = job.attempts[-1]
+        self._meters.runs.add(_seconds(record.started_at, record.finished_at))
+        for phase in job.phases:
+            if phase.started_at is not None and phase.finished_at is not None:
+                seconds = _seconds(phase.started_at, phase.finished_at)
+                self._meters.count_phase(phase.name, seconds)
+
+
+def _seconds(since: datetime | None, until: datetime | None) -> float:
+    if since is None or until is None:
+        return 0.0
+    return max(0.0, (until - since).total_seconds())
