@@ -32,6 +32,7 @@ from cidx_jobs.engine.webhooks.end_notices import EndNotices
 from cidx_jobs.engine.webhooks.push_hooks import PushHooks
 from cidx_jobs.engine.webhooks.secret_box import SecretBox
 from cidx_jobs.handlers.git.network.host_addresses import HostLookup
+from cidx_jobs.handlers.git.remotes import GitRemotes
 from cidx_jobs.handlers.git.version import InstalledGit
 from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.handlers.process.orphans import end_orphans, end_strays, find_strays
@@ -46,8 +47,8 @@ from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import OtherLoopError
 from cidx_jobs.model.findings import Finding, Mended, Recovery, ServerWarning
 from cidx_jobs.model.foreign import printable
-from cidx_jobs.model.ids import UserId
-from cidx_jobs.model.listing import StoreIdentity
+from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.listing import Project, StoreIdentity
 from cidx_jobs.model.schedules.schedule import Schedule
 from cidx_jobs.observe.job_lines import JobLines
 from cidx_jobs.observe.job_meters import JobMeters
@@ -445,6 +446,28 @@ class JobSystem(JobCalls):
         )
         await removal.remove(UserId(user_id), with_projects=projects)
 
+    async def change_project(
+        self, user_id: str, project_id: str, *, sync_every_seconds: int | str | None
+    ) -> Project:
+        """Say how often a project's remote is asked for news; return the project.
+
+        A sync is submitted when the branch has another commit than the last good sync found.
+
+        Args:
+            user_id: whose project it is.
+            project_id: which one.
+            sync_every_seconds: 10 to 604,800; ``auto`` for as often as it changes, 1 min to 8 h;
+                None for never.
+
+        Raises:
+            ProjectNotFoundError: there is none.
+            ValidationError: there is no such interval.
+        """
+        engine = self._opened()
+        return await engine.set_sync_interval(
+            UserId(user_id), ProjectId(project_id), sync_every_seconds
+        )
+
     async def wait_until_idle(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Return once nothing runs, nothing could start now, and the hooks have heard of it all.
 
@@ -479,7 +502,9 @@ class JobSystem(JobCalls):
             files=files,
             installed_git=installed_git,
         )
-        built_in = [sync] if self.settings.repository_sync else []
+        syncs = self.settings.repository_sync
+        built_in = [sync] if syncs else []
+        remotes = GitRemotes(self.settings, children, installed_git) if syncs else None
         self.job_types = JobTypes([*built_in, *self._own_types])
         engine = Engine(
             settings=self.settings,
@@ -491,6 +516,7 @@ class JobSystem(JobCalls):
             files=files,
             middlewares=self._middlewares,
             schedules=self._declared,
+            remotes=remotes,
         )
         for hook in self._hooks:
             engine.board.hooks.add_hook(hook)

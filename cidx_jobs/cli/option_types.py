@@ -10,6 +10,7 @@ import click
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
+_WORDS = ("auto", "never")
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -54,6 +55,18 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # no [] in older rel
         if seconds < self._least:
             self.fail(f"{value!r} must be a duration such as 90s, 15m, 2h or 7d.", param, ctx)
         return seconds
+
+
+class Every(click.ParamType):  # type: ignore[type-arg]  # no [] in older releases
+    """A `Duration`, or ``auto`` or ``never``."""
+
+    name = "DURATION|auto|never"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """Return the seconds, or the word; anything else is a wrong command line."""
+        return str(value) if value in _WORDS else Duration().convert(value, param, ctx)
 
 
 class AnyPath(click.Path):

@@ -23,6 +23,7 @@ from cidx_jobs.engine.run.runner import Runner
 from cidx_jobs.engine.run.scheduler import Scheduler
 from cidx_jobs.engine.run.stall_watch import StallWatch
 from cidx_jobs.engine.run.usage import ResourceWatch
+from cidx_jobs.engine.schedules.polls import Polls
 from cidx_jobs.engine.schedules.schedules import Schedules
 from cidx_jobs.engine.schedules.timer import ScheduleTimer
 from cidx_jobs.engine.state.board import Board
@@ -35,16 +36,18 @@ from cidx_jobs.engine.upkeep.janitor import Janitor
 from cidx_jobs.engine.upkeep.project_removal import Projects
 from cidx_jobs.engine.upkeep.retention import Retention
 from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.interfaces.remotes import Remotes
 from cidx_jobs.interfaces.run import Middleware
 from cidx_jobs.interfaces.store.files import CopyFiles
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.model.findings import Finding, Recovery
+from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.limits import Limits
-from cidx_jobs.model.listing import StoreIdentity
+from cidx_jobs.model.listing import Project, StoreIdentity
 from cidx_jobs.model.schedules.schedule import Schedule
 from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.settings import Settings
@@ -59,6 +62,7 @@ class Engine:
         self, *, settings: Settings, store: Persistence, identity: StoreIdentity,
         job_types: JobTypes, children: ChildRunner, clock: Clock, files: CopyFiles,
         middlewares: Sequence[Middleware] = (), schedules: Sequence[Schedule] = (),
+        remotes: Remotes | None = None,
         chance: random.Random | None = None,
     ) -> None:  # fmt: skip
         """Build the parts; nothing runs yet."""
@@ -143,13 +147,21 @@ class Engine:
         )
         self.schedules = Schedules(store.schedules, self.board, admission, self.manager)
         self._schedule_timer = ScheduleTimer(store.schedules, self.board, admission)
+        self._polls = Polls(
+            store=store,
+            board=self.board,
+            admission=admission,
+            remotes=remotes,
+            per_host=settings.git_per_host,
+            stopped_at=identity.clock_seconds,
+        )
         self.projects = Projects(
             store.projects, self.board, files, settings.project_retention_seconds
         )
         self._effects = EffectRunner(
             self.board, self._ledger, self._executor, give_up=recorder.give_up
         )
-        self.idleness = Idleness(self.board, self._effects, self._schedule_timer)
+        self.idleness = Idleness(self.board, self._effects, self._schedule_timer, self._polls)
         self.concurrency = ConcurrencyController(self.board, self.scheduler)
         self._grace_seconds = 0.0
         self._started = contextlib.AsyncExitStack()
@@ -187,7 +199,12 @@ class Engine:
             await self.schedules.load()
             await self.schedules.declare(self._declared)
             await self._start_each(
-                started, self._janitor, self.projects, self.scheduler, self._schedule_timer
+                started,
+                self._janitor,
+                self.projects,
+                self.scheduler,
+                self._schedule_timer,
+                self._polls,
             )
             self._started = started.pop_all()
         return recovery
@@ -212,6 +229,12 @@ class Engine:
         """Compare the memory with the store; return what does not fit together, if anything."""
         return [*await self._doctor.examine(), *await self.schedules.examine()]
 
+    async def set_sync_interval(
+        self, user_id: UserId, project_id: ProjectId, every: int | str | None
+    ) -> Project:
+        """Keep how often a project's remote is asked for news; see `Polls.set_interval`."""
+        return await self._polls.set_interval(user_id, project_id, every)
+
     async def mend(self) -> None:
         """Let the memory follow the store again, and end runs that nothing runs."""
         await self._doctor.mend()
@@ -219,7 +242,8 @@ class Engine:
 
     def list_notes(self) -> Sequence[Finding]:
         """List what an operator should know of and what is no fault."""
-        return [*list_notes(self.board), *self.schedules.list_notes()]
+        own = [*self.schedules.list_notes(), *self._polls.list_notes()]
+        return [*list_notes(self.board), *own]
 
     def hurry(self) -> None:
         """Interrupt what still runs at once."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -128,6 +128,10 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     files_indexed: int | None = None
     repository_bytes: int | None = None
     index_bytes: int | None = None
+    changed_at: datetime | None = None
+    """When a sync last found another commit than the one before."""
+    sync_every_seconds: int | Literal["auto"] | None = None
+    """How often its remote is asked for news; None is never."""
     phase_seconds: JsonObject = msgspec.field(default_factory=dict)
     """How long each phase took in the last sync; the weights of the next one come from it."""
     copy_id: CopyId | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import Meta
@@ -10,9 +10,11 @@ from msgspec import Meta
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.index import IndexState
 from cidx_jobs.model.listing import Project
+from cidx_jobs.model.schedules.polling import MAX_SYNC_SECONDS, MIN_SYNC_SECONDS
 from cidx_jobs.model.webhooks.push_hook import PushDelivery
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
+from cidx_jobs.wire.request_bodies import Body
 
 
 class SyncErrorDocument(Document, frozen=True, kw_only=True):
@@ -43,6 +45,13 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
     last_commit: Annotated[str | None, Meta(description="The commit that was last synced.")]
     last_synced_at: Annotated[datetime | None, Meta(description="When that was.")]
     last_job_id: Annotated[JobId | None, Meta(description="The job that did it.")]
+    changed_at: Annotated[
+        datetime | None, Meta(description="When a sync last found another commit.")
+    ]
+    sync_every_seconds: Annotated[
+        int | Literal["auto"] | None,
+        Meta(description="How often its remote is asked for news; null is never."),
+    ]
     files_indexed: Annotated[int | None, Meta(description="How many files the index holds.")]
     files_skipped: Annotated[
         dict[str, int] | None,
@@ -70,6 +79,8 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
             last_commit=project.last_commit,
             last_synced_at=project.last_synced_at,
             last_job_id=project.last_job_id,
+            changed_at=project.changed_at,
+            sync_every_seconds=project.sync_every_seconds,
             files_indexed=project.files_indexed,
             files_skipped=None if state is None else state.skipped,
             repository_bytes=project.repository_bytes,
@@ -78,6 +89,18 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
             if project.last_error is None
             else msgspec.convert(project.last_error, SyncErrorDocument),
         )
+
+
+class ChangeProjectBody(Body, frozen=True, kw_only=True):
+    """``PATCH /api/projects/{project_id}``: what is not there stays as it is."""
+
+    sync_every_seconds: Annotated[
+        int | Literal["auto"] | None,
+        Meta(
+            description=f"{MIN_SYNC_SECONDS} to {MAX_SYNC_SECONDS}; `auto` for as often as it "
+            "changes, a minute to eight hours; null for never.",
+        ),
+    ] = None
 
 
 class ProjectListDocument(Document, frozen=True, kw_only=True):

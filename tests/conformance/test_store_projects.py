@@ -139,3 +139,24 @@ async def test_a_zombie_changes_no_project(jobs: JobStore, projects: ProjectStor
         await projects.save_project(PROJECT, guard)
 
     assert await projects.load_project(ALICE, CODE) is None
+
+
+async def test_an_interval_is_nobody_elses_business(projects: ProjectStore) -> None:
+    """How often a remote is asked is kept by whatever else is stored of the project."""
+    for project_id, every in (("a", 600), ("b", "auto"), ("c", None)):
+        await projects.save_project(Project(user_id=ALICE, project_id=ProjectId(project_id)))
+        await projects.set_sync_interval(ALICE, ProjectId(project_id), every)
+    await projects.set_sync_interval(ALICE, ProjectId("unknown"), 60)
+
+    await projects.save_project(
+        Project(user_id=ALICE, project_id=ProjectId("a"), last_commit="c", changed_at=NOON)
+    )
+
+    followed = await projects.list_followed_projects()
+    assert [(one.project_id, one.sync_every_seconds) for one in followed] == [
+        ("a", 600),
+        ("b", "auto"),
+    ]
+    assert (followed[0].last_commit, followed[0].changed_at) == ("c", NOON)
+    await projects.set_sync_interval(ALICE, ProjectId("a"), None)
+    assert [one.project_id for one in await projects.list_followed_projects()] == ["b"]

@@ -280,6 +280,19 @@ def test_a_hook_is_made_shown_and_removed(server: Server, synced: Done) -> None:
     assert "cidx-jobs hook create" in gone.err
 
 
+def test_a_project_is_kept_fresh(server: Server, synced: Done) -> None:
+    """``--every`` says how often its remote is asked for news, and never takes that back."""
+    assert synced.code == 0
+
+    for every, seconds in (("10m", 600), ("auto", "auto"), ("never", None)):
+        done = server.cli("sync", "sample", "--every", every, "--json")
+
+        shown = server.cli("project", "show", "sample", "--json").json
+        assert (done.code, shown["sync_every_seconds"]) == (0, seconds)
+    assert server.cli("sync", "sample", "--every", "5s").code == 1
+    assert server.cli("sync", "sample", "--every", "often").code == 64
+
+
 def test_a_schedule_is_made_shown_run_switched_and_removed(server: Server, synced: Done) -> None:
     """In words and as documents; nothing goes that nobody was asked about."""
     assert synced.code == 0

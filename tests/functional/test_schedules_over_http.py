@@ -8,7 +8,9 @@ import pytest
 
 from cidx_jobs.client import JobsClient
 from cidx_jobs.client.errors import ConflictError, NotFoundError
+from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import Job, Transition
+from cidx_jobs.model.listing import Project
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import House
 
@@ -241,3 +243,53 @@ async def test_the_client_has_schedules(house: House) -> None:
     assert [one.name for one in listed.schedules] == ["nightly"]
     assert [one.job_id for one in mine.jobs] == [job.job_id]
     assert made.next_at[0].astimezone(UTC).hour == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "pointer"),
+    [
+        ({"sync_every_seconds": 9}, 422, "/sync_every_seconds"),
+        ({"sync_every_seconds": 604_801}, 422, "/sync_every_seconds"),
+        ({"sync_every_seconds": "often"}, 422, "/sync_every_seconds"),
+        ({"sync_every_seconds": True}, 422, "/sync_every_seconds"),
+        ({"every": 60}, 422, "/every"),
+    ],
+)
+async def test_a_wrong_interval_is_refused(
+    house: House, body: dict[str, Any], status: int, pointer: str
+) -> None:
+    """Each with its pointer; the project stays as it was."""
+    project = Project(user_id=UserId("alice"), project_id=ProjectId("p"))
+    await house.jobs.persistence.projects.save_project(project)
+
+    answer = await house.ask("PATCH", "/api/projects/p", json=body)
+
+    assert (answer.status, (await answer.json())["errors"][0]["pointer"]) == (status, pointer)
+    read = await (await house.ask("GET", "/api/projects/p")).json()
+    assert read["sync_every_seconds"] is None
+
+
+async def test_a_project_is_told_to_keep_fresh(house: House) -> None:
+    """By its owner, or by an admin who is in the log for it; null takes it back."""
+    project = Project(user_id=UserId("alice"), project_id=ProjectId("p"))
+    await house.jobs.persistence.projects.save_project(project)
+    path = "/api/projects/p"
+
+    answers = [
+        await house.ask("PATCH", path, json={"sync_every_seconds": every})
+        for every in (10, "auto", 604_800, None)
+    ]
+    empty = await house.ask("PATCH", path, json={})
+    others = await house.ask("PATCH", path, user="bob", json={"sync_every_seconds": 60})
+    acting = await house.ask(
+        "PATCH", f"{path}?user_id=alice", user="root", json={"sync_every_seconds": 60}
+    )
+
+    assert [answer.status for answer in answers] == [200] * 4
+    shown = [(await answer.json())["sync_every_seconds"] for answer in answers]
+    assert shown == [10, "auto", 604_800, None]
+    assert (empty.status, (await empty.json())["sync_every_seconds"]) == (200, None)
+    assert (others.status, (await others.json())["code"]) == (404, "project_not_found")
+    assert (acting.status, (await acting.json())["sync_every_seconds"]) == (200, 60)
+    log = await (await house.ask("GET", "/api/admin/log", user="root")).json()
+    assert log["entries"][0]["action"] == "project_changed"

@@ -53,6 +53,8 @@ def _describe(project: ProjectDocument) -> Iterator[tuple[str, object]]:
     yield "commit", project.last_commit
     yield "synced", project.last_synced_at and project.last_synced_at.isoformat(timespec="seconds")
     yield "job", project.last_job_id
+    every = project.sync_every_seconds
+    yield "asked", f"every {every}s" if isinstance(every, int) else every
     yield "indexed", project.files_indexed
     skipped = project.files_skipped or {}
     counted = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))

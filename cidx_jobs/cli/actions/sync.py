@@ -47,14 +47,27 @@ class WatchOptions:
     """Whether Ctrl-C asks for the job to be cancelled; else it only detaches."""
 
 
-def sync_project(target: Target, project: str, options: WatchOptions, **members: Any) -> Exit:
+def sync_project(
+    target: Target,
+    project: str,
+    options: WatchOptions,
+    every: int | str | None = None,
+    **members: Any,
+) -> Exit:
     """Submit a sync of the project and show it live; *members* are those of `JobsClient.sync`.
+
+    From then on its remote is asked for news *every* so many seconds, ``auto`` or ``never``; None
+    leaves that as it is.
 
     Raises: what `watch_to_end` raises.
     """
 
     async def submit(client: JobsClient) -> JobDocument:
-        return await client.sync(project, **members)
+        job = await client.sync(project, **members)
+        if every is not None:
+            interval: Any = None if every == "never" else every
+            await client.change_project(project, sync_every_seconds=interval)
+        return job
 
     return watch_to_end(target, submit, options)
 

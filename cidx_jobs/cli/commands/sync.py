@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from cidx_jobs.cli.option_types import SECONDS
+from cidx_jobs.cli.option_types import SECONDS, Every
 from cidx_jobs.cli.target import Target, client_command
 
 ON_CONFLICT = click.Choice(["coalesce", "reject", "replace"])
@@ -38,6 +38,11 @@ def watch_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--full", is_flag=True, help="Index every file anew.")
 @click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
 @click.option("--on-conflict", type=ON_CONFLICT, default="coalesce", show_default=True)
+@click.option(
+    "--every",
+    type=Every(),
+    help="Ask the remote for news so often from then on: 10m, 2h; auto, or never.",
+)
 @watch_options
 @client_command
 def sync(
@@ -48,6 +53,7 @@ def sync(
     branch: str | None,
     priority: int | None,
     on_conflict: str,
+    every: int | str | None,
     timeout: float | None,
     full: bool,
     yes: bool,
@@ -69,6 +75,7 @@ def sync(
         target,
         project,
         watch,
+        every,
         repository_url=url,
         branch=branch,
         full_reindex=full or None,

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from typing import Literal
 
 from cidx_jobs.client.calls.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
 from cidx_jobs.wire.events import EventListDocument
 from cidx_jobs.wire.projects import (
+    ChangeProjectBody,
     ProjectDocument,
     ProjectListDocument,
     SearchDocument,
@@ -78,6 +80,27 @@ class ServerRoutes(Routes):
         """
         answer = await self._get(f"/api/projects/{quoted(project_id)}", {"user_id": user_id})
         return answer.decode(ProjectDocument)
+
+    async def change_project(
+        self,
+        project_id: str,
+        *,
+        sync_every_seconds: int | Literal["auto"] | None = None,
+        user_id: str | None = None,
+    ) -> ProjectDocument:
+        """Say how often a project's remote is asked for news; None is never.
+
+        Raises:
+            NotFoundError: there is no such project.
+            RequestRefusedError: there is no such interval.
+        """
+        call = Call(
+            method="PATCH",
+            path=f"/api/projects/{quoted(project_id)}",
+            query={"user_id": user_id},
+            body=ChangeProjectBody(sync_every_seconds=sync_every_seconds),
+        )
+        return (await self._ask(call)).decode(ProjectDocument)
 
     async def remove_project(self, project_id: str, *, user_id: str | None = None) -> None:
         """Remove one of the caller's projects: its copy, its index, and what is known of it.

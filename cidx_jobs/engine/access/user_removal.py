@@ -47,6 +47,9 @@ class UserRemoval:
         await self.store.push_hooks.delete_hooks_of(user_id)
         # Before their jobs: what is cancelled is not submitted anew.
         await self.schedules.remove_of_user(user_id)
+        for project in await self.store.projects.list_followed_projects():
+            if project.user_id == user_id:
+                await self.store.projects.set_sync_interval(user_id, project.project_id, None)
         await self.store.end_notices.forget_user(user_id)
         told = await self._cancel_jobs(user_id)
         if with_projects:

@@ -28,22 +28,23 @@ class Rings(Protocol):
 class Idleness:
     """Knows whether the engine has anything to do before the clock moves on."""
 
-    def __init__(self, board: Board, effects: EffectRunner, schedules: "Rings") -> None:
-        """Take the memory, who brings due jobs into the queue, and who fires schedules."""
+    def __init__(self, board: Board, effects: EffectRunner, *rings: Rings) -> None:
+        """Take the memory, who brings due jobs into the queue, and what submits by itself."""
         self._board = board
         self._effects = effects
-        self._schedules = schedules
+        self._rings = rings
 
     async def wait(self) -> None:
         """Return once nothing runs, nothing could start now, and the hooks have heard of it.
 
-        What is held, paused, or has its time yet to come does not count. Start times, back-offs
-        probes of hosts and schedules are looked at anew first, so that a clock that was moved is
-        noticed at once.
+        What is held, paused, or has its time yet to come does not count. Start times, back-offs,
+        probes of hosts, schedules and polls are looked at anew first, so that a clock that was
+        moved is noticed at once.
         """
         self._board.due_times.ring_due()
         self._board.outages.ring_due()
-        self._schedules.ring_due()
+        for each in self._rings:
+            each.ring_due()
         await self._board.hooks.settle()
         while not self._is_idle and not self._board.notifier.is_closed:
             await self._wait_for_news()
@@ -55,13 +56,15 @@ class Idleness:
         dues = (
             self._board.due_times.find_next(),
             self._board.outages.find_next(),
-            self._schedules.find_next_due(),
+            *(each.find_next_due() for each in self._rings),
         )
         return min((due for due in dues if due is not None), default=None)
 
     @property
     def _is_idle(self) -> bool:
-        if self._effects.is_busy or self._schedules.is_busy or self._board.slots.count_running():
+        if self._effects.is_busy or self._board.slots.count_running():
+            return False
+        if any(each.is_busy for each in self._rings):
             return False
         return not any(map(self._board.reasons.is_free, self._board.live))
 

@@ -72,13 +72,15 @@ class ProjectRecord:
             StaleRunError: the run is over.
         """
         known = await self.load()
+        now = self._clock.now()
         project = replace(
             known,
             repository_url=self._job.options["repository_url"],
             branch=self._job.options["branch"],
             default_branch=target.default_branch,
             last_commit=target.commit,
-            last_synced_at=self._clock.now(),
+            last_synced_at=now,
+            changed_at=known.changed_at if known.last_commit == target.commit else now,
             last_job_id=self._job.job_id,
             files_indexed=state.files_indexed if state else None,
             repository_bytes=repository_bytes,

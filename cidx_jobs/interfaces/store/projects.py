@@ -11,7 +11,7 @@ class ProjectStore(Protocol):
     """Keeps what is known of each project of each user."""
 
     async def save_project(self, project: Project, guard: RunGuard | None = None) -> None:
-        """Store what is known of a project.
+        """Store what is known of a project, but for how often its remote is asked for news.
 
         Raises:
             StaleRunError: the run that the guard names is over.
@@ -22,6 +22,17 @@ class ProjectStore(Protocol):
 
     async def list_projects(self, user_id: UserId | None) -> Sequence[Project]:
         """Return the projects of a user, or of all, by user and project id."""
+
+    async def set_sync_interval(
+        self, user_id: UserId, project_id: ProjectId, every: int | str | None
+    ) -> None:
+        """Store how often a project's remote is asked for news; nothing without the project.
+
+        It is seconds, ``auto``, or None for never. No other write changes it.
+        """
+
+    async def list_followed_projects(self) -> Sequence[Project]:
+        """Return the projects whose remotes are asked for news, by user and project id."""
 
     async def delete_project(
         self,

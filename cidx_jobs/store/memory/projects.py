@@ -1,6 +1,7 @@
 """Projects in memory."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -23,7 +24,26 @@ class MemoryProjects(ProjectStore):
         self.database.check_writable()
         if guard is not None:
             self.database.table.check_run(guard)
-        self.database.projects[project.user_id, project.project_id] = project
+        known = self.database.projects.get((project.user_id, project.project_id))
+        every = None if known is None else known.sync_every_seconds
+        self.database.projects[project.user_id, project.project_id] = replace(
+            project, sync_every_seconds=every
+        )
+
+    @override
+    async def set_sync_interval(
+        self, user_id: UserId, project_id: ProjectId, every: int | str | None
+    ) -> None:
+        self.database.check_writable()
+        known = self.database.projects.get((user_id, project_id))
+        if known is not None:
+            kept: Any = every
+            self.database.projects[user_id, project_id] = replace(known, sync_every_seconds=kept)
+
+    @override
+    async def list_followed_projects(self) -> Sequence[Project]:
+        everything = await self.list_projects(None)
+        return tuple(each for each in everything if each.sync_every_seconds is not None)
 
     @override
     async def load_project(self, user_id: UserId, project_id: ProjectId) -> Project | None:

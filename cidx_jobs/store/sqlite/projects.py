@@ -22,21 +22,30 @@ from cidx_jobs.store.sqlite.values import (
 
 _COLUMNS = """
 user_id, project_id, repository_url, branch, default_branch, last_commit, last_synced_at,
-last_job_id, files_indexed, repository_bytes, index_bytes, phase_seconds, copy_id, last_error
+last_job_id, files_indexed, repository_bytes, index_bytes, phase_seconds, copy_id, last_error,
+changed_at
 """
 # S608: the parts are constants of this module.
-_LOAD = f"SELECT {_COLUMNS} FROM projects WHERE user_id = ? AND project_id = ?"  # noqa: S608
+_READ_COLUMNS = f"{_COLUMNS}, sync_every_seconds"
+_LOAD = f"SELECT {_READ_COLUMNS} FROM projects WHERE user_id = ? AND project_id = ?"  # noqa: S608
+_LIST_FOLLOWED = f"""
+SELECT {_READ_COLUMNS} FROM projects INDEXED BY projects_followed
+WHERE sync_every_seconds IS NOT NULL ORDER BY user_id, project_id
+"""  # noqa: S608
+_SET_INTERVAL = "UPDATE projects SET sync_every_seconds = ? WHERE user_id = ? AND project_id = ?"
+_AUTO = 0
+"""What stands for ``auto`` in the column of intervals."""
 _LIST = f"""
-SELECT {_COLUMNS} FROM projects
+SELECT {_READ_COLUMNS} FROM projects
 WHERE :user_id IS NULL OR user_id = :user_id ORDER BY user_id, project_id
 """  # noqa: S608
-_INSERT = f"INSERT INTO projects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_INSERT = f"INSERT INTO projects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _OUTCOME_OF_A_SYNC = """
 default_branch = excluded.default_branch, last_commit = excluded.last_commit,
 last_synced_at = excluded.last_synced_at, last_job_id = excluded.last_job_id,
 files_indexed = excluded.files_indexed, repository_bytes = excluded.repository_bytes,
 index_bytes = excluded.index_bytes, phase_seconds = excluded.phase_seconds,
-copy_id = excluded.copy_id, last_error = excluded.last_error
+copy_id = excluded.copy_id, last_error = excluded.last_error, changed_at = excluded.changed_at
 """
 # The url and branch of a project are those of its last successful sync or, before one, of its last
 # submit (api.md, 1.3): a wrong one fails its own job and no later one.
@@ -88,6 +97,17 @@ class SqliteProjects(ProjectStore):
         return await self._database.search(lambda db: _list(db, user_id))
 
     @override
+    async def set_sync_interval(
+        self, user_id: UserId, project_id: ProjectId, every: int | str | None
+    ) -> None:
+        values = (_AUTO if every == "auto" else every, user_id, project_id)
+        await self._database.write(lambda transaction: transaction.execute(_SET_INTERVAL, values))
+
+    @override
+    async def list_followed_projects(self) -> Sequence[Project]:
+        return await self._database.search(_list_followed)
+
+    @override
     async def delete_project(
         self,
         user_id: UserId,
@@ -128,6 +148,7 @@ def encode_project(project: Project) -> Row:
         to_json(project.phase_seconds),
         project.copy_id,
         None if project.last_error is None else to_json(project.last_error),
+        optional_microseconds(project.changed_at),
     )
 
 
@@ -151,6 +172,8 @@ def _decode(row: Row) -> Project:
         phase_seconds=from_json(row[11]),
         copy_id=None if copy_id is None else CopyId(copy_id),
         last_error=None if row[13] is None else from_json(row[13]),
+        changed_at=optional_time(row[14]),
+        sync_every_seconds="auto" if row[15] == _AUTO else row[15],
     )
 
 
@@ -173,6 +196,10 @@ def _load(
 ) -> Project | None:
     row = connection.execute(_LOAD, (user_id, project_id)).fetchone()
     return None if row is None else _decode(row)
+
+
+def _list_followed(connection: sqlite3.Connection) -> tuple[Project, ...]:
+    return tuple(map(_decode, connection.execute(_LIST_FOLLOWED)))
 
 
 def _list(connection: sqlite3.Connection, user_id: UserId | None) -> tuple[Project, ...]:

@@ -24,7 +24,7 @@ from cidx_jobs.web.routes.projects.project_path import (
     load_project,
     read_project_id,
 )
-from cidx_jobs.wire.projects import ProjectDocument, ProjectListDocument
+from cidx_jobs.wire.projects import ChangeProjectBody, ProjectDocument, ProjectListDocument
 
 _EXAMPLE = ProjectDocument(
     project_id=examples.PROJECT_ID,
@@ -35,6 +35,8 @@ _EXAMPLE = ProjectDocument(
     last_commit="6dcb09b5b57875f334f61aebed695e2e4193db5e",
     last_synced_at=examples.at(3, 2),
     last_job_id=examples.JOB_ID,
+    changed_at=examples.at(3, 2),
+    sync_every_seconds=600,
     files_indexed=500,
     files_skipped={"binary": 12, "link": 1},
     repository_bytes=4_194_304,
@@ -107,6 +109,43 @@ async def list_projects(call: Call, query: ProjectsQuery) -> web.Response:
 async def get_project(call: Call, query: ReadOfUserQuery) -> web.Response:
     """Answer with what is known of one project."""
     return call.answer(await _describe(call, await load_project(call, query.user_id)))
+
+
+@route(
+    "PATCH /projects/{project_id}",
+    scope="write",
+    query=OfUserQuery,
+    body=ChangeProjectBody,
+    contract=Contract(
+        name="changeProject",
+        group=PROJECTS,
+        summary="Keep a project fresh: say how often its remote is asked for news.",
+        about="It is asked for the commit of the project's branch, and a sync is submitted "
+        "when it is not that of the last good sync.",
+        parameters=(PROJECT_ID,),
+        body_example={"sync_every_seconds": 600},
+        replies=(
+            Reply(status=200, about="The project.", document=ProjectDocument, example=_EXAMPLE),
+        ),
+        errors=(ProjectNotFoundError,),
+    ),
+)
+async def change_project(call: Call, query: OfUserQuery, body: ChangeProjectBody) -> web.Response:
+    """Say how often a project's remote is asked for news.
+
+    Raises:
+        StoppingError: the server is closing.
+    """
+    project = await load_project(call, query.user_id, "admin")
+    if not call.api.jobs.is_open:
+        raise StoppingError
+    if "sync_every_seconds" in call.members:
+        project = await call.api.jobs.change_project(
+            project.user_id, project.project_id, sync_every_seconds=body.sync_every_seconds
+        )
+        if project.user_id != call.user_id:
+            await call.note_act("project_changed", f"{project.project_id} of {project.user_id}")
+    return call.answer(await _describe(call, project))
 
 
 @route(
