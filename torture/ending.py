@@ -10,6 +10,9 @@ from torture.load import Load
 from torture.server import Caller, NotReadyError, Server, Site, started
 from torture.verify import check_answers, check_database, check_orphans, check_runs
 
+ENDLESS = frozenset({"survive", "child", "wait", "fork"})
+"""Jobs that run until somebody ends them."""
+
 FINAL_SECONDS = 120.0
 SECONDS_A_JOB = 0.05
 """What each job of a long run may add to it."""
@@ -50,7 +53,7 @@ async def _let_end(site: Site, load: Load) -> None:
 
 async def _end_endless(caller: Caller, ledger: Ledger) -> None:
     for one in list(ledger.submitted.values()):
-        is_endless = one.body["job_type"] in {"survive", "child", "wait"}
+        is_endless = one.body["job_type"] in ENDLESS
         if one.job_id is None or not (is_endless or one.body["hold"]):
             continue
         answer = await caller.ask("POST", f"/api/jobs/{one.job_id}/cancel")

@@ -5,6 +5,7 @@ Loaded by the server itself (``handlers=torture.jobs:TYPES``).
 
 import asyncio
 import json
+import multiprocessing
 import os
 import signal
 import time
@@ -15,6 +16,10 @@ from cidx_jobs.job_types import JobType
 from torture.server import ID_VARIABLE, RUNS_VARIABLE, SERVER_VARIABLE
 
 STEP_SECONDS = 0.02
+FORK_SECONDS = 20.0
+"""How long a forked process stays, at most: its server is killed long before."""
+THREAD_SECONDS = 1.0
+"""How long a thread is held, whatever its run is told."""
 TREE_SIZE = 8
 """The processes of one job that runs a tree which tries to survive."""
 
@@ -80,6 +85,31 @@ async def run_child(context: JobContext) -> dict[str, Any]:
     return {}
 
 
+async def fork(context: JobContext) -> dict[str, Any]:
+    """Fork a process that outlives the server, and wait until somebody ends the job."""
+    _note(context, "begin")
+    await context.report(percent=1)
+    # As pools and loaders of data do it, by default up to Python 3.13.
+    process = multiprocessing.get_context("fork").Process(
+        target=time.sleep, args=(FORK_SECONDS,), daemon=True
+    )
+    try:
+        process.start()
+        _note(context, "forked")
+        await asyncio.Event().wait()
+    finally:
+        _note(context, "end")
+    return {}
+
+
+def hold_thread(context: JobContext) -> dict[str, Any]:
+    """Sleep in a thread, longer than a run may take: its next attempt has to wait for it."""
+    _note(context, "begin")
+    time.sleep(THREAD_SECONDS)
+    _note(context, "end")
+    return {}
+
+
 async def kill_server(context: JobContext) -> dict[str, Any]:
     """Kill the server, at once and always."""
     _note(context, "begin")
@@ -115,6 +145,7 @@ def _note(context: JobContext, what: str, **more: Any) -> None:
     line = {
         "what": what,
         "job_id": job.job_id,
+        "job_type": job.job_type,
         "user_id": job.user_id,
         "attempt": job.attempt,
         "run": job.run,
@@ -134,6 +165,8 @@ TYPES = [
     JobType("count", count, max_attempts=1000, on_interrupt="resume"),
     JobType("survive", survive, max_attempts=1000, on_interrupt="resume"),
     JobType("child", run_child, max_attempts=1000, on_interrupt="resume"),
+    JobType("fork", fork, max_attempts=1000, on_interrupt="resume"),
+    JobType("thread", hold_thread, max_attempts=2, timeout_seconds=THREAD_SECONDS / 10),
     JobType("kill_server", kill_server, max_attempts=1000, on_interrupt="resume"),
     JobType("tick", tick),
     JobType("wait", wait_for_end, max_attempts=1000, on_interrupt="resume"),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import os
 import signal
 import time
 from collections import Counter
@@ -16,16 +17,21 @@ import attrs
 from torture.backups import BackupCheck
 from torture.ending import close_accounts, note_death
 from torture.jobs import TREE_SIZE
-from torture.ledger import Ledger
+from torture.ledger import Ledger, read_notes
 from torture.load import Load, loaded
 from torture.schedules import SCHEDULES, Schedules, check_schedules
 from torture.server import Caller, NotReadyError, Server, Site, start
 from torture.verify import check_orphans, end_orphans, find_orphans
 
-WAYS = ("work", "start", "answer", "lone answer", "saved", "tree", "term", "term twice")
+WAYS = (
+    *("work", "start", "answer", "lone answer", "saved", "tree", "term", "term twice"),
+    *("fork", "thread", "term to all"),
+)
 """How a server dies: at any moment, during its start, or by SIGTERM; or at a moment that is waited
 for: after an answer under load, after an answer with nothing stored behind it, when a checkpoint
-is said to be stored, or when a tree of processes stands that tries to survive."""
+is said to be stored, when a tree of processes stands that tries to survive, when a fork of the
+server's own process stands, while threads outlast their runs, or by a SIGTERM that its jobs'
+processes get as well, and before it."""
 PER_USER = 3
 TOTAL = 5
 # How often a server dies how; the rest at any moment of its work.
@@ -36,6 +42,9 @@ WHEN_SAVED = 0.08
 WHEN_A_TREE_STANDS = 0.04
 BY_TERM = 0.08
 BY_TERM_TWICE = 0.04
+WHEN_A_FORK_STANDS = 0.04
+WHILE_THREADS_LAST = 0.04
+BY_TERM_TO_ALL = 0.04
 
 _START_SECONDS = 1.0
 _WORK_SECONDS = 0.8
@@ -43,6 +52,12 @@ _MOMENT_SECONDS = 10.0
 """How long a chosen moment is waited for: it may not come where old jobs hold all slots."""
 _POLL_SECONDS = 0.01
 _PLANTED_COUNTS = PER_USER + 2
+# What is at work besides, where the way to die needs it.
+_BESIDE: dict[str, tuple[str, ...]] = {
+    "fork": ("fork",),
+    "thread": ("thread",),
+    "term to all": ("child",),
+}
 _GRACE_SECONDS = 0.3
 _STOP_BOUND_SECONDS = _GRACE_SECONDS + 10
 
@@ -120,6 +135,9 @@ class KillLoop:
             ("tree", WHEN_A_TREE_STANDS),
             ("term", BY_TERM),
             ("term twice", BY_TERM_TWICE),
+            ("fork", WHEN_A_FORK_STANDS),
+            ("thread", WHILE_THREADS_LAST),
+            ("term to all", BY_TERM_TO_ALL),
         )
         point = self.random.random()
         for way, share in ways:
@@ -145,7 +163,7 @@ class KillLoop:
             deadly = {}
             if way == "saved":
                 deadly = {"kills": server.pid, "kills_at": self.random.randint(1, 2)}
-            await self.load.plant(caller, _PLANTED_COUNTS, deadly)
+            await self.load.plant(caller, _PLANTED_COUNTS, deadly, _BESIDE.get(way, ()))
             if way == "answer":
                 # In the very step in which the answer is read: the server has no time for more.
                 self.load.on_accepted = _killer(server, self.random.randint(1, 10))
@@ -161,6 +179,16 @@ class KillLoop:
                         await server.ended()
             case "tree":
                 await self._until_tree_stands()
+            case "fork":
+                await self._until_noted(server, "forked")
+            case "thread":
+                await self._until_noted(server, "end", of="thread")
+            case "term to all":
+                await self._until_tree_stands()
+                for pid in await asyncio.to_thread(find_orphans, self.site, 0):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGTERM)
+                await self._terminate(server, twice=False)
             case _:
                 await asyncio.sleep(self.random.random() * _WORK_SECONDS)
                 if way.startswith("term"):
@@ -170,6 +198,17 @@ class KillLoop:
         deadline = time.monotonic() + _MOMENT_SECONDS
         while time.monotonic() < deadline:
             if len(await asyncio.to_thread(find_orphans, self.site, 0)) >= TREE_SIZE:
+                return
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _until_noted(self, server: Server, what: str, of: str = "") -> None:
+        deadline = time.monotonic() + _MOMENT_SECONDS
+        while time.monotonic() < deadline:
+            notes = await asyncio.to_thread(read_notes, self.site.runs)
+            if any(
+                note["what"] == what and note["pid"] == server.pid and of in note["job_type"]
+                for note in notes
+            ):
                 return
             await asyncio.sleep(_POLL_SECONDS)
 

@@ -91,12 +91,17 @@ class Run:
     """What its last checkpoint said that was surely stored."""
 
 
+def read_notes(path: Path) -> Sequence[dict[str, Any]]:
+    """Give all that jobs have written down, in the order in which they did."""
+    content = path.read_text("utf-8") if path.exists() else ""
+    # What is just being written has no end yet.
+    return [json.loads(text) for text in content.splitlines(keepends=True) if text[-1] == "\n"]
+
+
 def read_runs(path: Path) -> Sequence[Run]:
     """Give all runs that were written down, in the order of their begins."""
     lines: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
-    content = path.read_text("utf-8") if path.exists() else ""
-    for text in content.splitlines():
-        line = json.loads(text)
+    for line in read_notes(path):
         lines[line["job_id"], line["run"]].append(line)
     runs = []
     for (job_id, number), notes in lines.items():

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -45,13 +45,16 @@ class Load:
             for _ in range(USERS):
                 users.create_task(self._be_user(caller))
 
-    async def plant(self, caller: Caller, counts: int, more: Mapping[str, Any]) -> None:
+    async def plant(
+        self, caller: Caller, counts: int, more: Mapping[str, Any], beside: Sequence[str] = ()
+    ) -> None:
         """Submit what each life of a server shall have, before the users come.
 
-        That is a job whose processes try to survive, and *counts* jobs that count, of which the
-        first gets *more* options.
+        That is what this one shall have *beside*, a job whose processes try to survive, and
+        *counts* jobs that count, of which the first gets *more* options.
         """
-        planted = [await self.submit(caller, "survive")]
+        planted = [await self.submit(caller, kind) for kind in beside]
+        planted.append(await self.submit(caller, "survive"))
         planted.append(await self.submit(caller, "count", _PLANTED_STEPS, more))
         planted += [await self.submit(caller, "count", _PLANTED_STEPS) for _ in range(counts - 1)]
         self.spared = {one.job_id for one in planted if one.job_id is not None}

@@ -143,6 +143,9 @@ class Server:
             # What it said last is in the pipe by now.
             await asyncio.wait({self._reader}, timeout=_LAST_WORDS_SECONDS)
             self._reader.cancel()
+        # A fork of its own may hold the pipe for longer.
+        transport: asyncio.BaseTransport = self.process._transport  # type: ignore[attr-defined]
+        transport.close()
         return died
 
     def follow(self) -> None:

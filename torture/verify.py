@@ -22,6 +22,10 @@ from torture.server import ID_VARIABLE, SERVER_VARIABLE, Caller, Site
 ORPHAN_SECONDS = 5.0
 """How long after a start a child of an older server may still live (G5)."""
 
+NEVER_FAIL = frozenset({"survive", "child", "wait", "fork"})
+"""Jobs whose runs end because the server ends, or because they are cancelled, and of nothing else:
+whatever the signal was, and whomever of the server's processes it reached first."""
+
 _PROC = Path("/proc")
 
 
@@ -92,12 +96,18 @@ def _check_end(job: dict[str, Any], ledger: Ledger) -> None:
         ledger.blame(f"job {job_id} never became final: it is {status}")
     elif is_cancelled and status != "cancelled":
         ledger.blame(f"the cancel of job {job_id} was acknowledged, and it is {status}")
+    elif job["job_type"] in NEVER_FAIL and _has_failed(job):
+        ledger.blame(f"a run of {job_id} counts as failed: {job['attempts']}")
     elif not is_cancelled and job["job_type"] == "count" and status == "failed":
         ledger.blame(f"job {job_id} failed: {job['error']}")
     elif status == "completed" and job["job_type"] == "count":
         wanted = job["options"].get("steps", 3)
         if job["result"] != {"counted": wanted}:
             ledger.blame(f"job {job_id} counted {job['result']} and not {wanted}")
+
+
+def _has_failed(job: dict[str, Any]) -> bool:
+    return any(attempt["outcome"] == "failed" for attempt in job["attempts"])
 
 
 def check_runs(site: Site, ledger: Ledger) -> int:

@@ -23,10 +23,13 @@ FLUSHES_OF_A_FIRST_START = len(load_migrations())
 
 
 async def test_nothing_acknowledged_is_lost_however_a_server_ends(tmp_path: Path) -> None:
-    """At work, during a start, right after an answer, and by SIGTERM twice."""
-    ways = ("work", "start", "answer", "term twice")
+    """During a start, right after an answer, by SIGTERM twice, or to all at once.
 
-    broken, counts = await kill.torture(tmp_path, rounds=4, seed=11, ways=ways)
+    And with a fork that outlives it, and with threads that outlast their runs.
+    """
+    ways = ("start", "answer", "term twice", "fork", "thread", "term to all")
+
+    broken, counts = await kill.torture(tmp_path, rounds=len(ways), seed=11, ways=ways)
 
     assert broken == []
     assert counts["jobs"] > 5
@@ -113,6 +116,9 @@ TEETH = {
     "slot_early": ("work", "ran at a time"),
     "lost_checkpoint": ("saved", "lost a checkpoint"),
     "blind_sweep": ("tree", "processes of older servers live"),
+    "kept_lock": ("fork", "nothing can be started|does not start"),
+    "thread_left": ("thread", "ran twice at a time"),
+    "hasty_failure": ("term to all", "counts as failed"),
 }
 PATIENCE_SECONDS = 60.0
 """Readers ask until one of them finds what is planted; a few seconds are the rule."""
