@@ -26,6 +26,7 @@ from cidx_jobs.model.limits import (
     MAX_TIMEOUT_SECONDS,
     MAX_TOKEN_LABEL_CHARACTERS,
 )
+from cidx_jobs.model.webhooks.notify_url import MAX_URL_CHARACTERS
 
 Rule = dict[str, Any]
 
@@ -55,6 +56,7 @@ SCOPES = (
     "`read`, `write` or `admin`, each of which includes those before it; or `audit`, which reads "
     "jobs, projects, logs and figures of everybody, but no code, and changes nothing."
 )
+NOTIFY: Rule = {"format": "uri", "maxLength": MAX_URL_CHARACTERS}
 TOKEN_LABEL: Rule = {"maxLength": MAX_TOKEN_LABEL_CHARACTERS, **_NO_CONTROLS}
 SECONDS: Rule = {"exclusiveMinimum": 0}
 TIMEOUT: Rule = {"exclusiveMinimum": 0, "maximum": MAX_TIMEOUT_SECONDS}

@@ -26,7 +26,6 @@ from cidx_jobs.model.limits import (
     MAX_UNITS,
     SCOPES,
 )
-from cidx_jobs.model.webhooks.notify_url import MAX_URL_CHARACTERS
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 
@@ -109,7 +108,7 @@ class JobBody(Body, frozen=True, kw_only=True):
         Meta(
             description="Where the job's end is posted, signed with the user's notify secret; its "
             "host is one of `webhook_allowed_hosts`.",
-            extra_json_schema={"format": "uri", "maxLength": MAX_URL_CHARACTERS},
+            extra_json_schema=rules.NOTIFY,
         ),
     ] = None
 

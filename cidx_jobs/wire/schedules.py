@@ -57,6 +57,13 @@ _MaxAttempts = Annotated[
         extra_json_schema=rules.between(1, MAX_ATTEMPTS),
     ),
 ]
+_Notify = Annotated[
+    str | None,
+    Meta(
+        description="Where the end of each job is posted, as of a submit.",
+        extra_json_schema=rules.NOTIFY,
+    ),
+]
 _Timeout = Annotated[
     float | None,
     Meta(description="The longest a run may take.", extra_json_schema=rules.TIMEOUT),
@@ -115,6 +122,7 @@ class ScheduleBody(Body, frozen=True, kw_only=True):
     labels: _Labels = msgspec.field(default_factory=dict)
     max_attempts: _MaxAttempts = None
     timeout_seconds: _Timeout = None
+    notify: _Notify = None
     cron: _Cron = None
     every_seconds: _Every = None
     timezone: _Timezone = "UTC"
@@ -133,6 +141,7 @@ class ChangeScheduleBody(Body, frozen=True, kw_only=True):
     labels: _Labels = msgspec.field(default_factory=dict)
     max_attempts: _MaxAttempts = None
     timeout_seconds: _Timeout = None
+    notify: _Notify = None
     cron: _Cron = None
     every_seconds: _Every = None
     timezone: _Timezone = "UTC"
@@ -153,6 +162,7 @@ class ScheduleDocument(Document, frozen=True, kw_only=True):
     labels: _Labels
     max_attempts: _MaxAttempts
     timeout_seconds: _Timeout
+    notify: _Notify = None
     cron: _Cron
     every_seconds: _Every
     timezone: _Timezone

@@ -160,6 +160,32 @@ async def test_a_url_that_is_not_taken_is_told_so(told: House, url: str, words: 
         await told.jobs.submit("alice", "p", job_type="quick", notify=url)
 
 
+async def test_a_schedule_tells_the_ends_of_its_jobs(told: House, receiver: Receiver) -> None:
+    """It is held to the same rules as a submit."""
+    schedule = {
+        "name": "often",
+        "project_id": "p",
+        "job_type": "quick",
+        "every_seconds": 3_600,
+        "notify": receiver.url,
+    }
+    early = await told.ask("POST", "/api/schedules", json=schedule)
+    secret = await make_secret(told)
+    elsewhere = await told.ask(
+        "POST", "/api/schedules", json={**schedule, "notify": "https://other.example.com/"}
+    )
+    made = await told.ask("POST", "/api/schedules", json=schedule)
+
+    job = await (await told.ask("POST", "/api/schedules/often/run")).json()
+    (received,) = await receiver.until(1)
+
+    assert (early.status, elsewhere.status, made.status) == (422, 422, 201)
+    assert (await elsewhere.json())["errors"][0]["pointer"] == "/notify"
+    assert (await made.json())["notify"] == receiver.url
+    assert received.is_signed(secret)
+    assert received.document["data"]["job_id"] == job["job_id"]
+
+
 async def test_without_a_secret_nothing_is_told(told: House, receiver: Receiver) -> None:
     """Another user's is no help."""
     await make_secret(told, "bob")

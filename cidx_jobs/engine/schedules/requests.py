@@ -20,5 +20,6 @@ def make_request(schedule: Schedule, *, actor: UserId | None = None) -> SubmitRe
         max_attempts=schedule.max_attempts,
         timeout_seconds=schedule.timeout_seconds,
         labels=dict(schedule.labels),
+        notify=schedule.notify,
         actor=actor,
     )

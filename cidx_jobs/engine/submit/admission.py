@@ -105,6 +105,7 @@ class Admission:
         """
         job_type = self._job_types[request.job_type]
         check_request(request, self._board.slots.limits, self._settings.max_timeout_seconds)
+        await self._check_notify(request)
         if of_project:
             await self._admit_options(request, job_type)
         else:

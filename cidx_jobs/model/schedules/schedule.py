@@ -90,6 +90,8 @@ class Schedule:
     labels: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
     max_attempts: int | None = attrs.field(default=None, kw_only=True)
     timeout_seconds: float | None = attrs.field(default=None, kw_only=True)
+    notify: str | None = attrs.field(default=None, kw_only=True)
+    """A URL that the end of each job is told to."""
     cron: str | None = attrs.field(default=None, kw_only=True)
     """Five fields, or ``@daily`` and its like, in the time of *timezone*."""
     every_seconds: int | None = attrs.field(default=None, kw_only=True)
@@ -210,6 +212,7 @@ _TYPES: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
     ("labels", Mapping, "an object of texts"),
     ("max_attempts", (int, type(None)), "a whole number"),
     ("timeout_seconds", (int, float, type(None)), "a number"),
+    ("notify", (str, type(None)), "text"),
     ("cron", (str, type(None)), "text"),
     ("every_seconds", (int, type(None)), "a whole number"),
     ("timezone", str, "text"),

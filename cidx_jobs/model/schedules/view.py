@@ -30,6 +30,7 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str]
     max_attempts: int | None
     timeout_seconds: float | None
+    notify: str | None
     cron: str | None
     every_seconds: int | None
     timezone: str
