@@ -1,8 +1,9 @@
-"""Names of jobs on the command line: an id, the beginning of one, or ``@latest``."""
+"""Names of jobs on the command line: an id, its beginning or end, or ``@latest``."""
 
 import string
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
@@ -40,10 +41,13 @@ async def find_job(client: JobsClient, name: str) -> JobDocument:
         return await client.get_job(text)
     found = [job async for job in _beginning_with(client, text, digits)]
     if not found:
-        message = f"Job not found: no id begins with {name}"
+        found = [job async for job in _ending_with(client, text, digits)]
+    if not found:
+        message = f"Job not found: no id begins or ends with {name}"
         raise NotFoundError(message, code="job_not_found")
     if len(found) > 1:
-        message = f"several jobs begin with {name}: {', '.join(job.job_id for job in found[:5])}"
+        shown = ", ".join(job.job_id for job in found[:5])
+        message = f"several jobs begin or end with {name}: {shown}"
         raise click.UsageError(message)
     return await client.get_job(found[0].job_id)
 
@@ -62,17 +66,31 @@ async def _beginning_with(client: JobsClient, text: str, digits: str) -> AsyncIt
     before = _instant(
         int(digits[:_TIME_DIGITS].ljust(_TIME_DIGITS, "f"), 16) + _SLACK_MILLISECONDS
     )
+    async for job in _newest(client, created_after=after, created_before=before):
+        if job.job_id.startswith(text) or job.job_id.replace("-", "").startswith(digits):
+            yield job
+
+
+async def _ending_with(client: JobsClient, text: str, digits: str) -> AsyncIterator[JobMembers]:
+    async for job in _newest(client):
+        if job.job_id.endswith(text) or job.job_id.replace("-", "").endswith(digits):
+            yield job
+
+
+async def _newest(client: JobsClient, **filters: Any) -> AsyncIterator[JobMembers]:
     cursor: str | None = None
     for _ in range(MOST_PAGES):
-        page = await client.list_jobs(
-            created_after=after, created_before=before, limit=PAGE, cursor=cursor
-        )
+        page = await client.list_jobs(limit=PAGE, cursor=cursor, **filters)
         for job in page.jobs:
-            if job.job_id.startswith(text) or job.job_id.replace("-", "").startswith(digits):
-                yield job
+            yield job
         cursor = page.next_cursor
         if cursor is None:
             return
+
+
+def shown_end(job_id: str) -> str:
+    """Return the end of an id that lists show: the ids of a minute begin alike."""
+    return job_id[-12:]
 
 
 def _instant(milliseconds: int) -> datetime | None:

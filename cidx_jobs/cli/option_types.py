@@ -1,17 +1,16 @@
 """Options that several commands share, and types of values that click does not have."""
 
+import contextlib
 import math
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
 _WORDS = ("auto", "never")
-_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def examples(*lines: str) -> str:
@@ -26,14 +25,37 @@ def complete_profiles(_: click.Context, __: click.Parameter, beginning: str) -> 
     return [name for name in sorted(load_profiles()) if name.startswith(beginning)]
 
 
-class Seconds(click.FloatRange):
-    """A number of seconds: `nan` and `inf` are none, and no request could carry them."""
+def _read_duration(text: str) -> float:
+    # Not at the top: the settings are more than a page of help needs.
+    from cidx_jobs.settings.quantities import read_duration
+
+    return read_duration(text)
+
+
+class AnyDuration(click.FloatRange):
+    """A duration, as a number of seconds or as ``15m``, ``2h``, ``7d``."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds; anything else is a wrong command line."""
+        if isinstance(value, str) and value.strip()[-1:].isalpha():
+            with contextlib.suppress(ValueError):
+                value = _read_duration(value)
+        seconds: float = super().convert(value, param, ctx)
+        return seconds
+
+
+class Seconds(AnyDuration):
+    """A duration, of which `nan` and `inf` are none: no request could carry them."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Return the number; anything else is a wrong command line."""
-        seconds: float = super().convert(value, param, ctx)
+        seconds = super().convert(value, param, ctx)
         if not math.isfinite(seconds):
             self.fail(f"{value!r} is no number of seconds.", param, ctx)
         return seconds
@@ -50,11 +72,13 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # no [] in older rel
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the seconds; anything else is a wrong command line."""
-        parts = _DURATION.fullmatch(str(value))
-        seconds = int(parts[1]) * _UNIT_SECONDS[parts[2]] if parts else -1
-        if seconds < self._least:
+        try:
+            seconds = _read_duration(str(value))
+        except ValueError:
+            seconds = -1.0
+        if seconds < self._least or not seconds.is_integer():
             self.fail(f"{value!r} must be a duration such as 90s, 15m, 2h or 7d.", param, ctx)
-        return seconds
+        return int(seconds)
 
 
 class Every(click.ParamType):  # type: ignore[type-arg]  # no [] in older releases
@@ -134,6 +158,23 @@ class Time(click.ParamType):  # type: ignore[type-arg]  # no [] in older release
             self.fail(f"{value!r} must be a time such as 2030-01-31T18:00:00Z.", param, ctx)
 
 
+class Since(Time):
+    """A time, or how long ago it was: ``2h``, ``90d``."""
+
+    name = "TIME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the time in UTC; anything else is a wrong command line."""
+        if isinstance(value, str):
+            try:
+                return datetime.now(UTC) - timedelta(seconds=_read_duration(value))
+            except (ValueError, OverflowError):
+                pass
+        return super().convert(value, param, ctx)
+
+
 class HeaderText(click.ParamType):  # type: ignore[type-arg]  # no [] in older releases
     """A text of visible ASCII characters, as a header can hold it."""
 
@@ -151,6 +192,8 @@ SECONDS = Seconds(min=0, min_open=True)
 KEY_VALUE = KeyValue()
 KEY_LIMIT = KeyLimit()
 
+USER = click.option("--user", help="Of this user; for administrators, to read for auditors.")
+YES = click.option("--yes", is_flag=True, help="Do not ask first.")
 DATA_DIR = click.option(
     "--data-dir",
     metavar="D",

@@ -17,7 +17,7 @@ from cidx_jobs.cli.commands import (
     tokens,
     users,
 )
-from cidx_jobs.cli.option_types import PROFILE
+from cidx_jobs.cli.option_types import PROFILE, examples
 from cidx_jobs.cli.target import JSON_HELP, SERVER_HELP, Target, local_command, read_target
 
 
@@ -39,7 +39,7 @@ def cidx_jobs(
     context.obj = read_target(server, profile=profile, as_json=as_json)
 
 
-@click.command()
+@click.command(epilog=examples("cidx-jobs version --json"))
 @local_command
 def version(target: Target) -> int:
     """Show the version."""
@@ -53,7 +53,7 @@ def version(target: Target) -> int:
     return 0
 
 
-@click.command()
+@click.command(epilog=examples('eval "$(cidx-jobs completion bash)"'))
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @local_command
 def completion(target: Target, shell: str) -> int:

@@ -1,8 +1,10 @@
 """The options --server, --json, --data-dir and --config, and what they say: the `Target`."""
 
+import contextvars
 import functools
 import os
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ SERVER_HELP = "Where the server is: http://HOST:PORT or unix:PATH; else CIDX_JOB
 JSON_HELP = "Print one JSON document on stdout."
 
 Command = Callable[..., Any]
+
+_shows_utc: ContextVar[bool] = ContextVar("shows_utc", default=False)
 
 
 class Target:
@@ -110,6 +114,7 @@ def client_command(function: Command) -> Command:
     @click.option("--server", metavar="URL", help=SERVER_HELP)
     @PROFILE
     @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+    @click.option("--utc", "in_utc", is_flag=True, help="Show times in UTC, not local ones.")
     @click.pass_obj
     @functools.wraps(function)
     def with_target(
@@ -119,13 +124,30 @@ def client_command(function: Command) -> Command:
         server: str | None,
         profile: str | None,
         as_json: bool,
+        in_utc: bool,
         **options: Any,
     ) -> Any:
         target = _join(before, server, profile, as_json=as_json)
         _check_text([server, *arguments, *options.values()])
-        return function(target, *arguments, **options)
+        call = functools.partial(function, target, *arguments, **options)
+        # For this call alone: a process may run several commands.
+        return contextvars.copy_context().run(_in_utc if in_utc else _as_it_is, call)
 
     return with_target
+
+
+def shows_utc() -> bool:
+    """Tell whether the command that runs shows times in UTC, and not local ones."""
+    return _shows_utc.get()
+
+
+def _in_utc(call: Command) -> Any:
+    _shows_utc.set(True)
+    return call()
+
+
+def _as_it_is(call: Command) -> Any:
+    return call()
 
 
 def admin_command(function: Command) -> Command:

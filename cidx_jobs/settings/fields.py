@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from cidx_jobs.model.errors import SettingsError
+from cidx_jobs.settings.quantities import read_duration, read_size
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _OF_PATHS = frozenset(string.ascii_letters + string.digits + "._~-/")
@@ -30,10 +31,12 @@ def whole(value: Any) -> int:
 
 
 def seconds(value: Any) -> float:
-    """Return a number of seconds."""
+    """Return a number of seconds; as text also ``90s``, ``15m``, ``8h``, ``7d``."""
     if isinstance(value, bool):
         message = "must be a number of seconds"
         raise ValueError(message)  # noqa: TRY004 - one kind of error for every wrong setting
+    if isinstance(value, str) and value.strip()[-1:].isalpha():
+        return read_duration(value)
     return float(value)
 
 
@@ -195,6 +198,16 @@ def number(default: int, low: int, high: int, about: str) -> Any:
     return attrs.field(
         default=default,
         converter=named(whole),
+        validator=between(low, high),
+        metadata={"about": about, "range": _range(low, high), "bounds": (low, high)},
+    )
+
+
+def size(default: int, low: int, high: int, about: str) -> Any:
+    """Return a field for bytes from *low* to *high*; as text also ``512M``, ``2G``."""
+    return attrs.field(
+        default=default,
+        converter=named(read_size),
         validator=between(low, high),
         metadata={"about": about, "range": _range(low, high), "bounds": (low, high)},
     )

@@ -35,6 +35,7 @@ from cidx_jobs.settings.fields import (
     seconds,
     secret,
     secret_url,
+    size,
     url,
     variables,
     whole,
@@ -214,12 +215,12 @@ class Settings:
     git_min_bytes_per_second: int = number(
         1_000, 0, 2**40, "The average of a fetch after its first minute; 0: no bound."
     )
-    git_memory_bytes: int = number(
+    git_memory_bytes: int = size(
         512 * _MIB, 64 * _MIB, 2**60, "Address space that each process of git may take."
     )
-    max_repository_bytes: int = number(2048 * _MIB, 1, 2**50, "The largest repository.")
+    max_repository_bytes: int = size(2048 * _MIB, 1, 2**50, "The largest repository.")
     max_files: int = number(200_000, 1, 100_000_000, "The most files in a repository.")
-    max_file_bytes: int = number(_MIB, 1, 2**40, "Larger files are skipped with a warning.")
+    max_file_bytes: int = size(_MIB, 1, 2**40, "Larger files are skipped with a warning.")
     index_command: tuple[str, ...] | None = other(
         None,
         command,
@@ -228,13 +229,13 @@ class Settings:
     index_command_environment: tuple[str, ...] = other(
         (), variables, "Names of variables of the server's environment that the program gets."
     )
-    index_command_memory_bytes: int = number(
+    index_command_memory_bytes: int = size(
         8 * 1024 * _MIB, 0, 2**60, "What a process of that program may take; 0: no bound."
     )
-    max_result_bytes: int = number(
+    max_result_bytes: int = size(
         _MIB, 2, 2**30, "The largest result of a job, as JSON text; a larger one fails it."
     )
-    max_stored_bytes_per_user: int = number(
+    max_stored_bytes_per_user: int = size(
         1024 * _MIB,
         1,
         2**60,

@@ -248,7 +248,7 @@ def test_a_repository_is_synced_and_searched(server: Server, synced: Done) -> No
     projects = server.cli("project", "list").out.splitlines()
     assert projects[1].split()[2] == "20"
     assert server.cli("status", latest["job_id"][:18]).code == 0
-    assert latest["job_id"] in server.cli("list", "--project", "sample").out
+    assert latest["job_id"][-12:] in server.cli("list", "--project", "sample").out
 
 
 async def push_a_tag(url: str, secret: str) -> None:
@@ -492,7 +492,7 @@ def test_the_queue_is_shown(server: Server) -> None:
     words = server.cli("queue").out
 
     assert held in [job["job_id"] for job in document["jobs"]]
-    assert f"{held}" in words
+    assert held[-12:] in words
     assert "held" in words
     assert server.cli("wait", held, "--timeout", "0.2").code == 4
     assert server.cli("cancel", held).code == 0

@@ -418,7 +418,9 @@ def test_status_shows_a_job(cli: RunCli) -> None:
     assert cli("status", JOB_ID, "--json").json["job_id"] == JOB_ID
 
 
-@pytest.mark.parametrize("name", ["@latest", JOB_ID[:13], JOB_ID.upper(), JOB_ID[:8]])
+@pytest.mark.parametrize(
+    "name", ["@latest", JOB_ID[:13], JOB_ID.upper(), JOB_ID[:8], JOB_ID[-12:], "0001"]
+)
 def test_a_job_has_shorter_names(cli: RunCli, name: str) -> None:
     """The newest one, and the beginning of an id when it is the only one so."""
     assert cli("status", name, "--json").json["job_id"] == JOB_ID
@@ -462,7 +464,7 @@ def test_list_is_a_table_or_the_document(cli: RunCli) -> None:
     document = cli("list", "--json").json
 
     assert table.out.splitlines()[0].split() == ["JOB", "STATUS", "DONE", "AGE", "PROJECT", "TYPE"]
-    assert JOB_ID in table.out
+    assert JOB_ID[-12:] in table.out
     assert document["jobs"][0]["job_id"] == JOB_ID
 
 

@@ -114,6 +114,34 @@ def test_a_setting_of_another_way_in_is_refused_when_given_at_all(name: str, val
         load_settings(environ={f"CIDX_JOBS_{name.upper()}": value})
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("retention_seconds", "7d", 604_800),
+        ("shutdown_grace_seconds", "90s", 90),
+        ("default_timeout_seconds", "1.5", 1.5),
+        ("max_file_bytes", "512K", 524_288),
+        ("max_repository_bytes", "2G", 2**31),
+        ("max_repository_bytes", "1.5 GiB", 3 * 2**29),
+        ("max_file_bytes", "1024", 1_024),
+    ],
+)
+def test_durations_and_sizes_are_read_as_people_write_them(
+    name: str, text: str, value: float
+) -> None:
+    """In variables and in the file; numbers are seconds and bytes."""
+    assert getattr(load_settings(environ={f"CIDX_JOBS_{name.upper()}": text}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("retention_seconds", "7 days"), ("max_file_bytes", "1X")]
+)
+def test_what_is_no_duration_or_size_is_refused(name: str, text: str) -> None:
+    """The setting is named."""
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        load_settings(environ={f"CIDX_JOBS_{name.upper()}": text})
+
+
 def test_a_key_is_shown_nowhere() -> None:
     """Not where the settings are printed, in a traceback say."""
     settings = load_settings(environ={f"CIDX_JOBS_{k.upper()}": v for k, v in SIGNED.items()})

@@ -3,23 +3,25 @@
 import asyncio
 import functools
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import attrs
+import click
 import msgspec
 from msgspec.structs import replace
 
-from cidx_jobs.cli.actions.sync import WatchOptions, watch_to_end
+from cidx_jobs.cli.actions.sync import Outcome, WatchOptions, job_line, show_each, watch_to_end
 from cidx_jobs.cli.async_run import ask
-from cidx_jobs.cli.error_report import error_document, exit_code_of_job, report_error
+from cidx_jobs.cli.error_report import exit_code_of_job
 from cidx_jobs.cli.exit_codes import Exit
-from cidx_jobs.cli.job_names import find_job
+from cidx_jobs.cli.job_names import find_job, shown_end
 from cidx_jobs.cli.target import Target
-from cidx_jobs.cli.terminal.job_lines import change_line, report
+from cidx_jobs.cli.terminal.job_lines import report
 from cidx_jobs.cli.terminal.live_display import terminal_width
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say, tint
+from cidx_jobs.cli.terminal.prompt import confirm_removal
 from cidx_jobs.cli.terminal.text import duration, fit, moment, table
 from cidx_jobs.client import (
     JobCancelledError,
@@ -31,21 +33,15 @@ from cidx_jobs.client import (
 )
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.wire.events import EventDocument, EventListDocument
-from cidx_jobs.wire.jobs import JobDocument, JobMembers
+from cidx_jobs.wire.jobs import JobDocument, JobListDocument, JobMembers
 from cidx_jobs.wire.projects import SearchDocument
 from cidx_jobs.wire.server import QueueOverviewDocument
 
 EVENTS_A_PAGE = 200
 HITS_A_PAGE = 1_000
-
-
-@attrs.frozen(kw_only=True)
-class _Outcome:
-    """What became of one of several jobs: the job or an error, and the exit code for it."""
-
-    code: Exit
-    job: JobDocument | None = None
-    error: JobsClientError | None = None
+JOBS_A_PAGE = 200
+WATCH_SECONDS = 2.0
+"""So often a list that is watched is read."""
 
 
 def submit_job(
@@ -88,38 +84,100 @@ def json_or_text(text: str) -> Any:
         return text
 
 
-def retry_job(target: Target, name: str, *, from_start: bool) -> Exit:
-    """Queue the job again and print it."""
+@attrs.frozen(kw_only=True)
+class Chosen:
+    """Which jobs are meant: by their names, or by what they have in common."""
 
-    async def retry(client: JobsClient) -> JobDocument:
+    names: Sequence[str]
+    filters: Mapping[str, Any]
+    """As of `JobsClient.list_jobs`; what is None or empty was not given."""
+    usual: Sequence[str]
+    """The statuses that are meant where none is given."""
+    is_sure: bool
+    """Not to be asked, however many they are."""
+
+
+def start_job(target: Target, name: str) -> Exit:
+    """Let a job that waits start now, and print it."""
+
+    async def start(client: JobsClient) -> JobDocument:
         job = await find_job(client, name)
-        return await client.retry_job(job.job_id, from_start=from_start)
+        return await client.start_job(job.job_id)
 
-    return show_changed(target, ask(target, retry))
+    return show_changed(target, ask(target, start))
 
 
-def cancel_jobs(target: Target, names: Sequence[str], reason: str | None) -> Exit:
-    """Ask for each of the jobs to stop, whatever becomes of the others; show them."""
+def set_priority(target: Target, name: str, priority: int) -> Exit:
+    """Give a job that waits another priority, and print it."""
 
-    async def cancel(client: JobsClient, name: str) -> _Outcome:
+    async def revise(client: JobsClient) -> JobDocument:
         job = await find_job(client, name)
-        return _Outcome(code=Exit.DONE, job=await client.cancel_job(job.job_id, reason))
+        return await client.revise_job(job.job_id, priority=priority)
 
-    return _show_each(target, names, cancel)
+    return show_changed(target, ask(target, revise))
+
+
+def retry_jobs(target: Target, chosen: Chosen, *, from_start: bool) -> Exit:
+    """Queue each of the jobs again, whatever becomes of the others; show them.
+
+    Raises:
+        click.UsageError: no job is named in any way, or nobody can be asked.
+    """
+
+    async def retry(client: JobsClient, name: str) -> Outcome:
+        job = await find_job(client, name)
+        retried = await client.retry_job(job.job_id, from_start=from_start)
+        return Outcome(code=Exit.DONE, job=retried)
+
+    return _change_chosen(target, chosen, "Retry", retry)
+
+
+def cancel_jobs(target: Target, chosen: Chosen, reason: str | None) -> Exit:
+    """Ask for each of the jobs to stop, whatever becomes of the others; show them.
+
+    Raises:
+        click.UsageError: no job is named in any way, or nobody can be asked.
+    """
+
+    async def cancel(client: JobsClient, name: str) -> Outcome:
+        job = await find_job(client, name)
+        return Outcome(code=Exit.DONE, job=await client.cancel_job(job.job_id, reason))
+
+    return _change_chosen(target, chosen, "Cancel", cancel)
+
+
+def _change_chosen(
+    target: Target, chosen: Chosen, verb: str, work: Callable[[JobsClient, str], Awaitable[Any]]
+) -> Exit:
+    """Do the work on all that are named; of those that are filtered say first how many."""
+    filters = {name: value for name, value in chosen.filters.items() if value}
+    if bool(filters) == bool(chosen.names):
+        message = "name the jobs, or say by options which are meant"
+        raise click.UsageError(message)
+    if chosen.names:
+        return show_each(target, chosen.names, work)
+    filters.setdefault("status", chosen.usual)
+    found = ask(target, lambda client: _list_all(client, None, filters)).jobs
+    say(f"{len(found)} {'job' if len(found) == 1 else 'jobs'}")
+    if not found:
+        return Exit.DONE
+    if not confirm_removal(f"{verb} {len(found)} of them?", is_sure=chosen.is_sure):
+        return Exit.FAILED
+    return show_each(target, [job.job_id for job in found], work)
 
 
 def wait_for_jobs(target: Target, names: Sequence[str], timeout_seconds: float | None) -> Exit:
     """Wait until each of the jobs is done, or the time is up; show them."""
 
-    async def wait(client: JobsClient, name: str) -> _Outcome:
+    async def wait(client: JobsClient, name: str) -> Outcome:
         job = await find_job(client, name)
         try:
             job = await JobPollingEngine(client).start_polling(job.job_id, timeout_seconds)
         except (JobFailedError, JobCancelledError) as error:
             job = error.job
-        return _Outcome(code=exit_code_of_job(job), job=job)
+        return Outcome(code=exit_code_of_job(job), job=job)
 
-    return _show_each(target, names, wait)
+    return show_each(target, names, wait)
 
 
 def show_changed(target: Target, job: JobDocument) -> Exit:
@@ -127,44 +185,8 @@ def show_changed(target: Target, job: JobDocument) -> Exit:
     if target.as_json:
         print_json(job)
     else:
-        print_lines([_line(job)])
+        print_lines([job_line(job)])
     return Exit.DONE
-
-
-def _line(job: JobDocument) -> str:
-    return f"{job.job_id} {change_line(job)}"
-
-
-def _show_each(
-    target: Target,
-    names: Sequence[str],
-    work: Callable[[JobsClient, str], Awaitable[_Outcome]],
-) -> Exit:
-    async def work_on_one(client: JobsClient, name: str) -> _Outcome:
-        try:
-            outcome = await work(client, name)
-        except JobsClientError as error:
-            return _Outcome(code=report_error(error), error=error)
-        if outcome.job is not None and not target.as_json:
-            print_lines([_line(outcome.job)])
-        return outcome
-
-    async def work_on_all(client: JobsClient) -> list[_Outcome]:
-        return await asyncio.gather(*(work_on_one(client, name) for name in names))
-
-    outcomes = ask(target, work_on_all)
-    if target.as_json:
-        _print_outcomes(outcomes)
-    return max(outcome.code for outcome in outcomes)
-
-
-def _print_outcomes(outcomes: Sequence[_Outcome]) -> None:
-    jobs = [outcome.job for outcome in outcomes if outcome.job is not None]
-    errors = [error_document(outcome.error) for outcome in outcomes if outcome.error is not None]
-    if len(outcomes) > 1:
-        print_json({"jobs": jobs, "errors": errors})
-    else:
-        print_json(jobs[0] if jobs else {"error": errors[0]})
 
 
 def show_job(target: Target, name: str) -> Exit:
@@ -177,18 +199,79 @@ def show_job(target: Target, name: str) -> Exit:
     return Exit.DONE
 
 
-def show_jobs(target: Target, **filters: Any) -> Exit:
-    """Show the jobs that fit the filters, newest first."""
-    page = ask(target, lambda client: client.list_jobs(**filters))
+def show_jobs(target: Target, limit: int | None, *, is_watched: bool, **filters: Any) -> Exit:
+    """Show the newest jobs that fit the filters, at most *limit*; again and again if watched.
+
+    Raises:
+        click.UsageError: they are to be watched as one document.
+    """
+    if is_watched and target.as_json:
+        message = "--watch shows them again and again, and --json prints one document"
+        raise click.UsageError(message)
+    if is_watched:
+        return ask(target, lambda client: _watch_list(client, limit, filters))
     if target.as_json:
-        print_json(page)
+        print_json(ask(target, lambda client: _list_all(client, limit, filters)))
         return Exit.DONE
-    now = datetime.now(UTC)
-    rows = [_job_row(job, now) for job in page.jobs]
-    print_lines(table(("JOB", "STATUS", "DONE", "AGE", "PROJECT", "TYPE"), rows, _width()))
-    if page.total > len(rows):
-        say(f"{len(rows)} of {page.total}")
+
+    async def read(client: JobsClient) -> tuple[JobListDocument, bool]:
+        found = await _list_all(client, limit, filters)
+        return found, await _sees_others(client, found)
+
+    _print_list(*ask(target, read))
     return Exit.DONE
+
+
+async def _watch_list(client: JobsClient, limit: int | None, filters: Mapping[str, Any]) -> Exit:
+    """Show the list whenever it is another one, until Ctrl-C."""
+    shown: Sequence[Any] = ()
+    shows_users: bool | None = None
+    while True:
+        found = await _list_all(client, limit, filters)
+        if shows_users is None:
+            shows_users = await _sees_others(client, found)
+        now = [(job.job_id, job.version, job.progress) for job in found.jobs]
+        if sys.stdout.isatty():
+            print_lines(["\x1b[H\x1b[2J"])
+        if sys.stdout.isatty() or now != shown:
+            _print_list(found, shows_users)
+        shown = now
+        await asyncio.sleep(WATCH_SECONDS)
+
+
+def _print_list(found: JobListDocument, shows_users: bool) -> None:  # noqa: FBT001 - as it was read
+    now = datetime.now(UTC)
+    rows = [_job_row(job, now, shows_user=shows_users) for job in found.jobs]
+    users = ("USER",) if shows_users else ()
+    head = ("JOB", "STATUS", "DONE", "AGE", *users, "PROJECT", "TYPE")
+    print_lines(table(head, rows, _width()))
+    if found.total > len(rows):
+        say(f"{len(rows)} of {found.total}: see all with --all")
+
+
+async def _list_all(
+    client: JobsClient, limit: int | None, filters: Mapping[str, Any]
+) -> JobListDocument:
+    """Return the newest jobs that fit, as one page; None is all of them."""
+    jobs: list[Any] = []
+    cursor: str | None = None
+    while True:
+        room = JOBS_A_PAGE if limit is None else min(JOBS_A_PAGE, limit - len(jobs))
+        page = await client.list_jobs(limit=room, cursor=cursor, **filters)
+        jobs += page.jobs
+        cursor = page.next_cursor
+        if cursor is None or len(jobs) == limit:
+            return replace(page, jobs=tuple(jobs), limit=limit or len(jobs))
+
+
+async def _sees_others(client: JobsClient, found: JobListDocument) -> bool:
+    """Tell whether the list may hold other users' jobs."""
+    try:
+        role = (await client.validate_login()).user.role
+    except JobsClientError:
+        # Mounted in an application: whose its users are, that knows.
+        return len({job.user_id for job in found.jobs}) > 1
+    return role in {"admin", "auditor"}
 
 
 def show_events(target: Target, name: str) -> Exit:
@@ -252,6 +335,7 @@ class SearchOptions:
     limit: int | None
     path: str | None
     shows_all: bool
+    user: str | None = None
 
 
 def show_hits(target: Target, project: str, text: str, options: SearchOptions) -> Exit:
@@ -276,11 +360,16 @@ async def _search(
 ) -> SearchDocument:
     """Return the page that is asked for, or all pages as one."""
     limit = HITS_A_PAGE if options.shows_all else options.limit
-    page = await client.search(project, text, limit=limit, path=options.path)
+    page = await client.search(project, text, limit=limit, path=options.path, user_id=options.user)
     hits = list(page.hits)
     while options.shows_all and page.next_cursor is not None:
         page = await client.search(
-            project, text, limit=limit, path=options.path, cursor=page.next_cursor
+            project,
+            text,
+            limit=limit,
+            path=options.path,
+            cursor=page.next_cursor,
+            user_id=options.user,
         )
         hits += page.hits
     return replace(page, hits=tuple(hits))
@@ -298,12 +387,14 @@ async def _read_log(client: JobsClient, name: str) -> EventListDocument:
             return EventListDocument(events=tuple(events), next_cursor=None)
 
 
-def _job_row(job: JobMembers, now: datetime) -> tuple[str, ...]:
+def _job_row(job: JobMembers, now: datetime, *, shows_user: bool) -> tuple[str, ...]:
+    users = (escape(job.user_id),) if shows_user else ()
     return (
-        job.job_id,
+        shown_end(job.job_id),
         str(job.status),
         f"{job.progress}%",
         duration((now - job.created_at).total_seconds()),
+        *users,
         escape(job.project_id),
         escape(job.job_type),
     )
@@ -312,7 +403,7 @@ def _job_row(job: JobMembers, now: datetime) -> tuple[str, ...]:
 def _event_row(event: EventDocument) -> tuple[str, ...]:
     return (
         str(event.seq),
-        event.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        moment(event.at, "milliseconds"),
         escape(event.event),
         f"{event.from_status or '-'} -> {event.to_status}",
         str(event.attempt),
@@ -337,7 +428,7 @@ def _queue_lines(overview: QueueOverviewDocument) -> Iterator[str]:
     rows = [
         (
             str(job.queue.position or "-") if job.queue else "-",
-            job.job_id,
+            shown_end(job.job_id),
             str(job.priority),
             escape(job.project_id),
             escape(", ".join(job.queue.blocked_by)) if job.queue else "",

@@ -1,36 +1,65 @@
 """What ``project list``, ``show`` and ``remove`` do."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from cidx_jobs.cli.async_run import ask
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say
-from cidx_jobs.cli.terminal.text import table
+from cidx_jobs.cli.terminal.prompt import confirm_removal
+from cidx_jobs.cli.terminal.text import moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
-from cidx_jobs.wire.projects import ProjectDocument, SkippedListDocument
+from cidx_jobs.settings.quantities import show_size
+from cidx_jobs.wire.projects import ProjectDocument, ProjectListDocument, SkippedListDocument
 
-_HEAD = ("PROJECT", "SYNCED", "FILES", "COPY BYTES", "INDEX BYTES", "REPOSITORY")
+EVERYBODY = "*"
+"""As a user: all of them."""
+
+_HEAD = ("PROJECT", "SYNCED", "FILES", "COPY", "INDEX", "REPOSITORY")
 
 
-def show_projects(target: Target) -> Exit:
-    """List the caller's projects."""
-    found = ask(target, JobsClient.list_projects)
+def show_projects(target: Target, user: str | None) -> Exit:
+    """List the caller's projects, a user's, or everybody's with the bytes that each takes."""
+
+    async def read(client: JobsClient) -> ProjectListDocument:
+        return await client.list_projects(user_id=user)
+
+    found = ask(target, read).projects
     if target.as_json:
-        print_json(found)
-    else:
-        # Whole lines, whatever the terminal: the URLs are what is wanted.
-        print_lines(table(_HEAD, [_row(project) for project in found.projects], None))
+        print_json({"projects": found})
+        return Exit.DONE
+    # Whole lines, whatever the terminal: the URLs are what is wanted.
+    if user is None:
+        print_lines(table(_HEAD, [_row(one) for one in found], None))
+        return Exit.DONE
+    rows = [(escape(one.user_id), *_row(one)) for one in found]
+    print_lines(table(("USER", *_HEAD), rows, None))
+    if user == EVERYBODY:
+        print_lines(["", *_sums(found)])
     return Exit.DONE
 
 
-def show_project(target: Target, project_id: str, limit: int) -> Exit:
+def _sums(projects: Sequence[ProjectDocument]) -> Iterator[str]:
+    """Yield a table of what each user's projects take, the largest first."""
+    counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for one in projects:
+        counts[one.user_id] += 1
+        sizes[one.user_id] += (one.repository_bytes or 0) + (one.index_bytes or 0)
+    rows = [
+        (escape(user), str(counts[user]), show_size(taken)) for user, taken in sizes.most_common()
+    ]
+    return table(("USER", "PROJECTS", "BYTES"), rows, None)
+
+
+def show_project(target: Target, project_id: str, limit: int, user: str | None) -> Exit:
     """Show one project, and the first *limit* of its paths that are not in the index."""
 
     async def read(client: JobsClient) -> tuple[ProjectDocument, SkippedListDocument]:
-        known = await client.get_project(project_id)
-        return known, await client.list_skipped(project_id, limit=limit)
+        known = await client.get_project(project_id, user_id=user)
+        return known, await client.list_skipped(project_id, limit=limit, user_id=user)
 
     project, skipped = ask(target, read)
     if target.as_json:
@@ -51,7 +80,7 @@ def _describe(project: ProjectDocument) -> Iterator[tuple[str, object]]:
     yield "repository", project.repository_url
     yield "branch", project.branch or f"{project.default_branch or ''} (default)".strip()
     yield "commit", project.last_commit
-    yield "synced", project.last_synced_at and project.last_synced_at.isoformat(timespec="seconds")
+    yield "synced", project.last_synced_at and moment(project.last_synced_at)
     yield "job", project.last_job_id
     every = project.sync_every_seconds
     yield "asked", f"every {every}s" if isinstance(every, int) else every
@@ -61,15 +90,30 @@ def _describe(project: ProjectDocument) -> Iterator[tuple[str, object]]:
     yield "not indexed", counted or None
 
 
-def remove_project(target: Target, project_id: str) -> Exit:
-    """Remove one of the caller's projects."""
+def remove_project(target: Target, project_id: str, user: str | None, *, is_sure: bool) -> Exit:
+    """Remove a project, once whoever sits at the terminal has said so; say what went.
+
+    Raises:
+        click.UsageError: nobody can be asked.
+    """
+
+    async def read(client: JobsClient) -> ProjectDocument:
+        return await client.get_project(project_id, user_id=user)
 
     async def remove(client: JobsClient) -> None:
-        await client.remove_project(project_id)
+        await client.remove_project(project_id, user_id=user)
 
+    known = ask(target, read)
+    taken = show_size((known.repository_bytes or 0) + (known.index_bytes or 0))
+    whose = f" of {escape(known.user_id)}" if user else ""
+    what = f"{escape(project_id)}{whose} ({escape(known.repository_url or '-')}, {taken})"
+    if not confirm_removal(f"Remove {what} with its copy and index?", is_sure=is_sure):
+        return Exit.FAILED
     ask(target, remove)
     if target.as_json:
         print_json({"project_id": project_id, "removed": True})
+    else:
+        print_lines([f"Removed {what}."])
     return Exit.DONE
 
 
@@ -77,10 +121,11 @@ def _row(project: ProjectDocument) -> tuple[str, ...]:
     synced = project.last_synced_at
     return (
         escape(project.project_id),
-        "never" if synced is None else synced.isoformat(timespec="seconds"),
+        "never" if synced is None else moment(synced),
+        "-" if project.files_indexed is None else f"{project.files_indexed:,}",
         *(
-            "-" if number is None else f"{number:,}"
-            for number in (project.files_indexed, project.repository_bytes, project.index_bytes)
+            "-" if number is None else show_size(number)
+            for number in (project.repository_bytes, project.index_bytes)
         ),
         escape(project.repository_url or "-"),
     )

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,11 +12,11 @@ import attrs
 import click
 
 from cidx_jobs.cli.async_run import ask
-from cidx_jobs.cli.error_report import exit_code_of_job
+from cidx_jobs.cli.error_report import error_document, exit_code_of_job, report_error
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.job_names import find_job
 from cidx_jobs.cli.target import Target
-from cidx_jobs.cli.terminal.job_lines import report, resumption
+from cidx_jobs.cli.terminal.job_lines import change_line, report, resumption
 from cidx_jobs.cli.terminal.live_display import REDRAW_SECONDS, Display, make_display
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say, tint
 from cidx_jobs.cli.terminal.prompt import confirms
@@ -25,6 +25,7 @@ from cidx_jobs.client import (
     JobFailedError,
     JobPollingEngine,
     JobsClient,
+    JobsClientError,
     JobTimeoutError,
     NotFoundError,
     PolledJob,
@@ -35,6 +36,10 @@ from cidx_jobs.wire.jobs import JobDocument
 
 Obtain = Callable[[JobsClient], Awaitable[JobDocument]]
 """Finds or submits the job that is to be shown."""
+
+
+AT_A_TIME = 50
+"""So many jobs are worked on, or waited for, at a time."""
 
 
 @attrs.frozen(kw_only=True)
@@ -63,16 +68,135 @@ def sync_project(
     """
 
     async def submit(client: JobsClient) -> JobDocument:
-        job = await client.sync(project, **members)
-        if every is not None:
-            interval: Any = None if every == "never" else every
-            await client.change_project(project, sync_every_seconds=interval)
-        return job
+        return await _submit_sync(client, project, every, members)
 
     return watch_to_end(target, submit, options)
 
 
-def confirm_url(target: Target, project: str, url: str) -> None:
+async def _submit_sync(
+    client: JobsClient, project: str, every: int | str | None, members: Mapping[str, Any]
+) -> JobDocument:
+    job = await client.sync(project, **members)
+    if every is not None:
+        interval: Any = None if every == "never" else every
+        await client.change_project(
+            project, sync_every_seconds=interval, user_id=members.get("user_id")
+        )
+    return job
+
+
+def sync_projects(
+    target: Target,
+    names: Sequence[str] | None,
+    timeout_seconds: float | None,
+    every: int | str | None = None,
+    *,
+    detach: bool,
+    **members: Any,
+) -> Exit:
+    """Submit a sync of each project, None is all there are; print each job, or each end.
+
+    *every* and *members* are as in `sync_project`. Returns the largest code of them.
+    """
+
+    async def sync(client: JobsClient, project: str) -> JobDocument:
+        job = await _submit_sync(client, project, every, members)
+        if detach:
+            return job
+        if not target.as_json:
+            say(f"{escape(project)}: job {job.job_id}")
+        try:
+            return await JobPollingEngine(client).start_polling(job.job_id, timeout_seconds)
+        except (JobFailedError, JobCancelledError) as error:
+            return error.job
+
+    if names is None:
+        user = members.get("user_id")
+        known = ask(target, lambda client: client.list_projects(user_id=user)).projects
+        names = [one.project_id for one in known]
+    return show_each_job(target, names, sync, ends_count=not detach)
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What became of one of several jobs: the job or an error, and the exit code for it."""
+
+    code: Exit
+    job: JobDocument | None = None
+    error: JobsClientError | None = None
+
+
+def job_line(job: JobDocument) -> str:
+    """Return one line on the job, with its id."""
+    return f"{job.job_id} {change_line(job)}"
+
+
+def show_each(
+    target: Target,
+    names: Sequence[str],
+    work: Callable[[JobsClient, str], Awaitable[Outcome]],
+) -> Exit:
+    """Do the work for each name, whatever becomes of the others; show what came of it.
+
+    Returns the largest code of them.
+    """
+
+    async def work_on_one(client: JobsClient, name: str) -> Outcome:
+        try:
+            outcome = await work(client, name)
+        except JobsClientError as error:
+            return Outcome(code=report_error(error), error=error)
+        if outcome.job is not None and not target.as_json:
+            print_lines([job_line(outcome.job)])
+        return outcome
+
+    async def work_on_all(client: JobsClient) -> list[Outcome]:
+        # A server parks only so many of one user's polls, and takes only so many connections.
+        places = asyncio.Semaphore(AT_A_TIME)
+
+        async def in_turn(name: str) -> Outcome:
+            async with places:
+                return await work_on_one(client, name)
+
+        return await asyncio.gather(*map(in_turn, names))
+
+    outcomes = ask(target, work_on_all)
+    if target.as_json:
+        _print_outcomes(outcomes)
+    return max(outcome.code for outcome in outcomes)
+
+
+def show_each_job(
+    target: Target,
+    names: Sequence[str],
+    work: Callable[[JobsClient, str], Awaitable[JobDocument]],
+    *,
+    ends_count: bool,
+) -> Exit:
+    """Do the work for each name, whatever becomes of the others; show the jobs it gives.
+
+    Returns the largest code: of the jobs' ends if these count, else of what was refused.
+    """
+    if not names:
+        return Exit.DONE
+
+    async def judge(client: JobsClient, name: str) -> Outcome:
+        job = await work(client, name)
+        return Outcome(code=exit_code_of_job(job) if ends_count else Exit.DONE, job=job)
+
+    return show_each(target, names, judge)
+
+
+def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    jobs = [outcome.job for outcome in outcomes if outcome.job is not None]
+    errors = [error_document(outcome.error) for outcome in outcomes if outcome.error is not None]
+    if len(outcomes) > 1:
+        print_json({"jobs": jobs, "errors": errors})
+    else:
+        print_json(jobs[0] if jobs else {"error": errors[0]})
+
+
+def confirm_url(target: Target, project: str, url: str, user: str | None = None) -> None:
     """Ask before a project that was synced from somewhere is synced from another place.
 
     Raises:
@@ -80,7 +204,7 @@ def confirm_url(target: Target, project: str, url: str) -> None:
         click.exceptions.Exit: the answer was no.
         JobsClientError: the server refuses, or cannot be reached.
     """
-    known = ask(target, functools.partial(_find_url, project=project))
+    known = ask(target, functools.partial(_find_url, project=project, user=user))
     if known is None or known == url.rstrip("/"):
         return
     change = f"{escape(project)} is a project of {escape(known)}"
@@ -198,9 +322,9 @@ class _Watch:
             say(f"Job {job.job_id} {state}. Come back with: cidx-jobs watch {job.job_id}{where}")
 
 
-async def _find_url(client: JobsClient, project: str) -> str | None:
+async def _find_url(client: JobsClient, project: str, user: str | None) -> str | None:
     try:
-        found = await client.get_project(project)
+        found = await client.get_project(project, user_id=user)
     except NotFoundError:
         return None
     return found.repository_url if found.last_synced_at is not None else None

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from cidx_jobs.cli.option_types import KEY_VALUE, Seconds
+from cidx_jobs.cli.option_types import KEY_VALUE, Seconds, examples
 from cidx_jobs.cli.target import Target, admin_command
 
 
@@ -19,7 +19,7 @@ def admin() -> None:
     """
 
 
-@admin.command()
+@admin.command(epilog=examples("cidx-jobs admin stats --data-dir jobs-data"))
 @admin_command
 def stats(target: Target) -> int:
     """Show counts, waits, slots and sizes."""
@@ -28,7 +28,9 @@ def stats(target: Target) -> int:
     return show_stats(target)
 
 
-@admin.command()
+@admin.command(
+    epilog=examples("cidx-jobs admin limits --set max_running_total=20 --set resources.git=4")
+)
 @click.option(
     "--set",
     "changes",
@@ -51,7 +53,7 @@ def _which_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     return user(job_type(function))
 
 
-@admin.command()
+@admin.command(epilog=examples("cidx-jobs admin pause", "cidx-jobs admin pause --user bob"))
 @_which_jobs
 @admin_command
 def pause(target: Target, **which: Any) -> int:
@@ -61,7 +63,7 @@ def pause(target: Target, **which: Any) -> int:
     return set_pause(target, is_paused=True, **which)
 
 
-@admin.command()
+@admin.command(epilog=examples("cidx-jobs admin resume"))
 @_which_jobs
 @admin_command
 def resume(target: Target, **which: Any) -> int:
@@ -71,7 +73,7 @@ def resume(target: Target, **which: Any) -> int:
     return set_pause(target, is_paused=False, **which)
 
 
-@admin.command()
+@admin.command(epilog=examples("cidx-jobs admin drain", "cidx-jobs admin drain --off"))
 @click.option("--off", is_flag=True, help="Take new jobs again.")
 @admin_command
 def drain(target: Target, *, off: bool) -> int:
@@ -81,12 +83,14 @@ def drain(target: Target, *, off: bool) -> int:
     return set_drain(target, is_draining=not off)
 
 
-@admin.command()
+@admin.command(
+    epilog=examples("cidx-jobs admin cleanup --older-than 30d --status failed --dry-run")
+)
 @click.option(
     "--older-than",
     type=Seconds(min=0),
     required=True,
-    metavar="SECONDS",
+    metavar="DURATION",
     help="How long ago they finished, at least.",
 )
 @click.option(
@@ -105,7 +109,7 @@ def cleanup(target: Target, **which: Any) -> int:
     return clean_up(target, **which)
 
 
-@admin.command()
+@admin.command(epilog=examples("cidx-jobs admin backup", "cidx-jobs admin backup list"))
 @click.argument("what", required=False, type=click.Choice(["list"]))
 @admin_command
 def backup(target: Target, *, what: str | None) -> int:
@@ -119,7 +123,7 @@ def backup(target: Target, *, what: str | None) -> int:
     return make_backup(target) if what is None else show_backups(target)
 
 
-@admin.command()
+@admin.command(epilog=examples("cidx-jobs admin log --limit 20"))
 @click.option(
     "--limit",
     type=click.IntRange(1, 100_000),

@@ -2,10 +2,11 @@
 
 import click
 
+from cidx_jobs.cli.option_types import examples
 from cidx_jobs.cli.target import Target, admin_command
 
 
-@click.command()
+@click.command(epilog=examples("cidx-jobs doctor --data-dir jobs-data"))
 @click.option("--deep", is_flag=True, help="Also compare every index of the database: slower.")
 @click.option("--fix", is_flag=True, help="Mend what can be mended; say what to do for the rest.")
 @admin_command

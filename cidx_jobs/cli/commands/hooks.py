@@ -2,6 +2,7 @@
 
 import click
 
+from cidx_jobs.cli.option_types import examples
 from cidx_jobs.cli.target import Target, client_command
 
 _USER = click.option("--user", metavar="USER", help="Another user's project, as an admin.")
@@ -12,7 +13,7 @@ def hook() -> None:
     """Let a code host tell of pushes to a project."""
 
 
-@hook.command("create")
+@hook.command("create", epilog=examples("cidx-jobs hook create attrs"))
 @click.argument("project")
 @_USER
 @client_command
@@ -27,7 +28,7 @@ def create(target: Target, project: str, user: str | None) -> int:
     return create_hook(target, project, user)
 
 
-@hook.command("show")
+@hook.command("show", epilog=examples("cidx-jobs hook show attrs"))
 @click.argument("project")
 @_USER
 @client_command
@@ -38,7 +39,7 @@ def show(target: Target, project: str, user: str | None) -> int:
     return show_hook(target, project, user)
 
 
-@hook.command("remove")
+@hook.command("remove", epilog=examples("cidx-jobs hook remove attrs"))
 @click.argument("project")
 @_USER
 @click.option("--yes", is_flag=True, help="Do not ask first.")

@@ -5,12 +5,18 @@ from typing import Any
 
 import click
 
-from cidx_jobs.cli.option_types import CONFIG, DATA_DIR, AnyPath
+from cidx_jobs.cli.option_types import CONFIG, DATA_DIR, AnyPath, examples
 from cidx_jobs.cli.target import Target, local_command
 from cidx_jobs.runtime.first_process import serve_as_child_of_init
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cidx-jobs serve",
+        "cidx-jobs serve --config jobs.toml",
+        "cidx-jobs serve --port 0 --auth tokens",
+    )
+)
 @CONFIG
 @DATA_DIR
 @click.option("--host", help="The address to listen on.")

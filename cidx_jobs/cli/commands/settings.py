@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from cidx_jobs.cli.option_types import CONFIG, DATA_DIR
+from cidx_jobs.cli.option_types import CONFIG, DATA_DIR, examples
 from cidx_jobs.cli.target import Target, local_command
 
 
-@click.command()
+@click.command(epilog=examples("cidx-jobs check --config jobs.toml"))
 @DATA_DIR
 @CONFIG
 @local_command

@@ -2,6 +2,7 @@
 
 import click
 
+from cidx_jobs.cli.option_types import AnyDuration, examples
 from cidx_jobs.cli.target import Target, admin_command
 
 
@@ -14,7 +15,13 @@ def token() -> None:
     """
 
 
-@token.command("create")
+@token.command(
+    "create",
+    epilog=examples(
+        "cidx-jobs token create alice --label laptop --expires-in 90d",
+        "cidx-jobs token create carol --scope audit",
+    ),
+)
 @click.argument("user")
 @click.option(
     "--scope",
@@ -25,8 +32,8 @@ def token() -> None:
 @click.option("--label", help="What it is for.")
 @click.option(
     "--expires-in",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
+    metavar="DURATION",
+    type=AnyDuration(min=0, min_open=True),
     help="Good for so long; else until it is revoked.",
 )
 @admin_command
@@ -44,7 +51,7 @@ def create(
     return create_token(target, user=user, scope=scope, label=label, lifetime_seconds=expires_in)
 
 
-@token.command("list")
+@token.command("list", epilog=examples("cidx-jobs token list"))
 @admin_command
 def list_(target: Target) -> int:
     """List the tokens, without their texts."""
@@ -53,7 +60,7 @@ def list_(target: Target) -> int:
     return show_tokens(target)
 
 
-@token.command("revoke")
+@token.command("revoke", epilog=examples("cidx-jobs token revoke 9f2c4e6a8b0d1f3e"))
 @click.argument("token_id", metavar="TOKEN_ID")
 @admin_command
 def revoke(target: Target, token_id: str) -> int:

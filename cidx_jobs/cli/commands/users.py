@@ -19,7 +19,13 @@ def user() -> None:
     """
 
 
-@user.command("add")
+@user.command(
+    "add",
+    epilog=examples(
+        "cidx-jobs user add alice",
+        "cidx-jobs user add carol --scope audit --password-stdin < password.txt",
+    ),
+)
 @click.argument("user_id", metavar="USER")
 @click.option(
     "--scope", type=click.Choice(["write", "audit", "admin"]), default="write", show_default=True
@@ -33,7 +39,7 @@ def add(target: Target, *, user_id: str, scope: str, password_stdin: bool) -> in
     return add_user(target, user_id, scope=scope, from_stdin=password_stdin)
 
 
-@user.command("passwd")
+@user.command("passwd", epilog=examples("cidx-jobs user passwd alice"))
 @click.argument("user_id", metavar="USER")
 @_FROM_STDIN
 @admin_command
@@ -44,7 +50,7 @@ def passwd(target: Target, *, user_id: str, password_stdin: bool) -> int:
     return set_password(target, user_id, from_stdin=password_stdin)
 
 
-@user.command("list")
+@user.command("list", epilog=examples("cidx-jobs user list"))
 @admin_command
 def list_(target: Target) -> int:
     """List the accounts."""
@@ -53,7 +59,7 @@ def list_(target: Target) -> int:
     return show_users(target)
 
 
-@user.command("remove")
+@user.command("remove", epilog=examples("cidx-jobs user remove alice --projects"))
 @click.argument("user_id", metavar="USER")
 @click.option("--projects", is_flag=True, help="Their projects go too.")
 @admin_command

@@ -12,6 +12,20 @@ from cidx_jobs.cli.signals import RaisingKeyboardInterrupt
 _YES = frozenset({"y", "yes"})
 
 
+def confirm_removal(question: str, *, is_sure: bool) -> bool:
+    """Return whether to go on: *is_sure*, or whoever sits at the terminal says so.
+
+    Raises:
+        click.UsageError: nobody can be asked.
+    """
+    if is_sure:
+        return True
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        message = f"nobody can be asked: {question} Give --yes for that"
+        raise click.UsageError(message)
+    return confirms(question)
+
+
 def confirms(question: str) -> bool:
     """Ask on stderr and read the answer from stdin; all but a yes is no, Ctrl-C too."""
     reader, writer = os.pipe()

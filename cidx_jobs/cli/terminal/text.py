@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from cidx_jobs.cli.target import shows_utc
+
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
@@ -58,9 +60,10 @@ def _while_it_fits(text: str, width: int) -> Iterator[str]:
         yield character
 
 
-def moment(at: datetime) -> str:
-    """Return a time as it is shown: RFC 3339, UTC, to the second."""
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+def moment(at: datetime, timespec: str = "seconds") -> str:
+    """Return a time as it is shown: RFC 3339, local or in UTC, to the second or finer."""
+    zoned = at.astimezone(UTC if shows_utc() else None)
+    return zoned.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def duration(seconds: float) -> str:

@@ -146,7 +146,12 @@ class ServerRoutes(Routes):
         return answer.decode(SearchDocument)
 
     async def list_skipped(
-        self, project_id: str, *, cursor: str | None = None, limit: int | None = None
+        self,
+        project_id: str,
+        *,
+        cursor: str | None = None,
+        limit: int | None = None,
+        user_id: str | None = None,
     ) -> SkippedListDocument:
         """Return a page of what of the project's last commit is not in its index, and why.
 
@@ -154,7 +159,7 @@ class ServerRoutes(Routes):
             NotFoundError: the caller has no such project.
         """
         path = f"/api/projects/{quoted(project_id)}/skipped"
-        answer = await self._get(path, {"cursor": cursor, "limit": limit})
+        answer = await self._get(path, {"cursor": cursor, "limit": limit, "user_id": user_id})
         return answer.decode(SkippedListDocument)
 
     async def get_livez(self) -> AliveDocument:
