@@ -27,7 +27,12 @@ MAX_NUMBER = 2**63 - 1
 _KEY = re.compile(KEY_PATTERN)
 _NAMES = frozenset({"user_id", "project_id", "job_type"})
 """What a submit says without a default: None is wrong there."""
-_SUBMITTED = frozenset(SubmitRequest.__struct_fields__) - {"request_key", "actor"}
+_SUBMITTED = frozenset(SubmitRequest.__struct_fields__) - {
+    "request_key",
+    "actor",
+    "parent_id",
+    "child_key",
+}
 
 
 def read_submit(

@@ -158,6 +158,7 @@ class JobCalls(ABC):
         job_type: str | None = None,
         project_id: str | None = None,
         schedule: str | None = None,
+        parent_id: str | None = None,
         label: str | Iterable[str] | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
@@ -173,6 +174,7 @@ class JobCalls(ABC):
             job_type: only of this type.
             project_id: only of this project.
             schedule: only those that this schedule submitted.
+            parent_id: only those that this job made.
             label: only with this label, as ``key:value``, or with all of several.
             created_after: only those that were submitted after this time.
             created_before: only those that were submitted before this time.
@@ -190,6 +192,7 @@ class JobCalls(ABC):
             job_type=job_type,
             project_id=project_id,
             schedule=schedule,
+            parent_id=parent_id,
             labels=read_labels(label),
             created_after=read_time("created_after", created_after),
             created_before=read_time("created_before", created_before),

@@ -98,6 +98,8 @@ class Engine:
                 ),
                 random=chance or random.SystemRandom(),
                 max_result_bytes=settings.max_result_bytes,
+                find_manager=lambda: self.manager,
+                max_children=settings.max_children,
                 middlewares=middlewares,
             )
         )

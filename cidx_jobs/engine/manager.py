@@ -36,7 +36,7 @@ from cidx_jobs.model.job.labels import check_labels
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
 from cidx_jobs.model.job.wait_reasons import HostDown, QueueStatus, SuspectRun
 from cidx_jobs.model.limits import Limits, Pauses
-from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
+from cidx_jobs.model.listing import ChildCounts, EventQuery, JobPage, JobQuery
 from cidx_jobs.model.redact import redact_secrets
 from cidx_jobs.model.schedules.settlement import Firing
 
@@ -94,13 +94,35 @@ class SyncJobManager:
             raise DrainingError
         return await self._admission.admit(request, firing)
 
+    async def create_child(self, request: SubmitRequest) -> Submission:
+        """Store the child that a running job asks for, also while the server drains.
+
+        Raises:
+            StoppingError: nothing new is taken now.
+            ValidationError: a member is wrong (`UnknownJobTypeError` for the type).
+        """
+        self._refuse_when_stopping()
+        return await self._admission.admit(request)
+
     async def get_job(self, job_id: JobId) -> Job:
         """Return the job as it was last committed.
 
         Raises:
             JobNotFoundError: there is none.
         """
-        return await self._ledger.load(job_id)
+        job = await self._ledger.load(job_id)
+        await self._know_children([job])
+        return job
+
+    def count_children(self, job: Job) -> ChildCounts | None:
+        """Return how many children the job has, and how many are done; None without any."""
+        return self._board.families.count(job.job_id) if job.has_children else None
+
+    async def _know_children(self, jobs: Sequence[Job]) -> None:
+        known = self._board.families.is_known
+        lacking = [job.job_id for job in jobs if job.has_children and not known(job.job_id)]
+        if lacking:
+            self._board.families.note_stored(await self._store.load_children(lacking))
 
     async def list_user_jobs(self, user_id: UserId, limit: int = 50) -> Sequence[Job]:
         """Return the user's newest jobs, newest first."""
@@ -111,6 +133,7 @@ class SyncJobManager:
         page = await self._store.query_jobs(query)
         for job in page.jobs:
             await self._catch_up(job.job_id, job.version)
+        await self._know_children(page.jobs)
         return page
 
     async def query_events(self, query: EventQuery) -> Sequence[Transition]:
@@ -405,6 +428,10 @@ class SyncJobManager:
         if job.status is JobStatus.CREATED and job.place is Place.FOLLOWER:
             raise InvalidTransitionError(
                 job_id=job.job_id, status="waiting for the running job", event="start"
+            )
+        if job.joins and self._board.families.is_waiting(job):
+            raise InvalidTransitionError(
+                job_id=job.job_id, status="waiting for its children", event="start"
             )
         if job.status is JobStatus.CREATED:
             return job, self._ledger.entry(job, _STARTED, on_request=True)

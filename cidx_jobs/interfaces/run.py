@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import ContextVar
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -158,6 +159,42 @@ class JobContext(Protocol[OptionsT_co]):
         Raises:
             JobFailure: it could not be started (CFG-001), ended with another code than 0
                 (CHILD_FAILED), or took too long (TIMEOUT).
+        """
+
+    async def submit(
+        self,
+        job_type: str,
+        project_id: str,
+        *,
+        key: str,
+        options: object = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        timeout_seconds: float | None = None,
+        start_at: datetime | None = None,
+        hold: bool = False,
+        labels: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> Job:
+        """Make a child of this job, once for each *key*, also when the run is repeated.
+
+        It is a job of the same user's, at this job's priority if none is given. A cancel of this
+        job cancels it.
+
+        Raises:
+            ValidationError: an argument is wrong, or the job has `max_children` already.
+            StaleRunError: this run is over.
+        """
+
+    async def join(self, *job_ids: str) -> Sequence[Job]:
+        """Return these children, failed ones too, once all are done; without ids all there are.
+
+        Until then the run ends as suspended, without a slot and without blame: the handler
+        begins again from its checkpoint when they are done. Nothing after this call is reached
+        before.
+
+        Raises:
+            ValidationError: one is no child of this job.
         """
 
     def resource(self, name: str) -> AbstractAsyncContextManager[None]:

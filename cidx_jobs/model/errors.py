@@ -669,6 +669,18 @@ class SettingsError(CidxJobsError):
     code = "settings"
 
 
+class RunSuspended(BaseException):
+    """A run ends to wait for children without a slot; whoever catches it must let it go on.
+
+    No `Exception`, so that a handler does not take it for one.
+    """
+
+    def __init__(self, joins: Iterable[JobId]) -> None:
+        """Name the children."""
+        super().__init__("the run waits for its children")
+        self.joins = tuple(joins)
+
+
 class JobFailure(CidxJobsError):  # noqa: N818 - it is raised by handlers and names what happened
     """A run fails with a code of its own (see `cidx_jobs.model.error_codes`).
 

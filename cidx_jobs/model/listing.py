@@ -30,6 +30,7 @@ class JobQuery(msgspec.Struct, frozen=True, kw_only=True):
     job_type: str | None = None
     project_id: ProjectId | None = None
     schedule: str | None = None
+    parent_id: JobId | None = None
     labels: tuple[tuple[str, str], ...] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
@@ -52,6 +53,23 @@ class JobPage(msgspec.Struct, frozen=True, kw_only=True):
     """None when this is the last page."""
     omitted: Mapping[JobId, tuple[str, ...]] = {}
     """Which members of a job a brief page left out, where it did: they have their defaults."""
+
+
+class ChildRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored of a job's child."""
+
+    parent_id: JobId
+    key: str
+    job_id: JobId
+    status: JobStatus
+
+
+class ChildCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many children a job has, how many of them are done, and failed among these."""
+
+    total: int
+    done: int
+    failed: int
 
 
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -241,6 +241,7 @@ class Settings:
         2**60,
         "What is stored of one user's jobs, log and checkpoints; copies and indexes do not count.",
     )
+    max_children: int = number(10_000, 0, 1_000_000, "Jobs that one job may make.")
     max_waiters_per_user: int = number(100, 0, 1_000_000, "Long-polls of one user at a time.")
     max_waiters_total: int = number(10_000, 0, 1_000_000, "Long-polls at a time.")
     max_connections: int = number(

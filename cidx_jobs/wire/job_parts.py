@@ -15,6 +15,7 @@ from cidx_jobs.model.job.job import (
     ProgressDetail,
 )
 from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.model.listing import ChildCounts
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 
@@ -113,6 +114,27 @@ class QueueDocument(Document, frozen=True, kw_only=True):
         )
 
 
+class ChildrenDocument(Document, frozen=True, kw_only=True):
+    """How far the jobs are that a job has made."""
+
+    total: Annotated[
+        int, Meta(description="How many there are.", extra_json_schema=rules.NOT_NEGATIVE)
+    ]
+    done: Annotated[
+        int,
+        Meta(description="How many of them have ended.", extra_json_schema=rules.NOT_NEGATIVE),
+    ]
+    failed: Annotated[
+        int,
+        Meta(description="How many of these have failed.", extra_json_schema=rules.NOT_NEGATIVE),
+    ]
+
+    @classmethod
+    def of(cls, counts: ChildCounts) -> Self:
+        """Return the document of these counts."""
+        return cls(total=counts.total, done=counts.done, failed=counts.failed)
+
+
 class LinksDocument(Document, frozen=True, kw_only=True):
     """Where the job's own routes are: absolute paths."""
 
@@ -149,6 +171,12 @@ PriorityMember = Annotated[
 ]
 LabelsMember = Annotated[
     dict[str, str], Meta(description="The caller's own marks.", extra_json_schema=rules.LABELS)
+]
+ParentIdMember = Annotated[
+    JobId | None, Meta(description="The job whose run made this one, if one did.")
+]
+ChildrenMember = Annotated[
+    ChildrenDocument | None, Meta(description="The jobs that it has made; null if it made none.")
 ]
 AttemptMember = Annotated[
     int, Meta(description="0 before the first start.", extra_json_schema=rules.NOT_NEGATIVE)

@@ -12,11 +12,13 @@ from msgspec.structs import replace
 from cidx_jobs.model.job.job import AttemptRecord, Job, JobStatus, PhaseState
 from cidx_jobs.model.job.key_limits import all_limits
 from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.model.listing import ChildCounts
 from cidx_jobs.model.webhooks.end_notice import NoticeTry
 from cidx_jobs.wire import job_parts as of_job
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document, decode, encode
 from cidx_jobs.wire.job_parts import (
+    ChildrenDocument,
     DeliveryDocument,
     LinksDocument,
     ProgressDocument,
@@ -40,6 +42,8 @@ class JobMembers(Document, frozen=True, kw_only=True):
     version: of_job.VersionMember
     priority: of_job.PriorityMember
     labels: of_job.LabelsMember
+    parent_id: of_job.ParentIdMember = None
+    children: of_job.ChildrenMember = None
     attempt: of_job.AttemptMember
     max_attempts: of_job.MaxAttemptsMember
     limits: of_job.LimitsMember = msgspec.field(default_factory=dict)
@@ -96,9 +100,11 @@ class JobDocument(JobMembers, frozen=True, kw_only=True):
     ] = ()
 
     @classmethod
-    def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
+    def of(
+        cls, job: Job, queue: QueueStatus | None, prefix: str, children: ChildCounts | None = None
+    ) -> Self:
         """Return the document of a job; *prefix* is the path that the routes stand under."""
-        return cls(**_members(job, queue), **_whole(job, prefix), **_attempts(job))
+        return cls(**_members(job, queue, children), **_whole(job, prefix), **_attempts(job))
 
     def with_deliveries(self, tries: Iterable[NoticeTry]) -> Self:
         """Return the document with the tries to tell the job's end."""
@@ -130,7 +136,12 @@ class ListedJobDocument(JobMembers, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, job: Job, queue: QueueStatus | None, prefix: str, omitted: tuple[str, ...] = ()
+        cls,
+        job: Job,
+        queue: QueueStatus | None,
+        prefix: str,
+        omitted: tuple[str, ...] = (),
+        children: ChildCounts | None = None,
     ) -> Self:
         """Return the document of a job; *prefix* is the path that the routes stand under.
 
@@ -139,8 +150,9 @@ class ListedJobDocument(JobMembers, frozen=True, kw_only=True):
             queue: why it waits, if it does.
             prefix: as above.
             omitted: which of its members are left out.
+            children: how many it has, if any.
         """
-        members = _members(job, queue) | _whole(job, prefix) | _aliases(job)
+        members = _members(job, queue, children) | _whole(job, prefix) | _aliases(job)
         return cls(**(members | dict.fromkeys(omitted)), omitted=omitted)
 
 
@@ -152,10 +164,15 @@ class AdminJobDocument(ListedJobDocument, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, job: Job, queue: QueueStatus | None, prefix: str, omitted: tuple[str, ...] = ()
+        cls,
+        job: Job,
+        queue: QueueStatus | None,
+        prefix: str,
+        omitted: tuple[str, ...] = (),
+        children: ChildCounts | None = None,
     ) -> Self:
         """Return the document of a job; see `ListedJobDocument.of`."""
-        members = _members(job, queue) | _whole(job, prefix) | _aliases(job)
+        members = _members(job, queue, children) | _whole(job, prefix) | _aliases(job)
         members |= {"id": job.job_id, "type": job.job_type}
         return cls(**(members | dict.fromkeys(omitted)), omitted=omitted)
 
@@ -166,11 +183,13 @@ class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
     success: Annotated[bool, Meta(description="Always true: errors are problem documents.")]
 
     @classmethod
-    def of(cls, job: Job, queue: QueueStatus | None, prefix: str) -> Self:
+    def of(
+        cls, job: Job, queue: QueueStatus | None, prefix: str, children: ChildCounts | None = None
+    ) -> Self:
         """Return the answer for a job that was told to stop."""
         is_over = job.status is JobStatus.CANCELLED
         message = "Job cancelled" if is_over else "Job is being cancelled"
-        members = _members(job, queue) | {"message": message}
+        members = _members(job, queue, children) | {"message": message}
         return cls(**members, **_whole(job, prefix), **_attempts(job), success=True)
 
 
@@ -210,6 +229,8 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     version: of_job.VersionMember
     priority: of_job.PriorityMember
     labels: of_job.LabelsMember
+    parent_id: of_job.ParentIdMember = None
+    children: of_job.ChildrenMember = None
     attempt: of_job.AttemptMember
     max_attempts: of_job.MaxAttemptsMember
     limits: of_job.LimitsMember = msgspec.field(default_factory=dict)
@@ -247,9 +268,9 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     completed_at: Annotated[datetime | None, Meta(description="The same as `finished_at`.")]
 
     @classmethod
-    def of(cls, job: Job, queue: QueueStatus | None) -> Self:
+    def of(cls, job: Job, queue: QueueStatus | None, children: ChildCounts | None = None) -> Self:
         """Return the short form of a job."""
-        members = _members(job, queue) | {"message": describe(job, queue)}
+        members = _members(job, queue, children) | {"message": describe(job, queue)}
         if job.status.is_waiting:
             members |= {"status": JobStatus.QUEUED, "phase": "queued"}
         elif members["phase"] is None:
@@ -305,11 +326,14 @@ def _error_text(job: Job) -> str | None:
     return f"{job.error.code}: {job.error.message}"
 
 
-def _members(job: Job, queue: QueueStatus | None) -> dict[str, Any]:
+def _members(
+    job: Job, queue: QueueStatus | None, children: ChildCounts | None = None
+) -> dict[str, Any]:
     """Return the members that every form has."""
     members = dict(zip(_SAME, _same_of(job), strict=True))
     members["progress_detail"] = ProgressDocument.of(job.progress_detail)
     members["queue"] = QueueDocument.of(queue) if queue else None
+    members["children"] = None if children is None else ChildrenDocument.of(children)
     members["limits"] = all_limits(job.limits)
     members["timeout_seconds"] = plain(job.timeout_seconds)
     return members

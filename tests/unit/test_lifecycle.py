@@ -22,6 +22,7 @@ from cidx_jobs.model.job.events import (
     Revise,
     Start,
     Submit,
+    Suspend,
 )
 from cidx_jobs.model.job.job import CheckpointInfo, DispatchKey, Job, JobStatus, Outcome
 from cidx_jobs.model.job.lifecycle import TRANSITIONS, advance, record_progress
@@ -43,6 +44,7 @@ EVENTS: tuple[Event, ...] = (
     RequestCancel(reason="enough"),
     Cancel(error=ERROR, elapsed_seconds=2.0),
     Retry(key=KEY),
+    Suspend(joins=(JobId("019a0000-0000-7000-8000-000000000001"),), elapsed_seconds=1.0),
 )
 
 

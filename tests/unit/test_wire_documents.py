@@ -45,6 +45,8 @@ MEMBERS = [
     "version",
     "priority",
     "labels",
+    "parent_id",
+    "children",
     "attempt",
     "max_attempts",
     "limits",

@@ -109,7 +109,9 @@ class WaitingRoom(Background):
         """Return the inside of the job's ETag."""
         if not job.status.is_waiting:
             self._seen.pop(job.job_id, None)
-            return str(job.version)
+            counts = self._board.families.count(job.job_id) if job.has_children else None
+            # Its children come and end without a change of the job itself.
+            return str(job.version) + (f".{counts.total + counts.done}" if counts else "")
         return f"{job.version}.{self._look(job).revision}"
 
     def _look(self, job: Job) -> _Seen:

@@ -21,6 +21,7 @@ from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.job.key_limits import LimitKey
 from cidx_jobs.model.job.wait_reasons import (
+    CHILDREN,
     DRAINING,
     HELD,
     HOST_DOWN,
@@ -45,6 +46,7 @@ _DRAINING = WaitReason(word=DRAINING)
 _PAUSED = WaitReason(word=PAUSED)
 _TOTAL_LIMIT = WaitReason(word=TOTAL_LIMIT)
 _USER_LIMIT = WaitReason(word=USER_LIMIT)
+_CHILDREN = WaitReason(word=CHILDREN)
 _TYPE_MISSING = WaitReason(word=TYPE_MISSING)
 
 
@@ -55,7 +57,7 @@ class WaitReasons:
         self, *, clock: Clock, slots: Slots, job_types: JobTypes,
         due_times: DueTimes, suspects: Suspects, outages: Outages,
         find_job: Callable[[JobId], Job | None],
-        is_project_busy: Callable[[Job], bool],
+        is_project_busy: Callable[[Job], bool], waits_for_children: Callable[[Job], bool],
     ) -> None:  # fmt: skip
         """Take the parts that know the facts."""
         self.pauses = Pauses()
@@ -72,6 +74,7 @@ class WaitReasons:
         self._outages = outages
         self._find_job = find_job
         self._is_project_busy = is_project_busy
+        self._waits_for_children = waits_for_children
 
     def find(self, job: Job) -> list[WaitReason]:
         """List why the job waits, in the order in which it is told; empty if it is free to go.
@@ -203,7 +206,10 @@ class WaitReasons:
             yield WaitReason(word=HELD)
         if is_later:
             yield WaitReason(word=START_AT, until=job.start_at)
-        if not job.hold and not is_later and self._is_project_busy(job):
+        is_suspended = self._waits_for_children(job)
+        if is_suspended:
+            yield _CHILDREN
+        if not (job.hold or is_later or is_suspended) and self._is_project_busy(job):
             yield WaitReason(word=PROJECT_BUSY)
 
 

@@ -4,12 +4,14 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from cidx_jobs.engine.run.offspring import Offspring
 from cidx_jobs.engine.run.progress import ProgressTracker
 from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.engine.run.time_limit import TimeLimit
@@ -160,7 +162,7 @@ class RunContext:
     def __init__(
         self, *, job: Job, options: Any, checkpoint: Any, run: ActiveRun, tracker: ProgressTracker,
         recorder: RunRecorder, board: Board, children: ChildRunner, work: Work,
-        time_limit: TimeLimit,
+        time_limit: TimeLimit, offspring: Offspring,
     ) -> None:  # fmt: skip
         """Take the parts of this one run."""
         self._job = job
@@ -173,6 +175,7 @@ class RunContext:
         self._children = children
         self._work = work
         self._time_limit = time_limit
+        self._offspring = offspring
         self.sync: SyncJobContext = SyncContext(self)
         """The same for a thread, without awaits."""
         self._cancel_requested = False
@@ -272,6 +275,40 @@ class RunContext:
     async def in_process(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what *function* returns, called in a process that dies with the run."""
         return await self._work.in_process(function, *arguments)
+
+    async def submit(
+        self,
+        job_type: str,
+        project_id: str,
+        *,
+        key: str,
+        options: object = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        timeout_seconds: float | None = None,
+        start_at: datetime | None = None,
+        hold: bool = False,
+        labels: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> Job:
+        """Make a child, once for each key."""
+        return await self._offspring.submit(
+            job_type,
+            project_id,
+            key=key,
+            options=options,
+            priority=priority,
+            max_attempts=max_attempts,
+            timeout_seconds=timeout_seconds,
+            start_at=start_at,
+            hold=hold,
+            labels=labels,
+            limits=limits,
+        )
+
+    async def join(self, *job_ids: str) -> Sequence[Job]:
+        """Return children once all of them are done."""
+        return await self._offspring.join(job_ids)
 
     def resource(self, name: str) -> AbstractAsyncContextManager[None]:
         """Hold one unit of a named resource; one at a time in a run, a second one raises.

@@ -28,7 +28,16 @@ from cidx_jobs.model.errors import (
     UnavailableError,
 )
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job.events import Cancel, Complete, Event, Fail, Interrupt, RetryLater, Start
+from cidx_jobs.model.job.events import (
+    Cancel,
+    Complete,
+    Event,
+    Fail,
+    Interrupt,
+    RetryLater,
+    Start,
+    Suspend,
+)
 from cidx_jobs.model.job.job import (
     CheckpointInfo,
     Job,
@@ -76,7 +85,14 @@ class FoundDown:
     on_interrupt: OnInterrupt
 
 
-Ending = Succeeded | Broke | Interrupted | FoundDown
+@attrs.frozen
+class Suspended:
+    """The run waits for children, without a slot and without blame."""
+
+    joins: tuple[JobId, ...]
+
+
+Ending = Succeeded | Broke | Interrupted | FoundDown | Suspended
 
 
 class RunRecorder:
@@ -266,6 +282,12 @@ class RunRecorder:
                 return self._failure(job, ending, elapsed)
             case Interrupted():
                 return self._interruption(job, ending, elapsed)
+            case Suspended():
+                return Suspend(
+                    joins=ending.joins,
+                    elapsed_seconds=elapsed,
+                    reason="it waits for its children",
+                )
             case FoundDown():
                 return self._wait_for_host(job, ending, elapsed)
             case _:

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from msgspec.structs import replace
 
 from cidx_jobs.engine.run.context import ChildRunner, RunContext, to_json_object
+from cidx_jobs.engine.run.offspring import Manager, Offspring, find_suspension
 from cidx_jobs.engine.run.progress import ProgressBook, ProgressSnapshot, ProgressTracker
 from cidx_jobs.engine.run.run_record import (
     Broke,
@@ -21,6 +22,7 @@ from cidx_jobs.engine.run.run_record import (
     Interrupted,
     RunRecorder,
     Succeeded,
+    Suspended,
 )
 from cidx_jobs.engine.run.time_limit import TimeLimit
 from cidx_jobs.engine.run.usage import Usage
@@ -70,6 +72,7 @@ class Runner:
         self, *, job_types: JobTypes, recorder: RunRecorder, book: ProgressBook,
         board: Board, children: ChildRunner, clock: Clock,
         retry_policy: RetryPolicy, random: Random, max_result_bytes: int,
+        find_manager: Callable[[], Manager], max_children: int,
         middlewares: Sequence[Middleware] = (),
     ) -> None:  # fmt: skip
         """Take the parts."""
@@ -83,6 +86,8 @@ class Runner:
         self.random = random
         self.max_result_bytes = max_result_bytes
         self.middlewares = tuple(middlewares)
+        self.find_manager = find_manager
+        self.max_children = max_children
 
     def begin(self, run: ActiveRun, on_end: Callable[["RunningJob"], None]) -> "RunningJob":
         """Start the task of a run whose job is stored as running; *on_end* is its last step."""
@@ -222,6 +227,10 @@ class RunningJob:
         finally:
             self._limit.cancel()
             await self._end_handling()
+        if isinstance(result, Raised) and not self._was_stopped:
+            suspension = find_suspension(result.error)
+            if suspension is not None:
+                return Suspended(suspension.joins)
         if isinstance(result, Raised):
             self._is_signal_told = call_foreign(tells_of_signal, result.error) is True
             return self._failed(result, job_type)
@@ -280,6 +289,13 @@ class RunningJob:
             children=runner.children,
             work=self._work,
             time_limit=self._limit,
+            offspring=Offspring(
+                self.run,
+                job,
+                runner.board,
+                runner.find_manager,
+                runner.max_children,
+            ),
         )
         call: CallNext = partial(self._call, job_type)
         for middleware in reversed(runner.middlewares):

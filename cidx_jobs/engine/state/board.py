@@ -18,7 +18,15 @@ from cidx_jobs.engine.queue.startable import ResourceShare
 from cidx_jobs.engine.queue.suspects import Suspects
 from cidx_jobs.engine.queue.wait_estimate import WaitEstimator
 from cidx_jobs.engine.queue.wait_reasons import WaitReasons
-from cidx_jobs.engine.state.effects import Effect, EnqueueDue, GiveUp, MakeHead, StopRun
+from cidx_jobs.engine.state.effects import (
+    CancelChildren,
+    Effect,
+    EnqueueDue,
+    GiveUp,
+    MakeHead,
+    StopRun,
+)
+from cidx_jobs.engine.state.families import Families
 from cidx_jobs.engine.state.hooks import Hooks
 from cidx_jobs.engine.state.job_cache import LiveJobs
 from cidx_jobs.engine.state.notifier import Notifier
@@ -42,6 +50,7 @@ class Board:
         """Take the parts that make up the memory; *outage_seconds* is `git_outage_seconds`."""
         self.live = LiveJobs()
         self.schedules = ScheduleBook()
+        self.families = Families()
         self.queue = queue
         self.slots = slots
         self.notifier = notifier
@@ -66,6 +75,7 @@ class Board:
             outages=self.outages,
             find_job=self.live.find,
             is_project_busy=self.is_project_busy,
+            waits_for_children=self.families.is_waiting,
         )
         self.clock = clock
         self.stop_begun = asyncio.Event()
@@ -184,6 +194,9 @@ class Board:
 
     def restore(self, jobs: Sequence[Job]) -> None:
         """Take the unfinished jobs of the store into an empty memory."""
+        for job in jobs:
+            # A parent that is looked at must find its children, which come after it.
+            self.families.note(job)
         for job in jobs:
             self._put(job)
             if job.status is JobStatus.QUEUED:
@@ -372,6 +385,7 @@ class Board:
         before = self.live.put(job)
         if before is None or before.version < job.version:
             self.slots.keys.note(before, job)
+            self.families.note(job)
         return before
 
     def _push(self, job: Job) -> None:
@@ -404,8 +418,29 @@ class Board:
             self._refresh_keys_of(before, job)
         if job.status is JobStatus.RUNNING and job.cancel_requested_at is not None:
             self.stop_run(job)
+        if job.parent_id is not None or job.has_children:
+            self._move_family(before, job)
         if before is not None and (before.status, before.place) != (job.status, job.place):
             self.refresh_lines(before if before.has_place else job)
+
+    def _move_family(self, before: Job | None, job: Job) -> None:
+        """Let a parent go on whose children are done, and cancel the children of a cancelled."""
+        if job.parent_id is not None and job.done:
+            parent = self.live.find(job.parent_id)
+            self.notifier.wake(job.parent_id)
+            if parent is not None:
+                self._call_back(parent)
+        if job.joins:
+            self._call_back(job)
+        was_asked = before is not None and before.cancel_requested_at is not None
+        is_asked = job.cancel_requested_at is not None
+        if job.has_children and is_asked and (job.status is JobStatus.CANCELLED or not was_asked):
+            self.effects.put_nowait(CancelChildren(job.job_id))
+
+    def _call_back(self, job: Job) -> None:
+        is_suspended = job.status is JobStatus.CREATED and bool(job.joins)
+        if is_suspended and not self.families.is_waiting(job):
+            self.effects.put_nowait(EnqueueDue(job.job_id))
 
     def _refresh_keys_of(self, before: Job | None, job: Job) -> None:
         # The number of a key is another one where a job with it came, changed or ended.
@@ -433,6 +468,8 @@ class Board:
         """Let those who found their line full take a place that has become free."""
         now = self.clock.now()
         for job in jobs:
+            if job.joins and self.families.is_waiting(job):
+                continue
             is_due = not job.hold and (job.start_at is None or job.start_at <= now)
             if is_due and self.is_exclusive(job) and self.follower_of(job) is None:
                 self.effects.put_nowait(EnqueueDue(job.job_id))

@@ -6,14 +6,25 @@ from typing import ClassVar, assert_never
 
 from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.state.board import Board
-from cidx_jobs.engine.state.effects import Effect, EnqueueDue, GiveUp, MakeHead, StopRun
+from cidx_jobs.engine.state.effects import (
+    CancelChildren,
+    Effect,
+    EnqueueDue,
+    GiveUp,
+    MakeHead,
+    StopRun,
+)
 from cidx_jobs.engine.state.record import STORE_AGAIN_SECONDS, Decision, JobLedger
 from cidx_jobs.interfaces.run import Executor
+from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import CidxJobsError, UnavailableError
 from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job.events import Cancel, RequestCancel
 from cidx_jobs.model.job.job import Job, JobStatus, Place
 from cidx_jobs.model.job.key_limits import LimitKey
 from cidx_jobs.runtime.log import get_logger
+
+_PARENT_CANCELLED = "the job that made it was cancelled"
 
 _log = get_logger("engine")
 
@@ -59,6 +70,9 @@ class EffectRunner(Background):
         match effect:
             case StopRun():
                 self._executor.cancel(effect.run, again=effect.again)
+            case CancelChildren():
+                for child_id in self._board.families.list_unfinished(effect.parent_id):
+                    self._insist(child_id, self._cancelled, "cancel-child")
             case EnqueueDue():
                 self._insist(effect.job_id, self._enqueued, "enqueue-due")
             case GiveUp():
@@ -72,8 +86,19 @@ class EffectRunner(Background):
     def _enqueued(self, job: Job) -> Decision | None:
         if job.status is not JobStatus.CREATED or job.hold or job.place is Place.FOLLOWER:
             return None
-        events = self._ledger.entry(job, "its time has come")
+        if self._board.families.is_waiting(job):
+            return None
+        reason = "its children are done" if job.joins else "its time has come"
+        events = self._ledger.entry(job, reason)
         return (job, events) if events else None
+
+    def _cancelled(self, job: Job) -> Decision | None:
+        if job.done or job.cancel_requested_at is not None:
+            return None
+        if job.status is JobStatus.RUNNING:
+            return job, [RequestCancel(reason=_PARENT_CANCELLED)]
+        error = make_error("CANCELLED", _PARENT_CANCELLED, at=self._board.clock.now())
+        return job, [Cancel(error=error, reason=_PARENT_CANCELLED)]
 
     def _made_head(self, job: Job) -> Decision | None:
         if job.place is not Place.FOLLOWER:

@@ -38,6 +38,13 @@ class StopRun:
 
 
 @attrs.frozen
+class CancelChildren:
+    """Cancel what a job has made that is not done: the job was cancelled."""
+
+    parent_id: JobId
+
+
+@attrs.frozen
 class GiveUp:
     """Let a waiting job fail: its code host has been down for as long as it may wait."""
 
@@ -45,4 +52,4 @@ class GiveUp:
     host: LimitKey
 
 
-Effect = EnqueueDue | GiveUp | MakeHead | StopRun
+Effect = CancelChildren | EnqueueDue | GiveUp | MakeHead | StopRun

@@ -34,6 +34,7 @@ from cidx_jobs.model.ids import JobId, UserId, make_job_id
 from cidx_jobs.model.job.events import Cancel, Enqueue, Event, RequestCancel, Revise, Submit
 from cidx_jobs.model.job.job import Job, JobStatus, JsonObject, Place
 from cidx_jobs.model.job.key_limits import KeyLimits, make_key_limits
+from cidx_jobs.model.job.lifecycle import record_progress
 from cidx_jobs.model.job.packed import pack
 from cidx_jobs.model.job.submit import OnConflict, Submission, SubmitRequest
 from cidx_jobs.model.limits import MAX_KEYS, MAX_LABELS
@@ -176,8 +177,10 @@ class Admission:
     ) -> Submission:
         line = self._line(request, job_type)
         waits = request.hold or self._is_later(request)
-        # Who has its time to come neither joins nor is joined: no acknowledged time is lost.
-        joined = None if waits else self._choose_joined(request, line)
+        is_child = request.parent_id is not None
+        # Who has its time to come neither joins nor is joined: no acknowledged time is lost. Nor
+        # does a child, which its parent knows by a key.
+        joined = None if waits or is_child else self._choose_joined(request, line)
         if joined is not None:
             goes_first = joined is line.follower and line.is_between_attempts
             change = self._join(joined, request, goes_first=goes_first)
@@ -186,8 +189,11 @@ class Admission:
             served = firing.end(joined.job_id, is_joined=True) if firing else None
             await self._ledger.commit(changes, record, project, served)
             return Submission(job=change.job, is_joined=True)
-        self._check_room(request.user_id)
+        if not is_child:
+            # A parent that waited for room, in a slot, could keep its own children from running.
+            self._check_room(request.user_id)
         changes, place = self._choose_place(request, job_type, line, waits=waits)
+        changes += self._mark_parent(request)
         change = replace(
             self._new_job(request, job_type, place, firing, waits=waits),
             max_user_bytes=self._settings.max_stored_bytes_per_user,
@@ -240,10 +246,20 @@ class Admission:
             return [], None
         if head is None:
             return [], Place.HEAD
+        if request.parent_id is not None and line.follower is not None:
+            return [], None
         if head.is_between_attempts:
             # A corrected request does not wait for the back-off of the broken one.
             return [self._ledger.move_back(head)], Place.HEAD
         return [], Place.FOLLOWER
+
+    def _mark_parent(self, request: SubmitRequest) -> list[Change]:
+        """Return the change by which a running job is known to have children, at the first."""
+        parent = None if request.parent_id is None else self._board.live.find(request.parent_id)
+        if parent is None or parent.has_children:
+            return []
+        marked = record_progress(parent, self._board.clock.now(), has_children=True)
+        return [Change(job=marked, base_version=parent.version, before=parent)]
 
     def _is_later(self, request: SubmitRequest) -> bool:
         return request.start_at is not None and request.start_at > self._board.clock.now()
@@ -380,12 +396,16 @@ class Admission:
             hold=request.hold,
             schedule=firing.state.schedule.name if firing else None,
             scheduled_at=firing.scheduled_at if firing else None,
+            parent_id=request.parent_id,
+            child_key=request.child_key,
+            traceparent=request.traceparent,
             start_at=request.start_at,
             created_at=now,
             updated_at=now,
         )
         events: list[Event] = [Submit()]
-        if not waits and place is not Place.FOLLOWER:
+        has_place = place is Place.HEAD or not job_type.exclusive
+        if not waits and has_place:
             events.append(Enqueue(key=self._board.make_key(job)))
         return self._ledger.advance(None, job, events, now, request.actor)
 

@@ -13,6 +13,7 @@ from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.queue.suspects import is_suspect
 from cidx_jobs.engine.run.run_record import Broke, Ending, Interrupted, RunRecorder
 from cidx_jobs.engine.state.board import Board
+from cidx_jobs.engine.state.effects import CancelChildren
 from cidx_jobs.engine.upkeep.retention import Retention
 from cidx_jobs.interfaces.run import Executor
 from cidx_jobs.interfaces.store.jobs import JobStore
@@ -59,13 +60,28 @@ class Janitor(Background):
         is an orphan by definition: there is no lease to wait for (architecture.md).
         """
         jobs = await self._store.load_unfinished_jobs()
+        await self._know_children(jobs)
         self._board.restore(jobs)
+        await self._cancel_left_over(jobs)
         running = [job for job in jobs if job.status is JobStatus.RUNNING]
         ends = await self._resolve(running)
         self._board.suspects.line_up(self._board.live)
         recovery = replace(before, unfinished=len(jobs), **ends)
         _log.info("recovery_finished", **msgspec.structs.asdict(recovery))
         return recovery
+
+    async def _know_children(self, jobs: Sequence[Job]) -> None:
+        parents = [job.job_id for job in jobs if job.has_children]
+        if parents:
+            self._board.families.note_stored(await self._store.load_children(parents))
+
+    async def _cancel_left_over(self, jobs: Sequence[Job]) -> None:
+        # The server may have died between the end of a cancelled job and that of its children.
+        here = {job.job_id for job in jobs}
+        for parent_id in {job.parent_id for job in jobs if job.parent_id} - here:
+            parent = await self._store.load_job(parent_id)
+            if parent is not None and parent.status is JobStatus.CANCELLED:
+                self._board.effects.put_nowait(CancelChildren(parent_id))
 
     async def delete_expired(self) -> int:
         """Delete the finished jobs whose time is over; return how many there were."""

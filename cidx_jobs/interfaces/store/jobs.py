@@ -9,6 +9,7 @@ from cidx_jobs.model.job.job import Job, JobStatus, Transition
 from cidx_jobs.model.listing import (
     Change,
     Checkpoint,
+    ChildRecord,
     EventQuery,
     IdempotencyRecord,
     JobFigures,
@@ -70,6 +71,9 @@ class JobStore(Protocol):
 
     async def load_unfinished_jobs(self) -> Sequence[Job]:
         """Return every job that is not final, in the order of their submits."""
+
+    async def load_children(self, parent_ids: Sequence[JobId]) -> Sequence[ChildRecord]:
+        """Return what is stored of the jobs' children, in the order of their submits."""
 
     async def query_jobs(self, query: JobQuery) -> JobPage:
         """Return one page of the jobs that fit."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import DispatchKey, JobError, JsonObject, Place
 from cidx_jobs.model.job.key_limits import KeyLimits
 
@@ -88,6 +89,14 @@ class Interrupt(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class Suspend(msgspec.Struct, frozen=True, kw_only=True):
+    """End the run without blame, and wait without a slot until these children are done."""
+
+    joins: tuple[JobId, ...]
+    elapsed_seconds: float
+    reason: str | None = None
+
+
 class RequestCancel(msgspec.Struct, frozen=True, kw_only=True):
     """Tell a running job to stop; it stays running until its task has really ended."""
 
@@ -119,6 +128,7 @@ Event = (
     | Fail
     | RetryLater
     | Interrupt
+    | Suspend
     | RequestCancel
     | Cancel
     | Retry
@@ -134,6 +144,7 @@ EVENT_NAMES: Mapping[type[Any], str] = MappingProxyType(
         Fail: "fail",
         RetryLater: "retry_later",
         Interrupt: "interrupt",
+        Suspend: "suspend",
         RequestCancel: "request_cancel",
         Cancel: "cancel",
         Retry: "retry",

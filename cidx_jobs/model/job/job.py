@@ -235,6 +235,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     notify: tuple[str, ...] = ()
     """The URLs that its end is told to."""
 
+    parent_id: JobId | None = None
+    """The job whose run made this one."""
+    child_key: str | None = None
+    """What its parent tells it apart by: it is made once for each key."""
+    has_children: bool = False
+    joins: tuple[JobId, ...] = ()
+    """The children that a suspended job waits for, to go on when they are done."""
+    traceparent: str | None = None
+    """The trace context of its submit (W3C Trace Context)."""
+
     attempt: int = 0
     """The number of the current or last attempt; 0 before the first start."""
     max_attempts: int

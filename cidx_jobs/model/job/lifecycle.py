@@ -27,6 +27,7 @@ from cidx_jobs.model.job.events import (
     Revise,
     Start,
     Submit,
+    Suspend,
 )
 from cidx_jobs.model.job.job import (
     NO_DETAIL,
@@ -55,6 +56,7 @@ TRANSITIONS: Mapping[tuple[JobStatus | None, str], JobStatus] = MappingProxyType
         (_S.RUNNING, "fail"): _S.FAILED,
         (_S.RUNNING, "retry_later"): _S.QUEUED,
         (_S.RUNNING, "interrupt"): _S.QUEUED,
+        (_S.RUNNING, "suspend"): _S.CREATED,
         (_S.RUNNING, "request_cancel"): _S.RUNNING,
         (_S.RUNNING, "cancel"): _S.CANCELLED,
         (_S.FAILED, "retry"): _S.QUEUED,
@@ -133,7 +135,7 @@ def _log_row(
     )
 
 
-def _changes(job: Job, event: Event, now: datetime) -> dict[str, Any]:
+def _changes(job: Job, event: Event, now: datetime) -> dict[str, Any]:  # noqa: PLR0912 - a table
     match event:
         case Submit():
             return {}
@@ -151,6 +153,8 @@ def _changes(job: Job, event: Event, now: datetime) -> dict[str, Any]:
             return _put_back(job, event)
         case Interrupt():
             return _given_back(job, event)
+        case Suspend():
+            return _suspended(job, event)
         case RequestCancel():
             return {"cancel_requested_at": now, "cancel_reason": event.reason}
         case Cancel():
@@ -167,6 +171,7 @@ def _enqueued(job: Job, event: Enqueue, now: datetime) -> dict[str, Any]:
         "dispatch_key": event.key,
         "place": event.place or job.place,
         "hold": False,
+        "joins": (),
     }
 
 
@@ -272,6 +277,21 @@ def _given_back(job: Job, event: Interrupt) -> dict[str, Any]:
     return changes | ({"checkpoint": None} if event.drop_checkpoint else {})
 
 
+def _suspended(job: Job, event: Suspend) -> dict[str, Any]:
+    record = _attempt_record(job, event.elapsed_seconds, Outcome.INTERRUPTED, None)
+    return {
+        "attempt": job.attempt - 1,
+        "started_at": None,
+        "losses": 0,
+        # Its line goes on without it: a child may be of the same type and project.
+        "place": None,
+        "joins": event.joins,
+        "start_at": None,
+        "attempts": (*job.attempts, record),
+        "progress_detail": _without_future(job.progress_detail),
+    }
+
+
 def _retried(job: Job, event: Retry, now: datetime) -> dict[str, Any]:
     changes: dict[str, Any] = {
         "max_attempts": job.attempt + job.attempts_granted,
@@ -287,6 +307,7 @@ def _retried(job: Job, event: Retry, now: datetime) -> dict[str, Any]:
         "retry_at": None,
         "hold": False,
         "start_at": None,
+        "joins": (),
         "progress": 0,
         "phase": None,
         "message": None,

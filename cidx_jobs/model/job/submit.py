@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import Job, JsonObject
 
 
@@ -44,6 +44,11 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of the user's own: of all jobs with one at most so many run at a time."""
     notify: str | None = None
     """A URL that the job's end is told to."""
+    parent_id: JobId | None = None
+    """The job whose run asks for it, once for each *child_key*."""
+    child_key: str | None = None
+    traceparent: str | None = None
+    """The trace context of the submit (W3C Trace Context)."""
     request_key: RequestKey | None = None
     actor: UserId | None = None
     """Who asks, perhaps for another user; None for the server itself."""

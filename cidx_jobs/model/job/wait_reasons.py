@@ -19,6 +19,7 @@ RETRY_BACKOFF = "retry_backoff"
 USER_LIMIT = "user_limit"
 TOTAL_LIMIT = "total_limit"
 TYPE_MISSING = "type_missing"
+CHILDREN = "children"
 RESOURCE = "resource:"
 LIMIT = "limit:"
 HOST_DOWN = "host_down:"
@@ -28,8 +29,8 @@ OPEN_ENDED = frozenset({DRAINING, PAUSED, RECOVERING, TYPE_MISSING})
 """Reasons that end when an operator or a suspect lets them: no estimate can know when."""
 
 _ORDER = (
-    DRAINING, PAUSED, RECOVERING, HELD, START_AT, PROJECT_BUSY, RETRY_BACKOFF, USER_LIMIT,
-    TOTAL_LIMIT, TYPE_MISSING,
+    DRAINING, PAUSED, RECOVERING, HELD, START_AT, CHILDREN, PROJECT_BUSY, RETRY_BACKOFF,
+    USER_LIMIT, TOTAL_LIMIT, TYPE_MISSING,
 )  # fmt: skip
 _RANKS = {word: rank for rank, word in enumerate(_ORDER)}
 

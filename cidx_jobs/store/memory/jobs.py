@@ -23,6 +23,7 @@ from cidx_jobs.model.listing import (
     KEY_LIFETIME,
     Change,
     Checkpoint,
+    ChildRecord,
     EventQuery,
     IdempotencyRecord,
     JobFigures,
@@ -123,6 +124,17 @@ class MemoryJobs(JobStore):
         return tuple(job for job in self._table.jobs.values() if not job.done)
 
     @override
+    async def load_children(self, parent_ids: Sequence[JobId]) -> Sequence[ChildRecord]:
+        wanted = frozenset(parent_ids)
+        return tuple(
+            ChildRecord(
+                parent_id=job.parent_id, key=job.child_key, job_id=job.job_id, status=job.status
+            )
+            for job in self._table.jobs.values()
+            if job.parent_id in wanted and job.parent_id and job.child_key
+        )
+
+    @override
     async def query_jobs(self, query: JobQuery) -> JobPage:
         return page_of(self._table.jobs.values(), self._table.rows, query)
 
@@ -183,7 +195,10 @@ class MemoryJobs(JobStore):
         expired = sorted(
             (job.finished_at, self._table.rows[job.job_id], job.job_id)
             for job in self._table.jobs.values()
-            if job.finished_at and job.status in statuses and job.finished_at < finished_before
+            if job.finished_at
+            and job.status in statuses
+            and job.finished_at < finished_before
+            and not self._is_awaited(job)
         )
         deleted = tuple(job_id for _, _, job_id in expired[:limit])
         for job_id in deleted:
@@ -202,7 +217,7 @@ class MemoryJobs(JobStore):
         return sum(
             job.finished_at < finished_before
             for job in self._table.jobs.values()
-            if job.finished_at is not None and job.status in statuses
+            if job.finished_at is not None and job.status in statuses and not self._is_awaited(job)
         )
 
     @override
@@ -241,6 +256,10 @@ class MemoryJobs(JobStore):
         for job_id, old in before.items():
             new = self._table.jobs[job_id]
             self._bytes[new.user_id] += bytes_of_job(new) - (bytes_of_job(old) if old else 0)
+
+    def _is_awaited(self, job: Job) -> bool:
+        parent = None if job.parent_id is None else self._table.jobs.get(job.parent_id)
+        return parent is not None and not parent.done
 
     def _drop_checkpoint(self, job: Job) -> None:
         dropped = self._checkpoints.pop(job.job_id, None)

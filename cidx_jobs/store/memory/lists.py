@@ -124,6 +124,7 @@ def _is_wanted(job: Job, query: JobQuery) -> bool:
         and query.job_type in {None, job.job_type}
         and query.project_id in {None, job.project_id}
         and query.schedule in {None, job.schedule}
+        and query.parent_id in {None, job.parent_id}
         and all(job.labels.get(key) == value for key, value in query.labels)
         and (query.created_after is None or job.created_at > query.created_after)
         and (query.created_before is None or job.created_at < query.created_before)

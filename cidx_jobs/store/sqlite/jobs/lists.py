@@ -19,7 +19,7 @@ import attrs
 from cidx_jobs.model.errors import UnavailableError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
-from cidx_jobs.model.listing import LONG_MEMBERS, MAX_LISTED_BYTES, JobPage, JobQuery
+from cidx_jobs.model.listing import LONG_MEMBERS, MAX_LISTED_BYTES, ChildRecord, JobPage, JobQuery
 from cidx_jobs.store.sqlite.jobs.columns import JOB_COLUMNS, decode_job
 from cidx_jobs.store.sqlite.values import to_microseconds
 
@@ -56,6 +56,11 @@ WHERE row IN (SELECT value FROM json_each(?))
 _LOAD_UNFINISHED = f"""
 SELECT {_COLUMNS} FROM jobs INDEXED BY jobs_live WHERE finished_at IS NULL ORDER BY row
 """  # noqa: S608
+
+_LOAD_CHILDREN = """
+SELECT parent_id, child_key, job_id, status FROM jobs INDEXED BY jobs_child
+WHERE parent_id IN (SELECT value FROM json_each(?)) AND parent_id IS NOT NULL ORDER BY row
+"""
 
 # A skip from each type to the next one: there are few types and many jobs.
 _NEXT_TYPE = """
@@ -94,6 +99,12 @@ _FINAL_OF_USER = """
 jobs INDEXED BY jobs_final_of_user
 WHERE finished_at IS NOT NULL AND user_id = :user_id AND job_type = :job_type
 AND status = :status
+"""
+_CHILDREN = """
+jobs INDEXED BY jobs_child
+WHERE parent_id = :parent_id
+AND (:user_id IS NULL OR user_id = :user_id) AND (:job_type IS NULL OR job_type = :job_type)
+AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
 """
 _FURTHER = """
 AND (:project_id IS NULL OR project_id = :project_id)
@@ -155,6 +166,10 @@ FINAL_OF_USER = _make(_FINAL_OF_USER)
 """A user's jobs of one type and final status."""
 
 
+CHILDREN = _make(_CHILDREN)
+"""The children of one job."""
+
+
 def load_job(connection: sqlite3.Connection, job_id: JobId) -> Job | None:
     """Return the job as it is committed."""
     row = connection.execute(_LOAD_JOB, (job_id,)).fetchone()
@@ -164,6 +179,17 @@ def load_job(connection: sqlite3.Connection, job_id: JobId) -> Job | None:
 def load_unfinished_jobs(connection: sqlite3.Connection) -> tuple[Job, ...]:
     """Return every job that is not final, in the order of submits."""
     return tuple(map(decode_job, connection.execute(_LOAD_UNFINISHED)))
+
+
+def load_children(
+    connection: sqlite3.Connection, parent_ids: Sequence[JobId]
+) -> tuple[ChildRecord, ...]:
+    """Return what is stored of the jobs' children, in the order of their submits."""
+    rows = connection.execute(_LOAD_CHILDREN, (json.dumps(parent_ids),))
+    return tuple(
+        ChildRecord(parent_id=parent, key=key, job_id=job_id, status=JobStatus(status))
+        for parent, key, job_id, status in rows
+    )
 
 
 def query_jobs(connection: sqlite3.Connection, query: JobQuery) -> JobPage:
@@ -195,9 +221,14 @@ def query_jobs(connection: sqlite3.Connection, query: JobQuery) -> JobPage:
 
 
 def _ranges(connection: sqlite3.Connection, query: JobQuery) -> list[Range]:
-    fixed = {"user_id": query.user_id, "job_type": query.job_type}
-    if query.statuses is None and all(value is None for value in fixed.values()):
+    fixed: dict[str, Any] = {"user_id": query.user_id, "job_type": query.job_type}
+    is_of_all = query.statuses is None and query.parent_id is None
+    if is_of_all and all(value is None for value in fixed.values()):
         return [Range(WHOLE, {})]
+    if query.parent_id is not None:
+        statuses = None if query.statuses is None else json.dumps(sorted(query.statuses))
+        fixed |= {"parent_id": query.parent_id, "statuses": statuses}
+        return [Range(CHILDREN, fixed)]
     wanted = sorted(JobStatus if query.statuses is None else query.statuses)
     live = LIVE if query.user_id is None else LIVE_OF_USER
     final = FINAL if query.user_id is None else FINAL_OF_USER
@@ -297,7 +328,8 @@ def _count_exactly(connection: sqlite3.Connection, query: JobQuery) -> int:
 
 
 def _has_filters(query: JobQuery) -> bool:
-    return any(value is not None for value in _filters(query).values())
+    is_of_one = query.parent_id is not None
+    return is_of_one or any(value is not None for value in _filters(query).values())
 
 
 def _filters(query: JobQuery) -> Mapping[str, Any]:

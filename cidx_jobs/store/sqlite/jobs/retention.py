@@ -12,15 +12,22 @@ from cidx_jobs.store.sqlite.jobs.stored_bytes import take_off
 from cidx_jobs.store.sqlite.values import Row, to_json, to_microseconds
 from cidx_jobs.store.sqlite.webhooks.end_notices import delete_told
 
-COUNT_EXPIRED = """
+# What a parent that is not done made, its next run looks for.
+IS_NOT_AWAITED = """
+(parent_id IS NULL OR NOT EXISTS (
+    SELECT 1 FROM jobs AS parent
+    WHERE parent.job_id = jobs.parent_id AND parent.finished_at IS NULL
+))
+"""
+COUNT_EXPIRED = f"""
 SELECT count(*) FROM jobs INDEXED BY jobs_expiry
-WHERE finished_at IS NOT NULL AND status = ? AND finished_at < ?
-"""
-FIND_EXPIRED = """
+WHERE finished_at IS NOT NULL AND status = ? AND finished_at < ? AND {IS_NOT_AWAITED}
+"""  # noqa: S608 - a constant of this module
+FIND_EXPIRED = f"""
 SELECT finished_at, row, job_id, user_id, job_type, status FROM jobs INDEXED BY jobs_expiry
-WHERE finished_at IS NOT NULL AND status = ? AND finished_at < ?
+WHERE finished_at IS NOT NULL AND status = ? AND finished_at < ? AND {IS_NOT_AWAITED}
 ORDER BY finished_at LIMIT ?
-"""
+"""  # noqa: S608 - a constant of this module
 LAST_EVENT = """
 SELECT max(seq) FROM events WHERE job_id IN (SELECT value FROM json_each(?))
 """

@@ -13,6 +13,7 @@ from cidx_jobs.model.job.job import Job, JobStatus, Transition
 from cidx_jobs.model.listing import (
     Change,
     Checkpoint,
+    ChildRecord,
     EventQuery,
     IdempotencyRecord,
     JobFigures,
@@ -91,6 +92,10 @@ class SqliteJobs(JobStore):
     @override
     async def load_unfinished_jobs(self) -> Sequence[Job]:
         return await self._database.search(lists.load_unfinished_jobs)
+
+    @override
+    async def load_children(self, parent_ids: Sequence[JobId]) -> Sequence[ChildRecord]:
+        return await self._database.search(lambda db: lists.load_children(db, parent_ids))
 
     @override
     async def query_jobs(self, query: JobQuery) -> JobPage:

@@ -90,7 +90,13 @@ async def list_admin_jobs(call: Call, query: AdminJobsQuery) -> web.Response:
     return call.answer(
         AdminJobListDocument(
             jobs=tuple(
-                AdminJobDocument.of(job, place(job), call.prefix, page.omitted.get(job.job_id, ()))
+                AdminJobDocument.of(
+                    job,
+                    place(job),
+                    call.prefix,
+                    page.omitted.get(job.job_id, ()),
+                    call.manager.count_children(job),
+                )
                 for job in page.jobs
             ),
             total=page.total,

@@ -86,7 +86,8 @@ async def cancel(call: Call, body: CancelBody) -> web.Response:
 async def delete(call: Call, body: CancelBody) -> web.Response:
     """Do the same, for clients that expect the verb."""
     job = await _cancel(call, body)
-    document = CancelledJobDocument.of(job, call.manager.queue_status(job), call.prefix)
+    place, children = call.manager.queue_status(job), call.manager.count_children(job)
+    document = CancelledJobDocument.of(job, place, call.prefix, children)
     return call.answer(document, headers=job_headers(job, call.manager.tag(job)))
 
 

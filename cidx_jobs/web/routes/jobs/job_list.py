@@ -14,7 +14,14 @@ from cidx_jobs.model.errors import (
     InvalidParameterError,
     UnavailableError,
 )
-from cidx_jobs.model.ids import JOB_TYPE_PATTERN, PROJECT_ID_PATTERN, ProjectId, UserId
+from cidx_jobs.model.ids import (
+    JOB_ID_PATTERN,
+    JOB_TYPE_PATTERN,
+    PROJECT_ID_PATTERN,
+    JobId,
+    ProjectId,
+    UserId,
+)
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.listing import JobPage, JobQuery
 from cidx_jobs.model.schedules.schedule import NAME_PATTERN
@@ -45,6 +52,7 @@ ProjectName = Annotated[
 ScheduleName = Annotated[
     str, Meta(pattern=f"^{NAME_PATTERN}$", extra={"rule": "it is no name of a schedule"})
 ]
+JobName = Annotated[JobId, Meta(pattern=f"^{JOB_ID_PATTERN}$", extra={"rule": "it is no job_id"})]
 Label = Annotated[str, Meta(pattern="^[^:]+:.*$", extra={"rule": "it must be key:value"})]
 
 
@@ -66,6 +74,7 @@ class JobListQuery(Query, frozen=True, kw_only=True):
     schedule: Annotated[
         ScheduleName | None, Meta(description="Only jobs that this schedule submitted.")
     ] = None
+    parent_id: Annotated[JobName | None, Meta(description="Only jobs that this one made.")] = None
     user_id: Annotated[
         str | None,
         Meta(
@@ -147,6 +156,7 @@ def _wanted(call: Call, query: JobListQuery) -> JobQuery:
         job_type=query.job_type,
         project_id=query.project_id,
         schedule=query.schedule,
+        parent_id=query.parent_id,
         labels=tuple(map(_wanted_label, query.label)),
         created_after=query.created_after,
         created_before=query.created_before,
@@ -200,6 +210,7 @@ def _listing(query: JobQuery) -> tuple[Any, ...]:
         query.job_type,
         query.project_id,
         query.schedule,
+        query.parent_id,
         query.labels,
         query.created_after,
         query.created_before,
@@ -211,7 +222,13 @@ def _document(call: Call, query: JobQuery, page: JobPage, cursor: str | None) ->
     place, prefix = call.manager.queue_status, call.prefix
     return JobListDocument(
         jobs=tuple(
-            ListedJobDocument.of(job, place(job), prefix, page.omitted.get(job.job_id, ()))
+            ListedJobDocument.of(
+                job,
+                place(job),
+                prefix,
+                page.omitted.get(job.job_id, ()),
+                call.manager.count_children(job),
+            )
             for job in page.jobs
         ),
         total=page.total,

@@ -217,6 +217,8 @@ def show_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE, tries: Tri
     # Tries change nothing of the job, and so nothing of its tag; there are ever more of them.
     key: tuple[Any, ...] = (job.job_id, tag, form, call.prefix, len(tries))
     place = call.manager.place(job)
+    if job.has_children:
+        key = (*key, call.manager.count_children(job))
     if place is not None:
         # A waiting job's place may be newer than its tag, and is shown as it is when it is
         # read; how long it may yet wait is at most a second old.
@@ -227,12 +229,13 @@ def show_job(call: Call, job: Job, tag: str, form: Form = Form.WHOLE, tries: Tri
 def encode_job(call: Call, job: Job, form: Form = Form.WHOLE, tries: Tries = ()) -> bytes:
     """Return the job's document as bytes, made for this one reader."""
     queue = call.manager.queue_status(job)
+    children = call.manager.count_children(job)
     match form:
         case Form.WHOLE:
-            document = JobDocument.of(job, queue, call.prefix)
+            document = JobDocument.of(job, queue, call.prefix, children)
             return encode(document.with_deliveries(tries) if tries else document)
         case Form.STATUS:
-            return encode(StatusDocument.of(job, queue))
+            return encode(StatusDocument.of(job, queue, children))
 
 
 def _make_page(call: Call, job: Job, tag: str, form: Form, tries: Tries) -> Page:
