@@ -170,7 +170,7 @@ async def _serve_meanwhile(settings: Settings, work: Work[T]) -> T:
         return Identity(user_id="admin", scopes=frozenset({"admin"}))
 
     # What goes wrong in a server is told in its log; what goes well, nobody asked for here.
-    setup_logging(attrs.evolve(settings, log_level="warning"))
+    setup_logging(attrs.evolve(settings, log_level="warning", log_file=None))
     jobs = JobSystem(settings, runs_jobs=False)
     app = create_app(jobs, authenticate=admit)
     async with (

@@ -12,8 +12,9 @@ import stat
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TextIO
+from typing import Protocol
 
+from cidx_jobs.observe.log_file import LogFile
 from cidx_jobs.runtime.blocking import THREAD_PREFIX
 from cidx_jobs.runtime.forks import in_forked_children
 
@@ -24,11 +25,27 @@ _WRITE_BYTES = 64 * 1024
 _LAST_LINES_SECONDS = 1.0
 
 
+class TextStream(Protocol):
+    """Where lines are written to: a stream of text, or the log's own file."""
+
+    def write(self, text: str, /) -> int:
+        """Write a text."""
+
+    def flush(self) -> None:
+        """Hand it to the system."""
+
+    def isatty(self) -> bool:
+        """Tell whether a person sits at it."""
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+
+
 class LineWriter:
     """Writes lines to a stream; what cannot be written is dropped and counted, never raised."""
 
     def __init__(
-        self, stream: TextIO, tell_dropped: Callable[[int], None] = lambda _: None
+        self, stream: TextStream, tell_dropped: Callable[[int], None] = lambda _: None
     ) -> None:
         """Write to *stream*, from any thread.
 
@@ -46,6 +63,15 @@ class LineWriter:
     def dropped(self) -> int:
         """Lines that were lost, as on a full disk or where nobody reads."""
         return self._dropped + (0 if self._queue is None else self._queue.dropped)
+
+    def reopen(self) -> None:
+        """Go on in the file that has the path now, where lines go to a file of the log.
+
+        Raises:
+            OSError: it cannot be opened; the one before is written on.
+        """
+        if isinstance(self._stream, LogFile):
+            self._stream.reopen()
 
     def write(self, line: str) -> None:
         """Write one line, which brings no line end of its own."""
@@ -149,7 +175,7 @@ class LineQueue:
         self._untold += lines
 
 
-def _find_reader(stream: TextIO) -> int | None:
+def _find_reader(stream: TextStream) -> int | None:
     """Return the stream's descriptor if somebody reads at its other end; None for a file."""
     try:
         descriptor = stream.fileno()

@@ -9,14 +9,15 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 import structlog
 from typing_extensions import override
 
 from cidx_jobs.model.foreign import attempt
-from cidx_jobs.observe.line_writer import LineWriter
+from cidx_jobs.observe.line_writer import LineWriter, TextStream
+from cidx_jobs.observe.log_file import LogFile
 from cidx_jobs.runtime.log import PACKAGE, LogEvent, clean_fields, get_logger
 from cidx_jobs.settings import Settings
 
@@ -30,7 +31,7 @@ _encode = msgspec.json.Encoder().encode
 Render = Callable[[logging.LogRecord], str]
 
 
-def setup_logging(settings: Settings, stream: TextIO | None = None) -> LineWriter:
+def setup_logging(settings: Settings, stream: TextStream | None = None) -> LineWriter:
     """Write our log, and the warnings of the libraries below us, to one stream, as `serve` does.
 
     Level and form are the settings' `log_level` and `log_format`. Called again it replaces what
@@ -38,9 +39,13 @@ def setup_logging(settings: Settings, stream: TextIO | None = None) -> LineWrite
 
     Args:
         settings: of the server.
-        stream: stderr if None.
+        stream: the settings' `log_file` if None, else stderr.
+
+    Raises:
+        SettingsError: `log_file` cannot be opened.
     """
-    stream = stream or sys.stderr
+    file = None if settings.log_file is None or stream else LogFile(settings.log_file)
+    stream = stream or file or sys.stderr
     form = settings.log_format or ("console" if stream.isatty() else "json")
     writer = LineWriter(stream, _tell_dropped)
     handler = LineHandler(
@@ -51,6 +56,16 @@ def setup_logging(settings: Settings, stream: TextIO | None = None) -> LineWrite
     for library in _LIBRARIES:
         _let_write(library, handler, max(level, logging.WARNING))
     return writer
+
+
+def reopen_log_files() -> None:
+    """Go on in the file that has the name of the log's now, as after a rotation."""
+    for handler in logging.getLogger(PACKAGE).handlers:
+        if isinstance(handler, LineHandler):
+            try:
+                handler.reopen()
+            except OSError as error:
+                get_logger("log").warning("log_file_not_reopened", reason=error.strerror)
 
 
 def count_dropped_lines() -> int:
@@ -67,6 +82,10 @@ class LineHandler(logging.Handler):
         super().__init__()
         self._writer = writer
         self._render = render
+
+    def reopen(self) -> None:
+        """Open the log's file anew, if it is written to one."""
+        self._writer.reopen()
 
     @property
     def dropped(self) -> int:

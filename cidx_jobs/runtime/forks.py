@@ -15,7 +15,7 @@ from cidx_jobs.model.foreign import call_foreign
 
 React = Callable[[], None]
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 _LOOPS = frozenset({"asyncio", "uvloop"})
 # One registry for the process: what the interpreter calls after a fork cannot be taken back.
 _reactions: dict[object, React] = {}

@@ -258,6 +258,10 @@ class Settings:
     log_format: str | None = choice(
         None, LOG_FORMATS, "Unset: console when stderr is a terminal, else json."
     )
+    log_file: Path | None = other(
+        None, optional(Path), "The log goes there in place of stderr; SIGUSR1 opens it anew."
+    )
+    access_log: bool = other("false", flag, "Whether each answered request is a line of the log.")
     log_level: str = choice("info", LOG_LEVELS, "The lowest level that is logged.")
 
     def __new__(cls, **values: Any) -> Self:

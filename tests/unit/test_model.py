@@ -215,7 +215,7 @@ class TestSettings:
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("ui", True), ("log_file", None)],
+        [("ui", True), ("ui_secret", None)],
     )  # fmt: skip
     def test_what_this_version_does_not_do_is_refused_by_name(
         self, tmp_path: Path, name: str, value: object

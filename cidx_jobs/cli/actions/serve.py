@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from cidx_jobs.cli.actions.settings import check_keys
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
-from cidx_jobs.observe.logs import setup_logging
+from cidx_jobs.observe.logs import reopen_log_files, setup_logging
 from cidx_jobs.runtime.last_exit import ending_at_last
 from cidx_jobs.runtime.loops import run_to_its_end
 from cidx_jobs.settings import Settings, load_settings
@@ -31,6 +32,8 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
     settings = load_settings(config, overrides=flags)
     check_keys(settings)
     setup_logging(settings)
+    # Whatever rotates logs sends it; where there is no file, it must not end the server.
+    signal.signal(signal.SIGUSR1, lambda *_: reopen_log_files())
     try:
         runner = asyncio.Runner(loop_factory=choose_loop())
         with contextlib.ExitStack() as closing, runner:

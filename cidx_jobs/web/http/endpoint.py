@@ -93,7 +93,22 @@ class Endpoint:
             answer = self._refuse(request, error, request_id)
         seconds = time.perf_counter() - begun
         self._api.jobs.meters.count_request(self._path, request.method, answer.status, seconds)
+        if self._api.jobs.settings.access_log:
+            self._note_answer(request, request_id, answer.status, seconds)
         return answer
+
+    def _note_answer(
+        self, request: web.Request, request_id: str, status: int, seconds: float
+    ) -> None:
+        _log.info(
+            "request_answered",
+            request_id=request_id,
+            method=request.method,
+            path=request.rel_url.raw_path,
+            status=status,
+            seconds=round(seconds, 6),
+            address=self._api.peers.address(request),
+        )
 
     async def _answer_in_turn(
         self, request: web.Request, request_id: str, identity: Identity | None, rates: Rates
