@@ -151,7 +151,7 @@ class JobType:
     @property
     def checks_slowly(self) -> bool:
         """True where `check_options` can take long: it belongs into a thread then."""
-        return isinstance(self._options_type, _SchemaType)
+        return type(self._options_type) is _SchemaType
 
     @property
     def is_plain(self) -> bool:

@@ -32,18 +32,18 @@ class JobLines:
     def __call__(self, job: Job, transition: Transition) -> None:
         """Log what the transition calls for."""
         log = self._log
-        if not log.is_enabled_for(logging.WARNING):
-            return
         if log.is_enabled_for(logging.DEBUG):
             log.write(logging.DEBUG, "job_changed", _change(job, transition))
-        if transition.from_status is JobStatus.RUNNING:
+        before, after = transition.from_status, transition.to_status
+        if before is JobStatus.RUNNING:
             self._long_runs.ended(job.job_id)
-        if transition.to_status.is_final:
+        if after.is_final:
             self._tell_end(job)
-        elif transition.event == _RETRY_LATER:
+        elif after is JobStatus.RUNNING:
+            if log.is_enabled_for(logging.INFO):
+                self._long_runs.began(job)
+        elif transition.event == _RETRY_LATER and log.is_enabled_for(logging.WARNING):
             log.write(logging.WARNING, "job_retried", _retried(job, job.attempts[-1]))
-        elif transition.to_status is JobStatus.RUNNING and log.is_enabled_for(logging.INFO):
-            self._long_runs.began(job)
 
     def close(self) -> None:
         """Tell of no run any more."""
@@ -51,7 +51,8 @@ class JobLines:
 
     def _tell_end(self, job: Job) -> None:
         if job.status is JobStatus.FAILED:
-            self._log.write(logging.WARNING, "job_failed", _ended(job))
+            if self._log.is_enabled_for(logging.WARNING):
+                self._log.write(logging.WARNING, "job_failed", _ended(job))
         elif self._log.is_enabled_for(logging.INFO):
             self._log.write(logging.INFO, "job_ended", _ended(job))
 

@@ -18,10 +18,6 @@ from cidx_jobs.runtime.log import get_logger
 MAX_BATCH = 100
 """How many starts are stored in one transaction."""
 
-_TURNS_OF_AN_ANSWER = 2
-"""Of the loop, until an answer is written: that of the request's task, and one for a host that
-waits for it in another task."""
-
 _log = get_logger("engine")
 
 
@@ -37,6 +33,8 @@ class Scheduler:
         self._alarm: asyncio.TimerHandle | None = None
         self._is_stopping = False
         self._with_submit: set[SubmitStart] = set()
+        self._stored: list[SubmitStart] = []
+        """Those whose submits are just being answered."""
         self._is_settled = asyncio.Event()
 
     def wake(self) -> None:
@@ -78,14 +76,26 @@ class Scheduler:
         return start
 
     def dispatch_submitted(self, start: "SubmitStart") -> None:
-        """Begin the run of a job whose start was stored with its submit."""
-        run = ActiveRun(job_id=start.queued.job_id, run=start.change.job.run)
-        try:
-            self._recorder.note_began(run, start.began)
-            self._executor.dispatch([run])
-            self._pass_on_cancels([run])
-        finally:
-            self._settle(start)
+        """Begin the run of a job whose start was stored with its submit, after its answer."""
+        self._stored.append(start)
+        if len(self._stored) == 1:
+            # Two turns of the loop: that of the task of the request, and one for a host that
+            # waits for it in another task. In the third the run takes its first step.
+            asyncio.get_running_loop().call_soon(self._pass_a_turn)
+
+    def _pass_a_turn(self) -> None:
+        starts, self._stored = self._stored, []
+        asyncio.get_running_loop().call_soon(self._dispatch_submitted, starts)
+
+    def _dispatch_submitted(self, starts: "Sequence[SubmitStart]") -> None:
+        for start in starts:
+            run = ActiveRun(job_id=start.queued.job_id, run=start.change.job.run)
+            try:
+                self._recorder.note_began(run, start.began)
+                self._executor.dispatch([run])
+                self._pass_on_cancels([run])
+            finally:
+                self._settle(start)
 
     def abandon_submitted(self, start: "SubmitStart") -> None:
         """Give the slot of a job back whose submit was not stored."""
@@ -182,14 +192,8 @@ class SubmitStart:
 
     def stored(self) -> None:
         """Begin the run, once whoever submitted was answered."""
-        self._pass_turns(_TURNS_OF_AN_ANSWER)
+        self._scheduler.dispatch_submitted(self)
 
     def refused(self) -> None:
         """Give the slot back."""
         self._scheduler.abandon_submitted(self)
-
-    def _pass_turns(self, left: int) -> None:
-        if left:
-            asyncio.get_running_loop().call_soon(self._pass_turns, left - 1)
-        else:
-            self._scheduler.dispatch_submitted(self)

@@ -182,12 +182,10 @@ class Board:
             before = self._put(job)
             if before is None or before.version < job.version:
                 self._move(before, job)
-        own: dict[JobId, list[Transition]] = {job.job_id: [] for job in jobs}
-        for row in rows:
-            own[row.job_id].append(row)
         for job in jobs:
-            self.notifier.publish(job, own[job.job_id])
-            for row in own[job.job_id]:
+            own = rows if len(jobs) == 1 else [row for row in rows if row.job_id == job.job_id]
+            self.notifier.publish(job, own)
+            for row in own:
                 self.hooks.tell(job, row)
         self._check_lines(jobs)
         self.look_again.set()

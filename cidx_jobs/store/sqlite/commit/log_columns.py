@@ -1,5 +1,9 @@
 """Rows of the transition log, and back."""
 
+import sqlite3
+from collections.abc import Sequence
+from itertools import chain
+
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import JobStatus, Transition
 from cidx_jobs.store.sqlite.values import ABSENT, NULLABLE, Row, from_microseconds, to_microseconds
@@ -20,10 +24,21 @@ EVENT_COLUMNS = (
 )
 _MAY_BE_ABSENT = frozenset({"from_status", "reason", "actor"})
 
-INSERT_EVENT = (
-    f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) "  # noqa: S608 - constants of this module
-    f"VALUES ({', '.join(NULLABLE if name in _MAY_BE_ABSENT else '?' for name in EVENT_COLUMNS)})"
-)
+_ROW = f"({', '.join(NULLABLE if name in _MAY_BE_ABSENT else '?' for name in EVENT_COLUMNS)})"
+_INTO = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES "  # noqa: S608 - constants of this module
+_INSERT_ONE = _INTO + _ROW
+_MANY = 25
+"""Rows in one statement; more gain little, and every number of rows would be a statement more."""
+_INSERT_MANY = _INTO + ", ".join([_ROW] * _MANY)
+
+
+def insert_events(cursor: sqlite3.Cursor, rows: Sequence[Row]) -> None:
+    """Write rows of the log: many in one statement, which takes four fifths of one for each."""
+    whole = len(rows) - len(rows) % _MANY
+    for first in range(0, whole, _MANY):
+        cursor.execute(_INSERT_MANY, tuple(chain.from_iterable(rows[first : first + _MANY])))
+    if whole < len(rows):
+        cursor.executemany(_INSERT_ONE, rows[whole:])
 
 
 def encode_transition(transition: Transition, sequence: int) -> Row:

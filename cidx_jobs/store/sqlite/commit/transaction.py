@@ -16,7 +16,7 @@ from cidx_jobs.model.errors import OwnerLostError
 from cidx_jobs.model.foreign import attempt
 from cidx_jobs.model.job.job import Transition
 from cidx_jobs.model.job.stored_bytes import bytes_of_log
-from cidx_jobs.store.sqlite.commit.log_columns import INSERT_EVENT, encode_transition
+from cidx_jobs.store.sqlite.commit.log_columns import encode_transition, insert_events
 from cidx_jobs.store.sqlite.values import Row
 
 _OWN_THE_BATCH = """
@@ -137,7 +137,7 @@ class Transaction:
     def flush(self) -> None:
         """Write what was gathered and is still to be written."""
         if self._log:
-            self.cursor.executemany(INSERT_EVENT, self._log)
+            insert_events(self.cursor, self._log)
             self._log.clear()
         if self._counted:
             sums: Counter[FinalsKey] = Counter()

@@ -54,7 +54,8 @@ SELECT row, {_ARE_LONG}, {_BRIEF_COLUMNS} FROM jobs
 WHERE row IN (SELECT value FROM json_each(?))
 """  # noqa: S608
 _LOAD_UNFINISHED = f"""
-SELECT {_COLUMNS} FROM jobs INDEXED BY jobs_live WHERE finished_at IS NULL ORDER BY row
+SELECT {_COLUMNS} FROM jobs
+WHERE row IN (SELECT row FROM jobs INDEXED BY jobs_live WHERE finished_at IS NULL) ORDER BY row
 """  # noqa: S608
 
 _LOAD_CHILDREN = """
