@@ -192,6 +192,7 @@ class JobSystem(JobCalls):
                 started.push_async_callback(notices.stop)
             else:
                 await engine.load_controls()
+                await engine.schedules.load()
             started.push_async_callback(engine.stop, self.settings.shutdown_grace_seconds)
             # Before the grace time: whoever asks for the stop may not be as patient.
             started.push_async_callback(self.persistence.accept_stop)

@@ -436,6 +436,10 @@ async def test_a_declaration_that_cannot_be_right_ends_the_opening() -> None:
     with pytest.raises(UnknownJobTypeError):
         async with open_for_tests(schedules=[every()]):
             pass
+    other: Any = {"name": "often"}
+    with pytest.raises(ValidationError, match="a Schedule is wanted"):
+        async with open_for_tests([ADD], schedules=[other]):
+            pass
 
 
 async def test_a_thousand_schedules_at_one_instant_fire_each_once(system: JobSystem) -> None:

@@ -67,6 +67,7 @@ class Schedules:
             ScheduleExistsError: its user has one of that name.
             TooManySchedulesError: its user has as many as there may be.
         """
+        _check_kind(schedule)
         await self._admission.check(make_request(schedule))
         async with self._adding:
             user_id = UserId(schedule.user_id)
@@ -185,12 +186,14 @@ class Schedules:
             ValidationError: two have one name, or a job type would not take what one submits.
         """
         wanted = tuple(schedules)
+        for one in wanted:
+            _check_kind(one)
         declared = {(UserId(one.user_id), one.name): one for one in wanted}
         if len(declared) < len(wanted):
             raise ValidationError.at("/name", "two declared schedules of a user have one name")
         for key, schedule in declared.items():
             # A project that is not known yet, or no more, is no reason not to start.
-            await self._admission.check(make_request(schedule), of_project=False)
+            await self._admission.check(make_request(schedule), as_of_now=False)
             await self._declare(key, schedule)
         for state in tuple(self._book.of_all()):
             if state.is_declared and state.key not in declared:
@@ -304,6 +307,12 @@ class Schedules:
                 status = None
         now = self._board.clock.now()
         return ScheduleView.of(state, self._book.times_of(state), now, status)
+
+
+def _check_kind(schedule: object) -> None:
+    if not isinstance(schedule, Schedule):
+        message = f"a Schedule is wanted, not {type(schedule).__name__}"
+        raise ValidationError.at("", message)
 
 
 def _check_names(members: Iterable[str]) -> None:

@@ -94,23 +94,24 @@ class Admission:
             raise JobExpiredError(record.job_id) from error
         return Submission(job=job, is_replayed=True)
 
-    async def check(self, request: SubmitRequest, *, of_project: bool = True) -> None:
+    async def check(self, request: SubmitRequest, *, as_of_now: bool = True) -> None:
         """Check a request as `admit` does, and store nothing: a schedule will make it later.
 
         Args:
             request: what it will submit.
-            of_project: also hold the options against what is known of the project now.
+            as_of_now: also hold it against what may be otherwise by then: what is known of its
+                project, and its user's secret for notices.
 
         Raises:
             ValidationError: a member is wrong (`UnknownJobTypeError` for the type).
         """
         job_type = self._job_types[request.job_type]
         check_request(request, self._board.slots.limits, self._settings.max_timeout_seconds)
-        await self._check_notify(request)
-        if of_project:
-            await self._admit_options(request, job_type)
-        else:
+        if not as_of_now:
             await self._check_options(request, job_type)
+            return
+        await self._check_notify(request)
+        await self._admit_options(request, job_type)
 
     async def admit(self, request: SubmitRequest, firing: Firing | None = None) -> Submission:
         """Store the job that the request asks for, or find the one that serves it already.
