@@ -12,14 +12,20 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
+from aiohttp import web
 from msgspec.structs import replace
+from yarl import URL
 
 from cidx_jobs.engine.webhooks import secret_box
+from cidx_jobs.interfaces.access import Identity
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.limits import Pauses
 from cidx_jobs.model.listing import Project
+from cidx_jobs.settings import Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
+from cidx_jobs.system import JobSystem
+from cidx_jobs.web.app import create_app, setup
 from cidx_jobs.web.http.call import LARGE_BODIES
 from cidx_jobs.web.keys import API
 from tests import pushes
@@ -414,6 +420,39 @@ async def test_the_address_of_a_hook_is_the_public_one(
         made = await (await house.ask("POST", HOOK)).json()
 
     assert made["url"].startswith(f"{public}/hooks/")
+
+
+@pytest.mark.parametrize(
+    ("mount", "api", "path"),
+    [("sub", "/jobs/api", "/jobs/hooks/"), ("setup", "/queue", "/queue/hooks/")],
+)
+async def test_a_hook_lies_below_where_the_api_is_mounted(
+    aiohttp_client: AioClient, tmp_path: Path, mount: str, api: str, path: str
+) -> None:
+    """In another application nothing of ours stands at the root."""
+
+    async def local(_: web.Request) -> Identity:
+        return Identity("alice")
+
+    jobs = JobSystem(Settings(data_dir=tmp_path), persistence=MemoryPersistence())
+    app = web.Application()
+    if mount == "sub":
+        app.add_subapp("/jobs", create_app(jobs, authenticate=local))
+    else:
+        setup(app, jobs, "/queue", authenticate=local)
+    async with jobs:
+        await jobs.persistence.projects.save_project(SYNCED)
+        await jobs.manager.set_controls(pauses=Pauses(everything=True))
+        client = await aiohttp_client(app)
+
+        made = await (await client.post(f"{api}/projects/code/hook")).json()
+        at_hook = URL(made["url"]).path
+        pushed = pushes.github(secret=made["secret"])
+        answer = await client.post(at_hook, data=pushed.body, headers=pushed.headers)
+
+        assert at_hook.startswith(path)
+        assert answer.status == 202
+        await client.close()
 
 
 async def test_without_the_extra_there_are_no_hooks(
