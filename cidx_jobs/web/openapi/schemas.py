@@ -144,8 +144,13 @@ def _described(kind: type, schema: dict[str, Any]) -> Schema:
     schema["description"] = _plain(inspect.getdoc(kind) or "")
     if issubclass(kind, msgspec.Struct):
         if kind in _SHORT_NAMES:
-            # They have defaults for whoever makes them; whoever reads them finds every member.
-            schema["required"] = list(kind.__struct_encode_fields__)
+            # They have defaults for whoever makes them; whoever reads them finds every member,
+            # but those that can be left out.
+            schema["required"] = [
+                field.encode_name
+                for field in msgspec.structs.fields(kind)
+                if field.default is not msgspec.UNSET
+            ]
         schema["properties"] = {
             field.encode_name: _member(kind, field, schema)
             for field in msgspec.structs.fields(kind)
