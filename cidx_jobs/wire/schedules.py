@@ -104,7 +104,25 @@ _CatchUp = Annotated[
 _Enabled = Annotated[bool, Meta(description="Whether it fires.")]
 
 
-class ScheduleBody(Body, frozen=True, kw_only=True):
+class ScheduleMembers(Body, frozen=True, kw_only=True):
+    """What may be said of a schedule when it is made and when it is changed."""
+
+    job_type: _JobType = REPOSITORY_SYNC
+    options: _Options = msgspec.field(default_factory=dict)
+    priority: _Priority = None
+    labels: _Labels = msgspec.field(default_factory=dict)
+    max_attempts: _MaxAttempts = None
+    timeout_seconds: _Timeout = None
+    notify: _Notify = None
+    cron: _Cron = None
+    every_seconds: _Every = None
+    timezone: _Timezone = "UTC"
+    jitter_seconds: _Jitter = 0
+    catch_up: _CatchUp = CatchUp.ONCE
+    enabled: _Enabled = True
+
+
+class ScheduleBody(ScheduleMembers, frozen=True, kw_only=True):
     """``POST /api/schedules``."""
 
     name: _Name
@@ -115,39 +133,13 @@ class ScheduleBody(Body, frozen=True, kw_only=True):
             extra_json_schema=rules.USER_ID,
         ),
     ] = None
-    job_type: _JobType = REPOSITORY_SYNC
     project_id: _ProjectId
-    options: _Options = msgspec.field(default_factory=dict)
-    priority: _Priority = None
-    labels: _Labels = msgspec.field(default_factory=dict)
-    max_attempts: _MaxAttempts = None
-    timeout_seconds: _Timeout = None
-    notify: _Notify = None
-    cron: _Cron = None
-    every_seconds: _Every = None
-    timezone: _Timezone = "UTC"
-    jitter_seconds: _Jitter = 0
-    catch_up: _CatchUp = CatchUp.ONCE
-    enabled: _Enabled = True
 
 
-class ChangeScheduleBody(Body, frozen=True, kw_only=True):
+class ChangeScheduleBody(ScheduleMembers, frozen=True, kw_only=True):
     """``PATCH /api/schedules/{name}``: what is not there stays as it is."""
 
-    job_type: _JobType = REPOSITORY_SYNC
     project_id: _ProjectId | None = None
-    options: _Options = msgspec.field(default_factory=dict)
-    priority: _Priority = None
-    labels: _Labels = msgspec.field(default_factory=dict)
-    max_attempts: _MaxAttempts = None
-    timeout_seconds: _Timeout = None
-    notify: _Notify = None
-    cron: _Cron = None
-    every_seconds: _Every = None
-    timezone: _Timezone = "UTC"
-    jitter_seconds: _Jitter = 0
-    catch_up: _CatchUp = CatchUp.ONCE
-    enabled: _Enabled = True
 
 
 class ScheduleDocument(Document, frozen=True, kw_only=True):

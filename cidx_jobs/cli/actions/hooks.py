@@ -1,14 +1,10 @@
 """What ``hook create``, ``show`` and ``remove`` do."""
 
-import sys
-
-import click
-
 from cidx_jobs.cli.async_run import ask
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
-from cidx_jobs.cli.terminal.prompt import confirms
+from cidx_jobs.cli.terminal.prompt import confirm_removal
 from cidx_jobs.cli.terminal.text import table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
@@ -62,12 +58,8 @@ def remove_hook(target: Target, project_id: str, user: str | None, *, is_sure: b
     Raises:
         click.UsageError: nobody can be asked.
     """
-    if not is_sure:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            message = f"to remove the push hook of {escape(project_id)}, give --yes"
-            raise click.UsageError(message)
-        if not confirms(f"Remove the push hook of {escape(project_id)}?"):
-            return Exit.FAILED
+    if not confirm_removal(f"Remove the push hook of {escape(project_id)}?", is_sure=is_sure):
+        return Exit.FAILED
 
     async def remove(client: JobsClient) -> None:
         await client.remove_hook(project_id, user_id=user)

@@ -1,17 +1,14 @@
 """What ``schedule add``, ``list``, ``show``, ``run``, ``enable``, ``disable``, ``remove`` do."""
 
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
-
-import click
 
 from cidx_jobs.cli.actions.jobs import json_or_text, show_changed
 from cidx_jobs.cli.async_run import ask
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
-from cidx_jobs.cli.terminal.prompt import confirms
+from cidx_jobs.cli.terminal.prompt import confirm_removal
 from cidx_jobs.cli.terminal.text import moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
@@ -100,12 +97,8 @@ def remove_schedule(target: Target, name: str, user: str | None, *, is_sure: boo
     Raises:
         click.UsageError: nobody can be asked.
     """
-    if not is_sure:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            message = f"to remove the schedule {escape(name)}, give --yes"
-            raise click.UsageError(message)
-        if not confirms(f"Remove the schedule {escape(name)}?"):
-            return Exit.FAILED
+    if not confirm_removal(f"Remove the schedule {escape(name)}?", is_sure=is_sure):
+        return Exit.FAILED
 
     async def remove(client: JobsClient) -> None:
         await client.remove_schedule(name, user_id=user)

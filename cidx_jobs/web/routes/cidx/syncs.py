@@ -1,5 +1,7 @@
 """The three routes by which the client of CIDX asks for a sync."""
 
+from typing import Any
+
 from aiohttp import web
 
 from cidx_jobs.handlers.repository_sync.options import SyncOptions
@@ -54,20 +56,28 @@ _ERRORS = (
 _EXAMPLE = {"incremental": True, "force_sync": False}
 
 
+def _contract(name: str, summary: str, **more: Any) -> Contract:
+    return Contract(
+        name=name,
+        group=CIDX,
+        summary=summary,
+        about=_ABOUT,
+        replies=(_REPLY,),
+        errors=_ERRORS,
+        **more,
+    )
+
+
 @route(
     "POST /repositories/{alias}/sync",
     scope="write",
     body=CidxSyncBody,
-    contract=Contract(
-        name="syncRepositoryOfCidx",
-        group=CIDX,
-        summary="Sync a project that is known.",
-        about=_ABOUT,
+    contract=_contract(
+        "syncRepositoryOfCidx",
+        "Sync a project that is known.",
         parameters=(ALIAS,),
         body_example=_EXAMPLE,
         documents=(SyncOptions,),
-        replies=(_REPLY,),
-        errors=_ERRORS,
     ),
 )
 async def sync_repository(call: Call, body: CidxSyncBody) -> web.Response:
@@ -79,15 +89,11 @@ async def sync_repository(call: Call, body: CidxSyncBody) -> web.Response:
     "POST /repos/{alias}/sync",
     scope="write",
     body=CidxSyncBody,
-    contract=Contract(
-        name="syncRepoOfCidx",
-        group=CIDX,
-        summary="The same.",
-        about=_ABOUT,
+    contract=_contract(
+        "syncRepoOfCidx",
+        "The same.",
         parameters=(ALIAS,),
         body_example=_EXAMPLE,
-        replies=(_REPLY,),
-        errors=_ERRORS,
     ),
 )
 async def sync_repo(call: Call, body: CidxSyncBody) -> web.Response:
@@ -99,14 +105,10 @@ async def sync_repo(call: Call, body: CidxSyncBody) -> web.Response:
     "POST /repos/sync",
     scope="write",
     body=CidxNamedSyncBody,
-    contract=Contract(
-        name="syncNamedRepoOfCidx",
-        group=CIDX,
-        summary="The same, with the project in the body.",
-        about=_ABOUT,
+    contract=_contract(
+        "syncNamedRepoOfCidx",
+        "The same, with the project in the body.",
         body_example={"repository_alias": examples.PROJECT_ID, **_EXAMPLE},
-        replies=(_REPLY,),
-        errors=_ERRORS,
     ),
 )
 async def sync_named(call: Call, body: CidxNamedSyncBody) -> web.Response:
