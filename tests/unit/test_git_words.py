@@ -2,10 +2,18 @@
 
 import io
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
-from cidx_jobs.handlers.git.errors import find_failure, recognise
+from cidx_jobs.handlers.git.errors import (
+    asks_proxy,
+    find_failure,
+    is_answer,
+    is_traced,
+    recognise,
+)
 from cidx_jobs.handlers.git.objects import read_files, read_tree
 from cidx_jobs.handlers.git.progress import FetchProgress
 from cidx_jobs.handlers.repository_sync.phases import WEIGHTS, weigh_phases
@@ -170,6 +178,52 @@ def test_a_redirection_names_its_target(location: str, shown: str) -> None:
     assert failure.failure_code == "NET-006"
     assert shown in failure.message
     assert "hidden" not in failure.message
+
+
+def busy(retry_after: str) -> str:
+    """Return what git says of a host that is busy, with its header."""
+    answer = f"{TRACED}HTTP/1.1 429 Too Many Requests\n{TRACED}Retry-After: {retry_after}\n"
+    return f"{answer}fatal: unable to access '{URL}/': The requested URL returned error: 429\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("8", 8.0),
+        ("999999999999", 86_400.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("soon", None),
+        ("-1", None),
+        ("١٢", None),
+    ],
+)
+def test_a_busy_host_says_when_to_ask_again(header: str, seconds: float | None) -> None:
+    """In seconds or as a date, a day at most; what is neither is passed over."""
+    failure = recognise(busy(header), URL)
+    assert (failure.failure_code, failure.after) == ("NET-007", seconds)
+
+
+def test_a_busy_host_may_say_a_date() -> None:
+    """Of which what is left counts."""
+    after = recognise(busy(format_datetime(datetime.now(UTC) + timedelta(minutes=5))), URL).after
+    assert after is not None
+    assert 290 < after <= 300
+
+
+@pytest.mark.parametrize(
+    ("line", "kinds"),
+    [
+        (f"{TRACED}HTTP/1.1 200 OK", (True, True, False)),
+        (f"{TRACED}HTTP/2 503", (True, True, False)),
+        (f"{TRACED}server: nginx", (False, True, False)),
+        (TRACED.replace("<= Recv", "=> Send") + "CONNECT a:443 HTTP/1.1", (False, True, True)),
+        ('Authenticated to host ([192.0.2.1]:22) using "publickey".', (True, False, False)),
+        ("remote: Authenticated to nobody", (False, False, False)),
+    ],
+)
+def test_an_answer_is_heard_in_what_git_says(line: str, kinds: tuple[bool, bool, bool]) -> None:
+    """The first line of a host's answer, or that ssh was let in; a proxy is asked before."""
+    assert (is_answer(line), is_traced(line), asks_proxy(line)) == kinds
 
 
 def test_the_headers_of_an_answer_are_no_words_of_git() -> None:
