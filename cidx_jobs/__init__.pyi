@@ -72,6 +72,7 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.model.errors import (
     NotIndexedError as NotIndexedError,
 )
+from cidx_jobs.model.errors import NotOwnedError as NotOwnedError
 from cidx_jobs.model.errors import (
     OtherLoopError as OtherLoopError,
 )

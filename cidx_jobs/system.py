@@ -6,8 +6,10 @@ import importlib
 import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
+from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import attrs
 
@@ -62,6 +64,30 @@ from cidx_jobs.store.index.program import make_indexer
 from cidx_jobs.store.sqlite.persistence import JobPersistence
 
 
+class Membership(Protocol):
+    """A system's part in a directory that several processes share."""
+
+    @property
+    def door(self) -> JobDoor:
+        """Where the jobs are asked for, whoever owns the directory."""
+
+    async def join(self) -> None:
+        """Own the directory, or find its owner."""
+
+    async def leave(self) -> None:
+        """Leave it to others."""
+
+
+class AttachedSystem(Protocol):
+    """The calls of a `JobSystem` whose jobs run in another process, as a context manager."""
+
+    async def __aenter__(self) -> JobCalls:
+        """Find the owner of the directory."""
+
+    async def __aexit__(self, *error: object) -> None:
+        """Close the connections."""
+
+
 class JobSystem(JobCalls):
     """A job server without HTTP: opens the parts in order, closes them in reverse.
 
@@ -79,6 +105,7 @@ class JobSystem(JobCalls):
         persistence: Persistence | None = None,
         clock: Clock | None = None,
         runs_jobs: bool = True,
+        shared: bool = False,
     ) -> None:
         """Take what it shall run; nothing is opened yet.
 
@@ -91,6 +118,8 @@ class JobSystem(JobCalls):
                 with its code.
             persistence: where jobs are kept; the database in `data_dir` if None.
             clock: the machine's if None.
+            shared: several processes may open it: the first owns the directory and runs the
+                jobs, the others ask it, and one of them takes over when it ends.
             runs_jobs: False opens the store for administration only: nothing is recovered,
                 started or cleared away.
         """
@@ -133,6 +162,8 @@ class JobSystem(JobCalls):
         self._thread: int | None = None
         self._is_opening = False
         self._is_stopping = False
+        self._is_shared = shared
+        self._membership: Membership | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -142,6 +173,21 @@ class JobSystem(JobCalls):
         """Build and open a system; it is closed at the end of the block."""
         async with cls(settings, job_types, **parts) as jobs:
             yield jobs
+
+    @staticmethod
+    def attach(data_dir: Path | str) -> "AttachedSystem":
+        """Return the calls of the system that owns a directory, as an async context manager.
+
+        It only ever asks that system, or the one that takes over from it.
+
+        Raises: (when it is entered)
+            NotOwnedError: nobody owns the directory, or who does answers nobody.
+        """
+        # What speaks to other processes lies in a layer above, and is loaded where it is used.
+        attached: AttachedSystem = import_module("cidx_jobs.web.sharing.attached").AttachedJobs(
+            Path(data_dir)
+        )
+        return attached
 
     async def start(self) -> Self:
         """Open it, as ``async with`` does; whoever calls this calls `close` at the end."""
@@ -155,7 +201,8 @@ class JobSystem(JobCalls):
             SettingsError: a job type holds a resource that no setting names.
             RuntimeError: it is open already.
         """
-        if (self._engine or self._closing) is not None or self._is_opening:
+        is_open = (self._engine or self._closing or self._membership) is not None
+        if is_open or self._is_opening:
             is_lost = self._loop is not None and self._loop.is_closed()
             message = "the job system is open already" + (_LOST if is_lost else "")
             raise RuntimeError(message)
@@ -164,10 +211,27 @@ class JobSystem(JobCalls):
         self._is_stopping = False
         self._is_opening = True
         try:
-            await self._start(await self.persistence.open())
+            if self._is_shared:
+                await self._join()
+            else:
+                await self._own()
         finally:
             self._is_opening = False
         return self
+
+    async def _join(self) -> None:
+        sharing = import_module("cidx_jobs.web.sharing.membership")
+        self._membership = membership = sharing.Membership(self, self._own)
+        try:
+            await membership.join()
+        except BaseException:
+            self._membership = None
+            await membership.leave()
+            await self.close()
+            raise
+
+    async def _own(self) -> None:
+        await self._start(await self.persistence.open())
 
     async def _start(self, identity: StoreIdentity) -> None:
         """Start the parts; what was started is stopped in reverse, now if one fails or later."""
@@ -246,6 +310,11 @@ class JobSystem(JobCalls):
         Raises:
             OtherLoopError: another loop has opened it.
         """
+        membership, self._membership = self._membership, None
+        if membership is not None:
+            self._check_loop()
+            await self.begin_stop()
+            await membership.leave()
         if self._engine is None:
             return
         self._check_loop()
@@ -487,6 +556,14 @@ class JobSystem(JobCalls):
 
     @property
     def _door(self) -> JobDoor:
+        if self._membership is not None:
+            self._check_loop()
+            return self._membership.door
+        return self.own_door
+
+    @property
+    def own_door(self) -> JobDoor:
+        """Where the jobs that run in this process are asked for."""
         engine = self._opened()
         return EngineDoor(engine, self.settings, lambda: self._is_stopping)
 
@@ -565,7 +642,7 @@ class JobSystem(JobCalls):
         return sender
 
     def _loop_for_threads(self) -> asyncio.AbstractEventLoop:
-        if self._engine is None or self._loop is None:
+        if (self._engine or self._membership) is None or self._loop is None:
             raise _not_open()
         if threading.get_ident() == self._thread:
             message = "from_thread is for other threads; await the system's own methods here"

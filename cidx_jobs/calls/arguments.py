@@ -16,12 +16,15 @@ from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.job.submit import RequestKey, SubmitRequest
 from cidx_jobs.model.value_types import plain_members
 from cidx_jobs.wire.encode import fingerprint
+from cidx_jobs.wire.request_bodies import REPOSITORY_SYNC
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 KEY_PATTERN = r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?"
 MAX_LISTED = 10_000
 """The most jobs that `JobCalls.list` returns at a time."""
+MAX_TOGETHER = 10_000
+"""The most jobs that are submitted together."""
 MAX_NUMBER = 2**63 - 1
 
 _KEY = re.compile(KEY_PATTERN)
@@ -62,6 +65,38 @@ def read_submit(
     asked = msgspec.to_builtins(request)
     key = RequestKey(key=idempotency_key, fingerprint=fingerprint("PYTHON", "submit", asked))
     return replace(request, request_key=key)
+
+
+def read_submits(user_id: str, jobs: Any) -> Sequence[SubmitRequest]:
+    """Return the submits that are asked for together.
+
+    Raises:
+        ValidationError: one is wrong; its pointers begin with its number.
+    """
+    if not isinstance(jobs, Iterable) or isinstance(jobs, str | Mapping):
+        raise _wrong("jobs", "they are a list of mappings")
+    requests: list[SubmitRequest] = []
+    for number, members in enumerate(jobs):
+        if number == MAX_TOGETHER:
+            raise _wrong("jobs", f"at most {MAX_TOGETHER} jobs are submitted together")
+        try:
+            requests.append(_read_one(user_id, members))
+        except ValidationError as error:
+            error.faults = tuple(
+                Fault(f"/{number}{fault.pointer}", fault.message) for fault in error.faults
+            )
+            raise
+    return requests
+
+
+def _read_one(user_id: str, members: Any) -> SubmitRequest:
+    if not isinstance(members, Mapping):
+        raise ValidationError.at("", "it is a mapping of what a submit says")
+    if "user_id" in members or "idempotency_key" in members:
+        name = "user_id" if "user_id" in members else "idempotency_key"
+        raise _wrong(name, "jobs that are submitted together have none of their own")
+    given = {"project_id": None, "job_type": REPOSITORY_SYNC, **members}
+    return read_submit(user_id=user_id, **given)
 
 
 def read(kind: type[S], **members: Any) -> S:

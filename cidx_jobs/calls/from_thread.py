@@ -1,7 +1,7 @@
 """The calls that other threads may make of a job system."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from cidx_jobs.calls.job_calls import JobCalls
@@ -25,6 +25,10 @@ class FromThread:
     def submit(self, user_id: str, project_id: str, **request: Any) -> Job:
         """Store a job, as `JobSystem.submit`."""
         return self._run(lambda: self._jobs.submit(user_id, project_id, **request))
+
+    def submit_many(self, user_id: str, jobs: Iterable[Mapping[str, Any]]) -> Sequence[Job]:
+        """Store jobs in one transaction, as `JobSystem.submit_many`."""
+        return self._run(lambda: self._jobs.submit_many(user_id, jobs))
 
     def sync(self, user_id: str, project_id: str, **request: Any) -> Job:
         """Submit the sync of a repository, as `JobSystem.sync`."""

@@ -24,6 +24,7 @@ from cidx_jobs.calls.arguments import (
     read_seconds,
     read_statuses,
     read_submit,
+    read_submits,
     read_text,
     read_time,
 )
@@ -112,6 +113,24 @@ class JobCalls(ABC):
             idempotency_key=idempotency_key,
         )
         return (await self._door.create_job(request)).job
+
+    async def submit_many(self, user_id: str, jobs: Iterable[Mapping[str, Any]]) -> Sequence[Job]:
+        """Store jobs in one transaction, all or none; durable when this returns.
+
+        Args:
+            user_id: whose jobs they are.
+            jobs: for each job what `submit` takes by name, but for an idempotency key; at most
+                10,000.
+
+        Returns one job for each, in their order. Of several for the same line of an exclusive
+        type the later ones join the first.
+
+        Raises: what `submit` raises; pointers begin with the number of the job, from 0.
+        """
+        requests = read_submits(user_id, jobs)
+        if not requests:
+            return ()
+        return [made.job for made in await self._door.create_jobs(requests)]
 
     async def sync(
         self,

@@ -1,6 +1,6 @@
 """The door to the jobs where they run: what is asked, done by the manager of this process."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -33,6 +33,12 @@ class EngineDoor(JobDoor):
         """Store the job that is asked for, or find the one that serves the request already."""
         return self._engine.manager.create_job(request)
 
+    async def create_jobs(self, requests: Sequence[SubmitRequest]) -> Sequence[Submission]:
+        """Store the jobs that are asked for in one transaction: all of them, or none."""
+        if len(requests) == 1:
+            return [await self.create_job(requests[0])]
+        return await self._engine.manager.create_jobs(requests)
+
     def get_job(self, job_id: JobId) -> Coroutine[Any, Any, Job]:
         """Return the job; `JobNotFoundError` when there is none."""
         return self._engine.manager.get_job(job_id)
@@ -40,6 +46,10 @@ class EngineDoor(JobDoor):
     async def query_jobs(self, query: JobQuery) -> JobPage:
         """Return one page of the jobs that fit."""
         return await self._engine.manager.query_jobs(query)
+
+    async def query_events(self, query: EventQuery) -> Sequence[Transition]:
+        """Return rows of the transition log, oldest first."""
+        return await self._engine.manager.query_events(query)
 
     async def cancel_job(self, job_id: JobId, reason: str | None = None) -> Job:
         """Cancel a job that waits, at once; tell one that runs to stop."""

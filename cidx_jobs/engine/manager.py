@@ -104,6 +104,17 @@ class SyncJobManager:
         self._refuse_when_stopping()
         return await self._admission.admit(request)
 
+    async def create_jobs(self, requests: Sequence[SubmitRequest]) -> Sequence[Submission]:
+        """Store the jobs that are asked for in one transaction: all of them, or none.
+
+        Raises: what `create_job` raises; pointers begin with the number of the request.
+        """
+        if self._board.reasons.is_stopping:
+            raise StoppingError
+        if self._board.pauses.draining:
+            raise DrainingError
+        return await self._admission.admit_all(requests)
+
     async def get_job(self, job_id: JobId) -> Job:
         """Return the job as it was last committed.
 

@@ -1,13 +1,13 @@
 """Everything that is asked of jobs, as one interface: here, or at the process that runs them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
 from cidx_jobs.model.limits import Limits, Pauses
-from cidx_jobs.model.listing import JobPage, JobQuery
+from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
 
 Until = Literal["done", "status", "change"]
 """What to wait for: the job's end, another status, any stored change."""
@@ -19,11 +19,17 @@ class JobDoor(Protocol):
     async def create_job(self, request: SubmitRequest) -> Submission:
         """Store the job that is asked for, or find the one that serves the request already."""
 
+    async def create_jobs(self, requests: Sequence[SubmitRequest]) -> Sequence[Submission]:
+        """Store the jobs that are asked for in one transaction: all of them, or none."""
+
     async def get_job(self, job_id: JobId) -> Job:
         """Return the job; `JobNotFoundError` when there is none."""
 
     async def query_jobs(self, query: JobQuery) -> JobPage:
         """Return one page of the jobs that fit."""
+
+    async def query_events(self, query: EventQuery) -> Sequence[Transition]:
+        """Return rows of the transition log, oldest first."""
 
     async def cancel_job(self, job_id: JobId, reason: str | None = None) -> Job:
         """Cancel a job that waits, at once; tell one that runs to stop."""

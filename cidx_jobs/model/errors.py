@@ -51,6 +51,7 @@
     |   |-- OwnerLostError                 another server owns the database now
     |   `-- StartRefusedError              the data directory cannot be served
     |       |-- AlreadyOwnedError
+    |       |-- NotOwnedError
     |       |-- SchemaTooNewError
     |       `-- DatabaseDamagedError
     |-- SettingsError
@@ -649,6 +650,16 @@ class AlreadyOwnedError(StartRefusedError):
     """Another server owns the data directory."""
 
     code = "already_owned"
+
+
+class NotOwnedError(StartRefusedError):
+    """No process owns the data directory: there is nobody to attach to."""
+
+    code = "not_owned"
+
+    def __init__(self, data_dir: object) -> None:
+        """Name the directory."""
+        super().__init__(f"no running process serves the data directory {data_dir}")
 
 
 class SchemaTooNewError(StartRefusedError):

@@ -22,8 +22,11 @@ from cidx_jobs.web.access.proxy_peers import ProxyPeers
 from cidx_jobs.web.access.rate_limit import Rates
 from cidx_jobs.web.http.body import MAX_BODY_BYTES
 from cidx_jobs.web.http.call import Api, is_known
+from cidx_jobs.web.http.endpoint import Endpoint
 from cidx_jobs.web.http.parked import Waiters
 from cidx_jobs.web.keys import API, JOBS
+from cidx_jobs.web.routes.owner.calls import answer_call
+from cidx_jobs.web.routes.owner.messages import PATH
 from cidx_jobs.web.routes.table import add_routes
 
 PREFIX = "/api"
@@ -116,6 +119,10 @@ def _install(
         public_path=urlsplit(settings.public_url or "").path,
         root="" if is_own else prefix,
     )
+    if is_own:
+        # For the other processes of a shared directory; before the routes, of which the last
+        # takes everything.
+        app.router.add_post(PATH, Endpoint(api, answer_call, "admin", PATH).serve)
     app[JOBS] = jobs
     app[API] = api
     life = _Life(api, add_routes(app, api, prefix, is_own=is_own))

@@ -399,6 +399,34 @@ def _site(runner: web.AppRunner, host: str, port: int, unix_socket: Path | None)
     return web.TCPSite(runner, host, port, backlog=_BACKLOG)
 
 
+@contextlib.asynccontextmanager
+async def listening_locally(app: web.Application, path: Path) -> AsyncIterator[None]:
+    """Take connections on a socket in the data directory alone, which this process owns.
+
+    Raises:
+        OSError: it cannot listen there.
+    """
+    runner = ProblemRunner(
+        app,
+        max_connections=bound_connections(MAX_CONNECTIONS),
+        proxies=_nobody,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        lingering_time=LINGER_SECONDS,
+        auto_decompress=False,
+    )
+    forget_forks = withhold(lambda: _sockets(runner))
+    try:
+        await runner.setup()
+        await _listen_locally(runner, path)
+        yield
+    finally:
+        await runner.cleanup()
+        forget_forks()
+        await in_own_thread(path.unlink, missing_ok=True)
+
+
 async def _listen_locally(runner: web.AppRunner, path: Path) -> None:
     """Listen on a socket that no other server can have: this one owns its directory."""
     await in_own_thread(path.unlink, missing_ok=True)

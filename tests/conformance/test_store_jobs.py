@@ -122,7 +122,7 @@ async def test_changes_are_stored_together_or_not_at_all(
         await jobs.save_changes(
             [new, completed(running), stale],
             idempotency=key_record(new.job.job_id),
-            project=Project(user_id=ALICE, project_id=CODE),
+            projects=[Project(user_id=ALICE, project_id=CODE)],
         )
 
     assert await jobs.load_job(new.job.job_id) is None

@@ -89,7 +89,7 @@ async def test_a_submit_leaves_the_url_and_branch_of_a_sync_alone(
         user_id=ALICE, project_id=CODE, repository_url="https://git.example/new", branch=None
     )
 
-    await jobs.save_changes([submitted()], project=asked)
+    await jobs.save_changes([submitted()], projects=[asked])
 
     assert await projects.load_project(ALICE, CODE) == PROJECT
 
@@ -104,14 +104,14 @@ async def test_the_last_submit_before_the_first_sync_counts(
     second = replace(first, repository_url="https://git.example/right", branch=None)
     await projects.save_project(first)
 
-    await jobs.save_changes([submitted()], project=second)
+    await jobs.save_changes([submitted()], projects=[second])
 
     assert await projects.load_project(ALICE, CODE) == second
 
 
 async def test_a_first_submit_makes_the_project(jobs: JobStore, projects: ProjectStore) -> None:
     """The project of a submit is there as soon as the submit is."""
-    await jobs.save_changes([submitted()], project=PROJECT)
+    await jobs.save_changes([submitted()], projects=[PROJECT])
 
     assert await projects.load_project(ALICE, CODE) == PROJECT
 

@@ -37,7 +37,7 @@ class LateTeller(MemoryJobs):
         changes: Sequence[Change],
         *,
         idempotency: IdempotencyRecord | None = None,
-        project: Project | None = None,
+        projects: Sequence[Project] = (),
         schedule: ScheduleState | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
@@ -46,7 +46,7 @@ class LateTeller(MemoryJobs):
         rows = await super().save_changes(
             changes,
             idempotency=idempotency,
-            project=project,
+            projects=projects,
             schedule=schedule,
             on_refuse=on_refuse,
         )

@@ -88,7 +88,7 @@ class SlowStore(MemoryJobs):
         changes: Sequence[Change],
         *,
         idempotency: IdempotencyRecord | None = None,
-        project: Project | None = None,
+        projects: Sequence[Project] = (),
         schedule: ScheduleState | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
@@ -99,7 +99,7 @@ class SlowStore(MemoryJobs):
             lambda: save(
                 changes,
                 idempotency=idempotency,
-                project=project,
+                projects=projects,
                 schedule=schedule,
                 on_commit=on_commit,
             ),

@@ -149,10 +149,13 @@ class JobLedger:
         project: Project | None = None,
         schedule: ScheduleState | None = None,
         *,
+        projects: Sequence[Project] = (),
         on_commit: Callable[[], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
     ) -> None:
         """Store the changes in one transaction; memory and waiters follow after the commit.
+
+        What several requests say of their *projects* is given in place of one's *project*.
 
         *on_commit* is called once the memory has followed, or *on_refuse* once nothing was
         stored: one of the two, once, also when the caller is cancelled meanwhile.
@@ -184,7 +187,7 @@ class JobLedger:
         await self._store.save_changes(
             changes,
             idempotency=idempotency,
-            project=project,
+            projects=projects if project is None else [project],
             schedule=schedule,
             on_commit=tell,
             on_refuse=tell_of_refusal,

@@ -2,9 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -21,6 +22,7 @@ from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import (
+    Fault,
     IdempotencyKeyReusedError,
     JobExpiredError,
     JobNotFoundError,
@@ -46,6 +48,7 @@ from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.shares import Shares
 from cidx_jobs.settings import Settings
 
+_NOBODY: Mapping[UserId, int] = MappingProxyType({})
 CHECKS_PER_USER = 1
 """How many options of one user are held against a JSON Schema at a time."""
 
@@ -149,6 +152,75 @@ class Admission:
             fault = "there is no secret to sign it with: make one first (POST /api/notify-secret)"
         if fault is not None:
             raise ValidationError.at("/notify", fault)
+
+    async def admit_all(self, requests: Sequence[SubmitRequest]) -> Sequence[Submission]:
+        """Store the jobs of all requests in one transaction, or none of them.
+
+        Of requests for the same line of an exclusive type the later ones join the first, as they
+        would one after the other.
+
+        Raises: what `admit` raises; pointers begin with the number of the request.
+        """
+        wanted = [await self._admitted(request, n) for n, request in enumerate(requests)]
+        while True:
+            try:
+                return await self._store_all(wanted)
+            except StaleVersionError:
+                # Somebody else moved the line of a project first.
+                continue
+
+    async def _admitted(self, request: SubmitRequest, number: int) -> "_Admitted":
+        try:
+            job_type = self._job_types[request.job_type]
+            check_request(request, self._board.slots.limits, self._settings.max_timeout_seconds)
+            await self._check_notify(request)
+            options, project = await self._admit_options(request, job_type)
+        except ValidationError as error:
+            error.faults = tuple(
+                Fault(f"/{number}{fault.pointer}", fault.message) for fault in error.faults
+            )
+            raise
+        return _Admitted(replace(request, options=options), job_type, project)
+
+    async def _store_all(self, wanted: Sequence["_Admitted"]) -> Sequence[Submission]:
+        lines: dict[tuple[str, ...], int] = {}
+        made: list[Submission] = []
+        changes: list[Change] = []
+        new: list[UserId] = []
+        for each in _merged(wanted, lines):
+            line = self._line(each.request, each.job_type)
+            waits = each.request.hold or self._is_later(each.request)
+            joined = None if waits else self._choose_joined(each.request, line)
+            if joined is not None:
+                goes_first = joined is line.follower and line.is_between_attempts
+                change = self._join(joined, each.request, goes_first=goes_first)
+                changes += self._ledger.with_line(change, joined)
+            else:
+                moved, place = self._choose_place(each.request, each.job_type, line, waits=waits)
+                change = replace(
+                    self._new_job(each.request, each.job_type, place, None, waits=waits),
+                    max_user_bytes=self._settings.max_stored_bytes_per_user,
+                )
+                new.append(each.request.user_id)
+                self._check_room(each.request.user_id, Counter(new))
+                changes += [*moved, change]
+            made.append(Submission(job=change.job, is_joined=joined is not None))
+        projects = [each.project for each in wanted if each.project is not None]
+        await self._store_many(new, changes, projects)
+        return [made[number] for number in _numbers(wanted, lines)]
+
+    async def _store_many(
+        self, new: Sequence[UserId], changes: Sequence[Change], projects: Sequence[Project]
+    ) -> None:
+        def give_room() -> None:
+            for user_id in new:
+                self._give_room(user_id)
+
+        self._admitting.update(new)
+        self._admitting_total += len(new)
+        await self._ledger.commit(
+            changes, projects=projects, on_commit=give_room, on_refuse=give_room
+        )
 
     async def _admit_options(
         self, request: SubmitRequest, job_type: JobType
@@ -351,13 +423,17 @@ class Admission:
             changes, record, project, served, on_commit=give_room, on_refuse=give_room
         )
 
-    def _check_room(self, user_id: UserId) -> None:
+    def _check_room(self, user_id: UserId, new: Mapping[UserId, int] = _NOBODY) -> None:
         # What is being stored counts already: many submits at once cannot overfill the queue.
+        # Of those that come together, *new* counts this one, too.
         limits = self._board.slots.limits
         live = self._board.live
-        if live.count_waiting(user_id) + self._admitting[user_id] >= limits.max_queued_per_user:
+        before = max(0, new.get(user_id, 1) - 1)
+        own = live.count_waiting(user_id) + self._admitting[user_id] + before
+        if own >= limits.max_queued_per_user:
             raise UserQueueFullError(limits.max_queued_per_user)
-        if live.waiting_total + self._admitting_total >= limits.max_queued_total:
+        all_before = max(0, sum(new.values()) - 1)
+        if live.waiting_total + self._admitting_total + all_before >= limits.max_queued_total:
             raise QueueFullError(limits.max_queued_total)
 
     def _give_room(self, user_id: UserId) -> None:
@@ -432,6 +508,64 @@ class Admission:
             job_id=job_id,
             created_at=self._board.clock.now(),
         )
+
+
+@attrs.frozen
+class _Admitted:
+    """A request that is taken, of a type, with what it says of its project."""
+
+    request: SubmitRequest
+    job_type: JobType
+    project: Project | None
+
+    @property
+    def line(self) -> tuple[str, ...] | None:
+        """The line that it stands in, if it is for one."""
+        request = self.request
+        if not self.job_type.exclusive or request.hold or request.start_at is not None:
+            return None
+        return request.user_id, request.project_id, request.job_type
+
+    def joined_by(self, other: "_Admitted") -> "_Admitted":
+        """Return the request that stands for both."""
+        old, new = self.request, other.request
+        priorities = [one.priority for one in (old, new) if one.priority is not None]
+        merged = replace(
+            old,
+            options=_merged_options(old.options, new.options),
+            priority=max(priorities, default=None),
+            labels={**old.labels, **new.labels},
+            limits={**old.limits, **new.limits},
+        )
+        return _Admitted(merged, self.job_type, other.project)
+
+
+def _merged(wanted: Sequence[_Admitted], lines: dict[tuple[str, ...], int]) -> Sequence[_Admitted]:
+    """Return one request for each job that is to be; *lines* learns which stands for a line."""
+    found: list[_Admitted] = []
+    for each in wanted:
+        line = each.line
+        if line is None or line not in lines:
+            if line is not None:
+                lines[line] = len(found)
+            found.append(each)
+        else:
+            found[lines[line]] = found[lines[line]].joined_by(each)
+    return found
+
+
+def _numbers(wanted: Sequence[_Admitted], lines: Mapping[tuple[str, ...], int]) -> Iterator[int]:
+    """Yield which of the merged requests stands for each."""
+    seen: set[tuple[str, ...]] = set()
+    number = -1
+    for each in wanted:
+        if each.line is None or each.line not in seen:
+            number += 1
+            yield number
+            if each.line is not None:
+                seen.add(each.line)
+        else:
+            yield lines[each.line]
 
 
 @attrs.frozen

@@ -32,7 +32,7 @@ class JobStore(Protocol):
         changes: Sequence[Change],
         *,
         idempotency: IdempotencyRecord | None = None,
-        project: Project | None = None,
+        projects: Sequence[Project] = (),
         schedule: ScheduleState | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
@@ -42,7 +42,7 @@ class JobStore(Protocol):
         Args:
             changes: what becomes of each job; in order, where they depend on each other.
             idempotency: the key of the request that made them.
-            project: what the request says of the project (its url and branch).
+            projects: what the requests say of their projects (url and branch).
             schedule: the schedule that submits, one version further.
             on_commit: called once after the commit, on the loop, in the order of the commits and
                 before this returns; also when the caller was cancelled meanwhile.

@@ -67,7 +67,7 @@ class MemoryJobs(JobStore):
         changes: Sequence[Change],
         *,
         idempotency: IdempotencyRecord | None = None,
-        project: Project | None = None,
+        projects: Sequence[Project] = (),
         schedule: ScheduleState | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
@@ -89,7 +89,7 @@ class MemoryJobs(JobStore):
                 self._drop_checkpoint(change.job)
         if idempotency is not None:
             self._keys[idempotency.user_id, idempotency.key] = idempotency
-        if project is not None:
+        for project in projects:
             save_request(self.database, project)
         if schedule is not None:
             self.database.schedules[schedule.key] = schedule

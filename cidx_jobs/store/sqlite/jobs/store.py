@@ -47,7 +47,7 @@ class SqliteJobs(JobStore):
         changes: Sequence[Change],
         *,
         idempotency: IdempotencyRecord | None = None,
-        project: Project | None = None,
+        projects: Sequence[Project] = (),
         schedule: ScheduleState | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
@@ -57,7 +57,7 @@ class SqliteJobs(JobStore):
                 writes.save_changes,
                 changes=[writes.encode_change(change) for change in changes],
                 key=None if idempotency is None else encode_key(idempotency),
-                project=None if project is None else encode_project(project),
+                projects=[encode_project(project) for project in projects],
                 schedule=None if schedule is None else encode_schedule(schedule),
             )
             writing = self._database.write(operation, on_commit, on_refuse)

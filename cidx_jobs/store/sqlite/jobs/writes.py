@@ -87,7 +87,7 @@ def save_changes(
     transaction: Transaction,
     changes: Sequence[EncodedChange],
     key: Row | None,
-    project: Row | None,
+    projects: Sequence[Row],
     schedule: Row | None,
 ) -> Sequence[Transition]:
     """Store the changes in order, with what belongs to them; return the numbered log rows."""
@@ -108,7 +108,7 @@ def save_changes(
         if change.drops_checkpoint:
             drop_checkpoint(transaction, change.job)
         logged += map(transaction.log, change.transitions)
-    if project is not None:
+    for project in projects:
         save_request(transaction, project)
     return tuple(logged)
 

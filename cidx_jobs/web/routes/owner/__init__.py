@@ -1,0 +1,1 @@
+"""What the other processes of a shared data directory ask its owner."""

@@ -1,0 +1,1 @@
+"""Several processes on one data directory: one owns it, the others ask that one."""
