@@ -1,14 +1,19 @@
-"""``restore``: a backup becomes the database of a data directory."""
+"""``restore`` and ``import-cidx``: what was elsewhere comes into a data directory."""
 
 from pathlib import Path
 
 import click
 
-from cidx_jobs.cli.option_types import AnyPath
-from cidx_jobs.cli.target import Target, local_command
+from cidx_jobs.cli.option_types import AnyPath, examples
+from cidx_jobs.cli.target import Target, admin_command, local_command
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cidx-jobs restore jobs-data/backups/FILE --data-dir new-data",
+        "cidx-jobs restore FILE --data-dir jobs-data --replace",
+    )
+)
 @click.argument("file", type=AnyPath())
 @click.option(
     "--data-dir", metavar="D", type=AnyPath(), required=True, help="The directory to restore into."
@@ -33,4 +38,26 @@ def restore(target: Target, *, file: Path, data_dir: Path, replace: bool) -> int
     return restore_backup(target, file, data_dir, replace=replace)
 
 
-COMMANDS = (restore,)
+@click.command(
+    "import-cidx",
+    epilog=examples(
+        "cidx-jobs import-cidx ~/.cidx-server/data/cidx_server.db --dry-run",
+        "cidx-jobs import-cidx ~/.cidx-server/data/cidx_server.db --config jobs.toml",
+    ),
+)
+@click.argument("database", metavar="DB", type=AnyPath())
+@click.option("--dry-run", is_flag=True, help="Say what would be made, and make nothing.")
+@admin_command
+def import_cidx(target: Target, *, database: Path, dry_run: bool) -> int:
+    """Bring in what a CIDX server has.
+
+    DB is its SQLite database, which is only read. Its users become accounts with their passwords,
+    the repositories that they activated become their projects, each with a first sync, and its
+    unfinished syncs become jobs. What is there already stays as it is: it may be done again.
+    """
+    from cidx_jobs.cli.actions.restore import import_cidx as bring_in
+
+    return bring_in(target, database, is_dry=dry_run)
+
+
+COMMANDS = (restore, import_cidx)

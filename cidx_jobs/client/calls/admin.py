@@ -69,15 +69,24 @@ class AdminRoutes(Routes):
         await self._ask(Call(method="DELETE", path=path))
 
     async def create_user(
-        self, user_id: str, password: str, *, scope: str = "write"
+        self,
+        user_id: str,
+        password: str | None = None,
+        *,
+        scope: str = "write",
+        password_hash: str | None = None,
     ) -> UserDocument:
         """Make an account, so that the user can log in.
+
+        By a password, or by a hash of it from elsewhere: argon2id in the PHC form, or bcrypt.
 
         Raises:
             ConflictError: the user has one.
             RequestRefusedError: a member is wrong; `errors` names it.
         """
-        body = UserBody(user_id=user_id, scope=scope, password=password)
+        body = UserBody(
+            user_id=user_id, scope=scope, password=password, password_hash=password_hash
+        )
         call = Call(method="POST", path="/api/admin/users", body=body)
         return (await self._ask(call)).decode(UserDocument)
 
