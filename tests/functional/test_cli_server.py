@@ -810,6 +810,9 @@ def test_an_operator_backs_up_and_restores(server: Server, tmp_path: Path) -> No
     cut = tmp_path / "cut.db"
     cut.write_bytes(Path(made["file"]).read_bytes()[:-5_000])
     hurt = server.cli("restore", str(cut), "--data-dir", str(tmp_path / "s"))
+    small = server.cli("admin", "compact", "--data-dir", str(tmp_path / "r"), "--json")
+    told = server.cli("admin", "compact", "--data-dir", str(tmp_path / "r"))
+    served = server.cli("admin", "compact", *directory)
 
     assert (shown.code, restored.code, replaced.code) == (0, 0, 0)
     assert made["file"] in [one["file"] for one in listed]
@@ -821,6 +824,9 @@ def test_an_operator_backs_up_and_restores(server: Server, tmp_path: Path) -> No
     assert "--replace" in again.err
     assert "owned by another server" in in_use.err
     assert "is cut" in hurt.err
+    assert 0 < small.json["bytes_after"] <= small.json["bytes_before"]
+    assert "bytes now" in told.out
+    assert "owned by another server" in served.err
     assert not (tmp_path / "s").exists()
 
 

@@ -56,7 +56,8 @@ def persistence(directory: DataDirectory, synchronous: str = "FULL") -> JobPersi
 
 def contents(directory: DataDirectory) -> dict[str, bytes]:
     """Read every file of the directory."""
-    return {path.name: path.read_bytes() for path in sorted(directory.root.iterdir())}
+    files = sorted(path for path in directory.root.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory.root)): path.read_bytes() for path in files}
 
 
 async def used(directory: DataDirectory) -> DataDirectory:

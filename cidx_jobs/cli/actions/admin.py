@@ -1,6 +1,7 @@
 """What the commands of `admin` do: counts, limits, pauses, the drain, clean-up, log, backups."""
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -14,6 +15,8 @@ from cidx_jobs.cli.terminal.text import duration, moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.settings import DataDirectory, load_settings
+from cidx_jobs.store.sqlite.open.compact import compact
 from cidx_jobs.wire.admin.backups import BackupDocument, BackupListDocument
 from cidx_jobs.wire.admin.log import AdminEntryDocument, AdminLogDocument
 from cidx_jobs.wire.encode import Document
@@ -86,6 +89,17 @@ def make_backup(target: Target) -> Exit:
 def show_backups(target: Target) -> Exit:
     """Print the backups, newest first."""
     return _show(target, administer(target, JobsClient.list_backups), _backup_lines)
+
+
+def compact_database(target: Target, data_dir: Path | None, config: Path | None) -> Exit:
+    """Write the database of a stopped server anew, and say how much smaller it is."""
+    settings = load_settings(config, overrides={"data_dir": data_dir})
+    done = compact(DataDirectory(settings.data_dir))
+    if target.as_json:
+        print_json({"bytes_before": done.bytes_before, "bytes_after": done.bytes_after})
+    else:
+        print_lines([f"{done.bytes_before:,} bytes before, {done.bytes_after:,} bytes now"])
+    return Exit.DONE
 
 
 def show_log(target: Target, *, limit: int) -> Exit:

@@ -1,12 +1,13 @@
 """``admin``: the commands of an operator of a server."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
-from cidx_jobs.cli.option_types import KEY_VALUE, Seconds, examples
-from cidx_jobs.cli.target import Target, admin_command
+from cidx_jobs.cli.option_types import CONFIG, DATA_DIR, KEY_VALUE, Seconds, examples
+from cidx_jobs.cli.target import Target, admin_command, local_command
 
 
 @click.group()
@@ -107,6 +108,21 @@ def cleanup(target: Target, **which: Any) -> int:
     from cidx_jobs.cli.actions.admin import clean_up
 
     return clean_up(target, **which)
+
+
+@admin.command(epilog=examples("cidx-jobs admin compact --data-dir jobs-data"))
+@DATA_DIR
+@CONFIG
+@local_command
+def compact(target: Target, *, data_dir: Path | None, config: Path | None) -> int:
+    """Write the database of a stopped server anew, without its free pages.
+
+    One that an older version made gives the pages of deleted jobs back from then on, as new ones
+    do by themselves.
+    """
+    from cidx_jobs.cli.actions.admin import compact_database
+
+    return compact_database(target, data_dir, config)
 
 
 @admin.command(epilog=examples("cidx-jobs admin backup", "cidx-jobs admin backup list"))

@@ -93,7 +93,9 @@ def connect_for_start(database: Path, synchronous: str) -> sqlite3.Connection:
     """Open a connection that writes, for the start, in the calling thread."""
     connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
     try:
-        _configure(connection, (*_FOR_WRITING, _SYNCHRONOUS[synchronous]))
+        # First of all: it counts for a database that has not a page yet, and for no other.
+        pragmas = ("PRAGMA auto_vacuum = INCREMENTAL", *_FOR_WRITING, _SYNCHRONOUS[synchronous])
+        _configure(connection, pragmas)
     except BaseException:
         connection.close()
         raise

@@ -33,6 +33,12 @@ SELECT max(seq) FROM events WHERE job_id IN (SELECT value FROM json_each(?))
 """
 DELETE_EVENTS = "DELETE FROM events WHERE job_id IN (SELECT value FROM json_each(?))"
 DELETE_JOBS = "DELETE FROM jobs WHERE row IN (SELECT value FROM json_each(?))"
+MANY_FREE_PAGES = 256
+"""With fewer free pages nothing is given back."""
+_FREE_PART = 4
+_PAGES_AT_ONCE = 256
+"""It takes some milliseconds, for which who submits waits."""
+_GIVE_BACK = "PRAGMA incremental_vacuum(1)"
 _NOTE_PRUNED = "UPDATE owner SET pruned_sequence = max(pruned_sequence, ?)"
 
 
@@ -69,7 +75,18 @@ def delete_expired(
     for _, _, _, user_id, job_type, status in expired:
         transaction.count_final((user_id, job_type, status), -1)
     delete_old_keys(transaction, now, limit)
+    _give_pages_back(transaction)
     return job_ids
+
+
+def _give_pages_back(transaction: Transaction) -> None:
+    """Shorten the database a little, where much of it is free: the rest will be written again."""
+    (free,) = transaction.execute("PRAGMA freelist_count").fetchone()
+    (pages,) = transaction.execute("PRAGMA page_count").fetchone()
+    if free > MANY_FREE_PAGES and free * _FREE_PART > pages:
+        # Python takes one step of it, whatever number it is given: a page.
+        for _ in range(_PAGES_AT_ONCE):
+            transaction.execute(_GIVE_BACK)
 
 
 def _delete(transaction: Transaction, rows: Sequence[int], job_ids: Sequence[JobId]) -> None:

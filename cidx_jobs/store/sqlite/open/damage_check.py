@@ -24,8 +24,8 @@ _WAL_MAGIC = frozenset({0x377F0682, 0x377F0683})
 _WAL_HEADER = struct.Struct(">IIIIIIII")
 _FRAME_HEADER = struct.Struct(">IIIIII")
 _FREE_HEADER = struct.Struct(">II")
-# Bytes that no server of ours ever sets: room kept at the end of pages, and automatic vacuums.
-_ALWAYS_ZERO = ((20, 21), (52, 56), (64, 68))
+_ROOM_IN_PAGES = 20
+"""Where the header says how much of each page is kept free: nothing, in ours."""
 _FINE = [("ok",)]
 _LARGEST_PAGE = 65_536
 _SMALLEST_PAGE = 512
@@ -199,7 +199,10 @@ def _read_header(content: bytes, database: Path) -> _Header:
         raise DatabaseDamagedError(message)
     (size,) = struct.unpack_from(">H", content, 16)
     page_size = _LARGEST_PAGE if size == 1 else size
-    is_ours = not any(any(content[first:end]) for first, end in _ALWAYS_ZERO)
+    # Pages are given back in steps, or, in a database of an older version, never.
+    (largest_root,) = struct.unpack_from(">I", content, 52)
+    (is_stepwise,) = struct.unpack_from(">I", content, 64)
+    is_ours = not content[_ROOM_IN_PAGES] and is_stepwise == bool(largest_root)
     if page_size < _SMALLEST_PAGE or page_size & (page_size - 1) or not is_ours:
         message = f"{database} has a damaged header"
         raise DatabaseDamagedError(message)

@@ -52,6 +52,12 @@ def load_migrations() -> tuple[Migration, ...]:
     return tuple(sorted(found, key=lambda migration: migration.number))
 
 
+def has_pending(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> bool:
+    """Return whether there are steps that a database, which has some, has not yet."""
+    records = _read_records(connection)
+    return bool(records) and records[-1][0] < migrations[-1].number
+
+
 def apply_migrations(
     connection: sqlite3.Connection, migrations: Sequence[Migration], now_microseconds: int
 ) -> None:

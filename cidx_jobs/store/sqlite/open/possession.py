@@ -12,15 +12,18 @@ from contextlib import ExitStack
 import attrs
 
 from cidx_jobs.interfaces.clock import Clock
-from cidx_jobs.model.errors import StartRefusedError
+from cidx_jobs.model.admin.backup import BackupKind
+from cidx_jobs.model.errors import BackupFailedError, StartRefusedError, StorageFullError
 from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.settings import DataDirectory
+from cidx_jobs.store.sqlite.backups.copy import make_backup
 from cidx_jobs.store.sqlite.commit.connection import connect_for_start
 from cidx_jobs.store.sqlite.commit.high_water_mark import HighWaterMark, Position, open_mark
 from cidx_jobs.store.sqlite.commit.transaction import Ledger
+from cidx_jobs.store.sqlite.open.compact import begin_to_give_back
 from cidx_jobs.store.sqlite.open.damage_check import inspecting, wal_of
 from cidx_jobs.store.sqlite.open.location import decode_location, encode_location
-from cidx_jobs.store.sqlite.open.migrations import Migration, apply_migrations
+from cidx_jobs.store.sqlite.open.migrations import Migration, apply_migrations, has_pending
 from cidx_jobs.store.sqlite.open.owner_check import check_owner
 from cidx_jobs.store.sqlite.open.owner_lock import FILE_MODE, Ownership, protect, take_ownership
 from cidx_jobs.store.sqlite.values import to_microseconds
@@ -95,7 +98,7 @@ def take_possession(
             # A log that is long already would be put away by the first commit, and all would
             # wait: the writer does it.
             connection.execute("PRAGMA wal_autocheckpoint = 0")
-            apply_migrations(connection, migrations, to_microseconds(clock.now()))
+            _bring_up_to_date(connection, migrations, directory, clock)
             identity, ledger = _begin_epoch(connection, ownership)
             protect(directory)
             has_long_log = wal_of(directory.database).stat().st_size > _LONG_LOG_BYTES
@@ -105,6 +108,32 @@ def take_possession(
             raise StartRefusedError(message) from error
         undo.pop_all()
     return Possession(identity, ledger, mark, has_long_log, ownership, connection)
+
+
+def _bring_up_to_date(
+    connection: sqlite3.Connection,
+    migrations: tuple[Migration, ...],
+    directory: DataDirectory,
+    clock: Clock,
+) -> None:
+    is_older = has_pending(connection, migrations)
+    if is_older:
+        # A version that does not please is left by a restore of this.
+        _back_up(directory, clock)
+    apply_migrations(connection, migrations, to_microseconds(clock.now()))
+    if is_older:
+        begin_to_give_back(connection, directory)
+
+
+def _back_up(directory: DataDirectory, clock: Clock) -> None:
+    try:
+        make_backup(directory, BackupKind.MIGRATION, clock.now())
+    except (StorageFullError, BackupFailedError) as error:
+        message = (
+            f"the database in {directory.root} is of an older version, and cannot be backed up "
+            f"before it is brought up to date: {error.message}"
+        )
+        raise StartRefusedError(message) from error
 
 
 def read_database_id(connection: sqlite3.Connection) -> str:
