@@ -63,7 +63,7 @@ class NoFiles:
         """Return that nobody works."""
         return False
 
-    def find_unused(self, before: datetime) -> Sequence[CopyId]:  # noqa: ARG002 - as the interface has it
+    async def find_unused(self, before: datetime) -> Sequence[CopyId]:  # noqa: ARG002 - as the interface has it
         """Give none."""
         return []
 

@@ -74,8 +74,10 @@ class CopyDirectories(CopyFiles):
         return any(map(_is_foreign, self._places(copy_id)))
 
     @override
-    def find_unused(self, before: datetime) -> Sequence[CopyId]:
-        oldest = before.timestamp()
+    async def find_unused(self, before: datetime) -> Sequence[CopyId]:
+        return await in_own_thread(self._find_unused, before.timestamp())
+
+    def _find_unused(self, oldest: float) -> Sequence[CopyId]:
         found = {
             CopyId(place.name)
             for root in self._roots

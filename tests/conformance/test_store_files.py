@@ -123,17 +123,17 @@ def test_a_copy_is_taken_over_by_another_name(directory: DataDirectory, files: C
     assert (directory.projects / COPY).exists()
 
 
-def test_the_unused_are_those_that_lie_there_untouched(
+async def test_the_unused_are_those_that_lie_there_untouched(
     directory: DataDirectory, files: CopyFiles
 ) -> None:
     """Where nothing lies nothing is found."""
     now = datetime.now(UTC)
-    nothing = files.find_unused(now)
+    nothing = await files.find_unused(now)
     old = (now - timedelta(days=2)).timestamp()
     os.utime(make(directory, COPY), (old, old))
     make(directory, OTHER)
 
-    unused = files.find_unused(now - timedelta(days=1))
+    unused = await files.find_unused(now - timedelta(days=1))
 
     assert (list(nothing), list(unused)) == ([], [COPY])
 

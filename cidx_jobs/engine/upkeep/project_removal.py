@@ -18,7 +18,6 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.model.ids import CopyId, ProjectId, UserId
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.listing import Project
-from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.log import get_logger
 
 _PAUSE_SECONDS = 3_600.0
@@ -91,7 +90,7 @@ class Projects(Background):
         return removed
 
     async def _find_unused(self, now: datetime, seconds: float) -> Sequence[CopyId]:
-        return await in_own_thread(self._files.find_unused, now - timedelta(seconds=seconds))
+        return await self._files.find_unused(now - timedelta(seconds=seconds))
 
     async def _remove_from(self, copy_id: CopyId, users: Sequence[Project]) -> bool:
         if self._files.is_held(copy_id) or any(map(self._has_job, users)):

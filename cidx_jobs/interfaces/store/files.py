@@ -45,8 +45,8 @@ class CopyFiles(Protocol):
         So it is after a restore as another user of the system.
         """
 
-    def find_unused(self, before: datetime) -> Sequence[CopyId]:
-        """Return the copies for which no sync was begun since; blocks."""
+    async def find_unused(self, before: datetime) -> Sequence[CopyId]:
+        """Return the copies for which no sync was begun since."""
 
     def clear(self) -> None:
         """Delete what was taken away; blocks. What is left by a kill goes at the next start."""
