@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -268,7 +269,10 @@ class Settings:
         """Refuse a name that is no setting of this version, as a wrong value is refused."""
         unknown = values.keys() - attrs.fields_dict(cls).keys()
         if unknown:
-            message = f"{min(unknown)}: this version has no such setting"
+            name = min(unknown)
+            close = get_close_matches(name, attrs.fields_dict(cls), n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            message = f"{name}: this version has no such setting{hint}"
             raise SettingsError(message)
         return super().__new__(cls)
 

@@ -254,3 +254,23 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_a_size_has_few_digits(count: int, shown: str) -> None:
     """In the unit that fits."""
     assert show_size(count) == shown
+
+
+def test_all_tokens_of_a_user_are_revoked(people: People) -> None:
+    """Their next request is refused; a token and a user at once are a wrong command line."""
+    before = people("kim", "list")
+    here = ("--data-dir", str(people.server.data_dir))
+
+    revoked = people("root", "token", "revoke", "--user", "kim", *here)
+    after = people("kim", "list")
+    neither = people("root", "token", "revoke", *here)
+
+    assert (before.code, revoked.code, after.code, neither.code) == (0, 0, 2, 64)
+
+
+def test_status_without_an_id_is_of_the_newest(people: People) -> None:
+    """The caller's own."""
+    people.submit("lea")
+    newest = people.submit("lea")
+
+    assert people("lea", "status", "--json").json["job_id"] == newest

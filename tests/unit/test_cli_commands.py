@@ -126,7 +126,7 @@ def cli(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["status"],
+        ["watch"],
         ["nonsense"],
         ["list", "--limit", "0"],
         ["list", "--nonsense"],
@@ -164,7 +164,7 @@ def test_a_wrong_command_line_exits_with_64(cli: RunCli, arguments: list[str]) -
     assert "Traceback" not in done.err
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["nonsense"], []], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["watch"], ["nonsense"], []], ids=" ".join)
 def test_a_wrong_command_line_is_a_json_document_too(cli: RunCli, arguments: list[str]) -> None:
     """With ``--json`` stdout holds one document, however a command ends; the code stays 64."""
     done = cli(*arguments, "--json")

@@ -142,6 +142,12 @@ def test_what_is_no_duration_or_size_is_refused(name: str, text: str) -> None:
         load_settings(environ={f"CIDX_JOBS_{name.upper()}": text})
 
 
+def test_a_name_that_is_nearly_right_is_suggested() -> None:
+    """Who mistypes a setting need not look it up."""
+    with pytest.raises(SettingsError, match=r"^jwt_algoritm: .*did you mean jwt_algorithm\?"):
+        load_settings(environ={"CIDX_JOBS_JWT_ALGORITM": "HS256"})
+
+
 def test_a_key_is_shown_nowhere() -> None:
     """Not where the settings are printed, in a traceback say."""
     settings = load_settings(environ={f"CIDX_JOBS_{k.upper()}": v for k, v in SIGNED.items()})

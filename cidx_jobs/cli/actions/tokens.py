@@ -62,6 +62,18 @@ def revoke_token(target: Target, token_id: str) -> Exit:
     return Exit.DONE
 
 
+def revoke_tokens(target: Target, user: str) -> Exit:
+    """Revoke all tokens of a user."""
+
+    async def revoke(client: JobsClient) -> None:
+        await client.revoke_tokens(user)
+
+    administer(target, revoke)
+    if target.as_json:
+        print_json({"user_id": user, "revoked": True})
+    return Exit.DONE
+
+
 def _rows(tokens: Sequence[TokenDocument]) -> list[tuple[str, ...]]:
     return [
         (

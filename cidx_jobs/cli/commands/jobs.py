@@ -88,11 +88,14 @@ def submit(
     return submit_job(target, job_type, project, watch if is_watched else None, **members)
 
 
-@click.command(epilog=examples("cidx-jobs status @latest", "cidx-jobs status 3f9c0a12b77e"))
-@click.argument("job", metavar="ID", shell_complete=complete_jobs)
+@click.command(epilog=examples("cidx-jobs status", "cidx-jobs status 3f9c0a12b77e"))
+@click.argument("job", metavar="[ID]", default="@latest", shell_complete=complete_jobs)
 @client_command
 def status(target: Target, job: str) -> int:
-    """Show how a job stands, or how it ended."""
+    """Show how a job stands, or how it ended.
+
+    Without ID it is the newest that you submitted.
+    """
     from cidx_jobs.cli.actions.jobs import show_job
 
     return show_job(target, job)

@@ -60,14 +60,26 @@ def list_(target: Target) -> int:
     return show_tokens(target)
 
 
-@token.command("revoke", epilog=examples("cidx-jobs token revoke 9f2c4e6a8b0d1f3e"))
-@click.argument("token_id", metavar="TOKEN_ID")
+@token.command(
+    "revoke",
+    epilog=examples(
+        "cidx-jobs token revoke 9f2c4e6a8b0d1f3e",
+        "cidx-jobs token revoke --user bob",
+    ),
+)
+@click.argument("token_id", metavar="[TOKEN_ID]", required=False)
+@click.option("--user", help="All tokens of this user.")
 @admin_command
-def revoke(target: Target, token_id: str) -> int:
-    """Revoke a token at once."""
-    from cidx_jobs.cli.actions.tokens import revoke_token
+def revoke(target: Target, token_id: str | None, user: str | None) -> int:
+    """Revoke a token, or all of a user, at once."""
+    from cidx_jobs.cli.actions.tokens import revoke_token, revoke_tokens
 
-    return revoke_token(target, token_id)
+    if (token_id is None) == (user is None):
+        message = "name either a token, or a user with --user"
+        raise click.UsageError(message)
+    if user is not None:
+        return revoke_tokens(target, user)
+    return revoke_token(target, token_id or "")
 
 
 COMMANDS = (token,)

@@ -62,12 +62,16 @@ def list_(target: Target) -> int:
 @user.command("remove", epilog=examples("cidx-jobs user remove alice --projects"))
 @click.argument("user_id", metavar="USER")
 @click.option("--projects", is_flag=True, help="Their projects go too.")
+@click.option("--yes", is_flag=True, help="Do not ask first, where somebody could be asked.")
 @admin_command
-def remove(target: Target, *, user_id: str, projects: bool) -> int:
-    """Remove USER: account, tokens and logins at once; their jobs are cancelled."""
+def remove(target: Target, *, user_id: str, projects: bool, yes: bool) -> int:
+    """Remove USER: account, tokens and logins at once; their jobs are cancelled.
+
+    On a terminal it asks first.
+    """
     from cidx_jobs.cli.actions.users import remove_user
 
-    return remove_user(target, user_id, projects=projects)
+    return remove_user(target, user_id, projects=projects, is_sure=yes)
 
 
 @click.command(
