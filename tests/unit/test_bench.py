@@ -1,11 +1,16 @@
 """The measuring itself: turns, medians, ratios and goals."""
 
 import json
+import os
 import sqlite3
+import sys
 from pathlib import Path
 
+import attrs
 import pytest
 
+from bench import peers
+from bench.__main__ import ONLY_BY_NAME, topics
 from bench.harness import Bench, Figure, Goal, rounds_wanted, table
 from bench.probe import probe_cpu_seconds
 
@@ -108,3 +113,30 @@ def test_the_frozen_probe_stores_whole_jobs(tmp_path: Path) -> None:
     assert (jobs, counted) == (25, 25)
     assert rows == (100, 25, 100)
     assert batches == (9, 100)
+
+
+def test_every_peer_is_pinned_and_has_its_program() -> None:
+    """What is measured is the same next year; and it is asked only by name."""
+    programs = {peer.program for peer in peers.PEERS}
+
+    assert all(program.is_file() for program in programs)
+    assert set(programs) == set((peers.HERE / "peer_programs").glob("peer_*.py"))
+    assert all("==" in each for peer in peers.PEERS for each in peer.requirements)
+    assert "peers" in topics()
+    assert "peers" in ONLY_BY_NAME
+
+
+def test_a_peer_that_does_not_end_well_says_so() -> None:
+    """It is left out of the table with its reason, and the others are measured."""
+    broken = attrs.evolve(peers.OURS, name="nobody_knows")
+
+    with pytest.raises(peers.PeerMissingError, match="nobody_knows, rate"):
+        peers.Ready(broken, sys.executable, dict(os.environ)).measure("rate", 1)
+
+
+@pytest.mark.slow
+def test_an_orphan_of_ours_begins_again() -> None:
+    """The round that shows who is durable shows it of ourselves."""
+    ours = peers.Ready(peers.OURS, sys.executable, dict(os.environ))
+
+    assert ours.orphan_seconds() < peers.ORPHAN_SECONDS
