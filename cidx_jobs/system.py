@@ -347,6 +347,11 @@ class JobSystem(JobCalls):
         return self._opened().board.stop_begun
 
     @property
+    def is_member(self) -> bool:
+        """True while another process owns the shared directory, and is asked."""
+        return self._membership is not None and self._engine is None
+
+    @property
     def is_stopping(self) -> bool:
         """True once the stop has begun."""
         return self._is_stopping

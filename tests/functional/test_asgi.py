@@ -260,3 +260,33 @@ def test_an_application_that_names_nobody_is_refused(jobs: JobSystem) -> None:
     """As with `setup` and `create_app`."""
     with pytest.raises(SettingsError, match="auth"):
         asgi_app(jobs)
+
+
+@pytest.mark.slow
+async def test_a_worker_that_does_not_own_the_directory_serves_all_of_it(
+    host: Host, tmp_path: Path
+) -> None:
+    """Its requests are the owner's to answer, for its own users, with its own links."""
+    settings = Settings(data_dir=tmp_path / "data", shutdown_grace_seconds=0)
+    owner = JobSystem(settings, [JobType("quick", quick)], shared=True)
+    member = JobSystem(settings, [JobType("quick", quick)], shared=True)
+    async with owner, running_uvicorn(host(member)) as url, aiohttp.ClientSession(url) as http:
+        assert member.is_member
+        nobody = await http.get("/jobs/api/jobs")
+        job = await submit(http, "quick")
+        ended = await (await http.get(job["links"]["self"] + "?wait=5", headers=ALICE)).json()
+        hidden = await http.get(job["links"]["self"], headers={"X-User": "bob"})
+        forged = {"Authorization": "Bearer x", "X-User": "bob", "X-Forwarded-Prefix": "/evil"}
+        others = await (await http.get("/jobs/api/jobs", headers=forged)).json()
+        accept = {**ALICE, "Accept": "text/event-stream"}
+        told = await (await http.get(job["links"]["events"], headers=accept)).text()
+        admin = await http.get("/jobs/api/admin/stats", headers=ALICE)
+        wrong = await http.post(
+            "/jobs/api/jobs", data=b"{", headers={**ALICE, "Content-Type": "application/json"}
+        )
+
+        assert (nobody.status, hidden.status, admin.status, wrong.status) == (401, 404, 403, 400)
+        assert job["links"]["self"].startswith("/jobs/api/jobs/")
+        assert (ended["status"], ended["user_id"]) == ("completed", "alice")
+        assert others["jobs"] == []
+        assert "event: end" in told

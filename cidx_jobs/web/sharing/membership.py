@@ -6,14 +6,10 @@ and tries again and again to take the lock: when the owner ends, one of them goe
 
 import asyncio
 import contextlib
-import hmac
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from aiohttp import web
-
-from cidx_jobs.interfaces.access import Identity
 from cidx_jobs.interfaces.door import JobDoor, Until
 from cidx_jobs.model.errors import (
     AlreadyOwnedError,
@@ -31,8 +27,10 @@ from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import create_app
+from cidx_jobs.web.keys import API
 from cidx_jobs.web.server import listening_locally
 from cidx_jobs.web.server_files import ensure_admin_token
+from cidx_jobs.web.sharing.forward import MemberPeers, TokenHolder
 from cidx_jobs.web.sharing.remote_door import OwnerGoneError, RemoteDoor, follow_remote, keyed
 
 TAKE_SECONDS = 0.25
@@ -216,7 +214,8 @@ class Membership:
         jobs = self._jobs
         await ensure_admin_token(self._directory, jobs.persistence.tokens, jobs.clock)
         token = (await in_own_thread(self._directory.admin_token.read_text, "utf-8")).strip()
-        app = create_app(jobs, authenticate=_TokenHolder(f"Bearer {token}").identify)
+        app = create_app(jobs, authenticate=TokenHolder(token).identify)
+        app[API].peers = MemberPeers(jobs.settings)
         await self._served.enter_async_context(
             listening_locally(app, self._directory.server_socket)
         )
@@ -233,17 +232,3 @@ class Membership:
                 continue
             _log.info("directory_taken", epoch=self._jobs.identity.epoch)
             return
-
-
-class _TokenHolder:
-    """Takes whoever holds the token of the directory for its administrator."""
-
-    def __init__(self, expected: str) -> None:
-        self._expected = expected
-
-    async def identify(self, request: web.Request) -> Identity | None:
-        """Return the administrator, or nobody."""
-        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, self._expected.encode()):
-            return None
-        return Identity("admin", frozenset({"admin"}))
