@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import attrs
 import pytest
 
 from tests.sync_kit import install_git
-from torture.ledger import read_runs
+from torture.ledger import Ledger, read_runs
+from torture.schedules import check_schedules
 from torture.server import ROOT, Caller, NotReadyError, Server, Site, start, started
 from torture.verify import end_orphans, find_orphans
 
@@ -350,3 +352,50 @@ async def test_doctor_tells_of_a_server_and_of_a_directory(
     assert finding["kind"] == "log"
     assert nowhere.returncode == 1
     assert "no database" in nowhere.stdout + nowhere.stderr
+
+
+async def until_fired(caller: Caller, name: str, times: int) -> list[dict[str, Any]]:
+    """Wait until the schedule has submitted so many jobs; return them, oldest first."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        answer = await caller.ask("GET", f"/api/jobs?schedule={name}&order=created_at")
+        assert answer is not None
+        jobs: list[dict[str, Any]] = answer.document["jobs"]
+        if len(jobs) >= times:
+            return jobs
+        assert time.monotonic() < deadline, jobs
+        await asyncio.sleep(0.05)
+
+
+async def test_no_time_of_a_schedule_is_served_twice_or_lost(site: Site) -> None:
+    """Over kill -9 the times of the stop make one job, or none, and all are accounted for."""
+    async with started(site) as server, Caller(server) as caller:
+        for catch_up in ("once", "skip"):
+            body = {"name": catch_up, "project_id": "p", "job_type": "tick", "every_seconds": 1}
+            made = await caller.ask("POST", "/api/schedules", body | {"catch_up": catch_up})
+            assert made is not None
+            assert made.status == 201, made
+        before = {name: len(await until_fired(caller, name, 1)) for name in ("once", "skip")}
+        died_at = datetime.now(UTC)
+        await server.kill()
+    async with started(site) as server, Caller(server) as caller:
+        after = {
+            name: await until_fired(caller, name, before[name] + 3) for name in ("once", "skip")
+        }
+        code = await server.stop()
+
+    ledger = Ledger()
+    await asyncio.to_thread(check_schedules, site, ledger)
+    assert (code, ledger.faults) == (0, [])
+    ready_at = datetime.fromisoformat(recovery_of(server)["timestamp"])
+    missed = {
+        name: [job for job in jobs if died_at < at_of(job) < ready_at - timedelta(seconds=1)]
+        for name, jobs in after.items()
+    }
+    assert len(missed["once"]) <= 1
+    assert missed["skip"] == []
+
+
+def at_of(job: dict[str, Any]) -> datetime:
+    """Return the time that a job stands for."""
+    return datetime.fromisoformat(job["scheduled_at"])
