@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from cidx_jobs.calls.trace_context import find_traceparent, is_traceparent
 from cidx_jobs.model.errors import Fault, ValidationError
 from cidx_jobs.model.foreign import plain_options, start_in_utc
 from cidx_jobs.model.ids import JobId
@@ -54,6 +55,7 @@ def read_submit(
         if value is not None or name in _NAMES
     }
     given["options"] = _read_options(options)
+    given["traceparent"] = _read_trace(members.get("traceparent"))
     given["start_at"] = read_time("start_at", members.get("start_at"))
     request = read(SubmitRequest, **given)
     request = replace(request, actor=request.user_id)
@@ -62,7 +64,8 @@ def read_submit(
     if not isinstance(idempotency_key, str) or not _KEY.fullmatch(idempotency_key):
         message = "it must be 1 to 255 visible ASCII characters"
         raise ValidationError.at("/idempotency_key", message)
-    asked = msgspec.to_builtins(request)
+    # The same request from another span is the same.
+    asked = msgspec.to_builtins(replace(request, traceparent=None))
     key = RequestKey(key=idempotency_key, fingerprint=fingerprint("PYTHON", "submit", asked))
     return replace(request, request_key=key)
 
@@ -97,6 +100,14 @@ def _read_one(user_id: str, members: Any) -> SubmitRequest:
         raise _wrong(name, "jobs that are submitted together have none of their own")
     given = {"project_id": None, "job_type": REPOSITORY_SYNC, **members}
     return read_submit(user_id=user_id, **given)
+
+
+def _read_trace(traceparent: Any) -> str | None:
+    if traceparent is None:
+        return find_traceparent()
+    if not is_traceparent(traceparent):
+        raise _wrong("traceparent", "it is no traceparent (W3C Trace Context)")
+    return str(traceparent)
 
 
 def read(kind: type[S], **members: Any) -> S:

@@ -73,6 +73,7 @@ class JobCalls(ABC):
         limits: Mapping[str, int] | None = None,
         notify: str | None = None,
         idempotency_key: str | None = None,
+        traceparent: str | None = None,
     ) -> Job:
         """Store a job, or join the one that serves it already; durable when this returns.
 
@@ -92,6 +93,8 @@ class JobCalls(ABC):
                 number counts.
             notify: a URL that the job's end is posted to, signed with the user's secret
                 (`end_notices.make_secret`); its host is one of `webhook_allowed_hosts`.
+            traceparent: the trace context that the job belongs to (W3C Trace Context); that of
+                the current span where the program uses OpenTelemetry, if None.
             idempotency_key: the same key with the same request gives the one job, for 24 hours.
 
         Raises: what `SyncJobManager.create_job` raises.
@@ -111,6 +114,7 @@ class JobCalls(ABC):
             limits=limits,
             notify=notify,
             idempotency_key=idempotency_key,
+            traceparent=traceparent,
         )
         return (await self._door.create_job(request)).job
 

@@ -369,6 +369,7 @@ def make_submit(
     key: RequestKey | None,
     *,
     actor: str | None = None,
+    traceparent: str | None = None,
 ) -> SubmitRequest:
     """Return the submit that the body asks for, for this user; by *actor*, if it is another.
 
@@ -391,6 +392,7 @@ def make_submit(
         limits=body.limits,
         notify=body.notify,
         request_key=key,
+        traceparent=traceparent,
         actor=UserId(actor or user_id),
     )
 

@@ -123,7 +123,13 @@ class RunningJob:
         self._used_too_much: int | None = None
         self._times_asked = 0
         self._patience: asyncio.TimerHandle | None = None
-        self.task = asyncio.create_task(self._live(), name=f"job-{run.job_id}")
+        origin = runner.board.origins.get(run.job_id)
+        self.task = asyncio.create_task(
+            self._live(),
+            name=f"job-{run.job_id}",
+            # A copy: what one run sets, the next one does not see.
+            context=None if origin is None else origin.copy(),
+        )
 
     def cancel(self, *, again: bool = False) -> None:
         """Ask the handler to stop because somebody asked for the job's cancel.

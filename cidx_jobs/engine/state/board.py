@@ -8,6 +8,7 @@ memory between two states.
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from contextvars import Context
 
 from cidx_jobs.clock import EngineClock
 from cidx_jobs.engine.queue.due_times import DueTimes
@@ -51,6 +52,8 @@ class Board:
         self.live = LiveJobs()
         self.schedules = ScheduleBook()
         self.families = Families()
+        self.origins: dict[JobId, Context] = {}
+        """The context variables of the submits of this process, for as long as a job may run."""
         self.queue = queue
         self.slots = slots
         self.notifier = notifier
@@ -418,6 +421,8 @@ class Board:
             self.stop_run(job)
         if job.parent_id is not None or job.has_children:
             self._move_family(before, job)
+        if job.done:
+            self.origins.pop(job.job_id, None)
         if before is not None and (before.status, before.place) != (job.status, job.place):
             self.refresh_lines(before if before.has_place else job)
 

@@ -3,6 +3,8 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
@@ -206,7 +208,11 @@ class Admission:
                 changes += [*moved, change]
             made.append(Submission(job=change.job, is_joined=joined is not None))
         projects = [each.project for each in wanted if each.project is not None]
-        await self._store_many(new, changes, projects)
+        with ExitStack() as kept:
+            for one in made:
+                if not one.is_joined:
+                    kept.enter_context(self._keeping_origin(one.job.job_id))
+            await self._store_many(new, changes, projects)
         return [made[number] for number in _numbers(wanted, lines)]
 
     async def _store_many(
@@ -276,20 +282,32 @@ class Admission:
         served = firing.end(job_id, is_joined=False) if firing else None
         # What becomes of others is stored first: a job that moves them is not the next to start.
         may_start = not changes and change.job.status is JobStatus.QUEUED
-        start = self._scheduler.start_with_submit(change) if may_start else None
-        if start is None:
-            changes = [*changes, change]
-            await self._store_waiting(request.user_id, changes, record, project, served)
-        else:
-            await self._ledger.commit(
-                [start.change],
-                record,
-                project,
-                served,
-                on_commit=start.stored,
-                on_refuse=start.refused,
-            )
+        with self._keeping_origin(job_id):
+            start = self._scheduler.start_with_submit(change) if may_start else None
+            if start is None:
+                changes = [*changes, change]
+                await self._store_waiting(request.user_id, changes, record, project, served)
+            else:
+                await self._ledger.commit(
+                    [start.change],
+                    record,
+                    project,
+                    served,
+                    on_commit=start.stored,
+                    on_refuse=start.refused,
+                )
         return Submission(job=change.job)
+
+    @contextmanager
+    def _keeping_origin(self, job_id: JobId) -> Iterator[None]:
+        """Keep the caller's context variables for the job's runs, unless it is not stored."""
+        # Before it is stored: its run may begin before the caller hears of it.
+        self._board.origins[job_id] = copy_context()
+        try:
+            yield
+        except BaseException:
+            self._board.origins.pop(job_id, None)
+            raise
 
     def _line(self, request: SubmitRequest, job_type: JobType) -> "_Line":
         if not job_type.exclusive:

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from cidx_jobs.calls.trace_context import PATTERN, is_traceparent
 from cidx_jobs.handlers.repository_sync.options import SyncOptions
 from cidx_jobs.model.errors import (
     DrainingError,
@@ -47,6 +48,13 @@ _PARAMETERS = (
         {"type": "string", "pattern": f"^{_KEY.pattern}$"},
         place="header",
         example="8c1d3f52-build-1744",
+    ),
+    Parameter(
+        "traceparent",
+        "The trace context of the caller (W3C Trace Context); it is kept with the job.",
+        {"type": "string", "pattern": f"^{PATTERN}$"},
+        place="header",
+        example="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     ),
     Parameter(
         "Prefer",
@@ -144,7 +152,15 @@ async def _submit(call: Call, body: SubmitBody | SyncBody) -> web.Response:
         raise ValidationError.at("/user_id", "this needs a token with the scope admin")
     owner = call.act_for(body.user_id, "admin")
     key = _request_key(request, call.members)
-    wanted = make_submit(body, owner, key, actor=call.user_id)
+    trace = request.headers.get("traceparent")
+    wanted = make_submit(
+        body,
+        owner,
+        key,
+        actor=call.user_id,
+        # One that is none is left out, as its specification wants it.
+        traceparent=trace if is_traceparent(trace) else None,
+    )
     submission = await call.manager.create_job(wanted)
     job = submission.job
     if owner != call.user_id:
