@@ -86,6 +86,28 @@ async def test_the_fastapi_application(tmp_path: Path, monkeypatch: pytest.Monke
     }
 
 
+@pytest.mark.parametrize("name", ["starlette_app", "quart_app"])
+async def test_an_application_with_the_api_in_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job from its own route is read over the API below its mount, by its owner only."""
+    example = load(name, monkeypatch)
+    alice, bob = {"X-User": "alice"}, {"X-User": "bob"}
+    with nothing_left_behind():
+        async with (
+            running_uvicorn(example.make_app(tmp_path / "data")) as url,
+            aiohttp.ClientSession(url) as http,
+        ):
+            nobody = await http.post("/orders", params={"item": "tea"})
+            made = await http.post("/orders", params={"item": "tea"}, headers=alice)
+            path = (await made.json())["links"]["self"]
+            ended = await (await http.get(f"{path}?wait=5", headers=alice)).json()
+            hidden = await http.get(path, headers=bob)
+
+    assert (nobody.status, made.status, hidden.status) == (400, 202, 404)
+    assert ended["result"] == {"packed": "tea"}
+
+
 def run_program(*arguments: str) -> str:
     """Run a program to its end, which must be good; give what it printed."""
     ended = subprocess.run(
