@@ -51,7 +51,8 @@ def settings_page() -> str:
         f"Each setting `name` is read from the variable `{PREFIX}NAME`, or from the TOML file",
         "that `--config` names. An unknown key is an error that names it.",
         "In variables, lists are separated by commas, maps are `k=v,k=v`, booleans are `true` or",
-        "`false`, and durations are plain seconds; TOML has its own lists, tables and booleans.",
+        "`false`, durations are seconds or `90s`, `15m`, `8h`, `7d`, and sizes bytes or `512M`,",
+        "`2G`; TOML has its own lists, tables and booleans.",
         "",
         "| name | default | range | what it is |",
         "|---|---|---|---|",
@@ -158,8 +159,12 @@ def main() -> None:
         (DOCS / path).write_text(make(), "utf-8")
 
 
+# Defaults that are not the same everywhere.
+_OF_THE_MACHINE = {"resources": {"git": 10, "indexing": "PROCESSORS"}}
+
+
 def _default(field: Any) -> str:
-    value = getattr(Settings(), field.name)
+    value = _OF_THE_MACHINE.get(field.name, getattr(Settings(), field.name))
     if value is None or value in ((), {}):
         return "-"
     if isinstance(value, dict):

@@ -44,7 +44,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_queued_per_user: int = 1_000
     max_queued_total: int = 100_000
     resources: Mapping[str, int] = msgspec.field(
-        default_factory=lambda: {"git": 5, "indexing": 10}
+        default_factory=lambda: {"git": 10, "indexing": 10}
     )
     max_priority: int = 9
     user_max_priorities: Mapping[str, int] = msgspec.field(default_factory=dict)

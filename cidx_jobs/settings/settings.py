@@ -1,6 +1,7 @@
 """`Settings`: every setting, with its default and its range."""
 
 import ipaddress
+import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -51,6 +52,16 @@ LOG_FORMATS = ("json", "console")
 
 _DAY = 86_400.0
 _MIB = 1024 * 1024
+
+
+def default_resources() -> dict[str, int]:
+    """Return the resources of a server whose operator names none.
+
+    A processor for each index that is built; those count that the process may use.
+    """
+    has_affinity = hasattr(os, "sched_getaffinity")
+    processors = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return {"git": 10, "indexing": processors}
 
 
 def _file(value: Any) -> Path:
@@ -131,7 +142,11 @@ class Settings:
     )
     max_queued_total: int = number(100_000, 1, MAX_QUEUED_TOTAL, "Jobs that may wait.")
     resources: Mapping[str, int] = numbers(
-        "git=5,indexing=10", whole, 1, MAX_UNITS, "Named limits, for job types and inside runs."
+        attrs.Factory(default_resources),
+        whole,
+        1,
+        MAX_UNITS,
+        "Named limits, for job types and inside runs; an index is built on each processor.",
     )
     max_priority: int = number(9, 0, 9, "The highest priority that a user may ask for.")
     ageing_seconds_per_level: float = duration(

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from cidx_jobs import __version__
 from cidx_jobs.cli.main import main, run
 from cidx_jobs.cli.root import cidx_jobs
+from cidx_jobs.settings.settings import default_resources
 from tests.canned_server import (
     JOB_ID,
     CannedServer,
@@ -614,7 +615,7 @@ def test_check_shows_the_settings(cli: RunCli, tmp_path: Any) -> None:
 
     assert done.code == 0
     assert done.json["settings"]["max_running_per_user"] == 3
-    assert done.json["settings"]["resources"] == {"git": 5, "indexing": 10}
+    assert done.json["settings"]["resources"] == default_resources()
     assert "max_running_per_user" in cli("check").out
 
 

@@ -129,7 +129,7 @@ LIMITS = LimitsDocument(
     max_running_total=50,
     max_queued_per_user=1_000,
     max_queued_total=100_000,
-    resources={"git": 5, "indexing": 10},
+    resources={"git": 10, "indexing": 4},
     max_priority=9,
     user_max_priorities={},
 )
