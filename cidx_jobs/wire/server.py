@@ -281,6 +281,9 @@ class StatsDocument(Document, frozen=True, kw_only=True):
         Recovery,
         Meta(description="What the server's start found of the servers before it."),
     ]
+    last_backup_at: Annotated[
+        datetime | None, Meta(description="When the newest backup was made; null without one.")
+    ] = None
 
 
 class CleanupDocument(Document, frozen=True, kw_only=True):
@@ -300,6 +303,7 @@ def make_stats(
     hosts_down: Sequence[HostDown],
     waiters: int,
     recovery: Recovery,
+    last_backup_at: datetime | None,
 ) -> StatsDocument:
     """Return the document; *ended* are the newest finished jobs, `SAMPLE` at most."""
     return StatsDocument(
@@ -318,6 +322,7 @@ def make_stats(
         wal_bytes=stats.wal_bytes,
         last_seq=stats.last_sequence,
         recovery=recovery,
+        last_backup_at=last_backup_at,
     )
 
 

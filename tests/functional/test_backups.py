@@ -56,6 +56,7 @@ async def test_a_backup_is_made_on_request_and_listed(
     assert 0 < made["seq"] <= stats["last_seq"]
     assert made["database_id"] == stats["database_id"]
     assert made["kind"] == "manual"
+    assert stats["last_backup_at"] == made["created_at"]
     assert listed == {"backups": [made]}
     assert (log["entries"][0]["action"], log["entries"][0]["target"]) == (
         "backup_made",

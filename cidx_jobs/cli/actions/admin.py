@@ -172,6 +172,8 @@ def _stats_lines(stats: StatsDocument) -> Iterator[str]:
     for down in stats.hosts_down:
         yield f"{'host down':<12} {_host_down(down)}"
     yield f"{'waiters':<12} {stats.waiters}"
+    newest = stats.last_backup_at
+    yield f"{'backup':<12} {'-' if newest is None else moment(newest)}"
     yield f"{'database id':<12} {escape(stats.database_id)}"
     yield f"{'database':<12} {stats.database_bytes:,} bytes, log {stats.wal_bytes:,} bytes"
 

@@ -93,6 +93,12 @@ class Backups(Background):
         )
         return made
 
+    async def find_newest(self) -> datetime | None:
+        """Return when the newest was made; None without one. It looks, where nothing did yet."""
+        if self._newest is None:
+            await self.look()
+        return self._newest
+
     async def list(self) -> Sequence[Backup]:
         """Return the backups that there are, newest first."""
         return await self._store.list_backups()

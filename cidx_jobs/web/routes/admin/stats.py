@@ -50,6 +50,7 @@ _EXAMPLE = StatsDocument(
     wal_bytes=65_536,
     last_seq=1022,
     recovery=Recovery(),
+    last_backup_at=examples.at(0, 0),
 )
 
 
@@ -80,6 +81,7 @@ async def get_stats(call: Call) -> web.Response:
             hosts_down=manager.list_hosts_down(),
             waiters=call.api.waiters.count,
             recovery=jobs.recovery,
+            last_backup_at=await jobs.backups.find_newest(),
         )
     )
 
