@@ -3,7 +3,8 @@
 Each peer runs in an environment of its own, pinned, which is made at the first run; that needs
 the package index, so this question is asked only by name: `python -m bench peers`. What cannot
 be installed or started here says so. "Durable" is a peer whose submit is acknowledged after a
-flush and whose job runs again after a kill -9: the round with the orphan shows it.
+flush and whose job runs again after a kill -9; the round with the orphan shows how soon. The
+stores are empty at first: to fill those of slow peers with 100,000 jobs would take hours.
 """
 
 import hashlib
@@ -41,6 +42,8 @@ class Peer:
     requirements: tuple[str, ...] = ()
     """None for ourselves, who are installed already."""
     service: str | None = None
+    is_durable: bool = True
+    """The job of a process that was killed begins again by itself, however late."""
     jobs: int = 200
     """How many a round of jobs/s runs."""
     idle_jobs: int = 20
@@ -58,11 +61,13 @@ PEERS = (
         name="huey",
         durability="SQLite, fsync; a claimed task is deleted",
         requirements=("huey==3.5.4",),
+        is_durable=False,
     ),
     Peer(
         name="litequeue",
-        durability="SQLite WAL, synchronous=FULL",
+        durability="SQLite WAL, synchronous=FULL; a taken job stays locked",
         requirements=("litequeue==0.9",),
+        is_durable=False,
     ),
     Peer(
         name="apscheduler",
@@ -180,17 +185,16 @@ def main() -> None:
         )
         idle = {each.name("idle"): each.measure_idle for each in sides}
         bench.paired(idle, unit="ms")
-        durable = []
         for each in sides:
             seconds = each.orphan_seconds()
             if seconds == float("inf"):
-                progress(f"{each.peer.name}: the job of a killed process did not begin again")
-                continue
-            durable.append(each)
-            bench.figure(each.name("orphan begins again"), [seconds], unit="s")
-        others = [each for each in durable if each.peer is not OURS]
+                progress(f"{each.peer.name}: no orphan began again in {ORPHAN_SECONDS:g} s")
+            else:
+                bench.figure(each.name("orphan begins again"), [seconds], unit="s")
+        others = [each for each in sides if each.peer.is_durable and each.peer is not OURS]
         if others:
-            best = max((rates[each.name("jobs/s")] for each in others), key=lambda one: one.median)
+            theirs = [rates[each.name("jobs/s")] for each in others]
+            best = max(theirs, key=lambda one: one.median)
             ours = next(rates[each.name("jobs/s")] for each in sides if each.peer is OURS)
             bench.ratio("P1 jobs/s / the best durable peer", ours, best, at_least=3.5)
 
