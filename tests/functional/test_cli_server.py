@@ -1053,12 +1053,14 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_the_doctor_mends_a_directory_without_a_server(tmp_path: Path) -> None:
-    """Files of no project go; jobs wait for the next server as before."""
+    """Files that were no project's for days go; jobs wait for the next server as before."""
     data = tmp_path / "data"
     environment = clean_environment() | {"CIDX_JOBS_DATA_DIR": str(data)}
     run_here(("token", "create", "alice"), environment)
     stray = data / "projects" / "0123456789abcdef"
     stray.mkdir(parents=True)
+    long_ago = time.time() - 4 * 86_400.0
+    os.utime(stray, (long_ago, long_ago))
 
     found = run_here(("doctor",), environment)
     done = run_here(("doctor", "--fix", "--json"), environment)
