@@ -22,7 +22,7 @@ async def work(context):
 async def main():
     jobs = await JobSystem(Settings(data_dir=sys.argv[1]), [JobType("work", work)]).__aenter__()
     job = await jobs.submit("alice", "p", job_type="work")
-    await jobs.wait(job.job_id, until="{until}")
+    await jobs.wait(job.job_id, until="{until}", since=job.version)
     print("leaves", flush=True)
     {end}
 
