@@ -186,7 +186,10 @@ async def test_a_directory_that_is_owned_stops_the_host(tmp_path: Path, mount: M
             async with hosted(app):
                 pass
 
-    async with make_jobs(tmp_path):
+    async with make_jobs(tmp_path) as owner:
+        # What its first reads open is the owner's, whoever begins them.
+        reads = (owner.persistence.projects.list_projects(None) for _ in range(4))
+        await asyncio.gather(*reads, owner.persistence.projects.load_project("alice", "p"))
         await asyncio.to_thread(asyncio.run, try_to_start())
 
 

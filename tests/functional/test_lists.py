@@ -252,7 +252,7 @@ async def test_the_log_of_a_job_is_its_story_oldest_first(house: House) -> None:
     assert [row["seq"] for row in rows] == sorted({row["seq"] for row in rows})
     assert {row["job_id"] for row in rows} == {job.job_id}
     names = ["seq", "job_id", "version", "event", "from", "to", "at", "attempt", "reason"]
-    assert list(rows[0]) == names
+    assert list(rows[0]) == [*names, "actor"]
 
 
 async def test_the_whole_log_is_of_the_jobs_one_may_see(house: House) -> None:

@@ -116,6 +116,9 @@ class Projects(Background):
         return next(mine, None)
 
     async def _go_on(self) -> None:
+        if not self._keep_seconds:
+            # Copies that are nobody's are rare and in nobody's way: a start has better to do.
+            await asyncio.sleep(_PAUSE_SECONDS)
         while True:
             try:
                 await self.remove_unused()
