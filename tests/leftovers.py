@@ -10,9 +10,13 @@ from pathlib import Path
 
 import attrs
 
+from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.system import JobSystem
+
 _DESCRIPTORS = Path("/proc/self/fd")
 _PATIENCE_SECONDS = 2.0
 _PAUSE_SECONDS = 0.01
+_MORE_THAN_ITS_READERS = 4
 _OF_THE_LOOP = "asyncio_"
 """Threads of the loop's own executor live as long as the loop."""
 
@@ -36,6 +40,13 @@ def nothing_left_behind() -> Iterator[None]:
         # A thread that has been told to end may need a moment for it.
         time.sleep(_PAUSE_SECONDS)
     assert not left, f"left behind: {left}"
+
+
+async def open_readers(owner: JobSystem) -> None:
+    """Let a system open all that its first reads open: then nobody takes it for their own."""
+    projects = owner.persistence.projects
+    lists = (projects.list_projects(None) for _ in range(_MORE_THAN_ITS_READERS))
+    await asyncio.gather(*lists, projects.load_project(UserId("alice"), ProjectId("p")))
 
 
 def take_stock() -> Belongings:

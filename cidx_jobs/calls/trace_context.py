@@ -7,9 +7,7 @@ import re
 import sys
 from typing import Any
 
-PATTERN = r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
-
-_TRACEPARENT = re.compile(PATTERN)
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def is_traceparent(text: object) -> bool:

@@ -190,7 +190,8 @@ async def test_a_dead_host_holds_up_nobody(tmp_path: Path, may_block: None) -> N
             beside += [await _sync(jobs, url, f"later{number}") for number in range(3)]
             held = jobs.manager.slots.users.get(UserId("alice"), 0)
 
-    assert min(beside) <= 1.5 * alone
+    # A sync of some hundredths of a second may meet a hiccup of the machine.
+    assert min(beside) <= 1.5 * alone + 0.1
     # None of them waited for one that hangs.
     assert max(beside) < alone + ANSWER_SECONDS
     assert held <= 4

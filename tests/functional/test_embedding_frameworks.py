@@ -18,7 +18,7 @@ from cidx_jobs import JobStatus, JobSystem, JobType, Settings, create_app, serve
 from cidx_jobs.testing import Gate
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import quick
-from tests.leftovers import nothing_left_behind
+from tests.leftovers import nothing_left_behind, open_readers
 from tests.uvicorns import running_uvicorn
 
 Framework = Callable[[JobSystem], Any]
@@ -138,6 +138,7 @@ async def test_a_framework_that_cannot_start_leaves_nothing_behind(
             asyncio.run(try_to_start())
 
     async with make_jobs(tmp_path) as owner:
+        await open_readers(owner)
         await asyncio.to_thread(in_thread)
 
         assert owner.is_open

@@ -27,7 +27,7 @@ from cidx_jobs import (
 from cidx_jobs.testing import Gate, MemoryPersistence
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import eventually, quick
-from tests.leftovers import nothing_left_behind
+from tests.leftovers import nothing_left_behind, open_readers
 
 Mount = Callable[[web.Application, JobSystem], str]
 SUBMIT = {"job_type": "quick", "project_id": "p"}
@@ -187,9 +187,7 @@ async def test_a_directory_that_is_owned_stops_the_host(tmp_path: Path, mount: M
                 pass
 
     async with make_jobs(tmp_path) as owner:
-        # What its first reads open is the owner's, whoever begins them.
-        reads = (owner.persistence.projects.list_projects(None) for _ in range(4))
-        await asyncio.gather(*reads, owner.persistence.projects.load_project("alice", "p"))
+        await open_readers(owner)
         await asyncio.to_thread(asyncio.run, try_to_start())
 
 

@@ -37,6 +37,8 @@ NEVER_ANSWERED = {
     "stale_schedule",
     "start_refused",
     "already_owned",
+    "not_owned",
+    "owner_gone",
     "schema_too_new",
     "database_damaged",
     "HANDLER_ERROR",

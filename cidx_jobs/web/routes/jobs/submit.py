@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from cidx_jobs.calls.trace_context import PATTERN, is_traceparent
+from cidx_jobs.calls.trace_context import is_traceparent
 from cidx_jobs.handlers.repository_sync.options import SyncOptions
 from cidx_jobs.model.errors import (
     DrainingError,
@@ -51,8 +51,9 @@ _PARAMETERS = (
     ),
     Parameter(
         "traceparent",
-        "The trace context of the caller (W3C Trace Context); it is kept with the job.",
-        {"type": "string", "pattern": f"^{PATTERN}$"},
+        "The trace context of the caller (W3C Trace Context); it is kept with the job. What is "
+        "none is passed over.",
+        {"type": "string"},
         place="header",
         example="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     ),
