@@ -224,6 +224,15 @@ class PausesDocument(Document, frozen=True, kw_only=True):
         )
 
 
+class DrainProgressDocument(Document, frozen=True, kw_only=True):
+    """How far a drain is."""
+
+    draining: Annotated[bool, Meta(description="New jobs are refused and none is started.")]
+    drained: Annotated[bool, Meta(description="They are, and nothing runs any more.")]
+    running: Annotated[int, Meta(description="How many jobs run.")]
+    waiting: Annotated[int, Meta(description="How many jobs wait; they stay.")]
+
+
 class QuantilesDocument(Document, frozen=True, kw_only=True):
     """The middle and the long end of some seconds; null when there is nothing to count."""
 

@@ -246,6 +246,29 @@ async def test_a_draining_server_finishes_what_it_has(house: House) -> None:
     await house.submit_ended()
 
 
+async def test_a_drain_tells_how_far_it_is(house: House) -> None:
+    """What runs and what waits are counted; it is drained once nothing runs."""
+
+    async def look() -> dict[str, object]:
+        return dict(await (await house.ask("GET", "/api/admin/drain", user="root")).json())
+
+    job = await house.submit_running()
+    await house.submit(project_id="held", hold=True)
+    before = await look()
+    await house.ask("POST", "/api/admin/drain", user="root")
+    meanwhile = await look()
+    house.gate.open()
+    await house.until(job["job_id"], JobStatus.COMPLETED)
+
+    after = await look()
+
+    shown = [tuple(one.values()) for one in (before, meanwhile, after)]
+    assert list(after) == ["draining", "drained", "running", "waiting"]
+    assert shown == [(False, False, 1, 1), (True, False, 1, 1), (True, True, 0, 1)]
+    refused = await house.ask("GET", "/api/admin/drain")
+    assert (refused.status, (await refused.json())["code"]) == (403, "admin_required")
+
+
 async def test_health_is_open_to_everybody(house: House) -> None:
     """Alive while the loop turns; ready while there is no reason not to be."""
     alive = await house.ask("GET", "/livez", user=None)

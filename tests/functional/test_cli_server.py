@@ -843,6 +843,8 @@ def test_an_operator_changes_the_server(server: Server, tmp_path: Path) -> None:
     logged = server.cli("admin", "log", "--limit", "2", "--json").json["entries"]
     shown = server.cli("admin", "log").out
     draining = server.cli("admin", "drain")
+    drained = server.cli("admin", "drain", "--wait", "--json").json
+    torn = server.cli("admin", "drain", "--wait", "--off")
     refused = server.cli("submit", "steps", "-p", "p", "--json")
     ended = server.cli("admin", "drain", "--off", "--json").json
     cleanup = ["admin", "cleanup", "--status", "failed", "--dry-run", "--older-than"]
@@ -860,6 +862,8 @@ def test_an_operator_changes_the_server(server: Server, tmp_path: Path) -> None:
     assert [one["action"] for one in logged] == ["resumed", "paused"]
     assert "user eve" in shown
     assert "draining               yes" in draining.out
+    assert drained == {"draining": True, "drained": True, "running": 0, "waiting": 0}
+    assert torn.code == 64
     assert refused.code == 1
     assert refused.json["error"]["code"] == "draining"
     assert ended["draining"] is False

@@ -224,6 +224,7 @@ async def test_administration_is_for_administrators(
     paused = await root.pause(job_type="gated")
     resumed = await root.resume(job_type="gated")
     draining = await root.drain()
+    drained = await root.get_drain()
     ended = await root.end_drain()
     await house.submit_ended("broken")
     counted = await root.clean_up(0, dry_run=True)
@@ -236,6 +237,7 @@ async def test_administration_is_for_administrators(
     assert limits.max_running_total == 7
     assert (paused.job_types, resumed.job_types) == (("gated",), ())
     assert (draining.draining, ended.draining) == (True, False)
+    assert (drained.drained, drained.running) == (True, 0)
     assert (counted.matched, counted.deleted) == (1, 0)
     assert (kept.deleted, cleaned.deleted) == (0, 1)
     with pytest.raises(PermissionDeniedError):

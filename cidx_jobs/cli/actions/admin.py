@@ -1,5 +1,6 @@
 """What the commands of `admin` do: counts, limits, pauses, the drain, clean-up, log, backups."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.request_bodies import LimitsBody
 from cidx_jobs.wire.server import (
     CleanupDocument,
+    DrainProgressDocument,
     HostDownDocument,
     LimitsDocument,
     PausesDocument,
@@ -34,6 +36,7 @@ D = TypeVar("D", bound=Document)
 
 _RESOURCE = "resources."
 _PAGE = 200
+_DRAIN_SECONDS = 0.5
 
 
 def show_stats(target: Target) -> Exit:
@@ -69,6 +72,22 @@ def set_drain(target: Target, *, is_draining: bool) -> Exit:
     """Refuse new jobs, or take them."""
     change = JobsClient.drain if is_draining else JobsClient.end_drain
     return _show(target, administer(target, change), _member_lines)
+
+
+def drain_and_wait(target: Target) -> Exit:
+    """Refuse new jobs, and wait until nothing runs; it fails when somebody ends the drain."""
+
+    async def wait(client: JobsClient) -> DrainProgressDocument:
+        await client.drain()
+        while True:
+            now = await client.get_drain()
+            if now.drained or not now.draining:
+                return now
+            await asyncio.sleep(_DRAIN_SECONDS)
+
+    end = administer(target, wait)
+    _show(target, end, _member_lines)
+    return Exit.DONE if end.drained else Exit.FAILED
 
 
 def clean_up(target: Target, *, older_than: float, statuses: Iterable[str], dry_run: bool) -> Exit:

@@ -74,13 +74,22 @@ def resume(target: Target, **which: Any) -> int:
     return set_pause(target, is_paused=False, **which)
 
 
-@admin.command(epilog=examples("cidx-jobs admin drain", "cidx-jobs admin drain --off"))
+@admin.command(epilog=examples("cidx-jobs admin drain --wait", "cidx-jobs admin drain --off"))
 @click.option("--off", is_flag=True, help="Take new jobs again.")
+@click.option("--wait", is_flag=True, help="Come back when nothing runs any more.")
 @admin_command
-def drain(target: Target, *, off: bool) -> int:
-    """Refuse new jobs, start none, and finish what runs."""
-    from cidx_jobs.cli.actions.admin import set_drain
+def drain(target: Target, *, off: bool, wait: bool) -> int:
+    """Refuse new jobs, start none, and finish what runs.
 
+    With --wait the exit code is 1 when somebody ends the drain before nothing runs.
+    """
+    from cidx_jobs.cli.actions.admin import drain_and_wait, set_drain
+
+    if off and wait:
+        message = "--off and --wait do not go together"
+        raise click.UsageError(message)
+    if wait:
+        return drain_and_wait(target)
     return set_drain(target, is_draining=not off)
 
 

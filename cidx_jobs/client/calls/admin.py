@@ -17,7 +17,13 @@ from cidx_jobs.wire.request_bodies import (
     TokenBody,
     UserBody,
 )
-from cidx_jobs.wire.server import CleanupDocument, LimitsDocument, PausesDocument, StatsDocument
+from cidx_jobs.wire.server import (
+    CleanupDocument,
+    DrainProgressDocument,
+    LimitsDocument,
+    PausesDocument,
+    StatsDocument,
+)
 from cidx_jobs.wire.tokens import (
     NewTokenDocument,
     TokenListDocument,
@@ -173,6 +179,10 @@ class AdminRoutes(Routes):
     async def end_drain(self) -> PausesDocument:
         """Let the server take new jobs again."""
         return await self._set("DELETE", "/api/admin/drain", None)
+
+    async def get_drain(self) -> DrainProgressDocument:
+        """Return how far the drain is."""
+        return (await self._get("/api/admin/drain")).decode(DrainProgressDocument)
 
     async def clean_up(
         self,

@@ -6,12 +6,16 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from cidx_jobs.engine.operator_rules import apply_pauses
+from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.limits import Pauses
+from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Contract, Reply, route
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.request_bodies import EmptyBody, PauseBody
-from cidx_jobs.wire.server import PausesDocument
+from cidx_jobs.wire.server import DrainProgressDocument, PausesDocument
+
+_WAITING = (JobStatus.CREATED, JobStatus.QUEUED)
 
 _NOTHING_PAUSED = PausesDocument(everything=False, users=(), job_types=(), draining=False)
 _BOB_PAUSED = PausesDocument(everything=False, users=("bob",), job_types=(), draining=False)
@@ -89,6 +93,44 @@ async def drain(call: Call, _: EmptyBody) -> web.Response:
 async def end_drain(call: Call, _: EmptyBody) -> web.Response:
     """Take new jobs again."""
     return await _put_in_force(call, lambda now: replace(now, draining=False), 200, "drain_ended")
+
+
+@route(
+    "GET /admin/drain",
+    scope="audit",
+    contract=Contract(
+        name="getDrain",
+        group=ADMIN,
+        summary="Tell how far the drain is.",
+        replies=(
+            Reply(
+                status=200,
+                about="How far it is.",
+                document=DrainProgressDocument,
+                example=DrainProgressDocument(draining=True, drained=False, running=2, waiting=5),
+            ),
+        ),
+    ),
+)
+async def get_drain(call: Call) -> web.Response:
+    """Answer with how far the drain is."""
+    return call.answer(await look_at_drain(call))
+
+
+async def look_at_drain(call: Call) -> DrainProgressDocument:
+    """Return how far the drain is; without one, what runs and waits all the same."""
+    running = await _count(call, JobStatus.RUNNING)
+    is_draining = call.manager.pauses.draining
+    return DrainProgressDocument(
+        draining=is_draining,
+        drained=is_draining and running == 0,
+        running=running,
+        waiting=await _count(call, *_WAITING),
+    )
+
+
+async def _count(call: Call, *statuses: JobStatus) -> int:
+    return (await call.manager.query_jobs(JobQuery(statuses=frozenset(statuses), limit=1))).total
 
 
 async def _set_pause(call: Call, body: PauseBody, *, is_paused: bool) -> web.Response:

@@ -9,6 +9,7 @@ from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.routes.admin.pauses import look_at_drain
 from cidx_jobs.web.routes.cidx.documents import (
     DrainDocument,
     DrainTimeoutDocument,
@@ -19,7 +20,6 @@ from cidx_jobs.wire.jobs import AdminJobDocument
 from cidx_jobs.wire.request_bodies import LenientEmptyBody
 
 _RUNNING = frozenset({JobStatus.RUNNING})
-_WAITING = frozenset({JobStatus.CREATED, JobStatus.QUEUED})
 _MOST_SHOWN = 200
 
 _ON = MaintenanceDocument(maintenance_mode=True, drained=False, running_jobs=2, queued_jobs=5)
@@ -137,15 +137,10 @@ async def get_drain_timeout(call: Call) -> web.Response:
 
 
 async def _look(call: Call) -> dict[str, Any]:
-    running = await _count(call, _RUNNING)
-    is_draining = call.manager.pauses.draining
+    now = await look_at_drain(call)
     return {
-        "maintenance_mode": is_draining,
-        "drained": is_draining and running == 0,
-        "running_jobs": running,
-        "queued_jobs": await _count(call, _WAITING),
+        "maintenance_mode": now.draining,
+        "drained": now.drained,
+        "running_jobs": now.running,
+        "queued_jobs": now.waiting,
     }
-
-
-async def _count(call: Call, statuses: frozenset[JobStatus]) -> int:
-    return (await call.manager.query_jobs(JobQuery(statuses=statuses, limit=1))).total
