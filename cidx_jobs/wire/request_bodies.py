@@ -5,7 +5,7 @@ Ranges are checked where the rule lives (the engine), and told here.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -37,6 +37,9 @@ Reason = Annotated[str, Meta(max_length=500)]
 
 class Body(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The base of all bodies: a member that is not declared is a fault."""
+
+    is_unread_unless_object: ClassVar[bool] = False
+    """Whether JSON that is no object is a body that cannot be read (400), and not a wrong one."""
 
 
 class LenientBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -241,6 +244,8 @@ class PasswordBody(Body, frozen=True, kw_only=True):
 
 class CidxSyncBody(LenientBody, frozen=True, kw_only=True):
     """A sync as the CIDX client asks for it; what has no effect here is not declared."""
+
+    is_unread_unless_object = True
 
     full_reindex: Annotated[
         bool | None, Meta(description="Index everything anew, whatever changed.")

@@ -26,6 +26,7 @@ from cidx_jobs.model.errors import (
     StoppingError,
     StorageFullError,
     StorageUnavailableError,
+    ValidationError,
 )
 from cidx_jobs.web.errors import RateLimitedError, TooManyConnectionsError
 from cidx_jobs.web.http.body import BODY_ERRORS, read_members
@@ -33,7 +34,7 @@ from cidx_jobs.web.http.call import Answer, Call
 from cidx_jobs.web.http.query import AnyQuery, NoQuery, Query, QueryReader
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.request_bodies import Body
-from cidx_jobs.wire.strict_json import fit
+from cidx_jobs.wire.strict_json import MalformedBodyError, fit
 
 JSON = "application/json"
 
@@ -267,7 +268,7 @@ class _WithBody(Generic[B]):
 
     async def __call__(self, call: Call) -> web.StreamResponse:
         _nothing.read(call.request)
-        call.members = await read_members(call.request)
+        call.members = await _read_members_of(self._kind, call)
         return await self._handler(call, fit(self._kind, call.members))
 
 
@@ -281,5 +282,15 @@ class _WithBoth(Generic[Q, B]):
 
     async def __call__(self, call: Call) -> web.StreamResponse:
         query = self._read(call.request)
-        call.members = await read_members(call.request)
+        call.members = await _read_members_of(self._kind, call)
         return await self._handler(call, query, fit(self._kind, call.members))
+
+
+async def _read_members_of(kind: type[Body], call: Call) -> dict[str, Any]:
+    try:
+        return await read_members(call.request)
+    except ValidationError as error:
+        if not kind.is_unread_unless_object:
+            raise
+        message = "the body is no JSON object"
+        raise MalformedBodyError(message) from error
