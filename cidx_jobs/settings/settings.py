@@ -200,7 +200,7 @@ class Settings:
     webhook_allowed_hosts: tuple[str, ...] = other(
         (), names, "host[:port], the only ones to tell ends of jobs to; none: nobody."
     )
-    min_free_bytes: int = number(
+    min_free_bytes: int = size(
         1024 * _MIB, 0, 2**60, "With less room on the disk /readyz warns of disk_low."
     )
     metrics_open: bool = other("false", flag, "Whether everybody may read /metrics.")
@@ -241,7 +241,7 @@ class Settings:
     git_depth: int = number(1, 0, 1_000_000, "Commits of history to fetch; 0 is all.")
     git_ssh: bool = other("false", flag, "Whether ssh URLs are taken.")
     git_submodules: bool = other("false", flag, "Whether submodules are fetched.")
-    git_min_bytes_per_second: int = number(
+    git_min_bytes_per_second: int = size(
         1_000, 0, 2**40, "The average of a fetch after its first minute; 0: no bound."
     )
     git_memory_bytes: int = size(

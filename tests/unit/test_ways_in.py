@@ -124,6 +124,8 @@ def test_a_setting_of_another_way_in_is_refused_when_given_at_all(name: str, val
         ("max_repository_bytes", "2G", 2**31),
         ("max_repository_bytes", "1.5 GiB", 3 * 2**29),
         ("max_file_bytes", "1024", 1_024),
+        ("min_free_bytes", "2G", 2**31),
+        ("git_min_bytes_per_second", "1K", 1_024),
     ],
 )
 def test_durations_and_sizes_are_read_as_people_write_them(
