@@ -149,8 +149,15 @@ def _log_in_by_password(server: str) -> str:
 
 
 def _read_password(*, from_stdin: bool) -> str:
-    """Return the password: never from an argument, which every process of the machine can see."""
+    """Return the password: never from an argument, which every process of the machine can see.
+
+    Raises:
+        click.UsageError: nobody can be asked.
+    """
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        message = "nobody can be asked for the password: give it with --password-stdin"
+        raise click.UsageError(message)
     answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     return answer
