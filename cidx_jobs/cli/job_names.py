@@ -13,7 +13,6 @@ from cidx_jobs.wire.jobs import JobDocument, JobMembers
 
 LATEST = "@latest"
 OWN_JOBS = "@me"
-FEWEST_DIGITS = 4
 MOST_PAGES = 25
 PAGE = 200
 
@@ -37,7 +36,7 @@ async def find_job(client: JobsClient, name: str) -> JobDocument:
     if text == LATEST:
         return await _latest(client)
     digits = text.replace("-", "")
-    if is_job_id(text) or len(digits) < FEWEST_DIGITS or not set(digits) <= set(string.hexdigits):
+    if is_job_id(text) or not digits or not set(digits) <= set(string.hexdigits):
         return await client.get_job(text)
     found = [job async for job in _beginning_with(client, text, digits)]
     if not found:

@@ -91,6 +91,19 @@ def test_a_job_is_named_by_its_end(people: People) -> None:
     assert none.code == 7
 
 
+def test_a_single_digit_names_the_only_job(people: People) -> None:
+    """However short an end or a beginning is: what counts is that no other job has it."""
+    only = people.submit("solo")
+
+    by_end = people("solo", "status", only[-1:], "--json")
+    by_beginning = people("solo", "status", only[:1], "--json")
+    people.submit("solo")
+    of_several = people("solo", "status", only[:3])
+
+    assert by_end.json["job_id"] == by_beginning.json["job_id"] == only
+    assert of_several.code == 64
+
+
 def test_a_held_job_is_started(people: People) -> None:
     """It is not created any more; one that runs or is done cannot be."""
     job_id = people.submit("bert", "-o", "count=1")
