@@ -21,7 +21,14 @@ from cidx_jobs.cli.option_types import PROFILE, examples
 from cidx_jobs.cli.target import JSON_HELP, SERVER_HELP, Target, local_command, read_target
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "cidx-jobs serve --data-dir jobs-data",
+        "cidx-jobs sync attrs --url https://github.com/python-attrs/attrs",
+        "cidx-jobs search attrs frozen",
+    ),
+)
 @click.version_option(__version__, prog_name="cidx-jobs")
 @click.option("--server", metavar="URL", help=SERVER_HELP)
 @PROFILE

@@ -274,7 +274,7 @@ def test_help_is_no_error(cli: RunCli, arguments: list[str]) -> None:
 
 
 def test_every_command_has_json_and_help() -> None:
-    """``--json`` stands on each command, and each says in one line what it does."""
+    """``--json`` stands on each command; each says in one line what it does, and shows it."""
     leaves = dict(cidx_jobs.commands)
     for group in ("token", "user", "admin", "project", "schedule", "hook"):
         inner = getattr(leaves.pop(group), "commands")  # noqa: B009 - groups have them, commands not
@@ -286,6 +286,11 @@ def test_every_command_has_json_and_help() -> None:
         if not any("--json" in parameter.opts for parameter in command.params)
     } == set()
     assert [name for name, command in leaves.items() if not command.help] == []
+    assert [
+        name
+        for name, command in leaves.items()
+        if f"cidx-jobs {name}" not in (command.epilog or "")
+    ] == []
     listing = CliRunner().invoke(cidx_jobs, ["--help"]).output
     assert "..." not in listing.partition("Commands:")[2]
 

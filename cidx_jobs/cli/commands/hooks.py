@@ -8,7 +8,7 @@ from cidx_jobs.cli.target import Target, client_command
 _USER = click.option("--user", metavar="USER", help="Another user's project, as an admin.")
 
 
-@click.group()
+@click.group(epilog=examples("cidx-jobs hook create attrs"))
 def hook() -> None:
     """Let a code host tell of pushes to a project."""
 

@@ -7,7 +7,7 @@ from cidx_jobs.cli.target import Target, client_command
 from cidx_jobs.cli.terminal.completion import complete_projects
 
 
-@click.group()
+@click.group(epilog=examples("cidx-jobs project list"))
 def project() -> None:
     """See and remove your projects."""
 

@@ -4,18 +4,24 @@ from typing import Any
 
 import click
 
-from cidx_jobs.cli.option_types import KEY_VALUE, SECONDS, Duration
+from cidx_jobs.cli.option_types import KEY_VALUE, SECONDS, Duration, examples
 from cidx_jobs.cli.target import Target, client_command
 
 _USER = click.option("--user", metavar="USER", help="Another user's schedule, as an admin.")
 
 
-@click.group()
+@click.group(epilog=examples("cidx-jobs schedule list"))
 def schedule() -> None:
     """Have jobs submitted by themselves, at their times."""
 
 
-@schedule.command("add")
+@schedule.command(
+    "add",
+    epilog=examples(
+        "cidx-jobs schedule add nightly -p docs --cron '30 2 * * *' --timezone Europe/Berlin",
+        "cidx-jobs schedule add often -p docs --every 15m --jitter 1m",
+    ),
+)
 @click.argument("name")
 @click.option("--project", "-p", required=True, help="The project that the jobs belong to.")
 @click.option("--type", "-t", "job_type", default="repository_sync", show_default=True)
@@ -69,12 +75,7 @@ def add(
     disabled: bool,
     **members: Any,
 ) -> int:
-    """Make the schedule NAME: it submits a job at each of its times.
-
-    \b
-    cidx-jobs schedule add nightly --project docs --cron '30 2 * * *' --timezone Europe/Berlin
-    cidx-jobs schedule add often --project docs --every 15m --jitter 1m
-    """  # noqa: D301 - click's mark for lines that stay as they are
+    """Make the schedule NAME: it submits a job at each of its times."""
     from cidx_jobs.cli.actions.schedules import add_schedule
 
     if (cron is None) is (every_seconds is None):
@@ -92,7 +93,7 @@ def add(
     )
 
 
-@schedule.command("list")
+@schedule.command("list", epilog=examples("cidx-jobs schedule list"))
 @click.option(
     "--user", metavar="USER", help="Another user's, or '*' for everybody's, as an admin."
 )
@@ -104,7 +105,7 @@ def list_(target: Target, user: str | None) -> int:
     return list_schedules(target, user)
 
 
-@schedule.command("show")
+@schedule.command("show", epilog=examples("cidx-jobs schedule show nightly"))
 @click.argument("name")
 @_USER
 @client_command
@@ -115,7 +116,7 @@ def show(target: Target, name: str, user: str | None) -> int:
     return show_schedule(target, name, user)
 
 
-@schedule.command("run")
+@schedule.command("run", epilog=examples("cidx-jobs schedule run nightly"))
 @click.argument("name")
 @_USER
 @client_command
@@ -126,7 +127,7 @@ def run(target: Target, name: str, user: str | None) -> int:
     return run_schedule(target, name, user)
 
 
-@schedule.command("enable")
+@schedule.command("enable", epilog=examples("cidx-jobs schedule enable nightly"))
 @click.argument("name")
 @_USER
 @client_command
@@ -137,7 +138,7 @@ def enable(target: Target, name: str, user: str | None) -> int:
     return switch_schedule(target, name, user, is_enabled=True)
 
 
-@schedule.command("disable")
+@schedule.command("disable", epilog=examples("cidx-jobs schedule disable nightly"))
 @click.argument("name")
 @_USER
 @client_command
@@ -148,7 +149,7 @@ def disable(target: Target, name: str, user: str | None) -> int:
     return switch_schedule(target, name, user, is_enabled=False)
 
 
-@schedule.command("remove")
+@schedule.command("remove", epilog=examples("cidx-jobs schedule remove nightly"))
 @click.argument("name")
 @_USER
 @click.option("--yes", is_flag=True, help="Do not ask first.")

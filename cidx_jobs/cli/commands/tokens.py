@@ -6,7 +6,7 @@ from cidx_jobs.cli.option_types import AnyDuration, examples
 from cidx_jobs.cli.target import Target, admin_command
 
 
-@click.group()
+@click.group(epilog=examples("cidx-jobs token create alice"))
 def token() -> None:
     """Say who may come in.
 

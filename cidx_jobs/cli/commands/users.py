@@ -10,7 +10,7 @@ _FROM_STDIN = click.option(
 )
 
 
-@click.group()
+@click.group(epilog=examples("cidx-jobs user add alice"))
 def user() -> None:
     """Say who may log in with a password.
 
