@@ -153,6 +153,21 @@ async def test_a_flood_of_refusals_is_counted(
     assert (await newest(house))["target"] == "7 more"
 
 
+async def test_the_log_is_in_the_order_of_its_times(house: House) -> None:
+    """A refusal, which may be stored later, stays before an act that came after it."""
+    log = house.jobs.admin_log
+    log.note_refusal("login_refused", address=None)
+    await house.ask("POST", "/api/admin/pause", user="root", json={})
+    log.note_refusal("token_refused", address=None)
+    await house.ask("POST", "/api/admin/resume", user="root", json={})
+
+    entries = (await read_log(house))["entries"]
+
+    actions = [one["action"] for one in entries]
+    assert actions == ["resumed", "token_refused", "paused", "login_refused"]
+    assert [one["at"] for one in entries] == sorted((one["at"] for one in entries), reverse=True)
+
+
 async def test_the_log_is_read_by_pages_and_by_administrators_alone(house: House) -> None:
     """A page says how to get the next; others are refused."""
     for name in ("a", "b", "c"):

@@ -40,7 +40,8 @@ class AdminLog:
         """Log and store what an administrator has done; a store that fails is logged, too."""
         entry = self._make_entry(actor, action, target, address, is_refusal=False)
         _log.info("admin_acted", actor=actor, action=action, target=entry.target, address=address)
-        await self._store_entries([entry])
+        # The rows are in the order of their times: what was refused before goes before it.
+        await self._store_entries([*self._take_refusals(), entry])
 
     def note_refusal(self, action: str, *, address: str | None, target: str | None = None) -> None:
         """Log that somebody was not let in, and have it stored soon.
@@ -79,16 +80,20 @@ class AdminLog:
 
     async def _flush(self) -> None:
         async with self._storing:
-            refusals, self._refusals = self._refusals, []
-            untold, self._untold = self._untold, 0
-            if untold:
-                _log.warning("refusals_not_told", count=untold)
-                text = f"{untold} more"
-                refusals.append(
-                    self._make_entry(None, "refusals_not_told", text, None, is_refusal=True)
-                )
+            refusals = self._take_refusals()
             if refusals:
                 await self._store_entries(refusals)
+
+    def _take_refusals(self) -> list[AdminEntry]:
+        refusals, self._refusals = self._refusals, []
+        untold, self._untold = self._untold, 0
+        if untold:
+            _log.warning("refusals_not_told", count=untold)
+            text = f"{untold} more"
+            refusals.append(
+                self._make_entry(None, "refusals_not_told", text, None, is_refusal=True)
+            )
+        return refusals
 
     async def _store_entries(self, entries: Sequence[AdminEntry]) -> None:
         try:
