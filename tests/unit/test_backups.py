@@ -30,6 +30,7 @@ from cidx_jobs.store.sqlite.backups.store import SqliteBackups
 from cidx_jobs.store.sqlite.open.restore import Restored, restore
 from cidx_jobs.store.sqlite.persistence import JobPersistence
 from cidx_jobs.testing.clock import START
+from cidx_jobs.web.server_files import ensure_admin_token
 from tests.fakes import WAIT_SECONDS, FakeClock, logged
 from tests.stored import store_completed
 
@@ -394,6 +395,27 @@ async def test_a_restore_in_place_keeps_what_was_there(directory: DataDirectory)
     await store.close()
     assert identity.uuid != made.database_id
     assert count_jobs(directory.database) == 3
+
+
+async def test_a_restore_leaves_the_token_of_local_commands_only_where_it_is_good(
+    directory: DataDirectory, tmp_path: Path
+) -> None:
+    """One of another database opens nothing: the next start makes a new one in its place."""
+    store = persistence(directory)
+    await store.open()
+    await ensure_admin_token(directory, store.tokens, SystemClock())
+    made = await store.backups.make_backup(BackupKind.MANUAL)
+    await store.close()
+    token = content_of(directory.admin_token)
+    other = DataDirectory(tmp_path / "other")
+    other.root.mkdir()
+    other.admin_token.write_text("cidxj_of_another\n", encoding="utf-8")
+
+    await restored(made.file, directory, replace=True)
+    await restored(made.file, other, replace=True)
+
+    assert content_of(directory.admin_token) == token
+    assert not other.admin_token.exists()
 
 
 async def test_a_database_older_than_its_mark_is_accepted_by_a_restore_alone(

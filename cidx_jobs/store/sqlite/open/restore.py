@@ -20,9 +20,11 @@ from cidx_jobs.store.sqlite.backups.files import digest_file, read_name, read_pa
 from cidx_jobs.store.sqlite.open.damage_check import check_copy, wal_of
 from cidx_jobs.store.sqlite.open.migrations import Migration, load_migrations
 from cidx_jobs.store.sqlite.open.owner_lock import FILE_MODE, take_ownership
+from cidx_jobs.store.tokens import digest_token
 
 _HAS_LOCATION = "SELECT 1 FROM pragma_table_info('owner') WHERE name = 'location'"
 _FORGET_LOCATION = "UPDATE owner SET location = NULL WHERE id = 1"
+_OF_DIGEST = "SELECT 1 FROM tokens WHERE digest = ?"
 
 
 @attrs.frozen(kw_only=True)
@@ -66,6 +68,7 @@ def restore(file: Path, directory: DataDirectory, *, replace: bool, now: datetim
             undo.callback(draft.unlink, missing_ok=True)
             database_id, sequence = _copy(file, draft)
             replaced = _set_aside(directory, now)
+            _drop_strange_token(directory, draft)
             draft.rename(directory.database)
             flush(directory.root)
         size = directory.database.stat().st_size
@@ -142,6 +145,21 @@ def _copy(file: Path, draft: Path) -> tuple[str, int]:
             connection.execute(_FORGET_LOCATION)
     flush(draft)
     return known
+
+
+def _drop_strange_token(directory: DataDirectory, database: Path) -> None:
+    """Remove the token of local commands where the database is one that does not know it.
+
+    A server makes a token only where there is no file: with this one it would let no command in.
+    """
+    try:
+        text = directory.admin_token.read_text("utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        is_known = connection.execute(_OF_DIGEST, (digest_token(text),)).fetchone() is not None
+    if not is_known:
+        directory.admin_token.unlink()
 
 
 def _set_aside(directory: DataDirectory, now: datetime) -> Path | None:
