@@ -24,7 +24,7 @@ from cidx_jobs.client import (
 )
 from cidx_jobs.model.errors import AlreadyOwnedError, SettingsError, StartRefusedError
 from cidx_jobs.runtime.socket_paths import open_short_path
-from cidx_jobs.settings import DataDirectory, Settings, load_settings
+from cidx_jobs.settings import DataDirectory, Settings
 
 T = TypeVar("T")
 Work = Callable[[JobsClient], Awaitable[T]]
@@ -74,7 +74,7 @@ def ask_owner(target: Target, work: Work[T], without_server: Callable[[Settings]
     named = _named_server(target)
     if named is not None:
         return ask(named, work)
-    settings = load_settings(target.config, overrides={"data_dir": target.data_dir})
+    settings = Settings.load(target.config, overrides={"data_dir": target.data_dir})
     # To own the directory is the only proof that no server does; what is written in
     # server.json may be old, and its port somebody else's by now.
     try:
@@ -97,7 +97,7 @@ def _named_server(target: Target) -> Target | None:
     if target.named_server is None:
         return target if _is_logged_in_elsewhere(target) else None
     try:
-        directory = DataDirectory(load_settings().data_dir)
+        directory = DataDirectory(Settings.load().data_dir)
         own = _running_server(directory, as_json=target.as_json)
         url = json.loads(directory.server_file.read_text("utf-8"))["url"]
     except (ServerBusyError, SettingsError, OSError, ValueError):
@@ -108,7 +108,7 @@ def _named_server(target: Target) -> Target | None:
 def _is_logged_in_elsewhere(target: Target) -> bool:
     """Tell whether a login counts, since there is no directory here that could be meant."""
     try:
-        has_directory = DataDirectory(load_settings().data_dir).database.exists()
+        has_directory = DataDirectory(Settings.load().data_dir).database.exists()
     except SettingsError:
         return False
     return target.token is not None and not has_directory

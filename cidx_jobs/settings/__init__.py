@@ -11,7 +11,6 @@ from cidx_jobs.settings.settings import Settings
 from cidx_jobs.settings.sources import (
     CLIENT_VARIABLES,
     PREFIX,
-    load_settings,
     read_proxy_variables,
     read_variables,
 )
@@ -24,7 +23,6 @@ __all__ = [
     "WORK_PREFIX",
     "DataDirectory",
     "Settings",
-    "load_settings",
     "make_private_directory",
     "read_proxy_variables",
     "read_variables",

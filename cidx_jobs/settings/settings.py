@@ -42,7 +42,8 @@ from cidx_jobs.settings.fields import (
     variables,
     whole,
 )
-from cidx_jobs.settings.way_in import check_way_in
+from cidx_jobs.settings.sources import read_values
+from cidx_jobs.settings.way_in import check_given, check_way_in
 
 AUTH_MODES = ("none", "tokens", "jwt", "proxy")
 JWT_ALGORITHMS = ("HS256", "RS256", "ES256")
@@ -318,6 +319,29 @@ class Settings:
         if unknown:
             message = f"retention_seconds_by_status: {min(unknown)} is no final status"
             raise SettingsError(message)
+
+    @classmethod
+    def load(
+        cls,
+        file: Path | str | None = None,
+        environ: Mapping[str, str] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Read the settings: the TOML file first, then the variables over it, then *overrides*.
+
+        Args:
+            file: a relative path in it counts from its folder.
+            environ: in place of the process's own variables; those `CIDX_JOBS_*` are read.
+            overrides: by the names of settings; a value of None was not given.
+
+        Raises:
+            SettingsError: the file cannot be read, or a key or value is wrong; the text names it.
+        """
+        types = {field.name: field.type for field in attrs.fields(cls)}
+        values = read_values(None if file is None else Path(file), environ, overrides, types)
+        settings = cls(**values)
+        check_given(values, settings.auth_mode)
+        return settings
 
     @property
     def is_local(self) -> bool:

@@ -9,7 +9,7 @@ from cidx_jobs.handlers.git.network.operator_files import find_fault
 from cidx_jobs.handlers.git.network.proxies import ProxyRules
 from cidx_jobs.handlers.git.url_rules import Remote, RemoteRules
 from cidx_jobs.model.errors import SettingsError
-from cidx_jobs.settings import Settings, load_settings, read_proxy_variables
+from cidx_jobs.settings import Settings, read_proxy_variables
 
 HOSTS = ("git.corp.example", "git.corp.example:8443", "10.1.2.3", "localhost:8080")
 PROXY = "http://proxy.corp.example:3128"
@@ -74,7 +74,7 @@ def test_a_proxy_is_taken_in_these_forms(given: str, taken: str) -> None:
 def test_what_is_no_proxy_is_refused_without_showing_it(given: str) -> None:
     """It may hold a password; a variable that is none is not used."""
     with pytest.raises(SettingsError, match="git_proxy: must be") as refused:
-        load_settings(environ={"CIDX_JOBS_GIT_PROXY": given})
+        Settings.load(environ={"CIDX_JOBS_GIT_PROXY": given})
 
     assert "secret" not in str(refused.value)
     assert read_proxy_variables({"https_proxy": given}) == (None, "")

@@ -26,7 +26,7 @@ from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.job.submit import SubmitRequest
 from cidx_jobs.model.listing import Change
 from cidx_jobs.model.redact import redact
-from cidx_jobs.settings import Settings, load_settings
+from cidx_jobs.settings import Settings
 
 
 @given(st.integers(0, 2**48 - 1), st.integers(0, 2**12 - 1), st.integers(0, 2**62 - 1))
@@ -166,12 +166,25 @@ class TestSettings:
             "HOME": "/root",
         }
 
-        settings = load_settings(config, environ, {"host": "::1"})
+        settings = Settings.load(config, environ, {"host": "::1"})
 
         assert (settings.port, settings.git_ssh, settings.host) == (2, True, "::1")
         assert settings.resources == {"git": 1, "gpu": 2}
         assert settings.git_local_roots == (Path("/a"), Path("/b"))
         assert settings.retention_seconds == 3.5
+
+    def test_a_program_loads_the_settings_as_serve_does(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of the process's own variables, without a file; a setting of another mode is refused."""
+        monkeypatch.setenv("CIDX_JOBS_DATA_DIR", str(tmp_path))
+
+        settings = Settings.load()
+        monkeypatch.setenv("CIDX_JOBS_JWT_USER_CLAIM", "sub")
+
+        assert settings.data_dir == tmp_path
+        with pytest.raises(SettingsError, match=r"^jwt_user_claim: "):
+            Settings.load()
 
     def test_a_relative_path_counts_from_the_file_that_names_it(self, tmp_path: Path) -> None:
         """In a variable it counts from where the server is started."""
@@ -180,7 +193,7 @@ class TestSettings:
             'data_dir = "data"\ngit_local_roots = ["a", "/b"]\ngit_ssh_key = "key"\n', "utf-8"
         )
 
-        settings = load_settings(config, {"CIDX_JOBS_UNIX_SOCKET": "s"})
+        settings = Settings.load(str(config), {"CIDX_JOBS_UNIX_SOCKET": "s"})
 
         assert settings.data_dir == tmp_path / "data"
         assert settings.git_local_roots == (tmp_path / "a", Path("/b"))
@@ -199,7 +212,7 @@ class TestSettings:
     def test_a_wrong_setting_is_named(self, name: str, value: str) -> None:
         """The error says which it was."""
         with pytest.raises(SettingsError, match=name.lower()):
-            load_settings(None, {f"CIDX_JOBS_{name}": value})
+            Settings.load(None, {f"CIDX_JOBS_{name}": value})
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -227,9 +240,9 @@ class TestSettings:
         with pytest.raises(SettingsError, match=f"^{name}: this version has no such setting"):
             Settings(**{name: value})  # type: ignore[arg-type] # on purpose
         with pytest.raises(SettingsError, match=name):
-            load_settings(config, {})
+            Settings.load(config, {})
         with pytest.raises(SettingsError, match=name):
-            load_settings(None, {f"CIDX_JOBS_{name.upper()}": ""})
+            Settings.load(None, {f"CIDX_JOBS_{name.upper()}": ""})
 
     def test_every_setting_is_obeyed_somewhere(self) -> None:
         """Its name stands in code outside of the settings, or in a rule that they are asked by."""

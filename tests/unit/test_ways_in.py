@@ -20,7 +20,6 @@ from cidx_jobs.engine.access.verification_keys import read_verification_keys
 from cidx_jobs.interfaces.access import Credentials, Identity
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings import Settings
-from cidx_jobs.settings.sources import load_settings
 from cidx_jobs.web.access.jwt import JwtAuthenticator, read_keys
 from cidx_jobs.web.access.proxy_peers import ProxyPeers
 from tests.fakes import FakeClock
@@ -111,7 +110,7 @@ def test_what_a_way_in_has_not_or_lacks_is_refused(values: dict[str, Any], name:
 def test_a_setting_of_another_way_in_is_refused_when_given_at_all(name: str, value: str) -> None:
     """Also with nothing, or with the default: somebody means what this server does not do."""
     with pytest.raises(SettingsError, match=f"^{name}: "):
-        load_settings(environ={f"CIDX_JOBS_{name.upper()}": value})
+        Settings.load(environ={f"CIDX_JOBS_{name.upper()}": value})
 
 
 @pytest.mark.parametrize(
@@ -132,7 +131,7 @@ def test_durations_and_sizes_are_read_as_people_write_them(
     name: str, text: str, value: float
 ) -> None:
     """In variables and in the file; numbers are seconds and bytes."""
-    assert getattr(load_settings(environ={f"CIDX_JOBS_{name.upper()}": text}), name) == value
+    assert getattr(Settings.load(environ={f"CIDX_JOBS_{name.upper()}": text}), name) == value
 
 
 @pytest.mark.parametrize(
@@ -141,18 +140,18 @@ def test_durations_and_sizes_are_read_as_people_write_them(
 def test_what_is_no_duration_or_size_is_refused(name: str, text: str) -> None:
     """The setting is named."""
     with pytest.raises(SettingsError, match=f"^{name}: "):
-        load_settings(environ={f"CIDX_JOBS_{name.upper()}": text})
+        Settings.load(environ={f"CIDX_JOBS_{name.upper()}": text})
 
 
 def test_a_name_that_is_nearly_right_is_suggested() -> None:
     """Who mistypes a setting need not look it up."""
     with pytest.raises(SettingsError, match=r"^jwt_algoritm: .*did you mean jwt_algorithm\?"):
-        load_settings(environ={"CIDX_JOBS_JWT_ALGORITM": "HS256"})
+        Settings.load(environ={"CIDX_JOBS_JWT_ALGORITM": "HS256"})
 
 
 def test_a_key_is_shown_nowhere() -> None:
     """Not where the settings are printed, in a traceback say."""
-    settings = load_settings(environ={f"CIDX_JOBS_{k.upper()}": v for k, v in SIGNED.items()})
+    settings = Settings.load(environ={f"CIDX_JOBS_{k.upper()}": v for k, v in SIGNED.items()})
 
     assert settings.jwt_key == SECRET
     assert SECRET not in repr(settings)

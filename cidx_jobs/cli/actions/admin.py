@@ -16,7 +16,7 @@ from cidx_jobs.cli.terminal.text import duration, moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.model.job.job import JobStatus
-from cidx_jobs.settings import DataDirectory, load_settings
+from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.sqlite.open.compact import compact
 from cidx_jobs.wire.admin.backups import BackupDocument, BackupListDocument
 from cidx_jobs.wire.admin.log import AdminEntryDocument, AdminLogDocument
@@ -112,7 +112,7 @@ def show_backups(target: Target) -> Exit:
 
 def compact_database(target: Target, data_dir: Path | None, config: Path | None) -> Exit:
     """Write the database of a stopped server anew, and say how much smaller it is."""
-    settings = load_settings(config, overrides={"data_dir": data_dir})
+    settings = Settings.load(config, overrides={"data_dir": data_dir})
     done = compact(DataDirectory(settings.data_dir))
     if target.as_json:
         print_json({"bytes_before": done.bytes_before, "bytes_after": done.bytes_after})

@@ -15,7 +15,7 @@ from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
 from cidx_jobs.observe.logs import reopen_log_files, setup_logging
 from cidx_jobs.runtime.last_exit import ending_at_last
 from cidx_jobs.runtime.loops import run_to_its_end
-from cidx_jobs.settings import Settings, load_settings
+from cidx_jobs.settings import Settings
 from cidx_jobs.web.server import run_server
 
 CLOSING_SECONDS = 1.0
@@ -29,7 +29,7 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
         SettingsError: a setting is unknown or wrong; the text names it.
         StartRefusedError: the data directory cannot be served, or the address not be taken.
     """
-    settings = load_settings(config, overrides=flags)
+    settings = Settings.load(config, overrides=flags)
     check_keys(settings)
     setup_logging(settings)
     # Whatever rotates logs sends it; where there is no file, it must not end the server.

@@ -11,7 +11,7 @@ from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say
 from cidx_jobs.model.findings import ServerWarning
-from cidx_jobs.settings import Settings, load_settings
+from cidx_jobs.settings import Settings
 
 OPERATOR_FILES = ("git_ca_file", "git_credentials", "git_ssh_key", "git_ssh_known_hosts")
 
@@ -22,7 +22,7 @@ def show_settings(target: Target, data_dir: Path | None, config: Path | None) ->
     Raises:
         SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
     """
-    settings = load_settings(config, overrides={"data_dir": data_dir})
+    settings = Settings.load(config, overrides={"data_dir": data_dir})
     values = {field.name: _shown(settings, field) for field in attrs.fields(Settings)}
     values["auth"] = settings.auth_mode
     check_keys(settings)

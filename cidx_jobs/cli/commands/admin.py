@@ -10,7 +10,7 @@ from cidx_jobs.cli.option_types import CONFIG, DATA_DIR, KEY_VALUE, Seconds, exa
 from cidx_jobs.cli.target import Target, admin_command, local_command
 
 
-@click.group()
+@click.group(epilog=examples("cidx-jobs admin stats"))
 def admin() -> None:
     """Operate a server.
 
