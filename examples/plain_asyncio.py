@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cidx_jobs import Job, JobContext, JobSystem, JobType, Settings
-from cidx_jobs.model.job.job import Transition
+from cidx_jobs import Job, JobContext, JobSystem, JobType, Settings, Transition
 
 NUMBERS = range(10, 20)
 

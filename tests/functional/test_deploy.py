@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "cidx-jobs.service"
 DOCKERFILE = ROOT / "Dockerfile"
 MOST_EXPOSED = 3.0
+LONGEST_WAIT_SECONDS = 55
 
 
 def read_unit() -> dict[str, dict[str, list[str]]]:
@@ -177,3 +178,41 @@ async def check_health(arguments: list[str], port: str) -> int:
     )
     async with asyncio.timeout(WAIT_SECONDS):
         return await process.wait()
+
+
+def read_proxy(name: str) -> tuple[str, list[list[str]]]:
+    """Return an example of a proxy without its comments, and its lines as words."""
+    lines = (ROOT / "deploy" / name).read_text("utf-8").splitlines()
+    words = [line.strip().rstrip(";").split() for line in lines]
+    return "\n".join(lines), [line for line in words if line and not line[0].startswith("#")]
+
+
+@pytest.mark.parametrize("name", ["nginx.conf", "Caddyfile"])
+def test_a_proxy_finds_the_server_and_tells_of_the_client(name: str) -> None:
+    """At its default address, with the prefix that it takes off; its settings are ours."""
+    text, lines = read_proxy(name)
+    settings = Settings()
+    told = dict(re.findall(r"(\w+) = (\[?\"[^\"]+\"\]?)", text))
+
+    assert any(f"{settings.host}:{settings.port}" in word for line in lines for word in line)
+    assert any(line[-2:] == ["X-Forwarded-Prefix", "/cidx"] for line in lines)
+    assert told.keys() == {"auth", "proxy_peers", "public_url"}
+    assert Settings(**{key: json.loads(value) for key, value in told.items()}).auth == "tokens"
+    assert text.count("{") == text.count("}")
+
+
+def test_a_proxy_waits_as_long_as_a_long_poll() -> None:
+    """Nginx would else cut it, keep streams back, and refuse the larger pushes."""
+    said = {line[0]: line[-1] for line in read_proxy("nginx.conf")[1]}
+
+    assert int(said["proxy_read_timeout"].removesuffix("s")) > LONGEST_WAIT_SECONDS
+    assert said["proxy_buffering"] == "off"
+    assert said["client_max_body_size"] == "25m"
+
+
+def test_caddy_uses_no_connection_that_the_server_closes() -> None:
+    """It gives an idle one up sooner than the server does."""
+    said = {line[0]: line[-1] for line in read_proxy("Caddyfile")[1]}
+
+    assert int(said["keepalive"].removesuffix("s")) < Settings().keepalive_seconds
+    assert said["flush_interval"] == "-1"
