@@ -17,6 +17,8 @@ from cidx_jobs.settings.quantities import read_duration, read_size
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _OF_PATHS = frozenset(string.ascii_letters + string.digits + "._~-/")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+/?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PROXY_SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
 _NO_PROXY_URL = "must be http://[USER:PASSWORD@]HOST:PORT, or https or socks5h in place of http"
@@ -63,6 +65,26 @@ def networks(value: Any) -> tuple[str, ...]:
     for one in listed:
         ipaddress.ip_network(one, strict=False)
     return listed
+
+
+def hosts(value: Any) -> tuple[str, ...]:
+    """Return a tuple of ``host`` or ``host:port``, as text separated by commas."""
+    found = names(value)
+    for one in found:
+        if not _HOST.fullmatch(one) and not _is_address(one):
+            message = f"{one!r} is no host[:port]"
+            raise ValueError(message)
+    return found
+
+
+def origins(value: Any) -> tuple[str, ...]:
+    """Return a tuple of origins such as ``https://example.org``, as text separated by commas."""
+    found = names(value)
+    wrong = [one for one in found if not _ORIGIN.fullmatch(one)]
+    if wrong:
+        message = f"{wrong[0]!r} is no origin such as https://example.org"
+        raise ValueError(message)
+    return found
 
 
 def header(value: Any) -> str | None:
@@ -302,6 +324,14 @@ def secret_url(convert: Callable[[Any], str], about: str) -> Any:
     converter = attrs.Converter(read, takes_field=True)
     metadata = {"about": about, "range": "", "secret": True}
     return attrs.field(default=None, converter=converter, repr=False, metadata=metadata)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _range(low: float, high: float) -> str:

@@ -25,11 +25,12 @@ from cidx_jobs.settings.fields import (
     duration,
     flag,
     header,
-    names,
+    hosts,
     networks,
     number,
     numbers,
     optional,
+    origins,
     other,
     path,
     paths,
@@ -168,9 +169,9 @@ class Settings:
         3, 0, 1_000, "Unclean ends in a row without progress that make a job suspect; 0 never."
     )
     allowed_hosts: tuple[str, ...] = other(
-        (), names, "Host headers to answer to, besides loopback names and the bound host."
+        (), hosts, "Host headers to answer to, besides loopback names and the bound host."
     )
-    allowed_origins: tuple[str, ...] = other((), names, "Origins of pages that may call.")
+    allowed_origins: tuple[str, ...] = other((), origins, "Origins of pages that may call.")
     rate_limit_per_second: float = duration(
         0,
         0,
@@ -199,7 +200,7 @@ class Settings:
     )
     backup_keep: int = number(7, 1, 10_000, "Automatic backups that stay.")
     webhook_allowed_hosts: tuple[str, ...] = other(
-        (), names, "host[:port], the only ones to tell ends of jobs to; none: nobody."
+        (), hosts, "host[:port], the only ones to tell ends of jobs to; none: nobody."
     )
     min_free_bytes: int = size(
         1024 * _MIB, 0, 2**60, "With less room on the disk /readyz warns of disk_low."
@@ -209,7 +210,7 @@ class Settings:
         0, 0, 3_650 * _DAY, "Copies and indexes that nobody synced for so long go; 0 never."
     )
     git_allowed_hosts: tuple[str, ...] = other(
-        (), names, "host[:port], the only ones to fetch from; none: any public host."
+        (), hosts, "host[:port], the only ones to fetch from; none: any public host."
     )
     git_local_roots: tuple[Path, ...] = other(
         (), paths, "Directories whose repositories may be synced by path."

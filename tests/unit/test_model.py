@@ -162,6 +162,8 @@ class TestSettings:
             "CIDX_JOBS_RESOURCES": "git=1, gpu=2",
             "CIDX_JOBS_GIT_LOCAL_ROOTS": "/a,/b",
             "CIDX_JOBS_RETENTION_SECONDS": "3.5",
+            "CIDX_JOBS_GIT_ALLOWED_HOSTS": "a.b:3000, [::1]:80, ::1",
+            "CIDX_JOBS_ALLOWED_ORIGINS": "https://a.b:8443, http://[::1]/",
             "CIDX_JOBS_SERVER": "http://x",
             "HOME": "/root",
         }
@@ -171,6 +173,8 @@ class TestSettings:
         assert (settings.port, settings.git_ssh, settings.host) == (2, True, "::1")
         assert settings.resources == {"git": 1, "gpu": 2}
         assert settings.git_local_roots == (Path("/a"), Path("/b"))
+        assert settings.git_allowed_hosts == ("a.b:3000", "[::1]:80", "::1")
+        assert settings.allowed_origins == ("https://a.b:8443", "http://[::1]/")
         assert settings.retention_seconds == 3.5
 
     def test_a_program_loads_the_settings_as_serve_does(
@@ -207,7 +211,9 @@ class TestSettings:
          ("RESOURCES", "git"), ("AUTH", "maybe"), ("POISON_AFTER", "-1"),
          ("RESOURCES", "git=0"), ("RESOURCES", "=1"), ("USER_PRIORITIES", "bob=10"),
          ("RETENTION_SECONDS_BY_STATUS", "failed=-1"),
-         ("RETENTION_SECONDS_BY_STATUS", "failed=nan")],
+         ("RETENTION_SECONDS_BY_STATUS", "failed=nan"),
+         ("ALLOWED_HOSTS", "http://a"), ("GIT_ALLOWED_HOSTS", "a,https://b/c"),
+         ("WEBHOOK_ALLOWED_HOSTS", "*.a"), ("ALLOWED_ORIGINS", "a.example")],
     )  # fmt: skip
     def test_a_wrong_setting_is_named(self, name: str, value: str) -> None:
         """The error says which it was."""
