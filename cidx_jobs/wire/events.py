@@ -38,7 +38,13 @@ class EventDocument(Document, frozen=True, kw_only=True):
             extra_json_schema=rules.NOT_NEGATIVE,
         ),
     ]
-    reason: Annotated[str | None, Meta(description="Why, where somebody said.")]
+    reason: Annotated[
+        str | None,
+        Meta(
+            description="Why; always said where an attempt ends: by the code of its error, where "
+            "nothing else is known."
+        ),
+    ]
     actor: Annotated[
         str | None, Meta(description="The user who asked for it; null for the server itself.")
     ]

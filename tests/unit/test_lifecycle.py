@@ -77,6 +77,25 @@ def make_job(status: JobStatus = JobStatus.CREATED) -> Job:
     return job
 
 
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (Complete(result={}, elapsed_seconds=2.0), "the handler returned"),
+        (Fail(error=ERROR, elapsed_seconds=2.0), "TIMEOUT"),
+        (RetryLater(error=ERROR, retry_at=LATER, key=KEY, elapsed_seconds=2.0), "TIMEOUT"),
+        (Cancel(error=ERROR), "TIMEOUT"),
+        (Cancel(error=ERROR, reason="enough"), "enough"),
+        (Interrupt(elapsed_seconds=2.0, is_clean=True, reason="it stopped"), "it stopped"),
+    ],
+    ids=["complete", "fail", "retry_later", "cancel", "cancel with a reason", "interrupt"],
+)
+def test_what_ends_an_attempt_says_why(event: Event, reason: str) -> None:
+    """Its row in the log has a reason: somebody's own, or the code of the error."""
+    _, row = advance(make_job(JobStatus.RUNNING), event, LATER)
+
+    assert row.reason == reason
+
+
 def test_every_event_has_a_name_and_an_edge() -> None:
     """The table, the events and their names speak of the same things."""
     assert {EVENT_NAMES[type(event)] for event in EVENTS} == set(EVENT_NAMES.values())

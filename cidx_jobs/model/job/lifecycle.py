@@ -130,9 +130,22 @@ def _log_row(
         at=job.updated_at,
         attempt=job.attempt,
         run=job.run,
-        reason=getattr(event, "reason", None),
+        reason=_reason_of(event),
         actor=actor,
     )
+
+
+def _reason_of(event: Event) -> str | None:
+    """Return why it happened: what ends or delays an attempt always says so."""
+    match event:
+        case Complete():
+            return "the handler returned"
+        case Fail() | RetryLater():
+            return event.error.code
+        case Cancel():
+            return event.reason or event.error.code
+        case _:
+            return getattr(event, "reason", None)
 
 
 def _changes(job: Job, event: Event, now: datetime) -> dict[str, Any]:  # noqa: PLR0912 - a table
