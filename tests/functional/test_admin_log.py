@@ -58,6 +58,18 @@ async def test_what_an_administrator_does_is_a_row_and_a_line(
     assert (line["actor"], line["action"], line["target"]) == ("root", "paused", "user bob")
 
 
+async def test_an_act_stands_above_the_refusals_before_it(house: House) -> None:
+    """Newest first, also while refusals wait to be stored together."""
+    for _ in range(3):
+        await house.ask("GET", "/api/jobs", headers={"Authorization": "Bearer nonsense"})
+
+    await house.ask("POST", "/api/admin/pause", user="root", json={"user_id": "bob"})
+
+    entries = (await read_log(house))["entries"]
+    assert [one["action"] for one in entries] == ["paused", *["token_refused"] * 3]
+    assert entries == sorted(entries, key=lambda one: one["at"], reverse=True)
+
+
 @pytest.mark.parametrize("changed", CHANGES, ids=lambda route: route.key)
 async def test_no_route_of_administrators_changes_anything_unseen(
     house: House, changed: Route

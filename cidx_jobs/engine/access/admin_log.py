@@ -38,6 +38,8 @@ class AdminLog:
         self, actor: str, action: str, target: str | None, *, address: str | None
     ) -> None:
         """Log and store what an administrator has done; a store that fails is logged, too."""
+        # Earlier refusals that still wait get their numbers first: the log is read by number.
+        await self._flush()
         entry = self._make_entry(actor, action, target, address, is_refusal=False)
         _log.info("admin_acted", actor=actor, action=action, target=entry.target, address=address)
         # The rows are in the order of their times: what was refused before goes before it.
