@@ -98,7 +98,7 @@ def test_what_handlers_leave_behind_does_not_hold_the_process(
     left: list[asyncio.Task[None]] = []
 
     async def ignore_cancellation() -> None:
-        for _ in range(100):
+        for _ in range(2_000):
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(0.002)
             if codes:
