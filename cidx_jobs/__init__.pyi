@@ -6,6 +6,8 @@ from cidx_jobs.interfaces.run import JobContext as JobContext
 from cidx_jobs.interfaces.run import Middleware as Middleware
 from cidx_jobs.interfaces.run import PhaseReporter as PhaseReporter
 from cidx_jobs.interfaces.run import SyncJobContext as SyncJobContext
+from cidx_jobs.interfaces.run import SyncPhaseReporter as SyncPhaseReporter
+from cidx_jobs.job_types import Admission as Admission
 from cidx_jobs.job_types import JobType as JobType
 from cidx_jobs.job_types import OnInterrupt as OnInterrupt
 from cidx_jobs.job_types import job_type as job_type
@@ -157,6 +159,10 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.model.errors import (
     VersionMismatchError as VersionMismatchError,
 )
+from cidx_jobs.model.job.job import AttemptRecord as AttemptRecord
+from cidx_jobs.model.job.job import Category as Category
+from cidx_jobs.model.job.job import CheckpointInfo as CheckpointInfo
+from cidx_jobs.model.job.job import DispatchKey as DispatchKey
 from cidx_jobs.model.job.job import (
     Job as Job,
 )
@@ -164,18 +170,26 @@ from cidx_jobs.model.job.job import JobError as JobError
 from cidx_jobs.model.job.job import (
     JobStatus as JobStatus,
 )
+from cidx_jobs.model.job.job import JobWarning as JobWarning
 from cidx_jobs.model.job.job import Outcome as Outcome
 from cidx_jobs.model.job.job import PhaseState as PhaseState
+from cidx_jobs.model.job.job import PhaseStatus as PhaseStatus
+from cidx_jobs.model.job.job import Place as Place
+from cidx_jobs.model.job.job import ProgressDetail as ProgressDetail
+from cidx_jobs.model.job.job import Severity as Severity
 from cidx_jobs.model.job.job import Transition as Transition
+from cidx_jobs.model.job.key_limits import KeyLimit as KeyLimit
 from cidx_jobs.model.job.retry_policy import RetryPolicy as RetryPolicy
 from cidx_jobs.model.job.submit import OnConflict as OnConflict
 from cidx_jobs.model.limits import Limits as Limits
 from cidx_jobs.model.limits import Pauses as Pauses
+from cidx_jobs.model.listing import Project as Project
 from cidx_jobs.model.schedules.schedule import CatchUp as CatchUp
 from cidx_jobs.model.schedules.schedule import Schedule as Schedule
 from cidx_jobs.model.schedules.view import ScheduleView as ScheduleView
 from cidx_jobs.observe.logs import setup_logging as setup_logging
 from cidx_jobs.settings import Settings as Settings
+from cidx_jobs.system import AttachedSystem as AttachedSystem
 from cidx_jobs.system import JobSystem as JobSystem
 from cidx_jobs.web.app import (
     create_app as create_app,

@@ -24,12 +24,14 @@ from cidx_jobs.client.event_follower import follow_events
 from cidx_jobs.client.job_follower import PollingConfig, follow_job
 from cidx_jobs.client.polling import JobPollingEngine, ProgressCallback
 from cidx_jobs.client.smooth_percent import SmoothProgress
+from cidx_jobs.wire.jobs import JobDocument
 
 __all__ = [
     "AuthenticationError",
     "ConflictError",
     "InterruptedPollingError",
     "JobCancelledError",
+    "JobDocument",
     "JobFailedError",
     "JobPollingEngine",
     "JobPollingError",

@@ -4,9 +4,10 @@ import inspect
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import attrs
 import msgspec
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 import cidx_jobs
+from cidx_jobs import client
+from cidx_jobs.client import JobPollingEngine
 from cidx_jobs.model import errors
 from cidx_jobs.model.error_codes import GUIDANCE, make_error
 from cidx_jobs.model.errors import CidxJobsError, Fatal, Retryable, SettingsError
@@ -148,6 +151,32 @@ def test_every_public_name_resolves_to_the_stub() -> None:
     named = set(re.findall(r"^    (\w+) as|import (\w+) as", stub, re.MULTILINE))
 
     assert {a or b for a, b in named} == set(vars(cidx_jobs)["__all__"])
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [cidx_jobs.Job, cidx_jobs.JobError, cidx_jobs.PhaseState, cidx_jobs.AttemptRecord,
+     cidx_jobs.JobType.__init__, cidx_jobs.JobSystem.attach, cidx_jobs.JobContext.run,
+     cidx_jobs.SyncJobContext.phase, JobPollingEngine.start_polling],
+    ids=lambda signature: signature.__qualname__,
+)  # fmt: skip
+def test_what_a_signature_names_can_be_imported(signature: Callable[..., Any]) -> None:
+    """Who writes types in an application finds each class of ours among the public names."""
+    public = {getattr(cidx_jobs, name) for name in vars(cidx_jobs)["__all__"]}
+    public |= {getattr(client, name) for name in client.__all__}
+
+    named = {one for hint in get_type_hints(signature).values() for one in _classes_in(hint)}
+
+    assert named - public == set()
+
+
+def _classes_in(hint: Any) -> Iterator[type]:
+    if isinstance(hint, list | tuple):
+        for part in hint:
+            yield from _classes_in(part)
+    elif isinstance(hint, type) and hint.__module__.startswith("cidx_jobs"):
+        yield hint
+    yield from (one for part in get_args(hint) for one in _classes_in(part))
 
 
 class TestSettings:
