@@ -24,7 +24,7 @@ from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.jobs import MemoryJobs
 from cidx_jobs.testing import Gate, MemoryPersistence, run_until_idle
 from tests.fakes import WAIT_SECONDS
-from tests.leftovers import nothing_left_behind
+from tests.leftovers import nothing_left_behind, open_readers
 
 
 async def double(context: JobContext) -> dict[str, object]:
@@ -106,6 +106,7 @@ async def test_a_directory_that_is_owned_is_refused_and_its_owner_unharmed(
             await other.__aenter__()
 
     async with make_jobs(tmp_path) as owner:
+        await open_readers(owner)
         # On a loop of its own, so that the owner's tasks are not counted.
         await asyncio.to_thread(asyncio.run, try_to_open())
         after = await owner.wait((await submit(owner)).job_id, timeout=WAIT_SECONDS)
