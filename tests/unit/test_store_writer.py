@@ -370,7 +370,9 @@ async def test_close_commits_what_is_queued(opened: Writer, disk: Disk) -> None:
         await opened.write(note("late"))
 
 
-async def test_a_cancelled_writer_ends_its_transaction_first(disk: Disk) -> None:
+async def test_a_cancelled_writer_ends_its_transaction_first(
+    disk: Disk, others: frozenset[threading.Thread]
+) -> None:
     """Its caller gets the outcome, whoever is queued behind it is told that nothing is stored."""
     opened = Writer(make_committer(disk))
     await opened.start()
@@ -389,10 +391,12 @@ async def test_a_cancelled_writer_ends_its_transaction_first(disk: Disk) -> None
     assert answers[0] == 1
     assert isinstance(answers[1], StorageUnavailableError)
     assert disk.value("mine") == 1
-    assert connection_threads() == []
+    assert connection_threads(others) == []
 
 
-def test_a_loop_that_is_torn_down_leaves_no_thread_behind(disk: Disk) -> None:
+def test_a_loop_that_is_torn_down_leaves_no_thread_behind(
+    disk: Disk, others: frozenset[threading.Thread]
+) -> None:
     """All tasks are cancelled at once, in the middle of a commit: the interpreter can exit."""
 
     async def leave_it_open() -> None:
@@ -406,13 +410,20 @@ def test_a_loop_that_is_torn_down_leaves_no_thread_behind(disk: Disk) -> None:
 
     asyncio.run(leave_it_open())
 
-    assert connection_threads() == []
+    assert connection_threads(others) == []
     assert disk.value("mine") == 1
 
 
-def connection_threads() -> list[str]:
+@pytest.fixture
+def others() -> frozenset[threading.Thread]:
+    """Give the threads that were there before the test, which are nothing of its writers'."""
+    return frozenset(threading.enumerate())
+
+
+def connection_threads(others: frozenset[threading.Thread]) -> list[str]:
     """Name the threads of connections that do not end; one that was closed takes a moment."""
-    threads = [one for one in threading.enumerate() if "_connection_worker_thread" in one.name]
+    new = frozenset(threading.enumerate()) - others
+    threads = [one for one in new if "_connection_worker_thread" in one.name]
     for thread in threads:
         thread.join(5.0)
     return [thread.name for thread in threads if thread.is_alive()]
