@@ -151,6 +151,13 @@ def test_a_member_brings_its_text_its_range_and_its_form() -> None:
     assert job["username"]["description"] == "The same as `user_id`."
 
 
+def test_a_member_that_may_be_left_out_is_not_required() -> None:
+    """An error has its program's output only where a program failed; it has all else."""
+    error = DOCUMENT["components"]["schemas"]["Error"]
+
+    assert set(error["properties"]) - set(error["required"]) == {"output"}
+
+
 def test_every_header_that_is_named_is_described() -> None:
     """Once, with an example."""
     named = {
