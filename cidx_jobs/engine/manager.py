@@ -33,8 +33,8 @@ from cidx_jobs.model.job.events import Cancel, RequestCancel, Retry, Revise
 from cidx_jobs.model.job.job import Job, JobStatus, Place, Transition
 from cidx_jobs.model.job.key_limits import host_of
 from cidx_jobs.model.job.labels import check_labels
+from cidx_jobs.model.job.queue_status import HostDown, QueueStatus, SuspectRun
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
-from cidx_jobs.model.job.wait_reasons import HostDown, QueueStatus, SuspectRun
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import ChildCounts, EventQuery, JobPage, JobQuery
 from cidx_jobs.model.redact import redact_secrets

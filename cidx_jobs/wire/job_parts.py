@@ -14,7 +14,7 @@ from cidx_jobs.model.job.job import (
     JobWarning,
     ProgressDetail,
 )
-from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.model.job.queue_status import QueueStatus
 from cidx_jobs.model.listing import ChildCounts
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from cidx_jobs.model.job.job import AttemptRecord, Job, JobStatus, PhaseState
 from cidx_jobs.model.job.key_limits import all_limits
-from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.model.job.queue_status import QueueStatus
 from cidx_jobs.model.listing import ChildCounts
 from cidx_jobs.model.webhooks.end_notice import NoticeTry
 from cidx_jobs.wire import job_parts as of_job

@@ -9,7 +9,7 @@ from msgspec import Meta
 from cidx_jobs.model.findings import Recovery
 from cidx_jobs.model.ids import JobId, ProjectId
 from cidx_jobs.model.job.job import Job, JobStatus
-from cidx_jobs.model.job.wait_reasons import HostDown
+from cidx_jobs.model.job.queue_status import HostDown
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import StoreStats
 from cidx_jobs.wire import member_rules as rules

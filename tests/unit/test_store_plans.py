@@ -15,7 +15,7 @@ from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.store.sqlite import tokens
 from cidx_jobs.store.sqlite.commit import fence
-from cidx_jobs.store.sqlite.jobs import checkpoints, keys, lists, log, retention, writes
+from cidx_jobs.store.sqlite.jobs import checkpoints, expiry, keys, lists, log, writes
 from cidx_jobs.store.sqlite.jobs.columns import PROGRESS
 from cidx_jobs.store.sqlite.open.migrations import apply_migrations, load_migrations
 
@@ -146,18 +146,18 @@ def test_without_filters_the_table_is_never_read(
             "SEARCH checkpoints USING INDEX sqlite_autoindex_checkpoints_1 (job_id=?)",
         ),
         (
-            retention.FIND_EXPIRED,
+            expiry.FIND_EXPIRED,
             "SEARCH jobs USING INDEX jobs_expiry (status=? AND finished_at>? AND finished_at<?)",
         ),
         (
-            retention.LAST_EVENT,
+            expiry.LAST_EVENT,
             "SEARCH events USING COVERING INDEX sqlite_autoindex_events_1 (job_id=?)",
         ),
         (
-            retention.DELETE_EVENTS,
+            expiry.DELETE_EVENTS,
             "SEARCH events USING INDEX sqlite_autoindex_events_1 (job_id=?)",
         ),
-        (retention.DELETE_JOBS, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"),
+        (expiry.DELETE_JOBS, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"),
         (
             writes.update_statement(PROGRESS),
             "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)",

@@ -22,7 +22,7 @@ from cidx_jobs.model.job.job import (
     ProgressDetail,
     Transition,
 )
-from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.model.job.queue_status import QueueStatus
 from cidx_jobs.wire.encode import decode, encode
 from cidx_jobs.wire.events import EventDocument
 from cidx_jobs.wire.jobs import (

@@ -7,7 +7,7 @@ from datetime import datetime
 from cidx_jobs.cli.terminal.text import cells, duration, fit, fit_path, moment
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.model.job.job import JobStatus, Outcome
-from cidx_jobs.model.job.wait_reasons import HOST_DOWN
+from cidx_jobs.model.job.queue_status import HOST_DOWN
 from cidx_jobs.wire.encode import encode
 from cidx_jobs.wire.jobs import JobDocument
 

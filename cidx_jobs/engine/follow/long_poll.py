@@ -12,7 +12,7 @@ from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import JobLedger
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
-from cidx_jobs.model.job.wait_reasons import QueueStatus, WaitReason, is_open_ended
+from cidx_jobs.model.job.queue_status import QueueStatus, WaitReason, is_open_ended
 
 REVISION_SECONDS = 1.0
 """A change of a job's place in the queue is told at most so often (api.md 1.4)."""

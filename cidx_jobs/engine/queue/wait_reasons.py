@@ -20,7 +20,7 @@ from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.job.key_limits import LimitKey
-from cidx_jobs.model.job.wait_reasons import (
+from cidx_jobs.model.job.queue_status import (
     CHILDREN,
     DRAINING,
     HELD,

@@ -17,7 +17,7 @@ from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
-from cidx_jobs.model.job.wait_reasons import RECOVERING
+from cidx_jobs.model.job.queue_status import RECOVERING
 
 LOOKS = 3
 """Jobs change while they are compared: only what is found at every look is told."""

@@ -14,7 +14,7 @@ from cidx_jobs.model.job.job import (
     ProgressDetail,
     Transition,
 )
-from cidx_jobs.model.job.wait_reasons import QueueStatus
+from cidx_jobs.model.job.queue_status import QueueStatus
 from cidx_jobs.web.http.problems import SAMPLE_JOB_ID, SAMPLE_PROJECT_ID
 from cidx_jobs.wire.jobs import (
     CancelledJobDocument,

@@ -26,8 +26,8 @@ from cidx_jobs.model.schedules.schedule import ScheduleState
 from cidx_jobs.store.sqlite.database import Database
 from cidx_jobs.store.sqlite.jobs import lists, log, writes
 from cidx_jobs.store.sqlite.jobs.checkpoints import encode_checkpoint, load_checkpoint
+from cidx_jobs.store.sqlite.jobs.expiry import count_expired, delete_expired
 from cidx_jobs.store.sqlite.jobs.keys import encode_key, find_key
-from cidx_jobs.store.sqlite.jobs.retention import count_expired, delete_expired
 from cidx_jobs.store.sqlite.jobs.stats import collect_stats, count_jobs
 from cidx_jobs.store.sqlite.jobs.stored_bytes import load_bytes
 from cidx_jobs.store.sqlite.projects import encode_project

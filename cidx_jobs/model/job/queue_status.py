@@ -1,4 +1,4 @@
-"""Why a job waits: the words of ``blocked_by``, and what else a waiting job is told of itself.
+"""Queue status: where a waiting job stands, and the words of ``blocked_by`` for why it waits.
 
 Which of them holds of a job is decided in one place, `cidx_jobs.engine.queue.wait_reasons`.
 """
