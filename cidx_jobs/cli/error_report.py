@@ -1,8 +1,11 @@
 """Error messages: what went wrong, what to do about it, and the exit code for it."""
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from cidx_jobs.cli.exit_codes import Exit
+from cidx_jobs.cli.terminal.member_names import name_fault, name_member, name_pointer
 from cidx_jobs.cli.terminal.output import print_json, say
 from cidx_jobs.client import (
     AuthenticationError,
@@ -16,7 +19,7 @@ from cidx_jobs.client import (
     ServerError,
 )
 from cidx_jobs.client.errors import JobTimeoutError
-from cidx_jobs.model.errors import CidxJobsError, TokenNotFoundError
+from cidx_jobs.model.errors import CidxJobsError, TokenNotFoundError, ValidationError
 from cidx_jobs.model.job.job import Category, JobStatus
 from cidx_jobs.wire.jobs import JobDocument
 
@@ -68,19 +71,39 @@ def exit_code_of_error(error: CidxJobsError) -> Exit:
 
 def report_error(error: CidxJobsError, *, as_json: bool = False) -> Exit:
     """Print what went wrong and what to do about it; return the exit code."""
-    say(f"cidx-jobs: {error.message}")
-    if isinstance(error, RequestRefusedError):
-        told = (f"{one.get('pointer', '')}: {one.get('message', '')}" for one in error.errors)
-        for fault in told:
-            # The first of them is mostly what the message says already.
-            if fault != error.message:
-                say(f"  {fault}")
+    text = text_of_error(error)
+    say(f"cidx-jobs: {text}")
+    for fault in itertools.starmap(name_fault, _faults(error)):
+        # The first of them is mostly what the message says already.
+        if fault != text:
+            say(f"  {fault}")
     advice = advise(error)
     if advice:
         say(f"  {advice}")
     if as_json:
         print_json({"error": error_document(error)})
     return exit_code_of_error(error)
+
+
+def text_of_error(error: CidxJobsError) -> str:
+    """Return what went wrong, in words of the command line: flags in place of JSON pointers."""
+    parameter = error.members.get("parameter") if isinstance(error, RequestRefusedError) else None
+    beginning = f"{parameter}: "
+    if isinstance(parameter, str) and error.message.startswith(beginning):
+        return f"{name_member([parameter])}: {error.message.removeprefix(beginning)}"
+    for pointer, message in _faults(error):
+        if error.message == f"{pointer or 'the document'}: {message}":
+            return name_fault(pointer, message)
+    return name_pointer(error.message)
+
+
+def _faults(error: CidxJobsError) -> Iterator[tuple[str, str]]:
+    """Yield each wrong member of what was sent: a JSON pointer, and what is wrong with it."""
+    if isinstance(error, ValidationError):
+        yield from ((one.pointer, one.message) for one in error.faults)
+    if isinstance(error, RequestRefusedError):
+        for one in error.errors:
+            yield str(one.get("pointer", "")), str(one.get("message", ""))
 
 
 def advise(error: CidxJobsError) -> str | None:

@@ -56,7 +56,9 @@ def _run(arguments: Arguments | None) -> int:
     import click
 
     from cidx_jobs.cli.root import cidx_jobs
+    from cidx_jobs.cli.target import note_command
 
+    note_command(None)
     as_json = "--json" in (sys.argv if arguments is None else arguments)
     try:
         done = cidx_jobs.main(arguments, prog_name="cidx-jobs", standalone_mode=False)

@@ -19,6 +19,7 @@ JSON_HELP = "Print one JSON document on stdout."
 Command = Callable[..., Any]
 
 _shows_utc: ContextVar[bool] = ContextVar("shows_utc", default=False)
+_command: ContextVar[click.Command | None] = ContextVar("command", default=None)
 
 
 class Target:
@@ -127,6 +128,7 @@ def client_command(function: Command) -> Command:
         in_utc: bool,
         **options: Any,
     ) -> Any:
+        note_command(click.get_current_context().command)
         target = _join(before, server, profile, as_json=as_json)
         _check_text([server, *arguments, *options.values()])
         call = functools.partial(function, target, *arguments, **options)
@@ -134,6 +136,16 @@ def client_command(function: Command) -> Command:
         return contextvars.copy_context().run(_in_utc if in_utc else _as_it_is, call)
 
     return with_target
+
+
+def note_command(command: click.Command | None) -> None:
+    """Keep which command runs, for those who tell of its errors; None before any does."""
+    _command.set(command)
+
+
+def running_command() -> click.Command | None:
+    """Return the command that runs, or ran last: errors name what was typed by its flags."""
+    return _command.get()
 
 
 def shows_utc() -> bool:
@@ -176,6 +188,7 @@ def local_command(function: Command) -> Command:
     def with_target(
         before: Target, /, *arguments: Any, profile: str | None, as_json: bool, **options: Any
     ) -> Any:
+        note_command(click.get_current_context().command)
         target = _join(before, None, profile, as_json=as_json)
         return function(target, *arguments, **options)
 

@@ -121,7 +121,8 @@ def _limit_faults(settings: Settings, name: str, value: Any) -> list[Fault]:
             try:
                 attrs.evolve(settings, **{name: value})
             except SettingsError as error:
-                return [Fault(f"/{name}", error.message)]
+                # The pointer says which.
+                return [Fault(f"/{name}", error.message.removeprefix(name).lstrip(": "))]
             return []
 
 

@@ -178,7 +178,7 @@ class TooManySchedulesError(ValidationError):
 
     def __init__(self, limit: int) -> None:
         """Name the limit."""
-        message = f"a user has at most {limit} schedules"
+        message = f"a user has at most {limit} schedules: remove one first"
         super().__init__([Fault("", message)], message)
         self.members = {"limit": limit}
 
@@ -210,7 +210,7 @@ class IdempotencyKeyReusedError(RequestError):
 
     def __init__(self) -> None:
         """Build the one text there is (the key itself is not repeated)."""
-        super().__init__("this Idempotency-Key was used for another request")
+        super().__init__("this Idempotency-Key was used for another request: take a new one")
 
 
 class JobNotFoundError(RequestError):
@@ -270,7 +270,10 @@ class ScheduleExistsError(RequestError):
 
     def __init__(self, name: str) -> None:
         """Name it."""
-        super().__init__(f"there is a schedule {name} already", schedule=name)
+        super().__init__(
+            f"there is a schedule {name} already: change or remove that, or take another name",
+            schedule=name,
+        )
 
 
 class ScheduleDeclaredError(RequestError):
@@ -338,11 +341,29 @@ class InvalidTransitionError(RequestError):
     def __init__(self, *, job_id: JobId, status: str, event: str) -> None:
         """Name the job, where it stands and what was asked of it."""
         super().__init__(
-            f"job {job_id} is {status}: it cannot take {event}",
+            f"job {job_id} is {status}: {_what_it_can(status, event)}",
             job_id=job_id,
             current_status=str(status),
             event=event,
         )
+
+
+_REMEDIES = {
+    "retry": "only one that failed or was cancelled can be retried",
+    "revise": "only one that waits can be changed",
+    "start": "only one that is held, or waits for its time or its next attempt, can be started",
+    "report": "only one that runs can report",
+}
+_WAITS_FOR = "waiting for "
+
+
+def _what_it_can(status: str, event: str) -> str:
+    """Return what a job that stands like that can do, where it cannot do what was asked."""
+    if event == "start" and status.startswith(_WAITS_FOR):
+        return "it starts by itself after that"
+    if event == "start" and status == "queued":
+        return "it starts by itself as soon as there is room"
+    return _REMEDIES.get(event, f"{event} is not possible")
 
 
 class AlreadyFinishedError(InvalidTransitionError):
@@ -365,7 +386,8 @@ class ProjectBusyError(RequestError):
     def __init__(self, project_id: ProjectId, active_job_id: JobId) -> None:
         """Name the project and the job that is in the way."""
         super().__init__(
-            f"project {project_id} is busy with job {active_job_id}",
+            f"project {project_id} is busy with job {active_job_id}: wait until that is done, or "
+            "cancel it",
             project_id=project_id,
             active_job_id=active_job_id,
         )
@@ -378,7 +400,11 @@ class VersionMismatchError(RequestError):
 
     def __init__(self, job_id: JobId, version: int) -> None:
         """Name the job and the version it is at."""
-        super().__init__(f"job {job_id} is at version {version}", job_id=job_id, version=version)
+        super().__init__(
+            f"job {job_id} is at version {version}, not at the one that was named: read it again",
+            job_id=job_id,
+            version=version,
+        )
 
 
 class HistoryExpiredError(RequestError):
@@ -445,7 +471,9 @@ class UserExistsError(RequestError):
 
     def __init__(self, user_id: str) -> None:
         """Name the user."""
-        super().__init__(f"{user_id} has an account already", user_id=user_id)
+        super().__init__(
+            f"{user_id} has an account already: change that, or remove it first", user_id=user_id
+        )
 
 
 class ForbiddenError(RequestError):

@@ -14,6 +14,8 @@ JOB_ID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-
 PROJECT_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 JOB_TYPE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 MAX_USER_ID_CHARACTERS = 128
+PROJECT_ID_RULE = "it has 1 to 64 characters, letters and digits, or . _ - behind the first"
+"""What `PROJECT_ID_PATTERN` says, for people; also of schedules' names."""
 
 _JOB_ID = re.compile(JOB_ID_PATTERN)
 _JOB_TYPE = re.compile(JOB_TYPE_PATTERN)

@@ -9,6 +9,7 @@ import attrs
 import click
 
 from cidx_jobs.cli.data_dir import administer
+from cidx_jobs.cli.error_report import text_of_error
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
@@ -173,5 +174,5 @@ async def _bring_one(
     try:
         await make()
     except (RequestRefusedError, ConflictError) as error:
-        return _Brought(*name, f"refused: {error.message}", has_failed=True)
+        return _Brought(*name, f"refused: {text_of_error(error)}", has_failed=True)
     return _Brought(*name, "made")

@@ -7,6 +7,7 @@ from cidx_jobs.cli.actions.jobs import json_or_text, show_changed
 from cidx_jobs.cli.async_run import ask
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
+from cidx_jobs.cli.terminal.member_names import name_pointer
 from cidx_jobs.cli.terminal.output import print_json, print_lines
 from cidx_jobs.cli.terminal.prompt import confirm_removal
 from cidx_jobs.cli.terminal.text import moment, table
@@ -136,7 +137,7 @@ def _describe(schedule: ScheduleDocument) -> Iterator[tuple[str, object]]:
     yield "job", schedule.last_job_id
     yield "status", schedule.last_status
     if schedule.last_error is not None:
-        yield "refused", schedule.last_error
+        yield "refused", name_pointer(schedule.last_error)
     yield "missed", schedule.missed
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from cidx_jobs.model.errors import Fault, ValidationError
-from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, is_project_id
+from cidx_jobs.model.ids import MAX_USER_ID_CHARACTERS, PROJECT_ID_RULE, is_project_id
 from cidx_jobs.model.job.job import MAX_PRIORITY, MIN_PRIORITY
 from cidx_jobs.model.job.key_limits import check_key_limits
 from cidx_jobs.model.job.labels import check_labels
@@ -29,7 +29,7 @@ def check_priority(user_id: str, priority: int, limits: Limits) -> Iterator[Faul
     """Yield what is wrong with a priority that the user asks for."""
     highest = highest_priority(user_id, limits)
     if not MIN_PRIORITY <= priority <= highest:
-        yield Fault("/priority", f"a priority is from {MIN_PRIORITY} to {highest}")
+        yield Fault("/priority", f"it is from {MIN_PRIORITY} to {highest}")
 
 
 def highest_priority(user_id: str, limits: Limits) -> int:
@@ -39,19 +39,17 @@ def highest_priority(user_id: str, limits: Limits) -> int:
 
 def _faults(request: SubmitRequest, limits: Limits, max_timeout_seconds: float) -> Iterator[Fault]:
     if not is_project_id(request.project_id):
-        yield Fault("/project_id", "a project_id is 1 to 64 characters [A-Za-z0-9][A-Za-z0-9._-]*")
+        yield Fault("/project_id", PROJECT_ID_RULE)
     if not 1 <= len(request.user_id) <= MAX_USER_ID_CHARACTERS or _CONTROL.search(request.user_id):
-        yield Fault("/user_id", f"a user_id is 1 to {MAX_USER_ID_CHARACTERS} characters")
+        yield Fault("/user_id", f"it is 1 to {MAX_USER_ID_CHARACTERS} characters, none a control")
     if request.priority is not None:
         yield from check_priority(request.user_id, request.priority, limits)
     if request.max_attempts is not None and not 1 <= request.max_attempts <= MAX_ATTEMPTS:
-        yield Fault("/max_attempts", f"max_attempts is from 1 to {MAX_ATTEMPTS}")
+        yield Fault("/max_attempts", f"it is from 1 to {MAX_ATTEMPTS}")
     timeout = request.timeout_seconds
     if timeout is not None and not 0 < timeout <= max_timeout_seconds:
-        yield Fault(
-            "/timeout_seconds", f"timeout_seconds is over 0, at most {max_timeout_seconds:g}"
-        )
+        yield Fault("/timeout_seconds", f"it is over 0, at most {max_timeout_seconds:.0f} seconds")
     if request.start_at is not None and request.start_at.tzinfo is None:
-        yield Fault("/start_at", "start_at needs a time zone, such as Z")
+        yield Fault("/start_at", "it needs a time zone, such as Z")
     yield from check_labels(request.labels)
     yield from check_key_limits(request.limits)

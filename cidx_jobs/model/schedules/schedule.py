@@ -16,6 +16,7 @@ from cidx_jobs.model.foreign import plain_options
 from cidx_jobs.model.ids import (
     MAX_USER_ID_CHARACTERS,
     PROJECT_ID_PATTERN,
+    PROJECT_ID_RULE,
     JobId,
     ProjectId,
     UserId,
@@ -187,13 +188,13 @@ def _faults(schedule: Schedule) -> Iterator[Fault]:
         yield from wrong
         return
     if not is_schedule_name(schedule.name):
-        yield Fault("/name", "a name is 1 to 64 characters [A-Za-z0-9][A-Za-z0-9._-]*")
+        yield Fault("/name", PROJECT_ID_RULE)
     if not 1 <= len(schedule.user_id) <= MAX_USER_ID_CHARACTERS or _CONTROL.search(
         schedule.user_id
     ):
-        yield Fault("/user_id", f"a user_id is 1 to {MAX_USER_ID_CHARACTERS} characters")
+        yield Fault("/user_id", f"it is 1 to {MAX_USER_ID_CHARACTERS} characters, none a control")
     if not is_project_id(schedule.project_id):
-        yield Fault("/project_id", "a project_id is 1 to 64 characters [A-Za-z0-9][A-Za-z0-9._-]*")
+        yield Fault("/project_id", PROJECT_ID_RULE)
     if not is_job_type(schedule.job_type):
         yield Fault("/job_type", "it is no name of a job type")
     yield from _option_faults(schedule.options)
@@ -259,12 +260,12 @@ def _number_faults(schedule: Schedule) -> Iterator[Fault]:
             yield Fault(f"/{name}", f"it is from {low} to {high}")
     timeout = schedule.timeout_seconds
     if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_SECONDS:
-        yield Fault("/timeout_seconds", f"it is over 0, at most {MAX_TIMEOUT_SECONDS:g}")
+        yield Fault("/timeout_seconds", f"it is over 0, at most {MAX_TIMEOUT_SECONDS:.0f} seconds")
 
 
 def _time_faults(schedule: Schedule) -> Iterator[Fault]:
     if (schedule.cron is None) is (schedule.every_seconds is None):
-        message = "a schedule has either cron or every_seconds"
+        message = "a schedule fires either by a cron line or at even intervals: give one"
         yield Fault("/cron" if schedule.cron is None else "/every_seconds", message)
     zone: tzinfo = UTC
     try:

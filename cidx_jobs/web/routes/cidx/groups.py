@@ -1,7 +1,7 @@
 """The chapter of the document about what the client of CIDX asks, and what its paths name."""
 
 from cidx_jobs.model.errors import RepositoryNotFoundError, ValidationError
-from cidx_jobs.model.ids import PROJECT_ID_PATTERN, ProjectId, is_project_id
+from cidx_jobs.model.ids import PROJECT_ID_PATTERN, PROJECT_ID_RULE, ProjectId, is_project_id
 from cidx_jobs.model.listing import Project
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Group, Parameter
@@ -26,8 +26,7 @@ async def load_repository(call: Call, alias: str, pointer: str = "/alias") -> Pr
         RepositoryNotFoundError: there is none.
     """
     if not is_project_id(alias):
-        rule = "it has 1 to 64 characters, letters and digits, or . _ - behind the first"
-        raise ValidationError.at(pointer, rule)
+        raise ValidationError.at(pointer, PROJECT_ID_RULE)
     store = call.api.jobs.persistence.projects
     project = await store.load_project(call.user_id, ProjectId(alias))
     if project is None:
