@@ -30,8 +30,8 @@ MAX_SHOWN_ATTEMPTS = 20
 """How many ended runs of a job are shown, the newest."""
 
 
-class JobMembers(Document, frozen=True, kw_only=True):
-    """What the whole job and its row in a list have in common."""
+class SharedMembers(Document, frozen=True, kw_only=True):
+    """What every form of a job shows."""
 
     job_id: of_job.JobIdMember
     job_type: of_job.JobTypeMember
@@ -51,7 +51,6 @@ class JobMembers(Document, frozen=True, kw_only=True):
     phase: of_job.PhaseMember
     message: of_job.MessageMember
     progress_detail: of_job.ProgressDetailMember
-    phases: Annotated[tuple[PhaseState, ...], Meta(description="The phases in their order.")]
     queue: of_job.QueueMember
     created_at: of_job.CreatedAtMember
     queued_at: of_job.QueuedAtMember
@@ -68,6 +67,12 @@ class JobMembers(Document, frozen=True, kw_only=True):
     result: of_job.ResultMember
     error: of_job.ErrorMember
     warnings: of_job.WarningsMember
+
+
+class JobMembers(SharedMembers, frozen=True, kw_only=True):
+    """What the whole job and its row in a list have in common."""
+
+    phases: Annotated[tuple[PhaseState, ...], Meta(description="The phases in their order.")]
     links: Annotated[LinksDocument, Meta(description="Where its own routes are.")]
 
 
@@ -217,24 +222,9 @@ class JobListDocument(Document, frozen=True, kw_only=True):
     ]
 
 
-class StatusDocument(Document, frozen=True, kw_only=True):
+class StatusDocument(SharedMembers, frozen=True, kw_only=True):
     """The short form for pollers: `status` is never created, and `message` is always text."""
 
-    job_id: of_job.JobIdMember
-    job_type: of_job.JobTypeMember
-    user_id: of_job.UserIdMember
-    project_id: of_job.ProjectIdMember
-    status: of_job.StatusMember
-    done: of_job.DoneMember
-    version: of_job.VersionMember
-    priority: of_job.PriorityMember
-    labels: of_job.LabelsMember
-    parent_id: of_job.ParentIdMember = None
-    children: of_job.ChildrenMember = None
-    attempt: of_job.AttemptMember
-    max_attempts: of_job.MaxAttemptsMember
-    limits: of_job.LimitsMember = msgspec.field(default_factory=dict)
-    progress: of_job.ProgressMember
     phase: Annotated[
         str,
         Meta(
@@ -243,23 +233,6 @@ class StatusDocument(Document, frozen=True, kw_only=True):
         ),
     ]
     message: Annotated[str, Meta(description="One line for people; never empty.")]
-    progress_detail: of_job.ProgressDetailMember
-    queue: of_job.QueueMember
-    created_at: of_job.CreatedAtMember
-    queued_at: of_job.QueuedAtMember
-    start_at: of_job.StartAtMember
-    schedule: of_job.ScheduleMember = None
-    scheduled_at: of_job.ScheduledAtMember = None
-    started_at: of_job.StartedAtMember
-    finished_at: of_job.FinishedAtMember
-    updated_at: of_job.UpdatedAtMember
-    timeout_seconds: of_job.TimeoutSecondsMember
-    cancel_requested_at: of_job.CancelRequestedAtMember
-    cancel_reason: of_job.CancelReasonMember
-    checkpoint: of_job.CheckpointMember
-    result: of_job.ResultMember
-    error: of_job.ErrorMember
-    warnings: of_job.WarningsMember
     id: Annotated[str, Meta(description="The same as `job_id`.")]
     operation_type: Annotated[str, Meta(description="The same as `job_type`.")]
     username: Annotated[str, Meta(description="The same as `user_id`.")]
