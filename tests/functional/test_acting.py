@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.listing import Project
+from cidx_jobs.web.routes.table import API_ROUTES
 from tests.functional.web import REPOSITORY, AioClient, House, open_house, problem_of
 
 
@@ -77,6 +79,26 @@ async def test_a_name_that_nobody_can_have_is_a_fault(house: House) -> None:
 
     problem = problem_of(answer, await answer.json())
     assert (answer.status, problem["errors"][0]["pointer"]) == (422, "/user_id")
+
+
+async def test_a_parameter_that_names_nobody_is_a_fault_of_the_query(house: House) -> None:
+    """For each route that takes one: 400, before anything is looked for or done."""
+    named = [
+        route
+        for route in API_ROUTES
+        if any(field.name == "user_id" for field in msgspec.structs.fields(route.query))
+    ]
+    values = {"project_id": "p", "name": "s", "q": "text", "token_id": "t"}
+    assert len(named) > 10
+
+    for route in named:
+        url = f"/api{route.path.format(**values)}?user_id=a%0Ab"
+        url += "&q=text" if "search" in url else ""
+        answer = await house.ask(route.method, url, user="root", json=route.body and {})
+
+        problem = problem_of(answer, await answer.json())
+        assert (answer.status, problem["code"]) == (400, "invalid_parameter"), route.key
+        assert problem["parameter"] == "user_id"
 
 
 async def test_the_projects_of_others_are_listed_for_those_who_may_see_them(house: House) -> None:

@@ -16,6 +16,7 @@ from cidx_jobs.model.errors import (
     AuthenticationRequiredError,
     CidxJobsError,
     ForbiddenError,
+    InvalidParameterError,
     JobNotFoundError,
     StoppingError,
     ValidationError,
@@ -134,21 +135,35 @@ class Call:
         return self.api.peers.address(self.request)
 
     def act_for(self, user_id: str | None, scope: str) -> UserId:
-        """Return whom the request is about: the user that it names, else the caller.
+        """Return whom the request is about: the user that its query names, else the caller.
 
         Args:
-            user_id: as the request has it.
+            user_id: the parameter of that name.
             scope: what the caller needs to name anybody: ``admin``, or ``audit`` to read.
 
         Raises:
             ForbiddenError: they have it not.
-            ValidationError: there can be no such user.
+            InvalidParameterError: there can be no such user.
         """
         if user_id is None:
             return self.user_id
         if not self.caller.allows(scope):
             message = f"user_id: this needs a token with the scope {scope}"
             raise ForbiddenError(message, parameter="user_id")
+        if not is_user_id(user_id):
+            raise InvalidParameterError("user_id", f"it has {NAME_RULE}")
+        return UserId(user_id)
+
+    def submit_for(self, user_id: str | None) -> UserId:
+        """Return whose the job or the schedule in the body is to be; the caller's if it is None.
+
+        Raises:
+            ValidationError: the caller submits for nobody else, or there can be no such user.
+        """
+        if user_id is None:
+            return self.user_id
+        if not self.caller.is_admin:
+            raise ValidationError.at("/user_id", "this needs a token with the scope admin")
         if not is_user_id(user_id):
             raise ValidationError.at("/user_id", f"it has {NAME_RULE}")
         return UserId(user_id)

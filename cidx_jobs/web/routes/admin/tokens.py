@@ -122,8 +122,9 @@ class RevokeQuery(Query, frozen=True, kw_only=True):
 )
 async def revoke_tokens(call: Call, query: RevokeQuery) -> web.Response:
     """Revoke all of a user's tokens at once."""
-    await revoke_tokens_of(call, query.user_id)
-    await call.note_act("tokens_revoked", query.user_id)
+    owner = call.act_for(query.user_id, "admin")
+    await revoke_tokens_of(call, owner)
+    await call.note_act("tokens_revoked", owner)
     return call.answer_nothing()
 
 

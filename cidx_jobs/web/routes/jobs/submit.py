@@ -19,7 +19,6 @@ from cidx_jobs.model.errors import (
     UnknownJobTypeError,
     UserQueueFullError,
     UserStorageFullError,
-    ValidationError,
 )
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.job.submit import RequestKey, Submission
@@ -149,9 +148,7 @@ async def sync(call: Call, body: SyncBody) -> web.Response:
 async def _submit(call: Call, body: SubmitBody | SyncBody) -> web.Response:
     request = call.request
     check_submittable(call, body.job_type)
-    if body.user_id is not None and not call.caller.is_admin:
-        raise ValidationError.at("/user_id", "this needs a token with the scope admin")
-    owner = call.act_for(body.user_id, "admin")
+    owner = call.submit_for(body.user_id)
     key = _request_key(request, call.members)
     trace = request.headers.get("traceparent")
     wanted = make_submit(

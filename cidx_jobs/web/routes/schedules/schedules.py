@@ -16,7 +16,6 @@ from cidx_jobs.model.errors import (
     TooManySchedulesError,
     UnknownJobTypeError,
     UserQueueFullError,
-    ValidationError,
 )
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.job import JobStatus
@@ -129,9 +128,7 @@ class ScheduleListQuery(Query, frozen=True, kw_only=True):
 )
 async def create_schedule(call: Call, body: ScheduleBody) -> web.Response:
     """Make a schedule."""
-    if body.user_id is not None and not call.caller.is_admin:
-        raise ValidationError.at("/user_id", "this needs a token with the scope admin")
-    owner = call.act_for(body.user_id, "admin")
+    owner = call.submit_for(body.user_id)
     check_submittable(call, body.job_type)
     members = {name: getattr(body, name) for name in MEMBERS if name != "user_id"}
     view = await call.schedules.add(Schedule(**members, user_id=owner))

@@ -9,7 +9,6 @@ from msgspec import Meta
 from cidx_jobs.engine.webhooks.push_hooks import PushHooks
 from cidx_jobs.model.errors import (
     ExtraMissingError,
-    ForbiddenError,
     ProjectNotFoundError,
     PushHookNotFoundError,
     StoppingError,
@@ -140,13 +139,8 @@ def _hooks(call: Call) -> PushHooks:
 
 
 def _owner(call: Call, query: OwnerQuery) -> UserId:
-    if query.user_id is None or query.user_id == call.user_id:
-        return call.user_id
     reads = call.request.method in {"GET", "HEAD"}
-    if not (call.caller.is_admin or (reads and call.caller.sees_everybody)):
-        message = "user_id: this needs a token with the scope admin"
-        raise ForbiddenError(message, scope="admin")
-    return UserId(query.user_id)
+    return call.act_for(query.user_id, "audit" if reads else "admin")
 
 
 async def _note_act(call: Call, action: str, owner: UserId, project_id: ProjectId) -> None:
