@@ -102,7 +102,7 @@ def errors_page() -> str:
 def api_page() -> str:
     """Give the table of all routes; the document of the API says the rest."""
     rows = [
-        f"| `{route.method} {path}` | {route.scope or 'open'} | {route.contract.summary} |"
+        f"| `{route.method} {path}` | {route.scope or 'open'} | {route.summary} |"
         for path, route in list_routes("/api", is_own=True)
     ]
     head = [

@@ -102,7 +102,6 @@ class Contract:
     name: str
     """Unique among all; the name of a method in clients that are made from the document."""
     group: Group
-    summary: str
     about: str = ""
     parameters: Sequence[Parameter] = ()
     """Those of its path, in their order, and the headers that it reads."""
@@ -121,6 +120,8 @@ class Route:
     method: str
     path: str
     """Below the prefix."""
+    summary: str
+    """One line: the first one of its handler's docstring."""
     scope: str | None
     """``read``, ``write``, ``audit``, ``admin``, or None for everybody."""
     query: type[Query]
@@ -200,6 +201,8 @@ def route(
 ) -> Callable[[Callable[..., Awaitable[web.StreamResponse]]], Route]:
     """Make a route of its handler, which is called with the query, the body or both, once read.
 
+    The first line of the handler's docstring is what the API's document says of the route.
+
     Args:
         key: the method and the path below the prefix, as in ``GET /jobs/{job_id}``.
         scope: who may call: ``read``, ``write``, ``audit``, ``admin``, or None for everybody.
@@ -221,6 +224,7 @@ def route(
         return Route(
             method=method,
             path=path,
+            summary=_summarize(handler),
             scope=scope,
             query=query,
             body=body,
@@ -229,6 +233,11 @@ def route(
         )
 
     return make
+
+
+def _summarize(handler: Callable[..., object]) -> str:
+    # Without docstrings (python -OO) the document has the paths alone.
+    return (handler.__doc__ or "").strip().partition("\n")[0]
 
 
 _nothing = QueryReader(NoQuery)

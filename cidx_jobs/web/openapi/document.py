@@ -144,7 +144,7 @@ def _operation(route: Route, answers: dict[str, Schema]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "operationId": contract.name,
         "tags": [contract.group.name],
-        "summary": contract.summary,
+        "summary": route.summary,
     }
     if contract.about:
         made["description"] = contract.about

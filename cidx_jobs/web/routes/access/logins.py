@@ -39,7 +39,6 @@ _LOGIN = LoginDocument(
     contract=Contract(
         name="logIn",
         group=LOGINS,
-        summary="Log in with user and password.",
         about="After ten refused tries in a minute for one user and address the next are "
         "refused, too; a good one never counts.",
         body_example={"username": "alice", "password": "correct horse"},
@@ -48,7 +47,7 @@ _LOGIN = LoginDocument(
     ),
 )
 async def log_in(call: Call, body: LoginBody) -> web.Response:
-    """Answer with a token for the right password."""
+    """Log in with user and password."""
     if call.api.jobs.settings.auth_mode in {"jwt", "proxy"}:
         message = "this server takes no passwords: who comes in is known elsewhere"
         raise ForbiddenError(message)
@@ -63,7 +62,6 @@ async def log_in(call: Call, body: LoginBody) -> web.Response:
     contract=Contract(
         name="renewLogin",
         group=LOGINS,
-        summary="Get a new login for one that is still good.",
         about="An access token is no login, and is not renewed.",
         body_example={},
         replies=(Reply(status=200, about="The login.", document=LoginDocument, example=_LOGIN),),
@@ -71,7 +69,7 @@ async def log_in(call: Call, body: LoginBody) -> web.Response:
     ),
 )
 async def renew(call: Call, _: EmptyBody) -> web.Response:
-    """Answer with a new token for a login."""
+    """Get a new login for one that is still good."""
     text = read_bearer(call.request.headers.get("Authorization"))
     return _answer(call, await call.api.jobs.accounts.renew(text or ""))
 
@@ -82,7 +80,6 @@ async def renew(call: Call, _: EmptyBody) -> web.Response:
     contract=Contract(
         name="validateLogin",
         group=LOGINS,
-        summary="Tell whose the token is that comes with the request.",
         replies=(
             Reply(
                 status=200,
@@ -95,7 +92,7 @@ async def renew(call: Call, _: EmptyBody) -> web.Response:
     ),
 )
 async def validate(call: Call) -> web.Response:
-    """Answer with whose the token is."""
+    """Tell whose the token is that comes with the request."""
     user = LoggedInDocument(username=call.user_id, role=call.caller.role)
     return call.answer(ValidDocument(valid=True, user=user))
 
@@ -107,7 +104,6 @@ async def validate(call: Call) -> web.Response:
     contract=Contract(
         name="changePassword",
         group=LOGINS,
-        summary="Set another password for oneself.",
         about="All logins that were made before are refused from then on, this one included.",
         body_example={"old": "correct horse", "new": "battery staple"},
         replies=(Reply(status=204, about="It is set."),),
@@ -115,7 +111,7 @@ async def validate(call: Call) -> web.Response:
     ),
 )
 async def change_password(call: Call, body: PasswordBody) -> web.Response:
-    """Set another password for the caller, who knows the one there is."""
+    """Set another password for oneself."""
     await call.api.jobs.accounts.change_password(
         call.user_id, body.old, body.new, address=call.address
     )
@@ -129,7 +125,6 @@ async def change_password(call: Call, body: PasswordBody) -> web.Response:
     contract=Contract(
         name="isHealthy",
         group=LOGINS,
-        summary="Tell the CIDX client that a server is here.",
         about="Supervisors ask `/livez` and `/readyz`.",
         replies=(
             Reply(
@@ -142,7 +137,7 @@ async def change_password(call: Call, body: PasswordBody) -> web.Response:
     ),
 )
 async def get_health(call: Call, _: AnyQuery) -> web.Response:
-    """Say that the server answers."""
+    """Tell the CIDX client that a server is here."""
     return call.answer(HealthyDocument(status="healthy"))
 
 

@@ -45,7 +45,6 @@ class RemoveUserQuery(Query, frozen=True, kw_only=True):
     contract=Contract(
         name="listUsers",
         group=ADMIN,
-        summary="List the accounts, without their passwords' hashes.",
         replies=(
             Reply(
                 status=200,
@@ -57,7 +56,7 @@ class RemoveUserQuery(Query, frozen=True, kw_only=True):
     ),
 )
 async def list_users(call: Call) -> web.Response:
-    """Answer with all accounts."""
+    """List the accounts, without their passwords' hashes."""
     accounts = await call.api.jobs.accounts.list()
     return call.answer(UserListDocument(users=tuple(map(UserDocument.of, accounts))))
 
@@ -69,7 +68,6 @@ async def list_users(call: Call) -> web.Response:
     contract=Contract(
         name="createUser",
         group=ADMIN,
-        summary="Make an account, so that the user can log in.",
         body_example={"user_id": "alice", "password": "correct horse", "scope": "write"},
         replies=(
             Reply(
@@ -83,7 +81,7 @@ async def list_users(call: Call) -> web.Response:
     ),
 )
 async def create_user(call: Call, body: UserBody) -> web.Response:
-    """Make an account."""
+    """Make an account, so that the user can log in."""
     account = await call.api.jobs.accounts.add(
         body.user_id,
         scope=body.scope,
@@ -101,7 +99,6 @@ async def create_user(call: Call, body: UserBody) -> web.Response:
     contract=Contract(
         name="changeUser",
         group=ADMIN,
-        summary="Set a user's password or scope.",
         about="Logins that were made before are refused from then on.",
         parameters=(_USER_ID,),
         body_example={"scope": "admin"},
@@ -127,7 +124,6 @@ async def change_user(call: Call, body: ChangeUserBody) -> web.Response:
     contract=Contract(
         name="removeUser",
         group=ADMIN,
-        summary="Remove a user: account, tokens and logins, at once.",
         about="Their jobs are cancelled first. Where a job does not stop in time, projects that "
         "were to go stay, the account is locked, and the request can be sent again.",
         parameters=(_USER_ID,),
@@ -136,7 +132,7 @@ async def change_user(call: Call, body: ChangeUserBody) -> web.Response:
     ),
 )
 async def remove_user(call: Call, query: RemoveUserQuery) -> web.Response:
-    """Remove a user, with or without their projects."""
+    """Remove a user: account, tokens and logins, at once."""
     user_id = call.request.match_info["user_id"]
     jobs = call.api.jobs
     await jobs.accounts.lock(user_id)

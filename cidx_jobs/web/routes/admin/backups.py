@@ -28,7 +28,6 @@ _EXAMPLE = BackupDocument(
     contract=Contract(
         name="listBackups",
         group=ADMIN,
-        summary="List the backups, newest first.",
         replies=(
             Reply(
                 status=200,
@@ -40,7 +39,7 @@ _EXAMPLE = BackupDocument(
     ),
 )
 async def list_backups(call: Call) -> web.Response:
-    """Answer with the backups that there are."""
+    """List the backups, newest first."""
     found = await call.api.jobs.backups.list()
     return call.answer(BackupListDocument(backups=tuple(map(BackupDocument.of, found))))
 
@@ -52,7 +51,6 @@ async def list_backups(call: Call) -> web.Response:
     contract=Contract(
         name="makeBackup",
         group=ADMIN,
-        summary="Make a backup of the database now.",
         about="Everything goes on meanwhile. It holds all that was committed when it began, is on "
         "the disk and was checked when the answer comes. Copies and indexes of repositories are "
         "not in it: the next syncs make them again.",
@@ -64,7 +62,7 @@ async def list_backups(call: Call) -> web.Response:
     ),
 )
 async def make_backup(call: Call, _: EmptyBody) -> web.Response:
-    """Make a backup of the database."""
+    """Make a backup of the database now."""
     made = await call.api.jobs.backups.make()
     await call.note_act("backup_made", made.file)
     return call.answer(BackupDocument.of(made))

@@ -17,7 +17,6 @@ from cidx_jobs.wire.server import CleanupDocument
     contract=Contract(
         name="cleanUp",
         group=ADMIN,
-        summary="Delete finished jobs that are old enough, with their events.",
         about="It deletes in batches, each a transaction: submits go on meanwhile.",
         body_example={"older_than_seconds": 86_400, "statuses": ["completed"], "dry_run": True},
         replies=(
@@ -31,7 +30,7 @@ from cidx_jobs.wire.server import CleanupDocument
     ),
 )
 async def clean_up(call: Call, body: CleanupBody) -> web.Response:
-    """Delete finished jobs that are old enough, or count them."""
+    """Delete finished jobs that are old enough, with their events."""
     check_cleanup(body.older_than_seconds, body.statuses or ())
     found = await call.manager.clean_up_jobs(
         body.older_than_seconds,

@@ -34,7 +34,6 @@ class DoctorQuery(Query, frozen=True, kw_only=True):
     contract=Contract(
         name="examine",
         group=ADMIN,
-        summary="Compare rows, log, slots, queue, runs and children.",
         about="The answer is 200 whatever is found; only what is found at every look is told.",
         replies=(
             Reply(
@@ -57,7 +56,7 @@ class DoctorQuery(Query, frozen=True, kw_only=True):
     ),
 )
 async def examine(call: Call, query: DoctorQuery) -> web.Response:
-    """Compare rows, log, slots, queue, runs and children; the answer is 200 whatever is found.
+    """Compare rows, log, slots, queue, runs and children.
 
     Raises:
         StoppingError: the server is closing, and what is compared goes away.
@@ -82,7 +81,6 @@ async def examine(call: Call, query: DoctorQuery) -> web.Response:
     contract=Contract(
         name="mend",
         group=ADMIN,
-        summary="Put right what does not fit together.",
         about="The memory follows the store again, runs that nothing runs are interrupted, stray "
         "processes are killed, files of no project go, and counts are made anew. What cannot be "
         "mended is told with what helps against it.",
@@ -109,7 +107,7 @@ async def examine(call: Call, query: DoctorQuery) -> web.Response:
     ),
 )
 async def mend(call: Call, query: DoctorQuery) -> web.Response:
-    """Mend what can be mended; the answer is 200 whatever is left.
+    """Put right what does not fit together.
 
     Raises:
         StoppingError: the server is closing, and what is mended goes away.

@@ -23,12 +23,11 @@ def _reply(about: str) -> Reply:
     contract=Contract(
         name="getLimits",
         group=ADMIN,
-        summary="Read the limits in force.",
         replies=(_reply("The limits."),),
     ),
 )
 async def get_limits(call: Call) -> web.Response:
-    """Answer with the limits in force."""
+    """Read the limits in force."""
     return call.answer(LimitsDocument.of(call.manager.limits))
 
 
@@ -39,14 +38,13 @@ async def get_limits(call: Call) -> web.Response:
     contract=Contract(
         name="changeLimits",
         group=ADMIN,
-        summary="Put other limits in force, and keep them over restarts.",
         about="What is not named stays. Lowering a limit ends nothing that runs.",
         body_example={"max_running_per_user": 10, "resources": {"git": 5}},
         replies=(_reply("The limits now."),),
     ),
 )
 async def change_limits(call: Call, body: LimitsBody) -> web.Response:
-    """Put other limits in force; lowering one ends nothing. They are kept over restarts."""
+    """Put other limits in force, and keep them over restarts."""
     wanted = {name: getattr(body, name) for name in Limits.__struct_fields__}
     changes = {name: value for name, value in wanted.items() if value is not None}
     settings = call.api.jobs.settings

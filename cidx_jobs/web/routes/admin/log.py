@@ -31,7 +31,6 @@ class AdminLogQuery(Query, frozen=True, kw_only=True):
     contract=Contract(
         name="listAdminLog",
         group=ADMIN,
-        summary="Read what administrators did and who was refused, newest first.",
         about="The newest 100,000 acts and the newest 10,000 refused logins and tokens are kept.",
         replies=(
             Reply(
@@ -56,7 +55,7 @@ class AdminLogQuery(Query, frozen=True, kw_only=True):
     ),
 )
 async def list_log(call: Call, query: AdminLogQuery) -> web.Response:
-    """Answer with entries of the admin log, newest first."""
+    """Read what administrators did and who was refused, newest first."""
     before = None if query.cursor is None else read_cursor(query.cursor, _LISTING)
     entries = await call.api.jobs.admin_log.list_entries(limit=query.limit + 1, before=before)
     page = entries[: query.limit]

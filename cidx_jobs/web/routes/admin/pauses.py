@@ -33,7 +33,6 @@ def _reply(status: int, about: str, example: PausesDocument) -> Reply:
     contract=Contract(
         name="pause",
         group=ADMIN,
-        summary="Keep everything, a user's jobs, or those of a type from starting.",
         about="What runs goes on. Without members it is about everything.",
         body_example={"user_id": "bob"},
         replies=(_reply(200, "What is paused now.", _BOB_PAUSED),),
@@ -51,7 +50,6 @@ async def pause(call: Call, body: PauseBody) -> web.Response:
     contract=Contract(
         name="resume",
         group=ADMIN,
-        summary="Let them start again.",
         body_example={"user_id": "bob"},
         replies=(_reply(200, "What is still paused.", _NOTHING_PAUSED),),
     ),
@@ -68,7 +66,6 @@ async def resume(call: Call, body: PauseBody) -> web.Response:
     contract=Contract(
         name="drain",
         group=ADMIN,
-        summary="Refuse new jobs, start none, and finish what runs.",
         body_example={},
         replies=(_reply(202, "It has begun.", _DRAINING),),
     ),
@@ -85,7 +82,6 @@ async def drain(call: Call, _: EmptyBody) -> web.Response:
     contract=Contract(
         name="endDrain",
         group=ADMIN,
-        summary="Take new jobs again.",
         body_example={},
         replies=(_reply(200, "It is over.", _NOTHING_PAUSED),),
     ),
@@ -101,7 +97,6 @@ async def end_drain(call: Call, _: EmptyBody) -> web.Response:
     contract=Contract(
         name="getDrain",
         group=ADMIN,
-        summary="Tell how far the drain is.",
         replies=(
             Reply(
                 status=200,
@@ -113,7 +108,7 @@ async def end_drain(call: Call, _: EmptyBody) -> web.Response:
     ),
 )
 async def get_drain(call: Call) -> web.Response:
-    """Answer with how far the drain is."""
+    """Tell how far the drain is."""
     return call.answer(await look_at_drain(call))
 
 

@@ -60,14 +60,13 @@ _EXAMPLE = StatsDocument(
     contract=Contract(
         name="getStats",
         group=ADMIN,
-        summary="Count what is stored and what is in use.",
         replies=(
             Reply(status=200, about="The counts.", document=StatsDocument, example=_EXAMPLE),
         ),
     ),
 )
 async def get_stats(call: Call) -> web.Response:
-    """Answer with counts over everything stored, and what is in use now."""
+    """Count what is stored and what is in use."""
     jobs, manager = call.api.jobs, call.manager
     stats = await jobs.persistence.jobs.collect_stats()
     finished = JobQuery(statuses=FINAL, limit=SAMPLE)

@@ -26,7 +26,6 @@ _ID = "9f2c4e6a8b0d1f3e"
     contract=Contract(
         name="listTokens",
         group=ADMIN,
-        summary="List the access tokens, without their texts.",
         replies=(
             Reply(
                 status=200,
@@ -50,7 +49,7 @@ _ID = "9f2c4e6a8b0d1f3e"
     ),
 )
 async def list_tokens(call: Call) -> web.Response:
-    """Answer with all tokens, without their texts."""
+    """List the access tokens, without their texts."""
     tokens = await call.api.jobs.persistence.tokens.list_tokens()
     return call.answer(TokenListDocument(tokens=tuple(map(TokenDocument.of, tokens))))
 
@@ -62,7 +61,6 @@ async def list_tokens(call: Call) -> web.Response:
     contract=Contract(
         name="createToken",
         group=ADMIN,
-        summary="Make an access token; its text is shown this once.",
         body_example={"user_id": "alice", "scope": "write", "label": "laptop"},
         replies=(
             Reply(
@@ -84,7 +82,7 @@ async def list_tokens(call: Call) -> web.Response:
     ),
 )
 async def create_token(call: Call, body: TokenBody) -> web.Response:
-    """Make a token; its text is shown this once."""
+    """Make an access token; its text is shown this once."""
     check_token(body.user_id, body.scope, lifetime_seconds=body.lifetime_seconds, label=body.label)
     jobs = call.api.jobs
     text, token = make_token(
@@ -115,13 +113,12 @@ class RevokeQuery(Query, frozen=True, kw_only=True):
     contract=Contract(
         name="revokeTokensOfUser",
         group=ADMIN,
-        summary="Revoke all access tokens of a user at once.",
         about="Logins by user and password are no tokens: changing the account ends those.",
         replies=(Reply(status=204, about="They open nothing any more."),),
     ),
 )
 async def revoke_tokens(call: Call, query: RevokeQuery) -> web.Response:
-    """Revoke all of a user's tokens at once."""
+    """Revoke all access tokens of a user at once."""
     owner = call.act_for(query.user_id, "admin")
     await revoke_tokens_of(call, owner)
     await call.note_act("tokens_revoked", owner)
@@ -146,7 +143,6 @@ async def revoke_tokens_of(call: Call, user_id: str) -> None:
     contract=Contract(
         name="revokeToken",
         group=ADMIN,
-        summary="Revoke an access token at once.",
         parameters=(
             Parameter(
                 "token_id",
@@ -161,7 +157,7 @@ async def revoke_tokens_of(call: Call, user_id: str) -> None:
     ),
 )
 async def revoke_token(call: Call) -> web.Response:
-    """Revoke a token at once."""
+    """Revoke an access token at once."""
     token_id = call.request.match_info["token_id"]
     tokens = call.api.tokens
     if tokens is not None:

@@ -70,7 +70,6 @@ class AdminCleanupQuery(LenientQuery, frozen=True, kw_only=True):
     contract=Contract(
         name="listJobsOfCidx",
         group=CIDX,
-        summary="List everybody's jobs, newest first.",
         replies=(
             Reply(
                 status=200,
@@ -82,7 +81,7 @@ class AdminCleanupQuery(LenientQuery, frozen=True, kw_only=True):
     ),
 )
 async def list_admin_jobs(call: Call, query: AdminJobsQuery) -> web.Response:
-    """Answer with one page of everybody's jobs."""
+    """List everybody's jobs, newest first."""
     page = await call.manager.query_jobs(
         JobQuery(statuses=read_statuses(query.status), limit=query.limit, offset=query.offset)
     )
@@ -113,7 +112,6 @@ async def list_admin_jobs(call: Call, query: AdminJobsQuery) -> web.Response:
     contract=Contract(
         name="getJobStatsOfCidx",
         group=CIDX,
-        summary="Count the jobs of a span of days.",
         replies=(
             Reply(
                 status=200,
@@ -131,7 +129,7 @@ async def list_admin_jobs(call: Call, query: AdminJobsQuery) -> web.Response:
     ),
 )
 async def get_job_stats(call: Call, query: AdminStatsQuery) -> web.Response:
-    """Answer with the figures of the jobs that were submitted on these days."""
+    """Count the jobs of a span of days."""
     first = _midnight("start_date", query.start_date)
     last = _midnight("end_date", query.end_date)
     try:
@@ -149,7 +147,6 @@ async def get_job_stats(call: Call, query: AdminStatsQuery) -> web.Response:
     contract=Contract(
         name="cleanUpJobsOfCidx",
         group=CIDX,
-        summary="Delete finished jobs that are old enough, with their events.",
         replies=(
             Reply(
                 status=200,
@@ -163,7 +160,7 @@ async def get_job_stats(call: Call, query: AdminStatsQuery) -> web.Response:
     ),
 )
 async def clean_up_jobs(call: Call, query: AdminCleanupQuery) -> web.Response:
-    """Delete finished jobs that are old enough, or count them."""
+    """Delete finished jobs that are old enough, with their events."""
     statuses = read_statuses(query.status) or FINAL
     if not statuses <= FINAL:
         message = f"only {', '.join(sorted(FINAL))} jobs can be deleted"

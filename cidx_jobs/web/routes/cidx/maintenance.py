@@ -37,13 +37,12 @@ def _reply(example: MaintenanceDocument) -> Reply:
     contract=Contract(
         name="enterMaintenanceOfCidx",
         group=CIDX,
-        summary="Refuse new jobs, start none, and finish what runs.",
         body_example={},
         replies=(_reply(_ON),),
     ),
 )
 async def enter(call: Call, _: LenientEmptyBody) -> web.Response:
-    """Begin to drain."""
+    """Refuse new jobs, start none, and finish what runs."""
     await call.manager.set_controls(pauses=lambda now: replace(now, draining=True))
     await call.note_act("drained")
     return call.answer(MaintenanceDocument(**await _look(call)))
@@ -56,13 +55,12 @@ async def enter(call: Call, _: LenientEmptyBody) -> web.Response:
     contract=Contract(
         name="exitMaintenanceOfCidx",
         group=CIDX,
-        summary="Take new jobs again.",
         body_example={},
         replies=(_reply(_OFF),),
     ),
 )
 async def leave(call: Call, _: LenientEmptyBody) -> web.Response:
-    """End the drain."""
+    """Take new jobs again."""
     await call.manager.set_controls(pauses=lambda now: replace(now, draining=False))
     await call.note_act("drain_ended")
     return call.answer(MaintenanceDocument(**await _look(call)))
@@ -74,12 +72,11 @@ async def leave(call: Call, _: LenientEmptyBody) -> web.Response:
     contract=Contract(
         name="getMaintenanceOfCidx",
         group=CIDX,
-        summary="Tell whether new jobs are refused.",
         replies=(_reply(_OFF),),
     ),
 )
 async def get_status(call: Call) -> web.Response:
-    """Answer with how far the drain is."""
+    """Tell whether new jobs are refused."""
     return call.answer(MaintenanceDocument(**await _look(call)))
 
 
@@ -89,7 +86,6 @@ async def get_status(call: Call) -> web.Response:
     contract=Contract(
         name="getDrainOfCidx",
         group=CIDX,
-        summary="Tell how far the drain is, and what still runs.",
         replies=(
             Reply(
                 status=200,
@@ -103,7 +99,7 @@ async def get_status(call: Call) -> web.Response:
     ),
 )
 async def get_drain(call: Call) -> web.Response:
-    """Answer with how far the drain is, and the jobs that run."""
+    """Tell how far the drain is, and what still runs."""
     page = await call.manager.query_jobs(JobQuery(statuses=_RUNNING, limit=_MOST_SHOWN))
     jobs = tuple(
         AdminJobDocument.of(job, None, call.prefix, page.omitted.get(job.job_id, ()))
@@ -118,7 +114,6 @@ async def get_drain(call: Call) -> web.Response:
     contract=Contract(
         name="getDrainTimeoutOfCidx",
         group=CIDX,
-        summary="Tell how long what runs may take.",
         replies=(
             Reply(
                 status=200,
@@ -130,7 +125,7 @@ async def get_drain(call: Call) -> web.Response:
     ),
 )
 async def get_drain_timeout(call: Call) -> web.Response:
-    """Answer with the longest time-out of what runs."""
+    """Tell how long what runs may take."""
     page = await call.manager.query_jobs(JobQuery(statuses=_RUNNING, limit=_MOST_SHOWN))
     longest = max((job.timeout_seconds for job in page.jobs), default=0)
     return call.answer(DrainTimeoutDocument(recommended_drain_timeout_seconds=int(longest)))

@@ -69,7 +69,6 @@ _STATUS_SCHEMA = {"$ref": "#/components/schemas/CidxSyncStatus"}
     contract=Contract(
         name="listRepositoriesOfCidx",
         group=CIDX,
-        summary="List the caller's projects.",
         replies=(
             Reply(
                 status=200,
@@ -81,7 +80,7 @@ _STATUS_SCHEMA = {"$ref": "#/components/schemas/CidxSyncStatus"}
     ),
 )
 async def list_repositories(call: Call) -> web.Response:
-    """Answer with the caller's projects."""
+    """List the caller's projects."""
     projects = await call.api.jobs.persistence.projects.list_projects(call.user_id)
     rows = tuple(CidxRepositoryDocument.of(one, call.prefix) for one in projects)
     return call.answer(CidxRepositoryListDocument(repositories=rows, total=len(rows)))
@@ -94,7 +93,6 @@ async def list_repositories(call: Call) -> web.Response:
     contract=Contract(
         name="discoverRepositoriesOfCidx",
         group=CIDX,
-        summary="Find the caller's projects that are copies of a repository.",
         replies=(
             Reply(
                 status=200,
@@ -112,7 +110,7 @@ async def list_repositories(call: Call) -> web.Response:
     ),
 )
 async def discover(call: Call, query: DiscoverQuery) -> web.Response:
-    """Answer with the projects that have this repository."""
+    """Find the caller's projects that are copies of a repository."""
     wanted = _normalize(query.source)
     found = tuple(
         CidxMatchDocument.of(project)
@@ -136,7 +134,6 @@ async def discover(call: Call, query: DiscoverQuery) -> web.Response:
     contract=Contract(
         name="listSyncStatusesOfCidx",
         group=CIDX,
-        summary="Tell of each of the caller's projects whether it was synced.",
         replies=(
             Reply(
                 status=200,
@@ -152,7 +149,7 @@ async def discover(call: Call, query: DiscoverQuery) -> web.Response:
     ),
 )
 async def list_sync_statuses(call: Call) -> web.Response:
-    """Answer with the state of all of the caller's projects."""
+    """Tell of each of the caller's projects whether it was synced."""
     projects = await call.api.jobs.persistence.projects.list_projects(call.user_id)
     return call.answer({one.project_id: CidxSyncStatusDocument.of(one) for one in projects})
 
@@ -163,7 +160,6 @@ async def list_sync_statuses(call: Call) -> web.Response:
     contract=Contract(
         name="getSyncStatusOfCidx",
         group=CIDX,
-        summary="Tell whether a project was synced.",
         parameters=(ALIAS,),
         replies=(
             Reply(
@@ -177,7 +173,7 @@ async def list_sync_statuses(call: Call) -> web.Response:
     ),
 )
 async def get_sync_status(call: Call) -> web.Response:
-    """Answer with the state of one of the caller's projects."""
+    """Tell whether a project was synced."""
     project = await load_repository(call, call.request.match_info["alias"])
     return call.answer(CidxSyncStatusDocument.of(project))
 

@@ -56,11 +56,10 @@ _ERRORS = (
 _EXAMPLE = {"incremental": True, "force_sync": False}
 
 
-def _contract(name: str, summary: str, **more: Any) -> Contract:
+def _contract(name: str, **more: Any) -> Contract:
     return Contract(
         name=name,
         group=CIDX,
-        summary=summary,
         about=_ABOUT,
         replies=(_REPLY,),
         errors=_ERRORS,
@@ -74,14 +73,13 @@ def _contract(name: str, summary: str, **more: Any) -> Contract:
     body=CidxSyncBody,
     contract=_contract(
         "syncRepositoryOfCidx",
-        "Sync a project that is known.",
         parameters=(ALIAS,),
         body_example=_EXAMPLE,
         documents=(SyncOptions,),
     ),
 )
 async def sync_repository(call: Call, body: CidxSyncBody) -> web.Response:
-    """Store a sync of the project in the path."""
+    """Sync a project that is known."""
     return await _sync(call, call.request.match_info["alias"], body)
 
 
@@ -91,13 +89,12 @@ async def sync_repository(call: Call, body: CidxSyncBody) -> web.Response:
     body=CidxSyncBody,
     contract=_contract(
         "syncRepoOfCidx",
-        "The same.",
         parameters=(ALIAS,),
         body_example=_EXAMPLE,
     ),
 )
 async def sync_repo(call: Call, body: CidxSyncBody) -> web.Response:
-    """Store a sync of the project in the path."""
+    """Sync a project that is known, by another path."""
     return await _sync(call, call.request.match_info["alias"], body)
 
 
@@ -107,12 +104,11 @@ async def sync_repo(call: Call, body: CidxSyncBody) -> web.Response:
     body=CidxNamedSyncBody,
     contract=_contract(
         "syncNamedRepoOfCidx",
-        "The same, with the project in the body.",
         body_example={"repository_alias": examples.PROJECT_ID, **_EXAMPLE},
     ),
 )
 async def sync_named(call: Call, body: CidxNamedSyncBody) -> web.Response:
-    """Store a sync of the project in the body."""
+    """Sync a project that is known, named in the body."""
     return await _sync(call, body.repository_alias, body, "/repository_alias")
 
 

@@ -42,7 +42,6 @@ def _job_reply(status: int, about: str, example: JobDocument) -> Reply:
     contract=Contract(
         name="cancelJob",
         group=JOBS,
-        summary="Cancel the job; idempotent.",
         about="A job that waits is cancelled at once; one that runs is told to stop.",
         parameters=(JOB_ID,),
         body_example={"reason": "not needed any more"},
@@ -54,7 +53,7 @@ def _job_reply(status: int, about: str, example: JobDocument) -> Reply:
     ),
 )
 async def cancel(call: Call, body: CancelBody) -> web.Response:
-    """Cancel the job, or tell it to stop."""
+    """Cancel the job; idempotent."""
     job = await _cancel(call, body)
     is_over = job.status is JobStatus.CANCELLED
     return await _answer_job(call, job, HTTPStatus.OK if is_over else HTTPStatus.ACCEPTED)
@@ -67,7 +66,6 @@ async def cancel(call: Call, body: CancelBody) -> web.Response:
     contract=Contract(
         name="deleteJob",
         group=JOBS,
-        summary="Cancel the job, for clients that expect the verb.",
         about="It does not wait: `status` is `cancelled`, or `running` while the job stops.",
         parameters=(JOB_ID,),
         body_example={"reason": "not needed any more"},
@@ -84,7 +82,7 @@ async def cancel(call: Call, body: CancelBody) -> web.Response:
     ),
 )
 async def delete(call: Call, body: CancelBody) -> web.Response:
-    """Do the same, for clients that expect the verb."""
+    """Cancel the job, for clients that expect the verb."""
     job = await _cancel(call, body)
     place, children = call.manager.queue_status(job), call.manager.count_children(job)
     document = CancelledJobDocument.of(job, place, call.prefix, children)
@@ -98,7 +96,6 @@ async def delete(call: Call, body: CancelBody) -> web.Response:
     contract=Contract(
         name="retryJob",
         group=JOBS,
-        summary="Queue a failed or cancelled job again.",
         about="It goes on from its checkpoint unless `from_start` is true.",
         parameters=(JOB_ID,),
         body_example={"from_start": True},
@@ -121,7 +118,6 @@ async def retry(call: Call, body: RetryBody) -> web.Response:
     contract=Contract(
         name="startJob",
         group=JOBS,
-        summary="Release a job that is held, has its time to come, or is in its back-off.",
         parameters=(JOB_ID,),
         body_example={},
         replies=(_job_reply(202, "It is queued.", examples.JOB_QUEUED),),
@@ -129,7 +125,7 @@ async def retry(call: Call, body: RetryBody) -> web.Response:
     ),
 )
 async def start(call: Call, _: EmptyBody) -> web.Response:
-    """Release a job that is held, has its time to come, or is in its back-off, now."""
+    """Release a job that is held, has its time to come, or is in its back-off."""
     job = await call.load_job()
     job = await call.manager.start_job(job.job_id, actor=call.user_id)
     await _note(call, job, "job_started")
@@ -143,7 +139,6 @@ async def start(call: Call, _: EmptyBody) -> web.Response:
     contract=Contract(
         name="reviseJob",
         group=JOBS,
-        summary="Change the priority or the labels of a job that waits.",
         parameters=(JOB_ID, _IF_MATCH),
         body_example={"priority": 7, "labels": {"origin": "ci"}},
         replies=(_job_reply(200, "The job with its new values.", examples.JOB_QUEUED),),

@@ -69,7 +69,6 @@ class EventListQuery(Query, frozen=True, kw_only=True):
     contract=Contract(
         name="listJobEvents",
         group=EVENTS,
-        summary="Read the job's transitions, oldest first, or follow them live.",
         about=_STREAM_ABOUT + " The stream begins with `snapshot` and closes with `end`.",
         parameters=(JOB_ID, _LAST_EVENT_ID),
         replies=(
@@ -85,7 +84,7 @@ class EventListQuery(Query, frozen=True, kw_only=True):
     ),
 )
 async def list_job_events(call: Call, query: EventListQuery) -> web.StreamResponse:
-    """Answer with the job's rows, oldest first; or, if that is what is accepted, stream them."""
+    """Read the job's transitions, oldest first, or follow them live."""
     kind = _choose_kind(call.request)
     job = await call.load_job()
     if kind == STREAM:
@@ -100,7 +99,6 @@ async def list_job_events(call: Call, query: EventListQuery) -> web.StreamRespon
     contract=Contract(
         name="listEvents",
         group=EVENTS,
-        summary="Read the transitions of all jobs that the caller may see, or follow them live.",
         about=_STREAM_ABOUT,
         parameters=(_LAST_EVENT_ID,),
         replies=(_PAGE_OR_STREAM,),
@@ -113,7 +111,7 @@ async def list_job_events(call: Call, query: EventListQuery) -> web.StreamRespon
     ),
 )
 async def list_events(call: Call, query: EventListQuery) -> web.StreamResponse:
-    """Answer with rows of all jobs that the caller may see, oldest first; or stream them."""
+    """Read the transitions of all jobs that the caller may see, or follow them live."""
     if _choose_kind(call.request) == STREAM:
         return await stream_all(call)
     return await _list_events(call, query, None)

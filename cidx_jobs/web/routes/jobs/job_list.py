@@ -110,7 +110,6 @@ class JobListQuery(Query, frozen=True, kw_only=True):
     contract=Contract(
         name="listJobs",
         group=JOBS,
-        summary="List jobs, newest first.",
         about=(
             "The caller's own; an administrator's or auditor's list holds everybody's. A row has "
             "no `attempts`, and no `options`, `result` or `error` of more than 16 KiB: it names "
@@ -136,7 +135,7 @@ class JobListQuery(Query, frozen=True, kw_only=True):
     ),
 )
 async def list_jobs(call: Call, query: JobListQuery) -> web.Response:
-    """Answer with one page of the jobs that fit, newest first unless asked otherwise."""
+    """List jobs, newest first."""
     wanted = _wanted(call, query)
     async with call.api.reads.turn(call.user_id):
         page = await call.manager.query_jobs(wanted)

@@ -105,7 +105,6 @@ _UNCHANGED = Reply(status=304, about="The job is as If-None-Match says.", header
     contract=Contract(
         name="getJob",
         group=JOBS,
-        summary="Read the whole job, or wait for news of it.",
         about=_WATCH_ABOUT,
         parameters=(JOB_ID, IF_NONE_MATCH),
         replies=(
@@ -122,7 +121,7 @@ _UNCHANGED = Reply(status=304, about="The job is as If-None-Match says.", header
     ),
 )
 def get_job(call: Call, query: WatchQuery) -> Awaitable[web.Response]:
-    """Answer with the whole job."""
+    """Read the whole job, or wait for news of it."""
     return _answer_job(call, query, Form.WHOLE)
 
 
@@ -133,7 +132,6 @@ def get_job(call: Call, query: WatchQuery) -> Awaitable[web.Response]:
     contract=Contract(
         name="getJobStatus",
         group=JOBS,
-        summary="Read the short form of the job, or wait for news of it.",
         about="`status` is never `created`, and `message` is always text. " + _WATCH_ABOUT,
         parameters=(JOB_ID, IF_NONE_MATCH),
         replies=(
@@ -150,7 +148,7 @@ def get_job(call: Call, query: WatchQuery) -> Awaitable[web.Response]:
     ),
 )
 def get_status(call: Call, query: WatchQuery) -> Awaitable[web.Response]:
-    """Answer with the short form of the job."""
+    """Read the short form of the job, or wait for news of it."""
     return _answer_job(call, query, Form.STATUS)
 
 

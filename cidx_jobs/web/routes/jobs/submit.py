@@ -105,7 +105,6 @@ _ERRORS = (
     contract=Contract(
         name="submitJob",
         group=JOBS,
-        summary="Submit a job of any registered type.",
         about=_ABOUT,
         parameters=_PARAMETERS,
         body_example={
@@ -120,7 +119,7 @@ _ERRORS = (
     ),
 )
 async def submit(call: Call, body: SubmitBody) -> web.Response:
-    """Store a job of any registered type."""
+    """Submit a job of any registered type."""
     return await _submit(call, body)
 
 
@@ -131,7 +130,6 @@ async def submit(call: Call, body: SubmitBody) -> web.Response:
     contract=Contract(
         name="syncRepository",
         group=JOBS,
-        summary="Submit the sync of a repository.",
         about="The same as a `repository_sync` by `POST /jobs`. " + _ABOUT,
         parameters=_PARAMETERS,
         body_example={"project_id": examples.PROJECT_ID, "repository_url": examples.URL},
@@ -141,7 +139,7 @@ async def submit(call: Call, body: SubmitBody) -> web.Response:
     ),
 )
 async def sync(call: Call, body: SyncBody) -> web.Response:
-    """Store a ``repository_sync``."""
+    """Submit the sync of a repository."""
     return await _submit(call, body)
 
 

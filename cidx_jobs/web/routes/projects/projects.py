@@ -68,7 +68,6 @@ class ProjectsQuery(Query, frozen=True, kw_only=True):
     contract=Contract(
         name="listProjects",
         group=PROJECTS,
-        summary="List the caller's projects, or those of other users.",
         replies=(
             Reply(
                 status=200,
@@ -81,7 +80,7 @@ class ProjectsQuery(Query, frozen=True, kw_only=True):
     ),
 )
 async def list_projects(call: Call, query: ProjectsQuery) -> web.Response:
-    """Answer with what is known of the projects of one user, or of all."""
+    """List the caller's projects, or those of other users."""
     owner = call.act_for(query.user_id, "audit")
     projects = await call.api.jobs.persistence.projects.list_projects(
         None if query.user_id == EVERYBODY else owner
@@ -98,7 +97,6 @@ async def list_projects(call: Call, query: ProjectsQuery) -> web.Response:
     contract=Contract(
         name="getProject",
         group=PROJECTS,
-        summary="Read what is known of one of the caller's projects.",
         parameters=(PROJECT_ID,),
         replies=(
             Reply(status=200, about="The project.", document=ProjectDocument, example=_EXAMPLE),
@@ -107,7 +105,7 @@ async def list_projects(call: Call, query: ProjectsQuery) -> web.Response:
     ),
 )
 async def get_project(call: Call, query: ReadOfUserQuery) -> web.Response:
-    """Answer with what is known of one project."""
+    """Read what is known of one of the caller's projects."""
     return call.answer(await _describe(call, await load_project(call, query.user_id)))
 
 
@@ -119,7 +117,6 @@ async def get_project(call: Call, query: ReadOfUserQuery) -> web.Response:
     contract=Contract(
         name="changeProject",
         group=PROJECTS,
-        summary="Keep a project fresh: say how often its remote is asked for news.",
         about="It is asked for the commit of the project's branch, and a sync is submitted "
         "when it is not that of the last good sync.",
         parameters=(PROJECT_ID,),
@@ -131,7 +128,7 @@ async def get_project(call: Call, query: ReadOfUserQuery) -> web.Response:
     ),
 )
 async def change_project(call: Call, query: OfUserQuery, body: ChangeProjectBody) -> web.Response:
-    """Say how often a project's remote is asked for news.
+    """Keep a project fresh: say how often its remote is asked for news.
 
     Raises:
         StoppingError: the server is closing.
@@ -155,7 +152,6 @@ async def change_project(call: Call, query: OfUserQuery, body: ChangeProjectBody
     contract=Contract(
         name="removeProject",
         group=PROJECTS,
-        summary="Remove one of the caller's projects: its copy, its index, what is known of it.",
         about="Its jobs stay until their time is over. A later sync, with the URL, begins anew.",
         parameters=(PROJECT_ID,),
         replies=(Reply(status=204, about="It is gone."),),
@@ -163,7 +159,7 @@ async def change_project(call: Call, query: OfUserQuery, body: ChangeProjectBody
     ),
 )
 async def remove(call: Call, query: OfUserQuery) -> web.Response:
-    """Remove a project: its copy, its index, and what is known of it.
+    """Remove one of the caller's projects: its copy, its index, what is known of it.
 
     Raises:
         StoppingError: the server is closing.

@@ -68,7 +68,6 @@ class SearchQuery(OfUserQuery, frozen=True, kw_only=True):
     contract=Contract(
         name="searchProject",
         group=PROJECTS,
-        summary="Search the lines of what was indexed.",
         about=(
             "The answer is in the order of path, then line. Letter case does not count. A search "
             "that takes longer than 5 seconds is refused as `invalid_parameter`: it asks for too "
@@ -109,7 +108,7 @@ class SearchQuery(OfUserQuery, frozen=True, kw_only=True):
     ),
 )
 async def search(call: Call, query: SearchQuery) -> web.Response:
-    """Answer with the lines of the project that hold the text, by path, then line."""
+    """Search the lines of what was indexed."""
     if not call.caller.reads_code:
         message = "an auditor reads no code: this needs a token with the scope read"
         raise ForbiddenError(message, scope="read")
@@ -167,7 +166,6 @@ class SkippedQuery(ReadOfUserQuery, frozen=True, kw_only=True):
     contract=Contract(
         name="listSkippedFiles",
         group=PROJECTS,
-        summary="List what of the last synced commit is not in the index, and why.",
         about="By path. Nothing of these can be found by a search.",
         parameters=(PROJECT_ID,),
         replies=(
@@ -185,7 +183,7 @@ class SkippedQuery(ReadOfUserQuery, frozen=True, kw_only=True):
     ),
 )
 async def list_skipped(call: Call, query: SkippedQuery) -> web.Response:
-    """Answer with the paths that are not in the index."""
+    """List what of the last synced commit is not in the index, and why."""
     project = await load_project(call, query.user_id)
     listing = (project.user_id, project.project_id)
     after = "" if query.cursor is None else read_text_cursor(query.cursor, *listing)

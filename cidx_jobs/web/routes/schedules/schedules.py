@@ -105,7 +105,6 @@ class ScheduleListQuery(Query, frozen=True, kw_only=True):
     contract=Contract(
         name="createSchedule",
         group=SCHEDULES,
-        summary="Make a schedule: it submits a job at each of its times.",
         about="A time and its job are stored in one transaction: a time is served once, whatever "
         "happens. Where an exclusive job of the project is active, it is joined or followed.",
         body_example={
@@ -127,7 +126,7 @@ class ScheduleListQuery(Query, frozen=True, kw_only=True):
     ),
 )
 async def create_schedule(call: Call, body: ScheduleBody) -> web.Response:
-    """Make a schedule."""
+    """Make a schedule: it submits a job at each of its times."""
     owner = call.submit_for(body.user_id)
     check_submittable(call, body.job_type)
     members = {name: getattr(body, name) for name in MEMBERS if name != "user_id"}
@@ -144,7 +143,6 @@ async def create_schedule(call: Call, body: ScheduleBody) -> web.Response:
     contract=Contract(
         name="listSchedules",
         group=SCHEDULES,
-        summary="List schedules, by user and name.",
         about="The caller's own, unless `user_id` says whose.",
         replies=(
             Reply(
@@ -158,7 +156,7 @@ async def create_schedule(call: Call, body: ScheduleBody) -> web.Response:
     ),
 )
 async def list_schedules(call: Call, query: ScheduleListQuery) -> web.Response:
-    """Answer with one page of schedules."""
+    """List schedules, by user and name."""
     named = call.act_for(query.user_id, "audit")
     owner = None if query.user_id == EVERYBODY else named
     listing = ("schedules", owner)
@@ -184,7 +182,6 @@ async def list_schedules(call: Call, query: ScheduleListQuery) -> web.Response:
     contract=Contract(
         name="getSchedule",
         group=SCHEDULES,
-        summary="Read a schedule: its next times, and what became of the last.",
         parameters=(_NAME,),
         replies=(
             Reply(status=200, about="The schedule.", document=ScheduleDocument, example=_EXAMPLE),
@@ -193,7 +190,7 @@ async def list_schedules(call: Call, query: ScheduleListQuery) -> web.Response:
     ),
 )
 async def get_schedule(call: Call, query: ScheduleQuery) -> web.Response:
-    """Answer with a schedule."""
+    """Read a schedule: its next times, and what became of the last."""
     owner = call.act_for(query.user_id, "audit")
     view = await call.schedules.get(owner, _read_name(call))
     return call.answer(ScheduleDocument.of(view))
@@ -207,7 +204,6 @@ async def get_schedule(call: Call, query: ScheduleQuery) -> web.Response:
     contract=Contract(
         name="changeSchedule",
         group=SCHEDULES,
-        summary="Change what a schedule says; what is not named stays.",
         about="Of `cron` and `every_seconds` the one that is given takes the place of the other. "
         "An even interval counts from this change on.",
         parameters=(_NAME,),
@@ -221,7 +217,7 @@ async def get_schedule(call: Call, query: ScheduleQuery) -> web.Response:
 async def change_schedule(
     call: Call, query: ScheduleQuery, body: ChangeScheduleBody
 ) -> web.Response:
-    """Change a schedule."""
+    """Change what a schedule says; what is not named stays."""
     owner, name = call.act_for(query.user_id, "admin"), _read_name(call)
     changes = {member: getattr(body, member) for member in call.members}
     if "job_type" in changes:
@@ -238,14 +234,13 @@ async def change_schedule(
     contract=Contract(
         name="removeSchedule",
         group=SCHEDULES,
-        summary="Remove a schedule; its jobs stay.",
         parameters=(_NAME,),
         replies=(Reply(status=204, about="It is gone."),),
         errors=(ScheduleNotFoundError, ScheduleDeclaredError),
     ),
 )
 async def remove_schedule(call: Call, query: ScheduleQuery) -> web.Response:
-    """Remove a schedule."""
+    """Remove a schedule; its jobs stay."""
     owner, name = call.act_for(query.user_id, "admin"), _read_name(call)
     await call.schedules.remove(owner, name)
     await _note(call, "schedule_removed", owner, name)
@@ -259,7 +254,6 @@ async def remove_schedule(call: Call, query: ScheduleQuery) -> web.Response:
     contract=Contract(
         name="runSchedule",
         group=SCHEDULES,
-        summary="Submit the job of a schedule now, also of one that is disabled.",
         parameters=(_NAME,),
         replies=(
             Reply(
@@ -280,7 +274,7 @@ async def remove_schedule(call: Call, query: ScheduleQuery) -> web.Response:
     ),
 )
 async def run_schedule(call: Call, query: ScheduleQuery) -> web.Response:
-    """Submit the job of a schedule."""
+    """Submit the job of a schedule now, also of one that is disabled."""
     owner, name = call.act_for(query.user_id, "admin"), _read_name(call)
     job = await call.schedules.run(owner, name, actor=call.user_id)
     await _note(call, "schedule_run", owner, name)

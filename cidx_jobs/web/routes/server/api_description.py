@@ -38,7 +38,6 @@ _DOCUMENT = route(
     contract=Contract(
         name="getDocument",
         group=_REFERENCE,
-        summary="Read this document.",
         replies=(
             Reply(
                 status=200,
@@ -54,7 +53,6 @@ _PAGE = route(
     contract=Contract(
         name="getPage",
         group=_REFERENCE,
-        summary="Read this document as a page.",
         about="The page brings all that it needs, and runs no script.",
         replies=(
             Reply(status=200, about="HTML.", media={"text/html": ({"type": "string"}, None)}),
@@ -81,13 +79,13 @@ class Reference:
         self._mount = ""
 
     async def get_document(self, call: Call) -> web.Response:
-        """Answer with the document."""
+        """Read this document."""
         made = await self._make(call)
         headers = answer_headers(JSON, call.request_id)
         return web.Response(body=made.document, headers=headers)
 
     async def get_page(self, call: Call) -> web.Response:
-        """Answer with the page."""
+        """Read this document as a page."""
         made = await self._make(call)
         headers = answer_headers(_HTML, call.request_id) | {"Content-Security-Policy": made.policy}
         return web.Response(body=made.page, headers=headers)

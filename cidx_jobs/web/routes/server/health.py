@@ -20,7 +20,6 @@ HEALTH = Group("health", "For load balancers and supervisors.")
     contract=Contract(
         name="isAlive",
         group=HEALTH,
-        summary="Tell whether the server answers at all.",
         replies=(
             Reply(
                 status=200,
@@ -32,7 +31,7 @@ HEALTH = Group("health", "For load balancers and supervisors.")
     ),
 )
 async def get_livez(call: Call, _: AnyQuery) -> web.Response:
-    """Say that the loop turns."""
+    """Tell whether the server answers at all."""
     return call.answer(AliveDocument(status="alive"))
 
 
@@ -43,7 +42,6 @@ async def get_livez(call: Call, _: AnyQuery) -> web.Response:
     contract=Contract(
         name="isReady",
         group=HEALTH,
-        summary="Tell whether the server takes work.",
         replies=(
             Reply(
                 status=200,
@@ -56,7 +54,7 @@ async def get_livez(call: Call, _: AnyQuery) -> web.Response:
     ),
 )
 async def get_readyz(call: Call, _: AnyQuery) -> web.Response:
-    """Say whether the server takes work, and if not, why."""
+    """Tell whether the server takes work."""
     jobs = call.api.jobs
     reasons = find_reasons(
         is_open=jobs.is_open,

@@ -27,7 +27,6 @@ _EXAMPLE = JobTypeDocument(
     contract=Contract(
         name="listJobTypes",
         group=QUEUE,
-        summary="List the registered job types with the JSON Schemas of options and result.",
         about="Those that can be submitted by this way: internal ones are left out.",
         replies=(
             Reply(
@@ -40,7 +39,7 @@ _EXAMPLE = JobTypeDocument(
     ),
 )
 async def list_job_types(call: Call) -> web.Response:
-    """Answer with the registered job types."""
+    """List the registered job types with the JSON Schemas of options and result."""
     types = call.api.jobs.job_types
     return call.answer(
         JobTypeListDocument(

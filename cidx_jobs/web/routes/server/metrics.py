@@ -31,7 +31,6 @@ _EXAMPLE = 'cidx_jobs_jobs{job_type="repository_sync",status="running"} 3.0\n'
     contract=Contract(
         name="getMetrics",
         group=HEALTH,
-        summary="Read the server's metrics, in the text of Prometheus or of OpenMetrics.",
         about="Open to everybody where the setting `metrics_open` says so. No user is named in "
         "them.",
         replies=(
@@ -48,7 +47,7 @@ _EXAMPLE = 'cidx_jobs_jobs{job_type="repository_sync",status="running"} 3.0\n'
     ),
 )
 async def get_metrics(call: Call) -> web.Response:
-    """Answer with the metrics.
+    """Read the server's metrics, in the text of Prometheus or of OpenMetrics.
 
     Raises:
         ExtraMissingError: the extra ``metrics`` is not installed.

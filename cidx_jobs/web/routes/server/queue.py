@@ -47,7 +47,6 @@ _EXAMPLE = QueueOverviewDocument(
     contract=Contract(
         name="getQueue",
         group=QUEUE,
-        summary="Read the limits, the slots in use, and the caller's waiting jobs.",
         replies=(
             Reply(
                 status=200,
@@ -59,7 +58,7 @@ _EXAMPLE = QueueOverviewDocument(
     ),
 )
 async def get_queue(call: Call) -> web.Response:
-    """Answer with limits, slots in use, and the caller's waiting jobs with their positions."""
+    """Read the limits, the slots in use, and the caller's waiting jobs."""
     manager = call.manager
     own = JobQuery(user_id=call.user_id, statuses=_WAITING, limit=MAX_WAITING_SHOWN)
     waiting = (await manager.query_jobs(own)).jobs

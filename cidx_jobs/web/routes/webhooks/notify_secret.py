@@ -15,7 +15,6 @@ from cidx_jobs.wire.projects import NotifySecretDocument
     contract=Contract(
         name="createNotifySecret",
         group=WEBHOOKS,
-        summary="Make the secret that signs the notices of the caller's jobs.",
         about="A submit with `notify` needs it. It is shown this once; made again, the old one "
         "signs nothing any more. Each notice is a POST of `type` (`job.completed`, `job.failed` "
         "or `job.cancelled`), `timestamp` and `data`, the job, signed by Standard Webhooks. What "
@@ -33,7 +32,7 @@ from cidx_jobs.wire.projects import NotifySecretDocument
     ),
 )
 async def create(call: Call) -> web.Response:
-    """Make the caller's secret."""
+    """Make the secret that signs the notices of the caller's jobs."""
     jobs = call.api.jobs
     if not jobs.is_open:
         raise StoppingError

@@ -60,7 +60,6 @@ class OwnerQuery(Query, frozen=True, kw_only=True):
     contract=Contract(
         name="createPushHook",
         group=WEBHOOKS,
-        summary="Make a push hook for a project, or a new secret for the one that it has.",
         about="Give address and secret to the code host. The secret is shown this once; made "
         "again, the address stays, and the old secret is good no longer.",
         parameters=(PROJECT_ID,),
@@ -76,7 +75,7 @@ class OwnerQuery(Query, frozen=True, kw_only=True):
     ),
 )
 async def create(call: Call, query: OwnerQuery) -> web.Response:
-    """Make a hook, or a new secret for it."""
+    """Make a push hook for a project, or a new secret for the one that it has."""
     owner, project_id = _owner(call, query), read_project_id(call)
     made = await _hooks(call).create(owner, project_id)
     await _note_act(call, "hook_created", owner, project_id)
@@ -91,7 +90,6 @@ async def create(call: Call, query: OwnerQuery) -> web.Response:
     contract=Contract(
         name="getPushHook",
         group=WEBHOOKS,
-        summary="Read the push hook of a project, and what came to it last.",
         parameters=(PROJECT_ID,),
         replies=(
             Reply(
@@ -105,7 +103,7 @@ async def create(call: Call, query: OwnerQuery) -> web.Response:
     ),
 )
 async def get(call: Call, query: OwnerQuery) -> web.Response:
-    """Answer with the hook and its last deliveries."""
+    """Read the push hook of a project, and what came to it last."""
     hooks = _hooks(call)
     hook = await hooks.get_of(_owner(call, query), read_project_id(call))
     return call.answer(PushHookDocument.of(_url_of(call, hook), await hooks.list_deliveries(hook)))
@@ -118,14 +116,13 @@ async def get(call: Call, query: OwnerQuery) -> web.Response:
     contract=Contract(
         name="removePushHook",
         group=WEBHOOKS,
-        summary="Remove the push hook of a project: its address is unknown from then on.",
         parameters=(PROJECT_ID,),
         replies=(Reply(status=204, about="It is gone."),),
         errors=(ProjectNotFoundError, PushHookNotFoundError),
     ),
 )
 async def remove(call: Call, query: OwnerQuery) -> web.Response:
-    """Remove the hook."""
+    """Remove the push hook of a project: its address is unknown from then on."""
     owner, project_id = _owner(call, query), read_project_id(call)
     await _hooks(call).remove(owner, project_id)
     await _note_act(call, "hook_removed", owner, project_id)

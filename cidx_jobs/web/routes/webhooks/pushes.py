@@ -46,7 +46,6 @@ _HOOK_ID = Parameter(
     contract=Contract(
         name="receivePush",
         group=WEBHOOKS,
-        summary="Take what a code host tells of a repository.",
         about="The body is that of GitHub (also as a form), Gitea, Forgejo, GitLab or Bitbucket, "
         'of the cloud or the data center, or `{"ref": "refs/heads/main"}` of any other client, '
         "up to 25 MiB. It needs no token but the signature by the hook's secret, in the first "
@@ -95,7 +94,7 @@ _HOOK_ID = Parameter(
     ),
 )
 async def receive(call: Call) -> web.Response:
-    """Submit a sync for a push of the project's branch; say for all else why nothing is done."""
+    """Take what a code host tells of a repository."""
     request, api = call.request, call.api
     if not api.jobs.is_open:
         raise StoppingError
