@@ -33,34 +33,37 @@ async def close_accounts(site: Site, load: Load, *, per_user: int, total: int) -
     return {"jobs": len(ledger.known), "runs": runs, "log_rows": rows}
 
 
-async def _let_end(site: Site, load: Load) -> None:
-    ledger = load.ledger
-    async with started(site) as server, Caller(server) as caller:
-        await check_orphans(site, server.pid, ledger)
-        await load.settle(caller)
-        await load.settle(caller)
-        if ledger.unknown:
-            ledger.blame("a submit is refused by a healthy server")
-        await _end_endless(caller, ledger)
-        await _until_all_final(caller, ledger)
-        await check_answers(caller, ledger)
-        await _examine(caller, ledger)
-        code = await server.stop()
-        if code != 0:
-            ledger.blame(f"the healthy server stopped with code {code}: {server.lines[-3:]}")
-        ledger.deaths[server.pid] = time.monotonic()
-
-
-async def _end_endless(caller: Caller, ledger: Ledger) -> None:
+async def end_endless(caller: Caller, ledger: Ledger) -> None:
+    """Cancel every acknowledged job that would run or wait for ever."""
     for one in list(ledger.submitted.values()):
         is_endless = one.body["job_type"] in ENDLESS
         if one.job_id is None or not (is_endless or one.body["hold"]):
+            continue
+        if one.job_id in ledger.told_to_stop or one.job_id in ledger.stopped_waiting:
             continue
         answer = await caller.ask("POST", f"/api/jobs/{one.job_id}/cancel")
         if answer is None or answer.status not in {200, 202}:
             ledger.blame(f"job {one.job_id} cannot be cancelled: {answer}")
             continue
         ledger.note_cancel(one.job_id, answer.status)
+
+
+async def _let_end(site: Site, load: Load) -> None:
+    ledger = load.ledger
+    async with started(site) as server, Caller(server) as caller:
+        await check_orphans(site, server.life, ledger)
+        await load.settle(caller)
+        await load.settle(caller)
+        if ledger.unknown:
+            ledger.blame("a submit is refused by a healthy server")
+        await end_endless(caller, ledger)
+        await _until_all_final(caller, ledger)
+        await check_answers(caller, ledger)
+        await _examine(caller, ledger)
+        code = await server.stop()
+        if code != 0:
+            ledger.blame(f"the healthy server stopped with code {code}: {server.lines[-3:]}")
+        ledger.deaths[server.life] = time.monotonic()
 
 
 async def _until_all_final(caller: Caller, ledger: Ledger) -> None:
@@ -88,4 +91,4 @@ def blame_tracebacks(ledger: Ledger, server: Server) -> None:
 
 def note_death(ledger: Ledger, server: Server, at: float) -> None:
     """Keep when a server was dead."""
-    ledger.deaths[server.pid] = at
+    ledger.deaths[server.life] = at

@@ -13,7 +13,7 @@ from typing import Any
 
 from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType
-from torture.server import ID_VARIABLE, RUNS_VARIABLE, SERVER_VARIABLE
+from torture.server import ID_VARIABLE, LIFE_VARIABLE, RUNS_VARIABLE, SERVER_VARIABLE
 
 STEP_SECONDS = 0.02
 FORK_SECONDS = 20.0
@@ -34,11 +34,14 @@ echo begun
 wait
 """
 
+# As `git gc --auto`, an agent or any daemon does: in the group, and in a session of its own.
+_LEAVINGS = "(sleep 0.1 &); (setsid sleep 0.2 &); exit 0"
+
 
 async def count(context: JobContext) -> dict[str, Any]:
     """Count to `steps`, with a checkpoint after each: what was counted is not counted again.
 
-    A server whose process id is `kills` dies in the moment in which the checkpoint `kills_at` is
+    A server whose life is `kills` dies in the moment in which the checkpoint `kills_at` is
     said to be stored.
     """
     done: int = context.checkpoint or 0
@@ -61,7 +64,7 @@ async def survive(context: JobContext) -> dict[str, Any]:
     _note(context, "begin")
     environment = {
         ID_VARIABLE: os.environ[ID_VARIABLE],
-        SERVER_VARIABLE: str(os.getpid()),
+        SERVER_VARIABLE: os.environ[LIFE_VARIABLE],
     }
     await context.report(percent=1)
     try:
@@ -76,12 +79,24 @@ async def run_child(context: JobContext) -> dict[str, Any]:
     _note(context, "begin")
     environment = {
         ID_VARIABLE: os.environ[ID_VARIABLE],
-        SERVER_VARIABLE: str(os.getpid()),
+        SERVER_VARIABLE: os.environ[LIFE_VARIABLE],
     }
     try:
         await context.run(["sh", "-c", "sleep 86400 & wait"], timeout=86_400, env=environment)
     finally:
         _note(context, "end")
+    return {}
+
+
+async def leave(context: JobContext) -> dict[str, Any]:
+    """Run a program that ends before what it has started: nobody waits for that."""
+    _note(context, "begin")
+    environment = {
+        ID_VARIABLE: os.environ[ID_VARIABLE],
+        SERVER_VARIABLE: os.environ[LIFE_VARIABLE],
+    }
+    await context.run(["sh", "-c", _LEAVINGS], timeout=60, env=environment)
+    _note(context, "end")
     return {}
 
 
@@ -136,7 +151,7 @@ async def wait_for_end(context: JobContext) -> dict[str, Any]:
 def _kill_if_due(context: JobContext, done: int) -> None:
     # Here and not from outside: whoever kills from there gives the server time for more.
     options = context.options
-    if options.get("kills") == os.getpid() and options.get("kills_at") == done:
+    if options.get("kills") == os.environ[LIFE_VARIABLE] and options.get("kills_at") == done:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -149,7 +164,7 @@ def _note(context: JobContext, what: str, **more: Any) -> None:
         "user_id": job.user_id,
         "attempt": job.attempt,
         "run": job.run,
-        "pid": os.getpid(),
+        "life": os.environ[LIFE_VARIABLE],
         "time": time.monotonic(),
         **more,
     }
@@ -166,6 +181,7 @@ TYPES = [
     JobType("survive", survive, max_attempts=1000, on_interrupt="resume"),
     JobType("child", run_child, max_attempts=1000, on_interrupt="resume"),
     JobType("fork", fork, max_attempts=1000, on_interrupt="resume"),
+    JobType("leave", leave, max_attempts=1000, on_interrupt="resume"),
     JobType("thread", hold_thread, max_attempts=2, timeout_seconds=THREAD_SECONDS / 10),
     JobType("kill_server", kill_server, max_attempts=1000, on_interrupt="resume"),
     JobType("tick", tick),

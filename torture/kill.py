@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,23 +15,26 @@ from typing import Any
 import attrs
 
 from torture.backups import BackupCheck
-from torture.ending import close_accounts, note_death
+from torture.ending import close_accounts, end_endless, note_death
+from torture.first_process import check_reaped, find_namespace, first_of, server_below
 from torture.jobs import TREE_SIZE
 from torture.ledger import Ledger, read_notes
 from torture.load import Load, loaded
 from torture.schedules import SCHEDULES, Schedules, check_schedules
 from torture.server import Caller, NotReadyError, Server, Site, start
+from torture.skipping import SkippedError, must_not_skip
 from torture.verify import check_orphans, end_orphans, find_orphans
 
 WAYS = (
     *("work", "start", "answer", "lone answer", "saved", "tree", "term", "term twice"),
-    *("fork", "thread", "term to all"),
+    *("fork", "thread", "term to all", "first process"),
 )
 """How a server dies: at any moment, during its start, or by SIGTERM; or at a moment that is waited
 for: after an answer under load, after an answer with nothing stored behind it, when a checkpoint
 is said to be stored, when a tree of processes stands that tries to survive, when a fork of the
-server's own process stands, while threads outlast their runs, or by a SIGTERM that its jobs'
-processes get as well, and before it."""
+server's own process stands, while threads outlast their runs, by a SIGTERM that its jobs'
+processes get as well, and before it, or as the first process of a namespace, once all that its
+jobs left behind is reaped."""
 PER_USER = 3
 TOTAL = 5
 # How often a server dies how; the rest at any moment of its work.
@@ -45,6 +48,7 @@ BY_TERM_TWICE = 0.04
 WHEN_A_FORK_STANDS = 0.04
 WHILE_THREADS_LAST = 0.04
 BY_TERM_TO_ALL = 0.04
+AS_FIRST_PROCESS = 0.04
 
 _START_SECONDS = 1.0
 _WORK_SECONDS = 0.8
@@ -57,6 +61,7 @@ _BESIDE: dict[str, tuple[str, ...]] = {
     "fork": ("fork",),
     "thread": ("thread",),
     "term to all": ("child",),
+    "first process": ("leave", "leave", "leave"),
 }
 _GRACE_SECONDS = 0.3
 _STOP_BOUND_SECONDS = _GRACE_SECONDS + 10
@@ -88,6 +93,8 @@ class KillLoop:
     backups: BackupCheck
     ways: Sequence[str] = ()
     """How the server dies, in turn; at random where it is empty."""
+    namespace: Sequence[str] = ()
+    """The command that makes a first process; the way is left out where there is none."""
     deaths: Counter[str] = attrs.field(factory=Counter)
     counts: Counter[str] = attrs.field(factory=Counter)
     ready: list[float] = attrs.field(factory=list)
@@ -111,7 +118,11 @@ class KillLoop:
         """Live one life of the server, to its violent end."""
         way = self._choose_way()
         self.deaths[way] += 1
-        server = await start(self.site)
+        if way == "first process":
+            # Whoever is in a namespace sees nothing outside of it, and what an older container
+            # left has ended with that.
+            await asyncio.to_thread(end_orphans, self.site)
+        server = await start(self.site, self.namespace if way == "first process" else ())
         try:
             if way == "start":
                 # Anywhere up to a little after the server was ready, as long as that takes here.
@@ -138,6 +149,7 @@ class KillLoop:
             ("fork", WHEN_A_FORK_STANDS),
             ("thread", WHILE_THREADS_LAST),
             ("term to all", BY_TERM_TO_ALL),
+            ("first process", AS_FIRST_PROCESS if self.namespace else 0.0),
         )
         point = self.random.random()
         for way, share in ways:
@@ -154,15 +166,18 @@ class KillLoop:
             return
         self.ready.append(server.ready_seconds)
         async with Caller(server) as caller:
-            await check_orphans(self.site, server.pid, self.load.ledger)
+            await check_orphans(self.site, server.life, self.load.ledger)
             await self.schedules.plant(caller)
             if way == "lone answer":
                 # A next transaction would store what this one did not.
                 await self.load.submit(caller, "held")
                 return
+            if way == "first process":
+                # What older lives left would hold all slots, and nothing would leave anything.
+                await end_endless(caller, self.load.ledger)
             deadly = {}
             if way == "saved":
-                deadly = {"kills": server.pid, "kills_at": self.random.randint(1, 2)}
+                deadly = {"kills": server.life, "kills_at": self.random.randint(1, 2)}
             await self.load.plant(caller, _PLANTED_COUNTS, deadly, _BESIDE.get(way, ()))
             if way == "answer":
                 # In the very step in which the answer is read: the server has no time for more.
@@ -185,19 +200,36 @@ class KillLoop:
                 await self._until_noted(server, "end", of="thread")
             case "term to all":
                 await self._until_tree_stands()
-                for pid in await asyncio.to_thread(find_orphans, self.site, 0):
+                for pid in await asyncio.to_thread(find_orphans, self.site, ""):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGTERM)
                 await self._terminate(server, twice=False)
+            case "first process":
+                await self._end_first_process(server)
             case _:
                 await asyncio.sleep(self.random.random() * _WORK_SECONDS)
                 if way.startswith("term"):
                     await self._terminate(server, twice=way == "term twice")
 
+    async def _end_first_process(self, server: Server) -> None:
+        server.first_pid = await asyncio.to_thread(first_of, server.pid)
+        await self._until_noted(server, "end", of="leave")
+        await check_reaped(server.first_pid, self.load.ledger)
+        match self.random.choice(("first", "server", "term")):
+            case "first":
+                await server.kill()
+            case "server":
+                os.kill(await asyncio.to_thread(server_below, server.first_pid), signal.SIGKILL)
+                await server.ended()
+            case _:
+                await self._terminate(server, twice=False)
+        if left := await asyncio.to_thread(find_orphans, self.site, ""):
+            self.load.ledger.blame(f"{len(left)} processes outlived the first of their namespace")
+
     async def _until_tree_stands(self) -> None:
         deadline = time.monotonic() + _MOMENT_SECONDS
         while time.monotonic() < deadline:
-            if len(await asyncio.to_thread(find_orphans, self.site, 0)) >= TREE_SIZE:
+            if len(await asyncio.to_thread(find_orphans, self.site, "")) >= TREE_SIZE:
                 return
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -206,7 +238,7 @@ class KillLoop:
         while time.monotonic() < deadline:
             notes = await asyncio.to_thread(read_notes, self.site.runs)
             if any(
-                note["what"] == what and note["pid"] == server.pid and of in note["job_type"]
+                note["what"] == what and note["life"] == server.life and of in note["job_type"]
                 for note in notes
             ):
                 return
@@ -256,35 +288,64 @@ async def torture(
     handlers: str = "torture.jobs:TYPES",
     ways: Sequence[str] = (),
     parallel: int = 1,
+    program: str = "cidx_jobs",
 ) -> tuple[list[str], dict[str, Any]]:
     """Kill a server *rounds* times; give the broken promises, and what was counted.
 
     Where several are killed side by side (*parallel*), each has its users, its directory and its
-    accounts for itself.
+    accounts for itself. Where no namespace can be made, lives as its first process are left out
+    of the mix, which is printed and counted, and is a fault where nobody would read that.
+
+    Raises:
+        SkippedError: such lives are asked for by name.
     """
-    loops = [
-        _make_loop(folder / str(n), Random(seed + n), handlers, ways) for n in range(parallel)
+    left_out: dict[str, str] = {}
+    try:
+        namespace = await find_namespace()
+    except SkippedError as error:
+        if "first process" in ways:
+            raise
+        namespace, left_out = (), {"first process": str(error)}
+    parts = [
+        (
+            Site(own / "data", own / "runs", f"kill-{own}", SETTINGS, handlers, program),
+            Random(seed + n),
+        )
+        for n, own in enumerate(folder / str(n) for n in range(parallel))
     ]
+    loops = [_make_loop(site, random, ways, namespace) for site, random in parts]
     async with asyncio.TaskGroup() as group:
         for number, loop in enumerate(loops):
             group.create_task(loop.run(len(range(number, rounds, parallel))))
     ready = sorted(itertools.chain.from_iterable(loop.ready for loop in loops))
     ledgers = [loop.load.ledger for loop in loops]
-    return [fault for ledger in ledgers for fault in ledger.faults], {
+    faults = [fault for ledger in ledgers for fault in ledger.faults]
+    faults += _tell_left_out(left_out)
+    return faults, {
         **_sum(loop.counts for loop in loops),
         "deaths": _sum(loop.deaths for loop in loops),
         "recovered": _sum(loop.recovered for loop in loops),
         "cancels": sum(len(one.told_to_stop) + len(one.stopped_waiting) for one in ledgers),
         "ready_seconds": [round(ready[len(ready) // 2], 2), round(ready[-1], 2)] if ready else [],
+        **({"left_out": left_out} if left_out else {}),
     }
 
 
-def _make_loop(folder: Path, random: Random, handlers: str, ways: Sequence[str]) -> KillLoop:
-    folder.mkdir()
-    site = Site(folder / "data", folder / "runs", f"kill-{folder}", SETTINGS, handlers)
+def _make_loop(
+    site: Site, random: Random, ways: Sequence[str], namespace: Sequence[str]
+) -> KillLoop:
+    site.data_dir.parent.mkdir(parents=True)
     load = Load(Ledger(), random)
     backups = BackupCheck(site, load.ledger)
-    return KillLoop(site, load, random, Schedules(SCHEDULES), backups, ways)
+    return KillLoop(site, load, random, Schedules(SCHEDULES), backups, ways, namespace)
+
+
+def _tell_left_out(left_out: Mapping[str, str]) -> Sequence[str]:
+    """Print the ways that are left out; return them as faults where nobody reads what is."""
+    told = [f"LEFT OUT {way}: {reason}" for way, reason in left_out.items()]
+    for text in told:
+        print(text, flush=True)
+    return told if must_not_skip() else ()
 
 
 def _sum(counters: Iterable[Counter[str]]) -> dict[str, int]:

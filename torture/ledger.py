@@ -38,8 +38,8 @@ class Ledger:
     """Jobs whose cancel was answered with 200, and when: they will never start."""
     told_to_stop: set[str] = attrs.field(factory=set)
     """Jobs whose cancel was answered with 202: they end as cancelled."""
-    deaths: dict[int, float] = attrs.field(factory=dict)
-    """When each server process was surely dead."""
+    deaths: dict[str, float] = attrs.field(factory=dict)
+    """When each life of the server was surely over."""
     faults: list[str] = attrs.field(factory=list)
 
     def blame(self, text: str) -> None:
@@ -81,7 +81,8 @@ class Run:
     user_id: str
     attempt: int
     number: int
-    pid: int
+    life: str
+    """Of the server that ran it."""
     begin: float
     end: float | None
     """None where it never came to its end."""
@@ -113,7 +114,7 @@ def read_runs(path: Path) -> Sequence[Run]:
                 user_id=begin["user_id"],
                 attempt=begin["attempt"],
                 number=number,
-                pid=begin["pid"],
+                life=begin["life"],
                 begin=begin["time"],
                 end=ends[0] if ends else None,
                 went_on_at=begin.get("at", 0),

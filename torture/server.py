@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -30,8 +31,10 @@ _FOREIGN = re.compile("CIDX|COVERAGE|PYTHONDONTWRITEBYTECODE")
 
 ID_VARIABLE = "TORTURE_ID"
 """Marks every process of one torture run, so that what outlives its server is found."""
+LIFE_VARIABLE = "TORTURE_LIFE"
+"""Names, in a server's own environment, its life: each namespace counts its processes anew."""
 SERVER_VARIABLE = "TORTURE_SERVER"
-"""Names, in a child's environment, the process id of the server that started it."""
+"""Names, in the environment of a job's process, the life of the server that started it."""
 RUNS_VARIABLE = "TORTURE_RUNS"
 """Where jobs write down when they begin and end."""
 
@@ -49,9 +52,11 @@ class Site:
     identity: str
     settings: Mapping[str, str]
     handlers: str = "torture.jobs:TYPES"
+    program: str = "cidx_jobs"
+    """The module that is run; another one has a bug planted before the server begins."""
 
-    def environment(self) -> dict[str, str]:
-        """Give the environment of a server."""
+    def environment(self, life: str = "") -> dict[str, str]:
+        """Give the environment of a server in this life."""
         values = {
             "data_dir": str(self.data_dir),
             "port": "0",
@@ -68,6 +73,7 @@ class Site:
             "PYTHONPYCACHEPREFIX": _compiled_folder(),
             ID_VARIABLE: self.identity,
             RUNS_VARIABLE: str(self.runs),
+            LIFE_VARIABLE: life,
         }
 
 
@@ -76,11 +82,15 @@ class Server:
     """One life of the server."""
 
     process: asyncio.subprocess.Process
+    life: str
+    """Its name among all lives of all servers."""
     born: float
     """On the monotonic clock, which all processes of a machine share."""
     lines: list[dict[str, Any]] = attrs.field(factory=list)
     url: str = ""
     ready_seconds: float = 0.0
+    first_pid: int | None = None
+    """The first process of its namespace, where it has one: that one is signalled."""
     _reader: "asyncio.Task[None] | None" = None
     _is_ready: asyncio.Event = attrs.field(factory=asyncio.Event)
 
@@ -122,7 +132,7 @@ class Server:
         """
         if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+                os.kill(self.first_pid or self.pid, number)
 
     async def stop(self) -> int:
         """Stop it as an operator does; give the exit code."""
@@ -175,17 +185,18 @@ class Server:
 
 async def start(site: Site, prefix: Sequence[str] = ()) -> Server:
     """Start a server; *prefix* goes before its command line (a tracer)."""
+    life = uuid.uuid4().hex
     process = await asyncio.create_subprocess_exec(
         *prefix,
         sys.executable,
-        *("-m", "cidx_jobs", "serve"),
+        *("-m", site.program, "serve"),
         cwd=ROOT,
-        env=site.environment(),
+        env=site.environment(life),
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         limit=2**20,
     )
-    server = Server(process=process, born=time.monotonic())
+    server = Server(process=process, life=life, born=time.monotonic())
     server.follow()
     return server
 

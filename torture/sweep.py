@@ -154,7 +154,7 @@ class _Life:
                 ledger.blame(f"a server neither starts nor ends: {error}")
             return
         async with Caller(server) as caller:
-            await check_orphans(self.site, server.pid, ledger)
+            await check_orphans(self.site, server.life, ledger)
             await (act if kind == "first" else finish)(self.load, caller)
         began = time.monotonic()
         await server.stop()

@@ -29,10 +29,10 @@ whatever the signal was, and whomever of the server's processes it reached first
 _PROC = Path("/proc")
 
 
-async def check_orphans(site: Site, server_pid: int, ledger: Ledger) -> None:
+async def check_orphans(site: Site, life: str, ledger: Ledger) -> None:
     """Blame whatever an older server left and is alive five seconds after a start."""
     deadline = asyncio.get_running_loop().time() + ORPHAN_SECONDS
-    while left := await asyncio.to_thread(find_orphans, site, server_pid):
+    while left := await asyncio.to_thread(find_orphans, site, life):
         if asyncio.get_running_loop().time() > deadline:
             ledger.blame(f"{len(left)} processes of older servers live: {sorted(left)}")
             end_processes(left)
@@ -40,8 +40,11 @@ async def check_orphans(site: Site, server_pid: int, ledger: Ledger) -> None:
         await asyncio.sleep(0.05)
 
 
-def find_orphans(site: Site, server_pid: int) -> set[int]:
-    """Give the processes that a job of this site started, under another server than this."""
+def find_orphans(site: Site, life: str) -> set[int]:
+    """Give the processes that a job of this site started, in another life than this of the server.
+
+    Whoever is alive, where *life* is the empty text.
+    """
     ours = f"{ID_VARIABLE}={site.identity}".encode()
     mark = f"{SERVER_VARIABLE}=".encode()
     found = set()
@@ -53,7 +56,7 @@ def find_orphans(site: Site, server_pid: int) -> set[int]:
         except OSError:
             continue
         servers = [part.removeprefix(mark) for part in variables if part.startswith(mark)]
-        is_other = bool(servers) and servers[0] != str(server_pid).encode()
+        is_other = bool(servers) and servers[0] != life.encode()
         if ours in variables and is_other:
             found.add(int(entry.name))
     return found
@@ -62,7 +65,7 @@ def find_orphans(site: Site, server_pid: int) -> set[int]:
 def end_orphans(site: Site) -> None:
     """Kill every process of the site's jobs, those too that began while others were killed."""
     deadline = time.monotonic() + ORPHAN_SECONDS
-    while (left := find_orphans(site, 0)) and time.monotonic() < deadline:
+    while (left := find_orphans(site, "")) and time.monotonic() < deadline:
         end_processes(left)
 
 
@@ -121,7 +124,7 @@ def check_runs(site: Site, ledger: Ledger) -> int:
         by_job[run.job_id].append(run)
     for job_id, own in by_job.items():
         for one, other in itertools.pairwise(own):
-            end = one.end if one.end is not None else ledger.deaths.get(one.pid)
+            end = one.end if one.end is not None else ledger.deaths.get(one.life)
             if end is None or other.begin < end:
                 ledger.blame(f"job {job_id} ran twice at a time: {one} and {other}")
             if other.went_on_at < one.saved:

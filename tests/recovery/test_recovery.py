@@ -80,8 +80,7 @@ async def until(caller: Caller, job_id: str, *statuses: str) -> dict[str, Any]:
 async def until_processes(site: Site, number: int) -> None:
     """Wait until the jobs of the servers have so many processes."""
     deadline = time.monotonic() + WAIT_SECONDS
-    # Whoever is found, in whatever server's name: 0 is the id of none.
-    while len(found := await asyncio.to_thread(find_orphans, site, 0)) < number:
+    while len(found := await asyncio.to_thread(find_orphans, site, "")) < number:
         assert time.monotonic() < deadline, found
         await asyncio.sleep(0.05)
 
@@ -138,7 +137,7 @@ async def test_a_renamed_directory_sweeps_its_own_orphans(site: Site, tmp_path: 
     await until_processes(site, TREE_PROCESSES - 1)
 
     async with started(attrs.evolve(site, data_dir=tmp_path / "renamed")) as server:
-        left = await asyncio.to_thread(find_orphans, site, server.pid)
+        left = await asyncio.to_thread(find_orphans, site, server.life)
         async with Caller(server) as caller:
             after = await database_id(caller)
             job = await read(caller, tree)
@@ -157,7 +156,7 @@ async def test_a_copy_leaves_the_processes_of_a_live_server_alone(
     async with started(site) as server, Caller(server) as caller:
         tree = await submit(caller, "survive")
         await until_processes(site, TREE_PROCESSES)
-        own = await asyncio.to_thread(find_orphans, site, 0)
+        own = await asyncio.to_thread(find_orphans, site, "")
         # A socket cannot be copied; whoever copies a directory leaves it out.
         without_socket = shutil.ignore_patterns("*.sock")
         await asyncio.to_thread(
@@ -170,7 +169,7 @@ async def test_a_copy_leaves_the_processes_of_a_live_server_alone(
                 killed = recovery_of(second)["killed_processes"]
         finally:
             end_orphans(copy)
-        left = await asyncio.to_thread(find_orphans, site, 0)
+        left = await asyncio.to_thread(find_orphans, site, "")
 
     assert ids[0] != ids[1]
     assert killed == 0

@@ -38,6 +38,37 @@ async def test_nothing_acknowledged_is_lost_however_a_server_ends(tmp_path: Path
     assert counts["backups"] > 0
 
 
+async def test_as_first_process_it_loses_nothing_and_reaps_what_jobs_leave(
+    tmp_path: Path,
+) -> None:
+    """In a namespace, which the kernel ends with its first process."""
+    try:
+        broken, counts = await kill.torture(tmp_path, rounds=1, seed=13, ways=["first process"])
+    except SkippedError as error:
+        skip(error)
+
+    assert broken == []
+    assert counts["deaths"]["first process"] == 1
+
+
+async def test_a_way_that_cannot_be_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without namespaces the mix leaves it out and says so; who asks for it by name is refused."""
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr("torture.first_process._COMMANDS", (("no-such-program",),))
+
+    broken, counts = await kill.torture(tmp_path, rounds=0, seed=11)
+    with pytest.raises(SkippedError):
+        await kill.torture(tmp_path, rounds=1, seed=11, ways=["first process"])
+    monkeypatch.setenv("CI", "1")
+    faults, _ = await kill.torture(tmp_path / "ci", rounds=0, seed=11)
+
+    assert (broken, len(faults)) == ([], 1)
+    assert counts["left_out"].keys() == {"first process"}
+    assert capsys.readouterr().out.startswith("LEFT OUT first process: ")
+
+
 async def test_a_full_disk_loses_nothing_and_passes(tmp_path: Path) -> None:
     """Submits are refused, reads go on, and all goes on when space is back."""
     try:
@@ -144,6 +175,26 @@ async def test_the_planted_bug_is_found_by_kill_9(
     broken, _ = await kill.torture(tmp_path, rounds=1, seed=4, handlers=handlers, ways=[way])
 
     assert any(re.search(fault, text) for text in broken), broken
+
+
+@pytest.mark.usefixtures("slow_starts")
+async def test_a_first_process_that_reaps_nothing_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server takes its place itself, and what its jobs leave stays when it has ended."""
+    monkeypatch.setattr("torture.first_process.REAPED_SECONDS", 1.0)
+    try:
+        broken, _ = await kill.torture(
+            tmp_path,
+            rounds=1,
+            seed=4,
+            ways=["first process"],
+            program="torture.planted.unreaped",
+        )
+    except SkippedError as error:
+        skip(error)
+
+    assert any("are not reaped" in text for text in broken), broken
 
 
 @pytest.mark.usefixtures("slow_starts")
