@@ -56,7 +56,7 @@ def pack(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a JSON object as it is best kept: as its text, if that is long."""
     if not value:
         return value
-    text = msgspec.json.encode(value, enc_hook=unpacked)
+    text = _encode(value)
     return value if len(text) < MIN_BYTES else PackedObject(text)
 
 
@@ -71,6 +71,9 @@ def unpacked(value: Any) -> Any:
     raise NotImplementedError
 
 
+_encode = msgspec.json.Encoder(enc_hook=unpacked).encode
+
+
 def count_bytes(value: Any) -> int:
     """Return how long a value is as JSON text."""
-    return len(msgspec.json.encode(value, enc_hook=unpacked))
+    return len(_encode(value))

@@ -5,10 +5,12 @@ indexes, as a round sum for each row. So the figure is the same before and after
 what a job is counted in for is what it is counted out for when it is deleted.
 """
 
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from cidx_jobs.model.job.job import Job, Transition
-from cidx_jobs.model.job.packed import count_bytes
+from cidx_jobs.model.job.packed import PackedObject, count_bytes
 
 JOB_BYTES = 1_024
 """A job, without the members that are counted by themselves."""
@@ -20,6 +22,8 @@ EMPTY_BYTES = 2
 COUNTED_MEMBERS = ("labels", "options", "result", "error", "attempts")
 """What of a job may be long; a progress report changes none of them."""
 
+_counted = attrgetter(*COUNTED_MEMBERS)
+
 
 def bytes_of_job(job: Job) -> int:
     """Return what the job's row counts for."""
@@ -28,25 +32,25 @@ def bytes_of_job(job: Job) -> int:
 
 def growth(job: Job, before: Job) -> int:
     """Return by how much the row grows where it held *before*; what it loses is negative."""
-    return sum(
-        _bytes_of(new) - _bytes_of(old)
-        for new, old in zip(_counted(job), _counted(before), strict=True)
-        if new is not old
-    )
+    size = 0
+    for new, old in zip(_counted(job), _counted(before), strict=True):
+        if new is not old:
+            size += _bytes_of(new) - _bytes_of(old)
+    return size
 
 
-def bytes_of_log(transition: Transition) -> int:
-    """Return what a row of the log counts for."""
-    return LOG_BYTES + (len(transition.reason.encode()) if transition.reason else 0)
-
-
-def _counted(job: Job) -> tuple[Any, ...]:
-    return job.labels, job.options, job.result, job.error, job.attempts
+def bytes_of_log(transitions: Sequence[Transition]) -> int:
+    """Return what rows of the log count for."""
+    size = LOG_BYTES * len(transitions)
+    for transition in transitions:
+        if transition.reason:
+            size += len(transition.reason.encode())
+    return size
 
 
 def _bytes_of(value: Any) -> int:
-    if value is None:
-        return 0
+    if type(value) is PackedObject:
+        # Whether it is empty could be told only by reading it, and it never is.
+        return count_bytes(value)
     # What is empty stands in no row, unless it is a result: two bytes of the round sum.
-    size = count_bytes(value)
-    return size if size > EMPTY_BYTES else 0
+    return count_bytes(value) if value else 0

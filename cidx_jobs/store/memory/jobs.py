@@ -245,7 +245,7 @@ class MemoryJobs(JobStore):
             if limit is None or change.base_version:
                 continue
             asked[user_id] += bytes_of_job(change.job)
-            asked[user_id] += sum(map(bytes_of_log, change.transitions))
+            asked[user_id] += bytes_of_log(change.transitions)
             used = self._bytes[user_id]
             if used + asked[user_id] > limit:
                 raise UserStorageFullError(limit, used)
@@ -283,7 +283,7 @@ class MemoryJobs(JobStore):
         self._sequence += len(logged)
         self._events += logged
         for row in logged:
-            self._bytes[row.user_id] += bytes_of_log(row)
+            self._bytes[row.user_id] += bytes_of_log([row])
         return tuple(logged)
 
     def _forget_told(self, job_id: JobId) -> None:
@@ -295,6 +295,6 @@ class MemoryJobs(JobStore):
     def _forget_events(self, job_ids: frozenset[JobId]) -> None:
         gone = [event for event in self._events if event.job_id in job_ids]
         for event in gone:
-            self._bytes[event.user_id] -= bytes_of_log(event)
+            self._bytes[event.user_id] -= bytes_of_log([event])
         self._pruned_sequence = max([self._pruned_sequence, *(event.sequence for event in gone)])
         self._events = [event for event in self._events if event.job_id not in job_ids]

@@ -1,7 +1,7 @@
 """Rows of the transition log, and back."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from cidx_jobs.model.ids import JobId, UserId
@@ -31,6 +31,12 @@ _MANY = 25
 """Rows in one statement; more gain little, and every number of rows would be a statement more."""
 _INSERT_MANY = _INTO + ", ".join([_ROW] * _MANY)
 
+_TEXTS: Mapping[JobStatus | None, str | int] = {
+    None: ABSENT,
+    **{status: status.value for status in JobStatus},
+}
+"""What is bound for a status: a plain text, which sqlite3 binds at once."""
+
 
 def insert_events(cursor: sqlite3.Cursor, rows: Sequence[Row]) -> None:
     """Write rows of the log: many in one statement, which takes four fifths of one for each."""
@@ -43,15 +49,14 @@ def insert_events(cursor: sqlite3.Cursor, rows: Sequence[Row]) -> None:
 
 def encode_transition(transition: Transition, sequence: int) -> Row:
     """Return the row of the log that *transition* becomes as number *sequence*."""
-    before = transition.from_status
     return (
         sequence,
         transition.job_id,
         transition.version,
         transition.user_id,
         transition.event,
-        ABSENT if before is None else before.value,
-        transition.to_status.value,
+        _TEXTS[transition.from_status],
+        _TEXTS[transition.to_status],
         to_microseconds(transition.at),
         transition.attempt,
         transition.run,

@@ -7,15 +7,15 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import attrs
+import msgspec
 from msgspec.structs import replace
 
 from cidx_jobs.model.errors import OwnerLostError
 from cidx_jobs.model.foreign import attempt
 from cidx_jobs.model.job.job import Transition
-from cidx_jobs.model.job.stored_bytes import bytes_of_log
 from cidx_jobs.store.sqlite.commit.log_columns import encode_transition, insert_events
 from cidx_jobs.store.sqlite.values import Row
 
@@ -81,7 +81,7 @@ FinalsKey = tuple[str, str, str]
 """User, job type and status, as in the table `finals`."""
 
 
-class Mark(NamedTuple):
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """How much a transaction had gathered at a moment."""
 
     sequence: int
@@ -112,10 +112,9 @@ class Transaction:
         """The sums of what was charged."""
 
     def log(self, transition: Transition) -> Transition:
-        """Return the transition its number; its row is written with those of the whole batch."""
+        """Return the transition with its number; its row is written with those of the batch."""
         self.sequence += 1
         self._log.append(encode_transition(transition, self.sequence))
-        self.charge(transition.user_id, bytes_of_log(transition))
         return replace(transition, sequence=self.sequence)
 
     def count_final(self, key: FinalsKey, change: int) -> None:
@@ -153,7 +152,7 @@ class Transaction:
 
     def mark(self) -> Mark:
         """Return how much is gathered now and not written, for `forget_after`."""
-        return Mark(self.sequence, len(self._counted), len(self._charged))
+        return Mark(sequence=self.sequence, counted=len(self._counted), charged=len(self._charged))
 
     def forget_after(self, mark: Mark) -> None:
         """Take back what was gathered after the mark, and is not written."""

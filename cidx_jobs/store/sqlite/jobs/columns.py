@@ -5,12 +5,13 @@ columns, a time and whatever else is made of parts as `values` says. NULL is Non
 default in JSON columns.
 """
 
+import functools
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from itertools import compress
-from operator import attrgetter, is_not
+from operator import attrgetter, is_not, itemgetter
 from typing import Any, NamedTuple, get_args
 
 import msgspec
@@ -80,7 +81,6 @@ _FIELDS = msgspec.structs.fields(Job)
 _MEMBERS = tuple(field.name for field in _FIELDS)
 _NUMBERS = tuple(range(len(_FIELDS)))
 _COLUMNS = tuple(map(_column, _FIELDS))
-_ENCODERS = tuple(column.encode for column in _COLUMNS)
 _DEFAULTS = tuple(map(_default_of, _FIELDS))
 _UNLIKE = (object(),) * len(_FIELDS)
 """Differs from every job in each member."""
@@ -168,13 +168,39 @@ def _encode_differing(members: Row, others: Row) -> tuple[Shape, list[Any]]:
 
 
 def _encode(members: Row, shape: Shape) -> list[Any]:
-    values: list[Any] = []
-    for number in shape:
-        member, encode = members[number], _ENCODERS[number]
-        if number == _KEY:
-            values += member or _NO_KEY
-        elif member is None:
-            values.append(ABSENT)
-        else:
-            values.append(member if encode is None else encode(member))
+    plan = _plan(shape)
+    values = list(plan.pick(members))
+    for place, encode in plan.encoders:
+        member = values[place]
+        if member is None:
+            values[place] = ABSENT
+        elif encode is not None:
+            values[place] = encode(member)
+    if plan.key_place is not None:
+        # Last, since it moves the places after it.
+        values[plan.key_place : plan.key_place + 1] = values[plan.key_place] or _NO_KEY
     return values
+
+
+class _Plan(NamedTuple):
+    """How the members of a shape become values: most are stored as they are."""
+
+    pick: Callable[[Row], Row]
+    """Picks the members of the shape."""
+    encoders: tuple[tuple[int, Callable[[Any], Any] | None], ...]
+    """The places in the shape whose values may be others than the members, and how."""
+    key_place: int | None
+
+
+@functools.lru_cache(maxsize=512)
+def _plan(shape: Shape) -> _Plan:
+    encoders = [
+        (place, _COLUMNS[number].encode)
+        for place, number in enumerate(shape)
+        if number != _KEY and (_COLUMNS[number].encode or _COLUMNS[number].is_nullable)
+    ]
+    # The getter of a single item returns no tuple.
+    pick: Callable[[Row], Row] = (
+        itemgetter(*shape) if len(shape) > 1 else itemgetter(slice(shape[0], shape[0] + 1))
+    )
+    return _Plan(pick, tuple(encoders), shape.index(_KEY) if _KEY in shape else None)

@@ -1,7 +1,7 @@
 """Stored bytes in SQL: the figures that `cidx_jobs.model.job.stored_bytes` counts in Python."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cidx_jobs.model.errors import UserStorageFullError
 from cidx_jobs.model.ids import JobId, UserId
@@ -51,44 +51,39 @@ SELECT user_id, sum(bytes) FROM (
 _OF_JOB = f"SELECT {BYTES_OF_JOB} FROM jobs WHERE job_id = ?"  # noqa: S608
 
 
-def check_room(transaction: Transaction, changes: Sequence[Change]) -> None:
-    """Refuse new jobs for which their user has no room.
+def find_growth(change: Change) -> int | None:
+    """Return what the change adds to what is stored, with its log; None where only the row says.
+
+    That is where the change does not know the job before.
+    """
+    of_log = bytes_of_log(change.transitions)
+    if change.base_version == 0:
+        return bytes_of_job(change.job) + of_log
+    return None if change.before is None else growth(change.job, change.before) + of_log
+
+
+def check_room(transaction: Transaction, growths: Iterable[tuple[Change, int | None]]) -> None:
+    """Refuse new jobs for which their user has no room; each change stands with its growth.
 
     Raises:
         UserStorageFullError: all that is stored of the user would be more than the bound.
     """
     asked: dict[UserId, int] = {}
-    for change in changes:
+    for change, size in growths:
         limit, user_id = change.max_user_bytes, change.job.user_id
         if limit is None or change.base_version:
             continue
-        asked[user_id] = asked.get(user_id, 0) + bytes_of_job(change.job)
-        asked[user_id] += sum(map(bytes_of_log, change.transitions))
+        asked[user_id] = asked.get(user_id, 0) + (size or 0)
         used = transaction.count_bytes(user_id)
         if used + asked[user_id] > limit:
             raise UserStorageFullError(limit, used)
 
 
-def charge_change(transaction: Transaction, change: Change, size_before: int | None) -> None:
-    """Count what a change that was just stored has added to its job's row.
-
-    *size_before* is the row's size before it, where the change does not know the job before.
-    """
-    job = change.job
-    if change.base_version == 0:
-        transaction.charge(job.user_id, bytes_of_job(job))
-    elif change.before is not None:
-        transaction.charge(job.user_id, growth(job, change.before))
-    elif size_before is not None:
-        transaction.charge(job.user_id, bytes_of_job(job) - size_before)
-
-
-def size_before(transaction: Transaction, change: Change) -> int | None:
-    """Return what the job's row counts for now, where the change does not know it."""
-    if change.base_version == 0 or change.before is not None:
-        return None
+def read_growth(transaction: Transaction, change: Change) -> int:
+    """Return what the change adds, read off the row that it has not changed yet."""
+    of_log = bytes_of_log(change.transitions)
     row = transaction.execute(_OF_JOB, (change.job.job_id,)).fetchone()
-    return None if row is None else int(row[0])
+    return of_log if row is None else bytes_of_job(change.job) - int(row[0]) + of_log
 
 
 def take_off(transaction: Transaction, job_ids: Sequence[JobId]) -> None:

@@ -29,7 +29,7 @@ from cidx_jobs.store.sqlite.jobs.columns import (
     parameter,
 )
 from cidx_jobs.store.sqlite.jobs.keys import save_key
-from cidx_jobs.store.sqlite.jobs.stored_bytes import charge_change, check_room, size_before
+from cidx_jobs.store.sqlite.jobs.stored_bytes import check_room, find_growth, read_growth
 from cidx_jobs.store.sqlite.projects import save_request
 from cidx_jobs.store.sqlite.schedules import save_schedule
 from cidx_jobs.store.sqlite.values import Row
@@ -52,6 +52,8 @@ class EncodedChange(NamedTuple):
     change: Change
     statement: str
     values: list[Any]
+    growth: int | None
+    """What it adds to what is stored of the user, in bytes; None where only the row says."""
 
 
 def encode_change(change: Change) -> EncodedChange:
@@ -59,10 +61,10 @@ def encode_change(change: Change) -> EncodedChange:
     job = change.job
     if change.base_version == 0:
         shape, values = encode_new(job)
-        return EncodedChange(change, insert_statement(shape), values)
+        return EncodedChange(change, insert_statement(shape), values, find_growth(change))
     shape, values = encode_changed(job, _known_before(change))
     values += (job.job_id, change.base_version)
-    return EncodedChange(change, update_statement(shape), values)
+    return EncodedChange(change, update_statement(shape), values, find_growth(change))
 
 
 @functools.lru_cache(maxsize=512)
@@ -92,7 +94,7 @@ def save_changes(
 ) -> Sequence[Transition]:
     """Store the changes in order, with what belongs to them; return the numbered log rows."""
     # First what refuses, because then there is nothing to undo.
-    check_room(transaction, [encoded.change for encoded in changes])
+    check_room(transaction, [(encoded.change, encoded.growth) for encoded in changes])
     if key is not None:
         save_key(transaction, key)
     if schedule is not None:
@@ -137,29 +139,31 @@ def encode_report(job: Job) -> tuple[JobId, Row]:
 
 def save_checkpoint(transaction: Transaction, encoded: EncodedChange, checkpoint: Row) -> None:
     """Store a running job's checkpoint with its new version."""
-    change, statement, values = encoded
+    change, statement, values, size = encoded
     job = change.job
-    size = size_before(transaction, change)
+    if size is None:
+        size = read_growth(transaction, change)
     transaction.execute(f"{statement}{_OF_RUN}", (*values, job.run))
     if transaction.cursor.rowcount != 1:
         check_run(transaction, RunGuard(job_id=job.job_id, run=job.run))
         raise StaleVersionError(job.job_id, change.base_version)
-    charge_change(transaction, change, size)
+    transaction.charge(job.user_id, size)
     store_checkpoint(transaction, job.user_id, checkpoint)
     for transition in change.transitions:
         transaction.log(transition)
 
 
 def _store_job(transaction: Transaction, encoded: EncodedChange) -> None:
-    change, statement, values = encoded
-    size = size_before(transaction, change)
+    change, statement, values, size = encoded
+    if size is None:
+        size = read_growth(transaction, change)
     try:
         transaction.execute(statement, values)
     except sqlite3.IntegrityError as error:
         raise _refusal(change, error) from error
     if transaction.cursor.rowcount != 1:
         raise StaleVersionError(change.job.job_id, change.base_version)
-    charge_change(transaction, change, size)
+    transaction.charge(change.job.user_id, size)
 
 
 def _count(transaction: Transaction, change: Change) -> None:
