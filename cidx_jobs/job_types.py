@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any, Literal, TypeVar, overload
 
 import attrs
+import msgspec
 
 from cidx_jobs.interfaces.run import JobContext, JobHandler
 from cidx_jobs.model.errors import (
@@ -41,8 +42,7 @@ class OnInterrupt(StrEnum):
     """End as failed with code INTERRUPTED: at most once."""
 
 
-@attrs.frozen(kw_only=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True, kw_only=True):
     """What an accepted submit becomes: its options made whole, and what it says of the project."""
 
     options: JsonObject

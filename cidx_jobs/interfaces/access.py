@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol
 
-import attrs
+import msgspec
 
 _REACH: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -17,8 +17,7 @@ _REACH: Mapping[str, frozenset[str]] = MappingProxyType(
 """The scopes that each scope includes."""
 
 
-@attrs.frozen
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Who makes a request: a user, and what they may do."""
 
     user_id: str
@@ -53,8 +52,7 @@ class Identity:
         return "auditor" if "audit" in self.scopes else "user"
 
 
-@attrs.frozen(kw_only=True)
-class Credentials:
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     """What a request brings to show who makes it."""
 
     authorization: str | None

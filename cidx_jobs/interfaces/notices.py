@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-import attrs
+import msgspec
 
 
-@attrs.frozen(kw_only=True)
-class NoticeAnswer:
+class NoticeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a try."""
 
     status: int | None = None

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import attrs
+import msgspec
 import structlog
 from typing_extensions import TypeVar
 
@@ -41,8 +41,7 @@ class PhaseReporter(Protocol):
         """Keep *result* as the phase's result; it is stored when the phase ends."""
 
 
-@attrs.frozen(kw_only=True)
-class ChildResult:
+class ChildResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a supervised child process ended."""
 
     returncode: int

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
 
-import attrs
+import msgspec
 from msgspec import UNSET
 
 from cidx_jobs.model.job.job import Category, JobError, Severity
@@ -20,8 +20,7 @@ _RETRY = True
 _FINAL = False
 
 
-@attrs.frozen
-class Guidance:
+class Guidance(msgspec.Struct, frozen=True):
     """What a code stands for: one line for the docs, and what to do, most useful first."""
 
     category: Category

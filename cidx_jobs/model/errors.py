@@ -65,7 +65,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.ids import JobId, ProjectId
 
@@ -88,8 +88,7 @@ class RequestError(CidxJobsError):
     code = "bad_request"
 
 
-@attrs.frozen
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """One wrong member of a document: where (a JSON pointer, RFC 6901) and what is wrong."""
 
     pointer: str

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-import attrs
 import msgspec
 
 from cidx_jobs.model.errors import ValidationError
@@ -27,8 +26,7 @@ _MAX_SHOWN = 200
 _NO_SCALARS = re.compile("[\x00\ud800-\udfff]")
 
 
-@attrs.frozen
-class Raised:
+class Raised(msgspec.Struct, frozen=True):
     """What foreign code raised in place of returning."""
 
     error: BaseException

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
-import attrs
+import msgspec
 
 
-@attrs.frozen(kw_only=True)
-class Figures:
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What is not counted along the way, but looked up; no user is named."""
 
     jobs: Mapping[tuple[str, str], int]

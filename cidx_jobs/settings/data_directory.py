@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import attrs
+import msgspec
 
 WORK_PREFIX = "run-"
 """What the name of a directory begins with in which a run works; nobody's once the run is over."""
@@ -19,8 +19,7 @@ def make_private_directory(directory: Path) -> None:
         lacking.mkdir(mode=0o700, exist_ok=True)
 
 
-@attrs.frozen
-class DataDirectory:
+class DataDirectory(msgspec.Struct, frozen=True):
     """Where things lie in the data directory; it makes nothing by itself."""
 
     root: Path

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 
 _ROLES = {"admin": "admin", "power_user": "write", "normal_user": "write"}
 _USERS = "SELECT username, password_hash, role FROM users ORDER BY username"
@@ -30,8 +30,7 @@ _FOLDER = "activated-repos"
 _SUFFIX = "_metadata.json"
 
 
-@attrs.frozen
-class CidxUser:
+class CidxUser(msgspec.Struct, frozen=True):
     """Somebody who has an account there."""
 
     user_id: str
@@ -40,8 +39,7 @@ class CidxUser:
     """What the role there is here."""
 
 
-@attrs.frozen
-class CidxRepository:
+class CidxRepository(msgspec.Struct, frozen=True):
     """A repository that a user has activated there."""
 
     user_id: str
@@ -51,8 +49,7 @@ class CidxRepository:
     branch: str | None
 
 
-@attrs.frozen
-class CidxJob:
+class CidxJob(msgspec.Struct, frozen=True):
     """A sync that is not done there."""
 
     job_id: str
@@ -61,8 +58,7 @@ class CidxJob:
     url: str | None
 
 
-@attrs.frozen
-class CidxServer:
+class CidxServer(msgspec.Struct, frozen=True):
     """All of it."""
 
     users: Sequence[CidxUser]

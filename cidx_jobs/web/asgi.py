@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import attrs
+import msgspec
 from aiohttp import HttpVersion10, StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.base_protocol import BaseProtocol
@@ -45,8 +46,7 @@ _NOT_HANDED_ON = frozenset({b"date", b"server", b"transfer-encoding"})
 _NOT_TAKEN = frozenset({"expect", "connection", "upgrade", "transfer-encoding"})
 
 
-@attrs.frozen
-class AsgiRequest:
+class AsgiRequest(msgspec.Struct, frozen=True):
     """What `authenticate` gets of a request."""
 
     headers: Mapping[str, str]

@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Self
 
-import attrs
+import msgspec
 
 from cidx_jobs.runtime.log import get_logger
 
@@ -21,8 +21,7 @@ _MICROSECONDS = 1_000_000
 _log = get_logger("server")
 
 
-@attrs.frozen
-class ServiceManager:
+class ServiceManager(msgspec.Struct, frozen=True):
     """Who started the server and wants to know how it is; None of each where nobody does."""
 
     address: str | None = None

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import attrs
+import msgspec
 import pytest
 
 from cidx_jobs.handlers.git import project_copy as copies
@@ -203,7 +204,7 @@ async def test_packing_up_that_takes_too_long_is_left(
 
     async def hurried(git: Git, repository: Path, bounds: FetchBounds) -> None:
         tried.append(bounds.timeout)
-        await pack_up(git, repository, attrs.evolve(bounds, timeout=0.001))
+        await pack_up(git, repository, msgspec.structs.replace(bounds, timeout=0.001))
 
     monkeypatch.setattr(copies, "_MAX_PACKS", 1)
     monkeypatch.setattr(Git, "pack_up", hurried)

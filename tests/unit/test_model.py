@@ -320,12 +320,24 @@ def every_struct(kind: type[msgspec.Struct] = msgspec.Struct) -> Iterator[type[m
 
 
 def test_values_never_change() -> None:
-    """All that is made of msgspec's struct is frozen, and takes its members by name alone."""
+    """What is made of msgspec's struct is frozen, but for a component's own notes."""
     kinds = list(every_struct())
 
     assert {Job, Transition, Change, SubmitRequest} <= set(kinds)
-    assert [kind for kind in kinds if not kind.__struct_config__.frozen] == []
+    known = [kind for kind in kinds if not kind.__name__.startswith("_")]
+    assert [kind for kind in known if not kind.__struct_config__.frozen] == []
+
+
+def test_a_value_of_many_members_takes_them_by_name_alone() -> None:
+    """Nobody can tell the sixth of some texts in a row from the fifth."""
+    kinds = [
+        kind
+        for kind in every_struct()
+        if len(kind.__struct_fields__) > 5 and not kind.__name__.startswith("_")
+    ]
+
     parameters = [each for kind in kinds for each in inspect.signature(kind).parameters.values()]
+
     assert {each.kind for each in parameters} == {inspect.Parameter.KEYWORD_ONLY}
 
 

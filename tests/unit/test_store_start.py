@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 import pytest
 
 from cidx_jobs.clock import SystemClock
@@ -386,7 +386,7 @@ async def test_a_newer_schema_is_refused(directory: DataDirectory) -> None:
 
 async def test_a_changed_step_is_refused(directory: DataDirectory) -> None:
     """A step whose text is not the one that was applied means another lineage."""
-    changed = attrs.evolve(MIGRATIONS[0], sql=MIGRATIONS[0].sql + "-- changed\n")
+    changed = msgspec.structs.replace(MIGRATIONS[0], sql=MIGRATIONS[0].sql + "-- changed\n")
     await served(directory, changed, *MIGRATIONS[1:])
 
     await assert_refused(directory, DatabaseDamagedError, "does not know")
@@ -678,7 +678,7 @@ def test_a_step_that_fails_is_undone_as_a_whole() -> None:
     """Half a step is never left, nor is it recorded."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     apply_migrations(connection, MIGRATIONS, 0)
-    wrong = attrs.evolve(NEXT, sql="CREATE TABLE more (x);\nCREATE TABLE more (x);\n")
+    wrong = msgspec.structs.replace(NEXT, sql="CREATE TABLE more (x);\nCREATE TABLE more (x);\n")
 
     with pytest.raises(sqlite3.OperationalError):
         apply_migrations(connection, (*MIGRATIONS, wrong), 0)
@@ -702,7 +702,7 @@ class FullDisk(sqlite3.Connection):
 def test_a_full_disk_is_named_as_the_cause_of_a_step_that_fails() -> None:
     """That there is nothing left to roll back is no cause (sqlite.org/lang_transaction.html)."""
     with closing(sqlite3.connect(":memory:", isolation_level=None, factory=FullDisk)) as full:
-        step = attrs.evolve(NEXT, sql="CREATE TABLE more (x);\n")
+        step = msgspec.structs.replace(NEXT, sql="CREATE TABLE more (x);\n")
 
         with pytest.raises(sqlite3.OperationalError, match="disk is full"):
             apply_migrations(full, (*MIGRATIONS, step), 0)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 
 from cidx_jobs.engine.access.passwords import load_extra
 from cidx_jobs.interfaces.access import Identity
@@ -23,8 +23,7 @@ _FORM = re.compile(r"[A-Za-z0-9_-]{1,1024}\.[A-Za-z0-9_-]{1,2048}\.[A-Za-z0-9_-]
 _MANY = 10_000
 
 
-@attrs.frozen
-class Login:
+class Login(msgspec.Struct, frozen=True):
     """The text to send as a bearer token, and whose it is."""
 
     token: str
@@ -32,8 +31,7 @@ class Login:
     role: str
 
 
-@attrs.frozen
-class _Verified:
+class _Verified(msgspec.Struct, frozen=True):
     """A login that was read, and until when it is good (Unix seconds)."""
 
     identity: Identity

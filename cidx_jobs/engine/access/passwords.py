@@ -6,7 +6,7 @@ import re
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.errors import ExtraMissingError
 from cidx_jobs.runtime.blocking import in_own_thread
@@ -16,8 +16,7 @@ BCRYPT = re.compile(r"\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}")
 """The hashes that are taken from elsewhere."""
 
 
-@attrs.frozen
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What came of a comparison."""
 
     fits: bool

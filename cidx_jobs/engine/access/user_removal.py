@@ -1,6 +1,6 @@
 """How a user goes: locked out at once, then their jobs, then their projects, then the account."""
 
-import attrs
+import msgspec
 from msgspec.structs import replace
 
 from cidx_jobs.engine.access.accounts import Accounts
@@ -24,8 +24,7 @@ _REASON = "the user was removed"
 _log = get_logger("access")
 
 
-@attrs.frozen(kw_only=True)
-class UserRemoval:
+class UserRemoval(msgspec.Struct, frozen=True, kw_only=True):
     """Removes users, each step before the next can be undone by somebody who comes in.
 
     The account is the last to go: what fails on the way can be asked for again.

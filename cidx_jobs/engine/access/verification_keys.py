@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
 import jwt
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
@@ -33,8 +33,7 @@ _NOTHING_BUT_THE_SIGNATURE: Options = {
 Key = bytes | RSAPublicKey | EllipticCurvePublicKey
 
 
-@attrs.frozen
-class VerificationKeys:
+class VerificationKeys(msgspec.Struct, frozen=True):
     """The keys of one algorithm, by their ``kid``; a key that stands alone has none, and any."""
 
     algorithm: str

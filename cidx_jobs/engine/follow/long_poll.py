@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import ClassVar
 
-import attrs
+import msgspec
 
 from cidx_jobs.engine.background import Background
 from cidx_jobs.engine.state.board import Board
@@ -38,8 +38,7 @@ def condition_of(until: str, now: Job) -> Callable[[Job], bool]:
             raise ValueError(message)
 
 
-@attrs.define
-class _Seen:
+class _Seen(msgspec.Struct):
     """What was last told of a waiting job's place, under which revision and when."""
 
     place: tuple[int | None, tuple[str, ...]]

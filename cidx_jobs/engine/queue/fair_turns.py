@@ -38,7 +38,7 @@ from collections.abc import Collection, Iterable
 from heapq import heapify, heappop, heappush
 from itertools import chain
 
-import attrs
+import msgspec
 from sortedcontainers import SortedDict
 
 from cidx_jobs.model.ids import UserId
@@ -56,8 +56,7 @@ _LOWEST = float("-inf")
 _MANY_USERS = 1_024
 
 
-@attrs.define
-class _Round:
+class _Round(msgspec.Struct):
     level: float
     touched: float
     """The engine second at which the last key of this round was given."""
@@ -66,8 +65,7 @@ class _Round:
     """How many keys were given, or jobs waited at a time, whichever is more."""
 
 
-@attrs.define
-class _Line:
+class _Line(msgspec.Struct):
     """The turns of one user at one priority."""
 
     tail: int = _NEVER

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from sys import intern
 
-import attrs
+import msgspec
 from sortedcontainers import SortedList
 
 from cidx_jobs.engine.counts import decrease
@@ -34,8 +34,7 @@ DEFAULT_AGEING_SECONDS = 60.0
 DEFAULT_DRIFT = 10
 
 
-@attrs.define
-class _Waiting:
+class _Waiting(msgspec.Struct):
     """What the queue knows of a job."""
 
     key: DispatchKey

@@ -20,7 +20,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
-import attrs
+import msgspec
 
 from cidx_jobs.engine.counts import decrease
 from cidx_jobs.engine.queue.key_numbers import KeyNumbers
@@ -46,8 +46,7 @@ class UnknownResourceError(JobFailure):
         super().__init__(f"there is no resource {name}", code="CFG-003")
 
 
-@attrs.frozen(kw_only=True)
-class ResourceUse:
+class ResourceUse(msgspec.Struct, frozen=True, kw_only=True):
     """How much of a named resource is in use."""
 
     used: int
@@ -56,8 +55,7 @@ class ResourceUse:
     """How many runs wait for a unit; jobs that have not started are not counted."""
 
 
-@attrs.frozen(kw_only=True)
-class SlotUse:
+class SlotUse(msgspec.Struct, frozen=True, kw_only=True):
     """Who holds what, at one moment."""
 
     running: int
@@ -69,8 +67,7 @@ class SlotUse:
     holders: Mapping[JobId, UserId]
 
 
-@attrs.frozen
-class Freed:
+class Freed(msgspec.Struct, frozen=True):
     """What a job gave back with its slot."""
 
     user_id: UserId
@@ -81,8 +78,7 @@ class Freed:
     """In which it had a place each."""
 
 
-@attrs.define(eq=False)
-class _Holder:
+class _Holder(msgspec.Struct, eq=False):
     """A job that holds a slot."""
 
     job_id: JobId

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-import attrs
+import msgspec
 
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.ids import JobId
@@ -28,8 +28,7 @@ def is_suspect(job: Job, poison_after: int) -> bool:
     return 0 < poison_after <= job.losses
 
 
-@attrs.frozen(kw_only=True)
-class Watch:
+class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """One suspect's time alone; it counts for one run."""
 
     job_id: JobId

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from heapq import heapify, heapreplace
 from statistics import fmean
 
-import attrs
+import msgspec
 
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.engine.queue.slots import Slots
@@ -63,15 +63,13 @@ _Over = tuple[str, bool, int]
 many ends of runs (a power of two)."""
 
 
-@attrs.frozen
-class _Run:
+class _Run(msgspec.Struct, frozen=True):
     job_type: str
     user_id: UserId
     began: float
 
 
-@attrs.frozen
-class _Guess:
+class _Guess(msgspec.Struct, frozen=True):
     at: float
     seconds: float
     over: _Over

@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, assert_never
 
-import attrs
+import msgspec
 from msgspec.structs import replace
 
 from cidx_jobs.engine.run.progress import ProgressSnapshot
@@ -51,23 +51,20 @@ from cidx_jobs.model.job.lifecycle import record_progress
 from cidx_jobs.model.listing import Change, Checkpoint
 
 
-@attrs.frozen
-class Succeeded:
+class Succeeded(msgspec.Struct, frozen=True):
     """The handler returned a result."""
 
     result: JsonObject
 
 
-@attrs.frozen
-class Broke:
+class Broke(msgspec.Struct, frozen=True):
     """The attempt failed: after *retry_after* seconds it may be tried again, or never (None)."""
 
     error: JobError
     retry_after: float | None
 
 
-@attrs.frozen
-class Interrupted:
+class Interrupted(msgspec.Struct, frozen=True):
     """The run was ended by the server's stop, or died with the server."""
 
     on_interrupt: OnInterrupt
@@ -76,8 +73,7 @@ class Interrupted:
     """Why, where it is neither."""
 
 
-@attrs.frozen
-class FoundDown:
+class FoundDown(msgspec.Struct, frozen=True):
     """The run found its code host down: no blame, unless the job has waited long enough."""
 
     host: LimitKey
@@ -85,8 +81,7 @@ class FoundDown:
     on_interrupt: OnInterrupt
 
 
-@attrs.frozen
-class Suspended:
+class Suspended(msgspec.Struct, frozen=True):
     """The run waits for children, without a slot and without blame."""
 
     joins: tuple[JobId, ...]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import ClassVar, Protocol
 
-import attrs
+import msgspec
 
 from cidx_jobs.engine.background import Background
 from cidx_jobs.interfaces.run import ActiveRun
@@ -23,8 +23,7 @@ FindChildren = Callable[[], Mapping[ActiveRun, Sequence[int]]]
 """Return the process ids of the children that run now, by the run that started them."""
 
 
-@attrs.frozen(kw_only=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What the child processes of one run use now."""
 
     memory_bytes: int

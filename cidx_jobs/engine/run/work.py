@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-import attrs
+import msgspec
 
 from cidx_jobs.engine.run.context import ChildRunner
 from cidx_jobs.interfaces.run import ActiveRun
@@ -21,8 +21,7 @@ from cidx_jobs.runtime.shielded import finish
 T = TypeVar("T")
 
 
-@attrs.frozen
-class _ThreadCall:
+class _ThreadCall(msgspec.Struct, frozen=True):
     """A function of a run's, called in a thread that is named after both."""
 
     run: ActiveRun

@@ -9,7 +9,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-import attrs
+import msgspec
 from sortedcontainers import SortedSet
 
 from cidx_jobs.engine.background import Background
@@ -58,8 +58,7 @@ _Key = tuple[UserId, ProjectId]
 _log = get_logger("schedules")
 
 
-@attrs.frozen
-class _Submitted:
+class _Submitted(msgspec.Struct, frozen=True):
     """The commit that a sync was submitted for, and how long after that it is worth another."""
 
     commit: str
@@ -67,8 +66,7 @@ class _Submitted:
     again_after: timedelta
 
 
-@attrs.define
-class _Answer:
+class _Answer(msgspec.Struct):
     """What a remote says of a copy's branch: to come, or known for a moment."""
 
     commit: "asyncio.Future[str]"

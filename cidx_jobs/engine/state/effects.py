@@ -3,22 +3,20 @@
 The memory notes them and does not know who carries them out (`EffectRunner`).
 """
 
-import attrs
+import msgspec
 
 from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.key_limits import LimitKey
 
 
-@attrs.frozen
-class EnqueueDue:
+class EnqueueDue(msgspec.Struct, frozen=True):
     """Queue a created job whose start time has come."""
 
     job_id: JobId
 
 
-@attrs.frozen
-class MakeHead:
+class MakeHead(msgspec.Struct, frozen=True):
     """Make a follower the head of its project's line, in which nobody is before it.
 
     A submit that saw a running head, and the end of that head, which saw no follower, may be
@@ -28,8 +26,7 @@ class MakeHead:
     job_id: JobId
 
 
-@attrs.frozen
-class StopRun:
+class StopRun(msgspec.Struct, frozen=True):
     """Ask a run to end: its job's cancel was asked for."""
 
     run: ActiveRun
@@ -37,15 +34,13 @@ class StopRun:
     """It was asked for once more: the first request may have been swallowed."""
 
 
-@attrs.frozen
-class CancelChildren:
+class CancelChildren(msgspec.Struct, frozen=True):
     """Cancel what a job has made that is not done: the job was cancelled."""
 
     parent_id: JobId
 
 
-@attrs.frozen
-class GiveUp:
+class GiveUp(msgspec.Struct, frozen=True):
     """Let a waiting job fail: its code host has been down for as long as it may wait."""
 
     job_id: JobId

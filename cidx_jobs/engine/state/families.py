@@ -7,7 +7,7 @@ before. Only commits move what is here, as everything in the engine's memory.
 from collections import OrderedDict
 from collections.abc import Iterable
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
@@ -17,11 +17,10 @@ _MANY = 2_000
 """Counts of so many families whose members are all done stay at hand."""
 
 
-@attrs.define
-class _Family:
-    keys: dict[str, JobId] = attrs.field(factory=dict)
-    unfinished: set[JobId] = attrs.field(factory=set)
-    failed: set[JobId] = attrs.field(factory=set)
+class _Family(msgspec.Struct):
+    keys: dict[str, JobId] = msgspec.field(default_factory=dict)
+    unfinished: set[JobId] = msgspec.field(default_factory=set)
+    failed: set[JobId] = msgspec.field(default_factory=set)
 
     def note(self, key: str, job_id: JobId, status: JobStatus) -> None:
         self.keys[key] = job_id

@@ -5,7 +5,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.errors import OtherLoopError
 from cidx_jobs.model.foreign import Raised, call_foreign
@@ -24,8 +24,7 @@ Condition = Callable[[Job], bool]
 _Wait = tuple[Condition, asyncio.TimerHandle | None]
 
 
-@attrs.frozen
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """One committed change of a job: with its log row, or a progress report without one."""
 
     job: Job

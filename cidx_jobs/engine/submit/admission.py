@@ -10,7 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-import attrs
+import msgspec
 from msgspec.structs import replace
 
 from cidx_jobs.engine.counts import decrease
@@ -528,8 +528,7 @@ class Admission:
         )
 
 
-@attrs.frozen
-class _Admitted:
+class _Admitted(msgspec.Struct, frozen=True):
     """A request that is taken, of a type, with what it says of its project."""
 
     request: SubmitRequest
@@ -586,8 +585,7 @@ def _numbers(wanted: Sequence[_Admitted], lines: Mapping[tuple[str, ...], int]) 
             yield lines[each.line]
 
 
-@attrs.frozen
-class _Line:
+class _Line(msgspec.Struct, frozen=True):
     """Who stands in the line of a type in a project."""
 
     head: Job | None

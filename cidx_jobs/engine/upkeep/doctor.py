@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-import attrs
+import msgspec
 
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.run import Executor
@@ -25,8 +25,7 @@ LOOKS = 3
 _LOOK_AGAIN_SECONDS = 0.1
 
 
-@attrs.frozen
-class _Fault:
+class _Fault(msgspec.Struct, frozen=True):
     """What was found, and what puts it right in one step of the loop, if anything does."""
 
     finding: Finding

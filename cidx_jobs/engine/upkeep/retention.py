@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-import attrs
+import msgspec
 
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.store.jobs import JobStore
@@ -14,8 +14,7 @@ BATCH = 300
 """Deleted in one transaction, so that no submit waits long for it (performance.md, P13)."""
 
 
-@attrs.frozen(kw_only=True)
-class Cleanup:
+class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
     """What a cleanup on request found and did."""
 
     matched: int

@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import parse_qs
 
-import attrs
 import msgspec
 
 from cidx_jobs.engine.webhooks.signatures import STANDARD, Headers
@@ -39,8 +38,7 @@ class RefKind(StrEnum):
     OTHER = "other"
 
 
-@attrs.frozen
-class RefChange:
+class RefChange(msgspec.Struct, frozen=True):
     """One branch or tag that a push made, moved or deleted."""
 
     kind: RefKind
@@ -48,8 +46,7 @@ class RefChange:
     is_deleted: bool = False
 
 
-@attrs.frozen
-class HostEvent:
+class HostEvent(msgspec.Struct, frozen=True):
     """What a host tells."""
 
     sender: str
@@ -61,8 +58,7 @@ class HostEvent:
     """Of a push."""
 
 
-@attrs.frozen(kw_only=True)
-class Host:
+class Host(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of sender: how it is known, and where it says what."""
 
     name: str

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 
-import attrs
+import msgspec
 
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.webhooks import code_hosts, signatures, standard
@@ -42,16 +42,14 @@ _MANY = 10_000
 _log = get_logger("engine")
 
 
-@attrs.frozen(kw_only=True)
-class NewPushHook:
+class NewPushHook(msgspec.Struct, frozen=True, kw_only=True):
     """A hook whose secret was just made: the only time that its text is told."""
 
     hook: PushHook
     secret: str
 
 
-@attrs.frozen(kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a delivery."""
 
     code: str
@@ -271,7 +269,7 @@ class PushHooks:
 def _check(host: Host, headers: Headers, body: bytes, secret: str, signed: Signed) -> HostEvent:
     way = signatures.find_way(headers)
     if way == "X-Gitea-Signature" and host.signs_payload:
-        signed = attrs.evolve(signed, body=_payload_or_nothing(headers, body))
+        signed = msgspec.structs.replace(signed, body=_payload_or_nothing(headers, body))
     if not signatures.is_signed(secret, signed):
         raise SignatureRefusedError(signatures.HEADERS)
     return code_hosts.read_event(host, headers, code_hosts.unpack(headers, body))

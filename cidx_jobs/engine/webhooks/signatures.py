@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-import attrs
+import msgspec
 
 from cidx_jobs.engine.webhooks import standard
 
@@ -20,8 +20,7 @@ _MAX_SIGNATURES = 16
 _MAX_DIGITS = 12
 
 
-@attrs.frozen
-class Signed:
+class Signed(msgspec.Struct, frozen=True):
     """What came, and when: all that a signature is held against."""
 
     headers: Headers

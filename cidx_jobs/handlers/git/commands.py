@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import attrs
+import msgspec
 
 from cidx_jobs.handlers.git.errors import (
     HOST_KEY_SETTING,
@@ -66,8 +66,7 @@ _SHOWN_CHARACTERS = 80
 _MAX_RENAMES = 700
 
 
-@attrs.frozen(kw_only=True)
-class RemoteHead:
+class RemoteHead(msgspec.Struct, frozen=True, kw_only=True):
     """What a remote offers: the branch to follow, its newest commit, and the default branch."""
 
     commit: str
@@ -78,8 +77,7 @@ class RemoteHead:
     """None where the remote's HEAD names no branch that may be told of."""
 
 
-@attrs.frozen(kw_only=True)
-class FetchBounds:
+class FetchBounds(msgspec.Struct, frozen=True, kw_only=True):
     """How much a fetch may bring and how long it may take."""
 
     depth: int

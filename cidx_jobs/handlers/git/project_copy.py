@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
+import msgspec
 
 from cidx_jobs.handlers.git.commands import FetchBounds, Git, RemoteHead
 from cidx_jobs.handlers.git.errors import DAMAGED, NOT_GIT, UNRECOGNISED
@@ -41,8 +41,7 @@ _MAY_BE_THE_COPY = {DAMAGED, NOT_GIT, UNRECOGNISED}
 _HEX_OF_SHA1 = 40
 
 
-@attrs.frozen(kw_only=True)
-class Fetched:
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     """What a fetch brought."""
 
     commit: str
@@ -185,7 +184,7 @@ class ProjectCopy:
         if come >= bounds.max_bytes:
             message = f"what was fetched is larger than max_repository_bytes ({bounds.max_bytes})"
             raise JobFailure(message, code="RES-004")
-        return attrs.evolve(bounds, max_bytes=bounds.max_bytes - come)
+        return msgspec.structs.replace(bounds, max_bytes=bounds.max_bytes - come)
 
     def _clean_up(self) -> None:
         shutil.rmtree(self._work, ignore_errors=True)

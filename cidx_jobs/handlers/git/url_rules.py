@@ -12,7 +12,7 @@ from typing import NoReturn
 from unicodedata import bidirectional, category
 from urllib.parse import quote, unquote, unquote_to_bytes
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.errors import ValidationError
 from cidx_jobs.settings import Settings
@@ -61,8 +61,7 @@ WEB = frozenset({Scheme.HTTPS, Scheme.HTTP})
 DEFAULT_PORTS = {Scheme.HTTPS: 443, Scheme.HTTP: 80, Scheme.SSH: 22, Scheme.LOCAL: 0}
 
 
-@attrs.frozen(kw_only=True)
-class Remote:
+class Remote(msgspec.Struct, frozen=True, kw_only=True):
     """A repository URL that keeps the rules."""
 
     scheme: Scheme
@@ -81,8 +80,7 @@ class Remote:
         return self.host if is_usual else f"{self.host}:{self.port}"
 
 
-@attrs.frozen(kw_only=True)
-class RemoteRules:
+class RemoteRules(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator allows beyond public https hosts."""
 
     allowed_hosts: frozenset[str] = frozenset()

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
-import attrs
+import msgspec
 
 from cidx_jobs.handlers.process.calls import (
     ProcessDiedError,
@@ -54,8 +54,7 @@ _NOBODY = -1
 _TRY_AGAIN_SECONDS = 0.1
 
 
-@attrs.frozen(kw_only=True)
-class Bounds:
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """What a child may use at most; None is no bound."""
 
     file_bytes: int | None = None

@@ -4,6 +4,7 @@ import time
 from functools import partial
 
 import attrs
+import msgspec
 
 from cidx_jobs.handlers.git.commands import FetchBounds, Git, RemoteHead
 from cidx_jobs.handlers.git.network.approach import Approach
@@ -23,8 +24,7 @@ from cidx_jobs.settings import Settings
 _UNKNOWN_NAME = "NET-001"
 
 
-@attrs.frozen(kw_only=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, kw_only=True):
     """The commit that a run brings the index to."""
 
     commit: str
@@ -135,7 +135,7 @@ class Fetching:
             copy=self._copy,
             rules=RemoteRules.of(self._settings),
             reach=self._approach.find,
-            bounds=attrs.evolve(self._bounds(), depth=1),
+            bounds=msgspec.structs.replace(self._bounds(), depth=1),
             max_files=self._settings.max_files,
         )
         submodules = Submodules(parts, self._context, watch.on_line)

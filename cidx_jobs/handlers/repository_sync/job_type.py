@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-import attrs
+import msgspec
 
 from cidx_jobs.handlers.git.commands import ANSWER_SECONDS, LOW_SPEED_SECONDS, Git
 from cidx_jobs.handlers.git.errors import DAMAGED
@@ -62,8 +62,7 @@ _PROGRAM_WARNED = "INDEX_PROGRAM_WARNED"
 _MADE_ANEW_SENTENCE = "the index was damaged: it was made anew"
 
 
-@attrs.frozen(kw_only=True)
-class SyncParts:
+class SyncParts(msgspec.Struct, frozen=True, kw_only=True):
     """What all runs share."""
 
     settings: Settings

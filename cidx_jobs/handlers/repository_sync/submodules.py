@@ -8,7 +8,7 @@ configuration is believed but its path and URL.
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-import attrs
+import msgspec
 
 from cidx_jobs.handlers.git.commands import LISTING_SECONDS, LOCAL_SECONDS, FetchBounds, Git
 from cidx_jobs.handlers.git.errors import find_failure
@@ -44,8 +44,7 @@ _OF_THE_RUN = {"TIMEOUT"} | {
 _OF_A_HOST = {"NET-001", "NET-002", "NET-004"}
 
 
-@attrs.frozen(kw_only=True)
-class SubmoduleParts:
+class SubmoduleParts(msgspec.Struct, frozen=True, kw_only=True):
     """What is needed to fetch a submodule."""
 
     git: Git

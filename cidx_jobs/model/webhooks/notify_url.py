@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 
-import attrs
+import msgspec
 
 MAX_URL_CHARACTERS = 2_048
 MAX_URLS = 8
@@ -17,8 +17,7 @@ _PORTS = {"https": 443, "http": 80}
 _MAX_PORT = 65_535
 
 
-@attrs.frozen
-class NotifyPlace:
+class NotifyPlace(msgspec.Struct, frozen=True):
     """Where a URL leads."""
 
     scheme: str

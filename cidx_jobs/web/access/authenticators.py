@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
-import attrs
+import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
@@ -54,8 +54,7 @@ class LocalAuthenticator(Authenticator):
 _LOCAL = Identity(user_id="local", scopes=frozenset({"admin"}))
 
 
-@attrs.frozen
-class _Known:
+class _Known(msgspec.Struct, frozen=True):
     """A token that was looked up, and until when it need not be looked up again."""
 
     token: Token
@@ -189,8 +188,7 @@ def adapt(
     return _Adapter(authenticator, tokens, DataDirectory(data_dir).server_socket).authenticate
 
 
-@attrs.frozen
-class _Adapter:
+class _Adapter(msgspec.Struct, frozen=True):
     """Reads from a request what an authenticator asks for."""
 
     authenticator: Authenticator

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 from typing_extensions import override
 
 from cidx_jobs.engine.access.passwords import load_extra
@@ -35,8 +35,7 @@ _log = get_logger("web")
 Claims = Mapping[str, Any]
 
 
-@attrs.frozen
-class _Verified:
+class _Verified(msgspec.Struct, frozen=True):
     """A token that was verified, and until when it is good (Unix seconds)."""
 
     identity: Identity

@@ -3,22 +3,20 @@
 import math
 from collections.abc import Callable
 
-import attrs
+import msgspec
 
 _MANY = 10_000
 _ROUNDING = 1e-6
 
 
-@attrs.define
-class _Bucket:
+class _Bucket(msgspec.Struct):
     """What is left of somebody's requests, and when that was counted."""
 
     left: float
     at: float
 
 
-@attrs.frozen(kw_only=True)
-class Allowance:
+class Allowance(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody has after a request."""
 
     remaining: int

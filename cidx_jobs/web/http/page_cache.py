@@ -3,15 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 
-import attrs
+import msgspec
 
 MANY = 4_096
 MAX_BYTES = 16_384
 """Larger documents are not kept: few ask for them, and they would take the others' room."""
 
 
-@attrs.frozen
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """A document as it goes out: its bytes, and the headers that belong to them."""
 
     body: bytes

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import attrs
+import msgspec
 from aiohttp import web
 
 from cidx_jobs.model import errors
@@ -19,8 +19,7 @@ SAMPLE_JOB_ID = JobId("019a5c1e-7c00-7000-8000-0123456789ab")
 SAMPLE_PROJECT_ID = ProjectId("code-indexer")
 
 
-@attrs.frozen
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """How the errors of one code are answered."""
 
     status: int

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-import attrs
 import msgspec
 from aiohttp import web
 from msgspec import inspect as types
@@ -103,8 +102,7 @@ class QueryReader(Generic[Q]):
         return texts
 
 
-@attrs.frozen(kw_only=True)
-class _Member:
+class _Member(msgspec.Struct, frozen=True, kw_only=True):
     """How one parameter is read."""
 
     parameter: str
@@ -122,8 +120,7 @@ class _Member:
         return self.read_text(self.parameter, texts[0])
 
 
-@attrs.frozen
-class _Whole:
+class _Whole(msgspec.Struct, frozen=True):
     """Reads a whole number in ASCII digits."""
 
     low: int
@@ -137,8 +134,7 @@ class _Whole:
         return int(text)
 
 
-@attrs.frozen
-class _Choice:
+class _Choice(msgspec.Struct, frozen=True):
     """Reads one of some words."""
 
     choices: Mapping[str, Any]
@@ -151,8 +147,7 @@ class _Choice:
         return self.choices[text]
 
 
-@attrs.frozen
-class _Text:
+class _Text(msgspec.Struct, frozen=True):
     """Reads a text that keeps a rule."""
 
     pattern: re.Pattern[str] | None

@@ -10,7 +10,6 @@ OpenAPI document:
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, overload
 
-import attrs
 import msgspec
 from aiohttp import web
 
@@ -61,16 +60,14 @@ B = TypeVar("B", bound=Body)
 B_contra = TypeVar("B_contra", bound=Body, contravariant=True)
 
 
-@attrs.frozen
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """A chapter of the document: what its routes are about."""
 
     name: str
     about: str
 
 
-@attrs.frozen
-class Parameter:
+class Parameter(msgspec.Struct, frozen=True):
     """What a request carries in its path, or in a header; the handler reads it."""
 
     name: str
@@ -81,22 +78,20 @@ class Parameter:
     example: str
 
 
-@attrs.frozen(kw_only=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """One way in which a request succeeds."""
 
     status: int
     about: str
     document: type[Document] | None = None
     example: Document | None = None
-    media: Mapping[str, tuple[Schema, Any]] = attrs.field(factory=dict)
+    media: Mapping[str, tuple[Schema, Any]] = msgspec.field(default_factory=dict)
     """Other forms by their type, each with its schema and an example."""
     headers: Sequence[str] = ()
     """By name; what they say stands in `cidx_jobs.web.openapi.headers`."""
 
 
-@attrs.frozen(kw_only=True)
-class Contract:
+class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """The words and the answers of a route."""
 
     name: str
@@ -113,8 +108,7 @@ class Contract:
     """Its own, besides those that follow from scope, query and body."""
 
 
-@attrs.frozen(kw_only=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path: who may use it, what it takes, and what answers."""
 
     method: str

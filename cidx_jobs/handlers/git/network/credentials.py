@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import attrs
+import msgspec
 
 from cidx_jobs.handlers.git.shields import Credential
 from cidx_jobs.handlers.git.url_rules import DEFAULT_PORTS, WEB, Remote, Scheme
@@ -17,8 +17,7 @@ from cidx_jobs.handlers.git.url_rules import DEFAULT_PORTS, WEB, Remote, Scheme
 _SUFFIX = ".git"
 
 
-@attrs.frozen
-class _Line:
+class _Line(msgspec.Struct, frozen=True):
     """What one line of the file says."""
 
     scheme: str

@@ -50,8 +50,7 @@ _OF_ONE_STATEMENT = frozenset(
 _PRIMARY_CODE = 0xFF
 
 
-@attrs.frozen
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """What stands in the place of the value of an operation that failed."""
 
     error: Exception

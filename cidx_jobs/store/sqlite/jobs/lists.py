@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.errors import UnavailableError
 from cidx_jobs.model.ids import JobId
@@ -124,8 +124,7 @@ _NEWEST = "AND row < :bound ORDER BY row DESC LIMIT :limit OFFSET :offset"
 _OLDEST = "AND row > :bound ORDER BY row ASC LIMIT :limit OFFSET :offset"
 
 
-@attrs.frozen(kw_only=True)
-class Statements:
+class Statements(msgspec.Struct, frozen=True, kw_only=True):
     """The statements over one range; the first four select row numbers, the last counts."""
 
     newest: str
@@ -136,8 +135,7 @@ class Statements:
     """At most ``:counted`` rows, filtered."""
 
 
-@attrs.frozen
-class Range:
+class Range(msgspec.Struct, frozen=True):
     """A stretch of rows: its statements, and what fixes its ends."""
 
     statements: Statements

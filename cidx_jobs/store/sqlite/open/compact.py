@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.errors import StartRefusedError
 from cidx_jobs.settings import DataDirectory
@@ -23,8 +23,7 @@ _ROOM = 3
 """So many times its size it takes meanwhile: itself, what is written anew, and the log of that."""
 
 
-@attrs.frozen(kw_only=True)
-class Compacted:
+class Compacted(msgspec.Struct, frozen=True, kw_only=True):
     """The size of a database before and after, in bytes."""
 
     bytes_before: int

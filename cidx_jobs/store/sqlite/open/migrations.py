@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.errors import DatabaseDamagedError, SchemaTooNewError
 
@@ -27,8 +27,7 @@ SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_
 """
 
 
-@attrs.frozen(kw_only=True)
-class Migration:
+class Migration(msgspec.Struct, frozen=True, kw_only=True):
     """One step: its number, name and SQL."""
 
     number: int

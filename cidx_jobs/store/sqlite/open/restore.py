@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, suppress
 from datetime import datetime
 from pathlib import Path
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.errors import DatabaseDamagedError, StartRefusedError
 from cidx_jobs.settings import DataDirectory
@@ -27,8 +27,7 @@ _FORGET_LOCATION = "UPDATE owner SET location = NULL WHERE id = 1"
 _OF_DIGEST = "SELECT 1 FROM tokens WHERE digest = ?"
 
 
-@attrs.frozen(kw_only=True)
-class Restored:
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """What a restore did."""
 
     database_id: str

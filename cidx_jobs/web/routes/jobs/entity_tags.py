@@ -2,7 +2,7 @@
 
 import re
 
-import attrs
+import msgspec
 
 from cidx_jobs.model.job.job import Job
 
@@ -10,8 +10,7 @@ _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 _VERSION = re.compile(r"[0-9]{1,19}")
 
 
-@attrs.frozen
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What a reader has of the job: versions, and tags that also name the queue's revision."""
 
     versions: frozenset[int]

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
-import attrs
+import msgspec
 from aiohttp import web
 
 from cidx_jobs.engine.event_log import read_log
@@ -31,8 +31,7 @@ STALL_SECONDS = 15.0
 _DIGITS = 18
 
 
-@attrs.frozen(kw_only=True)
-class _Scope:
+class _Scope(msgspec.Struct, frozen=True, kw_only=True):
     """Whose events a stream tells: those of one job, or of all jobs of a user (None: of all)."""
 
     job_id: JobId | None
@@ -45,8 +44,7 @@ class _Scope:
         return self.user_id is None or job.user_id == self.user_id
 
 
-@attrs.define(kw_only=True)
-class _Seen:
+class _Seen(msgspec.Struct, kw_only=True):
     """What the reader has already: a snapshot at a version, or the log up to a row."""
 
     version: int = 0

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
-import attrs
+import msgspec
 from aiohttp import web
 from msgspec import Meta
 
@@ -72,8 +72,7 @@ class Form(StrEnum):
     STATUS = "status"
 
 
-@attrs.frozen(kw_only=True)
-class Watch:
+class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """How a reader wants to read."""
 
     wait_seconds: int
@@ -264,8 +263,7 @@ def _read_watch(request: web.Request, query: WatchQuery) -> Watch | None:
     )
 
 
-@attrs.frozen(eq=False)
-class _Changed:
+class _Changed(msgspec.Struct, frozen=True, eq=False):
     """Tells whether a job has another tag; smaller than a closure, and thousands may be held."""
 
     manager: SyncJobManager

@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Sequence
 
-import attrs
+import msgspec
 from aiohttp import web
 
 from cidx_jobs.job_types import JobType
@@ -21,8 +21,7 @@ _POLICY = (
 )
 
 
-@attrs.frozen
-class _Made:
+class _Made(msgspec.Struct, frozen=True):
     """What the routes answer with, as bytes."""
 
     document: bytes
