@@ -45,6 +45,7 @@ from cidx_jobs.interfaces.index import Indexer
 from cidx_jobs.interfaces.notices import NoticeSender
 from cidx_jobs.interfaces.run import Middleware
 from cidx_jobs.interfaces.store.persistence import Persistence
+from cidx_jobs.interfaces.traces import Traces
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import OtherLoopError
 from cidx_jobs.model.findings import Finding, Mended, Recovery, ServerWarning
@@ -54,6 +55,7 @@ from cidx_jobs.model.listing import Project, StoreIdentity
 from cidx_jobs.model.schedules.schedule import Schedule
 from cidx_jobs.observe.job_lines import JobLines
 from cidx_jobs.observe.job_meters import JobMeters
+from cidx_jobs.observe.telemetry import wants_spans
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.loops import find_running_loop
 from cidx_jobs.runtime.meters import Meters
@@ -198,7 +200,8 @@ class JobSystem(JobCalls):
 
         Raises:
             StartRefusedError: the data directory cannot be served.
-            SettingsError: a job type holds a resource that no setting names.
+            SettingsError: a job type holds a resource that no setting names, or an extra is
+                missing that a setting wants.
             RuntimeError: it is open already.
         """
         is_open = (self._engine or self._closing or self._membership) is not None
@@ -241,7 +244,11 @@ class JobSystem(JobCalls):
             started.push_async_callback(admin_log.close)
             started.push_async_callback(self.indexer.close)
             before = await self._clear_leftovers(identity) if self._runs_jobs else Recovery()
-            engine = self._build_engine(identity)
+            traces = self._find_traces()
+            engine = self._build_engine(identity, traces)
+            if traces is not None:
+                started.callback(traces.close)
+                engine.board.hooks.add_observer(traces.note)
             lines = JobLines()
             started.callback(lines.close)
             engine.board.hooks.add_observer(lines)
@@ -572,7 +579,14 @@ class JobSystem(JobCalls):
         engine = self._opened()
         return EngineDoor(engine, self.settings, lambda: self._is_stopping)
 
-    def _build_engine(self, identity: StoreIdentity) -> Engine:
+    def _find_traces(self) -> Traces | None:
+        if not wants_spans(self.settings.tracing):
+            return None
+        # It imports what the extra `otel` brings.
+        made: Traces = import_module("cidx_jobs.observe.traces").RunSpans(self.clock)
+        return made
+
+    def _build_engine(self, identity: StoreIdentity, traces: Traces | None) -> Engine:
         self._children = children = Children(identity.run_mark)
         self._installed_git = installed_git = InstalledGit(children)
         files = CopyDirectories(DataDirectory(self.settings.data_dir), self.persistence.projects)
@@ -600,6 +614,7 @@ class JobSystem(JobCalls):
             middlewares=self._middlewares,
             schedules=self._declared,
             remotes=remotes,
+            traces=traces,
         )
         for hook in self._hooks:
             engine.board.hooks.add_hook(hook)

@@ -40,6 +40,7 @@ from cidx_jobs.interfaces.remotes import Remotes
 from cidx_jobs.interfaces.run import Middleware
 from cidx_jobs.interfaces.store.files import CopyFiles
 from cidx_jobs.interfaces.store.persistence import Persistence
+from cidx_jobs.interfaces.traces import Traces
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.model.findings import Finding, Recovery
@@ -62,7 +63,7 @@ class Engine:
         self, *, settings: Settings, store: Persistence, identity: StoreIdentity,
         job_types: JobTypes, children: ChildRunner, clock: Clock, files: CopyFiles,
         middlewares: Sequence[Middleware] = (), schedules: Sequence[Schedule] = (),
-        remotes: Remotes | None = None,
+        remotes: Remotes | None = None, traces: Traces | None = None,
         chance: random.Random | None = None,
     ) -> None:  # fmt: skip
         """Build the parts; nothing runs yet."""
@@ -101,6 +102,7 @@ class Engine:
                 find_manager=lambda: self.manager,
                 max_children=settings.max_children,
                 middlewares=middlewares,
+                traces=traces,
             )
         )
         self._stalls = StallWatch(clock, self._executor.trackers)

@@ -51,6 +51,7 @@ JWT_ALGORITHMS = ("HS256", "RS256", "ES256")
 SYNCHRONOUS_MODES = ("FULL", "NORMAL")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("json", "console")
+TRACING_MODES = ("auto", "on", "off")
 
 _DAY = 86_400.0
 _MIB = 1024 * 1024
@@ -206,6 +207,11 @@ class Settings:
         1024 * _MIB, 0, 2**60, "With less room on the disk /readyz warns of disk_low."
     )
     metrics_open: bool = other("false", flag, "Whether everybody may read /metrics.")
+    tracing: str = choice(
+        "auto",
+        TRACING_MODES,
+        "Spans of runs by OpenTelemetry; auto: where the program has loaded it.",
+    )
     project_retention_seconds: float = duration(
         0, 0, 3_650 * _DAY, "Copies and indexes that nobody synced for so long go; 0 never."
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cidx_jobs.cli.actions.settings import check_keys
+from cidx_jobs.cli.actions.settings import check_extras
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
 from cidx_jobs.observe.logs import reopen_log_files, setup_logging
@@ -30,7 +30,7 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
         StartRefusedError: the data directory cannot be served, or the address not be taken.
     """
     settings = Settings.load(config, overrides=flags)
-    check_keys(settings)
+    check_extras(settings)
     setup_logging(settings)
     # Whatever rotates logs sends it; where there is no file, it must not end the server.
     signal.signal(signal.SIGUSR1, lambda *_: reopen_log_files())

@@ -11,6 +11,7 @@ from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say
 from cidx_jobs.model.findings import ServerWarning
+from cidx_jobs.observe.telemetry import wants_spans
 from cidx_jobs.settings import Settings
 
 OPERATOR_FILES = ("git_ca_file", "git_credentials", "git_ssh_key", "git_ssh_known_hosts")
@@ -25,7 +26,7 @@ def show_settings(target: Target, data_dir: Path | None, config: Path | None) ->
     settings = Settings.load(config, overrides={"data_dir": data_dir})
     values = {field.name: _shown(settings, field) for field in attrs.fields(Settings)}
     values["auth"] = settings.auth_mode
-    check_keys(settings)
+    check_extras(settings)
     warnings = [*find_warnings(), *find_file_faults(settings)]
     if target.as_json:
         print_json({"ok": True, "settings": values, "warnings": [*map(asdict, warnings)]})
@@ -36,12 +37,14 @@ def show_settings(target: Target, data_dir: Path | None, config: Path | None) ->
     return Exit.DONE
 
 
-def check_keys(settings: Settings) -> None:
-    """Read the key of others' tokens, where the way in needs one.
+def check_extras(settings: Settings) -> None:
+    """Look for what the settings want besides the core, and read the key of others' tokens.
 
     Raises:
-        SettingsError: it cannot be used, or an extra is missing; the text says what to install.
+        SettingsError: the key cannot be used, or an extra is missing; the text says what to
+            install.
     """
+    wants_spans(settings.tracing)
     if settings.auth_mode != "jwt":
         return
     # Few servers need it: it stands behind a library that takes long to load.

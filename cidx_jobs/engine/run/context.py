@@ -3,7 +3,13 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +23,7 @@ from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.engine.run.time_limit import TimeLimit
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.run import ActiveRun, ChildResult, PhaseReporter, SyncJobContext
+from cidx_jobs.interfaces.traces import Traces
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.foreign import plain_json
 from cidx_jobs.model.job.job import Job, JsonObject, PhaseStatus
@@ -94,10 +101,11 @@ class SyncContext:
     @contextmanager
     def phase(self, name: str, weight: float = 0.0) -> Iterator[SyncPhase]:
         """Enter a phase, as `JobContext.phase`."""
-        phase = self._context.phase(name, weight)
+        phase = self._context.untraced_phase(name, weight)
         reporter = self.ask(phase.__aenter__)
         try:
-            yield SyncPhase(reporter, self)
+            with self._context.span_of(name):
+                yield SyncPhase(reporter, self)
         except BaseException as error:
             self.ask(partial(phase.__aexit__, type(error), error, error.__traceback__))
             raise
@@ -162,7 +170,7 @@ class RunContext:
     def __init__(
         self, *, job: Job, options: Any, checkpoint: Any, run: ActiveRun, tracker: ProgressTracker,
         recorder: RunRecorder, board: Board, children: ChildRunner, work: Work,
-        time_limit: TimeLimit, offspring: Offspring,
+        time_limit: TimeLimit, offspring: Offspring, traces: Traces | None,
     ) -> None:  # fmt: skip
         """Take the parts of this one run."""
         self._job = job
@@ -176,6 +184,7 @@ class RunContext:
         self._work = work
         self._time_limit = time_limit
         self._offspring = offspring
+        self._traces = traces
         self.sync: SyncJobContext = SyncContext(self)
         """The same for a thread, without awaits."""
         self._cancel_requested = False
@@ -240,9 +249,27 @@ class RunContext:
         """Show the phases that are to come, with their shares of the whole."""
         self._tracker.plan(weights)
 
-    @asynccontextmanager
-    async def phase(self, name: str, weight: float = 0.0) -> AsyncIterator[PhaseReporter]:
+    def phase(self, name: str, weight: float = 0.0) -> AbstractAsyncContextManager[PhaseReporter]:
         """Enter a phase that makes up *weight* (0 to 1) of the job; one at a time."""
+        if self._traces is None:
+            return self.untraced_phase(name, weight)
+        return self._traced_phase(name, weight)
+
+    @asynccontextmanager
+    async def _traced_phase(self, name: str, weight: float) -> AsyncIterator[PhaseReporter]:
+        async with self.untraced_phase(name, weight) as phase:
+            with self.span_of(name):
+                yield phase
+
+    def span_of(self, phase: str) -> AbstractContextManager[None]:
+        """Make a span of what is done within, as a phase's, on this thread or task."""
+        if self._traces is None:
+            return nullcontext()
+        return self._traces.around_phase(self._job.job_id, phase)
+
+    @asynccontextmanager
+    async def untraced_phase(self, name: str, weight: float) -> AsyncIterator[PhaseReporter]:
+        """Enter a phase that makes no span: the task that enters it is not that of its work."""
         self._tracker.enter(name, weight)
         phase = PhaseContext(self)
         try:

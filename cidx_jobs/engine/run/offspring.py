@@ -92,7 +92,8 @@ class Offspring:
             priority=priority,
             parent_id=self._job.job_id,
             child_key=key,
-            traceparent=self._job.traceparent,
+            # That of the span of the run, where it has one; else the one it came with.
+            traceparent=request.traceparent or self._job.traceparent,
         )
 
     def _check_number(self) -> None:

@@ -37,6 +37,7 @@ from cidx_jobs.interfaces.run import (
     JobContext,
     Middleware,
 )
+from cidx_jobs.interfaces.traces import Traces
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.error_codes import GUIDANCE, make_error
 from cidx_jobs.model.errors import HostDownError, JobFailure, UnavailableError, ValidationError
@@ -73,7 +74,7 @@ class Runner:
         board: Board, children: ChildRunner, clock: Clock,
         retry_policy: RetryPolicy, random: Random, max_result_bytes: int,
         find_manager: Callable[[], Manager], max_children: int,
-        middlewares: Sequence[Middleware] = (),
+        middlewares: Sequence[Middleware] = (), traces: Traces | None = None,
     ) -> None:  # fmt: skip
         """Take the parts."""
         self.job_types = job_types
@@ -85,7 +86,9 @@ class Runner:
         self.retry_policy = retry_policy
         self.random = random
         self.max_result_bytes = max_result_bytes
-        self.middlewares = tuple(middlewares)
+        self.traces = traces
+        own = () if traces is None else (traces.around_run,)
+        self.middlewares = (*own, *middlewares)
         self.find_manager = find_manager
         self.max_children = max_children
 
@@ -302,6 +305,7 @@ class RunningJob:
                 runner.find_manager,
                 runner.max_children,
             ),
+            traces=runner.traces,
         )
         call: CallNext = partial(self._call, job_type)
         for middleware in reversed(runner.middlewares):
