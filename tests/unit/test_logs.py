@@ -227,6 +227,48 @@ def test_what_an_application_does_with_structlog_is_not_touched(stream: io.Strin
     assert [line["event"] for line in lines(stream)] == ["ours"]
 
 
+def test_what_is_bound_is_in_each_line(stream: io.StringIO) -> None:
+    """Fields of a `bind` until an `unbind`, and those that an application bound for its context."""
+    log = get_logger("test").bind(job_id="j1", user_id="u1")
+
+    with structlog.contextvars.bound_contextvars(request_id="r1", job_id="theirs"):
+        log.info("x")
+    log.unbind("user_id").info("y", job_id="own")
+
+    first, second = ({**event, "timestamp": None} for event in lines(stream))
+    of_each = {"timestamp": None, "level": "info"}
+    assert first == of_each | {"event": "x", "job_id": "j1", "user_id": "u1", "request_id": "r1"}
+    assert second == of_each | {"event": "y", "job_id": "own"}
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error", "critical"])
+def test_each_level_has_its_method(level: str) -> None:
+    """Arguments go into the text of an event as by ``%``, if somebody wants that."""
+    stream = io.StringIO()
+    set_up(stream, "debug")
+
+    getattr(get_logger("test"), level)("%s of %d", "one", 2)
+    get_logger("test").log(logging.getLevelNamesMapping()[level.upper()], "by number")
+
+    assert [(each["level"], each["event"]) for each in lines(stream)] == [
+        (level, "one of 2"),
+        (level, "by number"),
+    ]
+
+
+@pytest.mark.parametrize("as_tuple", [False, True])
+def test_an_exception_can_be_named(stream: io.StringIO, *, as_tuple: bool) -> None:
+    """As in `logging`: the error itself, or what `sys.exc_info` says of it; none is nothing."""
+    error = ValueError("no whole number")
+
+    get_logger("test").error("x", exc_info=(ValueError, error, None) if as_tuple else error)
+    get_logger("test").error("y", exc_info=True)
+
+    first, second = lines(stream)
+    assert first["exception"] == "ValueError: no whole number"
+    assert "exception" not in second
+
+
 def test_an_applications_own_handlers_see_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     """They get the record of a line that is clean, and its text names the event and its fields."""
     get_logger("test").bind(job_id="j1").warning("x_failed", text=f"by {TOKEN}")

@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import structlog
-
 from cidx_jobs.engine.run.offspring import Offspring
 from cidx_jobs.engine.run.progress import ProgressTracker
 from cidx_jobs.engine.run.run_record import RunRecorder
@@ -29,7 +27,7 @@ from cidx_jobs.model.foreign import plain_json
 from cidx_jobs.model.job.job import Job, JsonObject, PhaseStatus
 from cidx_jobs.model.job.key_limits import key_of_host
 from cidx_jobs.model.job.packed import count_bytes
-from cidx_jobs.runtime.log import get_logger
+from cidx_jobs.runtime.log import BoundLog, get_logger
 
 T = TypeVar("T")
 
@@ -211,7 +209,7 @@ class RunContext:
         return self._cancel_requested
 
     @property
-    def log(self) -> structlog.typing.FilteringBoundLogger:
+    def log(self) -> BoundLog:
         """A logger that names the job in each line."""
         return get_logger("handlers").bind(job_id=self._job.job_id, job_type=self._job.job_type)
 
