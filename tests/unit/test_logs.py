@@ -228,7 +228,7 @@ def test_what_an_application_does_with_structlog_is_not_touched(stream: io.Strin
 
 
 def test_what_is_bound_is_in_each_line(stream: io.StringIO) -> None:
-    """Fields of a `bind` until an `unbind`, and those that an application bound for its context."""
+    """Fields of a `bind` until an `unbind`, and what an application bound for its context."""
     log = get_logger("test").bind(job_id="j1", user_id="u1")
 
     with structlog.contextvars.bound_contextvars(request_id="r1", job_id="theirs"):
