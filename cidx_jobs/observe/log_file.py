@@ -47,6 +47,10 @@ class LogFile:
         """Return the descriptor."""
         return self._descriptor
 
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
     def reopen(self) -> None:
         """Go on in the file that has the path now, which is made if there is none.
 

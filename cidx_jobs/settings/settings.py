@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -43,7 +44,7 @@ from cidx_jobs.settings.fields import (
     variables,
     whole,
 )
-from cidx_jobs.settings.sources import read_values
+from cidx_jobs.settings.sources import find_place, read_values
 from cidx_jobs.settings.way_in import check_given, check_way_in
 
 AUTH_MODES = ("none", "tokens", "jwt", "proxy")
@@ -344,10 +345,21 @@ class Settings:
         Raises:
             SettingsError: the file cannot be read, or a key or value is wrong; the text names it.
         """
+        path = None if file is None else Path(file)
         types = {field.name: field.type for field in attrs.fields(cls)}
-        values = read_values(None if file is None else Path(file), environ, overrides, types)
-        settings = cls(**values)
-        check_given(values, settings.auth_mode)
+        values = read_values(path, environ, overrides, types)
+        try:
+            settings = cls(**values)
+            check_given(values, settings.auth_mode)
+        except SettingsError as error:
+            # Every refusal begins with the name of the setting.
+            name = re.split(r"\W", error.message, maxsplit=1)[0]
+            is_flag = (overrides or {}).get(name) is not None
+            place = None if is_flag else find_place(name, path, environ)
+            if place is None:
+                raise
+            message = f"{error.message} ({place})"
+            raise SettingsError(message) from error
         return settings
 
     @property

@@ -1,6 +1,7 @@
 """Where settings come from: a TOML file, environment variables, and what overrides both."""
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,6 +35,24 @@ def read_values(
     return values | {name: value for name, value in given if value is not None}
 
 
+def find_place(name: str, file: Path | None, environ: Mapping[str, str] | None) -> str | None:
+    """Return where a setting is given, for whoever has to mend it; None where neither has it.
+
+    The variable where there is one, which wins; else the file and the line in it.
+    """
+    variable = f"{PREFIX}{name.upper()}"
+    if variable in (os.environ if environ is None else environ):
+        return f"the variable {variable}"
+    if file is None:
+        return None
+    key = re.escape(name)
+    begins = re.compile(rf"""\s*(?:\[+\s*)?["']?{key}["']?\s*[=.\]]""")
+    for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+        if begins.match(line):
+            return f"{file}, line {number}"
+    return None
+
+
 def read_proxy_variables(environ: Mapping[str, str] | None = None) -> tuple[str | None, str]:
     """Return the proxy for https and the hosts that are reached without one, as variables say.
 
@@ -63,7 +82,10 @@ def read_variables(
 def _read_file(path: Path, types: Mapping[str, Any]) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        message = f"cannot read {path}: {(error.strerror or str(error)).lower()}"
+        raise SettingsError(message) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         message = f"cannot read {path}: {error}"
         raise SettingsError(message) from error
     return {

@@ -6,7 +6,6 @@ up is torn down in ``finally``, in the reverse order.
 
 import asyncio
 import contextlib
-import errno
 import gc
 import importlib
 import os
@@ -14,13 +13,21 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    MutableMapping,
+    Sequence,
+)
 from pathlib import Path
 from typing import Any
 
 import attrs
 from aiohttp import web
 
+from cidx_jobs.handlers.git.network.operator_files import find_unusable_files
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.runtime.blocking import in_own_thread
@@ -30,6 +37,12 @@ from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.runtime.socket_paths import open_short_path
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.system import JobSystem
+from cidx_jobs.web.addresses import (
+    bind_socket,
+    make_room_for_socket,
+    url_of_place,
+    url_of_socket,
+)
 from cidx_jobs.web.app import create_app
 from cidx_jobs.web.connections import EXTRA_CONNECTIONS, ProblemRunner
 from cidx_jobs.web.handed_sockets import is_local, take_sockets
@@ -60,7 +73,6 @@ YOUNG_OBJECTS = 10_000
 _FILES_OF_OURS = 256
 _FEWEST = 16
 _BACKLOG = 1_024
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - looked up
 
 _log = get_logger("server")
 
@@ -131,10 +143,7 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
     settings = attrs.evolve(settings, auth=settings.auth_mode)
     # Before anybody's code is loaded, which might start processes.
     manager = ServiceManager.take_over(os.environ)
-    handed = take_sockets(os.environ)
-    if settings.auth_mode == "none" and not all(map(is_local, handed)):
-        message = "auth: none is refused on a socket that others than this machine can reach"
-        raise SettingsError(message)
+    handed = take_allowed_sockets(settings, os.environ)
     jobs = JobSystem(settings, [*job_types, *load_job_types(settings.handlers)])
     stop = _Stop(jobs)
     raise_file_limit(settings.max_connections)
@@ -147,7 +156,8 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
             settle_collector()
             start.close()
             _log.info("server_ready", url=place.url, auth=settings.auth_mode, loop=_loop_name())
-            for warning in await jobs.find_warnings():
+            unusable = await in_own_thread(find_unusable_files, settings)
+            for warning in (*await jobs.find_warnings(), *unusable):
                 _log.warning("server_warning", code=warning.code, message=warning.message)
             manager.tell("READY=1", f"STATUS=serving at {place.url}")
             await stop.asked.wait()
@@ -160,6 +170,21 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
             await place.stop_listening()
             await jobs.close()
     _log.info("server_stopped")
+
+
+def take_allowed_sockets(
+    settings: Settings, environ: MutableMapping[str, str]
+) -> Sequence[socket.socket]:
+    """Return the sockets that were handed to this process, as `take_sockets` does.
+
+    Raises:
+        SettingsError: they are none, or reach further than the way in allows.
+    """
+    handed = take_sockets(environ)
+    if settings.auth_mode == "none" and not all(map(is_local, handed)):
+        message = "auth: none is refused on a socket that others than this machine can reach"
+        raise SettingsError(message)
+    return handed
 
 
 @attrs.frozen
@@ -239,13 +264,13 @@ async def open_place(
                 await web.SockSite(runner, listener, backlog=_BACKLOG).start()
         else:
             if unix_socket is not None:
-                await _make_room_for_socket(unix_socket)
+                await make_room_for_socket(unix_socket)
             site = _site(runner, host, port, unix_socket)
             ours = unix_socket
             await site.start()
         if local_socket is not None:
             await _listen_locally(runner, local_socket)
-        yield Place(_url_of(handed[0]) if handed else _url(runner, host, unix_socket), runner)
+        yield Place(_url(runner, host, unix_socket, handed), runner)
     finally:
         await runner.cleanup()
         forget_forks()
@@ -395,7 +420,7 @@ def _sockets(runner: web.AppRunner) -> Iterator[int]:
 
 def _site(runner: web.AppRunner, host: str, port: int, unix_socket: Path | None) -> web.BaseSite:
     if unix_socket is not None:
-        return web.SockSite(runner, _bind(unix_socket), backlog=_BACKLOG)
+        return web.SockSite(runner, bind_socket(unix_socket), backlog=_BACKLOG)
     return web.TCPSite(runner, host, port, backlog=_BACKLOG)
 
 
@@ -432,62 +457,16 @@ async def _listen_locally(runner: web.AppRunner, path: Path) -> None:
     await in_own_thread(path.unlink, missing_ok=True)
     name, descriptor = await in_own_thread(open_short_path, path)
     try:
-        await web.SockSite(runner, _bind(Path(name)), backlog=_BACKLOG).start()
+        await web.SockSite(runner, bind_socket(Path(name)), backlog=_BACKLOG).start()
     finally:
         if descriptor is not None:
             os.close(descriptor)
 
 
-def _bind(path: Path) -> socket.socket:
-    """Return a socket at the path, whose file lets in its owner alone from the first moment on.
-
-    A mode that is set afterwards would come too late: whoever has connected by then stays.
-    """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        listener.bind(str(path))
-    except OSError as error:
-        listener.close()
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        os.umask(before)
-    return listener
-
-
-async def _make_room_for_socket(path: Path) -> None:
-    """Remove the socket that a killed server left; raise OSError where one listens.
-
-    Left to itself asyncio would put the new socket in place of a living server's, too.
-    """
-    try:
-        _, writer = await asyncio.open_unix_connection(str(path))
-    except FileNotFoundError:
-        return
-    except ConnectionRefusedError:
-        # Also said of a file that is no socket: it stays, and is in the way.
-        if await in_own_thread(path.is_socket):
-            await in_own_thread(path.unlink, missing_ok=True)
-        return
-    writer.close()
-    await writer.wait_closed()
-    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), str(path))
-
-
-def _url_of(listener: socket.socket) -> str:
-    address = listener.getsockname()
-    if listener.family == socket.AF_UNIX:
-        return f"unix:{address}"
-    return _web_url(address[0], address[1])
-
-
-def _url(runner: web.AppRunner, host: str, unix_socket: Path | None) -> str:
+def _url(
+    runner: web.AppRunner, host: str, unix_socket: Path | None, handed: Sequence[socket.socket]
+) -> str:
     """Return the address under which a client on this machine reaches the server."""
-    if unix_socket is not None:
-        return f"unix:{unix_socket.absolute()}"
-    return _web_url(host, runner.addresses[0][1])
-
-
-def _web_url(host: str, port: int) -> str:
-    name = _ANY_ADDRESS.get(host, host)
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    if handed:
+        return url_of_socket(handed[0])
+    return url_of_place(host, None if unix_socket else runner.addresses[0][1], unix_socket)

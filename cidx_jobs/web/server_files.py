@@ -35,6 +35,14 @@ async def write_server_file(directory: DataDirectory, url: str) -> None:
     await in_own_thread(_write_private, directory.server_file, text)
 
 
+def read_server_url(directory: DataDirectory) -> str | None:
+    """Return where the server is that owns the directory, if it says so; it blocks."""
+    try:
+        return str(json.loads(directory.server_file.read_text("utf-8"))["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 async def remove_server_file(directory: DataDirectory) -> None:
     """Take that back."""
     await in_own_thread(directory.server_file.unlink, missing_ok=True)

@@ -54,7 +54,7 @@ def test_a_server_is_administered_whatever_its_way_in_is(tmp_path: Path, depth: 
 def test_a_key_is_checked_before_the_server_starts(tmp_path: Path) -> None:
     """``check`` and ``serve`` refuse it alike, and neither shows it."""
     short = {**SIGNED, "CIDX_JOBS_JWT_KEY": "too-short", "CIDX_JOBS_DATA_DIR": str(tmp_path)}
-    good = {**SIGNED, "CIDX_JOBS_DATA_DIR": str(tmp_path)}
+    good = {**SIGNED, "CIDX_JOBS_DATA_DIR": str(tmp_path), "CIDX_JOBS_PORT": "0"}
 
     refused = [run_here((command,), short) for command in ("check", "serve")]
     checked = run_here(("check",), good)

@@ -113,6 +113,8 @@ def cli(
     """Give what runs a command against the server."""
     monkeypatch.setenv("CIDX_JOBS_SERVER", served.url)
     monkeypatch.delenv("CIDX_JOBS_TOKEN", raising=False)
+    # Of a server that `check` is asked about: that of another test may have the usual one.
+    monkeypatch.setenv("CIDX_JOBS_PORT", "0")
     monkeypatch.setattr("cidx_jobs.cli.async_run.RETRIES", 0)
 
     def run_command(*arguments: str) -> Done:

@@ -20,7 +20,7 @@ from cidx_jobs.cli.actions.serve import choose_loop, serve_until_stopped
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
-from cidx_jobs.web import server
+from cidx_jobs.web.addresses import bind_socket
 from cidx_jobs.web.server import (
     bound_connections,
     listening,
@@ -241,7 +241,7 @@ def test_a_socket_is_its_owners_from_its_first_moment(short_path: Path) -> None:
     path = short_path / "s"
     before = os.umask(0)
     try:
-        with server._bind(path):
+        with bind_socket(path):
             mode, during = stat.S_IMODE(path.stat().st_mode), os.umask(0)
     finally:
         os.umask(before)

@@ -11,11 +11,12 @@ from typing import Any
 
 from cidx_jobs.cli.actions.settings import check_extras
 from cidx_jobs.cli.exit_codes import Exit
-from cidx_jobs.model.errors import CidxJobsError, StartRefusedError
+from cidx_jobs.model.errors import CidxJobsError
 from cidx_jobs.observe.logs import reopen_log_files, setup_logging
 from cidx_jobs.runtime.last_exit import ending_at_last
 from cidx_jobs.runtime.loops import run_to_its_end
 from cidx_jobs.settings import Settings
+from cidx_jobs.web.addresses import refuse_address
 from cidx_jobs.web.server import run_server
 
 CLOSING_SECONDS = 1.0
@@ -44,8 +45,7 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
     except CidxJobsError:
         raise
     except OSError as error:
-        message = f"cannot serve at {_address(settings)}: {error.strerror or error}"
-        raise StartRefusedError(message) from error
+        raise refuse_address(settings, error) from error
     return Exit.DONE
 
 
@@ -57,9 +57,3 @@ def choose_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
         return None
     make_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return make_loop
-
-
-def _address(settings: Settings) -> str:
-    if settings.unix_socket is not None:
-        return f"unix:{settings.unix_socket}"
-    return f"http://{settings.host}:{settings.port}"

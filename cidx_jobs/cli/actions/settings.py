@@ -1,6 +1,6 @@
 """What ``check`` does: the settings as they would be in force, and what a server would warn of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,23 @@ from cidx_jobs.model.findings import ServerWarning
 from cidx_jobs.observe.telemetry import wants_spans
 from cidx_jobs.settings import Settings
 
-OPERATOR_FILES = ("git_ca_file", "git_credentials", "git_ssh_key", "git_ssh_known_hosts")
-
 
 def show_settings(target: Target, data_dir: Path | None, config: Path | None) -> Exit:
     """Show every setting as it would be in force.
 
     Raises:
         SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
+        StartRefusedError: a server would not start with them.
     """
+    # Few need all of a server: it takes long to load.
+    from cidx_jobs.cli.async_run import run_async
+    from cidx_jobs.web.preflight import check_start
+
     settings = Settings.load(config, overrides={"data_dir": data_dir})
     values = {field.name: _shown(settings, field) for field in attrs.fields(Settings)}
     values["auth"] = settings.auth_mode
     check_extras(settings)
-    warnings = [*find_warnings(), *find_file_faults(settings)]
+    warnings = run_async(check_start(settings))
     if target.as_json:
         print_json({"ok": True, "settings": values, "warnings": [*map(asdict, warnings)]})
     else:
@@ -62,18 +65,6 @@ def find_warnings() -> Sequence[ServerWarning]:
 
     fault = run_async(InstalledGit(Children("command-line")).find_fault())
     return [] if fault is None else [fault]
-
-
-def find_file_faults(settings: Settings) -> Iterator[ServerWarning]:
-    """Yield which of the operator's files for git cannot be used, and why."""
-    from cidx_jobs.handlers.git.network.operator_files import SECRETS, find_fault
-
-    for name in OPERATOR_FILES:
-        path = getattr(settings, name)
-        fault = None if path is None else find_fault(path, is_secret=name in SECRETS)
-        if fault is not None:
-            message = f"the file of the setting {name} {fault}"
-            yield ServerWarning(code="git_file_unusable", message=message)
 
 
 def _shown(settings: Settings, field: "attrs.Attribute[Any]") -> Any:

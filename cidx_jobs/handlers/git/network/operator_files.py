@@ -8,13 +8,28 @@ import stat
 from pathlib import Path
 
 from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.findings import ServerWarning
+from cidx_jobs.settings import Settings
 
 UNUSABLE = "CFG-006"
 SECRETS = frozenset({"git_credentials", "git_ssh_key"})
 """The settings whose files nobody else may even read."""
+_SETTINGS = ("git_ca_file", "git_credentials", "git_ssh_key", "git_ssh_known_hosts")
 _OTHERS_MAY_USE = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_MAY_CHANGE = stat.S_IWGRP | stat.S_IWOTH
 _MOST_BYTES = 4 * 1024 * 1024
+
+
+def find_unusable_files(settings: Settings) -> list[ServerWarning]:
+    """Return which of the files that the settings name cannot be used, and why; it blocks."""
+    found = []
+    for name in _SETTINGS:
+        path = getattr(settings, name)
+        fault = None if path is None else find_fault(path, is_secret=name in SECRETS)
+        if fault is not None:
+            message = f"the file of the setting {name} {fault}"
+            found.append(ServerWarning(code="git_file_unusable", message=message))
+    return found
 
 
 def check_file(setting: str, path: Path) -> None:

@@ -1,10 +1,11 @@
 """Owner lock: the process that holds ``owner.lock`` of a data directory owns it, for life."""
 
+import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -92,8 +93,60 @@ def take_ownership(directory: DataDirectory) -> Ownership:
     try:
         return _take(directory)
     except OSError as error:
-        message = f"the data directory {directory.root} cannot be used: {_reason(error)}"
-        raise StartRefusedError(message) from error
+        raise cannot_use(directory, error) from error
+
+
+@contextmanager
+def holding_unchanged(directory: DataDirectory) -> Iterator[None]:
+    """Keep servers away from a directory for a moment, and leave no trace in it.
+
+    Raises:
+        AlreadyOwnedError: a server owns it.
+        StartRefusedError: it cannot be made or written.
+    """
+    try:
+        with ExitStack() as stack:
+            if directory.owner_lock.exists():
+                descriptor = os.open(directory.owner_lock, os.O_RDWR | os.O_CLOEXEC)
+                stack.callback(os.close, descriptor)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise _name_owner_in(descriptor, directory) from error
+            else:
+                _check_makeable(directory.root)
+            yield
+    except OSError as error:
+        raise cannot_use(directory, error) from error
+
+
+def _check_makeable(folder: Path) -> None:
+    """Raise the OSError that making a file in the folder, or the folder itself, would raise."""
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        # A file without a name, which goes with its descriptor.
+        os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, FILE_MODE))
+    except OSError as error:
+        if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}:
+            raise
+
+
+def cannot_use(directory: DataDirectory, error: Exception) -> StartRefusedError:
+    """Return the refusal of a directory that the system does not let us use."""
+    reason = _reason(error) if isinstance(error, OSError) else str(error)
+    return StartRefusedError(f"the data directory {directory.root} cannot be used: {reason}")
+
+
+def _name_owner_in(descriptor: int, directory: DataDirectory) -> AlreadyOwnedError:
+    record = decode_record(read_text(descriptor))
+    way_out = "close the job system that has it" if record.is_own else "stop it"
+    return AlreadyOwnedError(
+        f"the data directory {directory.root} is owned by {name_owner(record)}: {way_out}, or "
+        "use another directory"
+    )
 
 
 def protect(directory: DataDirectory) -> None:
@@ -112,14 +165,9 @@ def _take(directory: DataDirectory) -> Ownership:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         location = find_location(descriptor, directory.root)
     except BlockingIOError as error:
-        record = decode_record(read_text(descriptor))
+        refusal = _name_owner_in(descriptor, directory)
         os.close(descriptor)
-        way_out = "close the job system that has it" if record.is_own else "stop it"
-        message = (
-            f"the data directory {directory.root} is owned by {name_owner(record)}: {way_out}, or "
-            "use another directory"
-        )
-        raise AlreadyOwnedError(message) from error
+        raise refusal from error
     except BaseException:
         os.close(descriptor)
         raise

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import uuid
 from contextlib import ExitStack
+from pathlib import Path
 
 import attrs
 
@@ -25,7 +26,14 @@ from cidx_jobs.store.sqlite.open.damage_check import inspecting, wal_of
 from cidx_jobs.store.sqlite.open.location import decode_location, encode_location
 from cidx_jobs.store.sqlite.open.migrations import Migration, apply_migrations, has_pending
 from cidx_jobs.store.sqlite.open.owner_check import check_owner
-from cidx_jobs.store.sqlite.open.owner_lock import FILE_MODE, Ownership, protect, take_ownership
+from cidx_jobs.store.sqlite.open.owner_lock import (
+    FILE_MODE,
+    Ownership,
+    cannot_use,
+    holding_unchanged,
+    protect,
+    take_ownership,
+)
 from cidx_jobs.store.sqlite.values import to_microseconds
 
 _LONG_LOG_BYTES = 16_000_000
@@ -104,10 +112,30 @@ def take_possession(
             has_long_log = wal_of(directory.database).stat().st_size > _LONG_LOG_BYTES
             mark = open_mark(directory.high_water_mark, Position(ledger.sequence, ledger.batch))
         except (OSError, sqlite3.Error) as error:
-            message = f"the data directory {directory.root} cannot be used: {error}"
-            raise StartRefusedError(message) from error
+            raise cannot_use(directory, error) from error
         undo.pop_all()
     return Possession(identity, ledger, mark, has_long_log, ownership, connection)
+
+
+def check_possession(directory: DataDirectory, migrations: tuple[Migration, ...]) -> None:
+    """Check that `take_possession` would succeed; nothing is made or changed.
+
+    Raises: what that raises.
+    """
+    check_owner(directory)
+    with holding_unchanged(directory):
+        _check_rights(directory)
+        log_index = Path(f"{directory.database}-shm")
+        was_there = log_index.exists()
+        try:
+            with inspecting(directory, migrations):
+                pass
+        except sqlite3.Error as error:
+            raise cannot_use(directory, error) from error
+        finally:
+            # Whoever reads a database that has a log makes one; the directory is ours meanwhile.
+            if not was_there and directory.owner_lock.exists():
+                log_index.unlink(missing_ok=True)
 
 
 def _bring_up_to_date(
