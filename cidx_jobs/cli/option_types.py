@@ -206,6 +206,11 @@ PROFILE = click.option(
     shell_complete=complete_profiles,
     help="Where you have logged in under this name.",
 )
+NOTIFY = click.option(
+    "--notify",
+    metavar="URL",
+    help="Have its end posted there, signed with the secret of `cidx-jobs notify-secret`.",
+)
 CONFIG = click.option(
     "--config",
     metavar="FILE.toml",

@@ -1,7 +1,9 @@
 """Commands on many jobs, and on those of others: chosen, listed, changed."""
 
+import contextlib
 import io
 import json
+import os
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +12,13 @@ from unittest import mock
 
 import pytest
 
+from cidx_jobs.cli.main import run
 from cidx_jobs.settings.quantities import read_duration, show_size
 from tests.functional.test_cli_server import (
     Done,
     Server,
     clean_environment,
     run_here,
-    run_process,
     start_server,
     stop_server,
 )
@@ -207,23 +209,42 @@ def test_times_are_local_or_in_utc(people: People) -> None:
     assert "Z" in utc.splitlines()[1].split()[1]
 
 
-def test_shells_complete_ids_and_projects(people: People) -> None:
-    """By asking the server, and with nothing where there is none."""
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_what_the_server_knows(people: People, shell: str) -> None:
+    """Ids, schedules, projects and types by asking it; nothing where there is none."""
+    people("ida", "sync", "atlas", "--url", "https://nowhere.example/a.git", "--detach")
+    people("ida", "cancel", "@latest")
+    people("ida", "schedule", "add", "nightly", "-p", "atlas", "--cron", "@daily")
     job_id = people.submit("ida")
-    env = {
-        **clean_environment(),
-        "CIDX_JOBS_SERVER": people.server.url,
-        "CIDX_JOBS_TOKEN": people.token("ida"),
-        "_CIDX_JOBS_COMPLETE": "bash_complete",
-        "COMP_WORDS": f"cidx-jobs status {job_id[:4]}",
-        "COMP_CWORD": "2",
-    }
 
-    completed = run_process(env=env).out
-    alone = run_process(env={**env, "CIDX_JOBS_SERVER": "http://127.0.0.1:1"}).out
+    def complete(*words: str, server: str = people.server.url) -> str:
+        env = {
+            **clean_environment(),
+            "CIDX_JOBS_SERVER": server,
+            "CIDX_JOBS_TOKEN": people.token("ida"),
+            "_CIDX_JOBS_COMPLETE": f"{shell}_complete",
+            "COMP_WORDS": " ".join(("cidx-jobs", *words)),
+            "COMP_CWORD": words[-1] if shell == "fish" else str(len(words)),
+        }
+        # The scripts of shells write bytes.
+        out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+        with (
+            mock.patch.dict(os.environ, env, clear=True),
+            contextlib.redirect_stdout(out),
+            contextlib.suppress(SystemExit),
+        ):
+            run(())
+        out.seek(0)
+        return out.read()
 
-    assert job_id in completed
-    assert alone.strip() == ""
+    assert job_id in complete("status", job_id[:4])
+    assert "nightly" in complete("schedule", "show", "nig")
+    assert "nightly" in complete("schedule", "remove", "nig")
+    assert "atlas" in complete("hook", "create", "at")
+    assert "atlas" in complete("schedule", "add", "x", "--project", "at")
+    assert "repository_sync" in complete("schedule", "add", "x", "--type", "rep")
+    assert "steps" in complete("submit", "st")
+    assert complete("schedule", "show", "nig", server="http://127.0.0.1:1").strip() == ""
 
 
 def test_a_project_is_removed_only_when_that_is_said(people: People, tmp_path: Path) -> None:

@@ -497,6 +497,7 @@ def test_submit_sends_what_was_wanted(canned: CannedServer, cli: RunCli) -> None
         *("-o", "flag=true", "-l", "origin=ci", "--priority", "7", "--run-timeout", "60"),
         *("--start-at", "2030-01-31T18:00:00+01:00", "--hold", "--on-conflict", "reject"),
         *("--idempotency-key", "k", "--limit", "tenant:7=3", "--limit", "a=b=1"),
+        *("--notify", "https://ci.example/done"),
     )
 
     assert done.code == 0
@@ -514,6 +515,7 @@ def test_submit_sends_what_was_wanted(canned: CannedServer, cli: RunCli) -> None
         "on_conflict": "reject",
         "labels": {"origin": "ci"},
         "limits": {"tenant:7": 3, "a=b": 1},
+        "notify": "https://ci.example/done",
     }
 
 

@@ -14,7 +14,16 @@ from cidx_jobs.cli.error_report import advise, exit_code_of_error, exit_code_of_
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.terminal.job_lines import change_line, live_line, report, resumption
 from cidx_jobs.cli.terminal.live_display import ChangeLines, LiveLine, make_display
-from cidx_jobs.cli.terminal.text import cells, duration, fit, fit_path, pad, table
+from cidx_jobs.cli.terminal.text import (
+    cells,
+    duration,
+    fit,
+    fit_path,
+    interval,
+    moment,
+    pad,
+    table,
+)
 from cidx_jobs.client import (
     AuthenticationError,
     ConflictError,
@@ -172,6 +181,18 @@ def test_the_estimate_counts_down() -> None:
                 },
             },
             "queued (position 3 of 10, user limit, starts in 20s to 1m30s)",
+        ),
+        (
+            {
+                "status": "queued",
+                "queue": {
+                    "position": 1,
+                    "length": 1,
+                    "blocked_by": [],
+                    "estimated_wait_seconds": [0, 0],
+                },
+            },
+            "queued (position 1 of 1, starts now)",
         ),
         (
             {
@@ -457,3 +478,38 @@ def test_ages_are_counted_from_the_creation_of_a_waiting_job() -> None:
     job = make_job(status="queued", started_at=None, attempt=0)
 
     assert "  waits since 1m00s" in list(report(job, NOW + timedelta(seconds=49)))
+
+
+def test_the_report_says_what_became_of_notices() -> None:
+    """Of each URL the last try; before the end of the job none is expected."""
+    url, other = "https://ci.example/done", "https://other.example"
+    waiting = make_job(notify=[url])
+    tries = [
+        {"at": "2030-01-01T00:00:05Z", "url": url, "status": 503, "error": "answered 503"},
+        {"at": "2030-01-01T00:00:10Z", "url": url, "status": 200, "error": None},
+        {"at": "2030-01-01T00:00:05Z", "url": other, "status": None, "error": "timed out"},
+    ]
+    done = make_job(status="completed", notify=[url, other, "https://third"], deliveries=tries)
+
+    lines = [
+        line.split("notice", 1)[1].strip()
+        for job in (waiting, done)
+        for line in report(job, NOW)
+        if line.startswith("  notice")
+    ]
+
+    five, ten = (moment(datetime(2030, 1, 1, 0, 0, at, tzinfo=UTC)) for at in (5, 10))
+    assert lines == [
+        f"{url}: when it is done",
+        f"{url}: told at {ten}",
+        f"{other}: not taken at {five}: timed out",
+        "https://third: not tried yet",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (90, "90s"), (900, "15m"), (28_800, "8h"), (604_800, "7d")]
+)
+def test_an_interval_is_shown_as_options_take_it(seconds: int, text: str) -> None:
+    """In the largest unit that it is a whole number of."""
+    assert interval(seconds) == text

@@ -1,14 +1,14 @@
-"""What ``hook create``, ``show`` and ``remove`` do."""
+"""What ``hook create``, ``show`` and ``remove`` do, and ``notify-secret``."""
 
 from cidx_jobs.cli.async_run import ask
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
 from cidx_jobs.cli.terminal.prompt import confirm_removal
-from cidx_jobs.cli.terminal.text import table
+from cidx_jobs.cli.terminal.text import moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
-from cidx_jobs.wire.projects import NewPushHookDocument, PushHookDocument
+from cidx_jobs.wire.projects import NewPushHookDocument, NotifySecretDocument, PushHookDocument
 
 _HEAD = ("AT", "FROM", "EVENT", "VERDICT", "JOB")
 
@@ -39,7 +39,7 @@ def show_hook(target: Target, project_id: str, user: str | None) -> Exit:
         return Exit.DONE
     rows = [
         (
-            one.at.isoformat(timespec="seconds"),
+            moment(one.at),
             escape(one.sender),
             escape(one.kind),
             escape(one.verdict),
@@ -67,4 +67,18 @@ def remove_hook(target: Target, project_id: str, user: str | None, *, is_sure: b
     ask(target, remove)
     if target.as_json:
         print_json({"project_id": project_id, "removed": True})
+    return Exit.DONE
+
+
+def make_notify_secret(target: Target) -> Exit:
+    """Make the secret that signs the caller's notices, and print it alone."""
+
+    async def make(client: JobsClient) -> NotifySecretDocument:
+        return await client.create_notify_secret()
+
+    made = ask(target, make)
+    if target.as_json:
+        print_json(made)
+    else:
+        print_lines([made.secret])
     return Exit.DONE

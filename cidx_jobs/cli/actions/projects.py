@@ -8,7 +8,7 @@ from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say
 from cidx_jobs.cli.terminal.prompt import confirm_removal
-from cidx_jobs.cli.terminal.text import moment, table
+from cidx_jobs.cli.terminal.text import interval, moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.settings.quantities import show_size
@@ -83,7 +83,7 @@ def _describe(project: ProjectDocument) -> Iterator[tuple[str, object]]:
     yield "synced", project.last_synced_at and moment(project.last_synced_at)
     yield "job", project.last_job_id
     every = project.sync_every_seconds
-    yield "asked", f"every {every}s" if isinstance(every, int) else every
+    yield "polled", f"every {interval(every)}" if isinstance(every, int) else every or "never"
     yield "indexed", project.files_indexed
     skipped = project.files_skipped or {}
     counted = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))

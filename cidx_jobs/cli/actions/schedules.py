@@ -10,7 +10,7 @@ from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.member_names import name_pointer
 from cidx_jobs.cli.terminal.output import print_json, print_lines
 from cidx_jobs.cli.terminal.prompt import confirm_removal
-from cidx_jobs.cli.terminal.text import moment, table
+from cidx_jobs.cli.terminal.text import interval, moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.wire.jobs import JobDocument
@@ -145,9 +145,9 @@ def _when(schedule: ScheduleDocument) -> str:
     if schedule.cron is not None:
         when = f"{schedule.cron} {schedule.timezone}"
     else:
-        when = f"every {schedule.every_seconds}s"
+        when = f"every {interval(schedule.every_seconds or 0)}"
     if schedule.jitter_seconds:
-        when += f", jitter {schedule.jitter_seconds}s"
+        when += f", jitter {interval(schedule.jitter_seconds)}"
     return when if schedule.enabled else f"{when} (disabled)"
 
 

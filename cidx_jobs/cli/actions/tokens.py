@@ -7,7 +7,7 @@ from cidx_jobs.cli.data_dir import administer
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
-from cidx_jobs.cli.terminal.text import table
+from cidx_jobs.cli.terminal.text import moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.engine.operator_rules import check_token
 from cidx_jobs.model.foreign import escape
@@ -80,14 +80,14 @@ def _rows(tokens: Sequence[TokenDocument]) -> list[tuple[str, ...]]:
             token.token_id,
             escape(token.user_id),
             token.scope,
-            _day(token.created_at),
-            _day(token.expires_at),
-            _day(token.last_used_at),
+            _shown(token.created_at),
+            _shown(token.expires_at),
+            _shown(token.last_used_at),
             escape(token.label or ""),
         )
         for token in tokens
     ]
 
 
-def _day(at: datetime | None) -> str:
-    return "-" if at is None else f"{at:%Y-%m-%d %H:%M}"
+def _shown(at: datetime | None) -> str:
+    return "-" if at is None else moment(at)

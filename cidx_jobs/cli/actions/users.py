@@ -11,7 +11,7 @@ from cidx_jobs.cli.profiles import DEFAULT, Profile, load_profiles, save_profile
 from cidx_jobs.cli.target import DEFAULT_SERVER, Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say
 from cidx_jobs.cli.terminal.prompt import confirm_removal
-from cidx_jobs.cli.terminal.text import table
+from cidx_jobs.cli.terminal.text import moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.wire.tokens import LoggedInDocument, LoginDocument, UserDocument
@@ -49,10 +49,7 @@ def show_users(target: Target) -> Exit:
     if target.as_json:
         print_json(found)
     else:
-        rows = [
-            (escape(one.user_id), one.scope, f"{one.created_at:%Y-%m-%d %H:%M}")
-            for one in found.users
-        ]
+        rows = [(escape(one.user_id), one.scope, moment(one.created_at)) for one in found.users]
         print_lines(table(("USER", "SCOPE", "CREATED"), rows, None))
     return Exit.DONE
 

@@ -1,9 +1,10 @@
-"""``hook create``, ``show`` and ``remove``."""
+"""``hook create``, ``show`` and ``remove``, and ``notify-secret``."""
 
 import click
 
 from cidx_jobs.cli.option_types import examples
 from cidx_jobs.cli.target import Target, client_command
+from cidx_jobs.cli.terminal.completion import complete_projects
 
 _USER = click.option("--user", metavar="USER", help="Another user's project, as an admin.")
 
@@ -13,8 +14,13 @@ def hook() -> None:
     """Let a code host tell of pushes to a project."""
 
 
-@hook.command("create", epilog=examples("cidx-jobs hook create attrs"))
-@click.argument("project")
+@hook.command(
+    "create",
+    epilog=examples(
+        "cidx-jobs hook create attrs", "cidx-jobs hook create attrs --user alice --json"
+    ),
+)
+@click.argument("project", shell_complete=complete_projects)
 @_USER
 @client_command
 def create(target: Target, project: str, user: str | None) -> int:
@@ -29,7 +35,7 @@ def create(target: Target, project: str, user: str | None) -> int:
 
 
 @hook.command("show", epilog=examples("cidx-jobs hook show attrs"))
-@click.argument("project")
+@click.argument("project", shell_complete=complete_projects)
 @_USER
 @client_command
 def show(target: Target, project: str, user: str | None) -> int:
@@ -40,7 +46,7 @@ def show(target: Target, project: str, user: str | None) -> int:
 
 
 @hook.command("remove", epilog=examples("cidx-jobs hook remove attrs"))
-@click.argument("project")
+@click.argument("project", shell_complete=complete_projects)
 @_USER
 @click.option("--yes", is_flag=True, help="Do not ask first.")
 @client_command
@@ -51,4 +57,17 @@ def remove(target: Target, project: str, user: str | None, *, yes: bool) -> int:
     return remove_hook(target, project, user, is_sure=yes)
 
 
-COMMANDS = (hook,)
+@click.command("notify-secret", epilog=examples("cidx-jobs notify-secret > notify-secret.txt"))
+@client_command
+def notify_secret(target: Target) -> int:
+    """Make the secret that signs what is told of your jobs' ends.
+
+    Prints it alone: it is shown this once. One that you had signs nothing any more. What
+    `--notify` names is told with it.
+    """
+    from cidx_jobs.cli.actions.hooks import make_notify_secret
+
+    return make_notify_secret(target)
+
+
+COMMANDS = (hook, notify_secret)

@@ -11,6 +11,7 @@ from cidx_jobs.cli.commands.sync import ON_CONFLICT, watch_options
 from cidx_jobs.cli.option_types import (
     KEY_LIMIT,
     KEY_VALUE,
+    NOTIFY,
     SECONDS,
     USER,
     YES,
@@ -20,7 +21,7 @@ from cidx_jobs.cli.option_types import (
     examples,
 )
 from cidx_jobs.cli.target import Target, client_command
-from cidx_jobs.cli.terminal.completion import complete_jobs, complete_projects
+from cidx_jobs.cli.terminal.completion import complete_job_types, complete_jobs, complete_projects
 
 STATUSES = ("created", "queued", "running", "completed", "failed", "cancelled")
 
@@ -29,9 +30,10 @@ STATUSES = ("created", "queued", "running", "completed", "failed", "cancelled")
     epilog=examples(
         'cidx-jobs submit reindex --project attrs -o \'names=["a","b"]\'',
         "cidx-jobs submit reindex -p attrs --run-timeout 2h --limit tenant:7=3 --watch",
+        "cidx-jobs submit reindex -p attrs --notify https://ci.example.org/done",
     )
 )
-@click.argument("job_type", metavar="TYPE")
+@click.argument("job_type", metavar="TYPE", shell_complete=complete_job_types)
 @click.option(
     "--project",
     "-p",
@@ -64,6 +66,7 @@ STATUSES = ("created", "queued", "running", "completed", "failed", "cancelled")
 @click.option("--hold", is_flag=True, help="Not before somebody starts it.")
 @click.option("--on-conflict", type=ON_CONFLICT, default="coalesce", show_default=True)
 @click.option("--idempotency-key", type=HeaderText(), help="The same key again gives the one job.")
+@NOTIFY
 @click.option("--watch", "is_watched", is_flag=True, help="Watch it to its end.")
 @click.option("--user", "user_id", help="For this user; for administrators.")
 @watch_options

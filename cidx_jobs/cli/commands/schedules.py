@@ -4,8 +4,13 @@ from typing import Any
 
 import click
 
-from cidx_jobs.cli.option_types import KEY_VALUE, SECONDS, Duration, examples
+from cidx_jobs.cli.option_types import KEY_VALUE, NOTIFY, SECONDS, Duration, examples
 from cidx_jobs.cli.target import Target, client_command
+from cidx_jobs.cli.terminal.completion import (
+    complete_job_types,
+    complete_projects,
+    complete_schedules,
+)
 
 _USER = click.option("--user", metavar="USER", help="Another user's schedule, as an admin.")
 
@@ -23,8 +28,21 @@ def schedule() -> None:
     ),
 )
 @click.argument("name")
-@click.option("--project", "-p", required=True, help="The project that the jobs belong to.")
-@click.option("--type", "-t", "job_type", default="repository_sync", show_default=True)
+@click.option(
+    "--project",
+    "-p",
+    required=True,
+    shell_complete=complete_projects,
+    help="The project that the jobs belong to.",
+)
+@click.option(
+    "--type",
+    "-t",
+    "job_type",
+    default="repository_sync",
+    show_default=True,
+    shell_complete=complete_job_types,
+)
 @click.option(
     "--option",
     "-o",
@@ -59,8 +77,9 @@ def schedule() -> None:
 @click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
 @click.option("--max-attempts", type=click.IntRange(min=1), help="How often each job is tried.")
 @click.option(
-    "--run-timeout", "timeout_seconds", type=SECONDS, help="Seconds that a run may take."
+    "--run-timeout", "timeout_seconds", type=SECONDS, help="How long a run may take: 90s, 2h."
 )
+@NOTIFY
 @click.option("--disabled", is_flag=True, help="Do not fire before it is enabled.")
 @_USER
 @client_command
@@ -106,7 +125,7 @@ def list_(target: Target, user: str | None) -> int:
 
 
 @schedule.command("show", epilog=examples("cidx-jobs schedule show nightly"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_schedules)
 @_USER
 @client_command
 def show(target: Target, name: str, user: str | None) -> int:
@@ -117,7 +136,7 @@ def show(target: Target, name: str, user: str | None) -> int:
 
 
 @schedule.command("run", epilog=examples("cidx-jobs schedule run nightly"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_schedules)
 @_USER
 @client_command
 def run(target: Target, name: str, user: str | None) -> int:
@@ -128,7 +147,7 @@ def run(target: Target, name: str, user: str | None) -> int:
 
 
 @schedule.command("enable", epilog=examples("cidx-jobs schedule enable nightly"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_schedules)
 @_USER
 @client_command
 def enable(target: Target, name: str, user: str | None) -> int:
@@ -139,7 +158,7 @@ def enable(target: Target, name: str, user: str | None) -> int:
 
 
 @schedule.command("disable", epilog=examples("cidx-jobs schedule disable nightly"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_schedules)
 @_USER
 @client_command
 def disable(target: Target, name: str, user: str | None) -> int:
@@ -150,7 +169,7 @@ def disable(target: Target, name: str, user: str | None) -> int:
 
 
 @schedule.command("remove", epilog=examples("cidx-jobs schedule remove nightly"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_schedules)
 @_USER
 @click.option("--yes", is_flag=True, help="Do not ask first.")
 @client_command

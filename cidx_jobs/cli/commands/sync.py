@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from cidx_jobs.cli.option_types import SECONDS, Every, examples
+from cidx_jobs.cli.option_types import NOTIFY, SECONDS, Every, examples
 from cidx_jobs.cli.target import Target, client_command
 from cidx_jobs.cli.terminal.completion import complete_jobs, complete_projects
 
@@ -34,6 +34,7 @@ def watch_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "cidx-jobs sync attrs --url https://github.com/python-attrs/attrs.git",
         "cidx-jobs sync attrs msgspec --detach",
         "cidx-jobs sync --all",
+        "cidx-jobs sync attrs --detach --notify https://ci.example.org/done",
     )
 )
 @click.argument("projects", metavar="[PROJECT]...", nargs=-1, shell_complete=complete_projects)
@@ -53,6 +54,7 @@ def watch_options(function: Callable[..., Any]) -> Callable[..., Any]:
     type=Every(),
     help="Ask the remote for news so often from then on: 10m, 2h; auto, or never.",
 )
+@NOTIFY
 @watch_options
 @client_command
 def sync(
@@ -65,6 +67,7 @@ def sync(
     priority: int | None,
     on_conflict: str,
     every: int | str | None,
+    notify: str | None,
     timeout: float | None,
     full: bool,
     yes: bool,
@@ -99,6 +102,7 @@ def sync(
         "priority": priority,
         "on_conflict": on_conflict,
         "user_id": user,
+        "notify": notify,
     }
     if detach or not is_one:
         names = None if takes_all else projects

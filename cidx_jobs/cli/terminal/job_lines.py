@@ -88,6 +88,7 @@ def report(
         times = f" ({warning.count} times)" if warning.count > 1 else ""
         yield _fact("warning", f"{escape(warning.message)}{times} [{escape(warning.code)}]")
     yield from _error(job)
+    yield from _notices(job)
 
 
 def resumption(job: JobDocument) -> str | None:
@@ -159,7 +160,7 @@ def _resting_detail(job: JobDocument) -> str:
         parts.append(f"next try {at}" if is_probed else f"until {at} at the latest")
     if queue.estimated_wait_seconds is not None:
         low, high = queue.estimated_wait_seconds
-        parts.append(f"starts in {duration(low)} to {duration(high)}")
+        parts.append(f"starts in {duration(low)} to {duration(high)}" if high else "starts now")
     return f"({', '.join(parts)})" if parts else ""
 
 
@@ -225,6 +226,20 @@ def _error(job: JobDocument) -> Iterator[str]:
         yield _fact("to do", escape(action))
     if error.retryable:
         yield _fact("to do", f"cidx-jobs retry {job.job_id}")
+
+
+def _notices(job: JobDocument) -> Iterator[str]:
+    """Say of each URL how the last try ended; while there was none, that there will be one."""
+    last = {one.url: one for one in job.deliveries}
+    for url in job.notify:
+        tried = last.get(url)
+        if tried is None:
+            told = "when it is done" if not job.done else "not tried yet"
+        elif tried.error is None:
+            told = f"told at {moment(tried.at)}"
+        else:
+            told = f"not taken at {moment(tried.at)}: {escape(tried.error)}"
+        yield _fact("notice", f"{escape(url)}: {told}")
 
 
 def _fact(name: str, text: str) -> str:

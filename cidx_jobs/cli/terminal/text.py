@@ -80,6 +80,14 @@ def duration(seconds: float) -> str:
     return f"{whole // _DAY}d{whole % _DAY // _HOUR:02}h"
 
 
+def interval(seconds: int) -> str:
+    """Return a whole number of seconds as options take it: ``90s``, ``15m``, ``8h``, ``7d``."""
+    for unit, size in (("d", _DAY), ("h", _HOUR), ("m", _MINUTE)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
 def table(
     head: tuple[str, ...], rows: Sequence[tuple[str, ...]], width: int | None
 ) -> Iterator[str]:
