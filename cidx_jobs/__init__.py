@@ -15,7 +15,6 @@ _HOMES = {
     "AttachedSystem": "cidx_jobs.system",
     "AttemptRecord": "cidx_jobs.model.job.job",
     "AuthenticationRequiredError": "cidx_jobs.model.errors",
-    "BoundLog": "cidx_jobs.runtime.log",
     "CallNext": "cidx_jobs.interfaces.run",
     "CatchUp": "cidx_jobs.model.schedules.schedule",
     "Category": "cidx_jobs.model.job.job",

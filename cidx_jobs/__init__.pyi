@@ -188,7 +188,6 @@ from cidx_jobs.model.schedules.schedule import CatchUp as CatchUp
 from cidx_jobs.model.schedules.schedule import Schedule as Schedule
 from cidx_jobs.model.schedules.view import ScheduleView as ScheduleView
 from cidx_jobs.observe.logs import setup_logging as setup_logging
-from cidx_jobs.runtime.log import BoundLog as BoundLog
 from cidx_jobs.settings import Settings as Settings
 from cidx_jobs.system import AttachedSystem as AttachedSystem
 from cidx_jobs.system import JobSystem as JobSystem

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+import structlog
 from typing_extensions import TypeVar
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JsonObject
-from cidx_jobs.runtime.log import BoundLog
 
 T = TypeVar("T")
 OptionsT_co = TypeVar("OptionsT_co", covariant=True, default=Any)
@@ -78,7 +78,7 @@ class JobContext(Protocol[OptionsT_co]):
         """
 
     @property
-    def log(self) -> BoundLog:
+    def log(self) -> structlog.typing.FilteringBoundLogger:
         """A logger that names the job in each line."""
 
     async def report(

@@ -4,7 +4,6 @@ What the libraries below us log by `logging` comes out the same way.
 """
 
 import functools
-import importlib
 import logging
 import re
 import sys
@@ -13,12 +12,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import structlog
 from typing_extensions import override
 
 from cidx_jobs.model.foreign import attempt
 from cidx_jobs.observe.line_writer import LineWriter, TextStream
 from cidx_jobs.observe.log_file import LogFile
-from cidx_jobs.runtime.log import PACKAGE, LogEvent, clean_fields, format_exception, get_logger
+from cidx_jobs.runtime.log import PACKAGE, LogEvent, clean_fields, get_logger
 from cidx_jobs.settings import Settings
 
 _LIBRARIES = ("asyncio", "aiohttp", "aiosqlite")
@@ -104,9 +104,7 @@ class ConsoleLines:
 
     def __init__(self, *, colors: bool) -> None:
         """Use colours or not."""
-        # Loaded where it is used: in JSON a server writes its log without it.
-        renderers = importlib.import_module("structlog.dev")
-        self._render = renderers.ConsoleRenderer(colors=colors)
+        self._render = structlog.dev.ConsoleRenderer(colors=colors)
 
     def __call__(self, record: logging.LogRecord) -> str:
         """Return the record as one line; a traceback follows it."""
@@ -141,8 +139,9 @@ def _event_of(record: logging.LogRecord) -> LogEvent:
         "logger": record.name,
         "text": str(record.msg) if error is not None else text,
     }
-    if (exception := format_exception(record.exc_info)) is not None:
-        fields["exception"] = exception
+    if record.exc_info and record.exc_info[0]:
+        info = {"exc_info": record.exc_info}
+        fields.update(structlog.processors.format_exc_info(None, "error", info))
     return LogEvent(name="library_logged", fields=clean_fields(fields))
 
 

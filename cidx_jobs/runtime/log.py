@@ -1,19 +1,17 @@
 """Our loggers: those of `logging` under ``cidx_jobs``, with structlog's way of writing to them.
 
 Nothing is written anywhere until somebody adds a handler, as `setup_logging` does. Event names are
-constant, data are fields; secrets are gone before any handler sees a line. structlog itself is
-loaded for a terminal only: with what it looks for beside it, it would be a seventh of a start.
+constant, data are fields; secrets are gone before any handler sees a line.
 """
 
 import functools
 import logging
-import sys
 import time
-import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+import structlog
 
 from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.model.redact import MAX_CHARACTERS, redact_secrets
@@ -32,7 +30,7 @@ _MAX_DEPTH = 6
 _MAX_KEPT = 4_096
 _MAX_KEPT_CHARACTERS = 200
 _CALLER = 3
-"""So many frames up from `logging` stands whoever wrote the line: two are ours."""
+"""So many frames up from `logging` stands whoever wrote the line: two are structlog's."""
 
 logging.getLogger(PACKAGE).addHandler(logging.NullHandler())
 
@@ -59,86 +57,9 @@ class LogEvent(msgspec.Struct, frozen=True, kw_only=True):
         return fields
 
 
-def get_logger(name: str) -> "BoundLog":
+def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """Return the logger of that name below ``cidx_jobs``; a `bind` adds fields to its lines."""
-    return BoundLog(logging.getLogger(f"{PACKAGE}.{name}"), {})
-
-
-class BoundLog:
-    """A logger with fields of its own: each line is an event's name, and its data as fields.
-
-    ``exc_info`` is as in `logging`, and becomes the field ``exception``. What an application has
-    bound by structlog's context variables is in each line, too.
-    """
-
-    __slots__ = ("_fields", "_logger")
-
-    def __init__(self, logger: logging.Logger, fields: Mapping[str, Any]) -> None:
-        """Write to the logger, with these fields in each line."""
-        self._logger = logger
-        self._fields = fields
-
-    def bind(self, **fields: Any) -> "BoundLog":
-        """Return a logger whose lines have these fields besides."""
-        return BoundLog(self._logger, {**self._fields, **fields})
-
-    def unbind(self, *names: str) -> "BoundLog":
-        """Return a logger whose lines do not have these fields."""
-        kept = {name: value for name, value in self._fields.items() if name not in names}
-        return BoundLog(self._logger, kept)
-
-    def debug(self, event: str, *arguments: Any, **fields: Any) -> None:
-        """Write a line for developers; *arguments* go into the event's text as by ``%``."""
-        self._write(logging.DEBUG, event, arguments, fields)
-
-    def info(self, event: str, *arguments: Any, **fields: Any) -> None:
-        """Write a line about what is in order."""
-        self._write(logging.INFO, event, arguments, fields)
-
-    def warning(self, event: str, *arguments: Any, **fields: Any) -> None:
-        """Write a line that somebody should see."""
-        self._write(logging.WARNING, event, arguments, fields)
-
-    def error(self, event: str, *arguments: Any, **fields: Any) -> None:
-        """Write a line about what failed."""
-        self._write(logging.ERROR, event, arguments, fields)
-
-    def exception(self, event: str, *arguments: Any, **fields: Any) -> None:
-        """Write a line about what failed, with the exception that is being handled."""
-        self._write(logging.ERROR, event, arguments, {"exc_info": True, **fields})
-
-    def critical(self, event: str, *arguments: Any, **fields: Any) -> None:
-        """Write a line about what ends the program."""
-        self._write(logging.CRITICAL, event, arguments, fields)
-
-    def log(self, level: int, event: str, *arguments: Any, **fields: Any) -> None:
-        """Write a line of that level of `logging`."""
-        self._write(level, event, arguments, fields)
-
-    def _write(
-        self, level: int, event: str, arguments: tuple[Any, ...], fields: Mapping[str, Any]
-    ) -> None:
-        if not self._logger.isEnabledFor(level):
-            return
-        shown = {**_find_context(), **self._fields, **fields}
-        if (exception := format_exception(shown.pop("exc_info", None))) is not None:
-            shown["exception"] = exception
-        for own in _NAMES_OF_EACH_LINE & shown.keys():
-            del shown[own]
-        text = str(event) % arguments if arguments else str(event)
-        message = LogEvent(name=clean_text(text), fields=clean_fields(shown))
-        self._logger.log(level, message, stacklevel=_CALLER)
-
-
-def format_exception(exc_info: Any) -> str | None:
-    """Return the traceback that `logging`'s ``exc_info`` stands for; None where there is none."""
-    if isinstance(exc_info, BaseException):
-        error: BaseException | None = exc_info
-    elif isinstance(exc_info, tuple):
-        error = exc_info[1]
-    else:
-        error = sys.exception() if exc_info else None
-    return None if error is None else "".join(traceback.format_exception(error)).rstrip("\n")
+    return _BoundLogger(logging.getLogger(f"{PACKAGE}.{name}"), _PROCESSORS, {})
 
 
 class TypedLog:
@@ -225,7 +146,27 @@ def _clean(name: str, value: Any, depth: int) -> Any:
             return clean_text(str(value))
 
 
-def _find_context() -> Mapping[str, Any]:
-    # Whoever has bound something has loaded it.
-    bound: Any = sys.modules.get("structlog.contextvars")
-    return {} if bound is None else bound.get_contextvars()
+def _clean_event(_: Any, __: str, event: structlog.typing.EventDict) -> dict[str, Any]:
+    return clean_fields(event)
+
+
+def _as_message(
+    _: Any, __: str, event: structlog.typing.EventDict
+) -> tuple[tuple[LogEvent], dict[str, int]]:
+    name = str(event.pop("event", ""))
+    for own in _NAMES_OF_EACH_LINE & event.keys():
+        del event[own]
+    return (LogEvent(name=name, fields=event),), {"stacklevel": _CALLER}
+
+
+_PROCESSORS: list[structlog.typing.Processor] = [
+    structlog.stdlib.filter_by_level,
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.format_exc_info,
+    _clean_event,
+    _as_message,
+]
+# What is written is `logging`'s to decide, by the levels that are set there.
+_BoundLogger: Callable[..., structlog.typing.FilteringBoundLogger] = (
+    structlog.make_filtering_bound_logger(logging.DEBUG)
+)

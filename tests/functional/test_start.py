@@ -21,9 +21,6 @@ OF_A_SERVER = (
     "cidx_jobs.web.openapi.errors",
     "cidx_jobs.web.openapi.schemas",
     "psutil",
-    "pygments",
-    "rich",
-    "structlog",
 )
 OF_A_CLIENT = (
     "aiosqlite",

@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import structlog
+
 from cidx_jobs.engine.run.offspring import Offspring
 from cidx_jobs.engine.run.progress import ProgressTracker
 from cidx_jobs.engine.run.run_record import RunRecorder
@@ -27,7 +29,7 @@ from cidx_jobs.model.foreign import plain_json
 from cidx_jobs.model.job.job import Job, JsonObject, PhaseStatus
 from cidx_jobs.model.job.key_limits import key_of_host
 from cidx_jobs.model.job.packed import count_bytes
-from cidx_jobs.runtime.log import BoundLog, get_logger
+from cidx_jobs.runtime.log import get_logger
 
 T = TypeVar("T")
 
@@ -209,7 +211,7 @@ class RunContext:
         return self._cancel_requested
 
     @property
-    def log(self) -> BoundLog:
+    def log(self) -> structlog.typing.FilteringBoundLogger:
         """A logger that names the job in each line."""
         return get_logger("handlers").bind(job_id=self._job.job_id, job_type=self._job.job_type)
 
