@@ -22,7 +22,7 @@ from cidx_jobs.model.job.job import JsonObject
 class IndexDraft(Protocol):
     """The next state of one copy's index; searches see nothing of it until it is published.
 
-    What was added is durable when `add` returns, and a later draft for the same job finds it.
+    All that was added is durable when `add` returns, and a later draft for the same job finds it.
     Every method raises `JobFailure` (IDX-001, IDX-002 or RES-001) when the index cannot be
     written or is damaged.
     """
@@ -41,7 +41,15 @@ class IndexDraft(Protocol):
         """Return the next files to add, by path, at least one while there are any."""
 
     async def add(self, documents: Iterable[Document]) -> None:
-        """Add contents, in one transaction; *documents* is iterated in another thread."""
+        """Add contents, the next of those taken; *documents* is iterated in another thread.
+
+        Of those that were iterated at most 8 MB, or as much as the largest takes, are not durable
+        yet: whatever cuts it off, the next run asks for no more than these again.
+        """
+
+    @property
+    def added(self) -> int:
+        """How many contents were added durably by this draft; also while `add` is at work."""
 
     @property
     def adding_share(self) -> float:

@@ -7,7 +7,7 @@ from cidx_jobs.settings.data_directory import (
     DataDirectory,
     make_private_directory,
 )
-from cidx_jobs.settings.settings import Settings
+from cidx_jobs.settings.settings import Settings, count_processors
 from cidx_jobs.settings.sources import (
     CLIENT_VARIABLES,
     PREFIX,
@@ -23,6 +23,7 @@ __all__ = [
     "WORK_PREFIX",
     "DataDirectory",
     "Settings",
+    "count_processors",
     "make_private_directory",
     "read_proxy_variables",
     "read_variables",

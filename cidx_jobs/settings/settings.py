@@ -61,11 +61,15 @@ _MIB = 1024 * 1024
 def default_resources() -> dict[str, int]:
     """Return the resources of a server whose operator names none.
 
-    A processor for each index that is built; those count that the process may use.
+    A processor for each index that is built.
     """
+    return {"git": 10, "indexing": count_processors()}
+
+
+def count_processors() -> int:
+    """Return how many processors this process may use."""
     has_affinity = hasattr(os, "sched_getaffinity")
-    processors = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return {"git": 10, "indexing": processors}
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
 
 
 def _file(value: Any) -> Path:

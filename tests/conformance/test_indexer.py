@@ -499,6 +499,40 @@ async def test_a_later_run_goes_on_with_the_draft(indexer: Indexer) -> None:
     assert len(await find(indexer, "content of")) == 6
 
 
+@pytest.mark.slow
+async def test_a_draft_that_is_cut_off_loses_eight_megabytes_at_the_most(indexer: Indexer) -> None:
+    """However much was to be added at a time; and what was told as added is all there."""
+    size, read = 500_000, 0
+    lines = [f"line {number} of many\n" * (size // 20) for number in range(36)]
+    names = [f"{number:040x}" for number in range(len(lines))]
+    tree = [
+        TreeEntry(name, "100644", name, len(text)) for name, text in zip(names, lines, strict=True)
+    ]
+
+    def broken() -> Iterator[Document]:
+        nonlocal read
+        for name, text in zip(names[:-1], lines, strict=False):
+            read += len(text)
+            yield Document(name, text.encode())
+        message = "the end"
+        raise JobFailure(message, code="GIT-005")
+
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=False
+    ) as draft:
+        await draft.compare(tree, 2 * size)
+        with pytest.raises(JobFailure, match="the end"):
+            await draft.add(broken())
+        added = draft.added
+    async with indexer.draft(
+        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=2, full=False
+    ) as draft:
+        changes = await draft.compare(tree, 2 * size)
+
+    assert changes.staged == added
+    assert read - sum(map(len, lines[:added])) <= 8_000_000
+
+
 async def test_another_job_does_not_go_on_with_the_draft(indexer: Indexer) -> None:
     """A draft belongs to its job: another one begins anew, and what was left is removed."""
     files: Files = {"a": "one", "b": "two"}

@@ -144,7 +144,8 @@ async def test_an_interrupted_sync_goes_on_with_its_draft(
         Outcome.COMPLETED,
     ]
     assert ended.result is not None
-    assert ended.result["resumed_from"] == {"phase": "indexing", "files": FILES // 2}
+    assert ended.result["resumed_from"]["phase"] == "indexing"
+    assert 0 < ended.result["resumed_from"]["files"] <= FILES
     assert ended.result["files_indexed"] == FILES
 
 

@@ -14,8 +14,9 @@ from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.index import Document, TreeChanges, WantedFile
 from cidx_jobs.model.job.job import JsonObject
 
-_BATCH_FILES = 2_000
-_BATCH_BYTES = 4 * 1024 * 1024
+_BATCH_FILES = 20_000
+_BATCH_BYTES = 32 * 1024 * 1024
+"""So much is asked for at a time; the draft makes it durable in smaller parts."""
 
 
 class FileIndexing:
@@ -27,19 +28,20 @@ class FileIndexing:
         self._draft = draft
         self._total = changes.wanted
         self._staged = changes.staged
-        self._done = 0
+        self._saved = 0
         self._current: str | None = None
         self._share = draft.adding_share
 
     async def run(
         self, git: Git, copy: ProjectCopy, phase: PhaseReporter, checkpoint: JsonObject
     ) -> None:
-        """Add everything; after each batch it is durable, and a checkpoint says so.
+        """Add everything, and let checkpoints say how much of it is durable.
 
         Raises:
             JobFailure: the copy lacks a file (GIT-005), or the index cannot be written.
         """
         self._phase = phase
+        self._checkpoint = checkpoint
         if not self._total:
             return
         encodings = Encodings(git, copy.repository, checkpoint["tree"])
@@ -48,22 +50,22 @@ class FileIndexing:
             while batch := await self._draft.take_wanted(_BATCH_FILES, _BATCH_BYTES):
                 named = await encodings.find(batch)
                 await follow(self._draft.add(self._read(child, batch, named)), self._report)
-                done = self._staged + self._done
-                await self._context.save_checkpoint({**checkpoint, "files_done": done})
         await encodings.forget()
 
     def _read(
         self, child: ChildStream, batch: Sequence[WantedFile], encodings: Mapping[str, str]
     ) -> Iterator[Document]:
-        # Runs in the draft's thread; the loop only reads the two values it sets.
+        # Runs in the draft's thread; the loop only reads the value it sets.
         documents = read_files(child.input, child.output, batch)
         for file, document in zip(batch, documents, strict=True):
             self._current = file.path
             yield document._replace(encoding=encodings.get(file.path))
-            self._done += 1
 
     async def _report(self) -> None:
-        done, total = self._staged + self._done, self._staged + self._total
+        done, total = self._staged + self._draft.added, self._staged + self._total
+        if done > self._saved:
+            self._saved = done
+            await self._context.save_checkpoint({**self._checkpoint, "files_done": done})
         await self._phase.report(
             done=done,
             total=total,

@@ -20,6 +20,7 @@ from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.store.index.draft_database import DraftDatabase
 from cidx_jobs.store.index.files import IndexFiles, remove
 from cidx_jobs.store.index.state import complete, make_state, open_reader
+from cidx_jobs.store.index.words.builders import WordThreads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,9 +32,15 @@ _CODE_MASK = 0xFF
 class FtsDraft(IndexDraft):
     """The next state of one project's FTS5 index (`IndexDraft`)."""
 
-    def __init__(self, files: IndexFiles, job_id: JobId, run: int, *, full: bool) -> None:
-        """Take where the index lies and whose draft this is; `open` does the rest."""
+    def __init__(
+        self, files: IndexFiles, threads: WordThreads, job_id: JobId, run: int, *, full: bool
+    ) -> None:
+        """Take where the index lies, who builds its words, and whose draft this is.
+
+        `open` does the rest.
+        """
         self._files = files
+        self._word_threads = threads
         self._job_id = job_id
         self._run = run
         self._wants_full = full
@@ -81,6 +88,11 @@ class FtsDraft(IndexDraft):
 
     @property
     @override
+    def added(self) -> int:
+        return 0 if self._database is None else self._database.written
+
+    @property
+    @override
     def adding_share(self) -> float:
         """All of it."""
         return 1.0
@@ -110,7 +122,7 @@ class FtsDraft(IndexDraft):
         base = current if is_sound else None
         if base and not self._wants_full:
             try:
-                self._database = DraftDatabase(base, is_new=False, base=None)
+                self._database = self._connect(base, is_new=False, base=None)
             except sqlite3.DatabaseError:
                 base = None
             else:
@@ -118,10 +130,13 @@ class FtsDraft(IndexDraft):
         self._is_new = True
         path = self._files.take_draft(self._job_id, self._run)
         try:
-            self._database = DraftDatabase(path, is_new=True, base=base)
+            self._database = self._connect(path, is_new=True, base=base)
         except sqlite3.DatabaseError:
             remove(path)
-            self._database = DraftDatabase(path, is_new=True, base=base)
+            self._database = self._connect(path, is_new=True, base=base)
+
+    def _connect(self, path: Path, *, is_new: bool, base: Path | None) -> DraftDatabase:
+        return DraftDatabase(path, is_new=is_new, base=base, threads=self._word_threads)
 
     def _publish(self, commit: str, note: JsonObject) -> Publication:
         database = self.database

@@ -21,7 +21,6 @@ from cidx_jobs.model.index import (
 )
 from cidx_jobs.model.job.job import JsonObject
 from cidx_jobs.store.index import sql as index_sql
-from cidx_jobs.store.index.decode import decode
 from cidx_jobs.store.index.state import (
     add_functions,
     check_format,
@@ -29,12 +28,18 @@ from cidx_jobs.store.index.state import (
     name_reader,
     read_meta,
 )
-from cidx_jobs.store.index.text import MIN_CHARACTERS, fold, match_expression
+from cidx_jobs.store.index.text import MIN_CHARACTERS, match_expression
+from cidx_jobs.store.index.words.builders import WordThreads
+from cidx_jobs.store.index.words.contents import ContentWriter
 
 _CACHE_KIBIBYTES = 16_000
+_PAGE_BYTES = 8_192
+"""Two sources of ordinary length leave less of it empty than of half of it."""
 _EXAMPLES = 20
 _CHEAP_TO_CHECK_BYTES = 16 * 1024 * 1024
 _MANY_DOCUMENTS = 1_000
+_MANY_BYTES = 2 * 1024 * 1024
+"""From so many on, the words of new texts are built side by side."""
 
 
 class Stopped(Exception):  # noqa: N818 - it ends a thread's work and is no error
@@ -44,13 +49,16 @@ class Stopped(Exception):  # noqa: N818 - it ends a thread's work and is no erro
 class DraftDatabase:
     """One connection that changes one index, and the temporary tables of its draft."""
 
-    def __init__(self, path: Path, *, is_new: bool, base: Path | None) -> None:
+    def __init__(
+        self, path: Path, *, is_new: bool, base: Path | None, threads: WordThreads
+    ) -> None:
         """Open the index at *path*.
 
         Args:
             path: the file; it is made if it is not there.
             is_new: it is not what searches see yet.
             base: what searches see, if that is another file that can be read.
+            threads: build the words of many texts.
 
         Raises:
             sqlite3.DatabaseError: it is damaged.
@@ -61,6 +69,7 @@ class DraftDatabase:
         self._published = 0
         self._total = 0
         self._max_file_bytes = 0
+        self._threads = threads
         self._stop = threading.Event()
         exists = path.is_file() and path.stat().st_size > 0
         self._db = sqlite3.connect(
@@ -68,6 +77,7 @@ class DraftDatabase:
         )
         try:
             self._prepare(exists=exists)
+            self._writer = self._make_writer(0)
         except BaseException:
             self._db.close()
             raise
@@ -78,7 +88,9 @@ class DraftDatabase:
         add_functions(self._db)
         # A new index is worth nothing before it is synced and named: a power cut may have it.
         synchronous = "OFF" if self._is_new else "NORMAL"
-        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}"):
+        # The size of a page counts only where there is none yet.
+        size = f"page_size={_PAGE_BYTES}"
+        for pragma in (size, "journal_mode=WAL", f"synchronous={synchronous}"):
             self._db.execute(f"PRAGMA {pragma}")
         self._db.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
         with self._transaction():
@@ -119,6 +131,8 @@ class DraftDatabase:
             staged = self._number(index_sql.COUNT_STAGED, self._published)
             self._db.execute(index_sql.ADD_TOO_LARGE, (max_file_bytes,))
             self._db.execute(index_sql.ADD_WANTED, (max_file_bytes,))
+        wanted, wanted_bytes = self._db.execute(index_sql.COUNT_WANTED).fetchone()
+        self._writer = self._make_writer(wanted_bytes)
         fresh, modified, renamed, gone, self._total, total_bytes = counts
         self._max_file_bytes = max_file_bytes
         return TreeChanges(
@@ -128,9 +142,14 @@ class DraftDatabase:
             deleted=gone - renamed,
             total=self._total,
             total_bytes=total_bytes,
-            wanted=self._number(index_sql.COUNT_WANTED),
+            wanted=wanted,
             staged=staged,
         )
+
+    def _make_writer(self, bytes_wanted: int) -> ContentWriter:
+        large = dict(self._db.execute(index_sql.LIST_LARGE_WANTED).fetchall())
+        threads = self._threads if bytes_wanted >= _MANY_BYTES else None
+        return ContentWriter(self._db, self.path, self._transaction, threads, large)
 
     @contextlib.contextmanager
     def _shown(self) -> Iterator[None]:
@@ -156,27 +175,13 @@ class DraftDatabase:
         return [(number, WantedFile(path, blob.hex(), size)) for number, path, blob, size in rows]
 
     def add(self, documents: Iterable[Document]) -> None:
-        """Add contents in one transaction."""
-        with self._transaction():
-            for blob, data, encoding in self._until_stopped(documents):
-                text, skipped = decode(data, encoding)
-                content_id = self._add_content(bytes.fromhex(blob), len(data), skipped, text)
-                if content_id is not None and text:
-                    self._db.execute(index_sql.ADD_WORDS, (content_id, fold(text)))
+        """Add contents, in transactions of a few megabytes."""
+        self._writer.write(self._until_stopped(documents))
 
-    def _add_content(
-        self, blob: bytes, size: int, skipped: str | None, text: str | None
-    ) -> int | None:
-        """Store a content; return its id, or None when it is there already."""
-        # Plain statements only: one that could be undone by itself (an upsert, say) makes FTS5
-        # write what it has gathered to disk each time, which is four times as slow.
-        added = self._db.execute(index_sql.ADD_CONTENT, (blob, size, skipped, text))
-        if added.rowcount == 1:
-            return added.lastrowid
-        changed = self._db.execute(index_sql.CHANGE_LARGE_CONTENT, (skipped, text, blob))
-        if changed.rowcount != 1:
-            return None
-        return self._number(index_sql.FIND_CONTENT, blob)
+    @property
+    def written(self) -> int:
+        """How many contents were added; from any thread."""
+        return self._writer.written
 
     def count_due(self) -> int:
         """Count the files, of those that are not too large, whose rows are to be written."""
@@ -284,11 +289,10 @@ class DraftDatabase:
             expression = match_expression(text[middle : middle + MIN_CHARACTERS])
             if expression and not self._finds(expression, rowid):
                 _refuse("what was added is not found")
-        # The whole check reads all of the index, a second for each hundred megabytes. Of a large
-        # one that changed a little only the change is checked.
-        documents = self._number(index_sql.HIGHEST_CONTENT) - self._published
+        # The whole check reads all of the index, a second for each hundred megabytes. What was
+        # built was checked then, and of a large one that changed a little only the change is.
         is_cheap = self.path.stat().st_size <= _CHEAP_TO_CHECK_BYTES
-        if self._is_new or is_cheap or documents > _MANY_DOCUMENTS:
+        if is_cheap or self._writer.unchecked > _MANY_DOCUMENTS:
             try:
                 self._db.execute(index_sql.CHECK_WORDS)
             except sqlite3.DatabaseError as error:

@@ -32,6 +32,7 @@ from cidx_jobs.store.index.draft import FtsDraft
 from cidx_jobs.store.index.files import IndexFiles
 from cidx_jobs.store.index.state import OtherFormatError, check_format, open_reader, read_meta
 from cidx_jobs.store.index.text import MIN_CHARACTERS, fold, match_expression, matching_lines
+from cidx_jobs.store.index.words.builders import WordThreads
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ class FtsIndexer(Indexer):
         self._search_seconds = search_seconds
         self._readers: ThreadPoolExecutor | None = None
         self._helpers: ThreadPoolExecutor | None = None
+        self._word_threads = WordThreads()
         # Kept for as long as somebody searches or waits.
         self._turns: WeakValueDictionary[UserId, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -73,7 +75,7 @@ class FtsIndexer(Indexer):
         full: bool,
     ) -> AsyncIterator[FtsDraft]:
         del user_id, project_id
-        draft = FtsDraft(self._files(copy_id), job_id, run, full=full)
+        draft = FtsDraft(self._files(copy_id), self._word_threads, job_id, run, full=full)
         try:
             await draft.open()
             yield draft
@@ -134,6 +136,7 @@ class FtsIndexer(Indexer):
         for some in threads:
             if some is not None:
                 await in_own_thread(some.shutdown)
+        await in_own_thread(self._word_threads.close)
 
     @contextlib.asynccontextmanager
     async def _turn(self, user_id: UserId) -> AsyncIterator[None]:

@@ -311,6 +311,12 @@ class CommandDraft(IndexDraft):
 
     @property
     @override
+    def added(self) -> int:
+        """How many files were written."""
+        return self._given_total + len(self._unwritten)
+
+    @property
+    @override
     def adding_share(self) -> float:
         """Little: what the program does takes longer than to lay the files out."""
         return _LAYING_SHARE

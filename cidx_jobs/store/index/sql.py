@@ -133,16 +133,17 @@ ADD_WANTED = """
     )
     GROUP BY d.blob ORDER BY 1
     """
-COUNT_WANTED = "SELECT count(*) FROM wanted"
+COUNT_WANTED = "SELECT count(*), coalesce(sum(size), 0) FROM wanted"
 TAKE_WANTED = """
     SELECT number, path, blob, size FROM wanted WHERE number > ? ORDER BY number LIMIT ?
     """
 
-ADD_CONTENT = "INSERT OR IGNORE INTO contents (blob, size, skipped, text) VALUES (?, ?, ?, ?)"
-CHANGE_LARGE_CONTENT = """
-    UPDATE contents SET skipped = ?, text = ? WHERE blob = ? AND skipped = 'too_large'
-    """
-FIND_CONTENT = "SELECT id FROM contents WHERE blob = ?"
+LIST_LARGE_WANTED = "SELECT c.blob, c.id FROM wanted w JOIN contents c ON c.blob = w.blob"
+
+# Plain statements only: before one that could be undone by itself (an upsert, say) FTS5 writes
+# what it has gathered to disk, which is four times as slow.
+ADD_CONTENT = "INSERT INTO contents (id, blob, size, skipped, text) VALUES (?, ?, ?, ?, ?)"
+CHANGE_LARGE_CONTENT = "UPDATE contents SET skipped = ?, text = ? WHERE id = ?"
 ADD_WORDS = "INSERT INTO words (rowid, text) VALUES (?, ?)"
 
 # --- for a program in place of the words: files by path, without their texts -------------------

@@ -1,0 +1,1 @@
+"""How the words of many texts come into an index: side by side, on all processors."""
