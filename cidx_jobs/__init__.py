@@ -62,6 +62,7 @@ _HOMES = {
     "Place": "cidx_jobs.model.job.job",
     "ProgressDetail": "cidx_jobs.model.job.job",
     "Project": "cidx_jobs.model.listing",
+    "OptionsRemovedError": "cidx_jobs.model.errors",
     "ProjectBusyError": "cidx_jobs.model.errors",
     "ProjectNotFoundError": "cidx_jobs.model.errors",
     "QueueFullError": "cidx_jobs.model.errors",

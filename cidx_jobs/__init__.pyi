@@ -76,6 +76,9 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.errors import NotOwnedError as NotOwnedError
 from cidx_jobs.model.errors import (
+    OptionsRemovedError as OptionsRemovedError,
+)
+from cidx_jobs.model.errors import (
     OtherLoopError as OtherLoopError,
 )
 from cidx_jobs.model.errors import (

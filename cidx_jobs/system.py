@@ -442,6 +442,11 @@ class JobSystem(JobCalls):
         """List what an operator should know of and what is no fault, as `examine` finds them."""
         return self._opened().list_notes()
 
+    async def list_expiring_projects(self) -> Sequence[Project]:
+        """List the projects whose copies go within a day, unless they are synced before."""
+        # Counts are read to the last, while a stop waits for jobs.
+        return () if self._engine is None else await self._engine.projects.find_expiring()
+
     @property
     def manager(self) -> SyncJobManager:
         """The one door for everything that is asked of jobs."""

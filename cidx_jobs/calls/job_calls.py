@@ -240,6 +240,7 @@ class JobCalls(ABC):
         Raises:
             JobNotFoundError: there is none.
             InvalidTransitionError: it is neither failed nor cancelled.
+            OptionsRemovedError: its options are no longer kept.
             ProjectBusyError: another exclusive job of its project is active.
         """
         return await self._door.retry_job(read_id(job_id), from_start=bool(from_start))

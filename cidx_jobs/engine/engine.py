@@ -34,7 +34,7 @@ from cidx_jobs.engine.submit.admission import Admission
 from cidx_jobs.engine.upkeep.doctor import MemoryDoctor, list_notes
 from cidx_jobs.engine.upkeep.janitor import Janitor
 from cidx_jobs.engine.upkeep.project_removal import Projects
-from cidx_jobs.engine.upkeep.retention import Retention
+from cidx_jobs.engine.upkeep.retention import Retention, RetentionTimes
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.remotes import Remotes
 from cidx_jobs.interfaces.run import Middleware
@@ -45,7 +45,6 @@ from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.model.findings import Finding, Recovery
 from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.job.retry_policy import RetryPolicy
 from cidx_jobs.model.limits import Limits
 from cidx_jobs.model.listing import Project, StoreIdentity
@@ -109,15 +108,14 @@ class Engine:
         self._resources = ResourceWatch(children.find_by_run, self._executor.find)
         self.scheduler = Scheduler(self.board, recorder, self._executor)
         self._waiting_room = WaitingRoom(self.board, self._ledger)
-        retention = Retention(store.jobs, self.board)
+        self._retention = Retention(store.jobs, self.board, RetentionTimes.of(settings))
         self._janitor = Janitor(
             store=store.jobs,
-            retention=retention,
+            retention=self._retention,
             board=self.board,
             recorder=recorder,
             executor=self._executor,
             job_types=job_types,
-            retention_seconds=retention_by_status(settings),
             poison_after=settings.poison_after,
             stopped_epoch=identity.stopped_epoch,
         )
@@ -146,7 +144,7 @@ class Engine:
             admission=admission,
             waiting_room=self._waiting_room,
             job_types=job_types,
-            retention=retention,
+            retention=self._retention,
             recorder=recorder,
         )
         self.schedules = Schedules(store.schedules, self.board, admission, self.manager)
@@ -246,7 +244,11 @@ class Engine:
 
     def list_notes(self) -> Sequence[Finding]:
         """List what an operator should know of and what is no fault."""
-        own = [*self.schedules.list_notes(), *self._polls.list_notes()]
+        own = [
+            *self._retention.list_notes(self._job_types),
+            *self.schedules.list_notes(),
+            *self._polls.list_notes(),
+        ]
         return [*list_notes(self.board), *own]
 
     def hurry(self) -> None:
@@ -297,13 +299,3 @@ def find_unlimited(job_types: JobTypes, limits: Limits) -> Iterator[SettingsErro
                 "and the setting names no such resource"
             )
             yield SettingsError(message)
-
-
-def retention_by_status(settings: Settings) -> dict[JobStatus, float]:
-    """Return how long jobs of each final status are kept, in seconds."""
-    own = settings.retention_seconds_by_status
-    return {
-        status: own.get(status, settings.retention_seconds)
-        for status in JobStatus
-        if status.is_final
-    }

@@ -29,7 +29,7 @@ async def follow_transitions(manager: SyncJobManager, job_id: JobId) -> AsyncIte
                 yield row
                 # A retry on request goes on after an end: the log is read to its last row.
                 is_end = row.to_status.is_final
-                if is_end and (await manager.get_job(job_id)).version <= row.version:
+                if is_end and (await manager.get_job(job_id)).end_version <= row.version:
                     return
             if await anext(subscription, None) is None:
                 return

@@ -22,6 +22,7 @@ from cidx_jobs.model.errors import (
     AlreadyFinishedError,
     DrainingError,
     InvalidTransitionError,
+    OptionsRemovedError,
     ProjectBusyError,
     StoppingError,
     ValidationError,
@@ -216,6 +217,7 @@ class SyncJobManager:
         Raises:
             JobNotFoundError: there is none.
             InvalidTransitionError: it is neither failed nor cancelled.
+            OptionsRemovedError: its options are no longer kept.
             ProjectBusyError: another exclusive job of its project is active.
         """
         self._refuse_when_stopping()
@@ -451,6 +453,8 @@ class SyncJobManager:
         raise InvalidTransitionError(job_id=job.job_id, status=job.status, event="start")
 
     def _retried(self, job: Job, *, from_start: bool) -> Decision:
+        if job.lacks_options and job.status is not JobStatus.COMPLETED:
+            raise OptionsRemovedError(job.job_id)
         place = Place.HEAD if self._board.is_exclusive(job) else None
         head = self._board.head_of(job)
         if place is not None and head is not None and job.done:

@@ -25,6 +25,7 @@
     |   |-- IndexDamagedError
     |   |-- InvalidTransitionError         the status has no such edge
     |   |   `-- AlreadyFinishedError       a cancel of what is completed or failed
+    |   |-- OptionsRemovedError            a retry without what the job was told
     |   |-- ProjectBusyError
     |   |-- VersionMismatchError           If-Match names another version
     |   |-- HistoryExpiredError
@@ -389,6 +390,20 @@ class ProjectBusyError(RequestError):
             "cancel it",
             project_id=project_id,
             active_job_id=active_job_id,
+        )
+
+
+class OptionsRemovedError(RequestError):
+    """A retry of a job whose options are no longer kept."""
+
+    code = "options_removed"
+
+    def __init__(self, job_id: JobId) -> None:
+        """Name the job."""
+        super().__init__(
+            f"job {job_id} cannot run again: its options were removed, as they are kept only for "
+            "a time; submit it anew",
+            job_id=job_id,
         )
 
 

@@ -193,6 +193,19 @@ class Settings:
     retention_seconds_by_status: Mapping[str, float] = numbers(
         {}, seconds, 1, 3_650 * _DAY, "The same for a final status that has a time of its own."
     )
+    retention_by_type: Mapping[str, float] = numbers(
+        {},
+        seconds,
+        1,
+        3_650 * _DAY,
+        "The same for a job type that has a time of its own, whatever the status.",
+    )
+    payload_retention_seconds: float = duration(
+        0,
+        0,
+        3_650 * _DAY,
+        "How long finished jobs keep options and result; 0: as long as they stay themselves.",
+    )
     progress_interval_seconds: float = duration(
         0.25, 0.01, 60, "At most so often a progress report of a job is stored."
     )

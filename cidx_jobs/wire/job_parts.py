@@ -238,7 +238,15 @@ CheckpointMember = Annotated[
     CheckpointInfo | None,
     Meta(description="That a checkpoint is stored; null when none is."),
 ]
-ResultMember = Annotated[dict[str, Any] | None, Meta(description="Of a completed job.")]
+ResultMember = Annotated[
+    dict[str, Any] | None, Meta(description="Of a completed job; null once it is `removed`.")
+]
+RemovedMember = Annotated[
+    tuple[str, ...],
+    Meta(
+        description="Which of `options` and `result` the job had, and the server keeps no longer."
+    ),
+]
 ErrorMember = Annotated[JobError | None, Meta(description="Of a failed or cancelled job.")]
 WarningsMember = Annotated[
     tuple[JobWarning, ...], Meta(description="What a reader should know besides.")

@@ -67,6 +67,7 @@ class SharedMembers(Document, frozen=True, kw_only=True):
     result: of_job.ResultMember
     error: of_job.ErrorMember
     warnings: of_job.WarningsMember
+    removed: of_job.RemovedMember = ()
 
 
 class JobMembers(SharedMembers, frozen=True, kw_only=True):
@@ -80,7 +81,11 @@ class JobDocument(JobMembers, frozen=True, kw_only=True):
     """The whole job."""
 
     options: Annotated[
-        dict[str, Any], Meta(description="What the job was told, by its type's schema.")
+        dict[str, Any] | None,
+        Meta(
+            description="What the job was told, by its type's schema; null once they are "
+            "`removed`."
+        ),
     ]
     attempts: Annotated[
         tuple[AttemptRecord, ...],
@@ -125,7 +130,7 @@ class ListedJobDocument(JobMembers, frozen=True, kw_only=True):
 
     options: Annotated[
         dict[str, Any] | None,
-        Meta(description="What the job was told; null if it is `omitted`."),
+        Meta(description="What the job was told; null if it is `omitted` or `removed`."),
     ]
     omitted: Annotated[
         tuple[str, ...],
@@ -309,13 +314,15 @@ def _members(
     members["children"] = None if children is None else ChildrenDocument.of(children)
     members["limits"] = all_limits(job.limits)
     members["timeout_seconds"] = plain(job.timeout_seconds)
+    if "result" in job.removed:
+        members["result"] = None
     return members
 
 
 def _whole(job: Job, prefix: str) -> dict[str, Any]:
     """Return the members that only the whole job has."""
     return {
-        "options": job.options,
+        "options": None if job.lacks_options else job.options,
         "phases": job.phases,
         "links": LinksDocument.of(job.job_id, prefix),
     }

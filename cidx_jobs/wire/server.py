@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
+import msgspec
 from msgspec import Meta
 
 from cidx_jobs.model.findings import Recovery
@@ -13,6 +14,7 @@ from cidx_jobs.model.job.queue_status import HostDown
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import StoreStats
 from cidx_jobs.wire import member_rules as rules
+from cidx_jobs.wire.admin.retention import RetentionDocument
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.job_parts import QueueDocument
 
@@ -293,6 +295,9 @@ class StatsDocument(Document, frozen=True, kw_only=True):
     last_backup_at: Annotated[
         datetime | None, Meta(description="When the newest backup was made; null without one.")
     ] = None
+    retention: Annotated[
+        RetentionDocument, Meta(description="How long things are kept, and what goes soon.")
+    ] = msgspec.field(default_factory=RetentionDocument)
 
 
 class CleanupDocument(Document, frozen=True, kw_only=True):
@@ -313,6 +318,7 @@ def make_stats(
     waiters: int,
     recovery: Recovery,
     last_backup_at: datetime | None,
+    retention: RetentionDocument,
 ) -> StatsDocument:
     """Return the document; *ended* are the newest finished jobs, `SAMPLE` at most."""
     return StatsDocument(
@@ -332,6 +338,7 @@ def make_stats(
         last_seq=stats.last_sequence,
         recovery=recovery,
         last_backup_at=last_backup_at,
+        retention=retention,
     )
 
 

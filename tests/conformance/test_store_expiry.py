@@ -3,12 +3,15 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
+from cidx_jobs.interfaces.store.end_notices import EndNoticeStore
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.errors import StaleVersionError
 from cidx_jobs.model.job.events import Retry
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.listing import EventQuery
+from tests.conformance.test_store_end_notices import URL, notice_of
 from tests.stored import (
     KEY,
     NOON,
@@ -58,6 +61,104 @@ async def test_the_oldest_are_deleted_first_and_not_more_than_asked(jobs: JobSto
 
     assert list(none) == []
     assert list(two) == [job.job_id for job in ended[:2]]
+
+
+async def test_a_type_has_a_time_of_its_own(jobs: JobStore) -> None:
+    """In place of that of all others: shorter or longer; the oldest of all types go first."""
+    ended = [
+        await store_completed(jobs, project_id=f"p{number}", job_type=name)
+        for number, name in enumerate(("reindex", "short", "long", "short"))
+    ]
+    late = NOON + timedelta(days=1)
+    completed_alone = frozenset({JobStatus.COMPLETED})
+
+    short = await jobs.delete_expired_jobs(
+        NOON, completed_alone, 1, before_by_type={"short": late, "none": late}
+    )
+    rest = await jobs.delete_expired_jobs(late, completed_alone, 9, before_by_type={"long": NOON})
+
+    assert list(short) == [ended[1].job_id]
+    assert list(rest) == [ended[0].job_id, ended[3].job_id]
+    assert await jobs.load_job(ended[2].job_id) == ended[2]
+
+
+async def test_a_job_whose_end_is_to_be_noticed_stays(
+    jobs: JobStore, end_notices: EndNoticeStore
+) -> None:
+    """It is what the notice is made of; with the notice made it may go."""
+    job = await store_completed(jobs, notify=(URL,), options={"n": 1})
+    late = NOON + timedelta(days=1)
+
+    kept = await jobs.delete_expired_jobs(late, frozenset(JobStatus), 10)
+    whole = await jobs.remove_payloads(late, 10, now=late)
+    await end_notices.add_notices([notice_of(job, "one")])
+    removed = await jobs.remove_payloads(late, 10, now=late)
+    untold = await end_notices.find_untold(10)
+    gone = await jobs.delete_expired_jobs(late, frozenset(JobStatus), 10)
+
+    assert (list(kept), list(whole), list(untold)) == ([], [], [])
+    assert (list(removed), list(gone)) == ([job.job_id], [job.job_id])
+
+
+async def test_a_payload_goes_earlier_than_its_job(jobs: JobStore) -> None:
+    """Options, result, checkpoint; the rest stays, one version further and without a log row."""
+    saved = checkpointed(
+        await store_running(jobs, options={"names": ["é"] * 9}, labels={"a": "b"})
+    )
+    await jobs.save_checkpoint(saved, [1])
+    ended = await store(jobs, completed(saved.job, {"files": 10}))
+    events = await jobs.query_events(EventQuery())
+    late = NOON + timedelta(days=1)
+
+    early = await jobs.remove_payloads(NOON, 10, now=late)
+    removed = await jobs.remove_payloads(late, 10, now=late)
+    again = await jobs.remove_payloads(late, 10, now=late)
+
+    left = replace(
+        ended,
+        options={},
+        result={},
+        checkpoint=None,
+        removed=("options", "result"),
+        version=ended.version + 1,
+        updated_at=late,
+    )
+    assert (list(early), list(removed), list(again)) == ([], [ended.job_id], [])
+    assert await jobs.load_job(ended.job_id) == left
+    assert await jobs.load_checkpoint(ended.job_id) is None
+    assert await jobs.query_events(EventQuery()) == events
+    assert list(await jobs.delete_expired_jobs(late, frozenset(JobStatus), 9)) == [ended.job_id]
+
+
+async def test_a_payload_that_is_removed_counts_no_more(jobs: JobStore) -> None:
+    """What is left of the job counts as one without options and result does."""
+    plain = await store(jobs, failed(await store_running(jobs, user_id="bob")))
+    wrong = failed(await store_running(jobs, options={"text": "x" * 5_000}))
+    await store(jobs, wrong)
+
+    removed = await jobs.remove_payloads(NOON + timedelta(days=1), 10, now=NOON)
+
+    assert list(removed) == [wrong.job.job_id]
+    assert await jobs.count_bytes(wrong.job.user_id) == await jobs.count_bytes(plain.user_id)
+
+
+async def test_what_may_be_asked_for_keeps_its_payload(jobs: JobStore) -> None:
+    """Of the children of a parent that is not done, and of jobs that have none to lose."""
+    parent = await store_running(jobs, project_id="a", has_children=True, options={"n": 1})
+    child = await store_completed(
+        jobs, project_id="b", parent_id=parent.job_id, child_key="k", options={"n": 2}
+    )
+    await store_completed(jobs, project_id="c")
+    late = NOON + timedelta(days=1)
+
+    kept = await jobs.remove_payloads(late, 10, now=late)
+    await store(jobs, completed(parent))
+    removed = await jobs.remove_payloads(late, 1, now=late)
+    other = await jobs.remove_payloads(late, 1, now=late)
+
+    assert list(kept) == []
+    assert {*removed, *other} == {parent.job_id, child.job_id}
+    assert len(removed) == 1
 
 
 async def test_what_would_be_deleted_can_be_counted(jobs: JobStore) -> None:

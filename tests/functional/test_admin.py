@@ -376,8 +376,8 @@ async def test_a_cleanup_goes_by_batches(house: House, monkeypatch: pytest.Monke
     sizes = []
     delete = house.jobs.persistence.jobs.delete_expired_jobs
 
-    async def spy(*arguments: Any) -> Any:
-        gone = await delete(*arguments)
+    async def spy(*arguments: Any, **named: Any) -> Any:
+        gone = await delete(*arguments, **named)
         sizes.append(len(gone))
         if len(sizes) == 2:
             await house.jobs.begin_stop()

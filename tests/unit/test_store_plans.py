@@ -35,7 +35,14 @@ PARAMETERS: dict[str, Any] = {
     "labels": None,
     "created_after": None,
     "created_before": None,
+    "has_payload": 1,
+    "before": 1,
 }
+EXPIRED = (
+    "SEARCH jobs USING INDEX jobs_expiry "
+    "(job_type=? AND status=? AND <expr>=? AND finished_at>? AND finished_at<?)"
+)
+"""Of one type and status, with a payload or without: what is older, and sorted by nobody."""
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +154,17 @@ def test_without_filters_the_table_is_never_read(
         ),
         (
             expiry.FIND_EXPIRED,
-            "SEARCH jobs USING INDEX jobs_expiry (status=? AND finished_at>? AND finished_at<?)",
+            EXPIRED,
+        ),
+        (
+            expiry.COUNT_EXPIRED,
+            EXPIRED,
+        ),
+        (expiry.NEXT_TYPE, "SEARCH jobs USING COVERING INDEX jobs_expiry (job_type>?)"),
+        (expiry.REMOVE_PAYLOADS, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"),
+        (
+            expiry.DROP_CHECKPOINTS,
+            "SEARCH checkpoints USING INDEX sqlite_autoindex_checkpoints_1 (job_id=?)",
         ),
         (
             expiry.LAST_EVENT,

@@ -54,7 +54,6 @@ MEMBERS = [
     "phase",
     "message",
     "progress_detail",
-    "phases",
     "queue",
     "created_at",
     "queued_at",
@@ -71,6 +70,8 @@ MEMBERS = [
     "result",
     "error",
     "warnings",
+    "removed",
+    "phases",
     "links",
     "options",
     "attempts",
@@ -146,7 +147,7 @@ def make_running_job(**members: Any) -> Job:
 
 
 def test_a_job_document_has_the_members_of_the_contract_in_their_order() -> None:
-    """A reader finds what a list shows too first, then what only the whole job has."""
+    """A reader finds what every form shows first, then a list's, then what only the job has."""
     document = msgspec.json.decode(encode(JobDocument.of(make_running_job(), None, "/api")))
 
     assert list(document) == MEMBERS

@@ -20,6 +20,7 @@ from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.sqlite.open.compact import compact
 from cidx_jobs.wire.admin.backups import BackupDocument, BackupListDocument
 from cidx_jobs.wire.admin.log import AdminEntryDocument, AdminLogDocument
+from cidx_jobs.wire.admin.retention import RetentionDocument
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.request_bodies import LimitsBody
 from cidx_jobs.wire.server import (
@@ -191,10 +192,27 @@ def _stats_lines(stats: StatsDocument) -> Iterator[str]:
     for down in stats.hosts_down:
         yield f"{'host down':<12} {_host_down(down)}"
     yield f"{'waiters':<12} {stats.waiters}"
+    yield from _retention_lines(stats.retention)
     newest = stats.last_backup_at
     yield f"{'backup':<12} {'-' if newest is None else moment(newest)}"
     yield f"{'database id':<12} {escape(stats.database_id)}"
     yield f"{'database':<12} {stats.database_bytes:,} bytes, log {stats.wal_bytes:,} bytes"
+
+
+def _retention_lines(kept: RetentionDocument) -> Iterator[str]:
+    times = kept.seconds_by_status | kept.seconds_by_type
+    if kept.payload_seconds:
+        times["options, result"] = kept.payload_seconds
+    if kept.project_seconds:
+        times["unused copies"] = kept.project_seconds
+    if times:
+        told = ", ".join(f"{escape(name)} {duration(each)}" for name, each in times.items())
+        yield f"{'kept for':<12} {told}"
+    for one in kept.expiring:
+        name = f"{escape(one.project_id)} of {escape(one.user_id)}, {one.bytes:,} bytes"
+        yield f"{'going soon':<12} {name}: within a day, unless it is synced"
+    if kept.projects_expiring > len(kept.expiring):
+        yield f"{'':<12} {kept.projects_expiring - len(kept.expiring)} more"
 
 
 def _host_down(down: HostDownDocument) -> str:

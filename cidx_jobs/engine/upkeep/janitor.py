@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import ClassVar
 
 import msgspec
@@ -37,17 +36,16 @@ class Janitor(Background):
 
     def __init__(
         self, *, store: JobStore, board: Board, recorder: RunRecorder, executor: Executor,
-        job_types: JobTypes, retention: Retention, retention_seconds: Mapping[JobStatus, float],
+        job_types: JobTypes, retention: Retention,
         poison_after: int, stopped_epoch: int,
     ) -> None:  # fmt: skip
-        """Take the parts, and how long jobs of each final status are kept."""
+        """Take the parts."""
         self._store = store
         self._retention = retention
         self._board = board
         self._recorder = recorder
         self._executor = executor
         self._job_types = job_types
-        self._retention_seconds = retention_seconds
         self._poison_after = poison_after
         self._stopped_epoch = stopped_epoch
 
@@ -82,14 +80,6 @@ class Janitor(Background):
             parent = await self._store.load_job(parent_id)
             if parent is not None and parent.status is JobStatus.CANCELLED:
                 self._board.effects.put_nowait(CancelChildren(parent_id))
-
-    async def delete_expired(self) -> int:
-        """Delete the finished jobs whose time is over; return how many there were."""
-        deleted = 0
-        for status, seconds in self._retention_seconds.items():
-            before = self._board.clock.now() - timedelta(seconds=seconds)
-            deleted += await self._retention.delete(before, frozenset({status}))
-        return deleted
 
     async def interrupt_lost(self, running: Sequence[Job]) -> None:
         """End the runs of these running jobs that nothing runs, without blame: each goes on.
@@ -135,12 +125,12 @@ class Janitor(Background):
     async def _go_on(self) -> None:
         while True:
             try:
-                deleted = await self.delete_expired()
+                expired = await self._retention.expire()
             except (StoreError, UnavailableError) as error:
                 _log.warning("expired_jobs_not_deleted", code=error.code)
-                deleted = 0
-            if deleted:
-                _log.info("jobs_expired", deleted=deleted)
+            else:
+                if expired.deleted or expired.emptied:
+                    _log.info("jobs_expired", **msgspec.structs.asdict(expired))
             await asyncio.sleep(_CLEANUP_PAUSE_SECONDS)
 
 

@@ -20,6 +20,9 @@ from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.listing import Project
 from cidx_jobs.runtime.log import get_logger
 
+FORETOLD_SECONDS = 86_400.0
+"""So long before it happens it is told that the copy of a project goes."""
+
 _PAUSE_SECONDS = 3_600.0
 # A first sync may run, and be repeated after a crash, for so long before a project names its copy.
 _NOBODYS_SECONDS = 2 * 86_400.0
@@ -88,6 +91,14 @@ class Projects(Background):
                 if users:
                     removed += await self._remove_from(copy_id, users)
         return removed
+
+    async def find_expiring(self) -> Sequence[Project]:
+        """Return the projects whose copies go within a day, unless they are synced before."""
+        if not self._keep_seconds:
+            return ()
+        soon = self._board.clock.now() + timedelta(seconds=FORETOLD_SECONDS)
+        going = set(await self._find_unused(soon, self._keep_seconds))
+        return [one for one in await self._store.list_projects(None) if one.copy_id in going]
 
     async def _find_unused(self, now: datetime, seconds: float) -> Sequence[CopyId]:
         return await self._files.find_unused(now - timedelta(seconds=seconds))

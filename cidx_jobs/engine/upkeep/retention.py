@@ -1,14 +1,18 @@
-"""How finished jobs go for good: counted first if somebody asks, deleted in batches."""
+"""How finished jobs go for good: how long each is kept, and its deletion in batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Self
 
 import msgspec
 
 from cidx_jobs.engine.state.board import Board
-from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.jobs import NO_TYPES, JobStore
+from cidx_jobs.job_types import JobTypes
+from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.settings import Settings
 
 BATCH = 300
 """Deleted in one transaction, so that no submit waits long for it (performance.md, P13)."""
@@ -22,13 +26,49 @@ class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
     deleted: int
 
 
+class Expired(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the jobs whose time was over."""
+
+    deleted: int
+    emptied: int
+    """How many lost options and result, and stay themselves."""
+
+
+class RetentionTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """How long finished jobs are kept, in seconds.
+
+    A job's type decides where it has a time of its own, else its status where that has one.
+    """
+
+    by_status: Mapping[JobStatus, float]
+    """Each final status is in it."""
+    by_type: Mapping[str, float]
+    payload_seconds: float
+    """How long options and result are kept; 0: as long as the job."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the times that settings name."""
+        own = settings.retention_seconds_by_status
+        return cls(
+            by_status={
+                status: own.get(status, settings.retention_seconds)
+                for status in JobStatus
+                if status.is_final
+            },
+            by_type=settings.retention_by_type,
+            payload_seconds=settings.payload_retention_seconds,
+        )
+
+
 class Retention:
     """Deletes finished jobs that are old enough, with their log and checkpoints."""
 
-    def __init__(self, store: JobStore, board: Board) -> None:
-        """Take where the jobs are kept, and the memory that must forget them, too."""
+    def __init__(self, store: JobStore, board: Board, times: RetentionTimes) -> None:
+        """Take where the jobs are kept, the memory that must forget them, too, and the times."""
         self._store = store
         self._board = board
+        self._times = times
 
     async def clean_up(
         self,
@@ -42,20 +82,57 @@ class Retention:
 
         Once *is_stopping* holds no further batch begins.
         """
-        before = self._board.clock.now() - timedelta(seconds=older_than_seconds)
+        before = self._ago(older_than_seconds)
         matched = await self._store.count_expired_jobs(before, statuses)
-        deleted = 0 if dry_run else await self.delete(before, statuses, is_stopping)
+        if dry_run:
+            return Cleanup(matched=matched, deleted=0)
+        forget = self._board.live.forget
+        deleted = await delete_expired(self._store, before, statuses, is_stopping, forget=forget)
         return Cleanup(matched=matched, deleted=deleted)
 
-    async def delete(
-        self,
-        before: datetime,
-        statuses: frozenset[JobStatus],
-        is_stopping: Callable[[], bool] = lambda: False,
-    ) -> int:
-        """Delete the jobs that finished *before*, a batch a transaction; return how many."""
-        forget = self._board.live.forget
-        return await delete_expired(self._store, before, statuses, is_stopping, forget)
+    async def expire(self) -> Expired:
+        """Delete the jobs whose time is over, and the payloads of those whose payload's is."""
+        by_type = {name: self._ago(seconds) for name, seconds in self._times.by_type.items()}
+        deleted = 0
+        for status, seconds in self._times.by_status.items():
+            deleted += await delete_expired(
+                self._store,
+                self._ago(seconds),
+                frozenset({status}),
+                before_by_type=by_type,
+                forget=self._board.live.forget,
+            )
+        emptied = await self._remove_payloads() if self._times.payload_seconds else 0
+        return Expired(deleted=deleted, emptied=emptied)
+
+    def list_notes(self, job_types: JobTypes) -> Sequence[Finding]:
+        """List the types with a time of their own that there are not: perhaps mistyped."""
+        return [
+            Finding(
+                kind="retention",
+                message=f"retention_by_type names {name}, and this server has no such job type",
+            )
+            for name in sorted(self._times.by_type)
+            if name not in job_types
+        ]
+
+    async def _remove_payloads(self) -> int:
+        before, removed = self._ago(self._times.payload_seconds), 0
+        while True:
+            gone = await self._store.remove_payloads(
+                before, BATCH, now=self._board.clock.now(), on_commit=self._forget
+            )
+            removed += len(gone)
+            if len(gone) < BATCH:
+                return removed
+
+    def _forget(self, job_ids: Sequence[JobId]) -> None:
+        # They are another version in the store: whoever asks reads it there.
+        for job_id in job_ids:
+            self._board.live.forget(job_id)
+
+    def _ago(self, seconds: float) -> datetime:
+        return self._board.clock.now() - timedelta(seconds=seconds)
 
 
 async def delete_expired(
@@ -63,15 +140,20 @@ async def delete_expired(
     before: datetime,
     statuses: frozenset[JobStatus],
     is_stopping: Callable[[], bool] = lambda: False,
+    *,
+    before_by_type: Mapping[str, datetime] = NO_TYPES,
     forget: Callable[[JobId], None] = lambda _: None,
 ) -> int:
     """Delete the jobs that finished *before* from a store; return how many.
 
-    *forget* is called with each, and once *is_stopping* holds no further batch begins.
+    *before_by_type* holds the same for types that have a time of their own, *forget* is called
+    with each job, and once *is_stopping* holds no further batch begins.
     """
     deleted = 0
     while not is_stopping():
-        gone = await store.delete_expired_jobs(before, statuses, BATCH)
+        gone = await store.delete_expired_jobs(
+            before, statuses, BATCH, before_by_type=before_by_type
+        )
         for job_id in gone:
             forget(job_id)
         deleted += len(gone)

@@ -1,7 +1,8 @@
 """Where jobs are kept: with their log, progress, checkpoints and idempotency keys."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from cidx_jobs.model.ids import JobId, UserId
@@ -19,6 +20,9 @@ from cidx_jobs.model.listing import (
     StoreStats,
 )
 from cidx_jobs.model.schedules.schedule import ScheduleState
+
+NO_TYPES: Mapping[str, datetime] = MappingProxyType({})
+"""That no type has a time of its own."""
 
 
 class JobStore(Protocol):
@@ -108,11 +112,40 @@ class JobStore(Protocol):
         """Return the job's last checkpoint."""
 
     async def delete_expired_jobs(
-        self, finished_before: datetime, statuses: frozenset[JobStatus], limit: int
+        self,
+        finished_before: datetime,
+        statuses: frozenset[JobStatus],
+        limit: int,
+        *,
+        before_by_type: Mapping[str, datetime] = NO_TYPES,
     ) -> Sequence[JobId]:
         """Delete at most *limit* final jobs with their log and checkpoints; return their ids.
 
-        Idempotency keys that are no longer kept may be deleted with them.
+        Those that finished first go first. What a parent that is not done made stays, and so does
+        a job whose end is still to be noticed. Idempotency keys that are no longer kept may be
+        deleted with them.
+
+        Args:
+            finished_before: those go that finished earlier than this.
+            statuses: those that may go.
+            limit: how many go at most.
+            before_by_type: the same as *finished_before* for types that have a time of their own.
+        """
+
+    async def remove_payloads(
+        self,
+        finished_before: datetime,
+        limit: int,
+        *,
+        now: datetime,
+        on_commit: Callable[[Sequence[JobId]], None] | None = None,
+    ) -> Sequence[JobId]:
+        """Remove options, result and checkpoint of at most *limit* final jobs; return their ids.
+
+        The jobs are those that `delete_expired_jobs` may delete, of all types and final statuses,
+        and have anything of it. They stay, name in `Job.removed` what they lack, and are one
+        version further, without a row in the log: it is no edge. *now* is when. It is the last
+        version of such a job. *on_commit* gets the ids, on the terms of `save_changes`.
         """
 
     async def count_expired_jobs(

@@ -215,6 +215,9 @@ class CheckpointInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 NO_DETAIL = ProgressDetail()
 
+PAYLOAD = ("options", "result")
+"""What of a finished job may go earlier than the job."""
+
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One job, as it is stored: everything but the content of its checkpoint."""
@@ -290,6 +293,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     error: JobError | None = None
     warnings: tuple[JobWarning, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
+    removed: tuple[str, ...] = ()
+    """Which members of `PAYLOAD` a finished job had, and are no longer kept."""
 
     def document(self, *, prefix: str = "/api") -> dict[str, Any]:
         """Return the job as the API shows it (JSON-ready values), its links below *prefix*.
@@ -304,6 +309,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def done(self) -> bool:
         """True once the job is completed, failed or cancelled."""
         return self.status in _FINAL
+
+    @property
+    def end_version(self) -> int:
+        """The version of a final job's last row in the log: a removal comes after it."""
+        return self.version - bool(self.removed)
+
+    @property
+    def lacks_options(self) -> bool:
+        """True once its options were removed: it cannot run again."""
+        return "options" in self.removed
 
     @property
     def has_place(self) -> bool:

@@ -1,7 +1,7 @@
 """Jobs in memory: each write happens at once, wholly or not at all."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 from typing_extensions import override
 
-from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.jobs import NO_TYPES, JobStore
 from cidx_jobs.model.errors import (
     IdempotencyKeyReusedError,
     StaleVersionError,
@@ -17,7 +17,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.model.job.job import PAYLOAD, Job, JobStatus, Transition
 from cidx_jobs.model.job.stored_bytes import bytes_of_job, bytes_of_log
 from cidx_jobs.model.listing import (
     KEY_LIFETIME,
@@ -189,18 +189,16 @@ class MemoryJobs(JobStore):
 
     @override
     async def delete_expired_jobs(
-        self, finished_before: datetime, statuses: frozenset[JobStatus], limit: int
+        self,
+        finished_before: datetime,
+        statuses: frozenset[JobStatus],
+        limit: int,
+        *,
+        before_by_type: Mapping[str, datetime] = NO_TYPES,
     ) -> Sequence[JobId]:
         self.database.check_writable()
-        expired = sorted(
-            (job.finished_at, self._table.rows[job.job_id], job.job_id)
-            for job in self._table.jobs.values()
-            if job.finished_at
-            and job.status in statuses
-            and job.finished_at < finished_before
-            and not self._is_awaited(job)
-        )
-        deleted = tuple(job_id for _, _, job_id in expired[:limit])
+        expired = self._find_expired(finished_before, statuses, before_by_type)
+        deleted = tuple(job.job_id for job in expired[:limit])
         for job_id in deleted:
             job = self._table.jobs[job_id]
             self._bytes[job.user_id] -= bytes_of_job(job)
@@ -214,11 +212,30 @@ class MemoryJobs(JobStore):
     async def count_expired_jobs(
         self, finished_before: datetime, statuses: frozenset[JobStatus]
     ) -> int:
-        return sum(
-            job.finished_at < finished_before
-            for job in self._table.jobs.values()
-            if job.finished_at is not None and job.status in statuses and not self._is_awaited(job)
-        )
+        return len(self._find_expired(finished_before, statuses, NO_TYPES))
+
+    @override
+    async def remove_payloads(
+        self,
+        finished_before: datetime,
+        limit: int,
+        *,
+        now: datetime,
+        on_commit: Callable[[Sequence[JobId]], None] | None = None,
+    ) -> Sequence[JobId]:
+        self.database.check_writable()
+        expired = [
+            job
+            for job in self._find_expired(finished_before, frozenset(JobStatus), NO_TYPES)
+            if job.options or job.result
+        ]
+        for job in expired[:limit]:
+            self._drop_checkpoint(job)
+            self._apply([Change(job=_without_payload(job, now), base_version=job.version)])
+        removed = tuple(job.job_id for job in expired[:limit])
+        if on_commit is not None:
+            on_commit(removed)
+        return removed
 
     @override
     async def count_jobs(
@@ -256,6 +273,30 @@ class MemoryJobs(JobStore):
         for job_id, old in before.items():
             new = self._table.jobs[job_id]
             self._bytes[new.user_id] += bytes_of_job(new) - (bytes_of_job(old) if old else 0)
+
+    def _find_expired(
+        self,
+        finished_before: datetime,
+        statuses: frozenset[JobStatus],
+        before_by_type: Mapping[str, datetime],
+    ) -> list[Job]:
+        """Return the final jobs that are old enough and may go, in the order of their ends."""
+        found = sorted(
+            (job.finished_at, self._table.rows[job.job_id])
+            for job in self._table.jobs.values()
+            if job.finished_at
+            and job.status in statuses
+            and job.finished_at < before_by_type.get(job.job_type, finished_before)
+            and not self._is_awaited(job)
+            and self._is_told(job)
+        )
+        by_row = {row: job_id for job_id, row in self._table.rows.items()}
+        return [self._table.jobs[by_row[row]] for _, row in found]
+
+    def _is_told(self, job: Job) -> bool:
+        end = (job.job_id, job.end_version)
+        notices = self.database.end_notices.values()
+        return not job.notify or any(end == (one.job_id, one.version) for one in notices)
 
     def _is_awaited(self, job: Job) -> bool:
         parent = None if job.parent_id is None else self._table.jobs.get(job.parent_id)
@@ -298,3 +339,15 @@ class MemoryJobs(JobStore):
             self._bytes[event.user_id] -= bytes_of_log([event])
         self._pruned_sequence = max([self._pruned_sequence, *(event.sequence for event in gone)])
         self._events = [event for event in self._events if event.job_id not in job_ids]
+
+
+def _without_payload(job: Job, now: datetime) -> Job:
+    return replace(
+        job,
+        options={},
+        result=None if job.result is None else {},
+        checkpoint=None,
+        removed=tuple(name for name in PAYLOAD if getattr(job, name)),
+        version=job.version + 1,
+        updated_at=max(job.updated_at, now),
+    )

@@ -39,14 +39,17 @@ SELECT job_id FROM jobs WHERE job_id NOT IN (SELECT job_id FROM events) ORDER BY
 _WITHOUT_JOB = """
 SELECT DISTINCT job_id FROM events WHERE job_id NOT IN (SELECT job_id FROM jobs) ORDER BY job_id
 """
-# Progress makes versions that have no row in the log, but only while the job runs.
+# Progress makes versions that have no row in the log, but only while the job runs; the removal of
+# a payload is one more, after the end.
 _UNLIKE_LAST_ROW = """
 SELECT jobs.job_id, jobs.status, jobs.version, jobs.run, to_status, events.version, events.run
 FROM jobs JOIN events ON events.job_id = jobs.job_id AND events.version = (
     SELECT max(version) FROM events WHERE events.job_id = jobs.job_id
 )
 WHERE to_status <> status OR events.run <> jobs.run OR events.attempt <> jobs.attempt
-OR events.version > jobs.version OR (status <> 'running' AND events.version <> jobs.version)
+OR events.version > jobs.version OR (
+    status <> 'running' AND events.version <> jobs.version - (removed IS NOT NULL)
+)
 ORDER BY row
 """
 _EDGES = """

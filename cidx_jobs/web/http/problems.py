@@ -90,6 +90,11 @@ _ROWS = (
         "The job has finished already",
         errors.AlreadyFinishedError(job_id=SAMPLE_JOB_ID, status="completed"),
     ),
+    Problem(
+        409,
+        "The job's options are no longer kept",
+        errors.OptionsRemovedError(SAMPLE_JOB_ID),
+    ),
     Problem(409, "The project is busy", errors.ProjectBusyError(SAMPLE_PROJECT_ID, SAMPLE_JOB_ID)),
     Problem(409, "The schedule exists already", errors.ScheduleExistsError("nightly")),
     Problem(

@@ -223,7 +223,7 @@ async def follow_remote(door: JobDoor, job_id: JobId) -> AsyncIterator[Transitio
             last, version = row.sequence, max(version, row.version)
             yield row
             is_end = row.to_status.is_final
-            if is_end and (await door.get_job(job_id)).version <= row.version:
+            if is_end and (await door.get_job(job_id)).end_version <= row.version:
                 return
         if not rows:
             job, _ = await door.wait_for(job_id, "change", version, math.inf)

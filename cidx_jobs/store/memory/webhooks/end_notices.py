@@ -56,7 +56,8 @@ class MemoryEndNotices(EndNoticeStore):
         found = (
             job.job_id
             for job in self._database.table.jobs.values()
-            if job.notify and job.done and (job.job_id, job.version) not in told
+            # The version of the end: the removal of a payload, which comes after it, is one more.
+            if job.notify and job.done and (job.job_id, job.end_version) not in told
         )
         return tuple(job_id for job_id, _ in zip(found, range(limit), strict=False))
 

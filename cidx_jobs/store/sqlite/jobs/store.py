@@ -1,13 +1,13 @@
 """`SqliteJobs`: jobs in the database, each write one function that the writer runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from typing_extensions import override
 
-from cidx_jobs.interfaces.store.jobs import JobStore
+from cidx_jobs.interfaces.store.jobs import NO_TYPES, JobStore
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus, Transition
 from cidx_jobs.model.listing import (
@@ -26,7 +26,7 @@ from cidx_jobs.model.schedules.schedule import ScheduleState
 from cidx_jobs.store.sqlite.database import Database
 from cidx_jobs.store.sqlite.jobs import lists, log, writes
 from cidx_jobs.store.sqlite.jobs.checkpoints import encode_checkpoint, load_checkpoint
-from cidx_jobs.store.sqlite.jobs.expiry import count_expired, delete_expired
+from cidx_jobs.store.sqlite.jobs.expiry import count_expired, delete_expired, remove_payloads
 from cidx_jobs.store.sqlite.jobs.keys import encode_key, find_key
 from cidx_jobs.store.sqlite.jobs.stats import collect_stats, count_jobs
 from cidx_jobs.store.sqlite.jobs.stored_bytes import load_bytes
@@ -132,7 +132,12 @@ class SqliteJobs(JobStore):
 
     @override
     async def delete_expired_jobs(
-        self, finished_before: datetime, statuses: frozenset[JobStatus], limit: int
+        self,
+        finished_before: datetime,
+        statuses: frozenset[JobStatus],
+        limit: int,
+        *,
+        before_by_type: Mapping[str, datetime] = NO_TYPES,
     ) -> Sequence[JobId]:
         operation = partial(
             delete_expired,
@@ -140,9 +145,23 @@ class SqliteJobs(JobStore):
             statuses=statuses,
             limit=limit,
             now=self._database.clock.now(),
+            before_by_type=before_by_type,
         )
         deleted: Sequence[JobId] = await self._database.write(operation)
         return deleted
+
+    @override
+    async def remove_payloads(
+        self,
+        finished_before: datetime,
+        limit: int,
+        *,
+        now: datetime,
+        on_commit: Callable[[Sequence[JobId]], None] | None = None,
+    ) -> Sequence[JobId]:
+        operation = partial(remove_payloads, finished_before=finished_before, limit=limit, now=now)
+        removed: Sequence[JobId] = await self._database.write(operation, on_commit)
+        return removed
 
     @override
     async def count_expired_jobs(

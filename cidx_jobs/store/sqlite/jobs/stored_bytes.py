@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from cidx_jobs.model.errors import UserStorageFullError
 from cidx_jobs.model.ids import JobId, UserId
+from cidx_jobs.model.job.job import PAYLOAD
 from cidx_jobs.model.job.stored_bytes import (
     COUNTED_MEMBERS,
     EMPTY_BYTES,
@@ -18,9 +19,15 @@ from cidx_jobs.model.listing import Change
 from cidx_jobs.store.sqlite.commit.transaction import Transaction
 from cidx_jobs.store.sqlite.values import to_json
 
-BYTES_OF_JOB = f"{JOB_BYTES} + " + " + ".join(
-    f"coalesce(nullif(length(CAST({name} AS BLOB)), {EMPTY_BYTES}), 0)" for name in COUNTED_MEMBERS
-)
+
+def _bytes_of(names: Iterable[str]) -> str:
+    return " + ".join(
+        f"coalesce(nullif(length(CAST({name} AS BLOB)), {EMPTY_BYTES}), 0)" for name in names
+    )
+
+
+BYTES_OF_JOB = f"{JOB_BYTES} + {_bytes_of(COUNTED_MEMBERS)}"
+_BYTES_OF_PAYLOAD = _bytes_of(PAYLOAD)
 BYTES_OF_LOG = f"{LOG_BYTES} + coalesce(length(CAST(reason AS BLOB)), 0)"
 BYTES_OF_CHECKPOINT = "length(CAST(data AS BLOB))"
 
@@ -42,6 +49,15 @@ SELECT user_id, sum(bytes) FROM (
     WHERE job_id IN (SELECT value FROM json_each(:ids))
     UNION ALL
     SELECT user_id, {BYTES_OF_LOG} FROM events
+    WHERE job_id IN (SELECT value FROM json_each(:ids))
+    UNION ALL
+    SELECT user_id, {BYTES_OF_CHECKPOINT} FROM checkpoints JOIN jobs USING (job_id)
+    WHERE job_id IN (SELECT value FROM json_each(:ids))
+) GROUP BY user_id
+"""  # noqa: S608
+_OF_PAYLOADS = f"""
+SELECT user_id, sum(bytes) FROM (
+    SELECT user_id, {_BYTES_OF_PAYLOAD} AS bytes FROM jobs
     WHERE job_id IN (SELECT value FROM json_each(:ids))
     UNION ALL
     SELECT user_id, {BYTES_OF_CHECKPOINT} FROM checkpoints JOIN jobs USING (job_id)
@@ -88,8 +104,16 @@ def read_growth(transaction: Transaction, change: Change) -> int:
 
 def take_off(transaction: Transaction, job_ids: Sequence[JobId]) -> None:
     """Count jobs out that are about to be deleted, with their log and checkpoints."""
-    found = transaction.execute(_OF_JOBS, {"ids": to_json(job_ids)}).fetchall()
-    for user_id, size in found:
+    _take_off(transaction, _OF_JOBS, job_ids)
+
+
+def take_off_payloads(transaction: Transaction, job_ids: Sequence[JobId]) -> None:
+    """Count out the options, results and checkpoints of jobs, which are about to be removed."""
+    _take_off(transaction, _OF_PAYLOADS, job_ids)
+
+
+def _take_off(transaction: Transaction, statement: str, job_ids: Sequence[JobId]) -> None:
+    for user_id, size in transaction.execute(statement, {"ids": to_json(job_ids)}).fetchall():
         transaction.charge(user_id, -size)
 
 

@@ -43,12 +43,19 @@ _LIST_PENDING = """
 SELECT webhook_id, job_id, version, user_id, url, x'', '[]', next_at FROM end_notices
 WHERE next_at IS NOT NULL ORDER BY next_at, webhook_id
 """
-_FIND_UNTOLD = """
-SELECT job_id FROM jobs INDEXED BY jobs_to_tell
-WHERE notify IS NOT NULL AND finished_at IS NOT NULL AND NOT EXISTS (
-SELECT 1 FROM end_notices AS told WHERE told.job_id = jobs.job_id AND told.version = jobs.version)
-LIMIT ?
+# The version of the end: the removal of a payload, which comes after it, is one more.
+_HAS_NOTICE = """
+EXISTS (
+    SELECT 1 FROM end_notices AS told
+    WHERE told.job_id = jobs.job_id AND told.version = jobs.version - (removed IS NOT NULL)
+)
 """
+_FIND_UNTOLD = f"""
+SELECT job_id FROM jobs INDEXED BY jobs_to_tell
+WHERE notify IS NOT NULL AND finished_at IS NOT NULL AND NOT {_HAS_NOTICE} LIMIT ?
+"""  # noqa: S608 - a constant of this module
+IS_TOLD = f"(notify IS NULL OR {_HAS_NOTICE})"
+"""Of a final job: the notices of its end, if somebody wants some, are made."""
 _SAVE_TRIES = "UPDATE end_notices SET tries = ?, next_at = ? WHERE webhook_id = ?"
 _DROP_BODY = "UPDATE end_notices SET body = x'' WHERE webhook_id = ?"
 _DELETE_WITHOUT_JOB = """

@@ -3,12 +3,15 @@
 from aiohttp import web
 
 from cidx_jobs.engine.operator_rules import FINAL
+from cidx_jobs.engine.upkeep.retention import RetentionTimes
 from cidx_jobs.model.findings import Recovery
 from cidx_jobs.model.listing import JobQuery
+from cidx_jobs.system import JobSystem
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Contract, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
+from cidx_jobs.wire.admin.retention import ExpiringProjectDocument, RetentionDocument
 from cidx_jobs.wire.server import (
     SAMPLE,
     HostDownDocument,
@@ -51,6 +54,18 @@ _EXAMPLE = StatsDocument(
     last_seq=1022,
     recovery=Recovery(),
     last_backup_at=examples.at(0, 0),
+    retention=RetentionDocument(
+        seconds_by_status={"completed": 604_800, "failed": 1_209_600, "cancelled": 604_800},
+        seconds_by_type={"repository_sync": 86_400},
+        payload_seconds=86_400,
+        project_seconds=7_776_000,
+        projects_expiring=1,
+        expiring=(
+            ExpiringProjectDocument(
+                user_id=examples.ALICE, project_id=examples.PROJECT_ID, bytes=1_048_576
+            ),
+        ),
+    ),
 )
 
 
@@ -81,7 +96,19 @@ async def get_stats(call: Call) -> web.Response:
             waiters=call.api.waiters.count,
             recovery=jobs.recovery,
             last_backup_at=await jobs.backups.find_newest(),
+            retention=await _retention(jobs),
         )
+    )
+
+
+async def _retention(jobs: JobSystem) -> RetentionDocument:
+    times = RetentionTimes.of(jobs.settings)
+    return RetentionDocument.of(
+        by_status={status.value: each for status, each in times.by_status.items()},
+        by_type=times.by_type,
+        payload_seconds=times.payload_seconds,
+        project_seconds=jobs.settings.project_retention_seconds,
+        expiring=await jobs.list_expiring_projects(),
     )
 
 

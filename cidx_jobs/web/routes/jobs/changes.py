@@ -8,6 +8,7 @@ from cidx_jobs.model.errors import (
     AlreadyFinishedError,
     InvalidTransitionError,
     JobNotFoundError,
+    OptionsRemovedError,
     ProjectBusyError,
     VersionMismatchError,
 )
@@ -96,11 +97,17 @@ async def delete(call: Call, body: CancelBody) -> web.Response:
     contract=Contract(
         name="retryJob",
         group=JOBS,
-        about="It goes on from its checkpoint unless `from_start` is true.",
+        about="It goes on from its checkpoint unless `from_start` is true. A job whose options "
+        "were `removed` is refused: submit it anew.",
         parameters=(JOB_ID,),
         body_example={"from_start": True},
         replies=(_job_reply(202, "It is queued again.", examples.JOB_QUEUED),),
-        errors=(JobNotFoundError, InvalidTransitionError, ProjectBusyError),
+        errors=(
+            JobNotFoundError,
+            InvalidTransitionError,
+            OptionsRemovedError,
+            ProjectBusyError,
+        ),
     ),
 )
 async def retry(call: Call, body: RetryBody) -> web.Response:
