@@ -8,7 +8,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench torture torture-kill torture-disk torture-io torture-sweep torture-history torture-damage torture-soak torture-hostile torture-sim docs check clean
+.PHONY: help demo test lint format bench torture torture-kill torture-disk torture-io torture-sweep torture-history torture-damage torture-power torture-soak torture-hostile torture-sim docs check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -37,11 +37,12 @@ format: $(VENV)/.test  ## put the code into ruff's form
 bench: $(VENV)/.test  ## measure; writes bench/results/latest.json
 	$(BIN)/python -m bench
 
-torture: torture-kill torture-disk torture-io torture-history torture-damage torture-soak torture-hostile torture-sim  ## break a real server in every way (N=rounds, SEED=the one to repeat)
+torture: torture-kill torture-disk torture-io torture-history torture-damage torture-power torture-soak torture-hostile torture-sim  ## break a real server in every way (N=rounds, SEED=the one to repeat)
 
-torture-kill torture-disk torture-io torture-sweep torture-history torture-damage torture-soak torture-hostile: torture-%: $(VENV)/.test
+torture-kill torture-disk torture-io torture-sweep torture-history torture-damage torture-power torture-soak torture-hostile: torture-%: $(VENV)/.test
 	$(BIN)/python -m torture $* $(if $(N),--rounds $(N)) $(if $(SEED),--seed $(SEED)) $(if $(WAYS),--ways "$(WAYS)") \
-		$(if $(ONLY),--only "$(ONLY)") $(if $(PARALLEL),--parallel $(PARALLEL))
+		$(if $(ONLY),--only "$(ONLY)") $(if $(PARALLEL),--parallel $(PARALLEL)) \
+		$(if $(and $(filter power,$*),$(SYNCHRONOUS)),--synchronous $(SYNCHRONOUS))
 
 torture-sim: $(VENV)/.test
 	$(BIN)/python -m tests.simulation --seeds $(or $(N),20000) $(if $(SEED),--seed $(SEED))

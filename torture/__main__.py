@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cidx_jobs import Settings, setup_logging
-from torture import damage, disk, history, hostile, io_faults, kill, soak, sweep
+from torture import damage, disk, history, hostile, io_faults, kill, power, soak, sweep
 from torture.points import Point
 from torture.skipping import SkippedError, must_not_skip
 
@@ -28,11 +28,12 @@ TORTURES: dict[str, tuple[Torture, int]] = {
     "hostile": (hostile.torture, 50_000),
     "io": (io_faults.torture, 20),
     "kill": (kill.torture, 20),
+    "power": (power.torture, 10_000),
     "soak": (soak.torture, 100),
     "sweep": (sweep.torture, 0),
 }
-"""Each with its default number of rounds: calls of `history`, requests of `hostile`, thousands
-of jobs of `soak`, points of `sweep` (0: all there are)."""
+"""Each with its default number of rounds: calls of `history`, requests of `hostile`, images of
+`power`, thousands of jobs of `soak`, points of `sweep` (0: all there are)."""
 
 _MOST_SHOWN = 40
 
@@ -49,7 +50,13 @@ def main() -> int:
     )
     parser.add_argument("--only", help="of `sweep`: points as it names them, with commas between")
     parser.add_argument(
-        "--parallel", type=int, default=1, help="of `kill`, `sweep`: servers at a time"
+        "--parallel", type=int, default=1, help="of `kill`, `power`, `sweep`: how many at a time"
+    )
+    parser.add_argument(
+        "--synchronous",
+        choices=["FULL", "NORMAL"],
+        default="FULL",
+        help="of `power`: the setting of the recorded server; with NORMAL jobs have to be lost",
     )
     wanted = parser.parse_args()
     # What a system inside this process logs; the servers' own logs are read, not shown.
@@ -60,6 +67,7 @@ def main() -> int:
     seed = random.randrange(2**32) if wanted.seed is None else wanted.seed
     more_text = f' --ways "{wanted.ways}"' if wanted.ways else ""
     more_text += f" --only {wanted.only}" if wanted.only else ""
+    more_text += f" --synchronous {wanted.synchronous}" if wanted.synchronous != "FULL" else ""
     more_text += f" --parallel {wanted.parallel}" if wanted.parallel != 1 else ""
     print(f"torture {wanted.torture} --rounds {rounds} --seed {seed}{more_text}", flush=True)
     began = time.monotonic()
@@ -84,10 +92,13 @@ def _more(parser: argparse.ArgumentParser, wanted: argparse.Namespace) -> dict[s
         parser.error(f"--ways is for kill: {', '.join(kill.WAYS)}, separated by commas")
     if wanted.only and wanted.torture != "sweep":
         parser.error("--only is for sweep")
-    if wanted.parallel != 1 and wanted.torture not in {"kill", "sweep"}:
-        parser.error("--parallel is for kill and sweep")
+    if wanted.parallel != 1 and wanted.torture not in {"kill", "power", "sweep"}:
+        parser.error("--parallel is for kill, power and sweep")
+    if wanted.synchronous != "FULL" and wanted.torture != "power":
+        parser.error("--synchronous is for power")
     more = {
         "kill": {"ways": ways, "parallel": wanted.parallel},
+        "power": {"synchronous": wanted.synchronous, "parallel": wanted.parallel},
         "sweep": {"only": _points(parser, wanted.only), "parallel": wanted.parallel},
     }
     return more.get(wanted.torture, {})

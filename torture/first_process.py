@@ -33,10 +33,10 @@ async def find_namespace() -> Sequence[str]:
     return await asyncio.to_thread(_find_namespace)
 
 
-def first_of(unshare: int) -> int:
-    """Return the process id, as it is out here, of the first process that this `unshare` made."""
-    (first,) = _children()[unshare]
-    return first
+def child_of(pid: int) -> int:
+    """Return the process id, as it is out here, of the only process that this one has started."""
+    (child,) = _children()[pid]
+    return child
 
 
 def server_below(first: int) -> int:

@@ -16,7 +16,7 @@ import attrs
 
 from torture.backups import BackupCheck
 from torture.ending import close_accounts, end_endless, note_death
-from torture.first_process import check_reaped, find_namespace, first_of, server_below
+from torture.first_process import check_reaped, child_of, find_namespace, server_below
 from torture.jobs import TREE_SIZE
 from torture.ledger import Ledger, read_notes
 from torture.load import Load, loaded
@@ -212,14 +212,14 @@ class KillLoop:
                     await self._terminate(server, twice=way == "term twice")
 
     async def _end_first_process(self, server: Server) -> None:
-        server.first_pid = await asyncio.to_thread(first_of, server.pid)
+        server.inner_pid = await asyncio.to_thread(child_of, server.pid)
         await self._until_noted(server, "end", of="leave")
-        await check_reaped(server.first_pid, self.load.ledger)
+        await check_reaped(server.inner_pid, self.load.ledger)
         match self.random.choice(("first", "server", "term")):
             case "first":
                 await server.kill()
             case "server":
-                os.kill(await asyncio.to_thread(server_below, server.first_pid), signal.SIGKILL)
+                os.kill(await asyncio.to_thread(server_below, server.inner_pid), signal.SIGKILL)
                 await server.ended()
             case _:
                 await self._terminate(server, twice=False)

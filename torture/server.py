@@ -89,8 +89,8 @@ class Server:
     lines: list[dict[str, Any]] = attrs.field(factory=list)
     url: str = ""
     ready_seconds: float = 0.0
-    first_pid: int | None = None
-    """The first process of its namespace, where it has one: that one is signalled."""
+    inner_pid: int | None = None
+    """The process that is signalled, where what was started is not the server but holds it."""
     _reader: "asyncio.Task[None] | None" = None
     _is_ready: asyncio.Event = attrs.field(factory=asyncio.Event)
 
@@ -132,7 +132,7 @@ class Server:
         """
         if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.first_pid or self.pid, number)
+                os.kill(self.inner_pid or self.pid, number)
 
     async def stop(self) -> int:
         """Stop it as an operator does; give the exit code."""

@@ -1,7 +1,8 @@
 """The tortures in small, and their teeth: each must find the bug that is planted for it.
 
 The long forms are ``make torture-kill``, ``torture-disk``, ``torture-io``, ``torture-sweep``,
-``torture-history``, ``torture-damage``, ``torture-soak`` and ``torture-hostile``.
+``torture-history``, ``torture-damage``, ``torture-power``, ``torture-soak`` and
+``torture-hostile``.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 from cidx_jobs.store.sqlite.open.migrations import load_migrations
-from torture import damage, disk, history, hostile, io_faults, kill, soak, sweep
+from torture import damage, disk, history, hostile, io_faults, kill, power, soak, sweep
 from torture.skipping import SkippedError, must_not_skip
 
 # Each starts several servers, in turn.
@@ -115,6 +116,19 @@ async def test_every_hurt_file_is_refused_untouched_or_harmless(tmp_path: Path) 
 
     assert broken == []
     assert sum(count for name, count in counts.items() if "refused" in name) > 20
+
+
+async def test_a_power_cut_at_any_moment_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    """Two lives are recorded; each image opens, and has every job as its answers said it."""
+    try:
+        broken, counts = await power.torture(tmp_path, rounds=100, seed=11, lives=("stop", "kill"))
+    except SkippedError as error:
+        skip(error)
+
+    assert broken == []
+    assert (counts["images"], counts["lost"], counts["doubled"]) == (100, 0, 0)
+    assert counts["served"] > 0
+    assert counts["jobs"] > 5
 
 
 async def test_readers_see_one_history_over_restarts(tmp_path: Path) -> None:
@@ -233,6 +247,19 @@ async def test_a_commit_taken_for_stored_is_found_by_the_sweep(
 
     lost = "of the log's numbers|ends at event|lost a checkpoint"
     assert any(re.search(lost, text) for text in broken), broken
+
+
+async def test_jobs_that_no_flush_holds_are_found_by_power_cuts(tmp_path: Path) -> None:
+    """With `synchronous=NORMAL` a commit is answered before it is on the disk."""
+    try:
+        broken, counts = await power.torture(
+            tmp_path, rounds=60, seed=4, synchronous="NORMAL", lives=("kill",)
+        )
+    except SkippedError as error:
+        skip(error)
+
+    assert any("was acknowledged in version" in text for text in broken)
+    assert counts["lost"] > 0
 
 
 async def test_a_start_that_asks_no_mark_is_found_by_hurt_files(

@@ -7,7 +7,7 @@ a refused start leaves no thread behind.
 import os
 import sqlite3
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import attrs
@@ -101,6 +101,7 @@ def take_possession(
             with inspecting(directory, migrations) as is_there:
                 if not is_there:
                     _create_private(directory)
+                    _make_durable(directory)
                 connection = connect_for_start(directory.database, synchronous)
                 undo.callback(connection.close)
             # A log that is long already would be put away by the first commit, and all would
@@ -207,3 +208,16 @@ def _create_private(directory: DataDirectory) -> None:
     # SQLite would make it readable by others; its log files take over the rights.
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     os.close(os.open(directory.database, flags, FILE_MODE))
+
+
+def _make_durable(directory: DataDirectory) -> None:
+    # SQLite flushes the names of its files and not that of the directory: a power cut could take
+    # a new one away with all that was committed in it.
+    for above in directory.root.absolute().parents:
+        # Where one may not be read, or cannot be flushed, somebody else has made it.
+        with suppress(OSError):
+            descriptor = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
