@@ -45,7 +45,7 @@ from cidx_jobs.settings.fields import (
     whole,
 )
 from cidx_jobs.settings.sources import find_place, read_values
-from cidx_jobs.settings.way_in import check_given, check_way_in
+from cidx_jobs.settings.way_in import check_given, check_way_in, is_of_others
 
 AUTH_MODES = ("none", "tokens", "jwt", "proxy")
 JWT_ALGORITHMS = ("HS256", "RS256", "ES256")
@@ -393,6 +393,11 @@ class Settings:
     def auth_mode(self) -> str:
         """The way in that is in force: `auth`, or what its absence means."""
         return self.auth or ("none" if self.is_local else "tokens")
+
+    @property
+    def takes_passwords(self) -> bool:
+        """True when users may log in with a password: none else says who they are."""
+        return not is_of_others(self.auth_mode)
 
     @property
     def limits(self) -> Limits:

@@ -8,6 +8,7 @@ from cidx_jobs.model.errors import SettingsError
 
 _OF_MODE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        # The ways in by which others say who a user is.
         "jwt": (
             "jwt_key",
             "jwt_key_file",
@@ -22,6 +23,11 @@ _OF_MODE: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 _NO_PROXY = "proxy_peers: with auth = none no proxy may call"
+
+
+def is_of_others(mode: str) -> bool:
+    """Tell whether others say who a user is, so that nobody logs in with a password here."""
+    return mode in _OF_MODE
 
 
 def check_given(names: Iterable[str], mode: str) -> None:

@@ -181,6 +181,23 @@ async def test_an_id_that_is_none_is_not_found(house: House, route: Route, text:
     assert problem["detail"].startswith("Job not found")
 
 
+@named([route for route in API_ROUTES if "/schedules/{name}" in route.path])
+async def test_anothers_schedule_is_as_good_as_none(house: House, route: Route) -> None:
+    """Names are their users' own; naming the user takes an administrator."""
+    body = {"name": "mine", "project_id": "p", "job_type": "quick", "cron": "@daily"}
+    made = await house.ask("POST", "/api/schedules", user="bob", json=body)
+    path = f"/api{route.path}".format(name="mine")
+
+    unnamed = await house.ask(route.method, path)
+    of_bob = await house.ask(route.method, f"{path}?user_id=bob")
+    after = await house.ask("GET", "/api/schedules/mine", user="bob")
+
+    assert made.status == 201
+    assert (unnamed.status, (await unnamed.json())["code"]) == (404, "schedule_not_found")
+    assert of_bob.status == 403
+    assert await after.json() == await made.json()
+
+
 @named(OF_ONE_PROJECT)
 @pytest.mark.parametrize("user", ["bob", "root"])
 async def test_a_project_is_its_users_own(house: House, route: Route, user: str) -> None:

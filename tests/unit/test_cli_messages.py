@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+import attrs
 import click
 import pytest
 
@@ -11,6 +12,7 @@ from cidx_jobs.cli.root import cidx_jobs
 from cidx_jobs.cli.target import note_command
 from cidx_jobs.client import RequestRefusedError
 from cidx_jobs.model.errors import CidxJobsError, ValidationError
+from cidx_jobs.settings import Settings
 from cidx_jobs.wire import request_bodies, schedules
 
 POINTER = re.compile(r"(?:^|[\s:])/[a-z]")
@@ -148,3 +150,12 @@ def test_a_path_at_the_beginning_of_a_text_stays(capsys: pytest.CaptureFixture[s
     error = RequestRefusedError("cannot read /etc/x: it is odd", status=409)
 
     assert told(error, capsys, "sync") == "cidx-jobs: cannot read /etc/x: it is odd\n"
+
+
+@pytest.mark.parametrize("name", ["auth", "log_format", "log_level"])
+def test_serve_offers_what_the_setting_takes(name: str) -> None:
+    """A page of help loads no settings: what it lists stands beside them, and is the same."""
+    (option,) = [one for one in COMMANDS["serve"].params if one.name == name]
+
+    assert isinstance(option.type, click.Choice)
+    assert ", ".join(option.type.choices) == attrs.fields_dict(Settings)[name].metadata["range"]

@@ -219,6 +219,18 @@ def test_the_estimate_counts_down() -> None:
             },
             "created (project busy)",
         ),
+        (
+            {
+                "status": "queued",
+                "queue": {
+                    "position": 2,
+                    "length": 2,
+                    "blocked_by": [f"limit:copy:{'a' * 32}", "limit:copy:mine", "limit:t:7"],
+                    "estimated_wait_seconds": None,
+                },
+            },
+            "queued (position 2 of 2, another sync of its repository, limit:copy:mine, limit:t:7)",
+        ),
         ({"cancel_requested_at": "2030-01-01T00:00:03Z", "progress": 7}, "  7% stopping"),
         ({"detail": {"waiting_for": "git"}, "progress": 5}, "  5% waiting for git"),
         ({"progress": 5, "phase": "x", "message": "a\x1b[2Jb"}, "  5% x a\\x1b[2Jb"),

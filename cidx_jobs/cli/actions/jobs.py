@@ -18,7 +18,7 @@ from cidx_jobs.cli.error_report import exit_code_of_job
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.job_names import find_job, shown_end
 from cidx_jobs.cli.target import Target
-from cidx_jobs.cli.terminal.job_lines import report
+from cidx_jobs.cli.terminal.job_lines import reason_words, report
 from cidx_jobs.cli.terminal.live_display import terminal_width
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say, tint
 from cidx_jobs.cli.terminal.prompt import confirm_removal
@@ -431,7 +431,7 @@ def _queue_lines(overview: QueueOverviewDocument) -> Iterator[str]:
             shown_end(job.job_id),
             str(job.priority),
             escape(job.project_id),
-            escape(", ".join(job.queue.blocked_by)) if job.queue else "",
+            escape(", ".join(map(reason_words, job.queue.blocked_by))) if job.queue else "",
         )
         for job in overview.jobs
     ]

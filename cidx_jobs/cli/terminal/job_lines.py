@@ -1,6 +1,7 @@
 """Reports of a job: one line while it runs, a few when it waits or is done. Pure functions."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
@@ -19,6 +20,8 @@ SHORTEST_BAR, LONGEST_BAR = 6, 30
 
 _COUNTED = ("added", "modified", "renamed", "deleted")
 _KILO = 1000.0
+_SAME_COPY = re.compile(r"limit:copy:[0-9a-f]{32}")
+"""The key of all syncs of a repository's branch, which share a copy, whoever's they are."""
 
 
 def live_line(
@@ -153,7 +156,7 @@ def _resting_detail(job: JobDocument) -> str:
     parts = []
     if queue.position is not None:
         parts.append(f"position {queue.position} of {max(queue.position, queue.length)}")
-    parts += [_reason(reason) for reason in map(escape, queue.blocked_by)]
+    parts += [reason_words(reason) for reason in map(escape, queue.blocked_by)]
     if queue.until is not None:
         is_probed = any(reason.startswith(HOST_DOWN) for reason in queue.blocked_by)
         at = moment(queue.until)
@@ -164,7 +167,10 @@ def _resting_detail(job: JobDocument) -> str:
     return f"({', '.join(parts)})" if parts else ""
 
 
-def _reason(word: str) -> str:
+def reason_words(word: str) -> str:
+    """Return why a job waits, in words: one of its ``blocked_by``."""
+    if _SAME_COPY.fullmatch(word):
+        return "another sync of its repository"
     kind, colon, name = word.partition(":")
     return kind.replace("_", " ") + colon + name
 

@@ -48,7 +48,7 @@ _LOGIN = LoginDocument(
 )
 async def log_in(call: Call, body: LoginBody) -> web.Response:
     """Log in with user and password."""
-    if call.api.jobs.settings.auth_mode in {"jwt", "proxy"}:
+    if not call.api.jobs.settings.takes_passwords:
         message = "this server takes no passwords: who comes in is known elsewhere"
         raise ForbiddenError(message)
     login = await call.api.jobs.accounts.log_in(body.username, body.password, address=call.address)
