@@ -164,7 +164,9 @@ class JobSystem(JobCalls):
         self._thread: int | None = None
         self._is_opening = False
         self._is_stopping = False
-        self._is_shared = shared
+        self._stop_begun = asyncio.Event()
+        self.is_shared = shared
+        """Whether several processes may open its directory."""
         self._membership: Membership | None = None
 
     @classmethod
@@ -212,9 +214,10 @@ class JobSystem(JobCalls):
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._is_stopping = False
+        self._stop_begun = asyncio.Event()
         self._is_opening = True
         try:
-            if self._is_shared:
+            if self.is_shared:
                 await self._join()
             else:
                 await self._own()
@@ -291,6 +294,7 @@ class JobSystem(JobCalls):
     async def begin_stop(self) -> None:
         """Refuse new work and wake everybody who waits; `close` does the rest."""
         self._is_stopping = True
+        self._stop_begun.set()
         if self._engine is not None:
             self._check_loop()
             self._engine.manager.begin_stop()
@@ -328,6 +332,7 @@ class JobSystem(JobCalls):
         engine, self._engine = self._engine, None
         self._closing = engine
         self._is_stopping = True
+        self._stop_begun.set()
         # At once: whoever is interrupted from now on must not be started again.
         engine.manager.begin_stop()
         try:
@@ -350,8 +355,8 @@ class JobSystem(JobCalls):
 
     @property
     def stop_begun(self) -> asyncio.Event:
-        """Set for good once the system, which is open, was told to stop."""
-        return self._opened().board.stop_begun
+        """Set for good once the system, as it was opened last, was told to stop."""
+        return self._stop_begun
 
     @property
     def is_member(self) -> bool:

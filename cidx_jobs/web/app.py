@@ -9,6 +9,7 @@ import attrs
 from aiohttp import web
 
 from cidx_jobs.model.errors import SettingsError
+from cidx_jobs.settings import DataDirectory
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.access.authenticators import (
     Authenticate,
@@ -17,6 +18,7 @@ from cidx_jobs.web.access.authenticators import (
     make_token_authenticator,
 )
 from cidx_jobs.web.access.jwt import JwtAuthenticator
+from cidx_jobs.web.access.members import Members
 from cidx_jobs.web.access.origin_check import OriginCheck
 from cidx_jobs.web.access.proxy_peers import ProxyPeers
 from cidx_jobs.web.access.rate_limit import Rates
@@ -24,8 +26,9 @@ from cidx_jobs.web.http.body import MAX_BODY_BYTES
 from cidx_jobs.web.http.call import Api, is_known
 from cidx_jobs.web.http.endpoint import Endpoint
 from cidx_jobs.web.http.parked import Waiters
+from cidx_jobs.web.http.relay import Handing, Relay
 from cidx_jobs.web.keys import API, JOBS
-from cidx_jobs.web.routes.owner.calls import answer_call
+from cidx_jobs.web.routes.owner.calls import answer_call, wake_waiters
 from cidx_jobs.web.routes.owner.messages import PATH
 from cidx_jobs.web.routes.table import add_routes
 
@@ -99,7 +102,9 @@ def _install(
         tokens = make_token_authenticator(jobs)
         authenticator = make_authenticator(jobs, tokens)
         authenticate = adapt(authenticator, tokens, settings.data_dir)
+    directory = DataDirectory(settings.data_dir)
     peers = ProxyPeers(settings)
+    members = Members(tokens or make_token_authenticator(jobs), directory) if is_own else None
     takes_everybody = authenticator is not None and settings.auth_mode == "none"
     api = Api(
         jobs=jobs,
@@ -112,8 +117,12 @@ def _install(
             settings.max_waiters_per_user,
             settings.max_waiters_total,
             # A host application is asked once for each request, and everybody is one user here.
-            None if authenticator is None or takes_everybody else partial(is_known, authenticate),
+            None
+            if authenticator is None or takes_everybody
+            else partial(is_known, authenticate, members),
         ),
+        members=members,
+        relay=Relay(directory, wake_waiters) if jobs.is_shared else None,
         rates=_make_rates(jobs),
         prefix=prefix,
         public_path=urlsplit(settings.public_url or "").path,
@@ -122,7 +131,9 @@ def _install(
     if is_own:
         # For the other processes of a shared directory; before the routes, of which the last
         # takes everything.
-        app.router.add_post(PATH, Endpoint(api, answer_call, "admin", PATH).serve)
+        app.router.add_post(
+            PATH, Endpoint(api, answer_call, "admin", PATH, Handing(base="")).serve
+        )
     app[JOBS] = jobs
     app[API] = api
     life = _Life(api, add_routes(app, api, prefix, is_own=is_own))
@@ -151,15 +162,20 @@ class _Life:
         # Mounted in another application, the routes stand deeper than they were added.
         given, api.prefix = api.prefix, self._jobs_resource.canonical.removesuffix("/jobs")
         api.root = api.prefix.removesuffix(given) + api.root
-        self._is_owner = not api.jobs.is_open
+        api.mount = api.root
+        self._is_owner = not (api.jobs.is_open or api.jobs.is_member)
         async with contextlib.AsyncExitStack() as stack:
             if isinstance(api.authenticator, JwtAuthenticator):
                 await api.authenticator.open()
             if self._is_owner:
                 await stack.enter_async_context(api.jobs)
+            if api.members is not None:
+                stack.push_async_callback(api.members.close)
             if api.tokens is not None:
                 stack.push_async_callback(api.tokens.close)
             stack.push_async_callback(api.waiters.close)
+            if api.relay is not None:
+                stack.push_async_callback(api.relay.close)
             yield
 
     async def wake(self, _: web.Application) -> None:

@@ -11,7 +11,6 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-import aiohttp
 import attrs
 import msgspec
 from aiohttp import HttpVersion10, StreamReader, web
@@ -23,13 +22,10 @@ from yarl import URL
 
 from cidx_jobs.interfaces.access import Identity
 from cidx_jobs.model.errors import StoppingError
-from cidx_jobs.settings import DataDirectory
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import PREFIX, check_way_in, create_app
-from cidx_jobs.web.http.body import MAX_BODY_BYTES
 from cidx_jobs.web.http.problems import make_problem
 from cidx_jobs.web.keys import API
-from cidx_jobs.web.sharing.forward import forwarded
 
 LOOK_SECONDS = 0.25
 """How often it is looked whether the host stops."""
@@ -104,44 +100,20 @@ class _AsgiApp:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         served = await self._find_served()
         path = _path_below(scope)
-        if served is None and self._jobs.is_member and self._authenticate is not None:
-            await self._forward(scope, receive, send, path)
-            return
         if served is None:
             await _send_whole(send, make_problem(StoppingError(), path, "-"))
             return
-        served.api.prefix = scope.get("root_path", "").rstrip("/") + PREFIX
+        served.api.root = scope.get("root_path", "").rstrip("/")
+        served.api.prefix = served.api.root + PREFIX
         await _Exchange(served, scope, receive, send).run(path)
 
-    async def _forward(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
-        """Let the owner of the shared directory answer, to whom the host knows."""
-        headers = _headers_of(scope)
-        assert self._authenticate is not None  # noqa: S101 - it is only called where there is one
-        identity = await self._authenticate(AsgiRequest(headers, scope["path"], scope))
-        body = await _read_body(receive)
-        answering = asyncio.create_task(
-            _send_forwarded(
-                self._jobs, scope, send, path=path, headers=headers, body=body, identity=identity
-            ),
-            name="asgi-forward",
-        )
-        leaving = asyncio.create_task(_wait_for_leave(receive), name="asgi-leave")
-        try:
-            await asyncio.wait([answering, leaving], return_when="FIRST_COMPLETED")
-            if answering.done():
-                answering.result()
-        finally:
-            for task in (answering, leaving):
-                task.cancel()
-            await asyncio.wait([answering, leaving])
-
     async def _find_served(self) -> "_Served | None":
-        if not self._jobs.is_open:
+        if not (self._jobs.is_open or self._jobs.is_member):
             return None
         async with self._opening:
-            epoch = self._jobs.identity.epoch
-            if self._served is None or self._served.epoch != epoch:
-                self._served = await _begin(self._jobs, self._identify, epoch)
+            stop_begun = self._jobs.stop_begun
+            if self._served is None or self._served.stop_begun is not stop_begun:
+                self._served = await _begin(self._jobs, self._identify, stop_begun)
         return self._served
 
     @property
@@ -169,9 +141,10 @@ class _AsgiApp:
 
 @attrs.define(eq=False)
 class _Served:
-    """An aiohttp application for as long as the system is open."""
+    """An aiohttp application for as long as the system is open, here or at another process."""
 
-    epoch: int
+    stop_begun: asyncio.Event
+    """That of this opening."""
     _jobs: JobSystem
     _app: web.Application
     _runner: web.AppRunner
@@ -192,11 +165,10 @@ class _Served:
         self._watch = asyncio.create_task(self._watch_end(), name="asgi-watch")
 
     async def _watch_end(self) -> None:
-        stop_begun = self._jobs.stop_begun
-        while not stop_begun.is_set():
+        while not self.stop_begun.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
-                    await stop_begun.wait()
+                    await self.stop_begun.wait()
             if _host_stops():
                 await self._jobs.begin_stop()
         self.api.waiters.stop()
@@ -206,12 +178,12 @@ class _Served:
 async def _begin(
     jobs: JobSystem,
     identify: Callable[[web.Request], Awaitable[Identity | None]] | None,
-    epoch: int,
+    stop_begun: asyncio.Event,
 ) -> _Served:
     app = create_app(jobs, authenticate=identify)
     runner = web.AppRunner(app, handle_signals=False, access_log=None)
     await runner.setup()
-    served = _Served(epoch, jobs, app, runner)
+    served = _Served(stop_begun, jobs, app, runner)
     served.begin()
     return served
 
@@ -422,66 +394,6 @@ def _raw_message(scope: Scope, path: str) -> RawRequestMessage:
         chunked=False,
         url=URL(target, encoded=True),
     )
-
-
-def _headers_of(scope: Scope) -> CIMultiDictProxy[str]:
-    named = ((name.decode(), value.decode("latin-1")) for name, value in scope["headers"])
-    return CIMultiDictProxy(CIMultiDict(named))
-
-
-async def _read_body(receive: Receive) -> bytes:
-    """Return the body, or as much of it as is too much already."""
-    body = b""
-    while len(body) <= MAX_BODY_BYTES:
-        message = await receive()
-        if message["type"] != "http.request":
-            break
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
-            break
-    return body
-
-
-async def _wait_for_leave(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _send_forwarded(
-    jobs: JobSystem,
-    scope: Scope,
-    send: Send,
-    *,
-    path: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    identity: Identity | None,
-) -> None:
-    query = scope.get("query_string", b"").decode("latin-1")
-    target = f"{path}?{query}" if query else path
-    begun = False
-    try:
-        async with forwarded(
-            DataDirectory(jobs.settings.data_dir),
-            scope["method"],
-            target,
-            headers,
-            body,
-            identity=identity,
-            prefix=scope.get("root_path", "").rstrip("/"),
-        ) as answer:
-            pairs = _pairs(answer.headers)
-            start = {"type": "http.response.start", "status": answer.status, "headers": pairs}
-            begun = True
-            await send(start)
-            async for chunk in answer.content.iter_any():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-    except (aiohttp.ClientError, OSError):
-        if begun:
-            # Cut off, as by any server that ends: the client comes back.
-            raise
-        await _send_whole(send, make_problem(StoppingError(), path, "-"))
 
 
 def _path_below(scope: Scope) -> str:

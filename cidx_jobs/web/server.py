@@ -447,9 +447,12 @@ async def listening_locally(app: web.Application, path: Path) -> AsyncIterator[N
         await _listen_locally(runner, path)
         yield
     finally:
+        # Who comes from now on finds nobody, and knows that nothing was asked; those who came
+        # just now are still told.
+        await in_own_thread(path.unlink, missing_ok=True)
+        await asyncio.sleep(LAST_REQUESTS_SECONDS)
         await runner.cleanup()
         forget_forks()
-        await in_own_thread(path.unlink, missing_ok=True)
 
 
 async def _listen_locally(runner: web.AppRunner, path: Path) -> None:

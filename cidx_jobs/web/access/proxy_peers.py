@@ -7,6 +7,7 @@ from functools import lru_cache
 from aiohttp import web
 
 from cidx_jobs.settings import Settings
+from cidx_jobs.web.access.member_word import WORD, MemberWord
 
 _PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
 _MAX_CHARACTERS = 256
@@ -17,7 +18,8 @@ _MANY = 1_000
 class ProxyPeers:
     """Knows whose ``X-Forwarded-*`` headers count; a unix socket counts as listed.
 
-    Without a list nobody's do.
+    Without a list nobody's do. Of a request that another process of the directory has handed on,
+    that one's word counts.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -36,6 +38,9 @@ class ProxyPeers:
         Of the addresses that proxies wrote down, each behind the one before, the last one counts
         that is not itself a proxy of the list.
         """
+        word: MemberWord | None = request.get(WORD)
+        if word is not None:
+            return word.address
         found = request.remote or None
         if not self._takes_sockets or not self.covers(found):
             return found
@@ -51,11 +56,17 @@ class ProxyPeers:
 
     def scheme(self, request: web.Request) -> str | None:
         """Return the scheme that the client used; None where no listed proxy says."""
+        word: MemberWord | None = request.get(WORD)
+        if word is not None:
+            return word.scheme
         scheme = self._said(request, "X-Forwarded-Proto")
         return scheme.lower() if scheme and scheme.lower() in {"http", "https"} else None
 
     def prefix(self, request: web.Request) -> str | None:
         """Return the path below which the proxy serves us; None where no listed one says."""
+        word: MemberWord | None = request.get(WORD)
+        if word is not None:
+            return word.outer_prefix
         said = self._said(request, "X-Forwarded-Prefix")
         prefix = None if said is None else said.rstrip("/")
         if prefix is None or len(prefix) > _MAX_CHARACTERS:

@@ -26,6 +26,8 @@ from cidx_jobs.model.job.job import Job
 from cidx_jobs.runtime.shares import Shares
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.access.authenticators import Authenticate, TokenAuthenticator
+from cidx_jobs.web.access.member_word import WORD
+from cidx_jobs.web.access.members import Members
 from cidx_jobs.web.access.origin_check import OriginCheck
 from cidx_jobs.web.access.proxy_peers import ProxyPeers
 from cidx_jobs.web.access.rate_limit import Rates
@@ -33,6 +35,7 @@ from cidx_jobs.web.http.answer import answer_bytes, answer_document, answer_noth
 from cidx_jobs.web.http.body import LargeBodies
 from cidx_jobs.web.http.page_cache import Page, PageCache
 from cidx_jobs.web.http.parked import Waiters
+from cidx_jobs.web.http.relay import Relay
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -48,6 +51,11 @@ class Api:
     peers: ProxyPeers
     origins: OriginCheck
     waiters: Waiters
+    members: Members | None = None
+    """The other processes of the directory, whose requests come over its socket; None where it
+    is not this application that listens there."""
+    relay: Relay | None = None
+    """Hands requests on while another process owns the directory; None where it cannot be."""
     reads: Shares = attrs.field(factory=lambda: Shares(READS_PER_USER))
     """Lists and pages of the log, which are read one after the other."""
     rates: Rates | None = None
@@ -59,6 +67,8 @@ class Api:
     """The path of `public_url`, below which a proxy serves all that."""
     root: str = ""
     """The path that what is not of the API stands under, likewise."""
+    mount: str = ""
+    """What the paths of requests begin with, before the routes as they were added."""
     large_bodies: LargeBodies = attrs.field(factory=lambda: LargeBodies(LARGE_BODIES))
     _manager: SyncJobManager | None = None
 
@@ -177,12 +187,21 @@ class Call:
     @property
     def prefix(self) -> str:
         """The path below which the caller reaches the routes: what links begin with."""
-        return self.outer_prefix + self.api.prefix
+        word = self.request.get(WORD)
+        return self.outer_prefix + (self.api.prefix if word is None else word.prefix)
+
+    @property
+    def root(self) -> str:
+        """The path, of this server, that what is not of the API stands under."""
+        word = self.request.get(WORD)
+        return self.api.root if word is None else word.root
 
     @property
     def outer_prefix(self) -> str:
         """The path below which a proxy serves all of the server."""
-        return self.api.peers.prefix(self.request) or self.api.public_path
+        said = self.api.peers.prefix(self.request)
+        # A member has looked at the same setting.
+        return said or ("" if WORD in self.request else self.api.public_path)
 
     async def load_job(self) -> Job:
         """Return the job that the path names.
@@ -211,7 +230,7 @@ class Call:
         A host application that tells who makes a request is asked once for each.
         """
         return self.api.authenticator is None or await is_known(
-            self.api.authenticate, self.request
+            self.api.authenticate, self.api.members, self.request
         )
 
     def answer(
@@ -253,9 +272,13 @@ class Call:
         return {**self.headers, **(headers or {})} if self.headers else headers
 
 
-async def is_known(authenticate: Authenticate, request: web.Request) -> bool:
+async def is_known(
+    authenticate: Authenticate, members: Members | None, request: web.Request
+) -> bool:
     """Tell whether whoever made the request may still come in."""
     try:
+        if members is not None and WORD in request:
+            return await members.identify(request) is not None
         return await authenticate(request) is not None
     except CidxJobsError:
         # Nobody can tell now: whoever comes back will be told why.

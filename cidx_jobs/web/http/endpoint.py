@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 
 import attrs
 from aiohttp import web
@@ -23,14 +23,18 @@ from cidx_jobs.model.errors import (
     StoppingError,
 )
 from cidx_jobs.runtime.log import get_logger
+from cidx_jobs.web.access.authenticators import TokenAuthenticator
+from cidx_jobs.web.access.member_word import HEADER, WORD, MemberWord, path_of
 from cidx_jobs.web.access.rate_limit import Rates
 from cidx_jobs.web.errors import (
     MethodNotAllowedError,
     RateLimitedError,
     RouteNotFoundError,
 )
+from cidx_jobs.web.http.body import read_bytes
 from cidx_jobs.web.http.call import ON_KNOWN, Answer, Api, Call, check_scope
 from cidx_jobs.web.http.problems import make_problem, status_of
+from cidx_jobs.web.http.relay import Asked, Handing, Relay
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NOBODY = Identity(user_id="", scopes=frozenset())
@@ -60,6 +64,8 @@ class Endpoint:
     """Who may call: ``read``, ``write``, ``audit``, ``admin``, or None for everybody."""
     _path: str
     """The path that it is counted under, the same for all jobs."""
+    _handing: Handing | None = None
+    """How a process that does not own the directory hands it on; None: it answers itself."""
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer the request; any error becomes a problem document."""
@@ -69,10 +75,15 @@ class Endpoint:
         try:
             _check_single(request)
             self._api.origins.check(request)
-            if self._scope is None:
+            if HEADER in request.headers and self._api.members is not None:
+                await self._api.members.admit(request)
+            handing = self._handing if self._api.jobs.is_member else None
+            if handing is not None and self._api.relay is not None:
+                answer = await self._hand_on(self._api.relay, handing, request, request_id)
+            elif self._scope is None:
                 answer = await self._answer(self._call(request, request_id, _NOBODY))
             else:
-                identity = await self._api.authenticate(request)
+                identity = await self._identify(request)
                 if identity is None:
                     self._note_refusal(request)
                 elif ON_KNOWN in request:
@@ -86,20 +97,60 @@ class Endpoint:
         except CidxJobsError as error:
             answer = self._refuse(request, error, request_id)
         except web.HTTPException as error:
-            answer = make_problem(_translated(error), request.rel_url.raw_path, request_id)
+            answer = make_problem(_translated(error), path_of(request).raw_path, request_id)
         except ConnectionError:
             raise
         except Exception as error:  # noqa: BLE001 - the one place that may: nothing leaks out
             answer = self._refuse(request, error, request_id)
         seconds = time.perf_counter() - begun
         self._api.jobs.meters.count_request(self._path, request.method, answer.status, seconds)
-        if self._api.jobs.settings.access_log:
-            self._note_answer(request, request_id, answer.status, seconds)
+        self._note_answer(request, request_id, answer.status, seconds)
         return answer
+
+    def _identify(self, request: web.Request) -> Awaitable[Identity | None]:
+        members = self._api.members
+        if members is not None and WORD in request:
+            return members.identify(request)
+        return self._api.authenticate(request)
+
+    async def _hand_on(
+        self, relay: Relay, handing: Handing, request: web.Request, request_id: str
+    ) -> web.StreamResponse:
+        """Let the owner of the directory answer, to whom it is known here that they ask."""
+        api, identity = self._api, None
+        # Tokens and accounts are in the database, which only the owner reads.
+        is_unknown = isinstance(api.authenticator, TokenAuthenticator)
+        if self._scope is not None and not is_unknown:
+            identity = await api.authenticate(request)
+            if identity is not None and ON_KNOWN in request:
+                request[ON_KNOWN]()
+        body = None
+        if request.can_read_body and request.method not in {"GET", "HEAD"}:
+            with api.large_bodies.place(request):
+                body = await read_bytes(request, handing.max_body_bytes)
+        call = self._call(request, request_id, identity or _NOBODY)
+        word = MemberWord(
+            token="",
+            member="",
+            user_id=None if identity is None else identity.user_id,
+            scopes=() if identity is None else tuple(sorted(identity.scopes)),
+            is_unknown=is_unknown,
+            address=call.address,
+            scheme=api.peers.scheme(request) or request.scheme,
+            path=request.rel_url.raw_path,
+            outer_prefix=call.outer_prefix,
+            prefix=api.prefix,
+            root=api.root,
+        )
+        target = handing.base + request.rel_url.raw_path_qs.removeprefix(api.mount)
+        asked = Asked(word=word, target=target, body=body, request_id=request_id)
+        return await relay.hand_on(request, asked, api.waiters)
 
     def _note_answer(
         self, request: web.Request, request_id: str, status: int, seconds: float
     ) -> None:
+        if not self._api.jobs.settings.access_log:
+            return
         _log.info(
             "request_answered",
             request_id=request_id,
@@ -141,7 +192,7 @@ class Endpoint:
         # Who shows nothing was not refused: they have yet to say who they are.
         proxy_header = self._api.jobs.settings.proxy_header
         if "Authorization" in request.headers or (proxy_header or "") in request.headers:
-            target = f"{request.method} {request.rel_url.raw_path}"
+            target = f"{request.method} {path_of(request).raw_path}"
             self._api.jobs.admin_log.note_refusal(
                 "token_refused", address=self._api.peers.address(request), target=target
             )
@@ -164,7 +215,7 @@ class Endpoint:
                 path=request.rel_url.raw_path,
                 exc_info=error,
             )
-        return make_problem(known, request.rel_url.raw_path, request_id)
+        return make_problem(known, path_of(request).raw_path, request_id)
 
 
 def _check_single(request: web.Request) -> None:

@@ -25,18 +25,22 @@ _Task = asyncio.Task[object]
 class ParkedRequest:
     """The place of one parked request; a coroutine in its stead would take more memory."""
 
-    __slots__ = ("_request", "_user_id", "_waiters", "was_woken")
+    __slots__ = ("_is_watched", "_request", "_user_id", "_waiters", "was_woken")
 
-    def __init__(self, waiters: "Waiters", request: web.Request, user_id: str) -> None:
+    def __init__(
+        self, waiters: "Waiters", request: web.Request, user_id: str, *, is_watched: bool
+    ) -> None:
         """Belong to a request of the user's."""
         self.was_woken = False
         """The application stops: the answer is still to be sent, as things are now."""
         self._waiters = waiters
         self._request = request
         self._user_id = user_id
+        self._is_watched = is_watched
 
     def __enter__(self) -> Self:
-        self._waiters.enter(_this_task(), self._request, self._user_id)
+        task = _this_task()
+        self._waiters.enter(task, self._request, self._user_id, is_watched=self._is_watched)
         return self
 
     def __exit__(
@@ -101,12 +105,18 @@ class Waiters:
         self._parked: dict[_Task, web.Request] = {}
         self._count = 0
         self._is_stopping = False
+        self._woken: set[_Task] = set()
         self._sweeper: asyncio.Task[None] | None = None
 
     @property
     def count(self) -> int:
         """How many wait now."""
         return self._count
+
+    @property
+    def is_stopping(self) -> bool:
+        """True once nobody may wait any more."""
+        return self._is_stopping
 
     def has_place(self, user_id: str) -> bool:
         """Tell whether one more request of this user may wait."""
@@ -123,9 +133,18 @@ class Waiters:
         finally:
             self._give_back(user_id)
 
-    def park(self, request: web.Request, user_id: str) -> "ParkedRequest":
-        """Return a place to wait in, as the block of a ``with``; `stop` wakes who waits in one."""
-        return ParkedRequest(self, request, user_id)
+    def park(
+        self, request: web.Request, user_id: str, *, is_watched: bool = True
+    ) -> "ParkedRequest":
+        """Return a place to wait in, as the block of a ``with``; `stop` wakes who waits in one.
+
+        Args:
+            request: which waits.
+            user_id: whose it is.
+            is_watched: it ends with the caller's right to come in; False where another process
+                looks after that.
+        """
+        return ParkedRequest(self, request, user_id, is_watched=is_watched)
 
     def stop(self) -> None:
         """Wake everybody and let nobody wait any more; stopping twice is fine."""
@@ -134,6 +153,13 @@ class Waiters:
         self._is_stopping = True
         for task in tuple(self._parked):
             task.cancel()
+
+    def wake(self, is_meant: Callable[[web.Request], bool]) -> None:
+        """Wake those whose requests are meant, as `stop` wakes all."""
+        for task, request in tuple(self._parked.items()):
+            if task not in self._woken and is_meant(request):
+                self._woken.add(task)
+                task.cancel()
 
     async def close(self) -> None:
         """End looking after clients that went away."""
@@ -145,18 +171,21 @@ class Waiters:
         if ending:
             await asyncio.wait(ending)
 
-    def enter(self, task: _Task, request: web.Request, user_id: str) -> None:
+    def enter(self, task: _Task, request: web.Request, user_id: str, *, is_watched: bool) -> None:
         """Let the task of the request wait here."""
         self._parked[task] = request
         self._take(user_id)
         self._look_out()
-        self.watch(task, request)
+        if is_watched:
+            self.watch(task, request)
 
     def leave(self, task: _Task, user_id: str, *, is_cancelled: bool) -> bool:
-        """Let it go on; True if it was cancelled only because `stop` woke it."""
+        """Let it go on; True if it was cancelled only because it was woken."""
         self._give_back(user_id)
         del self._parked[task]
-        return is_cancelled and self._is_stopping
+        was_woken = self._is_stopping or task in self._woken
+        self._woken.discard(task)
+        return is_cancelled and was_woken
 
     def watched(self, request: web.Request) -> WatchedRequest:
         """Return the block of a ``with`` that ends with the caller's right to come in."""

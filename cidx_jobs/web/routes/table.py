@@ -9,6 +9,7 @@ from aiohttp.web_urldispatcher import ResourceRoute
 from cidx_jobs.web.http.call import Api
 from cidx_jobs.web.http.endpoint import UNMATCHED, Endpoint, Fallback, expect_body
 from cidx_jobs.web.http.job_paths import JobPaths
+from cidx_jobs.web.http.relay import Handing
 from cidx_jobs.web.http.route import Route, Table
 from cidx_jobs.web.routes.access import logins, users
 from cidx_jobs.web.routes.admin import backups, cleanup, doctor, limits, log, pauses, stats, tokens
@@ -20,6 +21,8 @@ from cidx_jobs.web.routes.server import health, job_types, metrics, queue
 from cidx_jobs.web.routes.server.api_description import Reference
 from cidx_jobs.web.routes.webhooks import notify_secret, push_hooks, pushes
 
+_OWNERS_PREFIX = "/api"
+"""What the owner of a shared directory has its API under."""
 # The dot alone stops at a line end, and aiohttp would answer such a path in words of its own.
 _REST = "/{rest:(?s:.*)}"
 
@@ -101,7 +104,8 @@ def add_routes(app: web.Application, api: Api, prefix: str, *, is_own: bool) -> 
         if path not in resources:
             resources[path] = app.router.add_resource(path)
         _, is_of_one_job, after_id = path.partition(f"{jobs.canonical}/{{job_id}}")
-        endpoint = Endpoint(api, route.answer, _scope_of(route, api), path)
+        handing = _handing_of(route, is_own=is_own)
+        endpoint = Endpoint(api, route.answer, _scope_of(route, api), path, handing)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             added = _add(resources[path], method, endpoint)
             if is_of_one_job:
@@ -110,6 +114,18 @@ def add_routes(app: web.Application, api: Api, prefix: str, *, is_own: bool) -> 
     rest = app.router.add_resource(_REST if is_own else prefix + _REST)
     _add(rest, "*", Endpoint(api, fallback.answer, None, UNMATCHED))
     return jobs
+
+
+def _handing_of(route: Route, *, is_own: bool) -> Handing | None:
+    """Return how a process that does not own the directory hands the route's requests on."""
+    if route is health.get_livez:
+        return None  # it tells of this process
+    if route in PUSH_ROUTES:
+        return Handing(base="", max_body_bytes=pushes.MAX_PUSH_BYTES)
+    if is_own:
+        return Handing(base="")
+    # The document describes these routes, and not those of the owner's own application.
+    return Handing(base=_OWNERS_PREFIX) if route in API_ROUTES else None
 
 
 def _scope_of(route: Route, api: Api) -> str | None:

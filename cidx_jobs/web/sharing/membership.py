@@ -22,22 +22,18 @@ from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
-from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.system import JobSystem
+from cidx_jobs.web.access.authenticators import adapt, make_token_authenticator
 from cidx_jobs.web.app import create_app
-from cidx_jobs.web.keys import API
+from cidx_jobs.web.owner_connection import AGAIN_SECONDS, GONE_SECONDS
 from cidx_jobs.web.server import listening_locally
 from cidx_jobs.web.server_files import ensure_admin_token
-from cidx_jobs.web.sharing.forward import MemberPeers, TokenHolder
 from cidx_jobs.web.sharing.remote_door import OwnerGoneError, RemoteDoor, follow_remote, keyed
 
 TAKE_SECONDS = 0.25
 """How often a process that does not own the directory tries to."""
-AGAIN_SECONDS = 0.05
-GONE_SECONDS = 15.0
-"""So long a call is asked again while nobody owns the directory."""
 JOIN_SECONDS = 10.0
 """So long a start waits for an owner that does not answer yet."""
 
@@ -213,9 +209,13 @@ class Membership:
         await self._own()
         jobs = self._jobs
         await ensure_admin_token(self._directory, jobs.persistence.tokens, jobs.clock)
-        token = (await in_own_thread(self._directory.admin_token.read_text, "utf-8")).strip()
-        app = create_app(jobs, authenticate=TokenHolder(token).identify)
-        app[API].peers = MemberPeers(jobs.settings)
+        way_in = None
+        if jobs.settings.auth is None:
+            # The host tells who calls, in each process; here it is the administrator's token.
+            tokens = make_token_authenticator(jobs)
+            self._served.push_async_callback(tokens.close)
+            way_in = adapt(tokens, tokens, jobs.settings.data_dir)
+        app = create_app(jobs, authenticate=way_in)
         await self._served.enter_async_context(
             listening_locally(app, self._directory.server_socket)
         )

@@ -1,8 +1,6 @@
 """The door to jobs that run in another process: asked over the socket in the data directory."""
 
-import asyncio
 import math
-import os
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -18,9 +16,8 @@ from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.job.submit import RequestKey, Submission, SubmitRequest
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
-from cidx_jobs.runtime.blocking import in_own_thread
-from cidx_jobs.runtime.socket_paths import open_short_path
 from cidx_jobs.settings import DataDirectory
+from cidx_jobs.web.owner_connection import OwnerConnection
 from cidx_jobs.web.routes.owner.calls import MAX_SECONDS
 from cidx_jobs.web.routes.owner.messages import (
     PATH,
@@ -51,20 +48,11 @@ class RemoteDoor(JobDoor):
 
     def __init__(self, directory: DataDirectory) -> None:
         """Belong to a directory; nothing is opened yet."""
-        self._directory = directory
-        self._session: aiohttp.ClientSession | None = None
-        self._descriptor: int | None = None
-        self._opening = asyncio.Lock()
-        self._token: str | None = None
+        self._owner = OwnerConnection(directory)
 
     async def close(self) -> None:
         """Close the connections; the next call opens them anew."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        await self._owner.close()
 
     async def ping(self) -> None:
         """Return once the owner has answered.
@@ -170,16 +158,13 @@ class RemoteDoor(JobDoor):
 
     async def _ask(self, asked: Asked, seconds: float = 0.0) -> Any:
         try:
-            session = await self._open()
-            if self._token is None:
-                token = await in_own_thread(self._directory.admin_token.read_text, "utf-8")
-                self._token = token.strip()
+            session, token = await self._owner.open(), await self._owner.read_token()
             async with session.post(
                 f"http://local{PATH}",
                 data=encode_message(asked),
                 headers={
                     "Content-Type": "application/json",
-                    "Authorization": f"Bearer {self._token}",
+                    "Authorization": f"Bearer {token}",
                 },
                 timeout=aiohttp.ClientTimeout(total=seconds + _ANSWER_SECONDS),
             ) as answer:
@@ -191,19 +176,8 @@ class RemoteDoor(JobDoor):
             return msgspec.json.decode(body, type=RESULTS[asked.method])
         if status == _TOLD:
             raise make_error(msgspec.json.decode(body, type=Failed))
-        # Another owner may have another token.
-        self._token = None
+        self._owner.forget_token()
         raise OwnerGoneError
-
-    async def _open(self) -> aiohttp.ClientSession:
-        async with self._opening:
-            if self._session is None:
-                name, self._descriptor = await in_own_thread(
-                    open_short_path, self._directory.server_socket
-                )
-                connector = aiohttp.UnixConnector(name, limit=0)
-                self._session = aiohttp.ClientSession(connector=connector)
-            return self._session
 
 
 def keyed(request: SubmitRequest) -> SubmitRequest:

@@ -25,6 +25,7 @@ from cidx_jobs.model.ids import (
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.listing import JobPage, JobQuery
 from cidx_jobs.model.schedules.schedule import NAME_PATTERN
+from cidx_jobs.web.access.member_word import path_of
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.cursors import Cursor, make_cursor, read_cursor
 from cidx_jobs.web.http.query import Number, Query
@@ -237,5 +238,7 @@ def _document(call: Call, query: JobQuery, page: JobPage, cursor: str | None) ->
 
 def _next_link(call: Call, cursor: str) -> str:
     """Return the value of ``Link`` (RFC 8288): the same question, one page on."""
-    url = call.request.rel_url.without_query_params("offset", "cursor").extend_query(cursor=cursor)
+    url = (
+        path_of(call.request).without_query_params("offset", "cursor").extend_query(cursor=cursor)
+    )
     return f'<{call.outer_prefix}{url.raw_path_qs}>; rel="next"'

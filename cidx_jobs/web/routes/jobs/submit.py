@@ -22,6 +22,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.job.submit import RequestKey, Submission
+from cidx_jobs.web.access.member_word import path_of
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
 from cidx_jobs.web.openapi import examples
@@ -205,7 +206,9 @@ def _request_key(request: web.Request, members: Mapping[str, Any]) -> RequestKey
     if not _KEY.fullmatch(key):
         message = "Idempotency-Key: it must be 1 to 255 visible ASCII characters"
         raise RequestError(message, header="Idempotency-Key")
-    return RequestKey(key=key, fingerprint=fingerprint(request.method, request.path, members))
+    return RequestKey(
+        key=key, fingerprint=fingerprint(request.method, path_of(request).path, members)
+    )
 
 
 def _preferred_wait(request: web.Request) -> int | None:

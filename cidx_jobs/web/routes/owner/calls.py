@@ -1,7 +1,9 @@
 """The route by which other processes ask the owner of their directory."""
 
+from functools import partial
 from typing import Any
 
+import aiohttp
 import msgspec
 from aiohttp import web
 
@@ -9,8 +11,15 @@ from cidx_jobs.interfaces.door import JobDoor
 from cidx_jobs.model.errors import CidxJobsError, StoppingError
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.system import JobSystem
+from cidx_jobs.web.access.member_word import WORD
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.routes.owner.messages import Asked, Failed, describe_error, encode_message
+from cidx_jobs.web.routes.owner.messages import (
+    PATH,
+    Asked,
+    Failed,
+    describe_error,
+    encode_message,
+)
 
 MAX_SECONDS = 20.0
 """So long one call waits at the most; who wants to wait longer asks again."""
@@ -19,12 +28,32 @@ MAX_SECONDS = 20.0
 async def answer_call(call: Call) -> web.Response:
     """Answer with what the method gives, or with the error that it raises."""
     asked = msgspec.json.decode(await call.request.read(), type=Asked)
+    if asked.method == "wake":
+        call.api.waiters.wake(partial(_is_of_member, asked.name))
+        return call.answer_bytes(encode_message(value=True))
     try:
         value: Any = await _ask(call.api.jobs, asked)
     except CidxJobsError as error:
         value = describe_error(error)
     status = 422 if isinstance(value, Failed) else 200
     return call.answer_bytes(encode_message(value), status=status)
+
+
+async def wake_waiters(session: aiohttp.ClientSession, token: str, member: str) -> None:
+    """Ask the owner to answer at once all that wait for a member.
+
+    Raises:
+        aiohttp.ClientError, OSError: it does not answer.
+    """
+    asked = Asked(method="wake", name=member)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    async with session.post(f"http://local{PATH}", data=encode_message(asked), headers=headers):
+        pass
+
+
+def _is_of_member(member: str | None, request: web.Request) -> bool:
+    word = request.get(WORD)
+    return word is not None and word.member == member
 
 
 async def _ask(jobs: JobSystem, asked: Asked) -> Any:

@@ -57,6 +57,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 RESULTS: Mapping[str, Any] = MappingProxyType(
     {
         "ping": bool,
+        "wake": bool,
         "create_jobs": tuple[Submission, ...],
         "get_job": Job,
         "query_jobs": JobPage,

@@ -152,4 +152,4 @@ def _url_of(call: Call, hook: PushHook) -> str:
         origin = f"{call.api.peers.scheme(request) or request.scheme}://{request.host}"
     else:
         origin = "{0.scheme}://{0.netloc}".format(urlsplit(public_url))
-    return f"{origin}{call.outer_prefix}{call.api.root}/hooks/{hook.hook_id}"
+    return f"{origin}{call.outer_prefix}{call.root}/hooks/{hook.hook_id}"
