@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,11 @@ from tests.fakes import FakeClock, logged
 from tests.stored import submitted
 
 BOUND_SECONDS = 5.0
+
+
+async def answered(answer: Awaitable[Any]) -> Any:
+    """Return what the writer answers: the body of a caller in a task of its own."""
+    return await answer
 
 
 @attrs.define
@@ -169,9 +174,11 @@ async def test_a_caller_alone_waits_for_nobody(opened: Writer, disk: Disk) -> No
 
 async def test_what_comes_during_a_commit_goes_into_the_next(opened: Writer, disk: Disk) -> None:
     """While one transaction is written the others gather, and are one after it."""
-    first = asyncio.create_task(opened.write(held(disk, "first")))
+    first = asyncio.create_task(answered(opened.write(held(disk, "first"))))
     await in_thread(disk.has_begun.wait)
-    rest = [asyncio.create_task(opened.write(note(f"n{number}"))) for number in range(20)]
+    rest = [
+        asyncio.create_task(answered(opened.write(note(f"n{number}")))) for number in range(20)
+    ]
     await asyncio.sleep(0)
 
     disk.may_go_on.set()
@@ -196,12 +203,12 @@ async def test_a_full_queue_makes_callers_wait_for_room(
 ) -> None:
     """No more than the bound are ever queued, and everybody gets through; some go away."""
     monkeypatch.setattr(writer, "MAX_WAITING", 3)
-    first = asyncio.create_task(opened.write(held(disk, "first")))
+    first = asyncio.create_task(answered(opened.write(held(disk, "first"))))
     await in_thread(disk.has_begun.wait)
     refused: list[int] = []
     rest = [
         asyncio.create_task(
-            opened.write(note(f"n{number}"), on_refuse=partial(refused.append, number))
+            answered(opened.write(note(f"n{number}"), on_refuse=partial(refused.append, number)))
         )
         for number in range(10)
     ]
@@ -328,9 +335,9 @@ async def test_cancelling_a_caller_does_not_cancel_its_transaction(
 ) -> None:
     """A write that has begun is stored, and on_commit is told, whoever still listens."""
     told: list[int] = []
-    caller = asyncio.create_task(opened.write(held(disk, "mine"), told.append))
+    caller = asyncio.create_task(answered(opened.write(held(disk, "mine"), told.append)))
     await in_thread(disk.has_begun.wait)
-    neighbour = asyncio.create_task(opened.write(note("neighbour")))
+    neighbour = asyncio.create_task(answered(opened.write(note("neighbour"))))
     await asyncio.sleep(0)
 
     caller.cancel()
@@ -360,7 +367,9 @@ async def test_a_fault_in_on_commit_reaches_no_caller(opened: Writer) -> None:
 
 async def test_close_commits_what_is_queued(opened: Writer, disk: Disk) -> None:
     """Whoever is in the queue at the end is stored; whoever comes later is refused."""
-    tasks = [asyncio.create_task(opened.write(note(f"n{number}"))) for number in range(5)]
+    tasks = [
+        asyncio.create_task(answered(opened.write(note(f"n{number}")))) for number in range(5)
+    ]
     await asyncio.sleep(0)
 
     await asyncio.gather(opened.close(), opened.close())
@@ -376,9 +385,9 @@ async def test_a_cancelled_writer_ends_its_transaction_first(
     """Its caller gets the outcome, whoever is queued behind it is told that nothing is stored."""
     opened = Writer(make_committer(disk))
     await opened.start()
-    caller = asyncio.create_task(opened.write(held(disk, "mine")))
+    caller = asyncio.create_task(answered(opened.write(held(disk, "mine"))))
     await in_thread(disk.has_begun.wait)
-    waiting = asyncio.create_task(opened.write(note("queued")))
+    waiting = asyncio.create_task(answered(opened.write(note("queued"))))
     await asyncio.sleep(0)
 
     assert opened._task is not None
@@ -402,9 +411,8 @@ def test_a_loop_that_is_torn_down_leaves_no_thread_behind(
     async def leave_it_open() -> None:
         opened = Writer(make_committer(disk))
         await opened.start()
-        asyncio.get_running_loop().caller = asyncio.create_task(  # type: ignore[attr-defined]  # kept from collection
-            opened.write(held(disk, "mine"))
-        )
+        caller = asyncio.create_task(answered(opened.write(held(disk, "mine"))))
+        asyncio.get_running_loop().caller = caller  # type: ignore[attr-defined]  # kept from collection
         await in_thread(disk.has_begun.wait)
         asyncio.get_running_loop().call_later(0.01, disk.may_go_on.set)
 
@@ -465,7 +473,7 @@ async def test_nobody_is_answered_before_the_outcome_can_be_read(
     monkeypatch.setattr(committer, "SETTLE_SECONDS", 0.001)
     disk.fault_after = once("COMMIT")
     disk.connection_fault = an_error(sqlite3.SQLITE_CANTOPEN)
-    caller = asyncio.create_task(opened.write(note("a")))
+    caller = asyncio.create_task(answered(opened.write(note("a"))))
     await until(lambda: not opened._committer.can_write)
 
     assert not caller.done()
@@ -481,7 +489,7 @@ async def test_an_end_does_not_wait_for_an_outcome_that_cannot_be_read(
     monkeypatch.setattr(committer, "SETTLE_SECONDS", 0.001)
     disk.fault_after = once("COMMIT")
     disk.connection_fault = an_error(sqlite3.SQLITE_CANTOPEN)
-    caller = asyncio.create_task(opened.write(note("a")))
+    caller = asyncio.create_task(answered(opened.write(note("a"))))
     await until(lambda: not opened._committer.can_write)
 
     await asyncio.wait_for(opened.close(), BOUND_SECONDS)

@@ -68,7 +68,7 @@ class WaitingRoom(Background):
         deadline = loop.time() + timeout
         notifier = self._board.notifier
         while True:
-            job = await self._ledger.load(job_id)
+            job = self._board.live.find(job_id) or await self._ledger.load(job_id)
             left = deadline - loop.time()
             if job.done or until(job) or left <= 0 or notifier.is_closed:
                 return job

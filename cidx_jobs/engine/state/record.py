@@ -4,7 +4,7 @@ Nobody else writes jobs. A change that somebody else beat to the row is decided 
 row as it is now.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -61,7 +61,7 @@ class JobLedger:
             InvalidTransitionError: the job's status has no such edge; nothing is changed.
         """
         while True:
-            job = await self.load(job_id)
+            job = self._board.live.find(job_id) or await self.load(job_id)
             decision = decide(job)
             if decision is None:
                 return job
@@ -108,6 +108,8 @@ class JobLedger:
         somebody waits in it.
         """
         job = change.job
+        if before.place is None and job.place is None:
+            return [change]
         head, follower = self._board.head_of(before), self._board.follower_of(before)
         if before.place is Place.HEAD and job.place is not Place.HEAD and follower is not None:
             moved_up = self.advance(follower, follower, [self.promotion(follower)])
@@ -142,7 +144,7 @@ class JobLedger:
             return [Revise(place=Place.FOLLOWER, release=on_request, reason=reason)]
         return [Revise(release=True, reason=reason)] if on_request else []
 
-    async def commit(
+    def commit(
         self,
         changes: Sequence[Change],
         idempotency: IdempotencyRecord | None = None,
@@ -152,7 +154,7 @@ class JobLedger:
         projects: Sequence[Project] = (),
         on_commit: Callable[[], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
-    ) -> None:
+    ) -> Awaitable[object]:
         """Store the changes in one transaction; memory and waiters follow after the commit.
 
         What several requests say of their *projects* is given in place of one's *project*.
@@ -166,7 +168,7 @@ class JobLedger:
         """
         board = self._board
         jobs = [change.job for change in changes]
-        arriving = sum([job.status is JobStatus.QUEUED for job in jobs])
+        arriving = [job.status for job in jobs].count(JobStatus.QUEUED)
         board.arriving += arriving
 
         def tell(rows: Sequence[Transition]) -> None:
@@ -184,7 +186,7 @@ class JobLedger:
             if on_refuse is not None:
                 on_refuse()
 
-        await self._store.save_changes(
+        return self._store.save_changes(
             changes,
             idempotency=idempotency,
             projects=projects if project is None else [project],

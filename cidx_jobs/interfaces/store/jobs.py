@@ -1,6 +1,6 @@
 """Where jobs are kept: with their log, progress, checkpoints and idempotency keys."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -31,7 +31,7 @@ class JobStore(Protocol):
     What every write promises stands in `cidx_jobs.interfaces.store.persistence.Persistence`.
     """
 
-    async def save_changes(
+    def save_changes(
         self,
         changes: Sequence[Change],
         *,
@@ -40,7 +40,7 @@ class JobStore(Protocol):
         schedule: ScheduleState | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
-    ) -> Sequence[Transition]:
+    ) -> Awaitable[Sequence[Transition]]:
         """Store the changes of one or more jobs, all or nothing; return the numbered log rows.
 
         Args:
@@ -60,6 +60,7 @@ class JobStore(Protocol):
             UserStorageFullError: the `max_user_bytes` of a new job are taken.
             StaleScheduleError: the schedule is at another version, or is gone.
         """
+        ...
 
     async def save_progress(
         self, jobs: Sequence[Job], on_commit: Callable[[Sequence[Job]], None] | None = None

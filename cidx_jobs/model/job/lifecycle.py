@@ -4,10 +4,10 @@ An event that the table does not hold for a job's status raises `InvalidTransiti
 changes nothing. The diagram in ``docs/explanation/lifecycle.md`` is made from `TRANSITIONS`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, assert_never
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -79,20 +79,26 @@ def advance(
     Raises:
         InvalidTransitionError: the job's status has no such edge.
     """
-    name = EVENT_NAMES[type(event)]
-    is_new = isinstance(event, Submit) and (job.status, job.version) == (JobStatus.CREATED, 1)
+    kind = type(event)
+    is_new = kind is Submit and job.version == 1 and job.status is JobStatus.CREATED
     before = None if is_new else job.status
-    after = TRANSITIONS.get((before, name))
-    if after is None:
-        raise InvalidTransitionError(job_id=job.job_id, status=job.status, event=name)
-    if is_new:
-        return job, _log_row(job, name, None, event, actor)
-    changes = _changes(job, event, now)
-    changes["status"] = after
-    changes["version"] = job.version + 1
-    changes["updated_at"] = max(now, job.updated_at)
-    changed = replace(job, **changes)
-    return changed, _log_row(changed, name, before, event, actor)
+    edge = _EDGES.get((before, kind))
+    if edge is None:
+        raise InvalidTransitionError(job_id=job.job_id, status=job.status, event=EVENT_NAMES[kind])
+    changed = job if is_new else _changed(job, event, edge, now)
+    return changed, Transition(
+        job_id=changed.job_id,
+        user_id=changed.user_id,
+        version=changed.version,
+        event=edge.name,
+        from_status=before,
+        to_status=changed.status,
+        at=changed.updated_at,
+        attempt=changed.attempt,
+        run=changed.run,
+        reason=edge.find_reason(event),
+        actor=actor,
+    )
 
 
 def record_progress(job: Job, now: datetime, **changes: Any) -> Job:
@@ -117,65 +123,23 @@ def has_progressed(job: Job) -> bool:
     return job.checkpoint.saved_at >= job.started_at
 
 
-def _log_row(
-    job: Job, name: str, before: JobStatus | None, event: Event, actor: UserId | None
-) -> Transition:
-    return Transition(
-        job_id=job.job_id,
-        user_id=job.user_id,
-        version=job.version,
-        event=name,
-        from_status=before,
-        to_status=job.status,
-        at=job.updated_at,
-        attempt=job.attempt,
-        run=job.run,
-        reason=_reason_of(event),
-        actor=actor,
-    )
+class _Edge(NamedTuple):
+    """What taking an edge of `TRANSITIONS` does to a job."""
+
+    name: str
+    after: JobStatus
+    change: Callable[[Job, Any, datetime], dict[str, Any]]
+    """Returns the members that the event sets at a time, besides status, version and time."""
+    find_reason: Callable[[Any], str | None]
+    """Returns why it happened: what ends or delays an attempt always says so."""
 
 
-def _reason_of(event: Event) -> str | None:
-    """Return why it happened: what ends or delays an attempt always says so."""
-    match event:
-        case Complete():
-            return "the handler returned"
-        case Fail() | RetryLater():
-            return event.error.code
-        case Cancel():
-            return event.reason or event.error.code
-        case _:
-            return getattr(event, "reason", None)
-
-
-def _changes(job: Job, event: Event, now: datetime) -> dict[str, Any]:  # noqa: PLR0912 - a table
-    match event:
-        case Submit():
-            return {}
-        case Enqueue():
-            return _enqueued(job, event, now)
-        case Revise():
-            return _revised(event)
-        case Start():
-            return _started(job, event, now)
-        case Complete():
-            return _completed(job, event)
-        case Fail():
-            return _ended(job, event.elapsed_seconds, Outcome.FAILED, event.error)
-        case RetryLater():
-            return _put_back(job, event)
-        case Interrupt():
-            return _given_back(job, event)
-        case Suspend():
-            return _suspended(job, event)
-        case RequestCancel():
-            return {"cancel_requested_at": now, "cancel_reason": event.reason}
-        case Cancel():
-            return _cancelled(job, event, now)
-        case Retry():
-            return _retried(job, event, now)
-        case _:
-            assert_never(event)
+def _changed(job: Job, event: Event, edge: _Edge, now: datetime) -> Job:
+    changes = edge.change(job, event, now)
+    changes["status"] = edge.after
+    changes["version"] = job.version + 1
+    changes["updated_at"] = max(now, job.updated_at)
+    return replace(job, **changes)
 
 
 def _enqueued(job: Job, event: Enqueue, now: datetime) -> dict[str, Any]:
@@ -188,7 +152,7 @@ def _enqueued(job: Job, event: Enqueue, now: datetime) -> dict[str, Any]:
     }
 
 
-def _revised(event: Revise) -> dict[str, Any]:
+def _revised(_: Job, event: Revise, __: datetime) -> dict[str, Any]:
     wanted = {
         "priority": event.priority,
         "labels": event.labels,
@@ -225,11 +189,19 @@ def _started(job: Job, event: Start, now: datetime) -> dict[str, Any]:
     }
 
 
-def _completed(job: Job, event: Complete) -> dict[str, Any]:
-    return _ended(job, event.elapsed_seconds, Outcome.COMPLETED, None) | {
-        "result": event.result,
-        "progress": 100,
-    }
+def _completed(job: Job, event: Complete, _: datetime) -> dict[str, Any]:
+    changes = _ended(job, event.elapsed_seconds, Outcome.COMPLETED, None)
+    changes["result"] = event.result
+    changes["progress"] = 100
+    return changes
+
+
+def _failed(job: Job, event: Fail, _: datetime) -> dict[str, Any]:
+    return _ended(job, event.elapsed_seconds, Outcome.FAILED, event.error)
+
+
+def _asked_to_stop(_: Job, event: RequestCancel, now: datetime) -> dict[str, Any]:
+    return {"cancel_requested_at": now, "cancel_reason": event.reason}
 
 
 def _cancelled(job: Job, event: Cancel, now: datetime) -> dict[str, Any]:
@@ -263,7 +235,7 @@ def _without_future(detail: ProgressDetail) -> ProgressDetail:
     return replace(detail, eta_seconds=None, waiting_for=None)
 
 
-def _put_back(job: Job, event: RetryLater) -> dict[str, Any]:
+def _put_back(job: Job, event: RetryLater, _: datetime) -> dict[str, Any]:
     record = _attempt_record(job, event.elapsed_seconds, Outcome.FAILED, event.error)
     return {
         "retry_at": event.retry_at,
@@ -277,7 +249,7 @@ def _put_back(job: Job, event: RetryLater) -> dict[str, Any]:
     }
 
 
-def _given_back(job: Job, event: Interrupt) -> dict[str, Any]:
+def _given_back(job: Job, event: Interrupt, _: datetime) -> dict[str, Any]:
     record = _attempt_record(job, event.elapsed_seconds, Outcome.INTERRUPTED, event.error)
     changes = {
         "attempt": job.attempt - 1,
@@ -290,7 +262,7 @@ def _given_back(job: Job, event: Interrupt) -> dict[str, Any]:
     return changes | ({"checkpoint": None} if event.drop_checkpoint else {})
 
 
-def _suspended(job: Job, event: Suspend) -> dict[str, Any]:
+def _suspended(job: Job, event: Suspend, _: datetime) -> dict[str, Any]:
     record = _attempt_record(job, event.elapsed_seconds, Outcome.INTERRUPTED, None)
     return {
         "attempt": job.attempt - 1,
@@ -356,3 +328,51 @@ def _closed_phases(
         else phase
         for phase in phases
     )
+
+
+def _unchanged(_: Job, __: Submit, ___: datetime) -> dict[str, Any]:
+    return {}
+
+
+def _no_reason(_: Any) -> str | None:
+    return None
+
+
+def _given_reason(event: Enqueue | Revise | Interrupt | Suspend | RequestCancel) -> str | None:
+    return event.reason
+
+
+def _error_code(event: Fail | RetryLater) -> str:
+    return event.error.code
+
+
+def _reason_or_code(event: Cancel) -> str:
+    return event.reason or event.error.code
+
+
+def _returned(_: Complete) -> str:
+    return "the handler returned"
+
+
+_RULES: Mapping[type[Any], tuple[Callable[..., dict[str, Any]], Callable[[Any], str | None]]] = {
+    Submit: (_unchanged, _no_reason),
+    Enqueue: (_enqueued, _given_reason),
+    Revise: (_revised, _given_reason),
+    Start: (_started, _no_reason),
+    Complete: (_completed, _returned),
+    Fail: (_failed, _error_code),
+    RetryLater: (_put_back, _error_code),
+    Interrupt: (_given_back, _given_reason),
+    Suspend: (_suspended, _given_reason),
+    RequestCancel: (_asked_to_stop, _given_reason),
+    Cancel: (_cancelled, _reason_or_code),
+    Retry: (_retried, _no_reason),
+}
+"""What each event changes, and why it happened."""
+
+_KINDS = {name: kind for kind, name in EVENT_NAMES.items()}
+_EDGES: Mapping[tuple[JobStatus | None, type[Any]], _Edge] = {
+    (before, _KINDS[name]): _Edge(name, after, *_RULES[_KINDS[name]])
+    for (before, name), after in TRANSITIONS.items()
+}
+"""`TRANSITIONS` by the kind of an event, with what taking the edge means: one look for each."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from cidx_jobs.interfaces.clock import Clock
@@ -68,14 +68,14 @@ class Database:
         if session is not None:
             await session.close()
 
-    # Plain functions that return the coroutine below them: one frame less for every call.
+    # Plain functions that return what is awaited below them: one frame less for every call.
 
     def write(
         self,
         operation: Operation,
         on_commit: Callable[[Any], object] | None = None,
         on_refuse: Callable[[], object] | None = None,
-    ) -> Coroutine[Any, Any, Any]:
+    ) -> Awaitable[Any]:
         """Return the operation's value once it is committed; see `Writer.write`."""
         return self.opened().writer.write(operation, on_commit, on_refuse)
 

@@ -9,7 +9,7 @@ it can write again.
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import attrs
@@ -47,21 +47,25 @@ class Writer:
     _for_room: deque[asyncio.Future[None]] = attrs.field(factory=deque, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _task: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
 
     async def start(self) -> None:
         """Connect, and begin to take operations."""
         await self._committer.open()
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name="store-writer")
 
-    async def write(
+    def write(
         self,
         operation: Operation,
         on_commit: Callable[[Any], object] | None = None,
         on_refuse: Callable[[], object] | None = None,
-    ) -> Any:
+    ) -> Awaitable[Any]:
         """Return the operation's value once the transaction that holds it is committed.
 
+        What is awaited is a bare future, which costs the callers no frames: the operation is in
+        the queue when this returns, unless there is no room in it.
         *on_commit* is called with the value, in the order of the commits and before any caller
         of the batch goes on; also when this caller was cancelled meanwhile. Where nothing was
         stored *on_refuse* is called in its place.
@@ -74,19 +78,39 @@ class Writer:
             OtherLoopError: it was started on another loop; nothing was stored.
         """
         loop = asyncio.get_running_loop()
+        is_ours = self._loop is None or self._loop is loop
+        if not is_ours or self._is_closed or len(self._queue) >= MAX_WAITING:
+            return self._write_later(loop, operation, on_commit, on_refuse)
+        return self._enter(loop, operation, on_commit, on_refuse)
+
+    async def _write_later(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        operation: Operation,
+        on_commit: Callable[[Any], object] | None,
+        on_refuse: Callable[[], object] | None,
+    ) -> Any:
         try:
             self._check_loop(loop)
-            if len(self._queue) >= MAX_WAITING or self._is_closed:
-                await self._until_room()
+            await self._until_room()
         except (OtherLoopError, StorageUnavailableError, asyncio.CancelledError):
             # Of what never comes into the queue nobody else tells.
             if on_refuse is not None:
                 _tell(on_refuse)
             raise
+        return await self._enter(loop, operation, on_commit, on_refuse)
+
+    def _enter(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        operation: Operation,
+        on_commit: Callable[[Any], object] | None,
+        on_refuse: Callable[[], object] | None,
+    ) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = loop.create_future()
         self._queue.append(_Request(operation, future, on_commit, on_refuse))
         self._wake.set()
-        return await future
+        return future
 
     async def close(self) -> None:
         """Commit what is in the queue and let go of the connection; closing twice is fine."""
@@ -101,7 +125,7 @@ class Writer:
         self._make_room()
 
     def _check_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._task is not None and self._task.get_loop() is not loop:
+        if self._loop is not None and self._loop is not loop:
             # The writer would not be woken, and its answer not be heard.
             raise OtherLoopError
 

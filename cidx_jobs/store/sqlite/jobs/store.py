@@ -1,6 +1,6 @@
 """`SqliteJobs`: jobs in the database, each write one function that the writer runs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -41,8 +41,10 @@ class SqliteJobs(JobStore):
         """Take the database that holds them."""
         self._database = database
 
+    # A plain function, as all down to the writer: what comes back is the writer's own future.
+
     @override
-    async def save_changes(
+    def save_changes(
         self,
         changes: Sequence[Change],
         *,
@@ -51,23 +53,21 @@ class SqliteJobs(JobStore):
         schedule: ScheduleState | None = None,
         on_commit: Callable[[Sequence[Transition]], None] | None = None,
         on_refuse: Callable[[], None] | None = None,
-    ) -> Sequence[Transition]:
+    ) -> Awaitable[Sequence[Transition]]:
         try:
             operation = partial(
                 writes.save_changes,
-                changes=[writes.encode_change(change) for change in changes],
+                changes=tuple(map(writes.encode_change, changes)),
                 key=None if idempotency is None else encode_key(idempotency),
-                projects=[encode_project(project) for project in projects],
+                projects=tuple(map(encode_project, projects)),
                 schedule=None if schedule is None else encode_schedule(schedule),
             )
-            writing = self._database.write(operation, on_commit, on_refuse)
+            return self._database.write(operation, on_commit, on_refuse)
         except Exception:
             # The writer, which tells of all else, has not heard of it.
             if on_refuse is not None:
                 on_refuse()
             raise
-        logged: Sequence[Transition] = await writing
-        return logged
 
     @override
     async def save_progress(
