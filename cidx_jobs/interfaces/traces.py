@@ -1,5 +1,6 @@
 """Spans of runs: what the engine lets be traced while a handler is at work."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from cidx_jobs.model.job.job import Job, Transition
 class Traces(Protocol):
     """Makes a span of each run, and one of each of its phases."""
 
-    def note(self, job: Job, transition: Transition) -> None:
+    def note(self, job: Job, transitions: Sequence[Transition]) -> None:
         """Begin the span of a run that is stored as started, or end that of one that ended."""
 
     async def around_run(self, context: JobContext[Any], call_next: CallNext) -> Any:

@@ -6,6 +6,7 @@ that takes long is told of while it runs; each single transition at debug.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -29,21 +30,23 @@ class JobLines:
         self._log = TypedLog("jobs")
         self._long_runs = _LongRuns(self._log, long_run_seconds)
 
-    def __call__(self, job: Job, transition: Transition) -> None:
-        """Log what the transition calls for."""
+    def __call__(self, job: Job, transitions: Sequence[Transition]) -> None:
+        """Log what the transitions call for."""
         log = self._log
-        if log.is_enabled_for(logging.DEBUG):
-            log.write(logging.DEBUG, "job_changed", _change(job, transition))
-        before, after = transition.from_status, transition.to_status
-        if before is JobStatus.RUNNING:
-            self._long_runs.ended(job.job_id)
-        if after.is_final:
-            self._tell_end(job)
-        elif after is JobStatus.RUNNING:
-            if log.is_enabled_for(logging.INFO):
-                self._long_runs.began(job)
-        elif transition.event == _RETRY_LATER and log.is_enabled_for(logging.WARNING):
-            log.write(logging.WARNING, "job_retried", _retried(job, job.attempts[-1]))
+        is_debugging = log.is_enabled_for(logging.DEBUG)
+        for transition in transitions:
+            if is_debugging:
+                log.write(logging.DEBUG, "job_changed", _change(job, transition))
+            after = transition.to_status
+            if transition.from_status is JobStatus.RUNNING:
+                self._long_runs.ended(job.job_id)
+            if after is JobStatus.RUNNING:
+                if log.is_enabled_for(logging.INFO):
+                    self._long_runs.began(job)
+            elif after.is_final:
+                self._tell_end(job)
+            elif transition.event == _RETRY_LATER and log.is_enabled_for(logging.WARNING):
+                log.write(logging.WARNING, "job_retried", _retried(job, job.attempts[-1]))
 
     def close(self) -> None:
         """Tell of no run any more."""

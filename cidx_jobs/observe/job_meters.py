@@ -1,5 +1,6 @@
 """Meters of jobs: waits, runs, phases and ends, as an observer of committed transitions."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from cidx_jobs.model.job.events import EVENT_NAMES, Interrupt, RetryLater
@@ -17,13 +18,18 @@ class JobMeters:
         """Take where it is counted."""
         self._meters = meters
 
-    def __call__(self, job: Job, transition: Transition) -> None:
-        """Count a start, or an end."""
+    def __call__(self, job: Job, transitions: Sequence[Transition]) -> None:
+        """Count starts and ends."""
+        for transition in transitions:
+            after = transition.to_status
+            if after is JobStatus.RUNNING:
+                if transition.from_status is JobStatus.QUEUED:
+                    self._meters.waits.add(_seconds(job.queued_at, transition.at))
+            elif transition.from_status is JobStatus.RUNNING or after.is_final:
+                self._count_end(job, transition)
+
+    def _count_end(self, job: Job, transition: Transition) -> None:
         meters = self._meters
-        if transition.to_status is JobStatus.RUNNING:
-            if transition.from_status is JobStatus.QUEUED:
-                meters.waits.add(_seconds(job.queued_at, transition.at))
-            return
         if transition.from_status is JobStatus.RUNNING:
             self._count_run(job)
         outcome = _OUTCOMES.get(transition.event)

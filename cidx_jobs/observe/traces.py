@@ -5,7 +5,7 @@ it may begin days later, and be one of several attempts. Where nobody has config
 the API's own spans cost next to nothing and go nowhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,15 +37,16 @@ class RunSpans:
         self._tracer = trace.get_tracer("cidx_jobs", __version__)
         self._runs: dict[JobId, Span] = {}
 
-    def note(self, job: Job, transition: Transition) -> None:
+    def note(self, job: Job, transitions: Sequence[Transition]) -> None:
         """Begin the span of a run that is stored as started, or end that of one that ended."""
-        if transition.to_status is JobStatus.RUNNING:
-            if transition.from_status is not JobStatus.RUNNING:
-                self._start_run(job)
-        elif transition.from_status is JobStatus.RUNNING:
-            span = self._runs.pop(job.job_id, None)
-            if span is not None:
-                _end_run(span, job)
+        for transition in transitions:
+            if transition.to_status is JobStatus.RUNNING:
+                if transition.from_status is not JobStatus.RUNNING:
+                    self._start_run(job)
+            elif transition.from_status is JobStatus.RUNNING:
+                span = self._runs.pop(job.job_id, None)
+                if span is not None:
+                    _end_run(span, job)
 
     async def around_run(self, context: JobContext[Any], call_next: CallNext) -> Any:
         """Go on with the run, within its span."""

@@ -74,8 +74,8 @@ def give_slots_back_early(engine: Engine) -> None:
     def give_back_once(job_id: Any) -> Any:
         return give_back(job_id) if job_id in slots.holders() else None
 
-    def note(job: Any, row: Any) -> None:
-        if row.event == "start":
+    def note(job: Any, rows: Any) -> None:
+        if any(row.event == "start" for row in rows):
             give_back_once(job.job_id)
 
     slots.give_back = give_back_once  # type: ignore[method-assign]  # the planted fault

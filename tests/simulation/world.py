@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -320,7 +320,11 @@ class World:
 
     # What must hold.
 
-    def _note(self, job: Job, row: Transition) -> None:
+    def _note(self, job: Job, rows: Sequence[Transition]) -> None:
+        for row in rows:
+            self._note_row(job, row)
+
+    def _note_row(self, job: Job, row: Transition) -> None:
         before = row.from_status
         self._hold(TRANSITIONS.get((before, row.event)) is row.to_status, f"edge {row}")
         last = self._versions.get(job.job_id, 0)

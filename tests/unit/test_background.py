@@ -46,8 +46,7 @@ async def test_a_stop_ends_the_waiting_for_hooks_that_never_end() -> None:
 
     hooks.add_hook(hang)
     await hooks.start()
-    for row in change.transitions:
-        hooks.tell(change.job, row)
+    hooks.tell(change.job, change.transitions)
     waiting = asyncio.create_task(hooks.settle())
     async with asyncio.timeout(WAIT_SECONDS):
         await hangs.wait()

@@ -116,13 +116,13 @@ async def test_a_run_that_takes_long_has_a_line_of_its_own(
     long, short = (submitted(project_id=name) for name in ("long", "short"))
     for change in (long, short):
         run = started(change.job)
-        lines(run.job, run.transitions[-1])
+        lines(run.job, run.transitions[-1:])
     end = completed(started(short.job).job)
-    lines(end.job, end.transitions[-1])
+    lines(end.job, end.transitions[-1:])
 
     await asyncio.sleep(0.1)
     late = started(submitted(project_id="late").job)
-    lines(late.job, late.transitions[-1])
+    lines(late.job, late.transitions[-1:])
     lines.close()
     await asyncio.sleep(0.05)
 
@@ -161,7 +161,7 @@ async def test_every_text_from_elsewhere_is_clean(
 
     for _ in range(2):
         for job, row in foreign_moments():
-            lines(job, row)
+            lines(job, [row])
         await asyncio.sleep(0.01)
     lines.close()
 

@@ -32,8 +32,7 @@ class DueTimes:
 
     def set(self, job: Job) -> None:
         """Wait for the job's time, if it has one now; what was set for it before is off."""
-        old = self._timers.pop(job.job_id, None)
-        if old is not None:
+        if self._timers and (old := self._timers.pop(job.job_id, None)) is not None:
             old.cancel()
         due = _due_time(job)
         if due is None:

@@ -260,6 +260,31 @@ class Turns:
             if frame.is_empty:
                 del row.keys[each]
 
+    def pass_through(
+        self,
+        key: DispatchKey,
+        user_id: UserId,
+        priority: int,
+        job_type: str,
+        keys: Iterable[LimitKey] = (),
+    ) -> None:
+        """Learn that a job which was given *key* is dispatched without having waited.
+
+        All is as if it had come to wait and left again, so that no round is kept for it.
+        """
+        level, turn, _ = key
+        row = self._row(priority)
+        round_ = row.rounds.get(turn)
+        if round_ is not None and round_.waiting:
+            round_.joined = max(round_.joined, round_.waiting + 1)
+        elif round_ is not None:
+            del row.rounds[turn]
+        line = row.line(user_id)
+        line.enter(turn, level)
+        line.leave()
+        self._seconds = max(self._seconds, (level + priority) * self._ageing)
+        self.serve(key, user_id, priority, job_type, keys)
+
     def serve(
         self,
         key: DispatchKey,

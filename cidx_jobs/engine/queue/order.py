@@ -163,12 +163,8 @@ class JobQueue:
         if key is None:
             message = f"job {job.job_id} has no dispatch key"
             raise ValueError(message)
-        keys = keys_of(job.limits)
-        # It comes and goes, so that no round is kept for it.
-        place = (key, job.user_id, job.priority, job.job_type, _shared(keys))
-        self._turns.enter(*place)
-        self._turns.leave(*place)
-        self.dispatched(key, job.user_id, job.priority, job.job_type, keys)
+        keys = _shared(keys_of(job.limits))
+        self._turns.pass_through(key, job.user_id, job.priority, job.job_type, keys)
 
     def dispatched(
         self,

@@ -188,9 +188,10 @@ class Board:
         for job in jobs:
             own = rows if len(jobs) == 1 else [row for row in rows if row.job_id == job.job_id]
             self.notifier.publish(job, own)
-            for row in own:
-                self.hooks.tell(job, row)
-        self._check_lines(jobs)
+            if own:
+                self.hooks.tell(job, own)
+        if self.live.has_lines:
+            self._check_lines(jobs)
         self.look_again.set()
 
     def restore(self, jobs: Sequence[Job]) -> None:
@@ -400,15 +401,16 @@ class Board:
 
     def _move(self, before: Job | None, job: Job) -> None:
         self.due_times.set(job)
+        status = job.status
         if before is not None and before.status is JobStatus.RUNNING:
             self._leave_slot(job)
-        elif job.status is JobStatus.RUNNING:
+        elif status is JobStatus.RUNNING:
             self._end_start(job)
             self.estimator.began(job, self.clock.monotonic())
-        if before is not None and _has_moved(before, job):
+        if status is not JobStatus.QUEUED or (before is not None and _has_moved(before, job)):
             self.queue.remove(job.job_id)
-        if job.status is not JobStatus.QUEUED:
-            self.queue.remove(job.job_id)
+        if status is not JobStatus.QUEUED:
+            pass
         elif job.job_id not in self.queue and job.job_id not in self.reasons.starting:
             # A job that changes while its start is being stored holds a slot already; it comes
             # back to the queue when that start has turned out to be stale.

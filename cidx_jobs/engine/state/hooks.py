@@ -1,14 +1,14 @@
 """What others do when a job has changed: observers at once, hooks of the application after it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from cidx_jobs.model.foreign import Raised, call_foreign
 from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.runtime.foreign_code import await_foreign
 from cidx_jobs.runtime.log import get_logger
 
-Observer = Callable[[Job, Transition], None]
+Observer = Callable[[Job, Sequence[Transition]], None]
 """Told of each committed transition, on the loop; must not block."""
 Hook = Callable[[Job, Transition], Awaitable[None]]
 """An application's own; told in the order of the commits, one at a time."""
@@ -31,22 +31,23 @@ class Hooks:
         self._task: asyncio.Task[None] | None = None
 
     def add_observer(self, observer: Observer) -> None:
-        """Tell *observer* of each transition from now on."""
+        """Tell *observer* of each change from now on, with all its transitions at a time."""
         self._observers.append(observer)
 
     def add_hook(self, hook: Hook) -> None:
         """Await *hook* after each transition from now on."""
         self._hooks.append(hook)
 
-    def tell(self, job: Job, transition: Transition) -> None:
-        """Tell of a committed transition."""
-        if not self._observers and not self._hooks:
-            return
+    def tell(self, job: Job, transitions: Sequence[Transition]) -> None:
+        """Tell of a job's committed transitions, one or more."""
         for observer in self._observers:
             # The change is stored and acknowledged; no observer may undo that.
-            call_foreign(observer, job, transition)
-        if not self._hooks:
-            return
+            call_foreign(observer, job, transitions)
+        if self._hooks:
+            for transition in transitions:
+                self._put_in_line(job, transition)
+
+    def _put_in_line(self, job: Job, transition: Transition) -> None:
         try:
             self._queue.put_nowait((job, transition))
         except asyncio.QueueFull:

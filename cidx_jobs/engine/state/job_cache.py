@@ -26,19 +26,22 @@ class LiveJobs:
 
     def put(self, job: Job) -> Job | None:
         """Take a committed state of a job, unless a newer one is here; return the one before."""
-        before = self.find(job.job_id)
-        if before is not None and before.version >= job.version:
-            return before
+        job_id = job.job_id
+        before = self._unfinished.get(job_id) or self._finished.get(job_id)
         if before is not None:
-            self._count(before, -1)
+            if before.version >= job.version:
+                return before
+            if before.status.is_waiting:
+                self._count(before, -1)
             self._leave_line(before)
         if job.done:
-            self._unfinished.pop(job.job_id, None)
+            self._unfinished.pop(job_id, None)
             self._keep_finished(job)
         else:
-            self._finished.pop(job.job_id, None)
-            self._unfinished[job.job_id] = job
-        self._count(job, 1)
+            self._finished.pop(job_id, None)
+            self._unfinished[job_id] = job
+            if job.status.is_waiting:
+                self._count(job, 1)
         self._enter_line(job)
         return before
 
@@ -53,6 +56,11 @@ class LiveJobs:
     def __iter__(self) -> Iterator[Job]:
         """Go through the unfinished jobs."""
         return iter(tuple(self._unfinished.values()))
+
+    @property
+    def has_lines(self) -> bool:
+        """True while a job stands in a line, or was created and has no place in one."""
+        return bool(self._lines or self._apart)
 
     def in_place(
         self, user_id: UserId, project_id: ProjectId, job_type: str, place: Place
@@ -90,8 +98,6 @@ class LiveJobs:
             self._finished.popitem(last=False)
 
     def _count(self, job: Job, step: int) -> None:
-        if not job.status.is_waiting:
-            return
         self._waiting_total += step
         count = self._waiting_by_user.get(job.user_id, 0) + step
         if count:
@@ -100,13 +106,15 @@ class LiveJobs:
             del self._waiting_by_user[job.user_id]
 
     def _enter_line(self, job: Job) -> None:
-        key = (job.user_id, job.project_id)
         if job.place is not None:
-            self._lines.setdefault(key, {})[job.job_type, job.place] = job.job_id
+            line = self._lines.setdefault((job.user_id, job.project_id), {})
+            line[job.job_type, job.place] = job.job_id
         elif job.status is JobStatus.CREATED:
-            self._apart.setdefault(key, set()).add(job.job_id)
+            self._apart.setdefault((job.user_id, job.project_id), set()).add(job.job_id)
 
     def _leave_line(self, job: Job) -> None:
+        if job.place is None and job.status is not JobStatus.CREATED:
+            return
         key = (job.user_id, job.project_id)
         if job.place is not None:
             line = self._lines.get(key, {})

@@ -90,9 +90,9 @@ class EndNotices(Background):
         """Return the tries to tell of the job's ends, oldest first."""
         return await self._store.end_notices.list_tries(job.job_id) if job.notify else ()
 
-    def note_end(self, job: Job, transition: Transition) -> None:
-        """Take a committed transition; that of an end that is to be told becomes a notice."""
-        if job.notify and transition.to_status.is_final:
+    def note_end(self, job: Job, transitions: Sequence[Transition]) -> None:
+        """Take committed transitions; that of an end that is to be told becomes a notice."""
+        if job.notify and any(transition.to_status.is_final for transition in transitions):
             self._ended.append(job)
             self._look.set()
 
