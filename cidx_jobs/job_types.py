@@ -90,6 +90,7 @@ class JobType:
     max_memory_bytes: int | None
     """What the child processes of a run may use together (extra ``resources``); None: no limit."""
     admit: Admit | None
+    _is_plain: bool = attrs.field(eq=False, repr=False)
     _options_type: ValueType | None = attrs.field(eq=False, repr=False)
     _result_type: ValueType | None = attrs.field(eq=False, repr=False)
 
@@ -144,6 +145,7 @@ class JobType:
             internal=internal,
             max_memory_bytes=max_memory_bytes,
             admit=admit,
+            is_plain=_find_plain(run),
             options_type=_find_type(options),
             result_type=_find_type(result),
         )
@@ -156,9 +158,7 @@ class JobType:
     @property
     def is_plain(self) -> bool:
         """True for a plain ``def``: it is called in a thread, as it may block."""
-        run = _unwrapped(self.run)
-        called = getattr(run, "__call__", None)  # noqa: B004 - an object may be one, too
-        return not (inspect.iscoroutinefunction(run) or inspect.iscoroutinefunction(called))
+        return self._is_plain
 
     def check_options(self, options: JsonObject) -> JsonObject:
         """Return the options with the defaults of what they leave out.
@@ -363,6 +363,12 @@ def _check_handler(run: object) -> None:
     if inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
         message = f"a job type's handler returns its result and yields nothing, not {run!r}"
         raise TypeError(message)
+
+
+def _find_plain(run: object) -> bool:
+    run = _unwrapped(run)
+    called = getattr(run, "__call__", None)  # noqa: B004 - an object may be one, too
+    return not (inspect.iscoroutinefunction(run) or inspect.iscoroutinefunction(called))
 
 
 def _unwrapped(run: object) -> object:

@@ -153,6 +153,7 @@ class JobSystem(JobCalls):
         self._children: Children | None = None
         self._installed_git: InstalledGit | None = None
         self._engine: Engine | None = None
+        self._engine_door: EngineDoor | None = None
         self._accounts: Accounts | None = None
         self._admin_log: AdminLog | None = None
         self._push_hooks: PushHooks | None = None
@@ -271,6 +272,7 @@ class JobSystem(JobCalls):
             # Before the grace time: whoever asks for the stop may not be as patient.
             started.push_async_callback(self.persistence.accept_stop)
             self._identity, self._engine = identity, engine
+            self._engine_door = EngineDoor(engine, self.settings, lambda: self._is_stopping)
             self._backups = backups = self._build_backups()
             loop_watch = LoopWatch(self.meters)
             if self._runs_jobs:
@@ -329,7 +331,7 @@ class JobSystem(JobCalls):
         if self._engine is None:
             return
         self._check_loop()
-        engine, self._engine = self._engine, None
+        engine, self._engine, self._engine_door = self._engine, None, None
         self._closing = engine
         self._is_stopping = True
         self._stop_begun.set()
@@ -586,8 +588,10 @@ class JobSystem(JobCalls):
     @property
     def own_door(self) -> JobDoor:
         """Where the jobs that run in this process are asked for."""
-        engine = self._opened()
-        return EngineDoor(engine, self.settings, lambda: self._is_stopping)
+        self._opened()
+        if self._engine_door is None:
+            raise _not_open()
+        return self._engine_door
 
     def _find_traces(self) -> Traces | None:
         if not wants_spans(self.settings.tracing):

@@ -31,6 +31,7 @@ MAX_NUMBER = 2**63 - 1
 _KEY = re.compile(KEY_PATTERN)
 _NAMES = frozenset({"user_id", "project_id", "job_type"})
 """What a submit says without a default: None is wrong there."""
+_MAPPINGS = frozenset({"labels", "limits"})
 _SUBMITTED = frozenset(SubmitRequest.__struct_fields__) - {
     "request_key",
     "actor",
@@ -49,11 +50,9 @@ def read_submit(
     """
     if unknown := members.keys() - _SUBMITTED:
         raise ValidationError(Fault(f"/{name}", "there is no such member") for name in unknown)
-    given = {
-        name: plain(value)
-        for name, value in members.items()
-        if value is not None or name in _NAMES
-    }
+    given = {name: value for name, value in members.items() if value is not None or name in _NAMES}
+    for name in given.keys() & _MAPPINGS:
+        given[name] = plain(given[name])
     given["options"] = _read_options(options)
     given["traceparent"] = _read_trace(members.get("traceparent"))
     given["start_at"] = read_time("start_at", members.get("start_at"))

@@ -40,6 +40,9 @@ OnConflictName = Literal["coalesce", "reject", "replace"]
 StatusName = Literal["created", "queued", "running", "completed", "failed", "cancelled"]
 
 
+_UNTIL: tuple[str, ...] = get_args(Until)
+
+
 class _Revision(msgspec.Struct, frozen=True, kw_only=True):
     """What `JobCalls.revise` may say."""
 
@@ -300,7 +303,7 @@ class JobCalls(ABC):
             JobNotFoundError: there is none.
             ValidationError: an argument is wrong.
         """
-        one_of("until", until, get_args(Until))
+        one_of("until", until, _UNTIL)
         if since is not None:
             between("since", since, 0, MAX_NUMBER)
         seconds = math.inf if timeout is None else read_seconds(timeout)

@@ -1,7 +1,8 @@
 """The door to the jobs where they run: what is asked, done by the manager of this process."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from operator import attrgetter
+from typing import Any, Literal
 
 import attrs
 
@@ -17,6 +18,7 @@ from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
 from cidx_jobs.settings import Settings
 
 _MOST_ROWS = 10_000
+_is_done = attrgetter("done")
 
 
 @attrs.frozen(eq=False)
@@ -81,15 +83,18 @@ class EngineDoor(JobDoor):
     ) -> tuple[Job, bool]:
         """Return the job once it is as it is waited for, or as it is when the time is up."""
         manager = self._engine.manager
+        if until == "done":
+            job = await manager.wait(job_id, _is_done, seconds)
+            return job, job.done or self._is_stopping()
         now = await manager.get_job(job_id)
         condition = await self._condition(now, until, since)
         job = await manager.wait(job_id, condition, seconds)
         return job, job.done or condition(job) or self._is_stopping()
 
-    async def _condition(self, now: Job, until: Until, since: int | None) -> Callable[[Job], bool]:
+    async def _condition(
+        self, now: Job, until: Literal["status", "change"], since: int | None
+    ) -> Callable[[Job], bool]:
         match until:
-            case "done":
-                return lambda job: job.done
             case "status":
                 before = now.status if since is None else await self._status_at(now, since)
                 return lambda job: job.status is not before

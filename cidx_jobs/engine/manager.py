@@ -86,9 +86,10 @@ class SyncJobManager:
             UserQueueFullError, QueueFullError: too many wait.
         """
         # First: whoever asks again after a lost answer asks for nothing new.
-        replay = await self._admission.find_replay(request)
-        if replay is not None:
-            return replay
+        if request.request_key is not None:
+            replay = await self._admission.find_replay(request)
+            if replay is not None:
+                return replay
         if self._board.reasons.is_stopping:
             raise StoppingError
         if self._board.pauses.draining:

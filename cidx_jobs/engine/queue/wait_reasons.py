@@ -141,6 +141,12 @@ class WaitReasons:
         if self._outages:
             yield from self._of_tries(job)
 
+    def of_own(self, job: Job) -> Reasons:
+        """Go through what keeps the job from starting that does not keep everybody from it."""
+        scopes = chain(self.of_job(job), self.of_user(job.user_id), self.of_type(job.job_type))
+        shares = self.of_shares(job.user_id, job.job_type)
+        return chain(scopes, shares, *[self.of_key(each.key) for each in job.limits])
+
     def of_recovery(self, job_id: JobId | None) -> Reasons:
         """Go through what keeps all but a suspect from starting; None is nobody in particular."""
         watch = self.find_watch()
@@ -164,7 +170,7 @@ class WaitReasons:
         """Return the suspect that runs before all others; None where none can run now."""
         for job_id in self._suspects:
             job = self._find_job(job_id)
-            if job is not None and job.status is JobStatus.QUEUED and not any(self._of_own(job)):
+            if job is not None and job.status is JobStatus.QUEUED and not any(self.of_own(job)):
                 return job
         return None
 
@@ -186,12 +192,7 @@ class WaitReasons:
             return self._of_created(job)
         if job.job_id in self.starting:
             return iter(())
-        return chain(self.of_everything(), self.of_recovery(job.job_id), self._of_own(job))
-
-    def _of_own(self, job: Job) -> Reasons:
-        scopes = chain(self.of_job(job), self.of_user(job.user_id), self.of_type(job.job_type))
-        shares = self.of_shares(job.user_id, job.job_type)
-        return chain(scopes, shares, *[self.of_key(each.key) for each in job.limits])
+        return chain(self.of_everything(), self.of_recovery(job.job_id), self.of_own(job))
 
     def _of_tries(self, job: Job) -> Reasons:
         # Who has found a host down lets others try before it asks again.

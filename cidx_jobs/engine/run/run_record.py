@@ -5,7 +5,7 @@ Every write names its run and is refused once the job's row has moved on (guaran
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, assert_never
@@ -47,7 +47,7 @@ from cidx_jobs.model.job.job import (
     Place,
 )
 from cidx_jobs.model.job.key_limits import LimitKey, host_of
-from cidx_jobs.model.job.lifecycle import record_progress
+from cidx_jobs.model.job.lifecycle import advance, record_progress
 from cidx_jobs.model.listing import Change, Checkpoint
 
 
@@ -123,9 +123,8 @@ class RunRecorder:
 
     def with_start(self, submit: Change) -> Change:
         """Return a submit that stores the start of its job, too, in the same transaction."""
-        start = self._ledger.advance(None, submit.job, [Start(epoch=self._epoch)])
-        transitions = (*submit.transitions, *start.transitions)
-        return replace(submit, job=start.job, transitions=transitions)
+        job, row = advance(submit.job, Start(epoch=self._epoch), self._board.clock.now())
+        return replace(submit, job=job, transitions=(*submit.transitions, row))
 
     def note_began(self, run: ActiveRun, began: float) -> None:
         """Learn at which monotonic second a run began whose start was stored elsewhere."""
@@ -230,9 +229,9 @@ class RunRecorder:
                 continue
             return
 
-    async def load_checkpoint(self, job: Job) -> Checkpoint | None:
+    def load_checkpoint(self, job_id: JobId) -> Awaitable[Checkpoint | None]:
         """Return what the job's next run goes on from."""
-        return None if job.checkpoint is None else await self._store.load_checkpoint(job.job_id)
+        return self._store.load_checkpoint(job_id)
 
     def _startable(self, job_id: JobId) -> Job | None:
         job = self._board.live.find(job_id)

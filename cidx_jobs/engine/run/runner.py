@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
 from functools import partial
 from random import Random
-from typing import Any, ParamSpec, TypeVar
+from types import CoroutineType
+from typing import ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
@@ -285,11 +286,15 @@ class RunningJob:
             raise asyncio.CancelledError
         runner = self._runner
         CURRENT_RUN.set(self.run)
-        saved = await runner.recorder.load_checkpoint(self._job)
+        saved = None
+        if self._job.checkpoint is not None:
+            saved = await runner.recorder.load_checkpoint(self._job.job_id)
         job = _own_copy(self._job)
         self._context = RunContext(
             job=job,
-            options=await _read_options(job_type, job.options),
+            options=await in_own_thread(job_type.read_options, job.options)
+            if job_type.checks_slowly
+            else job_type.read_options(job.options),
             checkpoint=None if saved is None else saved.data,
             run=self.run,
             tracker=self.tracker,
@@ -319,7 +324,9 @@ class RunningJob:
         else:
             result = job_type.run(context)
         # Also a plain function may be one that hands a coroutine on.
-        return await result if inspect.isawaitable(result) else result
+        if isinstance(result, CoroutineType) or inspect.isawaitable(result):
+            return await result
+        return result
 
     def _stopped(self, job_type: JobType) -> Ending:
         if self._is_cancelled or self._is_interrupted:
@@ -436,9 +443,9 @@ class RunningJob:
             text = f"the end of the run could not be stored: {type(stored.error).__name__}"
             await self._store(self._broken("HANDLER_ERROR", text, retry_after=None), None, elapsed)
 
-    async def _store_with_news(self, ending: Ending, elapsed: float) -> None:
+    def _store_with_news(self, ending: Ending, elapsed: float) -> Awaitable[None]:
         progress = self.tracker.snapshot() if self.tracker.has_news else None
-        await self._store(ending, progress, elapsed)
+        return self._store(ending, progress, elapsed)
 
     async def _store(
         self, ending: Ending, progress: ProgressSnapshot | None, elapsed: float
@@ -513,17 +520,6 @@ def _bounded(seconds: float) -> float:
 
 async def _call_around(middleware: Middleware, call_next: CallNext, context: JobContext) -> object:
     return await middleware(context, call_next)
-
-
-async def _read_options(job_type: JobType, options: JsonObject) -> Any:
-    """Return the options as the handler gets them.
-
-    Raises:
-        ValidationError: they were stored under other rules, which have changed since.
-    """
-    if job_type.checks_slowly:
-        return await in_own_thread(job_type.read_options, options)
-    return job_type.read_options(options)
 
 
 def _own_copy(job: Job) -> Job:

@@ -137,10 +137,12 @@ class Board:
 
         Nobody may be before it: no job that waits and may run, and none on its way to wait.
         """
+        reasons = self.reasons
+        if self.arriving or any(reasons.of_everything()) or any(reasons.of_recovery(job.job_id)):
+            return False
         return (
-            not self.arriving
-            and self.find_next() is None
-            and self.reasons.is_free(job)
+            self.queue.next_startable() is None
+            and not any(reasons.of_own(job))
             and self.slots.keys.has_room_for_new(job.limits)
         )
 
@@ -386,7 +388,8 @@ class Board:
     def _put(self, job: Job) -> Job | None:
         before = self.live.put(job)
         if before is None or before.version < job.version:
-            self.slots.keys.note(before, job)
+            if job.limits or (before is not None and before.limits):
+                self.slots.keys.note(before, job)
             self.families.note(job)
         return before
 

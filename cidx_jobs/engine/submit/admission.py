@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from datetime import datetime
 from functools import partial
@@ -129,8 +128,12 @@ class Admission:
         """
         job_type = self._job_types[request.job_type]
         check_request(request, self._board.slots.limits, self._settings.max_timeout_seconds)
-        await self._check_notify(request)
-        options, project = await self._admit_options(request, job_type)
+        if request.notify is not None:
+            await self._check_notify(request)
+        if job_type.admit is None and not job_type.checks_slowly:
+            options, project = job_type.check_options(request.options), None
+        else:
+            options, project = await self._admit_options(request, job_type)
         if options is not request.options:
             request = replace(request, options=options)
         while True:
@@ -208,11 +211,15 @@ class Admission:
                 changes += [*moved, change]
             made.append(Submission(job=change.job, is_joined=joined is not None))
         projects = [each.project for each in wanted if each.project is not None]
-        with ExitStack() as kept:
-            for one in made:
-                if not one.is_joined:
-                    kept.enter_context(self._keeping_origin(one.job.job_id))
+        job_ids = [one.job.job_id for one in made if not one.is_joined]
+        for job_id in job_ids:
+            self._keep_origin(job_id)
+        try:
             await self._store_many(new, changes, projects)
+        except BaseException:
+            for job_id in job_ids:
+                self._forget_origin(job_id)
+            raise
         return [made[number] for number in _numbers(wanted, lines)]
 
     async def _store_many(
@@ -282,7 +289,8 @@ class Admission:
         served = firing.end(job_id, is_joined=False) if firing else None
         # What becomes of others is stored first: a job that moves them is not the next to start.
         may_start = not changes and change.job.status is JobStatus.QUEUED
-        with self._keeping_origin(job_id):
+        self._keep_origin(job_id)
+        try:
             start = self._scheduler.start_with_submit(change) if may_start else None
             if start is None:
                 changes = [*changes, change]
@@ -296,22 +304,23 @@ class Admission:
                     on_commit=start.stored,
                     on_refuse=start.refused,
                 )
+        except BaseException:
+            self._forget_origin(job_id)
+            raise
         return Submission(job=change.job)
 
-    @contextmanager
-    def _keeping_origin(self, job_id: JobId) -> Iterator[None]:
-        """Keep the caller's context variables for the job's runs, unless it is not stored."""
+    def _keep_origin(self, job_id: JobId) -> None:
+        """Keep the caller's context variables for the job's runs."""
         # Before it is stored: its run may begin before the caller hears of it.
         self._board.origins[job_id] = copy_context()
-        try:
-            yield
-        except BaseException:
-            self._board.origins.pop(job_id, None)
-            raise
+
+    def _forget_origin(self, job_id: JobId) -> None:
+        """Keep nothing for a job that is not stored."""
+        self._board.origins.pop(job_id, None)
 
     def _line(self, request: SubmitRequest, job_type: JobType) -> "_Line":
         if not job_type.exclusive:
-            return _Line(None, None)
+            return _NOBODY_IN_LINE
         key = (request.user_id, request.project_id, request.job_type)
         live = self._board.live
         return _Line(live.in_place(*key, Place.HEAD), live.in_place(*key, Place.FOLLOWER))
@@ -595,6 +604,9 @@ class _Line(msgspec.Struct, frozen=True):
     def is_between_attempts(self) -> bool:
         """True while the head waits for its back-off."""
         return self.head is not None and self.head.is_between_attempts
+
+
+_NOBODY_IN_LINE = _Line(None, None)
 
 
 def _joined_urls(job: Job, request: SubmitRequest) -> tuple[str, ...]:
