@@ -25,7 +25,7 @@ from cidx_jobs.engine.run.run_record import (
     Succeeded,
     Suspended,
 )
-from cidx_jobs.engine.run.time_limit import TimeLimit
+from cidx_jobs.engine.run.time_limit import TimeLimit, TimeLimits
 from cidx_jobs.engine.run.usage import Usage
 from cidx_jobs.engine.run.work import RunWork
 from cidx_jobs.engine.state.board import Board
@@ -92,6 +92,7 @@ class Runner:
         self.middlewares = (*own, *middlewares)
         self.find_manager = find_manager
         self.max_children = max_children
+        self.time_limits = TimeLimits()
 
     def begin(self, run: ActiveRun, on_end: Callable[["RunningJob"], None]) -> "RunningJob":
         """Start the task of a run whose job is stored as running; *on_end* is its last step."""
@@ -116,7 +117,7 @@ class RunningJob:
         self._runner = runner
         self._job = runner.recorder.job_of(run)
         self.tracker = ProgressTracker(runner.clock, partial(runner.book.mark, run))
-        self._limit = TimeLimit(self._time_out)
+        self._limit = TimeLimit(runner.time_limits, self._time_out)
         self._work = RunWork(run, runner.children)
         self._context: RunContext | None = None
         self._is_cancelled = False

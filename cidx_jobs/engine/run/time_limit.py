@@ -1,49 +1,115 @@
-"""A run's time-out: it counts the time in which the run works, and not that in which it waits."""
+"""Time-outs of runs: each counts the time in which its run works, not that in which it waits."""
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+_MANY_STALE = 100
+
+
+class TimeLimits:
+    """The time-outs of all runs, with one timer of the loop: that of the first that ends.
+
+    Nearly every run ends long before its time-out, and a timer of the loop for each is a good
+    part of what a short run costs.
+    """
+
+    def __init__(self) -> None:
+        """Begin with no run."""
+        self._limits: list[tuple[float, int, TimeLimit]] = []
+        """A heap; those that count no more stay in it until there are many."""
+        self._numbers = count()
+        self._counting = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, limit: "TimeLimit", ends_at: float) -> None:
+        """Have the limit told once the loop's time is *ends_at*, unless it is let go before."""
+        self._counting += 1
+        heappush(self._limits, (ends_at, next(self._numbers), limit))
+        if self._timer is None or ends_at < self._timer.when():
+            self._set_timer(ends_at)
+
+    def let_go(self) -> None:
+        """Learn that a limit that was added counts no more."""
+        self._counting -= 1
+        if not self._counting:
+            self._limits.clear()
+            self._stop_timer()
+        elif len(self._limits) - self._counting > max(_MANY_STALE, self._counting):
+            self._limits = [entry for entry in self._limits if entry[2].ends_at == entry[0]]
+            heapify(self._limits)
+
+    def _ring(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        while self._limits:
+            ends_at, _, limit = self._limits[0]
+            if limit.ends_at == ends_at:
+                if ends_at > now:
+                    self._set_timer(ends_at)
+                    return
+                heappop(self._limits)
+                limit.end()
+            else:
+                heappop(self._limits)
+
+    def _set_timer(self, ends_at: float) -> None:
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_at(ends_at, self._ring)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class TimeLimit:
-    """A timer that can be paused: a run that waits for a named resource does nothing yet."""
+    """A run's time-out that can be paused: who waits for a named resource does nothing yet."""
 
-    def __init__(self, on_end: Callable[[], None]) -> None:
+    __slots__ = ("_is_over", "_limits", "_on_end", "ends_at")
+
+    def __init__(self, limits: TimeLimits, on_end: Callable[[], None]) -> None:
         """Call *on_end* on the loop once the time is up."""
+        self.ends_at: float | None = None
+        """The loop's time at which it is up; None while it does not count."""
+        self._limits = limits
         self._on_end = on_end
-        self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
 
     def start(self, seconds: float) -> None:
         """Begin to count."""
         if self._is_over:
             return
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._end)
+        self.ends_at = ends_at = asyncio.get_running_loop().time() + seconds
+        self._limits.add(self, ends_at)
 
     def cancel(self) -> None:
         """Count no longer, whoever still waits; cancelling twice is fine."""
         self._is_over = True
-        self._stop_timer()
+        self._stop()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Count nothing while the block lasts; nothing happens once the time is up."""
-        timer = self._timer
-        if timer is None:
+        ends_at = self.ends_at
+        if ends_at is None:
             yield
             return
-        left = timer.when() - asyncio.get_running_loop().time()
-        self._stop_timer()
+        left = ends_at - asyncio.get_running_loop().time()
+        self._stop()
         try:
             yield
         finally:
             self.start(left)
 
-    def _end(self) -> None:
-        self._timer = None
+    def end(self) -> None:
+        """Learn that the time is up."""
+        self._stop()
         self._on_end()
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _stop(self) -> None:
+        if self.ends_at is not None:
+            self.ends_at = None
+            self._limits.let_go()
