@@ -25,7 +25,6 @@ from cidx_jobs.engine.concurrency import ConcurrencyController
 from cidx_jobs.engine.door import EngineDoor
 from cidx_jobs.engine.engine import Engine
 from cidx_jobs.engine.manager import SyncJobManager
-from cidx_jobs.engine.schedules.schedules import Schedules
 from cidx_jobs.engine.state.hooks import Hook
 from cidx_jobs.engine.upkeep.backups import Backups
 from cidx_jobs.engine.upkeep.disk import find_shortage
@@ -374,7 +373,7 @@ class JobSystem(JobCalls):
     def identity(self) -> StoreIdentity:
         """The database's uuid and this start's epoch."""
         if self._identity is None:
-            raise _not_open()
+            raise self._not_open()
         return self._identity
 
     @property
@@ -460,43 +459,38 @@ class JobSystem(JobCalls):
         return self._opened().manager
 
     @property
-    def schedules(self) -> Schedules:
-        """What submits jobs by itself: add, get, list, change, remove and run schedules."""
-        return self._opened().schedules
-
-    @property
     def accounts(self) -> Accounts:
         """Who has an account, and who is logged in by it."""
         if self._accounts is None:
-            raise _not_open()
+            raise self._not_open()
         return self._accounts
 
     @property
     def admin_log(self) -> AdminLog:
         """What administrators did, and whom the server did not let in."""
         if self._admin_log is None:
-            raise _not_open()
+            raise self._not_open()
         return self._admin_log
 
     @property
     def push_hooks(self) -> PushHooks:
         """The addresses at which code hosts tell of pushes."""
         if self._push_hooks is None:
-            raise _not_open()
+            raise self._not_open()
         return self._push_hooks
 
     @property
     def backups(self) -> Backups:
         """The backups of the database: made, listed, and when the next is due."""
         if self._backups is None:
-            raise _not_open()
+            raise self._not_open()
         return self._backups
 
     @property
     def end_notices(self) -> EndNotices:
         """What tells the ends of jobs where their submits asked for it."""
         if self._end_notices is None:
-            raise _not_open()
+            raise self._not_open()
         return self._end_notices
 
     @property
@@ -671,13 +665,13 @@ class JobSystem(JobCalls):
         # loop, who have something to tell.
         module = await in_own_thread(importlib.import_module, "cidx_jobs.handlers.notice_sender")
         if self._children is None:
-            raise _not_open()
+            raise self._not_open()
         sender: NoticeSender = module.HttpNoticeSender(HostLookup(self._children))
         return sender
 
     def _loop_for_threads(self) -> asyncio.AbstractEventLoop:
         if (self._engine or self._membership) is None or self._loop is None:
-            raise _not_open()
+            raise self._not_open()
         if threading.get_ident() == self._thread:
             message = "from_thread is for other threads; await the system's own methods here"
             raise RuntimeError(message)
@@ -685,9 +679,14 @@ class JobSystem(JobCalls):
 
     def _opened(self) -> Engine:
         if self._engine is None:
-            raise _not_open()
+            raise self._not_open()
         self._check_loop()
         return self._engine
+
+    def _not_open(self) -> RuntimeError:
+        if self.is_member:
+            return RuntimeError(_ELSEWHERE)
+        return RuntimeError("the job system is not open: use `async with`")
 
     def _check_loop(self) -> None:
         """Raise where a call would hang: its answer would come on another loop."""
@@ -704,7 +703,7 @@ _LOST = (
     " on an event loop that was closed before it: its data directory is free once this process has"
     " ended. Leave `async with jobs` before the loop ends"
 )
-
-
-def _not_open() -> RuntimeError:
-    return RuntimeError("the job system is not open: use `async with`")
+_ELSEWHERE = (
+    "another process owns the data directory, and this can only be asked there: call what "
+    "submits, reads and steers jobs and schedules, or ask over HTTP"
+)

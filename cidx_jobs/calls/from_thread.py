@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from cidx_jobs.calls.job_calls import JobCalls
 from cidx_jobs.interfaces.door import Until
 from cidx_jobs.model.job.job import Job
+from cidx_jobs.model.schedules.schedule import Schedule
+from cidx_jobs.model.schedules.view import ScheduleView
 
 T = TypeVar("T")
 
@@ -21,6 +23,11 @@ class FromThread:
         """Call *jobs* on the loop that *find_loop* gives."""
         self._jobs = jobs
         self._find_loop = find_loop
+
+    @property
+    def schedules(self) -> "SchedulesFromThread":
+        """What submits jobs by itself, as `JobSystem.schedules`."""
+        return SchedulesFromThread(self._jobs, self._run)
 
     def submit(self, user_id: str, project_id: str, **request: Any) -> Job:
         """Store a job, as `JobSystem.submit`."""
@@ -82,3 +89,47 @@ class FromThread:
     def _run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         loop = self._find_loop()
         return asyncio.run_coroutine_threadsafe(call(), loop).result()
+
+
+class SchedulesFromThread:
+    """The calls on schedules that other threads may make; each waits for its answer."""
+
+    def __init__(
+        self, jobs: JobCalls, run: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
+    ) -> None:
+        """Call those of *jobs* by *run*."""
+        self._jobs = jobs
+        self._run = run
+
+    def add(self, schedule: Schedule) -> ScheduleView:
+        """Store a new schedule, as `ScheduleCalls.add`."""
+        view: ScheduleView = self._run(lambda: self._jobs.schedules.add(schedule))
+        return view
+
+    def get(self, user_id: str, name: str) -> ScheduleView:
+        """Return the user's schedule, as `ScheduleCalls.get`."""
+        view: ScheduleView = self._run(lambda: self._jobs.schedules.get(user_id, name))
+        return view
+
+    def list(self, user_id: str | None = None, **filters: Any) -> Sequence[ScheduleView]:
+        """Return schedules, as `ScheduleCalls.list`."""
+        views: Sequence[ScheduleView] = self._run(
+            lambda: self._jobs.schedules.list(user_id, **filters)
+        )
+        return views
+
+    def change(self, user_id: str, name: str, **members: Any) -> ScheduleView:
+        """Change what a schedule says, as `ScheduleCalls.change`."""
+        view: ScheduleView = self._run(
+            lambda: self._jobs.schedules.change(user_id, name, **members)
+        )
+        return view
+
+    def remove(self, user_id: str, name: str) -> None:
+        """Remove a schedule, as `ScheduleCalls.remove`."""
+        self._run(lambda: self._jobs.schedules.remove(user_id, name))
+
+    def run(self, user_id: str, name: str, *, actor: str | None = None) -> Job:
+        """Submit the job of a schedule now, as `ScheduleCalls.run`."""
+        job: Job = self._run(lambda: self._jobs.schedules.run(user_id, name, actor=actor))
+        return job

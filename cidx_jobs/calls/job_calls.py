@@ -28,6 +28,7 @@ from cidx_jobs.calls.arguments import (
     read_text,
     read_time,
 )
+from cidx_jobs.calls.schedule_calls import ScheduleCalls
 from cidx_jobs.interfaces.door import JobDoor, Until
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus, Transition
@@ -58,6 +59,11 @@ class JobCalls(ABC):
     @abstractmethod
     def _door(self) -> JobDoor:
         """Where the jobs are asked for."""
+
+    @property
+    def schedules(self) -> ScheduleCalls:
+        """What submits jobs by itself: add, get, list, change, remove and run schedules."""
+        return ScheduleCalls(lambda: self._door)
 
     async def submit(
         self,

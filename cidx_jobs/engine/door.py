@@ -15,6 +15,8 @@ from cidx_jobs.model.job.job import Job, JobStatus, Transition
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
+from cidx_jobs.model.schedules.schedule import Schedule
+from cidx_jobs.model.schedules.view import ScheduleView
 from cidx_jobs.settings import Settings
 
 _MOST_ROWS = 10_000
@@ -135,3 +137,31 @@ class EngineDoor(JobDoor):
     async def remove_project(self, user_id: UserId, project_id: ProjectId) -> None:
         """Remove a project: its copy, its index, and what is known of it."""
         await self._engine.projects.remove(user_id, project_id)
+
+    async def add_schedule(self, schedule: Schedule) -> ScheduleView:
+        """Store a new schedule; it fires from now on, if it is enabled."""
+        return await self._engine.schedules.add(schedule)
+
+    async def get_schedule(self, user_id: str, name: str) -> ScheduleView:
+        """Return the user's schedule; `ScheduleNotFoundError` when there is none."""
+        return await self._engine.schedules.get(user_id, name)
+
+    async def list_schedules(
+        self, user_id: str | None, after: tuple[str, str] | None, limit: int
+    ) -> Sequence[ScheduleView]:
+        """Return at most *limit* schedules of a user, or of all, by user and name."""
+        return await self._engine.schedules.list(user_id, after=after, limit=limit)
+
+    async def change_schedule(
+        self, user_id: str, name: str, members: Mapping[str, Any]
+    ) -> ScheduleView:
+        """Change what a schedule says."""
+        return await self._engine.schedules.change(user_id, name, **members)
+
+    async def remove_schedule(self, user_id: str, name: str) -> None:
+        """Remove a schedule; the jobs that it submitted stay."""
+        await self._engine.schedules.remove(user_id, name)
+
+    async def run_schedule(self, user_id: str, name: str, actor: str | None) -> Job:
+        """Submit the job of a schedule now; return the job."""
+        return await self._engine.schedules.run(user_id, name, actor=actor)

@@ -8,6 +8,8 @@ from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
+from cidx_jobs.model.schedules.schedule import Schedule
+from cidx_jobs.model.schedules.view import ScheduleView
 
 Until = Literal["done", "status", "change"]
 """What to wait for: the job's end, another status, any stored change."""
@@ -71,3 +73,25 @@ class JobDoor(Protocol):
 
     async def remove_project(self, user_id: UserId, project_id: ProjectId) -> None:
         """Remove a project: its copy, its index, and what is known of it."""
+
+    async def add_schedule(self, schedule: Schedule) -> ScheduleView:
+        """Store a new schedule; it fires from now on, if it is enabled."""
+
+    async def get_schedule(self, user_id: str, name: str) -> ScheduleView:
+        """Return the user's schedule; `ScheduleNotFoundError` when there is none."""
+
+    async def list_schedules(
+        self, user_id: str | None, after: tuple[str, str] | None, limit: int
+    ) -> Sequence[ScheduleView]:
+        """Return at most *limit* schedules of a user, or of all, by user and name."""
+
+    async def change_schedule(
+        self, user_id: str, name: str, members: Mapping[str, Any]
+    ) -> ScheduleView:
+        """Change what a schedule says."""
+
+    async def remove_schedule(self, user_id: str, name: str) -> None:
+        """Remove a schedule; the jobs that it submitted stay."""
+
+    async def run_schedule(self, user_id: str, name: str, actor: str | None) -> Job:
+        """Submit the job of a schedule now; return the job."""

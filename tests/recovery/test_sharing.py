@@ -19,6 +19,9 @@ from cidx_jobs import (
     JobType,
     NotOwnedError,
     ProjectBusyError,
+    Schedule,
+    ScheduleExistsError,
+    ScheduleNotFoundError,
     Settings,
     StartRefusedError,
     ValidationError,
@@ -126,7 +129,9 @@ async def test_a_kill_of_the_owner_is_made_good_within_two_seconds(
     async with shared(tmp_path / "data", gate.job_type) as jobs:
         assert not jobs.is_open
         job = await jobs.submit("u", "p", job_type="note", options={}, hold=True)
-        waiting = asyncio.create_task(jobs.wait(job.job_id, until="change", timeout=WAIT_SECONDS))
+        waiting = asyncio.create_task(
+            jobs.wait(job.job_id, "change", since=job.version, timeout=WAIT_SECONDS)
+        )
         before = time.monotonic()
         first.process.kill()
         changed = await jobs.revise(job.job_id, priority=8)
@@ -188,6 +193,45 @@ async def test_a_member_has_every_call(tmp_path: Path) -> None:
         assert busy.value.members["active_job_id"] == single.job_id
 
 
+async def test_a_member_keeps_schedules(tmp_path: Path) -> None:
+    """It adds, reads, changes, runs and removes them at the owner, from other threads too."""
+
+    async def quick(_: JobContext) -> None:
+        return None
+
+    kind = JobType("quick", quick)
+    async with shared(tmp_path, kind), shared(tmp_path, kind) as member:
+        nightly = Schedule("nightly", "u", "p", job_type="quick", cron="0 3 * * *", enabled=False)
+        added = await member.schedules.add(nightly)
+        with pytest.raises(ScheduleExistsError):
+            await member.schedules.add(nightly)
+        changed = await asyncio.to_thread(
+            member.from_thread.schedules.change, "u", "nightly", priority=7
+        )
+        job = await member.schedules.run("u", "nightly")
+        ended = await member.wait(job.job_id, timeout=WAIT_SECONDS)
+        listed = await member.schedules.list("u")
+        in_thread = await asyncio.to_thread(member.from_thread.schedules.list)
+        with pytest.raises(ValidationError) as wrong:
+            await member.schedules.change("u", "nightly", color="red")
+        await member.schedules.remove("u", "nightly")
+        with pytest.raises(ScheduleNotFoundError):
+            await member.schedules.get("u", "nightly")
+
+    assert (added.cron, added.next_at, changed.priority) == ("0 3 * * *", (), 7)
+    assert (ended.status, ended.schedule) == (JobStatus.COMPLETED, "nightly")
+    assert [one.last_job_id for one in (*listed, *in_thread)] == [job.job_id] * 2
+    assert wrong.value.faults[0].pointer == "/color"
+
+
+async def test_what_only_the_owner_has_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """Accounts, backups and the parts of the engine are in the process that runs the jobs."""
+    async with shared(tmp_path), shared(tmp_path) as member:
+        for name in ("manager", "concurrency", "accounts", "admin_log", "backups", "push_hooks"):
+            with pytest.raises(RuntimeError, match="another process owns the data directory"):
+                getattr(member, name)
+
+
 async def test_who_attaches_only_asks(tmp_path: Path) -> None:
     """It fails where nobody owns the directory, and never becomes its owner."""
 
@@ -201,9 +245,11 @@ async def test_who_attaches_only_asks(tmp_path: Path) -> None:
         async with JobSystem.attach(str(tmp_path / "data")) as there:
             job = await there.submit("u", "p", job_type="quick")
             ended = await there.wait(job.job_id, timeout=WAIT_SECONDS)
+            schedules = await there.schedules.list()
         socket = tmp_path / "data" / "server.sock"
 
         assert ended.status is JobStatus.COMPLETED
+        assert schedules == ()
         assert socket.stat().st_mode & 0o777 == 0o600
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 from aiohttp import web
 
+from cidx_jobs.calls.schedule_calls import ScheduleCalls
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.operator_rules import NAME_RULE, is_user_id
-from cidx_jobs.engine.schedules.schedules import Schedules
 from cidx_jobs.interfaces.access import Authenticator, Identity
 from cidx_jobs.model.errors import (
     AdminRequiredError,
@@ -124,7 +124,7 @@ class Call:
         return self._manager
 
     @property
-    def schedules(self) -> Schedules:
+    def schedules(self) -> ScheduleCalls:
         """What submits jobs by itself.
 
         Raises:

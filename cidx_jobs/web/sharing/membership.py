@@ -22,6 +22,8 @@ from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
+from cidx_jobs.model.schedules.schedule import Schedule
+from cidx_jobs.model.schedules.view import ScheduleView
 from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.system import JobSystem
@@ -58,11 +60,7 @@ class SharedDoor(JobDoor):
         """Store the jobs that are asked for, all or none."""
         if len(requests) == 1:
             return [await self.create_job(requests[0])]
-        try:
-            return await self._find().create_jobs(requests)
-        except OwnerGoneError as error:
-            # Whether they were stored, nobody knows: asked again, they might be there twice.
-            raise StorageUnavailableError from error
+        return await self._ask_once(lambda door: door.create_jobs(requests))
 
     async def get_job(self, job_id: JobId) -> Job:
         """Return the job; `JobNotFoundError` when there is none."""
@@ -139,13 +137,52 @@ class SharedDoor(JobDoor):
         """Remove a project: its copy, its index, and what is known of it."""
         await self._ask(lambda door: door.remove_project(user_id, project_id))
 
-    async def _ask(self, call: Callable[[JobDoor], Awaitable[T]]) -> T:
+    async def add_schedule(self, schedule: Schedule) -> ScheduleView:
+        """Store a new schedule; it fires from now on, if it is enabled."""
+        return await self._ask_once(lambda door: door.add_schedule(schedule))
+
+    async def get_schedule(self, user_id: str, name: str) -> ScheduleView:
+        """Return the user's schedule; `ScheduleNotFoundError` when there is none."""
+        return await self._ask(lambda door: door.get_schedule(user_id, name))
+
+    async def list_schedules(
+        self, user_id: str | None, after: tuple[str, str] | None, limit: int
+    ) -> Sequence[ScheduleView]:
+        """Return at most *limit* schedules of a user, or of all, by user and name."""
+        return await self._ask(lambda door: door.list_schedules(user_id, after, limit))
+
+    async def change_schedule(
+        self, user_id: str, name: str, members: Mapping[str, Any]
+    ) -> ScheduleView:
+        """Change what a schedule says."""
+        return await self._ask(lambda door: door.change_schedule(user_id, name, members))
+
+    async def remove_schedule(self, user_id: str, name: str) -> None:
+        """Remove a schedule; the jobs that it submitted stay."""
+        await self._ask_once(lambda door: door.remove_schedule(user_id, name))
+
+    async def run_schedule(self, user_id: str, name: str, actor: str | None) -> Job:
+        """Submit the job of a schedule now; return the job."""
+        return await self._ask_once(lambda door: door.run_schedule(user_id, name, actor))
+
+    def _ask(self, call: Callable[[JobDoor], Awaitable[T]]) -> Awaitable[T]:
+        """Ask until somebody answers: asked twice, it does the same."""
+        return self._ask_again(call, once=False)
+
+    def _ask_once(self, call: Callable[[JobDoor], Awaitable[T]]) -> Awaitable[T]:
+        """Ask until somebody has heard it: asked twice, it might be done twice."""
+        return self._ask_again(call, once=True)
+
+    async def _ask_again(self, call: Callable[[JobDoor], Awaitable[T]], *, once: bool) -> T:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + GONE_SECONDS
         while True:
             try:
                 return await call(self._find())
-            except (OwnerGoneError, StoppingError) as error:
+            except OwnerGoneError as error:
+                if (once and error.was_asked) or loop.time() > deadline:
+                    raise StorageUnavailableError from error
+            except StoppingError as error:
                 if loop.time() > deadline:
                     raise StorageUnavailableError from error
             await asyncio.sleep(AGAIN_SECONDS)

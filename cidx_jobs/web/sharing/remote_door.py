@@ -16,6 +16,8 @@ from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.job.submit import RequestKey, Submission, SubmitRequest
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
+from cidx_jobs.model.schedules.schedule import Schedule
+from cidx_jobs.model.schedules.view import ScheduleView
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.web.owner_connection import OwnerConnection
 from cidx_jobs.web.routes.owner.calls import MAX_SECONDS
@@ -34,13 +36,18 @@ _TOLD = 422
 
 
 class OwnerGoneError(CidxJobsError):
-    """Nobody answers at the socket, or the answer broke off: what was asked may have been done."""
+    """Nobody answers at the socket, or the answer broke off."""
 
     code = "owner_gone"
 
-    def __init__(self) -> None:
-        """Build the one text there is."""
+    def __init__(self, *, was_asked: bool) -> None:
+        """Build the one text there is.
+
+        Args:
+            was_asked: the question may have arrived, and what it asks may have been done.
+        """
         super().__init__("no process that owns the data directory answers")
+        self.was_asked = was_asked
 
 
 class RemoteDoor(JobDoor):
@@ -156,6 +163,43 @@ class RemoteDoor(JobDoor):
         """Remove a project: its copy, its index, and what is known of it."""
         await self._ask(Asked(method="remove_project", user_id=user_id, name=project_id))
 
+    async def add_schedule(self, schedule: Schedule) -> ScheduleView:
+        """Store a new schedule; it fires from now on, if it is enabled."""
+        view: ScheduleView = await self._ask(Asked(method="add_schedule", schedule=schedule))
+        return view
+
+    async def get_schedule(self, user_id: str, name: str) -> ScheduleView:
+        """Return the user's schedule; `ScheduleNotFoundError` when there is none."""
+        asked = Asked(method="get_schedule", user_id=user_id, name=name)
+        view: ScheduleView = await self._ask(asked)
+        return view
+
+    async def list_schedules(
+        self, user_id: str | None, after: tuple[str, str] | None, limit: int
+    ) -> Sequence[ScheduleView]:
+        """Return at most *limit* schedules of a user, or of all, by user and name."""
+        asked = Asked(method="list_schedules", user_id=user_id, after=after, number=limit)
+        views: Sequence[ScheduleView] = await self._ask(asked)
+        return views
+
+    async def change_schedule(
+        self, user_id: str, name: str, members: Mapping[str, Any]
+    ) -> ScheduleView:
+        """Change what a schedule says."""
+        asked = Asked(method="change_schedule", user_id=user_id, name=name, members=dict(members))
+        view: ScheduleView = await self._ask(asked)
+        return view
+
+    async def remove_schedule(self, user_id: str, name: str) -> None:
+        """Remove a schedule; the jobs that it submitted stay."""
+        await self._ask(Asked(method="remove_schedule", user_id=user_id, name=name))
+
+    async def run_schedule(self, user_id: str, name: str, actor: str | None) -> Job:
+        """Submit the job of a schedule now; return the job."""
+        asked = Asked(method="run_schedule", user_id=user_id, name=name, text=actor)
+        job: Job = await self._ask(asked)
+        return job
+
     async def _ask(self, asked: Asked, seconds: float = 0.0) -> Any:
         try:
             session, token = await self._owner.open(), await self._owner.read_token()
@@ -169,15 +213,17 @@ class RemoteDoor(JobDoor):
                 timeout=aiohttp.ClientTimeout(total=seconds + _ANSWER_SECONDS),
             ) as answer:
                 body, status = await answer.read(), answer.status
+        except (aiohttp.ClientConnectorError, FileNotFoundError) as error:
+            raise OwnerGoneError(was_asked=False) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             # Others may be asking over the same session; its broken connections are dropped.
-            raise OwnerGoneError from error
+            raise OwnerGoneError(was_asked=True) from error
         if status == _OK:
             return msgspec.json.decode(body, type=RESULTS[asked.method])
         if status == _TOLD:
             raise make_error(msgspec.json.decode(body, type=Failed))
         self._owner.forget_token()
-        raise OwnerGoneError
+        raise OwnerGoneError(was_asked=False)
 
 
 def keyed(request: SubmitRequest) -> SubmitRequest:

@@ -100,6 +100,25 @@ async def _steer(door: JobDoor, asked: Asked) -> Any:
             user_id, project_id = UserId(asked.user_id or ""), ProjectId(asked.name or "")
             return await door.remove_project(user_id, project_id)
         case _:
+            return await _schedule(door, asked)
+
+
+async def _schedule(door: JobDoor, asked: Asked) -> Any:
+    user_id, name = asked.user_id or "", asked.name or ""
+    match asked.method:
+        case "add_schedule" if asked.schedule is not None:
+            return await door.add_schedule(asked.schedule)
+        case "get_schedule":
+            return await door.get_schedule(user_id, name)
+        case "list_schedules":
+            return await door.list_schedules(asked.user_id, asked.after, asked.number)
+        case "change_schedule":
+            return await door.change_schedule(user_id, name, asked.members)
+        case "remove_schedule":
+            return await door.remove_schedule(user_id, name)
+        case "run_schedule":
+            return await door.run_schedule(user_id, name, asked.text)
+        case _:
             message = f"the owner of the directory knows no call {asked.method}"
             raise CidxJobsError(message)
 

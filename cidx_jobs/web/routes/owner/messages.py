@@ -15,6 +15,8 @@ from cidx_jobs.model.job.packed import unpacked
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
+from cidx_jobs.model.schedules.schedule import Schedule
+from cidx_jobs.model.schedules.view import ScheduleView
 
 PATH = "/internal/calls"
 
@@ -41,7 +43,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limits: dict[str, Any] = {}
     user_id: str | None = None
     name: str | None = None
-    """A project or a job type."""
+    """A project, a job type, a schedule or a process."""
+    schedule: Schedule | None = None
+    members: dict[str, Any] = {}
+    after: tuple[str, str] | None = None
+    number: int = 0
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +76,12 @@ RESULTS: Mapping[str, Any] = MappingProxyType(
         "change_limits": Limits,
         "set_pause": Pauses,
         "remove_project": None,
+        "add_schedule": ScheduleView,
+        "get_schedule": ScheduleView,
+        "list_schedules": tuple[ScheduleView, ...],
+        "change_schedule": ScheduleView,
+        "remove_schedule": None,
+        "run_schedule": Job,
     }
 )
 """What each method gives."""
