@@ -584,7 +584,7 @@ class JobSystem(JobCalls):
         """Where the jobs that run in this process are asked for."""
         self._opened()
         if self._engine_door is None:
-            raise _not_open()
+            raise self._not_open()
         return self._engine_door
 
     def _find_traces(self) -> Traces | None:
