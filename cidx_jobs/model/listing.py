@@ -1,6 +1,6 @@
 """What may be asked of a store, and the values that its answers are made of."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cidx_jobs.model.errors import NotIndexedError
 from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
-from cidx_jobs.model.job.job import Job, JobStatus, JsonObject, Transition
+from cidx_jobs.model.job.job import DispatchKey, Job, JobStatus, JsonObject, Transition
 
 KEY_LIFETIME = timedelta(hours=24)
 """How long an idempotency key is kept, whatever becomes of its job (api.md 1.3)."""
@@ -203,6 +203,22 @@ class JobFigures(msgspec.Struct, frozen=True, kw_only=True):
     by_type: dict[str, int]
     average_run_seconds: float | None
     """Of the last runs of those that completed or failed; None when there are none."""
+
+
+class UnreadJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A queued job of which only its place in the order was read; the rest waits for its use.
+
+    Nothing but its turn and its resources keeps it: it has no limits by key, no place in a line,
+    no parent, no children, no back-off, and was there at no death of a server.
+    """
+
+    job_id: JobId
+    user_id: UserId
+    job_type: str
+    priority: int
+    dispatch_key: DispatchKey
+    read: Callable[[], Job]
+    """Returns the whole job, as it was stored."""
 
 
 class StoreStats(msgspec.Struct, frozen=True, kw_only=True):

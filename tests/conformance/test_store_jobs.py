@@ -25,7 +25,8 @@ from cidx_jobs.model.job.events import (
     Start,
 )
 from cidx_jobs.model.job.job import DispatchKey, JobStatus, Place, Transition
-from cidx_jobs.model.listing import Change, EventQuery, Project
+from cidx_jobs.model.job.key_limits import KeyLimit, LimitKey
+from cidx_jobs.model.listing import Change, EventQuery, Project, UnreadJob
 from tests.stored import (
     AN_ERROR,
     KEY,
@@ -47,6 +48,7 @@ from tests.stored import (
 
 ALICE = UserId("alice")
 CODE = ProjectId("code")
+A_LIMIT = KeyLimit(key=LimitKey("red", None), limit=1, set_at=0.0)
 
 
 async def test_a_job_comes_back_as_it_was_stored(jobs: JobStore) -> None:
@@ -143,6 +145,33 @@ async def test_unfinished_jobs_come_in_the_order_of_their_submits(jobs: JobStore
     found = await jobs.load_unfinished_jobs()
 
     assert list(found) == [first, held, last]
+
+
+async def test_a_recovery_gets_every_unfinished_job(jobs: JobStore) -> None:
+    """In the order of submits; one that comes unread is, once it is read, what was stored."""
+    running = await store_running(jobs, project_id="a")
+    await store_completed(jobs, project_id="b")
+    plain = replace(
+        submitted(project_id="c", labels={"a": "b"}, options={"n": [1]}).job, place=None
+    )
+    await jobs.save_changes([Change(job=plain, base_version=0)])
+    in_line = replace(submitted(project_id="d").job, place=Place.HEAD)
+    await jobs.save_changes([Change(job=in_line, base_version=0)])
+    limited = replace(submitted(project_id="e").job, place=None, limits=(A_LIMIT,))
+    await jobs.save_changes([Change(job=limited, base_version=0)])
+
+    found = await jobs.load_for_recovery()
+
+    whole = [one.read() if isinstance(one, UnreadJob) else one for one in found]
+    assert whole == [running, plain, in_line, limited]
+    assert whole == list(await jobs.load_unfinished_jobs())
+    for job, unread in zip(whole, found, strict=True):
+        if isinstance(unread, UnreadJob):
+            assert job == plain
+            names = ("job_id", "user_id", "job_type", "priority", "dispatch_key")
+            assert [getattr(job, name) for name in names] == [
+                getattr(unread, name) for name in names
+            ]
 
 
 CHAINS: list[list[Event]] = [

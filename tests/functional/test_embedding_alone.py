@@ -19,7 +19,9 @@ from cidx_jobs import (
     StartRefusedError,
     StorageUnavailableError,
 )
-from cidx_jobs.model.job.job import Outcome, Transition
+from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.job.job import DispatchKey, Outcome, Transition
+from cidx_jobs.model.listing import UnreadJob
 from cidx_jobs.store.memory.database import MemoryDatabase
 from cidx_jobs.store.memory.jobs import MemoryJobs
 from cidx_jobs.testing import Gate, MemoryPersistence, run_until_idle
@@ -112,6 +114,63 @@ async def test_a_directory_that_is_owned_is_refused_and_its_owner_unharmed(
         after = await owner.wait((await submit(owner)).job_id, timeout=WAIT_SECONDS)
 
     assert (after.status, other.is_open) == (JobStatus.COMPLETED, False)
+
+
+class ReadsLater(MemoryJobs):
+    """A store that gives the jobs that wait unread, and counts what is read of them."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        """Begin with nothing read."""
+        super().__init__(database)
+        self.read: list[JobId] = []
+
+    async def load_for_recovery(self) -> Sequence[Job | UnreadJob]:
+        """Give the queued jobs unread."""
+        return [
+            job if job.dispatch_key is None else self._leave(job, job.dispatch_key)
+            for job in await self.load_unfinished_jobs()
+        ]
+
+    def _leave(self, job: Job, key: DispatchKey) -> UnreadJob:
+        def read() -> Job:
+            self.read.append(job.job_id)
+            return job
+
+        return UnreadJob(
+            job_id=job.job_id,
+            user_id=job.user_id,
+            job_type=job.job_type,
+            priority=job.priority,
+            dispatch_key=key,
+            read=read,
+        )
+
+
+async def test_a_start_reads_of_jobs_that_wait_their_place_alone(tmp_path: Path) -> None:
+    """Each is read once, when somebody asks for it, and ends as any other."""
+    database = MemoryDatabase()
+    store = ReadsLater(database)
+    persistence = MemoryPersistence(database, jobs=store)
+    settings = Settings(data_dir=tmp_path, max_running_total=1)
+    async with JobSystem(settings, [DOUBLE], persistence=persistence) as before:
+        await before.pause()
+        jobs = [await submit(before, number) for number in range(20)]
+
+    async with JobSystem(settings, [DOUBLE], persistence=persistence) as after:
+        read_at_start = list(store.read)
+        waiting = after.manager.place(jobs[7])
+        found = [await after.get(jobs[7].job_id) for _ in range(2)]
+        read_for_one = list(store.read)
+        await after.resume()
+        await run_until_idle(after)
+        results = [(await after.get(job.job_id)).result for job in jobs]
+
+    assert read_at_start == []
+    assert waiting == (20, 8, ("paused",))
+    assert found == [jobs[7]] * 2
+    assert read_for_one == [jobs[7].job_id]
+    assert sorted(store.read) == sorted(job.job_id for job in jobs)
+    assert results == [{"doubled": 2 * number} for number in range(20)]
 
 
 class CannotRecover(MemoryJobs):

@@ -3,11 +3,14 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.engine.queue.startable import pack_key
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job.job import DispatchKey
+from cidx_jobs.model.job.job import DispatchKey, Job
+from cidx_jobs.model.job.key_limits import KeyLimits, LimitKey, keys_of, make_key_limits
+from cidx_jobs.model.listing import UnreadJob
 from tests.queueing import Line, make_waiting_job
 
 levels = st.one_of(
@@ -16,6 +19,22 @@ levels = st.one_of(
 )
 numbers = st.integers(0, 2**48 - 1)
 keys = st.builds(DispatchKey, levels, st.one_of(st.integers(0, 3), numbers), numbers)
+RED = LimitKey("red", None)
+Row = tuple[str, int, str, KeyLimits, DispatchKey, bool, tuple[str, ...]]
+"""Of a job: user, priority, type, limits, key; whether it is eligible, and its resources."""
+Entry = tuple[Job, bool, tuple[str, ...]]
+stored = st.lists(
+    st.tuples(
+        st.sampled_from(("ann", "bob")),
+        st.sampled_from((4, 5)),
+        st.sampled_from(("plain", "heavy")),
+        st.sampled_from(((), make_key_limits({"red": 1}, None, 0.0))),
+        st.builds(DispatchKey, st.floats(-9, 9), st.integers(0, 5), st.integers(0, 99)),
+        st.booleans(),
+        st.sampled_from(((), ("disk",))),
+    ),
+    max_size=25,
+)
 
 
 @pytest.fixture
@@ -179,6 +198,97 @@ def test_packed_keys_are_ordered_as_the_keys(some: list[DispatchKey]) -> None:
     """One whole number a key, with the order of the keys, also below zero and far apart."""
     assert sorted(some, key=pack_key) == sorted(some)
     assert len(set(map(pack_key, some))) == len(some)
+
+
+@given(before=stored, rows=stored, gates=st.sets(st.sampled_from(("ann", "heavy", "red"))))
+def test_many_jobs_at_once_wait_as_if_they_had_come_one_by_one(
+    before: list[Row], rows: list[Row], gates: set[str]
+) -> None:
+    """Order, ranks, who starts, and the places of those who come later are the same.
+
+    So it is in an empty queue and in one where jobs wait, for jobs that are unread, too.
+    """
+    first, second = make_entries("b", before), make_entries("r", rows)
+    one_by_one, at_once = JobQueue(), JobQueue()
+    for job, is_eligible, resources in [*first, *second]:
+        one_by_one.push(job, is_eligible=is_eligible, resources=resources)
+    at_once.push_all(first)
+    at_once.push_all([(unread(job), is_eligible, needs) for job, is_eligible, needs in second])
+
+    for queue in (one_by_one, at_once):
+        queue.set_user_open(UserId("ann"), is_open="ann" not in gates)
+        queue.set_type_open("heavy", is_open="heavy" not in gates)
+        queue.set_key_open(RED, is_open="red" not in gates)
+
+    assert look_at(at_once) == look_at(one_by_one)
+    assert life_of(at_once) == life_of(one_by_one)
+    assert look_at(at_once) == look_at(one_by_one)
+
+
+def make_entries(prefix: str, rows: list[Row]) -> list[Entry]:
+    """Make the jobs of some rows."""
+    return [
+        (
+            make_waiting_job(
+                f"{prefix}{n}", user, key, priority=priority, job_type=job_type, limits=limits
+            ),
+            is_eligible,
+            resources,
+        )
+        for n, (user, priority, job_type, limits, key, is_eligible, resources) in enumerate(rows)
+    ]
+
+
+def unread(job: Job) -> Job | UnreadJob:
+    """Give the job as a store gives one that merely waits."""
+    if job.limits or job.dispatch_key is None:
+        return job
+    return UnreadJob(
+        job_id=job.job_id,
+        user_id=job.user_id,
+        job_type=job.job_type,
+        priority=job.priority,
+        dispatch_key=job.dispatch_key,
+        read=lambda: job,
+    )
+
+
+def look_at(queue: JobQueue) -> list[object]:
+    """Give all that a queue says of the jobs in it."""
+    users = sorted(queue.users())
+    return [
+        list(queue),
+        [queue.position(job_id) for job_id in queue],
+        [queue.position_in_user(job_id) for job_id in queue],
+        [queue.count_passed_over(job_id) for job_id in queue],
+        [(user, queue.count_waiting(user), queue.jobs_of(user)) for user in users],
+        (queue.job_types(), queue.keys(), queue.has_eligible(RED), queue.next_startable()),
+    ]
+
+
+def life_of(queue: JobQueue) -> list[object]:
+    """Give what comes of a queue in which jobs go, come and start."""
+    seen: list[object] = []
+    for number, job_id in enumerate(list(queue)[::3]):
+        queue.remove(job_id)
+        user, closed = UserId("ann" if number % 2 else "bob"), keys_of(())
+        seen.append(queue.make_key(user, 5, 60.0 * number, "plain", closed))
+        seen.append(queue.next_startable())
+    while (first := queue.next_startable()) is not None:
+        queue.remove_started(first)
+        seen.append((first, queue.make_key(UserId("cyd"), 4, 900.0, "heavy", (RED,))))
+    return seen
+
+
+def test_a_job_is_not_put_twice(line: Line) -> None:
+    """Neither by itself nor among many; one without a key has no place."""
+    line.add("a1")
+    job = line.jobs["a1"]
+
+    with pytest.raises(ValueError, match="waits already"):
+        line.queue.push_all([(job, True, ())])
+    with pytest.raises(ValueError, match="no dispatch key"):
+        JobQueue().push(replace(job, dispatch_key=None))
 
 
 def test_another_queue_with_the_same_rows_has_the_same_order(line: Line) -> None:

@@ -149,14 +149,17 @@ class QueueMachine(RuleBasedStateMachine):
             # What takes so long is given up for lost.
             self.overdue.update(job.job_id for job in self.under_way)
 
-    @rule(data=st.data())
-    def restart(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), at_once=st.booleans())
+    def restart(self, data: st.DataObject, at_once: bool) -> None:
         """A new queue is filled with the stored rows in any order; keys under way are lost."""
         self.queue = JobQueue(self.ageing, drift=self.drift)
         self.under_way.clear()
         self.started.clear()
-        for job_id in data.draw(st.permutations(sorted(self.rows))):
-            row = self.rows[job_id]
+        rows = [self.rows[job_id] for job_id in data.draw(st.permutations(sorted(self.rows)))]
+        if at_once:
+            self.queue.push_all([(row.job, row.is_eligible, ()) for row in rows])
+            rows = []
+        for row in rows:
             self.queue.push(row.job, is_eligible=row.is_eligible)
         for user in self.closed_users:
             self.queue.set_user_open(UserId(user), is_open=False)

@@ -55,6 +55,9 @@ _NEVER = -1
 _LOWEST = float("-inf")
 _MANY_USERS = 1_024
 
+Entered = tuple[DispatchKey, UserId, int, str, tuple[LimitKey, ...]]
+"""A job that waits: key, user, priority, type, and those of its keys that are everybody's."""
+
 
 class _Round(msgspec.Struct):
     level: float
@@ -237,6 +240,30 @@ class Turns:
             row.keys.setdefault(each, _Frame()).add(turn)
         self._arrivals = max(self._arrivals, arrival)
         self._seconds = max(self._seconds, (level + priority) * self._ageing)
+
+    def enter_all(self, entered: Iterable[Entered]) -> None:
+        """Learn of many jobs that wait, as `enter` of each, in that order."""
+        arrivals, seconds = self._arrivals, self._seconds
+        opened: dict[int, dict[int, _Round]] = {}
+        for (level, turn, arrival), user_id, priority, job_type, keys in entered:
+            row = self._row(priority)
+            rounds = opened.setdefault(priority, {})
+            round_ = rounds.get(turn) or row.rounds.get(turn)
+            if round_ is None:
+                round_ = rounds[turn] = _Round(level, seconds)
+            round_.waiting += 1
+            round_.joined = max(round_.joined, round_.waiting)
+            row.line(user_id).enter(turn, level)
+            row.frame(job_type).add(turn)
+            for each in keys:
+                row.keys.setdefault(each, _Frame()).add(turn)
+            arrivals = max(arrivals, arrival)
+            opened_at = (level + priority) * self._ageing
+            seconds = max(seconds, opened_at)
+        self._arrivals, self._seconds = arrivals, seconds
+        for priority, rounds in opened.items():
+            # One that is kept in order takes many at once in a tenth of the time.
+            self._rows[priority].rounds.update(rounds)
 
     def leave(
         self,

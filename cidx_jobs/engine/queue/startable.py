@@ -13,7 +13,7 @@ that a gate of it opens, and seldom so.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from itertools import islice
 from struct import Struct
 from typing import Generic, NamedTuple, TypeVar
@@ -32,7 +32,8 @@ One number is compared twice as fast as a tuple of three, and there may be a mil
 
 Keys = tuple[LimitKey, ...]
 Resources = tuple[str, ...]
-_Name = tuple[UserId, str, Keys, Resources]
+Lane = tuple[UserId, str, Keys, Resources]
+"""Whose gates a lane leads through: a user, a job type, keys, and shares of resources."""
 
 
 class ResourceShare(NamedTuple):
@@ -94,6 +95,14 @@ class _Ranks:
         if 2 * self._gone > len(self._ranks):
             del self._ranks[: self._gone]
             self._gone = 0
+
+    def add_all(self, ranks: Iterable[Rank]) -> None:
+        self._ranks += ranks
+        if self._gone:
+            del self._ranks[: self._gone]
+            self._gone = 0
+        # Two runs that are in order, as most of these are, are merged in one go.
+        self._ranks.sort()
 
     def count_before(self, rank: Rank) -> int:
         return bisect_left(self._ranks, rank, self._gone) - self._gone
@@ -160,7 +169,7 @@ class Lanes:
         self._types: _Gates[str] = _Gates()
         self._keys: _Gates[LimitKey] = _Gates()
         self._shares: _Gates[ResourceShare] = _Gates()
-        self._lanes: dict[_Name, _Lane] = {}
+        self._lanes: dict[Lane, _Lane] = {}
         self._at_head: dict[Rank, _Lane] = {}
         """The lane of which each is the head."""
         self._firsts: SortedList[Rank] = SortedList()
@@ -192,17 +201,21 @@ class Lanes:
     ) -> None:
         """Let a job take part."""
         name = user_id, job_type, keys, resources
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = self._make_lane(name)
+        lane = self._lane(name)
         head = lane.head
         lane.add(rank)
         if head is None or rank < head:
             self._change_head(lane, head, rank)
-        own = self._of_user.get(user_id)
-        if own is None:
-            own = self._of_user[user_id] = _Ranks()
-        own.add(rank)
+        self._ranks_of(user_id).add(rank)
+
+    def add_all(self, ranks: Sequence[Rank], name: Lane) -> None:
+        """Let jobs of one lane take part: at least one."""
+        lane = self._lane(name)
+        head, first = lane.head, min(ranks)
+        lane.add_all(ranks)
+        if head is None or first < head:
+            self._change_head(lane, head, first)
+        self._ranks_of(name[0]).add_all(ranks)
 
     def discard(
         self,
@@ -275,13 +288,25 @@ class Lanes:
         """Return the user's jobs in order."""
         return list(self._of_user.get(user_id, ()))
 
-    def _make_lane(self, name: _Name) -> _Lane:
+    def _lane(self, name: Lane) -> _Lane:
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = self._make_lane(name)
+        return lane
+
+    def _ranks_of(self, user_id: UserId) -> _Ranks:
+        own = self._of_user.get(user_id)
+        if own is None:
+            own = self._of_user[user_id] = _Ranks()
+        return own
+
+    def _make_lane(self, name: Lane) -> _Lane:
         user_id, job_type, keys, resources = name
         gates = (self._users.enter(user_id), self._types.enter(job_type))
         shares = (self._shares.enter(ResourceShare(user_id, each)) for each in resources)
         return _Lane((*gates, *map(self._keys.enter, keys), *shares))
 
-    def _drop_lane(self, name: _Name) -> None:
+    def _drop_lane(self, name: Lane) -> None:
         user_id, job_type, keys, resources = name
         del self._lanes[name]
         self._users.leave(user_id)

@@ -6,7 +6,7 @@ memory between two states.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import Context
 
@@ -15,7 +15,7 @@ from cidx_jobs.engine.queue.due_times import DueTimes
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.engine.queue.outages import Outages
 from cidx_jobs.engine.queue.slots import Slots, Waiting
-from cidx_jobs.engine.queue.startable import ResourceShare
+from cidx_jobs.engine.queue.startable import Resources, ResourceShare
 from cidx_jobs.engine.queue.suspects import Suspects
 from cidx_jobs.engine.queue.wait_estimate import WaitEstimator
 from cidx_jobs.engine.queue.wait_reasons import WaitReasons
@@ -39,6 +39,7 @@ from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import DispatchKey, Job, JobStatus, Place, Transition
 from cidx_jobs.model.job.key_limits import LimitKey, keys_of
 from cidx_jobs.model.limits import Limits, Pauses
+from cidx_jobs.model.listing import UnreadJob
 
 
 class Board:
@@ -196,28 +197,40 @@ class Board:
             self._check_lines(jobs)
         self.look_again.set()
 
-    def restore(self, jobs: Sequence[Job]) -> None:
+    def restore(self, jobs: Sequence[Job | UnreadJob]) -> None:
         """Take the unfinished jobs of the store into an empty memory."""
-        for job in jobs:
+        whole = [job for job in jobs if isinstance(job, Job)]
+        for job in whole:
             # A parent that is looked at must find its children, which come after it.
             self.families.note(job)
-        for job in jobs:
-            self._put(job)
-            if job.status is JobStatus.QUEUED:
-                self.due_times.set(job)
-                self._push(job)
-            else:
-                self._move(None, job)
+        self.queue.push_all([*self._restore_each(jobs)])
         self.slots.restore(
-            [job for job in jobs if job.status is JobStatus.RUNNING], self._job_types.resources_of
+            [job for job in whole if job.status is JobStatus.RUNNING], self._job_types.resources_of
         )
         # Once for all: each job by itself would look again at its user and its type.
         self.refresh_gates()
-        for job in jobs:
+        for job in whole:
             # Those that were loaded after it may run.
             if job.has_place:
                 self.refresh_job(job)
-        self._check_lines(jobs)
+        self._check_lines(whole)
+
+    def _restore_each(
+        self, jobs: Sequence[Job | UnreadJob]
+    ) -> Iterator[tuple[Job | UnreadJob, bool, Resources]]:
+        """Take the jobs into the memory; yield those that are queued, for the queue."""
+        for job in jobs:
+            if isinstance(job, UnreadJob):
+                self.live.put_unread(job)
+                is_eligible = True
+            else:
+                self._put(job)
+                if job.status is not JobStatus.QUEUED:
+                    self._move(None, job)
+                    continue
+                self.due_times.set(job)
+                is_eligible = not any(self.reasons.of_job(job))
+            yield job, is_eligible, self._job_types.resources_of(job.job_type)
 
     def set_limits(self, limits: Limits) -> None:
         """Put other limits in force; no running job is ended by it."""

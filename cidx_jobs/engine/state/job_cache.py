@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus, Place
+from cidx_jobs.model.listing import UnreadJob
 
 RECENT_FINALS = 2_000
 """How many finished jobs stay at hand, so that those who watch their end need no query."""
@@ -17,7 +18,8 @@ class LiveJobs:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._unfinished: dict[JobId, Job] = {}
+        self._unfinished: dict[JobId, Job | UnreadJob] = {}
+        """A job that nobody has asked for since the start may not be read yet."""
         self._finished: OrderedDict[JobId, Job] = OrderedDict()
         self._lines: dict[_Project, dict[tuple[str, Place], JobId]] = {}
         self._apart: dict[_Project, set[JobId]] = {}
@@ -27,12 +29,12 @@ class LiveJobs:
     def put(self, job: Job) -> Job | None:
         """Take a committed state of a job, unless a newer one is here; return the one before."""
         job_id = job.job_id
-        before = self._unfinished.get(job_id) or self._finished.get(job_id)
+        before = self.find(job_id)
         if before is not None:
             if before.version >= job.version:
                 return before
             if before.status.is_waiting:
-                self._count(before, -1)
+                self._count(before.user_id, -1)
             self._leave_line(before)
         if job.done:
             self._unfinished.pop(job_id, None)
@@ -41,13 +43,21 @@ class LiveJobs:
             self._finished.pop(job_id, None)
             self._unfinished[job_id] = job
             if job.status.is_waiting:
-                self._count(job, 1)
+                self._count(job.user_id, 1)
         self._enter_line(job)
         return before
 
+    def put_unread(self, job: UnreadJob) -> None:
+        """Take a stored job that is not here yet, to be read when somebody asks for it."""
+        self._unfinished[job.job_id] = job
+        self._count(job.user_id, 1)
+
     def find(self, job_id: JobId) -> Job | None:
         """Return the job if it is in memory."""
-        return self._unfinished.get(job_id) or self._finished.get(job_id)
+        found = self._unfinished.get(job_id)
+        if found is None:
+            return self._finished.get(job_id)
+        return self._read(job_id) if isinstance(found, UnreadJob) else found
 
     def forget(self, job_id: JobId) -> None:
         """Drop a finished job, which was deleted from the store."""
@@ -55,7 +65,7 @@ class LiveJobs:
 
     def __iter__(self) -> Iterator[Job]:
         """Go through the unfinished jobs."""
-        return iter(tuple(self._unfinished.values()))
+        return iter([self._read(job_id) for job_id in self._unfinished])
 
     @property
     def has_lines(self) -> bool:
@@ -67,17 +77,17 @@ class LiveJobs:
     ) -> Job | None:
         """Return the exclusive job that has this place in the line of its type in its project."""
         job_id = self._lines.get((user_id, project_id), {}).get((job_type, place))
-        return None if job_id is None else self._unfinished.get(job_id)
+        return None if job_id is None else self._read(job_id)
 
     def in_lines(self, user_id: UserId, project_id: ProjectId) -> list[Job]:
         """Return the exclusive jobs that have a place in a line of the project."""
         job_ids = self._lines.get((user_id, project_id))
-        return [self._unfinished[job_id] for job_id in job_ids.values()] if job_ids else []
+        return list(map(self._read, job_ids.values())) if job_ids else []
 
     def apart(self, user_id: UserId, project_id: ProjectId) -> list[Job]:
         """Return the created jobs of the project without a place, the first submitted first."""
         job_ids = self._apart.get((user_id, project_id))
-        return [self._unfinished[job_id] for job_id in sorted(job_ids)] if job_ids else []
+        return list(map(self._read, sorted(job_ids))) if job_ids else []
 
     def count_waiting(self, user_id: UserId) -> int:
         """Count the user's created and queued jobs."""
@@ -90,20 +100,27 @@ class LiveJobs:
 
     def running(self) -> list[Job]:
         """Return the running jobs."""
-        return [job for job in self._unfinished.values() if job.status is JobStatus.RUNNING]
+        known = (job for job in self._unfinished.values() if isinstance(job, Job))
+        return [job for job in known if job.status is JobStatus.RUNNING]
+
+    def _read(self, job_id: JobId) -> Job:
+        found = self._unfinished[job_id]
+        if isinstance(found, UnreadJob):
+            found = self._unfinished[job_id] = found.read()
+        return found
 
     def _keep_finished(self, job: Job) -> None:
         self._finished[job.job_id] = job
         if len(self._finished) > RECENT_FINALS:
             self._finished.popitem(last=False)
 
-    def _count(self, job: Job, step: int) -> None:
+    def _count(self, user_id: UserId, step: int) -> None:
         self._waiting_total += step
-        count = self._waiting_by_user.get(job.user_id, 0) + step
+        count = self._waiting_by_user.get(user_id, 0) + step
         if count:
-            self._waiting_by_user[job.user_id] = count
+            self._waiting_by_user[user_id] = count
         else:
-            del self._waiting_by_user[job.user_id]
+            del self._waiting_by_user[user_id]
 
     def _enter_line(self, job: Job) -> None:
         if job.place is not None:

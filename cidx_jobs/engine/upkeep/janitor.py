@@ -57,13 +57,16 @@ class Janitor(Background):
         Done before the first new job starts. A running row whose run this process does not hold
         is an orphan by definition: there is no lease to wait for (architecture.md).
         """
-        jobs = await self._store.load_unfinished_jobs()
-        await self._know_children(jobs)
+        jobs = await self._store.load_for_recovery()
+        whole = [job for job in jobs if isinstance(job, Job)]
+        await self._know_children(whole)
         self._board.restore(jobs)
-        await self._cancel_left_over(jobs)
-        running = [job for job in jobs if job.status is JobStatus.RUNNING]
+        await self._cancel_left_over(whole)
+        running = [job for job in whole if job.status is JobStatus.RUNNING]
         ends = await self._resolve(running)
-        self._board.suspects.line_up(self._board.live)
+        # As they are now: who ran is queued again, or has ended.
+        found = (self._board.live.find(job.job_id) for job in whole)
+        self._board.suspects.line_up([job for job in found if job is not None])
         recovery = replace(before, unfinished=len(jobs), **ends)
         _log.info("recovery_finished", **msgspec.structs.asdict(recovery))
         return recovery

@@ -18,6 +18,7 @@ from cidx_jobs.model.listing import (
     JobQuery,
     Project,
     StoreStats,
+    UnreadJob,
 )
 from cidx_jobs.model.schedules.schedule import ScheduleState
 
@@ -76,6 +77,13 @@ class JobStore(Protocol):
 
     async def load_unfinished_jobs(self) -> Sequence[Job]:
         """Return every job that is not final, in the order of their submits."""
+
+    async def load_for_recovery(self) -> Sequence[Job | UnreadJob]:
+        """Return every job that is not final, in the order of their submits, to begin with.
+
+        A job that merely waits for its turn may come unread.
+        """
+        return await self.load_unfinished_jobs()
 
     async def load_children(self, parent_ids: Sequence[JobId]) -> Sequence[ChildRecord]:
         """Return what is stored of the jobs' children, in the order of their submits."""

@@ -19,6 +19,7 @@ from msgspec.structs import FieldInfo, astuple
 
 from cidx_jobs.model.job.job import DispatchKey, Job, JsonObject
 from cidx_jobs.model.job.packed import MIN_BYTES, PackedObject
+from cidx_jobs.model.listing import UnreadJob
 from cidx_jobs.store.sqlite.values import (
     ABSENT,
     NULLABLE,
@@ -121,6 +122,10 @@ PROGRESS: Shape = tuple(
 )
 """What a progress report changes."""
 
+_pick_place = itemgetter(
+    *map(JOB_COLUMNS.index, ("job_id", "job_type", "user_id", "priority", *_KEY_COLUMNS))
+)
+
 _NULLABLE = {
     *columns(tuple(number for number in _NUMBERS if _COLUMNS[number].is_nullable)),
 }
@@ -159,6 +164,19 @@ def decode_job(row: Row) -> Job:
     if row[-1] is not None:
         members[_MEMBERS[_KEY]] = DispatchKey(*row[-len(_KEY_COLUMNS) :])
     return Job(**members)
+
+
+def read_later(row: Row) -> UnreadJob:
+    """Return the queued job whose `JOB_COLUMNS` the row holds, of which its place is read."""
+    job_id, job_type, user_id, priority, level, turn, arrival = _pick_place(row)
+    return UnreadJob(
+        job_id=job_id,
+        user_id=user_id,
+        job_type=job_type,
+        priority=priority,
+        dispatch_key=DispatchKey(level, turn, arrival),
+        read=partial(decode_job, row),
+    )
 
 
 def _encode_differing(members: Row, others: Row) -> tuple[Shape, list[Any]]:

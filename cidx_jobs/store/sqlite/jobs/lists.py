@@ -19,8 +19,15 @@ import msgspec
 from cidx_jobs.model.errors import UnavailableError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
-from cidx_jobs.model.listing import LONG_MEMBERS, MAX_LISTED_BYTES, ChildRecord, JobPage, JobQuery
-from cidx_jobs.store.sqlite.jobs.columns import JOB_COLUMNS, decode_job
+from cidx_jobs.model.listing import (
+    LONG_MEMBERS,
+    MAX_LISTED_BYTES,
+    ChildRecord,
+    JobPage,
+    JobQuery,
+    UnreadJob,
+)
+from cidx_jobs.store.sqlite.jobs.columns import JOB_COLUMNS, decode_job, read_later
 from cidx_jobs.store.sqlite.values import to_microseconds
 
 COUNTED = 10_000
@@ -55,6 +62,18 @@ WHERE row IN (SELECT value FROM json_each(?))
 """  # noqa: S608
 _LOAD_UNFINISHED = f"""
 SELECT {_COLUMNS} FROM jobs
+WHERE row IN (SELECT row FROM jobs INDEXED BY jobs_live WHERE finished_at IS NULL) ORDER BY row
+"""  # noqa: S608
+# Of who merely waits only the place in the order is of interest at a start. What may be wrong with
+# a row must come out then, and not when somebody first asks for the job.
+_IS_PLAIN = """
+status = 'queued' AND key_level IS NOT NULL AND losses = 0 AND NOT has_children
+AND coalesce(place, limits, parent_id, joins, retry_at) IS NULL
+AND coalesce(phases, progress_detail, warnings, attempts, checkpoint, notify) IS NULL
+AND (options IS NULL OR json_valid(options)) AND (labels IS NULL OR json_valid(labels))
+"""
+_LOAD_FOR_RECOVERY = f"""
+SELECT {_IS_PLAIN}, {_COLUMNS} FROM jobs
 WHERE row IN (SELECT row FROM jobs INDEXED BY jobs_live WHERE finished_at IS NULL) ORDER BY row
 """  # noqa: S608
 
@@ -178,6 +197,14 @@ def load_job(connection: sqlite3.Connection, job_id: JobId) -> Job | None:
 def load_unfinished_jobs(connection: sqlite3.Connection) -> tuple[Job, ...]:
     """Return every job that is not final, in the order of submits."""
     return tuple(map(decode_job, connection.execute(_LOAD_UNFINISHED)))
+
+
+def load_for_recovery(connection: sqlite3.Connection) -> tuple[Job | UnreadJob, ...]:
+    """Return every job that is not final, in the order of submits; who merely waits is unread."""
+    return tuple(
+        read_later(row) if is_plain else decode_job(row)
+        for is_plain, *row in connection.execute(_LOAD_FOR_RECOVERY)
+    )
 
 
 def load_children(

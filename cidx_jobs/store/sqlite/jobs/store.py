@@ -21,6 +21,7 @@ from cidx_jobs.model.listing import (
     JobQuery,
     Project,
     StoreStats,
+    UnreadJob,
 )
 from cidx_jobs.model.schedules.schedule import ScheduleState
 from cidx_jobs.store.sqlite.database import Database
@@ -92,6 +93,10 @@ class SqliteJobs(JobStore):
     @override
     async def load_unfinished_jobs(self) -> Sequence[Job]:
         return await self._database.search(lists.load_unfinished_jobs)
+
+    @override
+    async def load_for_recovery(self) -> Sequence[Job | UnreadJob]:
+        return await self._database.search(lists.load_for_recovery)
 
     @override
     async def load_children(self, parent_ids: Sequence[JobId]) -> Sequence[ChildRecord]:
