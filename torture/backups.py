@@ -12,7 +12,7 @@ from cidx_jobs.model.errors import CidxJobsError
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.backups.files import list_files
 from cidx_jobs.store.sqlite.doctor import examine_directory
-from cidx_jobs.store.sqlite.open.restore import restore
+from cidx_jobs.store.sqlite.restore import restore
 from torture.ledger import Ledger
 from torture.server import Site
 

@@ -444,6 +444,8 @@ class SyncJobManager:
                 job_id=job.job_id, status="waiting for the running job", event="start"
             )
         if job.joins and self._board.families.is_waiting(job):
+            if job.hold:
+                return job, [Revise(release=True, reason=_STARTED)]
             raise InvalidTransitionError(
                 job_id=job.job_id, status="waiting for its children", event="start"
             )

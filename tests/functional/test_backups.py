@@ -14,7 +14,7 @@ from cidx_jobs import JobSystem, Settings
 from cidx_jobs.engine.upkeep.backups import OVERDUE
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.backups import copy
-from cidx_jobs.store.sqlite.open.restore import restore
+from cidx_jobs.store.sqlite.restore import restore
 from cidx_jobs.web.app import create_app
 from tests.fakes import WAIT_SECONDS, Gate, logged
 from tests.functional.web import AioClient, House

@@ -118,6 +118,26 @@ def test_a_held_job_is_started(people: People) -> None:
     assert (ended.code, again.code) == (0, 8)
 
 
+def test_all_that_are_held_are_started(people: People) -> None:
+    """Several by name, or all; not one whose start time is yet to come, unless it is named."""
+    ids = [people.submit("hank", "-o", "count=1") for _ in range(3)]
+    later = people.submit("hank", "--start-at", "2099-01-01T00:00:00Z")
+
+    two = people("hank", "start", *ids[:2], "--json")
+    unasked = people("hank", "start", "--all")
+    rest = people("hank", "start", "--all", "--yes", "--json")
+    none = people("hank", "start", "--all", "--yes")
+    nothing = people("hank", "start")
+    both = people("hank", "start", later, "--all")
+
+    assert (two.code, unasked.code, rest.code, none.code) == (0, 64, 0, 0)
+    assert {job["job_id"] for job in two.json["jobs"]} == set(ids[:2])
+    assert rest.json["job_id"] == ids[2]
+    assert people("hank", "status", later, "--json").json["status"] == "created"
+    assert (nothing.code, both.code) == (64, 64)
+    people("hank", "cancel", later)
+
+
 def test_all_that_filters_choose_are_cancelled_and_queued_again(people: People) -> None:
     """It says first how many they are, and does nothing where nobody can be asked."""
     ids = [people.submit("cleo", "-l", "batch=7") for _ in range(3)]

@@ -810,6 +810,11 @@ def test_an_operator_backs_up_and_restores(server: Server, tmp_path: Path) -> No
     cut = tmp_path / "cut.db"
     cut.write_bytes(Path(made["file"]).read_bytes()[:-5_000])
     hurt = server.cli("restore", str(cut), "--data-dir", str(tmp_path / "s"))
+    held = server.cli("restore", made["file"], "--data-dir", str(tmp_path / "h"), "--hold")
+    counted = server.cli(
+        *("restore", made["file"], "--data-dir", str(tmp_path / "h"), "--hold", "--replace"),
+        "--json",
+    )
     small = server.cli("admin", "compact", "--data-dir", str(tmp_path / "r"), "--json")
     told = server.cli("admin", "compact", "--data-dir", str(tmp_path / "r"))
     served = server.cli("admin", "compact", *directory)
@@ -820,6 +825,8 @@ def test_an_operator_backs_up_and_restores(server: Server, tmp_path: Path) -> No
     assert restored.json["database_id"] == made["database_id"]
     assert restored.json["seq"] == made["seq"]
     assert "is kept" in replaced.out
+    assert f"held {counted.json['held']:,} unfinished" in held.out
+    assert restored.json["held"] == 0
     assert [one.code for one in (again, in_use, hurt)] == [1, 1, 1]
     assert "--replace" in again.err
     assert "owned by another server" in in_use.err

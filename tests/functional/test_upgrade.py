@@ -17,7 +17,7 @@ from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.backups import copy
 from cidx_jobs.store.sqlite.open.compact import compact
 from cidx_jobs.store.sqlite.open.migrations import apply_migrations, load_migrations
-from cidx_jobs.store.sqlite.open.restore import restore
+from cidx_jobs.store.sqlite.restore import restore
 from tests.fakes import WAIT_SECONDS
 
 FIXTURE = Path(__file__).parents[1] / "data" / "database_of_schema_5.sql"
@@ -103,6 +103,25 @@ async def test_a_backup_comes_before_the_first_step(directory: DataDirectory) ->
     assert numbers == [(OLDEST,)]
     async with opened(again) as jobs:
         assert len(await jobs.list()) == 6
+
+
+async def test_an_older_backup_is_brought_up_to_date_to_be_held(directory: DataDirectory) -> None:
+    """What was interrupted waits as held, too; the backup itself is as it was."""
+    async with opened(directory) as jobs:
+        (made,) = await jobs.backups.list()
+    again = DataDirectory(directory.root.with_name("again"))
+    done = await asyncio.to_thread(
+        restore, Path(made.file), again, replace=False, now=datetime.now(UTC), hold=True
+    )
+
+    async with opened(again) as jobs:
+        waiting = [job for job in await jobs.list() if not job.done]
+        findings = await jobs.examine()
+
+    numbers = await asyncio.to_thread(query, Path(made.file), "SELECT max(number) FROM migrations")
+    assert done.held == 3
+    assert [(job.status, job.hold) for job in waiting] == [("created", True)] * 3
+    assert (list(findings), numbers) == ([], [(OLDEST,)])
 
 
 async def test_without_a_backup_there_is_no_upgrade(

@@ -27,8 +27,8 @@ from cidx_jobs.store.memory.persistence import MemoryBackups
 from cidx_jobs.store.sqlite.backups import copy
 from cidx_jobs.store.sqlite.backups.files import make_name, read_name
 from cidx_jobs.store.sqlite.backups.store import SqliteBackups
-from cidx_jobs.store.sqlite.open.restore import Restored, restore
 from cidx_jobs.store.sqlite.persistence import JobPersistence
+from cidx_jobs.store.sqlite.restore import Restored, restore
 from cidx_jobs.testing.clock import START
 from cidx_jobs.web.server_files import ensure_admin_token
 from tests.fakes import WAIT_SECONDS, FakeClock, logged

@@ -15,6 +15,7 @@ from cidx_jobs.model.job.events import (
     Enqueue,
     Event,
     Fail,
+    Hold,
     Interrupt,
     RequestCancel,
     Retry,
@@ -24,7 +25,14 @@ from cidx_jobs.model.job.events import (
     Submit,
     Suspend,
 )
-from cidx_jobs.model.job.job import CheckpointInfo, DispatchKey, Job, JobStatus, Outcome
+from cidx_jobs.model.job.job import (
+    CheckpointInfo,
+    DispatchKey,
+    Job,
+    JobStatus,
+    Outcome,
+    Place,
+)
 from cidx_jobs.model.job.lifecycle import TRANSITIONS, advance, record_progress
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -45,6 +53,7 @@ EVENTS: tuple[Event, ...] = (
     Cancel(error=ERROR, elapsed_seconds=2.0),
     Retry(key=KEY),
     Suspend(joins=(JobId("019a0000-0000-7000-8000-000000000001"),), elapsed_seconds=1.0),
+    Hold(reason="restored"),
 )
 
 
@@ -149,6 +158,24 @@ def test_an_interruption_gives_the_attempt_back_and_not_the_run() -> None:
     assert (waiting.attempt, waiting.run) == (0, 1)
     assert waiting.dispatch_key == running.dispatch_key
     assert waiting.attempts[0].outcome is Outcome.INTERRUPTED
+
+
+def test_who_is_held_has_no_place_and_no_time_to_go_on() -> None:
+    """Another of its type may go before it; only a release queues it again."""
+    waiting = replace(make_job(JobStatus.QUEUED), place=Place.HEAD, retry_at=LATER)
+
+    held, _ = advance(waiting, Hold(), LATER)
+
+    assert (held.status, held.hold, held.place, held.retry_at) == ("created", True, None, None)
+
+
+def test_who_runs_is_held_where_it_is() -> None:
+    """The run has its slot and its place until it has ended."""
+    running = replace(make_job(JobStatus.RUNNING), place=Place.HEAD)
+
+    held, _ = advance(running, Hold(), LATER)
+
+    assert (held.status, held.hold, held.place) == ("running", True, Place.HEAD)
 
 
 @pytest.mark.parametrize(

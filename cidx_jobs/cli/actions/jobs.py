@@ -32,8 +32,9 @@ from cidx_jobs.client import (
     follow_events,
 )
 from cidx_jobs.model.foreign import escape
+from cidx_jobs.model.job.queue_status import HELD, START_AT
 from cidx_jobs.wire.events import EventDocument, EventListDocument
-from cidx_jobs.wire.jobs import JobDocument, JobListDocument, JobMembers
+from cidx_jobs.wire.jobs import JobDocument, JobListDocument, JobMembers, ListedJobDocument
 from cidx_jobs.wire.projects import SearchDocument
 from cidx_jobs.wire.server import QueueOverviewDocument
 
@@ -95,16 +96,29 @@ class Chosen:
     """The statuses that are meant where none is given."""
     is_sure: bool
     """Not to be asked, however many they are."""
+    is_all: bool = False
+    """All are meant that the filters let through, also where there are none."""
 
 
-def start_job(target: Target, name: str) -> Exit:
-    """Let a job that waits start now, and print it."""
+def start_jobs(target: Target, chosen: Chosen) -> Exit:
+    """Let each of the jobs that wait start now, whatever becomes of the others; show them.
 
-    async def start(client: JobsClient) -> JobDocument:
+    Of those that are not named the held ones are meant whose time has come.
+
+    Raises:
+        click.UsageError: no job is named in any way, or nobody can be asked.
+    """
+
+    async def start(client: JobsClient, name: str) -> Outcome:
         job = await find_job(client, name)
-        return await client.start_job(job.job_id)
+        return Outcome(code=Exit.DONE, job=await client.start_job(job.job_id))
 
-    return show_changed(target, ask(target, start))
+    return _change_chosen(target, chosen, "Start", start, is_meant=_is_held)
+
+
+def _is_held(job: ListedJobDocument) -> bool:
+    reasons = () if job.queue is None else job.queue.blocked_by
+    return HELD in reasons and START_AT not in reasons
 
 
 def set_priority(target: Target, name: str, priority: int) -> Exit:
@@ -147,17 +161,22 @@ def cancel_jobs(target: Target, chosen: Chosen, reason: str | None) -> Exit:
 
 
 def _change_chosen(
-    target: Target, chosen: Chosen, verb: str, work: Callable[[JobsClient, str], Awaitable[Any]]
+    target: Target,
+    chosen: Chosen,
+    verb: str,
+    work: Callable[[JobsClient, str], Awaitable[Any]],
+    is_meant: Callable[[ListedJobDocument], bool] = lambda _: True,
 ) -> Exit:
     """Do the work on all that are named; of those that are filtered say first how many."""
     filters = {name: value for name, value in chosen.filters.items() if value}
-    if bool(filters) == bool(chosen.names):
+    if (chosen.is_all or bool(filters)) == bool(chosen.names):
         message = "name the jobs, or say by options which are meant"
         raise click.UsageError(message)
     if chosen.names:
         return show_each(target, chosen.names, work)
     filters.setdefault("status", chosen.usual)
-    found = ask(target, lambda client: _list_all(client, None, filters)).jobs
+    listed = ask(target, lambda client: _list_all(client, None, filters)).jobs
+    found = [job for job in listed if is_meant(job)]
     say(f"{len(found)} {'job' if len(found) == 1 else 'jobs'}")
     if not found:
         return Exit.DONE

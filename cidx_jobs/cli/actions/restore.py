@@ -19,17 +19,20 @@ from cidx_jobs.model.errors import StartRefusedError
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.cidx_server import CidxJob, CidxServer, read_cidx_server
-from cidx_jobs.store.sqlite.open.restore import restore
+from cidx_jobs.store.sqlite.restore import restore
 
 
-def restore_backup(target: Target, file: Path, data_dir: Path, *, replace: bool) -> Exit:
+def restore_backup(
+    target: Target, file: Path, data_dir: Path, *, replace: bool, hold: bool
+) -> Exit:
     """Put a backup in place, and say what was done.
 
     Raises:
         StartRefusedError: it is cut or damaged, or the directory is not one for it.
     """
     directory = DataDirectory(data_dir.absolute())
-    done = restore(file.absolute(), directory, replace=replace, now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    done = restore(file.absolute(), directory, replace=replace, now=now, hold=hold)
     kept = None if done.replaced is None else str(done.replaced)
     if target.as_json:
         print_json(
@@ -39,12 +42,19 @@ def restore_backup(target: Target, file: Path, data_dir: Path, *, replace: bool)
                 "seq": done.sequence,
                 "database_id": done.database_id,
                 "replaced": kept,
+                "held": done.held,
             }
         )
         return Exit.DONE
     lines = [f"restored {done.bytes:,} bytes, up to row {done.sequence} of the log"]
     if kept is not None:
         lines.append(f"the database that was there is kept: {escape(kept)}")
+    if hold:
+        jobs = f"{done.held:,} unfinished {'job' if done.held == 1 else 'jobs'}"
+        place = escape(str(data_dir))
+        lines.append(f"held {jobs}: cidx-jobs start ID, or start --all, lets them go")
+        lines.append("schedules and polls submit new jobs as ever; so that none of these starts:")
+        lines.append(f"  cidx-jobs admin pause --data-dir {place}")
     print_lines(lines)
     return Exit.DONE
 

@@ -235,17 +235,33 @@ def retry(
     return retry_jobs(target, chosen, from_start=from_start)
 
 
-@click.command(epilog=examples("cidx-jobs start 3f9c0a12b77e"))
-@click.argument("job", metavar="ID", shell_complete=complete_jobs)
+@click.command(
+    epilog=examples(
+        "cidx-jobs start 3f9c0a12b77e",
+        "cidx-jobs start --project attrs",
+        "cidx-jobs start --all --yes",
+    )
+)
+@click.argument("jobs", metavar="[ID]...", nargs=-1, shell_complete=complete_jobs)
+@click.option("--all", "is_all", is_flag=True, help="All that are held, as after a restore.")
+@YES
 @client_command
-def start(target: Target, job: str) -> int:
-    """Let a waiting job start now.
+@filter_options
+def start(
+    target: Target, jobs: tuple[str, ...], *, is_all: bool, yes: bool, filters: dict[str, Any]
+) -> int:
+    """Let waiting jobs start now.
 
-    One that is held, or waits for its time or for its next attempt.
+    Those that are named: held, waiting for their time, or for their next attempt. Or all held
+    ones that the options choose, but for those whose start time is yet to come: of these it says
+    first how many they are, and asks. Exits with the largest code of them.
     """
-    from cidx_jobs.cli.actions.jobs import start_job
+    from cidx_jobs.cli.actions.jobs import Chosen, start_jobs
 
-    return start_job(target, job)
+    return start_jobs(
+        target,
+        Chosen(names=jobs, filters=filters, usual=("created",), is_sure=yes, is_all=is_all),
+    )
 
 
 @click.command(epilog=examples("cidx-jobs priority 3f9c0a12b77e 9"))

@@ -12,6 +12,7 @@ from cidx_jobs.cli.target import Target, admin_command, local_command
     epilog=examples(
         "cidx-jobs restore jobs-data/backups/FILE --data-dir new-data",
         "cidx-jobs restore FILE --data-dir jobs-data --replace",
+        "cidx-jobs restore FILE --data-dir new-data --hold",
     )
 )
 @click.argument("file", type=AnyPath())
@@ -23,19 +24,22 @@ from cidx_jobs.cli.target import Target, admin_command, local_command
     is_flag=True,
     help="Put it in the place of the database of a stopped server, which is kept beside it.",
 )
+@click.option(
+    "--hold", is_flag=True, help="Its unfinished jobs wait as held until somebody starts them."
+)
 @local_command
-def restore(target: Target, *, file: Path, data_dir: Path, replace: bool) -> int:
+def restore(target: Target, *, file: Path, data_dir: Path, replace: bool, hold: bool) -> int:
     """Put a backup in place as the database of a directory.
 
     FILE becomes the database of an empty directory or, with --replace, of a stopped server.
 
     It is read as a whole first, and refused when it is cut or damaged. The restored directory
     is another database: a server that starts there leaves the original's jobs alone, and goes on
-    with the unfinished jobs that it finds.
+    with the unfinished jobs that it finds, unless --hold has them wait for cidx-jobs start.
     """
     from cidx_jobs.cli.actions.restore import restore_backup
 
-    return restore_backup(target, file, data_dir, replace=replace)
+    return restore_backup(target, file, data_dir, replace=replace, hold=hold)
 
 
 @click.command(

@@ -33,6 +33,7 @@ from cidx_jobs.model.job.events import (
     Complete,
     Event,
     Fail,
+    Hold,
     Interrupt,
     RetryLater,
     Start,
@@ -49,6 +50,8 @@ from cidx_jobs.model.job.job import (
 from cidx_jobs.model.job.key_limits import LimitKey, host_of
 from cidx_jobs.model.job.lifecycle import advance, record_progress
 from cidx_jobs.model.listing import Change, Checkpoint
+
+_HELD = "it was held while it ran"
 
 
 class Succeeded(msgspec.Struct, frozen=True):
@@ -160,7 +163,10 @@ class RunRecorder:
                 return None
             prepared = job if progress is None else replace(job, **progress.members())
             chosen = self._overrides.get(run, ending)
-            return prepared, [self._ending_event(job, chosen, elapsed)]
+            event = self._ending_event(job, chosen, elapsed)
+            # Of a restore: what ran is not to go on by itself.
+            is_held = job.hold and isinstance(event, Interrupt | RetryLater)
+            return prepared, [event, Hold(reason=_HELD)] if is_held else [event]
 
         job = await self._ledger.record(run.job_id, decide)
         self._overrides.pop(run, None)

@@ -44,6 +44,15 @@ class Revise(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a job wait, as created and held, until somebody releases it.
+
+    One that runs goes on: its job is held once the run was interrupted.
+    """
+
+    reason: str | None = None
+
+
 class Start(msgspec.Struct, frozen=True, kw_only=True):
     """Begin a run in a slot, in the server's *epoch*."""
 
@@ -123,6 +132,7 @@ Event = (
     Submit
     | Enqueue
     | Revise
+    | Hold
     | Start
     | Complete
     | Fail
@@ -139,6 +149,7 @@ EVENT_NAMES: Mapping[type[Any], str] = MappingProxyType(
         Submit: "submit",
         Enqueue: "enqueue",
         Revise: "revise",
+        Hold: "hold",
         Start: "start",
         Complete: "complete",
         Fail: "fail",

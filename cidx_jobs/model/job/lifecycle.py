@@ -20,6 +20,7 @@ from cidx_jobs.model.job.events import (
     Enqueue,
     Event,
     Fail,
+    Hold,
     Interrupt,
     RequestCancel,
     Retry,
@@ -48,8 +49,10 @@ TRANSITIONS: Mapping[tuple[JobStatus | None, str], JobStatus] = MappingProxyType
         (None, "submit"): _S.CREATED,
         (_S.CREATED, "enqueue"): _S.QUEUED,
         (_S.CREATED, "revise"): _S.CREATED,
+        (_S.CREATED, "hold"): _S.CREATED,
         (_S.CREATED, "cancel"): _S.CANCELLED,
         (_S.QUEUED, "revise"): _S.QUEUED,
+        (_S.QUEUED, "hold"): _S.CREATED,
         (_S.QUEUED, "start"): _S.RUNNING,
         (_S.QUEUED, "cancel"): _S.CANCELLED,
         (_S.RUNNING, "complete"): _S.COMPLETED,
@@ -57,6 +60,7 @@ TRANSITIONS: Mapping[tuple[JobStatus | None, str], JobStatus] = MappingProxyType
         (_S.RUNNING, "retry_later"): _S.QUEUED,
         (_S.RUNNING, "interrupt"): _S.QUEUED,
         (_S.RUNNING, "suspend"): _S.CREATED,
+        (_S.RUNNING, "hold"): _S.RUNNING,
         (_S.RUNNING, "request_cancel"): _S.RUNNING,
         (_S.RUNNING, "cancel"): _S.CANCELLED,
         (_S.FAILED, "retry"): _S.QUEUED,
@@ -170,6 +174,13 @@ def _revised(_: Job, event: Revise, __: datetime) -> dict[str, Any]:
     if event.from_start:
         changes["checkpoint"] = None
     return changes
+
+
+def _held(job: Job, _: Hold, __: datetime) -> dict[str, Any]:
+    if job.status is JobStatus.RUNNING:
+        return {"hold": True}
+    # Who is held has no place in its line, and no time at which it goes on by itself.
+    return {"hold": True, "place": None, "retry_at": None}
 
 
 def _started(job: Job, event: Start, now: datetime) -> dict[str, Any]:
@@ -338,7 +349,9 @@ def _no_reason(_: Any) -> str | None:
     return None
 
 
-def _given_reason(event: Enqueue | Revise | Interrupt | Suspend | RequestCancel) -> str | None:
+def _given_reason(
+    event: Enqueue | Revise | Hold | Interrupt | Suspend | RequestCancel,
+) -> str | None:
     return event.reason
 
 
@@ -358,6 +371,7 @@ _RULES: Mapping[type[Any], tuple[Callable[..., dict[str, Any]], Callable[[Any], 
     Submit: (_unchanged, _no_reason),
     Enqueue: (_enqueued, _given_reason),
     Revise: (_revised, _given_reason),
+    Hold: (_held, _given_reason),
     Start: (_started, _no_reason),
     Complete: (_completed, _returned),
     Fail: (_failed, _error_code),

@@ -17,13 +17,16 @@ from cidx_jobs.model.errors import DatabaseDamagedError, StartRefusedError
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.backups.copy import check_whole, flush, read_backup
 from cidx_jobs.store.sqlite.backups.files import digest_file, read_name, read_parts
+from cidx_jobs.store.sqlite.jobs.hold import hold_unfinished_jobs
 from cidx_jobs.store.sqlite.open.damage_check import check_copy, wal_of
-from cidx_jobs.store.sqlite.open.migrations import Migration, load_migrations
+from cidx_jobs.store.sqlite.open.migrations import Migration, apply_migrations, load_migrations
 from cidx_jobs.store.sqlite.open.owner_lock import FILE_MODE, take_ownership
+from cidx_jobs.store.sqlite.values import to_microseconds
 from cidx_jobs.store.tokens import digest_token
 
 _HAS_LOCATION = "SELECT 1 FROM pragma_table_info('owner') WHERE name = 'location'"
 _FORGET_LOCATION = "UPDATE owner SET location = NULL WHERE id = 1"
+_HELD = "restored as held"
 _OF_DIGEST = "SELECT 1 FROM tokens WHERE digest = ?"
 
 
@@ -37,9 +40,13 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     replaced: Path | None
     """Where the database that was there before is kept; None where there was none."""
+    held: int
+    """How many unfinished jobs wait as held; 0 where they go on."""
 
 
-def restore(file: Path, directory: DataDirectory, *, replace: bool, now: datetime) -> Restored:
+def restore(
+    file: Path, directory: DataDirectory, *, replace: bool, now: datetime, hold: bool = False
+) -> Restored:
     """Make a backup the database of a directory.
 
     It is another database from then on: at its first start it takes an id of its own.
@@ -49,6 +56,7 @@ def restore(file: Path, directory: DataDirectory, *, replace: bool, now: datetim
         directory: empty, or not there yet.
         replace: it may hold a database, which no server owns; that one is kept.
         now: names what is kept.
+        hold: its unfinished jobs do not go on at its first start: they wait as held.
 
     Raises:
         DatabaseDamagedError: the file is cut, damaged, or no backup.
@@ -66,6 +74,7 @@ def restore(file: Path, directory: DataDirectory, *, replace: bool, now: datetim
         with ExitStack() as undo:
             undo.callback(draft.unlink, missing_ok=True)
             database_id, sequence = _copy(file, draft)
+            held = _hold(draft, migrations, now) if hold else 0
             replaced = _set_aside(directory, now)
             _drop_strange_token(directory, draft)
             draft.rename(directory.database)
@@ -75,9 +84,14 @@ def restore(file: Path, directory: DataDirectory, *, replace: bool, now: datetim
         reason = (error.strerror or str(error)).lower()
         message = f"the data directory {directory.root} cannot be written: {reason}"
         raise StartRefusedError(message) from error
+    except sqlite3.Error as error:
+        message = f"the data directory {directory.root} cannot be written: {error}"
+        raise StartRefusedError(message) from error
     finally:
         ownership.release()
-    return Restored(database_id=database_id, sequence=sequence, bytes=size, replaced=replaced)
+    return Restored(
+        database_id=database_id, sequence=sequence, bytes=size, replaced=replaced, held=held
+    )
 
 
 def _check_backup(file: Path, migrations: tuple[Migration, ...]) -> None:
@@ -144,6 +158,17 @@ def _copy(file: Path, draft: Path) -> tuple[str, int]:
             connection.execute(_FORGET_LOCATION)
     flush(draft)
     return known
+
+
+def _hold(draft: Path, migrations: tuple[Migration, ...], now: datetime) -> int:
+    """Hold the unfinished jobs of the copy, which is brought up to date for it."""
+    with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        apply_migrations(connection, migrations, to_microseconds(now))
+        held = hold_unfinished_jobs(connection, _HELD, now)
+    flush(draft)
+    return held
 
 
 def _drop_strange_token(directory: DataDirectory, database: Path) -> None:
