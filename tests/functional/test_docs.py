@@ -25,12 +25,15 @@ from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.store.sqlite.persistence import JobPersistence
 from tests.example_runs import run_example
 from tests.functional.test_cli_server import clean_environment, git, run_here
+from tests.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 60.0
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"# ([\w.]+\.(?:py|toml))\n")
 ASSIGNMENT = re.compile(r"([A-Z_]+)=(.*)", re.DOTALL)
+EXIT_CODE = re.compile(r"# exit code (\d+)")
+PASSWORD = "correct horse"
 EXPORT = re.compile(r"export ([A-Z_]+)=\$\((.*)\)")
 SERVER_URL = "http://127.0.0.1:8095"
 SERVER = "CIDX_JOBS_SERVER"
@@ -75,6 +78,8 @@ class Reader:
         # A newcomer has pytest and pytest-asyncio; our many other plugins take seconds to load.
         self.env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         self.env["PYTEST_ADDOPTS"] = "-p pytest_asyncio.plugin -p no:cacheprovider"
+        # Where a login is kept; not the one of whoever runs the tests.
+        self.env["XDG_CONFIG_HOME"] = str(folder / "config")
         self.url = SERVER_URL
         self._log = folder / "server.log"
         self._server: subprocess.Popen[bytes] | None = None
@@ -95,7 +100,9 @@ class Reader:
                     run_example(self._translate(text), self.folder)
             case "console":
                 for line in text.splitlines():
-                    self._run_line(self._translate(line.partition(" #")[0].strip()))
+                    told = EXIT_CODE.search(line)
+                    command = self._translate(line.partition(" #")[0].strip())
+                    self._run_line(command, int(told[1]) if told else 0)
             case "toml":
                 tomllib.loads(text)
                 self._save(text)
@@ -115,7 +122,7 @@ class Reader:
         if name := FILE_NAME.match(text):
             (self.folder / name[1]).write_text(text, encoding="utf-8")
 
-    def _run_line(self, line: str) -> None:
+    def _run_line(self, line: str, code: int = 0) -> None:
         if not line or line.startswith(NOT_RUN):
             return
         if export := EXPORT.fullmatch(line):
@@ -128,8 +135,20 @@ class Reader:
             words = words[1:]
         if words[:2] == ["cidx-jobs", "serve"]:
             self._serve(words, env)
+        elif words[0] == "cidx-jobs" and asks(words):
+            assert self._answer(words, env) == code, words
         else:
-            self._run(words, env)
+            self._run(words, env, code)
+
+    def _answer(self, words: list[str], env: Mapping[str, str]) -> int:
+        """Run a command on a terminal, and answer what it asks; return its exit code."""
+        user = words[words.index("--profile") + 1] if "--profile" in words else ""
+        answers = {"User": user, "confirmation": PASSWORD, "Password": PASSWORD, "y/N": "y"}
+        with Terminal(words, {**env, "TERM": "xterm"}, columns=80) as terminal:
+            for prompt in asks(words):
+                terminal.read_until(rf"{prompt}.*[:\]] $")
+                terminal.type(f"{answers[prompt]}\n")
+            return terminal.finish()
 
     def _serve(self, words: list[str], env: Mapping[str, str]) -> None:
         self.close()
@@ -153,13 +172,13 @@ class Reader:
             time.sleep(0.05)
         return ready[1]
 
-    def _run(self, words: list[str], env: Mapping[str, str]) -> str:
+    def _run(self, words: list[str], env: Mapping[str, str], code: int = 0) -> str:
         match words:
             case ["cidx-jobs", *arguments]:
                 # These find their server in the data directory.
-                hidden = SERVER if arguments[0] in {"admin", "token"} else None
+                hidden = SERVER if arguments[0] in {"admin", "token", "user"} else None
                 done = run_here(tuple(arguments), {k: v for k, v in env.items() if k != hidden})
-                assert done.code == 0, (words, done.err)
+                assert done.code == code, (words, done.err)
                 return done.out
             case ["curl", url]:
                 # Not every machine that runs the tests has it.
@@ -168,6 +187,19 @@ class Reader:
                 return ""
             case _:
                 return run_program(words, self.folder, env)
+
+
+def asks(words: list[str]) -> tuple[str, ...]:
+    """Return what a command asks on a terminal, one prompt after the other."""
+    match words[1:3]:
+        case ["user", "add"]:
+            return ("Password", "confirmation")
+        case ["user", "remove"]:
+            return ("y/N",)
+        case ["login", _]:
+            return ("User", "Password")
+        case _:
+            return ()
 
 
 def run_program(words: list[str], folder: Path, env: Mapping[str, str]) -> str:

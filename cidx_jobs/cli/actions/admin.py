@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -163,12 +164,14 @@ def _read_limits(changes: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _member_lines(document: Document) -> Iterator[str]:
-    for name, value in msgspec.to_builtins(document).items():
+    for name, value in msgspec.to_builtins(document, builtin_types=(datetime,)).items():
         yield f"{name:<22} {_words(value)}"
 
 
 def _words(value: Any) -> str:
     match value:
+        case datetime():
+            return moment(value)
         case dict():
             return ", ".join(f"{escape(name)}={part}" for name, part in value.items()) or "-"
         case list() | tuple():
