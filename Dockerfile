@@ -10,8 +10,10 @@ FROM python:3.12-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates git openssh-client tini \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --create-home --home-dir /data --shell /usr/sbin/nologin cidx-jobs \
-    && chmod 0700 /data
+    && groupadd --system --gid 10001 cidx-jobs \
+    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin cidx-jobs \
+    # Empty, as a restore wants it: no files of a login shell.
+    && install --directory --mode=0700 --owner=cidx-jobs --group=cidx-jobs /data
 COPY --from=build /opt/cidx-jobs /opt/cidx-jobs
 ENV PATH=/opt/cidx-jobs/bin:$PATH \
     CIDX_JOBS_DATA_DIR=/data \

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import attrs
 import pytest
+import yaml
 
+from cidx_jobs import __version__
 from cidx_jobs.cli.root import cidx_jobs
+from cidx_jobs.handlers.git.network.operator_files import find_fault
 from cidx_jobs.settings import Settings
 from tests.fakes import WAIT_SECONDS
 from tests.functional.test_serve import server
@@ -178,6 +181,100 @@ async def check_health(arguments: list[str], port: str) -> int:
     )
     async with asyncio.timeout(WAIT_SECONDS):
         return await process.wait()
+
+
+KUBERNETES = {
+    one["kind"]: one
+    for one in yaml.safe_load_all((ROOT / "deploy" / "kubernetes.yaml").read_text("utf-8"))
+}
+POD = KUBERNETES["Deployment"]["spec"]["template"]["spec"]
+CONTAINER = POD["containers"][0]
+
+
+def test_kubernetes_runs_one_server_on_one_volume() -> None:
+    """The old one has stopped before the new one starts; the version is this one."""
+    deployment = KUBERNETES["Deployment"]["spec"]
+    selected = deployment["selector"]["matchLabels"]
+    volumes = {one["name"]: one for one in POD["volumes"]}
+    mounted = {one["name"]: Path(one["mountPath"]) for one in CONTAINER["volumeMounts"]}
+    data_dir = settings_of_the_pod().data_dir
+
+    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+    assert selected == deployment["template"]["metadata"]["labels"]
+    assert KUBERNETES["Service"]["spec"]["selector"] == selected
+    claim = volumes["data"]["persistentVolumeClaim"]["claimName"]
+    assert claim == KUBERNETES["PersistentVolumeClaim"]["metadata"]["name"]
+    # The volume's own directory is the kubelet's, with rights for the group.
+    assert mounted["data"] in data_dir.parents
+    assert {one["image"] for one in (*POD["initContainers"], CONTAINER)} == {
+        f"cidx-jobs:{__version__}"
+    }
+
+
+def test_kubernetes_asks_and_stops_the_server_as_it_wants() -> None:
+    """Health routes on its port, and longer than its grace time; no settings but those given."""
+    image = dict(read_dockerfile())
+    settings = settings_of_the_pod()
+    (port,) = CONTAINER["ports"]
+    (service_port,) = KUBERNETES["Service"]["spec"]["ports"]
+    asked = {
+        kind: CONTAINER[kind]["httpGet"]
+        for kind in ("startupProbe", "livenessProbe", "readinessProbe")
+    }
+
+    assert port["containerPort"] == Settings().port == int(image["EXPOSE"])
+    assert service_port["targetPort"] == port["name"]
+    assert {one["port"] for one in asked.values()} == {port["name"]}
+    assert [one["path"] for one in asked.values()] == ["/livez", "/livez", "/readyz"]
+    assert POD["terminationGracePeriodSeconds"] >= settings.shutdown_grace_seconds + 10
+    # Else a Service named cidx-jobs sets CIDX_JOBS_PORT and more.
+    assert POD["enableServiceLinks"] is False
+
+
+def test_kubernetes_gives_the_server_no_rights() -> None:
+    """The image's user, nothing to write but its volumes, no token of the cluster."""
+    context = POD["securityContext"]
+    image_user = int(dict(read_dockerfile())["USER"])
+
+    assert context["runAsNonRoot"] is True
+    assert {context["runAsUser"], context["runAsGroup"], context["fsGroup"]} == {image_user}
+    assert context["fsGroupChangePolicy"] == "OnRootMismatch"
+    assert POD["automountServiceAccountToken"] is False
+    for one in (*POD["initContainers"], CONTAINER):
+        assert one["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_kubernetes_puts_credentials_where_the_server_looks_for_them(tmp_path: Path) -> None:
+    """For the server alone: git refuses what a group may read."""
+    (init,) = POD["initContainers"]
+    (key,) = KUBERNETES["Secret"]["stringData"]
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / key).write_text("https://u:t@host.test", "utf-8")
+    (secret / key).chmod(0o440)
+    *shell, script = init["command"]
+    mounts = {one["mountPath"] for one in init["volumeMounts"]}
+    for mount in mounts:
+        script = script.replace(mount, f"{tmp_path}{mount}")
+    (tmp_path / "data").mkdir()
+
+    subprocess.run([*shell, script], check=True)
+
+    data_dir = Path(f"{tmp_path}{settings_of_the_pod().data_dir}")
+    placed = data_dir / "git-credentials"
+    assert find_fault(placed, is_secret=True) is None
+    assert data_dir.stat().st_mode & 0o777 == 0o700
+
+
+def settings_of_the_pod() -> Settings:
+    """Return what is in force there: the image's variables, those of the manifest over them."""
+    of_image = re.findall(r"(CIDX_JOBS_\w+)=(\S+)", dict(read_dockerfile())["ENV"])
+    given = {one["name"]: one["value"] for one in CONTAINER["env"]}
+    return Settings.load(environ=dict(of_image) | given)
 
 
 def read_proxy(name: str) -> tuple[str, list[list[str]]]:
