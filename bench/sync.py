@@ -269,12 +269,12 @@ def compare(remote: Remote) -> None:
         first = bench.figure("first, server", [pair[0] for pair in ours], unit="s")
         probe = bench.figure("first, by hand", [pair[0] for pair in hand], unit="s")
         full = bench.figure("first, by hand, full detail", [pair[0] for pair in plain], unit="s")
-        bench.ratio("first, server : by hand", first, probe, at_most=1.15)
-        bench.ratio("first, server : by hand, full detail", first, full, at_most=1.15)
+        bench.ratio("first, server : by hand", first, probe, at_most=0.75)
+        bench.ratio("first, server : by hand, full detail", first, full, at_most=0.75)
         second = bench.figure("20 changed, server", [pair[1] for pair in ours], unit="s")
         probe = bench.figure("20 changed, by hand", [pair[1] for pair in hand], unit="s")
-        over = [a[1] - 1.5 * b[1] for a, b in zip(ours, hand, strict=True)]
-        bench.figure("20 changed, server less 1.5 x by hand", over, unit="s", at_most=0.3)
+        over = [a[1] - 1.2 * b[1] for a, b in zip(ours, hand, strict=True)]
+        bench.figure("20 changed, server less 1.2 x by hand", over, unit="s", at_most=0.2)
         bench.ratio("20 changed, server : by hand", second, probe)
         bench.figure("lag of the loop, p99", lags, unit="ms", at_most=20)
         bench.figure("memory above idle", memory, unit="MiB", at_most=150)

@@ -11,6 +11,7 @@ import pytest
 from cidx_jobs.model.index import Document
 from cidx_jobs.store.index import sql
 from cidx_jobs.store.index.state import add_functions
+from cidx_jobs.store.index.text import match_sample
 from cidx_jobs.store.index.words import contents, segments
 from cidx_jobs.store.index.words.builders import WordThreads, build_words
 from cidx_jobs.store.index.words.contents import ContentWriter
@@ -97,6 +98,22 @@ def test_words_that_were_put_are_found_as_those_that_were_added(
     assert find(path, "ass") == [3]
     assert find(path, "xxx") == [4]
     assert find(path, "本語の") == [5]
+
+
+@pytest.mark.parametrize(
+    "text", ["i\u0307\u0307\u0307" * 9, "abci\u0307def", "\ufffd" * 40, "ab", "é" * 40]
+)
+def test_whatever_a_text_holds_its_sample_is_found(
+    text: str, path: Path, threads: WordThreads
+) -> None:
+    """A text that folds otherwise in parts than as a whole is no damage."""
+    with opened(path) as db:
+        writer(db, path, threads).write(documents([text]))
+        (kept,) = db.execute("SELECT text FROM contents").fetchone()
+        expression = match_sample(kept)
+        found = expression and db.execute(sql.IS_FOUND, (expression, 1)).fetchone()
+
+    assert len(text) < 3 or found == (1,)
 
 
 def test_portions_are_built_side_by_side_and_nothing_is_lost(

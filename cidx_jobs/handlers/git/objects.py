@@ -28,8 +28,8 @@ _CHUNK_BYTES = 64 * 1024
 _SPARE_PATH_BYTES = 1024 * 1024
 # Mode, kind, name and size stand before a path.
 _MAX_RECORD_BYTES = MAX_PATH_BYTES + 256
-# So many names fit into a pipe, so writing them never waits for a git that waits for us.
-_NAMES_AT_ONCE = 500
+# Twice so many names fit into a pipe, so writing them never waits for a git that waits for us.
+_NAMES_AT_ONCE = 250
 _TREE_LINE = re.compile(rb"(\d{6}) (\w+) ([0-9a-f]{40,64}) +(\d+|-)\t(.+)", re.DOTALL)
 
 
@@ -94,26 +94,31 @@ def read_files(
         JobFailure: an object is missing or damaged (GIT-005).
     """
     remaining = iter(wanted)
-    while asked := list(islice(remaining, _NAMES_AT_ONCE)):
-        _ask(requests, asked)
+    asked = _ask(requests, islice(remaining, _NAMES_AT_ONCE))
+    while asked:
+        # Git knows what is next while its answers are read.
+        further = _ask(requests, islice(remaining, _NAMES_AT_ONCE))
         for file in asked:
             yield Document(file.blob, _read_answer(answers, file))
+        asked = further
 
 
-def _ask(requests: IO[bytes], asked: Sequence[WantedFile]) -> None:
+def _ask(requests: IO[bytes], files: Iterable[WantedFile]) -> Sequence[WantedFile]:
+    asked = list(files)
     try:
         requests.write("".join(f"{file.blob}\n" for file in asked).encode())
     except BrokenPipeError as error:
         raise _damaged() from error
+    return asked
 
 
 def _read_answer(answers: IO[bytes], file: WantedFile) -> bytes:
     if answers.readline() != f"{file.blob} blob {file.size}\n".encode():
         raise _damaged()
-    data = answers.read(file.size)
-    if len(data) != file.size or answers.read(1) != b"\n":
+    data = answers.read(file.size + 1)
+    if len(data) != file.size + 1 or not data.endswith(b"\n"):
         raise _damaged()
-    return data
+    return data[:-1]
 
 
 def _read_records(output: IO[bytes]) -> Iterator[bytes]:

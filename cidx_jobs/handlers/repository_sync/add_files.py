@@ -59,7 +59,8 @@ class FileIndexing:
         documents = read_files(child.input, child.output, batch)
         for file, document in zip(batch, documents, strict=True):
             self._current = file.path
-            yield document._replace(encoding=encodings.get(file.path))
+            named = encodings.get(file.path)
+            yield document if named is None else document._replace(encoding=named)
 
     async def _report(self) -> None:
         done, total = self._staged + self._draft.added, self._staged + self._total

@@ -28,7 +28,7 @@ from cidx_jobs.store.index.state import (
     name_reader,
     read_meta,
 )
-from cidx_jobs.store.index.text import MIN_CHARACTERS, match_expression
+from cidx_jobs.store.index.text import match_sample
 from cidx_jobs.store.index.words.builders import WordThreads
 from cidx_jobs.store.index.words.contents import ContentWriter
 
@@ -125,7 +125,8 @@ class DraftDatabase:
         with self._shown(), self._transaction():
             self._db.executemany(index_sql.ADD_DUE, _rows(self._until_stopped(tree)))
             self._db.execute(index_sql.ADD_GONE)
-            counts = self._db.execute(index_sql.COUNT_CHANGES).fetchone()
+            count = index_sql.COUNT_CHANGES if self.has_base else index_sql.COUNT_ALL_NEW
+            counts = self._db.execute(count).fetchone()
             if not self._is_new:
                 self._db.execute(index_sql.DROP_UNCHANGED, (max_file_bytes,))
             staged = self._number(index_sql.COUNT_STAGED, self._published)
@@ -285,12 +286,11 @@ class DraftDatabase:
         if lacking := self._number(index_sql.COUNT_LACKING):
             _refuse(f"{lacking} files have no content")
         for rowid, text in self._db.execute(index_sql.SAMPLE_STAGED, (self._published,)):
-            middle = (len(text) - MIN_CHARACTERS) // 2
-            expression = match_expression(text[middle : middle + MIN_CHARACTERS])
+            expression = match_sample(text)
             if expression and not self._finds(expression, rowid):
                 _refuse("what was added is not found")
-        # The whole check reads all of the index, a second for each hundred megabytes. What was
-        # built was checked then, and of a large one that changed a little only the change is.
+        # The whole check reads all of the index, a second for each hundred megabytes. Of what was
+        # built each portion was looked into, and of a large one that changed a little the change.
         is_cheap = self.path.stat().st_size <= _CHEAP_TO_CHECK_BYTES
         if is_cheap or self._writer.unchecked > _MANY_DOCUMENTS:
             try:

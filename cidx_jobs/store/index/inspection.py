@@ -15,7 +15,7 @@ from cidx_jobs.store.index.state import (
     make_state,
     open_reader,
 )
-from cidx_jobs.store.index.text import MIN_CHARACTERS, match_expression
+from cidx_jobs.store.index.text import match_sample
 
 _CHEAP_TO_CHECK_BYTES = 2 * 1024 * 1024
 _SAMPLES = (0, 50, 95)
@@ -95,8 +95,7 @@ def _finds_sample(db: sqlite3.Connection, share: int) -> bool:
     if row is None:
         return True
     content, text = row
-    middle = (len(text) - MIN_CHARACTERS) // 2
-    expression = match_expression(text[middle : middle + MIN_CHARACTERS])
+    expression = match_sample(text)
     if expression is None:
         return True
     return db.execute(index_sql.IS_FOUND, (expression, content)).fetchone() is not None

@@ -63,7 +63,8 @@ CREATE_DRAFT = (
     "CREATE TEMP TABLE gone (path TEXT PRIMARY KEY) WITHOUT ROWID",
     """
     CREATE TEMP TABLE wanted (
-        number INTEGER PRIMARY KEY, path TEXT NOT NULL, blob BLOB NOT NULL, size INTEGER NOT NULL
+        number INTEGER PRIMARY KEY, path TEXT NOT NULL, blob BLOB NOT NULL UNIQUE,
+        size INTEGER NOT NULL
     )
     """,
     "CREATE TEMP TABLE unwritten (path TEXT PRIMARY KEY) WITHOUT ROWID",
@@ -104,6 +105,10 @@ COUNT_CHANGES = """
         (SELECT count(*) FROM due),
         (SELECT CAST(total(size) AS INTEGER) FROM due)
     """
+# The same where nothing is shown yet.
+COUNT_ALL_NEW = """
+    SELECT count(*), 0, 0, 0, count(*), CAST(total(size) AS INTEGER) FROM due
+    """
 # A file that was left out for its size is read after all where the limit was raised.
 DROP_UNCHANGED = """
     DELETE FROM due WHERE EXISTS (
@@ -125,13 +130,14 @@ ADD_TOO_LARGE = """
     SELECT DISTINCT blob, size, 'too_large' FROM due
     WHERE mode GLOB '100*' AND size > ?
     """
+# By path; of those with one content the first.
 ADD_WANTED = """
-    INSERT INTO wanted (path, blob, size)
-    SELECT min(d.path), d.blob, d.size FROM due d
+    INSERT OR IGNORE INTO wanted (path, blob, size)
+    SELECT d.path, d.blob, d.size FROM due d
     WHERE d.mode GLOB '100*' AND d.size <= ? AND NOT EXISTS (
         SELECT 1 FROM contents c WHERE c.blob = d.blob AND c.skipped IS NOT 'too_large'
     )
-    GROUP BY d.blob ORDER BY 1
+    ORDER BY d.path
     """
 COUNT_WANTED = "SELECT count(*), coalesce(sum(size), 0) FROM wanted"
 TAKE_WANTED = """

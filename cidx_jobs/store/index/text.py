@@ -22,7 +22,19 @@ def match_expression(text: str) -> str | None:
         text.encode()
     except UnicodeEncodeError:
         return None
-    text = fold(text)
+    return match_folded(fold(text))
+
+
+def match_sample(text: str) -> str | None:
+    """Return the FTS5 query for three characters in the middle of *text*; None if it has fewer."""
+    # Folded first: a part that is folded by itself may become what the whole does not hold.
+    folded = fold(text)
+    middle = (len(folded) - MIN_CHARACTERS) // 2
+    return match_folded(folded[max(0, middle) :][:MIN_CHARACTERS])
+
+
+def match_folded(text: str) -> str | None:
+    """Return the query of `match_expression` for a text that is folded already."""
     trigrams = list(dict.fromkeys(text[i : i + 3] for i in range(len(text) - 2)))
     if not trigrams or "\0" in text:
         return None

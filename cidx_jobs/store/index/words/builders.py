@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from cidx_jobs.settings import count_processors
+from cidx_jobs.store.index.text import match_folded
 from cidx_jobs.store.index.words.segments import BuiltWords, take_words
 
 P = ParamSpec("P")
@@ -17,6 +18,7 @@ MAX_BUILDERS = 4
 """So many build for one index at a time: more would only wait for whoever reads the texts."""
 _HASH_BYTES = 64 * 1024 * 1024 // MAX_BUILDERS
 """So much FTS5 gathers in memory before it makes a segment of it."""
+_SAMPLE_BYTES = 32
 
 _CREATE = (
     "PRAGMA journal_mode = OFF",
@@ -32,7 +34,7 @@ _ADD_ALL = """
     INSERT INTO words (rowid, text)
     SELECT value ->> 0, CAST(substr(?, value ->> 1, value ->> 2) AS TEXT) FROM json_each(?)
     """
-_CHECK = "INSERT INTO words (words) VALUES ('integrity-check')"
+_FIND = "SELECT 1 FROM words WHERE words MATCH ? AND rowid = ?"
 
 
 class WordThreads:
@@ -62,13 +64,14 @@ class WordThreads:
 
 
 def build_words(texts: Sequence[tuple[int, bytes]]) -> BuiltWords:
-    """Return the words of texts, sound by SQLite's own check.
+    """Return the words of texts; the last text was looked up in them.
 
     Args:
         texts: contents' ids, each larger than the one before, with their texts, folded.
 
     Raises:
         UnknownFormatError: this SQLite keeps words in another form.
+        sqlite3.DatabaseError: the last text is not found.
     """
     places, place = [], 1
     for content, text in texts:
@@ -81,5 +84,15 @@ def build_words(texts: Sequence[tuple[int, bytes]]) -> BuiltWords:
             db.execute(statement)
         db.execute(_SET_HASH, (_HASH_BYTES,))
         db.execute(_ADD_ALL, (b"".join(text for _, text in texts), json.dumps(places)))
-        db.execute(_CHECK)
+        if texts:
+            _check_found(db, *texts[-1])
         return take_words(db)
+
+
+def _check_found(db: sqlite3.Connection, content: int, text: bytes) -> None:
+    expression = match_folded(text[-_SAMPLE_BYTES:].decode("utf-8", "ignore"))
+    if expression is None:
+        return
+    if db.execute(_FIND, (expression, content)).fetchone() is None:
+        message = "a text is not found in the words that were built of it"
+        raise sqlite3.DatabaseError(message)

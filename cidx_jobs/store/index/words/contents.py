@@ -38,8 +38,10 @@ _MANY_SEGMENTS = 64
 class _Portion:
     """Contents that are written together."""
 
+    contents: int = 0
+    """How many there are."""
     size: int = 0
-    """Bytes, as git gave them."""
+    """Their bytes, as git gave them."""
     fresh: list[tuple[int, bytes, int, str | None, str | None]] = attrs.field(factory=list)
     """Rows of contents."""
     changed: list[tuple[str | None, str | None, int]] = attrs.field(factory=list)
@@ -49,10 +51,10 @@ class _Portion:
     words: Future[BuiltWords] | None = None
     """Being built; None where they are written one by one."""
 
-    @property
-    def contents(self) -> int:
-        """How many there are."""
-        return len(self.fresh) + len(self.changed)
+    def takes(self, size: int) -> bool:
+        """Return whether there is room for a content of so many bytes; for one there always is."""
+        has_room = self.size + size <= _PORTION_BYTES and self.contents < _PORTION_CONTENTS
+        return has_room or not self.contents
 
 
 class ContentWriter:
@@ -93,10 +95,7 @@ class ContentWriter:
         portion = _Portion()
         try:
             for document in documents:
-                if portion.contents and (
-                    portion.size + len(document.data) > _PORTION_BYTES
-                    or portion.contents >= _PORTION_CONTENTS
-                ):
+                if not portion.takes(len(document.data)):
                     self._hand_over(portion)
                     portion = _Portion()
                 self._take(portion, document)
@@ -121,6 +120,7 @@ class ContentWriter:
             portion.changed.append((skipped, text, content))
         if text:
             portion.texts.append((content, fold(text).encode()))
+        portion.contents += 1
         portion.size += size
 
     def _hand_over(self, portion: _Portion) -> None:
