@@ -4,15 +4,16 @@ Loaded by the server itself (``handlers=torture.jobs:TYPES``).
 """
 
 import asyncio
-import json
 import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType
+from torture.ledger import append_note
 from torture.server import ID_VARIABLE, LIFE_VARIABLE, RUNS_VARIABLE, SERVER_VARIABLE
 
 STEP_SECONDS = 0.02
@@ -168,12 +169,7 @@ def _note(context: JobContext, what: str, **more: Any) -> None:
         "time": time.monotonic(),
         **more,
     }
-    # One write to a file opened for appending: lines of many writers never mix.
-    descriptor = os.open(os.environ[RUNS_VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(descriptor, json.dumps(line).encode() + b"\n")
-    finally:
-        os.close(descriptor)
+    append_note(Path(os.environ[RUNS_VARIABLE]), line)
 
 
 TYPES = [

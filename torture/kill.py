@@ -22,19 +22,20 @@ from torture.ledger import Ledger, read_notes
 from torture.load import Load, loaded
 from torture.schedules import SCHEDULES, Schedules, check_schedules
 from torture.server import Caller, NotReadyError, Server, Site, start
+from torture.shared import SharedLoop
 from torture.skipping import SkippedError, must_not_skip
 from torture.verify import check_orphans, end_orphans, find_orphans
 
 WAYS = (
     *("work", "start", "answer", "lone answer", "saved", "tree", "term", "term twice"),
-    *("fork", "thread", "term to all", "first process"),
+    *("fork", "thread", "term to all", "first process", "shared"),
 )
 """How a server dies: at any moment, during its start, or by SIGTERM; or at a moment that is waited
 for: after an answer under load, after an answer with nothing stored behind it, when a checkpoint
 is said to be stored, when a tree of processes stands that tries to survive, when a fork of the
 server's own process stands, while threads outlast their runs, by a SIGTERM that its jobs'
-processes get as well, and before it, or as the first process of a namespace, once all that its
-jobs left behind is reaped."""
+processes get as well, and before it, as the first process of a namespace, once all that its jobs
+left behind is reaped, or as four processes that share a directory of their own."""
 PER_USER = 3
 TOTAL = 5
 # How often a server dies how; the rest at any moment of its work.
@@ -49,6 +50,7 @@ WHEN_A_FORK_STANDS = 0.04
 WHILE_THREADS_LAST = 0.04
 BY_TERM_TO_ALL = 0.04
 AS_FIRST_PROCESS = 0.04
+SHARED = 0.02
 
 _START_SECONDS = 1.0
 _WORK_SECONDS = 0.8
@@ -91,6 +93,7 @@ class KillLoop:
     random: Random
     schedules: Schedules
     backups: BackupCheck
+    shared: SharedLoop
     ways: Sequence[str] = ()
     """How the server dies, in turn; at random where it is empty."""
     namespace: Sequence[str] = ()
@@ -105,6 +108,10 @@ class KillLoop:
         try:
             for _ in range(rounds):
                 await self.round()
+            if self.deaths["shared"]:
+                self.counts.update(await self.shared.close())
+            if self.deaths.total() == self.deaths["shared"]:
+                return
             self.counts.update(
                 await close_accounts(self.site, self.load, per_user=PER_USER, total=TOTAL)
             )
@@ -118,6 +125,9 @@ class KillLoop:
         """Live one life of the server, to its violent end."""
         way = self._choose_way()
         self.deaths[way] += 1
+        if way == "shared":
+            await self.shared.round()
+            return
         if way == "first process":
             # Whoever is in a namespace sees nothing outside of it, and what an older container
             # left has ended with that.
@@ -150,6 +160,7 @@ class KillLoop:
             ("thread", WHILE_THREADS_LAST),
             ("term to all", BY_TERM_TO_ALL),
             ("first process", AS_FIRST_PROCESS if self.namespace else 0.0),
+            ("shared", SHARED),
         )
         point = self.random.random()
         for way, share in ways:
@@ -317,6 +328,7 @@ async def torture(
     async with asyncio.TaskGroup() as group:
         for number, loop in enumerate(loops):
             group.create_task(loop.run(len(range(number, rounds, parallel))))
+    takeovers = sorted(itertools.chain.from_iterable(loop.shared.takeovers for loop in loops))
     ready = sorted(itertools.chain.from_iterable(loop.ready for loop in loops))
     ledgers = [loop.load.ledger for loop in loops]
     faults = [fault for ledger in ledgers for fault in ledger.faults]
@@ -326,7 +338,8 @@ async def torture(
         "deaths": _sum(loop.deaths for loop in loops),
         "recovered": _sum(loop.recovered for loop in loops),
         "cancels": sum(len(one.told_to_stop) + len(one.stopped_waiting) for one in ledgers),
-        "ready_seconds": [round(ready[len(ready) // 2], 2), round(ready[-1], 2)] if ready else [],
+        "ready_seconds": _spread(ready),
+        **({"takeover_seconds": _spread(takeovers)} if takeovers else {}),
         **({"left_out": left_out} if left_out else {}),
     }
 
@@ -334,10 +347,19 @@ async def torture(
 def _make_loop(
     site: Site, random: Random, ways: Sequence[str], namespace: Sequence[str]
 ) -> KillLoop:
-    site.data_dir.parent.mkdir(parents=True)
+    own = site.data_dir.parent
+    (own / "shared").mkdir(parents=True)
     load = Load(Ledger(), random)
     backups = BackupCheck(site, load.ledger)
-    return KillLoop(site, load, random, Schedules(SCHEDULES), backups, ways, namespace)
+    # Faults of both are told together.
+    apart = attrs.evolve(site, data_dir=own / "shared" / "data", runs=own / "shared" / "runs")
+    shared = SharedLoop(apart, random, PER_USER, TOTAL, Ledger(faults=load.ledger.faults))
+    return KillLoop(site, load, random, Schedules(SCHEDULES), backups, shared, ways, namespace)
+
+
+def _spread(seconds: Sequence[float]) -> Sequence[float]:
+    """Return the median of what is in order, and the most."""
+    return [round(seconds[len(seconds) // 2], 2), round(seconds[-1], 2)] if seconds else []
 
 
 def _tell_left_out(left_out: Mapping[str, str]) -> Sequence[str]:

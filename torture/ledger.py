@@ -4,6 +4,7 @@ Kept by the harness, in a process that nobody kills, so that it can say what the
 """
 
 import json
+import os
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -90,6 +91,15 @@ class Run:
     """What the checkpoint said at its begin."""
     saved: int
     """What its last checkpoint said that was surely stored."""
+
+
+def append_note(path: Path, line: Mapping[str, Any]) -> None:
+    """Append a line to what many processes write down, so that lines never mix."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, json.dumps(line).encode() + b"\n")
+    finally:
+        os.close(descriptor)
 
 
 def read_notes(path: Path) -> Sequence[dict[str, Any]]:

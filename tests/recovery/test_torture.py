@@ -52,6 +52,23 @@ async def test_as_first_process_it_loses_nothing_and_reaps_what_jobs_leave(
     assert counts["deaths"]["first process"] == 1
 
 
+async def test_four_processes_that_share_and_are_killed_keep_every_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Owners and members die at random; waits and events go on, and each submit makes one job."""
+    # The bound itself has a test of its own, which does nothing else meanwhile.
+    monkeypatch.setattr("torture.shared.TAKEOVER_SECONDS", 10.0)
+    monkeypatch.setattr("torture.shared.KILLS", 3)
+
+    broken, counts = await kill.torture(tmp_path, rounds=1, seed=13, ways=["shared"])
+
+    assert broken == []
+    assert counts["shared_owners_killed"] > 0
+    assert counts["shared_waits"] > 5
+    assert counts["shared_follows"] > 0
+    assert len(counts["takeover_seconds"]) == 2
+
+
 async def test_a_way_that_cannot_be_gone_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +181,8 @@ TEETH = {
     "kept_lock": ("fork", "nothing can be started|does not start"),
     "thread_left": ("thread", "ran twice at a time"),
     "hasty_failure": ("term to all", "counts as failed"),
+    "late_successor": ("shared", "a takeover took"),
+    "deaf_member": ("shared", "in a process that shares failed"),
 }
 PATIENCE_SECONDS = 60.0
 """Readers ask until one of them finds what is planted; a few seconds are the rule."""
@@ -183,6 +202,8 @@ async def test_the_planted_bug_is_found_by_kill_9(
     """A torture that finds nothing wrong with it would find nothing at all."""
     # Jobs of such a server may never end, and nobody waits for them.
     monkeypatch.setattr("torture.ending.FINAL_SECONDS", 10.0)
+    # Where processes share a directory: the owner dies, once.
+    monkeypatch.setattr("torture.shared.KILLS", 1)
     handlers = f"torture.planted.{bug}:TYPES"
     way, fault = TEETH[bug]
 
