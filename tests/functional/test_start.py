@@ -1,5 +1,6 @@
 """What a process of the command loads before it answers, and what it leaves for later."""
 
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ OF_A_SERVER = (
     "cidx_jobs.web.openapi.page",
     "cidx_jobs.web.openapi.errors",
     "cidx_jobs.web.openapi.schemas",
+    "charset_normalizer",
     "psutil",
 )
 OF_A_CLIENT = (
@@ -104,3 +106,54 @@ def test_a_command_that_asks_loads_no_server(tmp_path: Path) -> None:
     found = imported(done.stderr.splitlines())
     assert "cidx_jobs.client.transport" in found
     assert not among(found, OF_A_CLIENT)
+
+
+def output_of(code: str) -> str:
+    """Give what a process that runs the code prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=WAIT_SECONDS,
+    )
+    return done.stdout
+
+
+def loaded(code: str) -> dict[str, bool]:
+    """Give the modules that are there after the code ran, and whether each is a package."""
+    found: dict[str, bool] = json.loads(
+        output_of(
+            f"{code}; import sys, json; "
+            "print(json.dumps({n: hasattr(m, '__path__') for n, m in sys.modules.items()}))"
+        )
+    )
+    return found
+
+
+def test_what_is_loaded_side_by_side_has_no_package_in_common() -> None:
+    """Two threads that load parts of one package could meet it half made.
+
+    `email` and `html` load no part of theirs that anybody else asks for by name.
+    """
+    before = loaded("import asyncio, attrs, click")
+    one = loaded("import asyncio, attrs, click, aiohttp.web")
+    other = loaded("import asyncio, attrs, click, cidx_jobs.system")
+
+    both = one.keys() & other.keys() - before.keys()
+    assert {name for name in both if one[name]} <= {"email", "html"}
+
+
+def test_few_classes_of_a_server_are_made_of_source_text() -> None:
+    """Each class of attrs is compiled when its module is loaded: half a millisecond of a start."""
+    code = (
+        "import sys; made = []; "
+        "sys.addaudithook(lambda e, a: made.append(a[1]) if e == 'compile' else None); "
+        "import cidx_jobs.cli.actions.serve; print(*map(str, made), sep='\\n')"
+    )
+
+    sources = output_of(code).splitlines()
+
+    ours = [source for source in sources if "methods cidx_jobs." in source]
+    assert 0 < len(ours) <= 40

@@ -42,6 +42,7 @@ def serve(target: Target, *, config: Path | None, log_format: str | None, **flag
     variables, variables over the file. --json is the same as --log-format json.
     """
     serve_as_child_of_init()
+    load_server()
     from cidx_jobs.cli.actions.serve import CLOSING_SECONDS, serve_until_stopped
     from cidx_jobs.runtime.last_exit import end_despite_threads
 
@@ -49,6 +50,26 @@ def serve(target: Target, *, config: Path | None, log_format: str | None, **flag
     code = serve_until_stopped(config, log_format=wanted_format, **flags)
     end_despite_threads(CLOSING_SECONDS)
     return code
+
+
+def load_server() -> None:
+    """Load what a server is made of, aiohttp beside the rest.
+
+    aiohttp reads the certificates of the system while it is loaded, twice: a sixth of a start, in
+    which Python's lock is free for others.
+    """
+    # What both need is there before, so that neither thread waits for a module of the other's.
+    import asyncio
+    from importlib import import_module
+    from threading import Thread
+
+    import attrs
+
+    del asyncio, attrs
+    beside = Thread(target=import_module, args=("aiohttp.web",), daemon=True)
+    beside.start()
+    import_module("cidx_jobs.system")
+    beside.join()
 
 
 COMMANDS = (serve,)
