@@ -69,10 +69,16 @@ def exit_code_of_error(error: CidxJobsError) -> Exit:
     return Exit.FAILED
 
 
-def report_error(error: CidxJobsError, *, as_json: bool = False) -> Exit:
-    """Print what went wrong and what to do about it; return the exit code."""
+def report_error(error: CidxJobsError, *, as_json: bool = False, about: str | None = None) -> Exit:
+    """Print what went wrong and what to do about it; return the exit code.
+
+    Args:
+        error: what went wrong.
+        as_json: whether stdout gets it as a document, too.
+        about: which of several things that a command works on it is about.
+    """
     text = text_of_error(error)
-    say(f"cidx-jobs: {text}")
+    say(f"cidx-jobs: {text}" if about is None else f"cidx-jobs: {about}: {text}")
     for fault in itertools.starmap(name_fault, _faults(error)):
         # The first of them is mostly what the message says already.
         if fault != text:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -280,5 +281,9 @@ def _problem(answer: Answer) -> Mapping[str, Any]:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
+        # asyncio's own text names an address tuple, and on some systems nothing else.
+        number = error.os_error.errno
+        if number is not None and number > 0:
+            return os.strerror(number).lower()
         return error.os_error.strerror or str(error.os_error)
     return str(error) or type(error).__name__

@@ -80,6 +80,8 @@ class Reader:
         self.env["PYTEST_ADDOPTS"] = "-p pytest_asyncio.plugin -p no:cacheprovider"
         # Where a login is kept; not the one of whoever runs the tests.
         self.env["XDG_CONFIG_HOME"] = str(folder / "config")
+        # Where `check` looks, too: another test's server may have the usual one.
+        self.env["CIDX_JOBS_PORT"] = "0"
         self.url = SERVER_URL
         self._log = folder / "server.log"
         self._server: subprocess.Popen[bytes] | None = None
@@ -153,7 +155,6 @@ class Reader:
     def _serve(self, words: list[str], env: Mapping[str, str]) -> None:
         self.close()
         own = {
-            "CIDX_JOBS_PORT": "0",
             "CIDX_JOBS_LOG_FORMAT": "json",
             "CIDX_JOBS_GIT_LOCAL_ROOTS": str(self.repository.parent),
         }

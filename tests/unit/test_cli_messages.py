@@ -159,3 +159,14 @@ def test_serve_offers_what_the_setting_takes(name: str) -> None:
 
     assert isinstance(option.type, click.Choice)
     assert ", ".join(option.type.choices) == attrs.fields_dict(Settings)[name].metadata["range"]
+
+
+def test_of_several_things_an_error_says_which_it_is_about(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A member is wrong in one request of many."""
+    note_command(COMMANDS["sync"])
+
+    report_error(ValidationError.at("/options/repository_url", "it is needed"), about="attrs")
+
+    assert capsys.readouterr().err == "cidx-jobs: attrs: --url: it is needed\n"

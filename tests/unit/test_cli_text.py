@@ -200,6 +200,18 @@ def test_the_estimate_counts_down() -> None:
                 "queue": {
                     "position": 1,
                     "length": 1,
+                    "blocked_by": [],
+                    "estimated_wait_seconds": [0, 12],
+                },
+            },
+            "queued (position 1 of 1, starts within 12s)",
+        ),
+        (
+            {
+                "status": "queued",
+                "queue": {
+                    "position": 1,
+                    "length": 1,
                     "blocked_by": ["recovering"],
                     "until": "2030-01-01T00:00:30.5Z",
                     "estimated_wait_seconds": None,

@@ -145,7 +145,8 @@ def show_each(
         try:
             outcome = await work(client, name)
         except JobsClientError as error:
-            return Outcome(code=report_error(error), error=error)
+            about = name if len(names) > 1 and name not in error.message else None
+            return Outcome(code=report_error(error, about=about), error=error)
         if outcome.job is not None and not target.as_json:
             print_lines([job_line(outcome.job)])
         return outcome

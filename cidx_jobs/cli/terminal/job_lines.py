@@ -163,8 +163,16 @@ def _resting_detail(job: JobDocument) -> str:
         parts.append(f"next try {at}" if is_probed else f"until {at} at the latest")
     if queue.estimated_wait_seconds is not None:
         low, high = queue.estimated_wait_seconds
-        parts.append(f"starts in {duration(low)} to {duration(high)}" if high else "starts now")
+        parts.append(_start_estimate(low, high))
     return f"({', '.join(parts)})" if parts else ""
+
+
+def _start_estimate(low: float, high: float) -> str:
+    if not high:
+        return "starts now"
+    if not low:
+        return f"starts within {duration(high)}"
+    return f"starts in {duration(low)} to {duration(high)}"
 
 
 def reason_words(word: str) -> str:

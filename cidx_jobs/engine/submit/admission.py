@@ -154,7 +154,8 @@ class Admission:
             return
         fault = find_fault(request.notify, self._settings.webhook_allowed_hosts)
         if fault is None and await self._notices.find_secret(request.user_id) is None:
-            fault = "there is no secret to sign it with: make one first (POST /api/notify-secret)"
+            how = "cidx-jobs notify-secret, or POST /api/notify-secret"
+            fault = f"there is no secret to sign it with: make one first ({how})"
         if fault is not None:
             raise ValidationError.at("/notify", fault)
 

@@ -130,7 +130,9 @@ class Git:
 
     async def _explain(self, access: Access, branch: str | None) -> NoReturn:
         """Raise what it means that a remote answers and does not have what is wanted."""
-        url, refs = access.remote.url, _Refs(None)
+        # A path of this machine is shown to nobody: the message would begin with a gap.
+        url = access.remote.url if access.remote.host else "the repository"
+        refs = _Refs(None)
         ended = await self._list_remote(access, [], [], refs.take)
         if refs.count == 0 and access.is_web and not is_of_git(ended.stderr):
             message = f"{url} answers, but not as git does: there is no repository"
