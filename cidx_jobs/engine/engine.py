@@ -108,7 +108,9 @@ class Engine:
         self._resources = ResourceWatch(children.find_by_run, self._executor.find)
         self.scheduler = Scheduler(self.board, recorder, self._executor)
         self._waiting_room = WaitingRoom(self.board, self._ledger)
-        self._retention = Retention(store.jobs, self.board, RetentionTimes.of(settings))
+        self._retention = Retention(
+            store.jobs, store.tokens, self.board, RetentionTimes.of(settings)
+        )
         self._janitor = Janitor(
             store=store.jobs,
             retention=self._retention,

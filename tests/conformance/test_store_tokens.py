@@ -34,3 +34,23 @@ async def test_tokens_are_listed_oldest_first(tokens: TokenStore) -> None:
     await tokens.save_token(sooner)
 
     assert list(await tokens.list_tokens()) == [sooner, later]
+
+
+async def test_tokens_that_expired_long_ago_are_deleted(tokens: TokenStore) -> None:
+    """Not those that are good for ever, or expired a moment ago."""
+    first, second = [
+        make_token(ALICE, "read", now=NOON + timedelta(hours=hours), lifetime_seconds=60)[1]
+        for hours in (0, 1)
+    ]
+    lasting = make_token(ALICE, "read", now=NOON)[1]
+    for token in (first, second, lasting):
+        await tokens.save_token(token)
+
+    none = await tokens.delete_expired_tokens(NOON)
+    one = await tokens.delete_expired_tokens(NOON + timedelta(minutes=30))
+
+    assert (none, one) == (0, 1)
+    assert {token.token_id for token in await tokens.list_tokens()} == {
+        second.token_id,
+        lasting.token_id,
+    }

@@ -78,6 +78,22 @@ async def remove_unused(syncs: Syncs) -> int:
     return await syncs.jobs._opened().projects.remove_unused()
 
 
+async def test_a_copy_that_nobody_syncs_is_told_before_it_goes(
+    tmp_path: Path, repository: Repository
+) -> None:
+    """A day before, by the names of the projects that use it; not one that was just synced."""
+    async with JobSystem(sync_settings(tmp_path, project_retention_seconds=9 * DAY)) as jobs:
+        syncs = Syncs(jobs)
+        await syncs.sync(repository.url)
+        fresh = await jobs.list_expiring_projects()
+        grow_old(syncs.directory, 8.5 * DAY)
+
+        going = await jobs.list_expiring_projects()
+
+    assert list(fresh) == []
+    assert [(project.user_id, project.project_id) for project in going] == [(ALICE, PROJECT)]
+
+
 async def test_a_removed_project_is_gone(syncs: Syncs, repository: Repository) -> None:
     """Copy, index and row: there is nothing left, and a sync has to name the URL again."""
     await syncs.sync(repository.url)

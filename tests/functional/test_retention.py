@@ -12,11 +12,13 @@ import pytest
 
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.model.errors import JobNotFoundError, OptionsRemovedError
+from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.store.sqlite.doctor import examine_directory
+from cidx_jobs.store.tokens import make_token
 from cidx_jobs.system import JobSystem
 from cidx_jobs.testing import ManualClock
 from tests.fakes import WAIT_SECONDS, Gate
@@ -160,6 +162,24 @@ async def test_a_reader_sees_that_something_was_removed(
             assert document["result"] is None
         assert [document.get("options", None) for document in documents] == [None] * 3
         assert row["omitted"] == []
+
+
+async def test_tokens_that_expired_long_ago_are_listed_no_more(tmp_path: Path) -> None:
+    """A job of a CI server makes one each time: their rows would stay for ever."""
+    store, clock = MemoryPersistence(), ManualClock()
+    async with opened(tmp_path, clock, store) as jobs:
+        for seconds in (60.0, None):
+            _, token = make_token(UserId("ci"), "write", now=clock.now(), lifetime_seconds=seconds)
+            await jobs.persistence.tokens.save_token(token)
+    clock.advance(31 * 24 * HOUR)
+
+    async with opened(tmp_path, clock, store) as jobs, asyncio.timeout(WAIT_SECONDS):
+        tokens = jobs.persistence.tokens
+        while len(await tokens.list_tokens()) > 1:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.001)
+        left = await tokens.list_tokens()
+
+    assert [token.expires_at for token in left] == [None]
 
 
 async def test_stats_and_doctor_say_how_long_things_are_kept(

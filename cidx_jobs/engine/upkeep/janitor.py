@@ -132,7 +132,7 @@ class Janitor(Background):
             except (StoreError, UnavailableError) as error:
                 _log.warning("expired_jobs_not_deleted", code=error.code)
             else:
-                if expired.deleted or expired.emptied:
+                if any(msgspec.structs.astuple(expired)):
                     _log.info("jobs_expired", **msgspec.structs.asdict(expired))
             await asyncio.sleep(_CLEANUP_PAUSE_SECONDS)
 

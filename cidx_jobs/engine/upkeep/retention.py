@@ -8,6 +8,7 @@ import msgspec
 
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.store.jobs import NO_TYPES, JobStore
+from cidx_jobs.interfaces.store.tokens import TokenStore
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId
@@ -16,6 +17,9 @@ from cidx_jobs.settings import Settings
 
 BATCH = 300
 """Deleted in one transaction, so that no submit waits long for it (performance.md, P13)."""
+
+TOKEN_SECONDS = 30 * 86_400.0
+"""An expired token is listed for so long: somebody may wonder why it opens nothing any more."""
 
 
 class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +36,8 @@ class Expired(msgspec.Struct, frozen=True, kw_only=True):
     deleted: int
     emptied: int
     """How many lost options and result, and stay themselves."""
+    tokens: int
+    """How many tokens were deleted, which had expired long before."""
 
 
 class RetentionTimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,9 +70,12 @@ class RetentionTimes(msgspec.Struct, frozen=True, kw_only=True):
 class Retention:
     """Deletes finished jobs that are old enough, with their log and checkpoints."""
 
-    def __init__(self, store: JobStore, board: Board, times: RetentionTimes) -> None:
-        """Take where the jobs are kept, the memory that must forget them, too, and the times."""
+    def __init__(
+        self, store: JobStore, tokens: TokenStore, board: Board, times: RetentionTimes
+    ) -> None:
+        """Take where jobs and tokens are kept, the memory that must forget, too, and the times."""
         self._store = store
+        self._tokens = tokens
         self._board = board
         self._times = times
 
@@ -91,7 +100,7 @@ class Retention:
         return Cleanup(matched=matched, deleted=deleted)
 
     async def expire(self) -> Expired:
-        """Delete the jobs whose time is over, and the payloads of those whose payload's is."""
+        """Delete jobs whose time is over, payloads of those whose payload's is, and old tokens."""
         by_type = {name: self._ago(seconds) for name, seconds in self._times.by_type.items()}
         deleted = 0
         for status, seconds in self._times.by_status.items():
@@ -103,7 +112,8 @@ class Retention:
                 forget=self._board.live.forget,
             )
         emptied = await self._remove_payloads() if self._times.payload_seconds else 0
-        return Expired(deleted=deleted, emptied=emptied)
+        tokens = await self._tokens.delete_expired_tokens(self._ago(TOKEN_SECONDS))
+        return Expired(deleted=deleted, emptied=emptied, tokens=tokens)
 
     def list_notes(self, job_types: JobTypes) -> Sequence[Finding]:
         """List the types with a time of their own that there are not: perhaps mistyped."""

@@ -1,6 +1,7 @@
 """Where access tokens are kept."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from cidx_jobs.model.listing import Token
@@ -20,3 +21,9 @@ class TokenStore(Protocol):
 
     async def delete_token(self, token_id: str) -> bool:
         """Revoke a token at once; False when there is none."""
+
+    async def delete_expired_tokens(self, expired_before: datetime) -> int:
+        """Delete the tokens that expired before a time; return how many.
+
+        Where there are none, nothing is written.
+        """

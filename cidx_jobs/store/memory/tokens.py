@@ -1,6 +1,7 @@
 """Access tokens in memory."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from typing_extensions import override
 
@@ -35,3 +36,15 @@ class MemoryTokens(TokenStore):
     async def delete_token(self, token_id: str) -> bool:
         self._database.check_writable()
         return self._tokens.pop(token_id, None) is not None
+
+    @override
+    async def delete_expired_tokens(self, expired_before: datetime) -> int:
+        self._database.check_writable()
+        old = [
+            token.token_id
+            for token in self._tokens.values()
+            if token.expires_at is not None and token.expires_at < expired_before
+        ]
+        for token_id in old:
+            del self._tokens[token_id]
+        return len(old)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 
 from typing_extensions import override
@@ -30,6 +31,8 @@ SET user_id = excluded.user_id, scope = excluded.scope, digest = excluded.digest
 created_at = excluded.created_at, expires_at = excluded.expires_at,
 last_used_at = excluded.last_used_at, label = excluded.label
 """  # noqa: S608
+_HAS_OLD = "SELECT 1 FROM tokens WHERE expires_at < ? LIMIT 1"
+_DELETE_OLD = "DELETE FROM tokens WHERE expires_at < ?"
 _DELETE = "DELETE FROM tokens WHERE token_id = ?"
 
 
@@ -57,6 +60,14 @@ class SqliteTokens(TokenStore):
         was_there: bool = await self._database.write(partial(_delete, token_id=token_id))
         return was_there
 
+    @override
+    async def delete_expired_tokens(self, expired_before: datetime) -> int:
+        bound = to_microseconds(expired_before)
+        if await self._database.look_up(lambda db: db.execute(_HAS_OLD, (bound,)).fetchone()):
+            deleted: int = await self._database.write(partial(_delete_old, bound=bound))
+            return deleted
+        return 0
+
 
 def _save(transaction: Transaction, token: Row) -> None:
     transaction.execute(_SAVE, token)
@@ -65,6 +76,11 @@ def _save(transaction: Transaction, token: Row) -> None:
 def _delete(transaction: Transaction, token_id: str) -> bool:
     transaction.execute(_DELETE, (token_id,))
     return transaction.cursor.rowcount == 1
+
+
+def _delete_old(transaction: Transaction, bound: int) -> int:
+    transaction.execute(_DELETE_OLD, (bound,))
+    return transaction.cursor.rowcount
 
 
 def _find(connection: sqlite3.Connection, digest: str) -> Token | None:

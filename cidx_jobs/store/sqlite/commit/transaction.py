@@ -34,6 +34,11 @@ _CHARGE = """
 INSERT INTO stored_bytes (user_id, bytes) VALUES (?1, max(0, ?2))
 ON CONFLICT (user_id) DO UPDATE SET bytes = max(0, bytes + ?2)
 """
+# A user of whom nothing is left has no row: they come and go over the years.
+_DROP_COUNT = """
+DELETE FROM finals WHERE user_id = ? AND job_type = ? AND status = ? AND jobs = 0
+"""
+_DROP_BYTES = "DELETE FROM stored_bytes WHERE user_id = ? AND bytes = 0"
 _BYTES_OF_USER = "SELECT bytes FROM stored_bytes WHERE user_id = ?"
 
 # Errors that concern one statement; every other error of SQLite concerns the whole store.
@@ -141,11 +146,15 @@ class Transaction:
             sums: Counter[FinalsKey] = Counter()
             for key, change in self._counted:
                 sums[key] += change
-            self.cursor.executemany(_COUNT_OUT, [(*key, n) for key, n in sums.items() if n < 0])
+            lost = [(*key, n) for key, n in sums.items() if n < 0]
+            self.cursor.executemany(_COUNT_OUT, lost)
+            self.cursor.executemany(_DROP_COUNT, [row[:3] for row in lost])
             self.cursor.executemany(_COUNT_IN, [(*key, n) for key, n in sums.items() if n > 0])
             self._counted.clear()
         if self._charged:
             self.cursor.executemany(_CHARGE, self._bytes.items())
+            lighter = [(user_id,) for user_id, size in self._bytes.items() if size < 0]
+            self.cursor.executemany(_DROP_BYTES, lighter)
             self._charged.clear()
             self._bytes.clear()
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TypeVar
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 LIST_READERS = 3
 """One more than a user's share of lists at a time: the last one is for somebody else."""
+
+BUSY_SECONDS = 2.0
+"""So long one list may follow the other, without a moment in which the log can begin anew."""
 
 
 @attrs.define
@@ -55,12 +59,21 @@ class Reader:
             await db.close()
 
 
-@attrs.frozen
+@attrs.define
 class ReaderPool:
-    """A few readers; each read takes one that is free, or waits for the next in line."""
+    """A few readers; each read takes one that is free, or waits for the next in line.
+
+    The write-ahead log begins anew only in a moment in which nobody reads what is in it. Where
+    one read follows the other without such a moment, the pool makes one.
+    """
 
     _readers: Sequence[Reader]
+    _put_log_away: Callable[[], Awaitable[None]]
+    """Moves the log into the database; called while none of the readers reads."""
     _free: asyncio.Queue[Reader] = attrs.field(init=False, factory=asyncio.LifoQueue)
+    _busy_since: float | None = attrs.field(init=False, default=None)
+    """The monotonic second since which one of them has read at every moment."""
+    _settling: asyncio.Lock = attrs.field(init=False, factory=asyncio.Lock)
 
     def __attrs_post_init__(self) -> None:
         """Begin with all of them free."""
@@ -73,11 +86,38 @@ class ReaderPool:
         Raises:
             StorageUnavailableError: the database cannot be read now.
         """
+        if self._is_busy_for_long():
+            await self._settle()
         reader = await self._free.get()
+        if self._busy_since is None:
+            self._busy_since = time.monotonic()
         try:
             return await reader.read(function)
         finally:
+            self._give_back([reader])
+
+    def _is_busy_for_long(self) -> bool:
+        since = self._busy_since
+        return since is not None and time.monotonic() - since > BUSY_SECONDS
+
+    async def _settle(self) -> None:
+        async with self._settling:
+            if not self._is_busy_for_long():
+                return
+            taken: list[Reader] = []
+            try:
+                # Whoever asks meanwhile comes after this.
+                while len(taken) < len(self._readers):
+                    taken.append(await self._free.get())
+                await self._put_log_away()
+            finally:
+                self._give_back(taken)
+
+    def _give_back(self, readers: Sequence[Reader]) -> None:
+        for reader in readers:
             self._free.put_nowait(reader)
+        if self._free.qsize() == len(self._readers):
+            self._busy_since = None
 
 
 @attrs.frozen(kw_only=True)
@@ -140,7 +180,7 @@ async def open_session(
             writer=writer,
             committer=committer,
             point_reader=point_reader,
-            list_readers=ReaderPool(list_readers),
+            list_readers=ReaderPool(list_readers, committer.put_log_away),
             accept_stop=possession.accept_stop,
             parts=undo.pop_all(),
         )
