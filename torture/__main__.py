@@ -29,7 +29,7 @@ TORTURES: dict[str, tuple[Torture, int]] = {
     "io": (io_faults.torture, 20),
     "kill": (kill.torture, 20),
     "power": (power.torture, 10_000),
-    "soak": (soak.torture, 100),
+    "soak": (soak.torture, 1_000),
     "sweep": (sweep.torture, 0),
 }
 """Each with its default number of rounds: calls of `history`, requests of `hostile`, images of

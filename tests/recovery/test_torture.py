@@ -294,6 +294,21 @@ async def test_a_start_that_asks_no_mark_is_found_by_hurt_files(
     assert any("acknowledged and lost" in text for text in broken)
 
 
+async def test_thousands_of_jobs_and_syncs_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of users on a real disk: memory, tasks, descriptors and files stay what they were."""
+    # How long a submit takes is no question for a machine that runs other tests.
+    monkeypatch.setattr("torture.soak.MOST_SLOWER", 1_000.0)
+    monkeypatch.setattr("torture.soak.PROJECTS", 10)
+
+    broken, counts = await soak.torture(tmp_path, rounds=3, seed=11)
+
+    assert broken == []
+    assert (counts["jobs"], counts["projects"]) == (3_000, 10)
+    assert len(counts["memory_mb"]) == 3
+
+
 async def test_what_stays_of_each_job_is_found_by_the_soak(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
