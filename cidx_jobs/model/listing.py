@@ -229,6 +229,8 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     by_type: JsonObject
     by_user: JsonObject
     by_status_and_type: Mapping[tuple[str, str], int]
+    bytes_by_user: Mapping[str, int]
+    """What is stored of each user's jobs, as `max_stored_bytes_per_user` counts it."""
     database_bytes: int
     wal_bytes: int
     last_sequence: int

@@ -1,6 +1,6 @@
 """The server as the API shows it: its queue, its job types, its counts and its health."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -262,6 +262,16 @@ class SlotUseDocument(Document, frozen=True, kw_only=True):
     resources: Annotated[dict[str, ResourceUseDocument], Meta(description="Named resources.")]
 
 
+class UserBytesDocument(Document, frozen=True, kw_only=True):
+    """What is kept for one user."""
+
+    projects: Annotated[int, Meta(description="Bytes of the copies and indexes of projects.")]
+    jobs: Annotated[
+        int,
+        Meta(description="Bytes of the jobs' rows and log (`max_stored_bytes_per_user`)."),
+    ]
+
+
 class StatsDocument(Document, frozen=True, kw_only=True):
     """``GET /api/admin/stats``."""
 
@@ -284,7 +294,16 @@ class StatsDocument(Document, frozen=True, kw_only=True):
     hosts_down: Annotated[
         tuple[HostDownDocument, ...], Meta(description="Code hosts that do not answer.")
     ]
+    oldest_wait_seconds: Annotated[
+        float, Meta(description="How long the job waits that was queued first; 0 where none does.")
+    ] = 0.0
     waiters: Annotated[int, Meta(description="Requests that wait now.")]
+    bytes_by_user: Annotated[
+        dict[str, UserBytesDocument], Meta(description="What is kept for each user.")
+    ] = msgspec.field(default_factory=dict)
+    disk_free_bytes: Annotated[
+        int | None, Meta(description="The room on the disk; null where nothing tells.")
+    ] = None
     database_bytes: Annotated[int, Meta(description="The size of the database.")]
     wal_bytes: Annotated[int, Meta(description="The size of its write-ahead log.")]
     last_seq: Annotated[int, Meta(description="The number of the log's newest row.")]
@@ -315,7 +334,10 @@ def make_stats(
     slots: SlotUseDocument,
     pauses: Pauses,
     hosts_down: Sequence[HostDown],
+    oldest_wait_seconds: float,
     waiters: int,
+    project_bytes: Mapping[str, int],
+    disk_free_bytes: int | None,
     recovery: Recovery,
     last_backup_at: datetime | None,
     retention: RetentionDocument,
@@ -332,7 +354,15 @@ def make_stats(
         slots=slots,
         pauses=PausesDocument.of(pauses),
         hosts_down=tuple(map(HostDownDocument.of, hosts_down)),
+        oldest_wait_seconds=oldest_wait_seconds,
         waiters=waiters,
+        bytes_by_user={
+            user_id: UserBytesDocument(
+                projects=project_bytes.get(user_id, 0), jobs=stats.bytes_by_user.get(user_id, 0)
+            )
+            for user_id in sorted({*project_bytes, *stats.bytes_by_user})
+        },
+        disk_free_bytes=disk_free_bytes,
         database_bytes=stats.database_bytes,
         wal_bytes=stats.wal_bytes,
         last_seq=stats.last_sequence,

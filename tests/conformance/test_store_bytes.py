@@ -47,6 +47,7 @@ async def test_rows_options_and_log_count_for_their_user(jobs: JobStore) -> None
     assert short == JOB_BYTES + 2 * LOG_BYTES
     assert both == 2 * short + len('{"text":"') + 5_000 + len('"}')
     assert await jobs.count_bytes(BOB) == 0
+    assert (await jobs.collect_stats()).bytes_by_user == {ALICE: both}
 
 
 async def test_a_result_counts_from_the_end_of_its_job(jobs: JobStore) -> None:

@@ -106,6 +106,23 @@ async def test_stats_count_what_is_stored_and_in_use(house: House) -> None:
     assert stats["waiters"] == 0
     assert UUID(stats["database_id"]).version == 4
     assert {"database_bytes", "wal_bytes", "last_seq"} <= stats.keys()
+    assert stats["oldest_wait_seconds"] == 0
+    assert stats["bytes_by_user"].keys() == {"alice", "bob"}
+    assert all(one["jobs"] > 0 == one["projects"] for one in stats["bytes_by_user"].values())
+    assert stats["disk_free_bytes"] > 0
+
+
+async def test_stats_tell_how_long_the_oldest_waits(house: House) -> None:
+    """While everything is paused, as who looks for what is stuck wants to know."""
+    await admin(house, "POST", "pause")
+    await house.submit("alice", project_id="kept")
+    await admin(house, "POST", "pause", json={"user_id": "bob"})
+
+    stats = await admin(house, "GET", "stats")
+
+    assert stats["oldest_wait_seconds"] > 0
+    assert stats["pauses"]["everything"] is True
+    assert stats["pauses"]["users"] == ["bob"]
 
 
 async def test_stats_of_an_empty_server_have_nothing_to_count(house: House) -> None:

@@ -846,6 +846,7 @@ def test_an_operator_changes_the_server(server: Server, tmp_path: Path) -> None:
     wrong = server.cli("admin", "limits", "--set", "max_running_total=0", *directory)
     unknown = server.cli("admin", "limits", "--set", "colour=1")
     paused = server.cli("admin", "pause", "--user", "eve", "--json").json
+    while_paused = server.cli("admin", "stats").out
     resumed = server.cli("admin", "resume", "--user", "eve", "--json").json
     logged = server.cli("admin", "log", "--limit", "2", "--json").json["entries"]
     shown = server.cli("admin", "log").out
@@ -865,6 +866,8 @@ def test_an_operator_changes_the_server(server: Server, tmp_path: Path) -> None:
     assert "max_running_total" in wrong.err
     assert unknown.code == 64
     assert paused["users"] == ["eve"]
+    assert "paused       user eve" in while_paused
+    assert "bytes free" in while_paused
     assert resumed["users"] == []
     assert [one["action"] for one in logged] == ["resumed", "paused"]
     assert "user eve" in shown

@@ -32,12 +32,14 @@ from cidx_jobs.wire.server import (
     PausesDocument,
     QuantilesDocument,
     StatsDocument,
+    UserBytesDocument,
 )
 
 D = TypeVar("D", bound=Document)
 
 _RESOURCE = "resources."
 _PAGE = 200
+_MOST_USERS = 10
 _DRAIN_SECONDS = 0.5
 
 
@@ -192,6 +194,9 @@ def _stats_lines(stats: StatsDocument) -> Iterator[str]:
     yield f"{'slots':<12} {slots.running} of {slots.max_running_total}"
     for name, use in slots.resources.items():
         yield f"{'':<12} {escape(name)} {use.used} of {use.limit}, {use.waiting} waiting"
+    if stats.oldest_wait_seconds:
+        yield f"{'oldest wait':<12} {duration(stats.oldest_wait_seconds)}"
+    yield from _pause_lines(stats.pauses)
     for down in stats.hosts_down:
         yield f"{'host down':<12} {_host_down(down)}"
     yield f"{'waiters':<12} {stats.waiters}"
@@ -200,6 +205,33 @@ def _stats_lines(stats: StatsDocument) -> Iterator[str]:
     yield f"{'backup':<12} {'-' if newest is None else moment(newest)}"
     yield f"{'database id':<12} {escape(stats.database_id)}"
     yield f"{'database':<12} {stats.database_bytes:,} bytes, log {stats.wal_bytes:,} bytes"
+    yield from _disk_lines(stats)
+
+
+def _pause_lines(pauses: PausesDocument) -> Iterator[str]:
+    if pauses.draining:
+        yield f"{'draining':<12} new jobs are refused: admin drain --off takes them again"
+    paused = ["everything"] if pauses.everything else []
+    paused += [f"user {escape(user_id)}" for user_id in pauses.users]
+    paused += [f"type {escape(job_type)}" for job_type in pauses.job_types]
+    if paused:
+        yield f"{'paused':<12} {', '.join(paused)}"
+
+
+def _disk_lines(stats: StatsDocument) -> Iterator[str]:
+    if stats.disk_free_bytes is not None:
+        yield f"{'disk':<12} {stats.disk_free_bytes:,} bytes free"
+    users = sorted(stats.bytes_by_user.items(), key=_most_first)
+    for user_id, taken in users[:_MOST_USERS]:
+        told = f"projects {taken.projects:,} bytes, jobs {taken.jobs:,} bytes"
+        yield f"{'':<12} {escape(user_id)}: {told}"
+    if len(users) > _MOST_USERS:
+        yield f"{'':<12} {len(users) - _MOST_USERS} more users"
+
+
+def _most_first(user: tuple[str, UserBytesDocument]) -> tuple[int, str]:
+    user_id, taken = user
+    return -taken.projects - taken.jobs, user_id
 
 
 def _retention_lines(kept: RetentionDocument) -> Iterator[str]:

@@ -8,6 +8,7 @@ from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
 from cidx_jobs.client import JobsClient
+from cidx_jobs.model.findings import ADVICE
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.sqlite.doctor import examine_directory
@@ -76,5 +77,10 @@ def _lines(found: DoctorDocument) -> Iterator[str]:
     yield f"{'database id':<12} {escape(found.database_id)}"
     if found.ok:
         yield "everything fits together"
-    for finding in (*found.findings, *found.notes):
+    for finding in found.findings:
+        yield f"{finding.kind:<12} {escape(finding.message)}"
+        yield f"{'':<12} {ADVICE.get(finding.kind, '')}".rstrip()
+    if found.findings:
+        yield "cidx-jobs doctor --fix mends what can be mended while the server runs"
+    for finding in found.notes:
         yield f"{finding.kind:<12} {escape(finding.message)}"

@@ -249,7 +249,9 @@ class MemoryJobs(JobStore):
 
     @override
     async def collect_stats(self) -> StoreStats:
-        return count_stats(self._table.jobs.values(), self.database.database_id, self._sequence)
+        return count_stats(
+            self._table.jobs.values(), self._bytes, self.database.database_id, self._sequence
+        )
 
     def compare_with_log(self) -> Sequence[Finding]:
         """Return the jobs that are not what their last row of the log says."""

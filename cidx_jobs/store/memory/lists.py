@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cidx_jobs.model.findings import Finding
-from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus, Transition
 from cidx_jobs.model.job.packed import count_bytes
 from cidx_jobs.model.listing import (
@@ -78,7 +78,12 @@ def is_wanted_event(event: Transition, query: EventQuery) -> bool:
     )
 
 
-def count_stats(jobs: Iterable[Job], database_id: str, last_sequence: int) -> StoreStats:
+def count_stats(
+    jobs: Iterable[Job],
+    bytes_by_user: Mapping[UserId, int],
+    database_id: str,
+    last_sequence: int,
+) -> StoreStats:
     """Count the jobs by status, type and user."""
     stored = list(jobs)
     return StoreStats(
@@ -87,6 +92,7 @@ def count_stats(jobs: Iterable[Job], database_id: str, last_sequence: int) -> St
         by_type=dict(Counter(job.job_type for job in stored)),
         by_user=dict(Counter(job.user_id for job in stored)),
         by_status_and_type=dict(Counter((job.status.value, job.job_type) for job in stored)),
+        bytes_by_user={user_id: size for user_id, size in bytes_by_user.items() if size > 0},
         database_bytes=0,
         wal_bytes=0,
         last_sequence=last_sequence,

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cidx_jobs.model.listing import JobFigures, StoreStats
+from cidx_jobs.store.sqlite.jobs.stored_bytes import load_bytes_of_all
 from cidx_jobs.store.sqlite.open.damage_check import wal_of
 from cidx_jobs.store.sqlite.open.possession import read_database_id
 from cidx_jobs.store.sqlite.values import optional_microseconds
@@ -40,6 +41,7 @@ def collect_stats(connection: sqlite3.Connection, database: Path) -> StoreStats:
                 by_type[job_type] += jobs
                 by_user[user_id] += jobs
                 by_both[status, job_type] += jobs
+        bytes_by_user = load_bytes_of_all(connection)
         (sequence,) = connection.execute(_LAST_SEQUENCE).fetchone()
         database_id = read_database_id(connection)
         (page_count,) = connection.execute("PRAGMA page_count").fetchone()
@@ -52,6 +54,7 @@ def collect_stats(connection: sqlite3.Connection, database: Path) -> StoreStats:
         by_type=dict(by_type),
         by_user=dict(by_user),
         by_status_and_type=dict(by_both),
+        bytes_by_user=bytes_by_user,
         database_bytes=page_count * page_size,
         wal_bytes=_size(wal_of(database)),
         last_sequence=sequence,

@@ -122,3 +122,9 @@ def load_bytes(connection: sqlite3.Connection, user_id: UserId) -> int:
     row = connection.execute("SELECT bytes FROM stored_bytes WHERE user_id = ?", (user_id,))
     found = row.fetchone()
     return 0 if found is None else int(found[0])
+
+
+def load_bytes_of_all(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return what is stored of each user's jobs, in bytes."""
+    rows = connection.execute("SELECT user_id, bytes FROM stored_bytes WHERE bytes > 0")
+    return {str(user_id): int(size) for user_id, size in rows}

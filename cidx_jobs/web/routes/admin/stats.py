@@ -1,11 +1,15 @@
 """Counts over everything stored, and what is in use now."""
 
+from collections import Counter
+
 from aiohttp import web
 
 from cidx_jobs.engine.operator_rules import FINAL
+from cidx_jobs.engine.upkeep.disk import free_bytes_of
 from cidx_jobs.engine.upkeep.retention import RetentionTimes
 from cidx_jobs.model.findings import Recovery
 from cidx_jobs.model.listing import JobQuery
+from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Contract, Reply, route
@@ -20,6 +24,7 @@ from cidx_jobs.wire.server import (
     ResourceUseDocument,
     SlotUseDocument,
     StatsDocument,
+    UserBytesDocument,
     make_stats,
 )
 
@@ -48,7 +53,10 @@ _EXAMPLE = StatsDocument(
             waiting=3,
         ),
     ),
+    oldest_wait_seconds=31.5,
     waiters=4,
+    bytes_by_user={"alice": UserBytesDocument(projects=52_428_800, jobs=409_600)},
+    disk_free_bytes=107_374_182_400,
     database_bytes=1_048_576,
     wal_bytes=65_536,
     last_seq=1022,
@@ -93,12 +101,22 @@ async def get_stats(call: Call) -> web.Response:
             slots=_slots(call),
             pauses=manager.pauses,
             hosts_down=manager.list_hosts_down(),
+            oldest_wait_seconds=manager.find_longest_wait(),
             waiters=call.api.waiters.count,
+            project_bytes=await _project_bytes(jobs),
+            disk_free_bytes=await in_own_thread(free_bytes_of, jobs.settings.data_dir),
             recovery=jobs.recovery,
             last_backup_at=await jobs.backups.find_newest(),
             retention=await _retention(jobs),
         )
     )
+
+
+async def _project_bytes(jobs: JobSystem) -> Counter[str]:
+    taken: Counter[str] = Counter()
+    for project in await jobs.persistence.projects.list_projects(None):
+        taken[project.user_id] += (project.repository_bytes or 0) + (project.index_bytes or 0)
+    return +taken
 
 
 async def _retention(jobs: JobSystem) -> RetentionDocument:
