@@ -78,11 +78,17 @@ async def remove_unused(syncs: Syncs) -> int:
     return await syncs.jobs._opened().projects.remove_unused()
 
 
+@pytest.fixture
+def patient(tmp_path: Path) -> Settings:
+    """Give settings under which files go that are nine days old."""
+    return sync_settings(tmp_path, project_retention_seconds=9 * DAY)
+
+
 async def test_a_copy_that_nobody_syncs_is_told_before_it_goes(
-    tmp_path: Path, repository: Repository
+    patient: Settings, repository: Repository
 ) -> None:
     """A day before, by the names of the projects that use it; not one that was just synced."""
-    async with JobSystem(sync_settings(tmp_path, project_retention_seconds=9 * DAY)) as jobs:
+    async with JobSystem(patient) as jobs:
         syncs = Syncs(jobs)
         await syncs.sync(repository.url)
         fresh = await jobs.list_expiring_projects()
