@@ -101,7 +101,9 @@ class DraftDatabase:
         check_format(self._db)
         for statement in index_sql.CREATE_DRAFT:
             self._db.execute(statement)
-        self._published = int(read_meta(self._db).get("highest_content", 0))
+        # Of a new index that was finished and never named to searches all is still to be shown.
+        highest = 0 if self._is_new else read_meta(self._db).get("highest_content", 0)
+        self._published = int(highest)
 
     @property
     def has_base(self) -> bool:
@@ -241,7 +243,10 @@ class DraftDatabase:
         return Publication(state=state, skipped=skipped)
 
     def _write_files(self) -> None:
-        if not self._is_new:
+        if self._is_new:
+            # Those of a run that ended between the end of its draft and its naming.
+            self._db.execute(index_sql.DROP_FILES)
+        else:
             for statement in index_sql.ADD_LOOSE:
                 self._db.execute(statement)
         self._db.execute(index_sql.DROP_GONE_FILES)

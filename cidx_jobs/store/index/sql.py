@@ -182,6 +182,7 @@ ADD_LOOSE = (
     """,
 )
 ADD_STAGED_TO_LOOSE = "INSERT OR IGNORE INTO loose SELECT id FROM contents WHERE id > ?"
+DROP_FILES = "DELETE FROM files"
 DROP_GONE_FILES = "DELETE FROM files WHERE path IN (SELECT path FROM gone)"
 WRITE_FILES = """
     INSERT OR REPLACE INTO files (path, mode, blob, size, skipped, content)
