@@ -316,7 +316,7 @@ def test_a_schedule_is_made_shown_run_switched_and_removed(server: Server, synce
     assert (made.json["jitter_seconds"], made.json["catch_up"]) == (300, "skip")
     assert "every 2h (disabled)" in often.out
     assert [line.split()[0] for line in listed] == ["NAME", "nightly", "often"]
-    assert "30 2 * * * Europe/Berlin, jitter 300s" in shown
+    assert "30 2 * * * Europe/Berlin, jitter 5m" in shown
     assert (disabled["enabled"], disabled["next_at"], enabled["enabled"]) == (False, [], True)
     assert (ran["schedule"], ran["scheduled_at"]) == ("nightly", None)
     assert everybody.startswith("USER")
