@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -34,7 +35,7 @@ _ROWS = 20_000
 
 
 def main() -> None:
-    """Measure the three starts in turn, in one run."""
+    """Measure the starts in turn, in one run."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Bench(
@@ -42,21 +43,47 @@ def main() -> None:
         ) as bench,
     ):
         python = Python(Path(folder) / "bytecode")
+        empty = DataDirectory(Path(folder) / "empty")
         few = _prepared(Path(folder) / "few", FEW)
         many = _prepared(Path(folder) / "many", MANY)
+        starts = {
+            "empty": lambda: ready(empty, python),
+            "few": lambda: ready(few, python),
+            "many": lambda: ready(many, python),
+            "after a crash": lambda: _after_a_crash(many, python),
+        }
+        processor: dict[str, list[float]] = {name: [] for name in starts}
+
+        def measured(name: str) -> Callable[[], float]:
+            def measure() -> float:
+                seconds, busy = starts[name]()
+                processor[name].append(busy)
+                return seconds
+
+            return measure
+
         taken = bench.paired(
             {
-                "ready with few": lambda: ready_seconds(few, python),
-                "ready with many": lambda: ready_seconds(many, python),
-                "ready after a crash": lambda: _after_a_crash(many, python),
+                **{f"ready, {name}": measured(name) for name in starts},
                 "python and its imports": lambda: python.seconds("cidx_jobs.web.server"),
                 "python and aiohttp alone": lambda: python.seconds("aiohttp.web"),
             },
             unit="s",
         )
-        bench.ratio("ready, many / few", taken["ready with many"], taken["ready with few"])
-        for name, goal in (("ready with many", 0.4), ("ready after a crash", 0.8)):
-            bench.figure(f"{name}, goal", taken[name].values, unit="s", at_most=goal)
+        for name, goal in (("empty", 0.3), ("many", 0.45), ("after a crash", 0.8)):
+            values = taken[f"ready, {name}"].values
+            bench.figure(f"ready, {name}, goal", values, unit="s", at_most=goal)
+        bench.ratio("ready, many / few", taken["ready, many"], taken["ready, few"])
+        # The first of each was the warm-up.
+        busy = {
+            name: bench.figure(f"processor time, {name}", values[1:], unit="s").values
+            for name, values in processor.items()
+        }
+        each = [
+            (few - none) / UNFINISHED * 1e6
+            for few, none in zip(busy["few"], busy["empty"], strict=True)
+        ]
+        bench.figure("processor time of an unfinished job", each, unit="us", at_most=15)
 
 
 class Python:
@@ -78,8 +105,11 @@ class Python:
         return time.perf_counter() - began
 
 
-def ready_seconds(directory: DataDirectory, python: Python) -> float:
-    """Give the seconds from the start of the process to the first 200 of ``/readyz``."""
+def ready(directory: DataDirectory, python: Python) -> tuple[float, float]:
+    """Give the seconds from the start of the process to the first 200 of ``/readyz``.
+
+    The second number is how many of them its threads kept processors busy, in hundredths.
+    """
     address = directory.root / "bench.sock"
     began = time.perf_counter()
     server = subprocess.Popen(
@@ -97,20 +127,25 @@ def ready_seconds(directory: DataDirectory, python: Python) -> float:
                 message = "the server did not become ready"
                 raise RuntimeError(message)
             time.sleep(0.002)
-        return time.perf_counter() - began
+        return time.perf_counter() - began, _busy_seconds(server.pid)
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(timeout=LONGEST_SECONDS)
 
 
-def _after_a_crash(directory: DataDirectory, python: Python) -> float:
+def _busy_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def _after_a_crash(directory: DataDirectory, python: Python) -> tuple[float, float]:
     subprocess.run([sys.executable, "-m", "bench.start", str(directory.root)], check=True)
     wal = directory.database.with_name(directory.database.name + "-wal")
     size = wal.stat().st_size
     if size < WAL_BYTES:
         message = f"the crash left a log of {size} bytes"
         raise RuntimeError(message)
-    return ready_seconds(directory, python)
+    return ready(directory, python)
 
 
 def crash(root: Path) -> None:
