@@ -5,7 +5,10 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import stat
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,10 @@ import jwt
 import pytest
 
 from cidx_jobs.engine.access import passwords
+from cidx_jobs.model.ids import UserId
 from cidx_jobs.store.memory.persistence import MemoryPersistence
+from cidx_jobs.store.tokens import make_token
+from cidx_jobs.web.routes.table import list_routes
 from tests.functional.web import AioClient, House, open_house, problem_of
 
 PASSWORD = "correct horse"
@@ -323,6 +329,55 @@ async def test_a_header_that_came_twice_proves_nothing(
     answer = await house.client.request("GET", "/api/jobs", headers=headers)
 
     assert answer.status in {400, 401}
+
+
+async def _revoked(house: House) -> str:
+    body = {"user_id": "carol"}
+    made = await (await house.ask("POST", "/api/admin/tokens", user="root", json=body)).json()
+    assert await status_of(house, made["token"]) == 200
+    await house.ask("DELETE", f"/api/admin/tokens/{made['token_id']}", user="root")
+    return str(made["token"])
+
+
+async def _expired(house: House) -> str:
+    before = house.jobs.clock.now() - timedelta(days=1)
+    text, token = make_token(UserId("carol"), "admin", now=before, lifetime_seconds=60.0)
+    await house.jobs.persistence.tokens.save_token(token)
+    return text
+
+
+async def _of_an_older_password(house: House) -> str:
+    token = await log_in(house, {"username": "carol", "password": PASSWORD})
+    change = {"password": NEW_PASSWORD, "scope": "admin"}
+    await house.ask("PATCH", "/api/admin/users/carol", user="root", json=change)
+    return token
+
+
+async def _of_one_who_left(house: House) -> str:
+    token = await log_in(house, {"username": "carol", "password": PASSWORD})
+    await house.ask("DELETE", "/api/admin/users/carol", user="root")
+    return token
+
+
+ROUTES = [one for one in list_routes("/api", is_own=True) if one[1].scope is not None]
+
+
+@pytest.mark.parametrize(
+    "take_back", [_revoked, _expired, _of_an_older_password, _of_one_who_left]
+)
+async def test_what_was_taken_back_opens_no_route(
+    house: House, carol: dict[str, str], take_back: Callable[[House], Awaitable[str]]
+) -> None:
+    """401 from each route alike, whatever it is and however the token was good before."""
+    headers = {"Authorization": f"Bearer {await take_back(house)}"}
+
+    answers = [
+        await house.ask(route.method, re.sub(r"{\w+}", "none", path), user=None, headers=headers)
+        for path, route in ROUTES
+    ]
+
+    assert {answer.status for answer in answers} == {401}
+    assert len({(await answer.json())["detail"] for answer in answers}) == 1
 
 
 async def test_a_flood_of_logins_compares_two_at_a_time(

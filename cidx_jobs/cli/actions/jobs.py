@@ -300,7 +300,8 @@ def show_events(target: Target, name: str) -> Exit:
         print_json(log)
         return Exit.DONE
     rows = [_event_row(event) for event in log.events]
-    print_lines(table(("SEQ", "AT", "EVENT", "STATUS", "ATTEMPT", "REASON"), rows, _width()))
+    head = ("SEQ", "AT", "EVENT", "STATUS", "ATTEMPT", "BY", "REASON")
+    print_lines(table(head, rows, _width()))
     return Exit.DONE
 
 
@@ -330,7 +331,7 @@ def _show_rows(target: Target, rows: Iterable[EventDocument]) -> None:
 
 def _row_line(row: EventDocument) -> str:
     # What comes later cannot be known: the columns are as wide as their longest words.
-    widths = (8, 24, 10, 20, 2, 0)
+    widths = (8, 24, 14, 20, 2, 8, 0)
     cells = zip(_event_row(row), widths, strict=True)
     line = "  ".join(cell.ljust(width) for cell, width in cells).rstrip()
     width = _width()
@@ -426,6 +427,8 @@ def _event_row(event: EventDocument) -> tuple[str, ...]:
         escape(event.event),
         f"{event.from_status or '-'} -> {event.to_status}",
         str(event.attempt),
+        # Nobody where the server itself did it.
+        escape(event.actor or "-"),
         escape(event.reason or ""),
     )
 
