@@ -17,6 +17,7 @@ from cidx_jobs.model.job.events import (
     Complete,
     Event,
     Fail,
+    Hold,
     Interrupt,
     RequestCancel,
     Retry,
@@ -307,6 +308,17 @@ async def test_a_project_has_one_head_and_one_follower(jobs: JobStore) -> None:
     for place in Place:
         with pytest.raises(StaleVersionError):
             await jobs.save_changes([submitted(place=place)])
+
+
+async def test_who_is_held_leaves_the_place_to_others(jobs: JobStore) -> None:
+    """It waits as created, until it is queued again."""
+    head = await store(jobs, submitted(place=Place.HEAD))
+    held = await store(jobs, taken(head, Hold(reason="restored")))
+    other = await store(jobs, submitted(place=Place.HEAD))
+
+    assert await jobs.load_job(head.job_id) == held
+    assert await jobs.load_job(other.job_id) == other
+    assert (held.status, held.hold, held.place) == (JobStatus.CREATED, True, None)
 
 
 async def test_the_follower_moves_up_as_the_head_ends(jobs: JobStore) -> None:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,17 @@ from msgspec.structs import replace
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.model.errors import CidxJobsError
 from cidx_jobs.model.ids import UserId
-from cidx_jobs.model.job.events import Cancel, Complete, Event, Fail, Interrupt, Retry, Start
+from cidx_jobs.model.job.events import (
+    Cancel,
+    Complete,
+    Enqueue,
+    Event,
+    Fail,
+    Hold,
+    Interrupt,
+    Retry,
+    Start,
+)
 from cidx_jobs.model.job.job import CheckpointInfo, Job, JobStatus, Place
 from cidx_jobs.model.job.lifecycle import record_progress
 from cidx_jobs.model.listing import Change, EventQuery, IdempotencyRecord, JobQuery
@@ -42,12 +53,17 @@ FAR = NOON + timedelta(days=3_650)
 EVERYTHING = 10**6
 REFUSALS = ("stale_version", "stale_run", "idempotency_key_reused", "store_error")
 EVENTS: dict[JobStatus, list[Event]] = {
-    JobStatus.CREATED: [],
-    JobStatus.QUEUED: [Start(epoch=3), Cancel(error=AN_ERROR, reason="no")],
+    JobStatus.CREATED: [Enqueue(key=KEY, place=Place.HEAD), Hold()],
+    JobStatus.QUEUED: [
+        Start(epoch=3),
+        Hold(reason="restored"),
+        Cancel(error=AN_ERROR, reason="no"),
+    ],
     JobStatus.RUNNING: [
         Complete(result={"files": 1}, elapsed_seconds=1.5),
         Fail(error=AN_ERROR, elapsed_seconds=0.0),
         Interrupt(elapsed_seconds=1.0, is_clean=False),
+        Hold(),
     ],
     JobStatus.COMPLETED: [],
     JobStatus.FAILED: [Retry(key=KEY), Retry(key=KEY, from_start=True)],
@@ -105,10 +121,20 @@ class StoreMachine(RuleBasedStateMachine):
         project=st.sampled_from(["a", "b"]),
         place=st.sampled_from([None, *Place]),
         key=st.sampled_from([None, "k1", "k2"]),
+        options=st.sampled_from([{}, {"n": [1, "é"]}]),
     )
-    def submit(self, user: str, project: str, place: Place | None, key: str | None) -> None:
+    def submit(
+        self,
+        user: str,
+        project: str,
+        place: Place | None,
+        key: str | None,
+        options: dict[str, Any],
+    ) -> None:
         """Store a new job, perhaps with a key that is taken, or at a place that is."""
-        change = submitted(new_job(user, project, place=place, labels={"n": project}))
+        change = submitted(
+            new_job(user, project, place=place, labels={"n": project}, options=options)
+        )
         record = key and IdempotencyRecord(
             user_id=UserId(user),
             key=key,
@@ -166,6 +192,14 @@ class StoreMachine(RuleBasedStateMachine):
         """Delete what has expired."""
         deleted = self.same(lambda store: store.jobs.delete_expired_jobs(FAR, statuses, limit))
         self.known = [job for job in self.known if job.job_id not in deleted]
+
+    @rule(limit=st.integers(1, 3))
+    def remove_payloads(self, limit: int) -> None:
+        """Remove what finished jobs hold."""
+        self.same(lambda store: store.jobs.remove_payloads(FAR, limit, now=NOON))
+        page = self.same(lambda store: store.jobs.query_jobs(JobQuery(limit=EVERYTHING)))
+        stored = {job.job_id: job for job in page.jobs}
+        self.known = [stored[job.job_id] for job in self.known]
 
     @rule()
     def restart(self) -> None:
@@ -275,8 +309,15 @@ class StoreMachine(RuleBasedStateMachine):
             self.same(methodcaller("query_jobs", query))
         for job in page.jobs:
             self.same(methodcaller("load_checkpoint", job.job_id))
+        for user in (UserId("alice"), UserId("bob")):
+            self.same(partial(count_bytes, user))
         last = {row.job_id: row.to_status for row in log}
         assert last == {job.job_id: job.status for job in page.jobs}
+
+
+async def count_bytes(user: UserId, store: Persistence) -> int:
+    """Return what a store counts for a user."""
+    return await store.jobs.count_bytes(user)
 
 
 async def answer(call: Awaitable[Any]) -> Any:

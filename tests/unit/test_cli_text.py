@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cidx_jobs.cli.error_report import advise, exit_code_of_error, exit_code_of_job
 from cidx_jobs.cli.exit_codes import Exit
@@ -318,6 +319,13 @@ def test_the_report_of_another_type_shows_its_result_as_json() -> None:
     job = make_job(job_type="steps", status="completed", result={"ok": True, "left": None})
 
     assert '  result      {"ok":true,"left":null}' in list(report(job, NOW))
+
+
+def test_a_report_says_what_is_no_longer_kept() -> None:
+    """Where options or result were there once."""
+    job = replace(INDEXING, removed=("options", "result"))
+
+    assert "  removed     options, result: kept only for a time" in list(report(job, NOW))
 
 
 def test_the_report_of_a_running_job_says_since_when() -> None:

@@ -86,6 +86,8 @@ def report(
     if not job.done:
         yield _fact("waits since" if job.started_at is None else "runs since", _since(job, now))
     yield from _result(job)
+    if job.removed:
+        yield _fact("removed", f"{', '.join(job.removed)}: kept only for a time")
     yield from _phases(job)
     for warning in job.warnings:
         times = f" ({warning.count} times)" if warning.count > 1 else ""

@@ -304,6 +304,7 @@ def _retried(job: Job, event: Retry, now: datetime) -> dict[str, Any]:
         "hold": False,
         "start_at": None,
         "joins": (),
+        "removed": (),
         "progress": 0,
         "phase": None,
         "message": None,
