@@ -27,7 +27,7 @@ _WORK_SECONDS = 0.6
 
 # How often each call happens in a round of this length, so that points are spread over it. The
 # first start alone makes about 120 writes, each new step of the schema some more.
-_CALLS = {"pwrite64": 280, "fdatasync": 46}
+_CALLS = {"pwrite64": 310, "fdatasync": 48}
 _EFFECTS = ("error=EIO", "error=ENOSPC", "signal=KILL")
 # After an error the call may fail once, or again and again for a while.
 _REPEATS = ("", "..{last}", "+7")

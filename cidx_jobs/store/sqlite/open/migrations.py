@@ -62,9 +62,12 @@ def apply_migrations(
 ) -> None:
     """Apply the steps that the database does not have yet, each in a transaction of its own."""
     done = {number for number, *_ in _read_records(connection)}
+    # A step may make a table anew, while views of it are there.
+    connection.execute("PRAGMA legacy_alter_table = ON")
     for migration in migrations:
         if migration.number not in done:
             _apply(connection, migration, now_microseconds)
+    connection.execute("PRAGMA legacy_alter_table = OFF")
 
 
 def check_migrations(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
