@@ -18,6 +18,7 @@ FLAT = Size(
     directory_bytes=30_000_000,
     submit_seconds=0.01,
     end_seconds=0.03,
+    work_seconds=0.0008,
     jobs_a_second=900.0,
 )
 
@@ -45,6 +46,7 @@ def test_flat_lines_are_no_fault() -> None:
         ({"log_bytes": 70_000_000}, "write-ahead log"),
         ({"directory_bytes": 40_000_000}, "directory_bytes"),
         ({"submit_seconds": 0.03}, "a submit took"),
+        ({"work_seconds": 0.0012}, "processor time"),
     ],
 )
 def test_each_line_that_rises_is_told(last: dict[str, float], word: str) -> None:
