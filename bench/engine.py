@@ -54,12 +54,11 @@ def main() -> None:
             },
             unit="jobs/s",
         )
-        bench.ratio("P1 engine / raw loop", taken["engine"], taken["raw loop"], at_least=0.5)
+        bench.ratio("P1 engine / raw loop", taken["engine"], taken["raw loop"])
         bench.ratio(
             "P1 engine / one transaction each",
             taken["engine"],
             taken["one transaction each"],
-            at_least=10,
         )
         bench.ratio(
             "engine / one bare commit each", taken["engine"], taken["one bare commit each"]

@@ -54,13 +54,12 @@ def main() -> None:
             unit="jobs/s",
         )
         ours = taken["store, 100 callers, FULL"]
-        bench.ratio("store / raw loop", ours, taken["raw loop"], at_least=0.5)
-        bench.ratio("store / one commit each", ours, taken["raw, one commit each"], at_least=10)
+        bench.ratio("store / raw loop", ours, taken["raw loop"])
+        bench.ratio("store / one commit each", ours, taken["raw, one commit each"])
         bench.ratio(
             "one caller / one commit each",
             taken["store, one caller"],
             taken["raw, one commit each"],
-            at_least=0.5,
         )
         bench.ratio("FULL / NORMAL", ours, taken["store, 100 callers, NORMAL"])
         bench.figure("CPU of a transition", spent["FULL"][1:], unit="us", at_most=40)
