@@ -1,9 +1,11 @@
-"""What the README and the documentation show in Python passes a strict type checker."""
+"""What the README and the documentation show in Python passes two strict type checkers."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,23 +46,58 @@ def in_runs(pages: list[Path]) -> list[dict[str, str]]:
     return runs
 
 
+PYRIGHT = {
+    "typeCheckingMode": "strict",
+    "pythonVersion": "3.11",
+    "extraPaths": [str(ROOT)],
+    "venvPath": str(Path(sys.prefix).parent),
+    "venv": Path(sys.prefix).name,
+}
+"""Pyright's own strict rules; basedpyright brings the program that runs it in its wheels."""
+
+
+def write_down(pages: list[Path], folder: Path) -> Iterator[Path]:
+    """Yield a folder for each run, with its modules in it."""
+    for number, modules in enumerate(in_runs(pages)):
+        own = folder / str(number)
+        own.mkdir()
+        for name, text in modules.items():
+            (own / f"{name}.py").write_text(text, encoding="utf-8")
+        yield own
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_every_block_passes_pyright(tmp_path: Path) -> None:
+    """Strictly, as an editor shows it to whoever copies a block."""
+    told = []
+    for folder in write_down(PAGES, tmp_path):
+        (folder / "pyrightconfig.json").write_text(json.dumps(PYRIGHT), encoding="utf-8")
+        found = subprocess.run(
+            [sys.executable, "-m", "basedpyright", "--project", str(folder)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        told += [found.stdout] if found.returncode else []
+
+    assert "".join(told) == ""
+
+
 @pytest.mark.slow
 def test_every_block_passes_mypy(tmp_path: Path) -> None:
     """Strictly, with the types that are public and no others."""
     config = tmp_path / "mypy.ini"
     config.write_text(CONFIG, encoding="utf-8")
     told = []
-    for number, modules in enumerate(in_runs(PAGES)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        for name, text in modules.items():
-            (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    for folder in write_down(PAGES, tmp_path):
         found = subprocess.run(
             [
                 *(sys.executable, "-m", "mypy", "--strict", "--no-error-summary"),
                 "--follow-imports=silent",
                 *("--config-file", str(config), "--cache-dir", str(ROOT / ".mypy_cache" / "docs")),
-                *sorted(f"{name}.py" for name in modules),
+                *sorted(file.name for file in folder.glob("*.py")),
             ],
             cwd=folder,
             env={**os.environ, "MYPYPATH": str(ROOT)},
