@@ -57,15 +57,18 @@ SELECT printf('01900000-0000-7000-8000-%012d', n), iif(n % 10 = 3, 'other', 'noo
 FROM numbers
 """
 _FILL_EVENTS = """
-INSERT INTO events (job_id, version, user_id, event, from_status, to_status, at, attempt, run)
-SELECT job_id, value, user_id, 'start', 'queued', 'running', created_at, 1, 1
+INSERT INTO log (job, version, event, from_status, to_status, at, attempt, run)
+SELECT row, value, 'start', 'queued', 'running', created_at, 1, 1
 FROM jobs, json_each('[1, 2, 3, 4]') WHERE finished_at IS NOT NULL ORDER BY row, value
+"""
+_FILL_BLOCKS = """
+INSERT INTO log_users SELECT DISTINCT user_id, seq >> 10 FROM log JOIN jobs ON row = job
 """
 _FILL_FINALS = """
 INSERT INTO finals SELECT user_id, job_type, status, count(*) FROM jobs
 WHERE finished_at IS NOT NULL GROUP BY user_id, job_type, status
 """
-_NOTE_SEQUENCE = "UPDATE owner SET sequence = (SELECT coalesce(max(seq), 0) FROM events)"
+_NOTE_SEQUENCE = "UPDATE owner SET sequence = (SELECT coalesce(max(seq), 0) FROM log)"
 
 LISTS: dict[str, dict[str, Any]] = {
     "all": {},
@@ -113,7 +116,7 @@ def fill(root: Path, count: int) -> DataDirectory:
         }
         db.execute("BEGIN IMMEDIATE")
         db.execute(_FILL_JOBS, values)
-        for statement in (_FILL_EVENTS, _FILL_FINALS, _NOTE_SEQUENCE):
+        for statement in (_FILL_EVENTS, _FILL_BLOCKS, _FILL_FINALS, _NOTE_SEQUENCE):
             db.execute(statement)
         db.execute("COMMIT")
     size = directory.database.stat().st_size / 1e6

@@ -26,8 +26,8 @@ TOTAL = 5
 _WORK_SECONDS = 0.6
 
 # How often each call happens in a round of this length, so that points are spread over it. The
-# first start alone makes about 120 writes, each new step of the schema some more.
-_CALLS = {"pwrite64": 310, "fdatasync": 48}
+# first start alone makes about 340 writes and 32 flushes, each new step of the schema some more.
+_CALLS = {"pwrite64": 500, "fdatasync": 64}
 _EFFECTS = ("error=EIO", "error=ENOSPC", "signal=KILL")
 # After an error the call may fail once, or again and again for a while.
 _REPEATS = ("", "..{last}", "+7")

@@ -100,14 +100,14 @@ FAULTS = {
         "UPDATE jobs SET attempt = attempt + 1 WHERE status = 'failed'",
         "log",
     ),
-    "a lost row of the log": ("DELETE FROM events WHERE event = 'start'", "log"),
-    "a lost log": ("DELETE FROM events", "log"),
+    "a lost row of the log": ("DELETE FROM log WHERE event = 'start'", "log"),
+    "a lost log": ("DELETE FROM log", "log"),
     "an edge that there is not": (
-        "UPDATE events SET event = 'complete' WHERE event = 'start'",
+        "UPDATE log SET event = 'complete' WHERE event = 'start'",
         "log",
     ),
     "a row of an edge from elsewhere": (
-        "UPDATE events SET from_status = 'running' WHERE event = 'start'",
+        "UPDATE log SET from_status = 'running' WHERE event = 'start'",
         "log",
     ),
     "a log of no job": (
@@ -116,6 +116,7 @@ FAULTS = {
     ),
     "a wrong count": ("UPDATE finals SET jobs = jobs + 1", "counts"),
     "a missing count": ("DELETE FROM finals", "counts"),
+    "rows of the log that their user does not find": ("DELETE FROM log_users", "counts"),
     "a lost checkpoint": ("DELETE FROM checkpoints", "checkpoints"),
 }
 
@@ -136,10 +137,10 @@ def test_a_damaged_index_is_found_when_it_is_looked_at_deeply(directory: DataDir
     """An index that does not fit its table is what a deep examination is for."""
     with closing(sqlite3.connect(directory.database, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
-        find = "SELECT * FROM sqlite_schema WHERE name = 'events_of_user'"
+        find = "SELECT * FROM sqlite_schema WHERE name = 'jobs_expiry'"
         hidden = connection.execute(find).fetchone()
-        connection.execute("DELETE FROM sqlite_schema WHERE name = 'events_of_user'")
-    change(directory, "UPDATE events SET user_id = 'mallory' WHERE seq = 1")
+        connection.execute("DELETE FROM sqlite_schema WHERE name = 'jobs_expiry'")
+    change(directory, "UPDATE jobs SET finished_at = finished_at + 1")
     with closing(sqlite3.connect(directory.database, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", hidden)
@@ -168,10 +169,10 @@ def test_a_directory_of_no_project_is_found(directory: DataDirectory) -> None:
 def test_the_findings_are_bounded(directory: DataDirectory) -> None:
     """A log that is wrong from end to end fills no screen for ever."""
     rows = ", ".join(
-        f"({-n}, 'nobody', {n}, 'u', 'complete', 'queued', 'queued', 0, 0, 0, NULL, NULL)"
+        f"({-n}, 1, {1_000 + n}, 'complete', 'queued', 'queued', 0, 0, 0, NULL, NULL)"
         for n in range(1, 300)
     )
-    change(directory, f"INSERT INTO events VALUES {rows}")  # noqa: S608 - numbers
+    change(directory, f"INSERT INTO log VALUES {rows}")  # noqa: S608 - numbers
 
     assert len(examine_directory(directory).findings) == MAX_FINDINGS
 

@@ -1,9 +1,11 @@
 """What every `JobStore` promises of the transition log."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.persistence import Persistence
@@ -60,6 +62,43 @@ async def test_events_are_found_by_job_user_and_number(jobs: JobStore) -> None:
     assert await numbers(user_id=theirs.user_id) == [5, 6, 7, 8]
     assert await numbers(user_id=theirs.user_id, after_sequence=6, limit=1) == [7]
     assert await numbers(after_sequence=3, limit=3) == [4, 5, 6]
+
+
+@pytest.mark.slow
+async def test_a_user_finds_their_rows_in_a_long_log(jobs: JobStore) -> None:
+    """However many rows of others lie between them, and from any number on."""
+    await store(jobs, submitted())
+    for _ in range(3):
+        await jobs.save_changes([submitted(user_id="bob") for _ in range(400)])
+    last = await store(jobs, submitted())
+    query = EventQuery(user_id=last.user_id)
+    of_bob = EventQuery(user_id=UserId("bob"), after_sequence=1_020, limit=1_000)
+
+    mine = [row.sequence for row in await jobs.query_events(query)]
+    newest = await jobs.query_events(replace(query, after_sequence=2))
+    theirs = [row.sequence for row in await jobs.query_events(of_bob)]
+
+    assert mine == [1, 2, 2_403, 2_404]
+    assert [row.job_id for row in newest] == [last.job_id] * 2
+    assert theirs == list(range(1_021, 2_021))
+
+
+async def test_rows_of_those_beside_a_refusal_are_found_by_their_user(jobs: JobStore) -> None:
+    """Also by users of whom nothing was logged before, and who come again after it."""
+    unknown = submitted(user_id="carol").job
+    refused = [submitted(user_id="bob"), started(unknown)]
+
+    answers = await asyncio.gather(
+        jobs.save_changes([submitted(user_id="dora")]),
+        jobs.save_changes(refused),
+        return_exceptions=True,
+    )
+    await jobs.save_changes([submitted(user_id="bob")])
+    await jobs.save_changes([submitted(user_id="dora")])
+
+    assert isinstance(answers[1], StaleVersionError)
+    assert len(await jobs.query_events(EventQuery(user_id=UserId("bob")))) == 2
+    assert len(await jobs.query_events(EventQuery(user_id=UserId("dora")))) == 4
 
 
 async def test_a_row_of_the_log_comes_back_as_it_was_stored(jobs: JobStore) -> None:

@@ -223,7 +223,7 @@ async def test_what_cannot_be_mended_is_told_with_what_helps(jobs: JobSystem) ->
     assert isinstance(persistence, JobPersistence)
 
     def spoil(transaction: Transaction) -> None:
-        transaction.execute("DELETE FROM events WHERE job_id = ?", (job.job_id,))
+        transaction.execute("DELETE FROM log WHERE job = ?", (transaction.find_row(job.job_id),))
 
     await persistence._database.write(spoil)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +13,15 @@ import pytest
 from cidx_jobs import JobContext, JobSystem, JobType, Settings
 from cidx_jobs.model.admin.backup import BackupKind
 from cidx_jobs.model.errors import StartRefusedError
+from cidx_jobs.runtime.log import LogEvent
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.backups import copy
 from cidx_jobs.store.sqlite.open.compact import compact
-from cidx_jobs.store.sqlite.open.migrations import apply_migrations, load_migrations
+from cidx_jobs.store.sqlite.open.migrations import (
+    apply_migrations,
+    load_migrations,
+    split_statements,
+)
 from cidx_jobs.store.sqlite.restore import restore
 from tests.fakes import WAIT_SECONDS
 
@@ -148,6 +153,51 @@ async def test_an_upgrade_that_was_cut_off_goes_on(directory: DataDirectory, las
     async with opened(directory) as jobs:
         assert len(await jobs.list()) == 6
         assert await jobs.examine() == []
+
+
+FILL_LOG = """
+WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 41000)
+INSERT INTO events (
+    job_id, version, user_id, event, from_status, to_status, at, attempt, run, reason
+)
+SELECT job_id, 1000 + n, user_id, 'revise', 'queued', 'queued', n, 1, 1, 'row ' || n
+FROM numbers, (SELECT job_id, user_id FROM jobs WHERE finished_at IS NULL LIMIT 1)
+"""
+"""A long log of a job that waits."""
+READ_LOG = "SELECT * FROM events ORDER BY seq"
+
+
+def copy_a_part(directory: DataDirectory) -> Sequence[Any]:
+    """Fill the log, and copy its first part, as a start that is killed then does; return it."""
+    before = [step.name for step in MIGRATIONS].index("log_copied")
+    bring_to(directory, before)
+    with closing(sqlite3.connect(directory.database, isolation_level=None)) as connection:
+        connection.execute(FILL_LOG)
+        rows = connection.execute(READ_LOG).fetchall()
+        connection.execute("UPDATE owner SET sequence = ?", (rows[-1][0],))
+        connection.execute(next(split_statements(MIGRATIONS[before].sql)))
+        (copied,) = connection.execute("SELECT count(*) FROM log").fetchone()
+    assert 0 < copied < len(rows)
+    return rows
+
+
+async def test_a_long_log_is_copied_in_steps(
+    directory: DataDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An upgrade that was cut off goes on where it was, says how far it is, and loses no row."""
+    caplog.set_level("INFO", "cidx_jobs")
+    rows = await asyncio.to_thread(copy_a_part, directory)
+
+    async with opened(directory) as jobs:
+        assert await jobs.persistence.jobs.load_oldest_sequence() == 1
+
+    kept = await asyncio.to_thread(query, directory.database, READ_LOG)
+    lines = [record.msg for record in caplog.records if isinstance(record.msg, LogEvent)]
+    told = [line.fields for line in lines if line.name == "migration_went_on"]
+    steps = [fields["rows"] for fields in told if isinstance(fields, Mapping)]
+    assert kept[: len(rows)] == rows
+    assert len(steps) > 1
+    assert steps == sorted(steps)
 
 
 async def test_an_upgraded_database_gives_pages_back(directory: DataDirectory) -> None:

@@ -43,6 +43,7 @@ EXPIRED = (
     "(job_type=? AND status=? AND <expr>=? AND finished_at>? AND finished_at<?)"
 )
 """Of one type and status, with a payload or without: what is older, and sorted by nobody."""
+JOB_OF_ROW = "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"
 
 
 @pytest.fixture(scope="module")
@@ -168,16 +169,17 @@ def test_without_filters_the_table_is_never_read(
         ),
         (
             expiry.LAST_EVENT,
-            "SEARCH events USING COVERING INDEX sqlite_autoindex_events_1 (job_id=?)",
+            "SEARCH log USING COVERING INDEX sqlite_autoindex_log_1 (job=?)",
         ),
         (
             expiry.DELETE_EVENTS,
-            "SEARCH events USING INDEX sqlite_autoindex_events_1 (job_id=?)",
+            "SEARCH log USING INDEX sqlite_autoindex_log_1 (job=?)",
         ),
+        (expiry.DELETE_BLOCKS, "SEARCH log_users USING COVERING INDEX log_users_age (block<?)"),
         (expiry.DELETE_JOBS, "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"),
         (
             writes.update_statement(PROGRESS),
-            "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)",
+            "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)",
         ),
         (
             writes._UPDATE_PROGRESS,
@@ -206,22 +208,32 @@ def test_what_is_unfinished_is_found_by_index_and_sorted_by_nobody(
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        (EventQuery(), "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"),
+        (
+            EventQuery(),
+            ["SEARCH log USING INTEGER PRIMARY KEY (rowid>?)", JOB_OF_ROW],
+        ),
         (
             EventQuery(user_id=UserId("a")),
-            "SEARCH events USING INDEX events_of_user (user_id=? AND rowid>?)",
+            [
+                "SEARCH blocks USING PRIMARY KEY (user_id=? AND block>?)",
+                "SEARCH log USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+                JOB_OF_ROW,
+            ],
         ),
         (
             EventQuery(job_id=JobId("j"), user_id=UserId("a")),
-            "SEARCH events USING INDEX sqlite_autoindex_events_1 (job_id=?)",
+            [
+                "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)",
+                "SEARCH log USING INDEX sqlite_autoindex_log_1 (job=?)",
+            ],
         ),
     ],
 )
 def test_events_are_read_in_order_from_their_index(
-    connection: sqlite3.Connection, query: EventQuery, expected: str
+    connection: sqlite3.Connection, query: EventQuery, expected: list[str]
 ) -> None:
-    """By number, by user and number, and by job: nothing is sorted."""
-    assert plan(connection, log.events_statement(query)) == [expected]
+    """By number, by the blocks of a user, and by job: nothing is sorted, and no table scanned."""
+    assert plan(connection, log.events_statement(query)) == expected
 
 
 def test_expired_keys_are_found_by_age(connection: sqlite3.Connection) -> None:

@@ -19,6 +19,7 @@ from cidx_jobs.model.errors import (
     StorageUnavailableError,
     StoreError,
 )
+from cidx_jobs.model.job.job import Transition
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.commit import committer, writer
 from cidx_jobs.store.sqlite.commit.committer import ALL_CLEAR_SECONDS, Committer
@@ -273,24 +274,30 @@ async def test_a_refusal_that_wrote_nothing_costs_no_second_run(
     assert disk.statements.count("BEGIN IMMEDIATE") == 1
 
 
+def log_one(transaction: Transaction, row: Transition) -> int:
+    """Log a row of the job in row 1; return its number."""
+    (logged,) = transaction.log("alice", 1, [row])
+    return logged.sequence
+
+
 async def test_a_failing_operation_leaves_no_number_in_the_log(opened: Writer, disk: Disk) -> None:
     """Numbers of the log that a failed operation took are given to the next one."""
     first, second = submitted().transitions
 
     def log_and_refuse(transaction: Transaction) -> None:
-        transaction.log(second)
+        log_one(transaction, second)
         write_and_refuse(transaction)
 
     answers = await asyncio.gather(
         opened.write(log_and_refuse),
-        opened.write(lambda transaction: transaction.log(first).sequence),
+        opened.write(lambda transaction: log_one(transaction, first)),
         return_exceptions=True,
     )
 
     assert isinstance(answers[0], StaleVersionError)
     assert answers[1] == 1
     with sqlite3.connect(disk.path) as connection:
-        assert connection.execute("SELECT seq, version FROM events").fetchall() == [(1, 1)]
+        assert connection.execute("SELECT seq, version FROM log").fetchall() == [(1, 1)]
     connection.close()
 
 
@@ -301,9 +308,9 @@ async def test_a_log_row_that_is_refused_fails_its_operation_alone(
     first, second = submitted().transitions
 
     answers = await asyncio.gather(
-        opened.write(lambda transaction: transaction.log(first).sequence),
-        opened.write(lambda transaction: transaction.log(first).sequence),
-        opened.write(lambda transaction: transaction.log(second).sequence),
+        opened.write(lambda transaction: log_one(transaction, first)),
+        opened.write(lambda transaction: log_one(transaction, first)),
+        opened.write(lambda transaction: log_one(transaction, second)),
         return_exceptions=True,
     )
 

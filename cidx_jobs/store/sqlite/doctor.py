@@ -19,6 +19,7 @@ from cidx_jobs.model.job.lifecycle import TRANSITIONS
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.copy_files import changed_at
 from cidx_jobs.store.sqlite.commit.connection import read_only_uri
+from cidx_jobs.store.sqlite.commit.known_rows import BLOCK_BITS
 from cidx_jobs.store.sqlite.commit.transaction import Transaction
 from cidx_jobs.store.sqlite.jobs.stored_bytes import BYTES_BY_USER
 from cidx_jobs.store.sqlite.open.damage_check import inspecting
@@ -34,31 +35,32 @@ MAX_DRIFT = 65_536
 
 _FINE = [("ok",)]
 _WITHOUT_LOG = """
-SELECT job_id FROM jobs WHERE job_id NOT IN (SELECT job_id FROM events) ORDER BY row
+SELECT job_id FROM jobs WHERE row NOT IN (SELECT job FROM log) ORDER BY row
 """
 _WITHOUT_JOB = """
-SELECT DISTINCT job_id FROM events WHERE job_id NOT IN (SELECT job_id FROM jobs) ORDER BY job_id
+SELECT DISTINCT job FROM log WHERE job NOT IN (SELECT row FROM jobs) ORDER BY job
 """
 # Progress makes versions that have no row in the log, but only while the job runs; the removal of
 # a payload is one more, after the end.
 _UNLIKE_LAST_ROW = """
-SELECT jobs.job_id, jobs.status, jobs.version, jobs.run, to_status, events.version, events.run
-FROM jobs JOIN events ON events.job_id = jobs.job_id AND events.version = (
-    SELECT max(version) FROM events WHERE events.job_id = jobs.job_id
+SELECT jobs.job_id, jobs.status, jobs.version, jobs.run, to_status, log.version, log.run
+FROM jobs JOIN log ON log.job = jobs.row AND log.version = (
+    SELECT max(version) FROM log WHERE log.job = jobs.row
 )
-WHERE to_status <> status OR events.run <> jobs.run OR events.attempt <> jobs.attempt
-OR events.version > jobs.version OR (
-    status <> 'running' AND events.version <> jobs.version - (removed IS NOT NULL)
+WHERE to_status <> status OR log.run <> jobs.run OR log.attempt <> jobs.attempt
+OR log.version > jobs.version OR (
+    status <> 'running' AND log.version <> jobs.version - (removed IS NOT NULL)
 )
 ORDER BY row
 """
 _EDGES = """
-SELECT job_id, event, from_status, to_status, version, lag(to_status) OVER line, seq,
-lag(seq) OVER line FROM events WINDOW line AS (PARTITION BY job_id ORDER BY version)
+SELECT job_id, event, from_status, to_status, log.version, lag(to_status) OVER line, seq,
+lag(seq) OVER line FROM log CROSS JOIN jobs ON row = job
+WINDOW line AS (PARTITION BY job ORDER BY log.version)
 """
 _NUMBERS = """
 SELECT owner.sequence, pruned_sequence, coalesce(max(seq), 0),
-count(*) FILTER (WHERE seq > pruned_sequence) FROM owner LEFT JOIN events WHERE owner.id = 1
+count(*) FILTER (WHERE seq > pruned_sequence) FROM owner LEFT JOIN log WHERE owner.id = 1
 """
 _WRONG_COUNTS = """
 SELECT user_id, job_type, status, sum(true_count), sum(kept_count) FROM (
@@ -74,6 +76,8 @@ SELECT user_id, counted.bytes, coalesce(stored_bytes.bytes, 0)
 FROM ({BYTES_BY_USER}) AS counted LEFT JOIN stored_bytes USING (user_id)
 WHERE abs(counted.bytes - coalesce(stored_bytes.bytes, 0)) > {MAX_DRIFT}
 """  # noqa: S608 - constants
+_BLOCKS = f"SELECT DISTINCT user_id, seq >> {BLOCK_BITS} FROM log CROSS JOIN jobs ON row = job"  # noqa: S608
+_LACKING_BLOCKS = f"{_BLOCKS} EXCEPT SELECT user_id, block FROM log_users"  # noqa: S608 - constants
 _COUNT_ANEW = (
     "DELETE FROM finals",
     """
@@ -82,6 +86,8 @@ _COUNT_ANEW = (
     """,
     "DELETE FROM stored_bytes",
     f"INSERT INTO stored_bytes {BYTES_BY_USER}",
+    "DELETE FROM log_users",
+    f"INSERT INTO log_users {_BLOCKS}",
 )
 _PROJECTS = "SELECT copy_id, user_id, project_id FROM projects"
 # A first sync that is repeated after a crash names its copy at its end; what is nobody's for two
@@ -187,9 +193,9 @@ def _unlike_their_log(connection: sqlite3.Connection) -> Iterator[Finding]:
     for (job_id,) in connection.execute(_WITHOUT_LOG):
         text = f"job {job_id} has no row in the log"
         yield Finding(kind="log", message=text, job_id=job_id)
-    for (job_id,) in connection.execute(_WITHOUT_JOB):
-        text = f"the log has rows of job {job_id}, which does not exist"
-        yield Finding(kind="log", message=text, job_id=job_id)
+    for (row,) in connection.execute(_WITHOUT_JOB):
+        text = f"the log has rows of job number {row}, which does not exist"
+        yield Finding(kind="log", message=text)
     for row in connection.execute(_UNLIKE_LAST_ROW):
         job_id, status, version, run, logged, logged_version, logged_run = row
         text = (
@@ -228,4 +234,7 @@ def _wrong_counts(connection: sqlite3.Connection) -> Iterator[Finding]:
         yield Finding(kind="counts", message=text)
     for user_id, true, kept in connection.execute(_WRONG_BYTES):
         text = f"what is stored of {user_id} takes {true} bytes, but {kept} are counted"
+        yield Finding(kind="counts", message=text)
+    for user_id, block in connection.execute(_LACKING_BLOCKS):
+        text = f"{user_id} does not find their rows in block {block} of the log"
         yield Finding(kind="counts", message=text)

@@ -23,6 +23,7 @@ from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.runtime.meters import Meters
 from cidx_jobs.store.sqlite.commit.connection import run_on
 from cidx_jobs.store.sqlite.commit.high_water_mark import HighWaterMark, Position
+from cidx_jobs.store.sqlite.commit.known_rows import KnownRows
 from cidx_jobs.store.sqlite.commit.transaction import (
     CommitUnknownError,
     Ledger,
@@ -68,6 +69,7 @@ class Committer:
     does not end what the alarm was about."""
     _well_since: float | None = attrs.field(default=None, init=False)
     _db: aiosqlite.Connection | None = attrs.field(default=None, init=False)
+    _known: KnownRows = attrs.field(factory=KnownRows, init=False)
     _log: Any = attrs.field(factory=lambda: get_logger("store"), init=False)
 
     @property
@@ -144,7 +146,7 @@ class Committer:
     def _write(
         self, connection: sqlite3.Connection, operations: Sequence[Operation], seconds: float
     ) -> _Batch:
-        values, ledger = run_batch(connection, operations, self.ledger, seconds)
+        values, ledger = run_batch(connection, operations, self.ledger, seconds, self._known)
         if self._mark is not None:
             self._mark.record(Position(ledger.sequence, ledger.batch))
         return values, ledger

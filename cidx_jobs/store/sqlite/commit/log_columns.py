@@ -11,8 +11,22 @@ from cidx_jobs.store.sqlite.values import ABSENT, NULLABLE, Row, from_microsecon
 EVENT_COLUMNS = (
     "seq",
     "job_id",
+    "log.version",
+    "jobs.user_id",
+    "event",
+    "from_status",
+    "to_status",
+    "at",
+    "log.attempt",
+    "log.run",
+    "reason",
+    "actor",
+)
+"""What is read of a row, joined with that of its job; see `decode_transition`."""
+_STORED = (
+    "seq",
+    "job",
     "version",
-    "user_id",
     "event",
     "from_status",
     "to_status",
@@ -24,8 +38,8 @@ EVENT_COLUMNS = (
 )
 _MAY_BE_ABSENT = frozenset({"from_status", "reason", "actor"})
 
-_ROW = f"({', '.join(NULLABLE if name in _MAY_BE_ABSENT else '?' for name in EVENT_COLUMNS)})"
-_INTO = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES "  # noqa: S608 - constants of this module
+_ROW = f"({', '.join(NULLABLE if name in _MAY_BE_ABSENT else '?' for name in _STORED)})"
+_INTO = f"INSERT INTO log ({', '.join(_STORED)}) VALUES "  # noqa: S608 - constants of this module
 _INSERT_ONE = _INTO + _ROW
 _MANY = 25
 """Rows in one statement; more gain little, and every number of rows would be a statement more."""
@@ -47,13 +61,12 @@ def insert_events(cursor: sqlite3.Cursor, rows: Sequence[Row]) -> None:
         cursor.executemany(_INSERT_ONE, rows[whole:])
 
 
-def encode_transition(transition: Transition, sequence: int) -> Row:
-    """Return the row of the log that *transition* becomes as number *sequence*."""
+def encode_transition(transition: Transition, sequence: int, job: int) -> Row:
+    """Return the row that *transition* becomes as number *sequence*, of the row *job* of jobs."""
     return (
         sequence,
-        transition.job_id,
+        job,
         transition.version,
-        transition.user_id,
         transition.event,
         _TEXTS[transition.from_status],
         _TEXTS[transition.to_status],

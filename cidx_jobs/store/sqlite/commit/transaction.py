@@ -5,7 +5,7 @@ This module runs on the writing connection's thread; it knows no asyncio.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from cidx_jobs.model.errors import OwnerLostError
 from cidx_jobs.model.foreign import attempt
 from cidx_jobs.model.job.job import Transition
+from cidx_jobs.store.sqlite.commit.known_rows import BLOCK_BITS, KnownRows, UserBlock
 from cidx_jobs.store.sqlite.commit.log_columns import encode_transition, insert_events
 from cidx_jobs.store.sqlite.values import Row
 
@@ -39,6 +40,8 @@ _DROP_COUNT = """
 DELETE FROM finals WHERE user_id = ? AND job_type = ? AND status = ? AND jobs = 0
 """
 _DROP_BYTES = "DELETE FROM stored_bytes WHERE user_id = ? AND bytes = 0"
+_ROW_OF_JOB = "SELECT row FROM jobs WHERE job_id = ?"
+_ADD_BLOCK = "INSERT OR IGNORE INTO log_users (user_id, block) VALUES (?, ?)"
 _BYTES_OF_USER = "SELECT bytes FROM stored_bytes WHERE user_id = ?"
 
 # Errors that concern one statement; every other error of SQLite concerns the whole store.
@@ -103,9 +106,13 @@ class Transaction:
     What every operation adds to (the log, the counts) is gathered and written once a batch.
     """
 
-    def __init__(self, connection: sqlite3.Connection, sequence: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, sequence: int, known: KnownRows) -> None:
         """Go on numbering the log after *sequence*."""
         self.sequence = sequence
+        self.known = known
+        """Which rows are known from earlier batches, and from this one."""
+        self.blocks: set[UserBlock] = set()
+        """Whose rows were logged, and in which blocks of the log."""
         # One cursor for all statements: making one for each costs as much as some statements.
         self.cursor = connection.cursor()
         self.execute = self.cursor.execute
@@ -115,11 +122,35 @@ class Transaction:
         self._bytes: Counter[str] = Counter()
         """The sums of what was charged."""
 
-    def log(self, transition: Transition) -> Transition:
-        """Return the transition with its number; its row is written with those of the batch."""
-        self.sequence += 1
-        self._log.append(encode_transition(transition, self.sequence))
-        return replace(transition, sequence=self.sequence)
+    def log(
+        self, user_id: str, job: int, transitions: Sequence[Transition]
+    ) -> Sequence[Transition]:
+        """Return a job's transitions with their numbers; their rows are written with the batch's.
+
+        *job* is the number of the job's row, and *user_id* whose it is.
+        """
+        if not transitions:
+            return ()
+        number = self.sequence
+        self.blocks.add((user_id, (number + 1) >> BLOCK_BITS))
+        numbered = []
+        for transition in transitions:
+            number += 1
+            self._log.append(encode_transition(transition, number, job))
+            numbered.append(replace(transition, sequence=number))
+        self.blocks.add((user_id, number >> BLOCK_BITS))
+        self.sequence = number
+        return numbered
+
+    def find_row(self, job_id: str) -> int:
+        """Return the number of a job's row; 0, which none has, where there is no such job."""
+        row = self.known.find_job(job_id)
+        if row is None:
+            found = self.execute(_ROW_OF_JOB, (job_id,)).fetchone()
+            row = 0 if found is None else int(found[0])
+            if row:
+                self.known.note_job(job_id, row)
+        return row
 
     def count_final(self, key: FinalsKey, change: int) -> None:
         """Count a job in (1) or out (-1) of the final jobs of its user, type and status."""
@@ -142,6 +173,7 @@ class Transaction:
         if self._log:
             insert_events(self.cursor, self._log)
             self._log.clear()
+            self.cursor.executemany(_ADD_BLOCK, self.known.lacking(self.blocks))
         if self._counted:
             sums: Counter[FinalsKey] = Counter()
             for key, change in self._counted:
@@ -181,6 +213,7 @@ def run_batch(
     operations: Sequence[Operation],
     ledger: Ledger,
     clock_seconds: float,
+    known: KnownRows,
 ) -> tuple[list[Any], Ledger]:
     """Run the operations in one transaction and commit it.
 
@@ -192,23 +225,30 @@ def run_batch(
         CommitUnknownError: COMMIT failed; the batch may be in.
         sqlite3.Error: the store failed; nothing of the batch is in.
     """
+    transaction = Transaction(connection, ledger.sequence, known)
+    blocks: Collection[UserBlock] = transaction.blocks
     try:
         try:
-            values, sequence = _attempt(connection, operations, ledger, clock_seconds, _run_plain)
+            values = _attempt(transaction, operations, ledger, clock_seconds, _run_plain)
         except _IsolationNeededError:
             _roll_back(connection)
-            values, sequence = _attempt(
-                connection, operations, ledger, clock_seconds, _run_in_savepoints
-            )
+            known.forget()
+            transaction = Transaction(connection, ledger.sequence, known)
+            # Whose rows came to nothing is not known: the next batch looks for itself.
+            blocks = ()
+            values = _attempt(transaction, operations, ledger, clock_seconds, _run_in_savepoints)
     except BaseException:
         _roll_back(connection)
+        known.forget()
         raise
-    after = Ledger(ledger.epoch, ledger.batch + 1, sequence)
+    after = Ledger(ledger.epoch, ledger.batch + 1, transaction.sequence)
     try:
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         _roll_back(connection)
+        known.forget()
         raise CommitUnknownError(error, values, after) from error
+    known.note_blocks(blocks)
     return values, after
 
 
@@ -224,14 +264,14 @@ _Step = Callable[[sqlite3.Connection, Transaction, Sequence[Operation]], list[An
 
 
 def _attempt(
-    connection: sqlite3.Connection,
+    transaction: Transaction,
     operations: Sequence[Operation],
     ledger: Ledger,
     clock_seconds: float,
     run: _Step,
-) -> tuple[list[Any], int]:
+) -> list[Any]:
+    connection = transaction.cursor.connection
     connection.execute("BEGIN IMMEDIATE")
-    transaction = Transaction(connection, ledger.sequence)
     values = run(connection, transaction, operations)
     try:
         transaction.flush()
@@ -241,7 +281,7 @@ def _attempt(
     if transaction.cursor.rowcount != 1:
         message = "another server has taken the data directory; this one writes no more"
         raise OwnerLostError(message)
-    return values, transaction.sequence
+    return values
 
 
 def _run_plain(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import JobStatus
+from cidx_jobs.store.sqlite.commit.known_rows import BLOCK_BITS
 from cidx_jobs.store.sqlite.commit.transaction import Transaction
 from cidx_jobs.store.sqlite.jobs.keys import delete_old_keys
 from cidx_jobs.store.sqlite.jobs.stored_bytes import take_off, take_off_payloads
@@ -40,10 +41,12 @@ NEXT_TYPE = """
 SELECT min(job_type) FROM jobs INDEXED BY jobs_expiry
 WHERE finished_at IS NOT NULL AND job_type > ?
 """
-LAST_EVENT = """
-SELECT max(seq) FROM events WHERE job_id IN (SELECT value FROM json_each(?))
-"""
-DELETE_EVENTS = "DELETE FROM events WHERE job_id IN (SELECT value FROM json_each(?))"
+LAST_EVENT = "SELECT max(seq) FROM log WHERE job IN (SELECT value FROM json_each(?))"
+DELETE_EVENTS = "DELETE FROM log WHERE job IN (SELECT value FROM json_each(?))"
+# Nobody has rows before the oldest that is left.
+DELETE_BLOCKS = f"""
+DELETE FROM log_users WHERE block < (SELECT coalesce(min(seq), 0) FROM log) >> {BLOCK_BITS}
+"""  # noqa: S608 - constants
 DELETE_JOBS = "DELETE FROM jobs WHERE row IN (SELECT value FROM json_each(?))"
 # What is not there is not named: `nullif` of an equal text is NULL, and NULL is no row.
 REMOVE_PAYLOADS = """
@@ -181,10 +184,11 @@ def _give_pages_back(transaction: Transaction) -> None:
 def _delete(transaction: Transaction, expired: Sequence[_Expired]) -> None:
     job_ids = [JobId(job.job_id) for job in expired]
     take_off(transaction, job_ids)
-    ids = to_json(job_ids)
-    (last,) = transaction.execute(LAST_EVENT, (ids,)).fetchone()
+    rows = to_json([job.row for job in expired])
+    (last,) = transaction.execute(LAST_EVENT, (rows,)).fetchone()
     if last is not None:
-        transaction.execute(DELETE_EVENTS, (ids,))
+        transaction.execute(DELETE_EVENTS, (rows,))
+        transaction.execute(DELETE_BLOCKS)
         transaction.execute(_NOTE_PRUNED, (last,))
-    delete_told(transaction, ids)
-    transaction.execute(DELETE_JOBS, (to_json([job.row for job in expired]),))
+    delete_told(transaction, to_json(job_ids))
+    transaction.execute(DELETE_JOBS, (rows,))

@@ -9,6 +9,7 @@ from cidx_jobs.model.job.events import Hold
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.job.lifecycle import advance
 from cidx_jobs.model.listing import Change
+from cidx_jobs.store.sqlite.commit.known_rows import KnownRows
 from cidx_jobs.store.sqlite.commit.transaction import Failure, Ledger, run_batch
 from cidx_jobs.store.sqlite.jobs.lists import load_unfinished_jobs
 from cidx_jobs.store.sqlite.jobs.writes import encode_change, save_changes
@@ -50,6 +51,6 @@ def _store(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
         schedule=None,
     )
     ledger = Ledger(epoch=epoch, batch=batch, sequence=sequence)
-    (done,), _ = run_batch(connection, [operation], ledger, clock_seconds)
+    (done,), _ = run_batch(connection, [operation], ledger, clock_seconds, KnownRows())
     if isinstance(done, Failure):
         raise done.error

@@ -4,20 +4,30 @@ import sqlite3
 
 from cidx_jobs.model.job.job import Transition
 from cidx_jobs.model.listing import EventQuery
+from cidx_jobs.store.sqlite.commit.known_rows import BLOCK_BITS
 from cidx_jobs.store.sqlite.commit.log_columns import EVENT_COLUMNS, decode_transition
 
 _COLUMNS = ", ".join(EVENT_COLUMNS)
+_LAST_IN_BLOCK = (1 << BLOCK_BITS) - 1
 # S608: the columns are constants.
-_ALL = f"SELECT {_COLUMNS} FROM events WHERE seq > :after ORDER BY seq LIMIT :limit"  # noqa: S608
+_ALL = f"""
+SELECT {_COLUMNS} FROM log CROSS JOIN jobs ON row = job WHERE seq > :after
+ORDER BY seq LIMIT :limit
+"""  # noqa: S608
+# Block by block of those in which the user has rows: there is no index of all rows by user.
 _OF_USER = f"""
-SELECT {_COLUMNS} FROM events INDEXED BY events_of_user
-WHERE user_id = :user_id AND seq > :after ORDER BY seq LIMIT :limit
+SELECT {_COLUMNS} FROM log_users AS blocks
+CROSS JOIN log ON seq BETWEEN block << {BLOCK_BITS} AND (block << {BLOCK_BITS}) + {_LAST_IN_BLOCK}
+CROSS JOIN jobs ON row = job
+WHERE blocks.user_id = :user_id AND block >= :after >> {BLOCK_BITS} AND seq > :after
+AND jobs.user_id = :user_id
+ORDER BY block, seq LIMIT :limit
 """  # noqa: S608
 # A job's versions and its numbers in the log grow together.
 _OF_JOB = f"""
-SELECT {_COLUMNS} FROM events
-WHERE job_id = :job_id AND seq > :after AND (:user_id IS NULL OR user_id = :user_id)
-ORDER BY version LIMIT :limit
+SELECT {_COLUMNS} FROM jobs CROSS JOIN log ON job = row
+WHERE job_id = :job_id AND seq > :after AND (:user_id IS NULL OR jobs.user_id = :user_id)
+ORDER BY log.version LIMIT :limit
 """  # noqa: S608
 _BOUNDS = "SELECT sequence, pruned_sequence FROM owner WHERE id = 1"
 

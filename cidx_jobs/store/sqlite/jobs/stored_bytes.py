@@ -36,7 +36,7 @@ BYTES_BY_USER = f"""
 SELECT user_id, sum(bytes) AS bytes FROM (
     SELECT user_id, {BYTES_OF_JOB} AS bytes FROM jobs
     UNION ALL
-    SELECT user_id, {BYTES_OF_LOG} FROM events
+    SELECT user_id, {BYTES_OF_LOG} FROM log CROSS JOIN jobs ON row = job
     UNION ALL
     SELECT user_id, {BYTES_OF_CHECKPOINT} FROM checkpoints JOIN jobs USING (job_id)
 ) GROUP BY user_id
@@ -48,7 +48,7 @@ SELECT user_id, sum(bytes) FROM (
     SELECT user_id, {BYTES_OF_JOB} AS bytes FROM jobs
     WHERE job_id IN (SELECT value FROM json_each(:ids))
     UNION ALL
-    SELECT user_id, {BYTES_OF_LOG} FROM events
+    SELECT user_id, {BYTES_OF_LOG} FROM jobs CROSS JOIN log ON job = row
     WHERE job_id IN (SELECT value FROM json_each(:ids))
     UNION ALL
     SELECT user_id, {BYTES_OF_CHECKPOINT} FROM checkpoints JOIN jobs USING (job_id)

@@ -82,7 +82,8 @@ def insert_statement(shape: Shape) -> str:
 def update_statement(shape: Shape) -> str:
     """Return the statement that changes these columns of a job at a certain version."""
     changes = ", ".join(f"{name} = {parameter(name)}" for name in columns(shape))
-    return f"UPDATE jobs SET {changes} WHERE job_id = ? AND version = ?"  # noqa: S608
+    # The row is the one that is known; the id makes sure of it.
+    return f"UPDATE jobs SET {changes} WHERE job_id = ? AND version = ? AND row = ?"  # noqa: S608
 
 
 def save_changes(
@@ -105,11 +106,11 @@ def save_changes(
     logged: list[Transition] = []
     for encoded in changes:
         change = encoded.change
-        _store_job(transaction, encoded)
+        row = _store_job(transaction, encoded)
         _count(transaction, change)
         if change.drops_checkpoint:
             drop_checkpoint(transaction, change.job)
-        logged += map(transaction.log, change.transitions)
+        logged += transaction.log(change.job.user_id, row, change.transitions)
     for project in projects:
         save_request(transaction, project)
     return tuple(logged)
@@ -143,20 +144,25 @@ def save_checkpoint(transaction: Transaction, encoded: EncodedChange, checkpoint
     job = change.job
     if size is None:
         size = read_growth(transaction, change)
-    transaction.execute(f"{statement}{_OF_RUN}", (*values, job.run))
+    row = transaction.find_row(job.job_id)
+    transaction.execute(f"{statement}{_OF_RUN}", (*values, row, job.run))
     if transaction.cursor.rowcount != 1:
         check_run(transaction, RunGuard(job_id=job.job_id, run=job.run))
         raise StaleVersionError(job.job_id, change.base_version)
     transaction.charge(job.user_id, size)
     store_checkpoint(transaction, job.user_id, checkpoint)
-    for transition in change.transitions:
-        transaction.log(transition)
+    transaction.log(job.user_id, row, change.transitions)
 
 
-def _store_job(transaction: Transaction, encoded: EncodedChange) -> None:
+def _store_job(transaction: Transaction, encoded: EncodedChange) -> int:
+    """Write the job's row; return its number."""
     change, statement, values, size = encoded
     if size is None:
         size = read_growth(transaction, change)
+    job_id, row = change.job.job_id, 0
+    if change.base_version:
+        row = transaction.find_row(job_id)
+        values = [*values, row]
     try:
         transaction.execute(statement, values)
     except sqlite3.IntegrityError as error:
@@ -164,6 +170,12 @@ def _store_job(transaction: Transaction, encoded: EncodedChange) -> None:
     if transaction.cursor.rowcount != 1:
         raise StaleVersionError(change.job.job_id, change.base_version)
     transaction.charge(change.job.user_id, size)
+    if not change.base_version:
+        row = transaction.cursor.lastrowid or 0
+        transaction.known.note_job(job_id, row)
+    elif change.job.finished_at is not None:
+        transaction.known.forget_job(job_id)
+    return row
 
 
 def _count(transaction: Transaction, change: Change) -> None:

@@ -32,7 +32,9 @@ _SMALLEST_PAGE = 512
 _READ_BYTES = 1024 * 1024
 
 _READ_POSITION = "SELECT sequence, batch FROM owner WHERE id = 1"
-_READ_LAST_EVENT = "SELECT coalesce(max(seq), 0) FROM events"
+_FIND_LOG = "SELECT name FROM sqlite_schema WHERE name = 'log'"
+_LAST_OF_LOG = "SELECT coalesce(max(seq), 0) FROM log"
+_LAST_OF_OLD_LOG = "SELECT coalesce(max(seq), 0) FROM events"
 _TABLES = ("jobs", "events", "checkpoints", "idempotency", "projects", "tokens", "finals")
 
 
@@ -142,7 +144,9 @@ def _check_contents(
         return
     check_migrations(connection, migrations)
     row = connection.execute(_READ_POSITION).fetchone()
-    (last_event,) = connection.execute(_READ_LAST_EVENT).fetchone()
+    # An older version kept the log in another table.
+    is_new = connection.execute(_FIND_LOG).fetchone() is not None
+    (last_event,) = connection.execute(_LAST_OF_LOG if is_new else _LAST_OF_OLD_LOG).fetchone()
     if row is None or last_event > row[0]:
         message = "the database's own counters are wrong"
         raise DatabaseDamagedError(message)

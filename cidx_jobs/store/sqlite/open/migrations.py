@@ -1,16 +1,25 @@
-"""Schema migrations: the numbered steps, those a database has, and whether its schema fits."""
+"""Schema migrations: the numbered steps, those a database has, and whether its schema fits.
+
+A statement that may take long, because it copies all rows of a table, is written to do a part at a
+time, and marked ``-- In steps``: it is run again and again, each time in a transaction of its own,
+until it finds nothing to do. A start that is interrupted goes on where it was.
+"""
 
 import hashlib
 import importlib.resources
 import re
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import takewhile
 
 import msgspec
 
 from cidx_jobs.model.errors import DatabaseDamagedError, SchemaTooNewError
+from cidx_jobs.runtime.log import get_logger
 
+_IN_STEPS = re.compile(r"\s*-- In steps\b")
 _FILE_NAME = re.compile(r"([0-9]{4})_([a-z0-9_]+)\.sql")
 _CREATE_RECORD = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -25,6 +34,8 @@ _READ_RECORDS = "SELECT number, name, checksum FROM migrations ORDER BY number"
 _READ_SCHEMA = """
 SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%'
 """
+
+_log = get_logger("store")
 
 
 class Migration(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,10 +107,14 @@ def check_migrations(connection: sqlite3.Connection, migrations: Sequence[Migrat
 
 
 def _apply(connection: sqlite3.Connection, migration: Migration, now_microseconds: int) -> None:
+    statements = list(split_statements(migration.sql))
+    in_steps = list(takewhile(_IN_STEPS.match, statements))
+    for statement in in_steps:
+        _repeat(connection, migration, statement)
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute(_CREATE_RECORD)
-        for statement in split_statements(migration.sql):
+        for statement in statements[len(in_steps) :]:
             connection.execute(statement)
         record = (migration.number, migration.name, migration.checksum, now_microseconds)
         connection.execute(_RECORD, record)
@@ -109,6 +124,19 @@ def _apply(connection: sqlite3.Connection, migration: Migration, now_microsecond
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _repeat(connection: sqlite3.Connection, migration: Migration, statement: str) -> None:
+    done, began = 0, time.monotonic()
+    while (rows := connection.execute(statement).rowcount) > 0:
+        done += rows
+        # A server is not ready meanwhile, and whoever waits for it wants to know why.
+        _log.info(
+            "migration_went_on",
+            migration=migration.name,
+            rows=done,
+            seconds=round(time.monotonic() - began, 1),
+        )
 
 
 def split_statements(sql: str) -> Iterator[str]:
