@@ -92,7 +92,7 @@ class IdempotencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One job's part of a transaction: the job as it will be, and its rows for the log.
 
     No transition means a stored progress report: the version grows, the log does not.

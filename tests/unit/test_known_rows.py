@@ -20,6 +20,20 @@ def test_a_job_is_known_until_it_is_forgotten() -> None:
     assert known.find_job(str(MAX_JOBS)) == MAX_JOBS
 
 
+def test_bytes_of_a_user_are_known_once_they_were_read() -> None:
+    """What is committed changes them, never below nothing; of others nothing is learnt."""
+    known = KnownRows()
+    known.note_bytes("alice", 100)
+
+    known.charge({"alice": 20, "bob": 5})
+
+    assert (known.find_bytes("alice"), known.find_bytes("bob")) == (120, None)
+    known.charge({"alice": -500})
+    assert known.find_bytes("alice") == 0
+    known.forget()
+    assert known.find_bytes("alice") is None
+
+
 def test_only_blocks_that_are_not_known_are_stored() -> None:
     """Those of the newest block are remembered, and older ones looked at by the database."""
     known = KnownRows()

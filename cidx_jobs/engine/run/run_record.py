@@ -270,10 +270,9 @@ class RunRecorder:
         return runs
 
     def _ending_event(self, job: Job, ending: Ending, elapsed: float) -> Event:
-        now = self._board.clock.now()
         if job.cancel_requested_at is not None:
             text = job.cancel_reason or "cancelled on request"
-            error = make_error("CANCELLED", text, at=now, phase=job.phase)
+            error = make_error("CANCELLED", text, at=self._board.clock.now(), phase=job.phase)
             return Cancel(error=error, elapsed_seconds=elapsed, reason=job.cancel_reason)
         match ending:
             case Succeeded():

@@ -1,4 +1,8 @@
-"""What can happen to a job: one immutable event for each kind of edge, named as an imperative."""
+"""What can happen to a job: one immutable event for each kind of edge, named as an imperative.
+
+What is made for every change of a job, here and in the neighbouring modules, is nothing that the
+collector has to look at (``gc=False``): it holds plain values, and none of them can lead back.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,11 +16,11 @@ from cidx_jobs.model.job.job import DispatchKey, JobError, JsonObject, Place
 from cidx_jobs.model.job.key_limits import KeyLimits
 
 
-class Submit(msgspec.Struct, frozen=True, kw_only=True):
+class Submit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Store a new job."""
 
 
-class Enqueue(msgspec.Struct, frozen=True, kw_only=True):
+class Enqueue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Make a created job eligible for a slot, at *key* in the dispatch order."""
 
     key: DispatchKey
@@ -25,7 +29,7 @@ class Enqueue(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class Revise(msgspec.Struct, frozen=True, kw_only=True):
+class Revise(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Change what a waiting job asks for; None leaves a member as it is."""
 
     priority: int | None = None
@@ -44,7 +48,7 @@ class Revise(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class Hold(msgspec.Struct, frozen=True, kw_only=True):
+class Hold(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Let a job wait, as created and held, until somebody releases it.
 
     One that runs goes on: its job is held once the run was interrupted.
@@ -53,27 +57,27 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class Start(msgspec.Struct, frozen=True, kw_only=True):
+class Start(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Begin a run in a slot, in the server's *epoch*."""
 
     epoch: int
 
 
-class Complete(msgspec.Struct, frozen=True, kw_only=True):
+class Complete(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """End the run with a result."""
 
     result: JsonObject
     elapsed_seconds: float
 
 
-class Fail(msgspec.Struct, frozen=True, kw_only=True):
+class Fail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """End the run and the job with an error."""
 
     error: JobError
     elapsed_seconds: float
 
 
-class RetryLater(msgspec.Struct, frozen=True, kw_only=True):
+class RetryLater(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """End the attempt with an error and queue the job again, not to start before *retry_at*."""
 
     error: JobError
@@ -84,7 +88,7 @@ class RetryLater(msgspec.Struct, frozen=True, kw_only=True):
     """Its new place in its line; None leaves it as it is."""
 
 
-class Interrupt(msgspec.Struct, frozen=True, kw_only=True):
+class Interrupt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """End the run without blame: queue the job again at its old key, its attempt given back."""
 
     elapsed_seconds: float
@@ -98,7 +102,7 @@ class Interrupt(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class Suspend(msgspec.Struct, frozen=True, kw_only=True):
+class Suspend(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """End the run without blame, and wait without a slot until these children are done."""
 
     joins: tuple[JobId, ...]
@@ -106,13 +110,13 @@ class Suspend(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class RequestCancel(msgspec.Struct, frozen=True, kw_only=True):
+class RequestCancel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tell a running job to stop; it stays running until its task has really ended."""
 
     reason: str | None = None
 
 
-class Cancel(msgspec.Struct, frozen=True, kw_only=True):
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """End a job that waits, or one whose task has ended after it was told to stop."""
 
     error: JobError
@@ -120,7 +124,7 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class Retry(msgspec.Struct, frozen=True, kw_only=True):
+class Retry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Queue a failed or cancelled job again, on request, with new attempts."""
 
     key: DispatchKey

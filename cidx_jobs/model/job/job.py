@@ -143,7 +143,7 @@ class JobWarning(msgspec.Struct, frozen=True, kw_only=True):
     count: Annotated[int, Meta(description="How many times it was reported.")] = 1
 
 
-class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One ended run."""
 
     attempt: Annotated[
@@ -219,7 +219,7 @@ PAYLOAD = ("options", "result")
 """What of a finished job may go earlier than the job."""
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One job, as it is stored: everything but the content of its checkpoint."""
 
     job_id: JobId
@@ -342,7 +342,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self.run == 0
 
 
-class Transition(msgspec.Struct, frozen=True, kw_only=True):
+class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row of the transition log; *sequence* is given by the store when it is committed."""
 
     job_id: JobId

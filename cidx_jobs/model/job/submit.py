@@ -26,7 +26,7 @@ class RequestKey(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
 
 
-class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
+class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job that somebody wants; None takes the default of the job type, user or server."""
 
     user_id: UserId
@@ -54,7 +54,7 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, perhaps for another user; None for the server itself."""
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True):
+class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The job that serves a submit, stored."""
 
     job: Job

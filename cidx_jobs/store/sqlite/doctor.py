@@ -146,6 +146,7 @@ def count_anew(transaction: Transaction) -> None:
     transaction.flush()
     for statement in _COUNT_ANEW:
         transaction.execute(statement)
+    transaction.forget_known()
 
 
 def _connect(directory: DataDirectory) -> sqlite3.Connection:

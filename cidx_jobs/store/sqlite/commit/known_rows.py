@@ -4,10 +4,13 @@ A job's row never changes its number, and what is remembered is forgotten whenev
 nothing; where it is not known, the database is asked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 MAX_JOBS = 20_000
 """How many jobs are remembered; then all are forgotten, and those that go on looked for again."""
+
+MAX_USERS = 20_000
+"""The same of users."""
 
 BLOCK_BITS = 10
 """A block of the log has so many bits of its numbers: 1,024 rows."""
@@ -17,12 +20,13 @@ UserBlock = tuple[str, int]
 
 
 class KnownRows:
-    """The numbers of the rows of late jobs, and who has rows in the newest blocks of the log."""
+    """The rows of late jobs, who has rows in the newest block of the log, and bytes of users."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self._jobs: dict[str, int] = {}
         self._blocks: set[UserBlock] = set()
+        self._bytes: dict[str, int] = {}
         self._newest = 0
 
     def note_job(self, job_id: str, row: int) -> None:
@@ -52,7 +56,24 @@ class KnownRows:
             if block == self._newest:
                 self._blocks.add((user_id, block))
 
+    def note_bytes(self, user_id: str, size: int) -> None:
+        """Remember how many bytes are stored of a user, as it was read."""
+        if len(self._bytes) >= MAX_USERS:
+            self._bytes.clear()
+        self._bytes[user_id] = size
+
+    def charge(self, charged: Mapping[str, int]) -> None:
+        """Learn by how much the bytes of users have changed with what is committed."""
+        for user_id, size in charged.items():
+            if user_id in self._bytes:
+                self._bytes[user_id] = max(0, self._bytes[user_id] + size)
+
+    def find_bytes(self, user_id: str) -> int | None:
+        """Return how many bytes are stored of the user."""
+        return self._bytes.get(user_id)
+
     def forget(self) -> None:
-        """Forget all: something that was written has been rolled back."""
+        """Forget all: what was written has been rolled back, or was changed besides."""
         self._jobs.clear()
         self._blocks.clear()
+        self._bytes.clear()

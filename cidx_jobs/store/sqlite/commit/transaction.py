@@ -5,7 +5,7 @@ This module runs on the writing connection's thread; it knows no asyncio.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -121,6 +121,8 @@ class Transaction:
         self._charged: list[tuple[str, int]] = []
         self._bytes: Counter[str] = Counter()
         """The sums of what was charged."""
+        self.flushed_bytes: Counter[str] = Counter()
+        """The sums of what was charged and is written."""
 
     def log(
         self, user_id: str, job: int, transitions: Sequence[Transition]
@@ -164,9 +166,18 @@ class Transaction:
 
     def count_bytes(self, user_id: str) -> int:
         """Return how many bytes are stored of the user, those of this transaction included."""
-        row = self.execute(_BYTES_OF_USER, (user_id,)).fetchone()
-        stored = 0 if row is None else int(row[0])
-        return stored + self._bytes[user_id]
+        written = self.flushed_bytes.get(user_id, 0)
+        before = self.known.find_bytes(user_id)
+        if before is None:
+            row = self.execute(_BYTES_OF_USER, (user_id,)).fetchone()
+            before = (0 if row is None else int(row[0])) - written
+            self.known.note_bytes(user_id, before)
+        return before + written + self._bytes.get(user_id, 0)
+
+    def forget_known(self) -> None:
+        """Look for all of it anew: rows were changed, or taken back, besides what was gathered."""
+        self.known.forget()
+        self.flushed_bytes.clear()
 
     def flush(self) -> None:
         """Write what was gathered and is still to be written."""
@@ -187,6 +198,7 @@ class Transaction:
             self.cursor.executemany(_CHARGE, self._bytes.items())
             lighter = [(user_id,) for user_id, size in self._bytes.items() if size < 0]
             self.cursor.executemany(_DROP_BYTES, lighter)
+            self.flushed_bytes.update(self._bytes)
             self._charged.clear()
             self._bytes.clear()
 
@@ -226,16 +238,14 @@ def run_batch(
         sqlite3.Error: the store failed; nothing of the batch is in.
     """
     transaction = Transaction(connection, ledger.sequence, known)
-    blocks: Collection[UserBlock] = transaction.blocks
     try:
         try:
             values = _attempt(transaction, operations, ledger, clock_seconds, _run_plain)
         except _IsolationNeededError:
             _roll_back(connection)
             known.forget()
-            transaction = Transaction(connection, ledger.sequence, known)
-            # Whose rows came to nothing is not known: the next batch looks for itself.
-            blocks = ()
+            # What comes to nothing in it is known to nobody: the next batch looks for itself.
+            transaction = Transaction(connection, ledger.sequence, KnownRows())
             values = _attempt(transaction, operations, ledger, clock_seconds, _run_in_savepoints)
     except BaseException:
         _roll_back(connection)
@@ -248,7 +258,8 @@ def run_batch(
         _roll_back(connection)
         known.forget()
         raise CommitUnknownError(error, values, after) from error
-    known.note_blocks(blocks)
+    transaction.known.note_blocks(transaction.blocks)
+    transaction.known.charge(transaction.flushed_bytes)
     return values, after
 
 
@@ -321,6 +332,7 @@ def _run_in_savepoint(
             raise error
         connection.execute("ROLLBACK TO operation")
         transaction.forget_after(mark)
+        transaction.forget_known()
         value = Failure(error)
     connection.execute("RELEASE operation")
     return value
