@@ -199,10 +199,6 @@ _THEIRS = (
         _DAMAGED_SENTENCE,
     ),
 )
-_RECOGNISED_OURS, _RECOGNISED_THEIRS = (
-    tuple((re.compile(pattern), code, sentence) for pattern, code, sentence in sentences)
-    for sentences in (_OURS, _THEIRS)
-)
 _OF_THE_REMOTE = re.compile(r"^remote:.*$|\bremote error:.*$", re.MULTILINE)
 # Names and URLs that git tells of: a repository may be called "timeout".
 _QUOTED = re.compile(r"(?<!\w)'[^'\n]*'")
@@ -283,9 +279,10 @@ def _recognise(stderr: str, url: str) -> JobFailure:
     ours = _OF_THE_REMOTE.sub("", said)
     if _LAST_WORDS.findall(ours) == [_DIED_WITHOUT_A_WORD]:
         return _make_failure(_KILLED, _KILLED_SENTENCE, url)
-    for words, recognised in ((ours, _RECOGNISED_OURS), (said, _RECOGNISED_THEIRS)):
+    for words, recognised in ((ours, _OURS), (said, _THEIRS)):
         for pattern, code, sentence in recognised:
-            if pattern.search(words):
+            # Compiled, and kept by `re`, at the first failure: a start has no use for them.
+            if re.search(pattern, words):
                 return _make_failure(code, sentence, url)
     last = _find_last_words(stderr)
     return JobFailure(f"git failed: {printable(redact(last))}", code=UNRECOGNISED)
