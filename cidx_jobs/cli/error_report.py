@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cidx_jobs.cli.exit_codes import Exit
+from cidx_jobs.cli.target import named_profile
 from cidx_jobs.cli.terminal.member_names import name_fault, name_member, name_pointer
 from cidx_jobs.cli.terminal.output import print_json, say
 from cidx_jobs.client import (
@@ -118,6 +119,9 @@ def advise(error: CidxJobsError) -> str | None:
         return f"Try again in {error.retry_after_seconds:g} seconds."
     if isinstance(error, ServerError) and error.request_id:
         return f"The server's log has more: look for request {error.request_id}."
+    profile = named_profile()
+    if error.code == AuthenticationError.code and profile is not None:
+        return f"Log in again: cidx-jobs login --profile {profile}"
     return _ADVICE.get(error.code)
 
 

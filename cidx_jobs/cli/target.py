@@ -20,6 +20,7 @@ Command = Callable[..., Any]
 
 _shows_utc: ContextVar[bool] = ContextVar("shows_utc", default=False)
 _command: ContextVar[click.Command | None] = ContextVar("command", default=None)
+_profile: ContextVar[str | None] = ContextVar("profile", default=None)
 
 
 class Target:
@@ -128,8 +129,8 @@ def client_command(function: Command) -> Command:
         in_utc: bool,
         **options: Any,
     ) -> Any:
-        note_command(click.get_current_context().command)
         target = _join(before, server, profile, as_json=as_json)
+        note_command(click.get_current_context().command, target.profile)
         _check_text([server, *arguments, *options.values()])
         call = functools.partial(function, target, *arguments, **options)
         # For this call alone: a process may run several commands.
@@ -138,14 +139,20 @@ def client_command(function: Command) -> Command:
     return with_target
 
 
-def note_command(command: click.Command | None) -> None:
+def note_command(command: click.Command | None, profile: str | None = None) -> None:
     """Keep which command runs, for those who tell of its errors; None before any does."""
     _command.set(command)
+    _profile.set(profile)
 
 
 def running_command() -> click.Command | None:
     """Return the command that runs, or ran last: errors name what was typed by its flags."""
     return _command.get()
+
+
+def named_profile() -> str | None:
+    """Return the profile that was named to the command that runs, or ran last."""
+    return _profile.get()
 
 
 def shows_utc() -> bool:
@@ -188,8 +195,8 @@ def local_command(function: Command) -> Command:
     def with_target(
         before: Target, /, *arguments: Any, profile: str | None, as_json: bool, **options: Any
     ) -> Any:
-        note_command(click.get_current_context().command)
         target = _join(before, None, profile, as_json=as_json)
+        note_command(click.get_current_context().command, target.profile)
         return function(target, *arguments, **options)
 
     return with_target

@@ -10,7 +10,7 @@ import pytest
 from cidx_jobs.cli.error_report import report_error
 from cidx_jobs.cli.root import cidx_jobs
 from cidx_jobs.cli.target import note_command
-from cidx_jobs.client import RequestRefusedError
+from cidx_jobs.client import AuthenticationError, RequestRefusedError
 from cidx_jobs.model.errors import CidxJobsError, ValidationError
 from cidx_jobs.settings import Settings
 from cidx_jobs.wire import request_bodies, schedules
@@ -170,3 +170,19 @@ def test_of_several_things_an_error_says_which_it_is_about(
     report_error(ValidationError.at("/options/repository_url", "it is needed"), about="attrs")
 
     assert capsys.readouterr().err == "cidx-jobs: attrs: --url: it is needed\n"
+
+
+@pytest.mark.parametrize(
+    ("profile", "advice"),
+    [("work", "cidx-jobs login --profile work"), (None, "Log in with cidx-jobs login, or")],
+)
+def test_who_is_not_let_in_is_told_where_to_log_in(
+    profile: str | None, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the profile that was named, whose login is over."""
+    note_command(COMMANDS["list"], profile)
+
+    code = report_error(AuthenticationError("a valid bearer token is required", status=401))
+
+    assert code == 2
+    assert advice in capsys.readouterr().err
