@@ -1,15 +1,19 @@
 """Words that are built in memory and put into an index as segments."""
 
 import contextlib
+import gc
 import sqlite3
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from cidx_jobs.model.index import Document
+from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
+from cidx_jobs.model.index import Document, TreeEntry
 from cidx_jobs.store.index import sql
+from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.index.state import add_functions
 from cidx_jobs.store.index.text import match_sample
 from cidx_jobs.store.index.words import contents, segments
@@ -53,8 +57,10 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         yield db
 
 
-def writer(db: sqlite3.Connection, path: Path, threads: WordThreads | None) -> ContentWriter:
-    """Return a writer that commits by itself."""
+def write(
+    db: sqlite3.Connection, path: Path, threads: WordThreads, given: Sequence[Document]
+) -> ContentWriter:
+    """Add documents, and return who wrote them."""
 
     @contextlib.contextmanager
     def begin() -> Iterator[None]:
@@ -62,7 +68,9 @@ def writer(db: sqlite3.Connection, path: Path, threads: WordThreads | None) -> C
             db.execute("BEGIN")
             yield
 
-    return ContentWriter(db, path, begin, threads, {})
+    writer = ContentWriter(db, path, threads, {})
+    writer.write(given, begin)
+    return writer
 
 
 def documents(texts: Sequence[str]) -> list[Document]:
@@ -92,7 +100,7 @@ def test_words_that_were_put_are_found_as_those_that_were_added(
 ) -> None:
     """The words fit the texts by SQLite's own check, and each text is found."""
     with opened(path) as db:
-        writer(db, path, threads).write(documents(TEXTS))
+        write(db, path, threads, documents(TEXTS))
 
     assert find(path, "wor") == [1, 2]
     assert find(path, "ass") == [3]
@@ -108,7 +116,7 @@ def test_whatever_a_text_holds_its_sample_is_found(
 ) -> None:
     """A text that folds otherwise in parts than as a whole is no damage."""
     with opened(path) as db:
-        writer(db, path, threads).write(documents([text]))
+        write(db, path, threads, documents([text]))
         (kept,) = db.execute("SELECT text FROM contents").fetchone()
         expression = match_sample(kept)
         found = expression and db.execute(sql.IS_FOUND, (expression, 1)).fetchone()
@@ -123,8 +131,8 @@ def test_portions_are_built_side_by_side_and_nothing_is_lost(
     monkeypatch.setattr(contents, "_PORTION_BYTES", 4_000)
     texts = many_texts(200, 300)
     with opened(path) as db:
-        writer(db, path, threads).write(documents(texts[:150]))
-        writer(db, path, threads).write(documents(texts)[150:])
+        write(db, path, threads, documents(texts[:150]))
+        write(db, path, threads, documents(texts)[150:])
         structure = read_structure(db)
 
     assert len(structure.segments) > 10
@@ -141,7 +149,7 @@ def test_many_segments_are_merged(
     texts = many_texts(40, 500)
 
     with opened(path) as db:
-        writer(db, path, threads).write(documents(texts))
+        write(db, path, threads, documents(texts))
         number = len(read_structure(db).segments)
 
     assert number < 20
@@ -153,7 +161,7 @@ def test_words_can_be_removed_and_merged_after_they_were_put(
 ) -> None:
     """FTS5 goes on with segments that were put as with its own."""
     with opened(path) as db:
-        writer(db, path, threads).write(documents(TEXTS))
+        write(db, path, threads, documents(TEXTS))
     with opened(path) as db, db:
         db.execute("BEGIN")
         db.execute(
@@ -184,8 +192,7 @@ def test_an_unknown_form_of_words_is_left_alone(
     """Where SQLite keeps words in another form, they are added one by one."""
     monkeypatch.setattr(contents, "put_words", _refuse)
     with opened(path) as db:
-        added = writer(db, path, threads)
-        added.write(documents(TEXTS))
+        added = write(db, path, threads, documents(TEXTS))
 
     assert added.unchecked == len(TEXTS)
     assert find(path, "wor") == [1, 2]
@@ -250,3 +257,26 @@ def test_threads_start_again_after_they_were_closed(threads: WordThreads) -> Non
 
     assert threads.start(lambda: 7).result() == 7
     assert 1 <= threads.share <= 4
+
+
+async def test_a_draft_gives_its_memory_back_when_it_is_closed(tmp_path: Path) -> None:
+    """Nothing of it waits for the collector of cycles: its connection has megabytes of pages."""
+    indexer = FtsIndexer(tmp_path)
+    gc.disable()
+    try:
+        async with indexer.draft(
+            CopyId("copy"),
+            user_id=UserId("alice"),
+            project_id=ProjectId("project"),
+            job_id=JobId("job"),
+            run=1,
+            full=False,
+        ) as draft:
+            await draft.compare([TreeEntry("a", "100644", "1" * 40, 3)], 1_000)
+            await draft.add([Document("1" * 40, b"one")])
+            database = weakref.ref(draft.database)
+
+        assert database() is None
+    finally:
+        gc.enable()
+        await indexer.close()

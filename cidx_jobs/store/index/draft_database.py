@@ -152,7 +152,7 @@ class DraftDatabase:
     def _make_writer(self, bytes_wanted: int) -> ContentWriter:
         large = dict(self._db.execute(index_sql.LIST_LARGE_WANTED).fetchall())
         threads = self._threads if bytes_wanted >= _MANY_BYTES else None
-        return ContentWriter(self._db, self.path, self._transaction, threads, large)
+        return ContentWriter(self._db, self.path, threads, large)
 
     @contextlib.contextmanager
     def _shown(self) -> Iterator[None]:
@@ -179,7 +179,7 @@ class DraftDatabase:
 
     def add(self, documents: Iterable[Document]) -> None:
         """Add contents, in transactions of a few megabytes."""
-        self._writer.write(self._until_stopped(documents))
+        self._writer.write(self._until_stopped(documents), self._transaction)
 
     @property
     def written(self) -> int:

@@ -33,6 +33,8 @@ _PORTION_CONTENTS = 1_000
 _MANY_SEGMENTS = 64
 """From so many on they are merged: a search looks into each of them, for each trigram."""
 
+Begin = Callable[[], AbstractContextManager[None]]
+
 
 @attrs.define
 class _Portion:
@@ -64,7 +66,6 @@ class ContentWriter:
         self,
         db: sqlite3.Connection,
         path: Path,
-        begin: Callable[[], AbstractContextManager[None]],
         threads: WordThreads | None,
         large: Mapping[bytes, int],
     ) -> None:
@@ -73,13 +74,11 @@ class ContentWriter:
         Args:
             db: the index, whose words this connection has not used yet.
             path: its file.
-            begin: holds a transaction open.
             threads: build the words; None where there are so few that it is not worth it.
             large: the ids of contents, by name, that were too large and may be added now.
         """
         self._db = db
         self._path = path
-        self._begin = begin
         self._threads = threads
         self._large = large
         self._next: int = db.execute(index_sql.HIGHEST_CONTENT).fetchone()[0] + 1
@@ -90,18 +89,18 @@ class ContentWriter:
         self.unchecked = 0
         """Of so many the words were not checked when they were built."""
 
-    def write(self, documents: Iterable[Document]) -> None:
-        """Add contents; all are in the index when this returns."""
+    def write(self, documents: Iterable[Document], begin: Begin) -> None:
+        """Add contents, in transactions that *begin* holds open; all are there when it returns."""
         portion = _Portion()
         try:
             for document in documents:
                 if not portion.takes(len(document.data)):
-                    self._hand_over(portion)
+                    self._hand_over(portion, begin)
                     portion = _Portion()
                 self._take(portion, document)
-            self._hand_over(portion)
+            self._hand_over(portion, begin)
             while self._under_way:
-                self._store(self._under_way.popleft())
+                self._store(self._under_way.popleft(), begin)
         finally:
             for left in self._under_way:
                 if left.words is not None:
@@ -123,7 +122,7 @@ class ContentWriter:
         portion.contents += 1
         portion.size += size
 
-    def _hand_over(self, portion: _Portion) -> None:
+    def _hand_over(self, portion: _Portion, begin: Begin) -> None:
         portion.texts.sort()
         most = 0
         if self._threads is not None:
@@ -131,10 +130,10 @@ class ContentWriter:
             most = self._threads.share
         self._under_way.append(portion)
         while self._under_way and (len(self._under_way) > most or _is_built(self._under_way[0])):
-            self._store(self._under_way.popleft())
+            self._store(self._under_way.popleft(), begin)
 
-    def _store(self, portion: _Portion) -> None:
-        with self._begin():
+    def _store(self, portion: _Portion, begin: Begin) -> None:
+        with begin():
             self._db.executemany(index_sql.ADD_CONTENT, portion.fresh)
             self._db.executemany(index_sql.CHANGE_LARGE_CONTENT, portion.changed)
             if not self._put_built(portion):
