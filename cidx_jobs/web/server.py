@@ -27,6 +27,7 @@ from typing import Any
 import attrs
 from aiohttp import web
 
+from cidx_jobs import __version__
 from cidx_jobs.handlers.git.network.operator_files import find_unusable_files
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import SettingsError
@@ -155,7 +156,13 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
         async with jobs, _announced(jobs, app, handed) as place, manager.beating():
             settle_collector()
             start.close()
-            _log.info("server_ready", url=place.url, auth=settings.auth_mode, loop=_loop_name())
+            _log.info(
+                "server_ready",
+                url=place.url,
+                auth=settings.auth_mode,
+                loop=_loop_name(),
+                version=__version__,
+            )
             unusable = await in_own_thread(find_unusable_files, settings)
             for warning in (*await jobs.find_warnings(), *unusable):
                 _log.warning("server_warning", code=warning.code, message=warning.message)

@@ -47,7 +47,7 @@ class EventDocument(Document, frozen=True, kw_only=True):
     ]
     actor: Annotated[
         str | None, Meta(description="The user who asked for it; null for the server itself.")
-    ]
+    ] = None
 
     @classmethod
     def of(cls, row: Transition) -> Self:

@@ -47,11 +47,11 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
     last_job_id: Annotated[JobId | None, Meta(description="The job that did it.")]
     changed_at: Annotated[
         datetime | None, Meta(description="When a sync last found another commit.")
-    ]
+    ] = None
     sync_every_seconds: Annotated[
         int | Literal["auto"] | None,
         Meta(description="How often its remote is asked for news; null is never."),
-    ]
+    ] = None
     files_indexed: Annotated[int | None, Meta(description="How many files the index holds.")]
     files_skipped: Annotated[
         dict[str, int] | None,
@@ -59,13 +59,13 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
             description="How many files of the last commit the index does not hold, by reason "
             "(as of `/skipped`); null without an index."
         ),
-    ]
+    ] = None
     repository_bytes: Annotated[int | None, Meta(description="The size of the copy.")]
     index_bytes: Annotated[int | None, Meta(description="The size of the index.")]
     last_error: Annotated[
         SyncErrorDocument | None,
         Meta(description="Why the last sync failed; null once one was good again."),
-    ]
+    ] = None
 
     @classmethod
     def of(cls, project: Project, state: IndexState | None) -> Self:
@@ -91,8 +91,8 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
         )
 
 
-class ChangeProjectBody(Body, frozen=True, kw_only=True):
-    """``PATCH /api/projects/{project_id}``: what is not there stays as it is."""
+class ChangeProjectBody(Body, frozen=True, kw_only=True, omit_defaults=False):
+    """``PATCH /api/projects/{project_id}``: what is not there stays as it is, null is a change."""
 
     sync_every_seconds: Annotated[
         int | Literal["auto"] | None,

@@ -35,8 +35,12 @@ Reason = Annotated[str, Meta(max_length=500)]
 """Why somebody cancels a job, in their words."""
 
 
-class Body(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The base of all bodies: a member that is not declared is a fault."""
+class Body(Document, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The base of all bodies: a member that is not declared is a fault.
+
+    A client sends what was asked for and no more, so that a server of an older version, which
+    would refuse members that it does not know, takes what it can do.
+    """
 
     is_unread_unless_object: ClassVar[bool] = False
     """Whether JSON that is no object is a body that cannot be read (400), and not a wrong one."""

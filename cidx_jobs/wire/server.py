@@ -176,7 +176,9 @@ class JobTypeDocument(Document, frozen=True, kw_only=True):
         Meta(description="The named resources of which a run holds one unit each."),
     ]
     options_schema: Annotated[dict[str, Any], Meta(description="The JSON Schema of its options.")]
-    result_schema: Annotated[dict[str, Any], Meta(description="The JSON Schema of its result.")]
+    result_schema: Annotated[
+        dict[str, Any], Meta(description="The JSON Schema of its result.")
+    ] = msgspec.field(default_factory=dict)
 
 
 class JobTypeListDocument(Document, frozen=True, kw_only=True):
@@ -278,7 +280,8 @@ class StatsDocument(Document, frozen=True, kw_only=True):
     database_id: Annotated[
         str,
         Meta(description="The id of the database; a copy takes one of its own when it starts."),
-    ]
+    ] = ""
+    version: Annotated[str, Meta(description="The version of the server.")] = ""
     by_status: Annotated[dict[str, int], Meta(description="Jobs by status.")]
     by_type: Annotated[dict[str, int], Meta(description="Jobs by type.")]
     by_user: Annotated[dict[str, int], Meta(description="Jobs by user.")]
@@ -293,7 +296,7 @@ class StatsDocument(Document, frozen=True, kw_only=True):
     pauses: Annotated[PausesDocument, Meta(description="What is paused.")]
     hosts_down: Annotated[
         tuple[HostDownDocument, ...], Meta(description="Code hosts that do not answer.")
-    ]
+    ] = ()
     oldest_wait_seconds: Annotated[
         float, Meta(description="How long the job waits that was queued first; 0 where none does.")
     ] = 0.0
@@ -331,6 +334,7 @@ def make_stats(
     stats: StoreStats,
     ended: Sequence[Job],
     *,
+    version: str,
     slots: SlotUseDocument,
     pauses: Pauses,
     hosts_down: Sequence[HostDown],
@@ -345,6 +349,7 @@ def make_stats(
     """Return the document; *ended* are the newest finished jobs, `SAMPLE` at most."""
     return StatsDocument(
         database_id=stats.database_id,
+        version=version,
         by_status=dict(stats.by_status),
         by_type=dict(stats.by_type),
         by_user=dict(stats.by_user),

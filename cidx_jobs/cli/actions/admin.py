@@ -203,6 +203,7 @@ def _stats_lines(stats: StatsDocument) -> Iterator[str]:
     yield from _retention_lines(stats.retention)
     newest = stats.last_backup_at
     yield f"{'backup':<12} {'-' if newest is None else moment(newest)}"
+    yield f"{'version':<12} {escape(stats.version) or '-'}"
     yield f"{'database id':<12} {escape(stats.database_id)}"
     yield f"{'database':<12} {stats.database_bytes:,} bytes, log {stats.wal_bytes:,} bytes"
     yield from _disk_lines(stats)

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import Any
 
 import attrs
-from msgspec.structs import asdict
 
 from cidx_jobs.client.calls.routes import Routes, instant, quoted
 from cidx_jobs.client.transport import Answer, Call
@@ -282,13 +281,7 @@ class JobRoutes(Routes):
         self, path: str, body: SubmitBody | SyncBody, idempotency_key: str | None
     ) -> JobDocument:
         key = idempotency_key or str(uuid.uuid4())
-        # A server from before users and notices could be named knows no such members.
-        members = {
-            name: value
-            for name, value in asdict(body).items()
-            if value is not None or name not in {"user_id", "notify"}
-        }
-        call = Call(method="POST", path=path, body=members, headers={"Idempotency-Key": key})
+        call = Call(method="POST", path=path, body=body, headers={"Idempotency-Key": key})
         return (await self._ask(call)).decode(JobDocument)
 
     async def _change(

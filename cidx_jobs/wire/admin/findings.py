@@ -40,7 +40,7 @@ class DoctorDocument(Document, frozen=True, kw_only=True):
     database_id: Annotated[
         str,
         Meta(description="The id of the database; a copy takes one of its own when it starts."),
-    ]
+    ] = ""
     findings: Annotated[
         tuple[Finding, ...],
         Meta(description="One for each thing that does not fit together."),
@@ -52,7 +52,7 @@ class DoctorDocument(Document, frozen=True, kw_only=True):
             "suspect of a crash that runs alone, and push hooks whose secret was encrypted with a "
             "key that is gone."
         ),
-    ]
+    ] = ()
 
     @classmethod
     def of(

@@ -4,6 +4,7 @@ from collections import Counter
 
 from aiohttp import web
 
+from cidx_jobs import __version__
 from cidx_jobs.engine.operator_rules import FINAL
 from cidx_jobs.engine.upkeep.disk import free_bytes_of
 from cidx_jobs.engine.upkeep.retention import RetentionTimes
@@ -30,6 +31,7 @@ from cidx_jobs.wire.server import (
 
 _EXAMPLE = StatsDocument(
     database_id=examples.DATABASE_ID,
+    version=__version__,
     by_status={"completed": 120, "running": 12, "queued": 10},
     by_type={"repository_sync": 142},
     by_user={"alice": 100, "bob": 42},
@@ -98,6 +100,7 @@ async def get_stats(call: Call) -> web.Response:
         make_stats(
             stats,
             ended,
+            version=__version__,
             slots=_slots(call),
             pauses=manager.pauses,
             hosts_down=manager.list_hosts_down(),
