@@ -231,11 +231,19 @@ class KillLoop:
                 await server.kill()
             case "server":
                 os.kill(await asyncio.to_thread(server_below, server.inner_pid), signal.SIGKILL)
-                await server.ended()
+                await self._until_ended(server)
             case _:
                 await self._terminate(server, twice=False)
         if left := await asyncio.to_thread(find_orphans, self.site, ""):
             self.load.ledger.blame(f"{len(left)} processes outlived the first of their namespace")
+
+    async def _until_ended(self, server: Server) -> None:
+        try:
+            async with asyncio.timeout(_MOMENT_SECONDS):
+                await server.ended()
+        except TimeoutError:
+            self.load.ledger.blame("the first process of a namespace outlives its server")
+            await server.kill()
 
     async def _until_tree_stands(self) -> None:
         deadline = time.monotonic() + _MOMENT_SECONDS
