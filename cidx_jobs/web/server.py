@@ -31,6 +31,7 @@ from cidx_jobs import __version__
 from cidx_jobs.handlers.git.network.operator_files import find_unusable_files
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import SettingsError
+from cidx_jobs.model.findings import ServerWarning
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.forks import withhold
 from cidx_jobs.runtime.last_exit import ending_at_last
@@ -153,7 +154,12 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
         # To look for garbage among many jobs while they are loaded takes longer than to load them.
         gc.disable()
         app = create_app(jobs)
-        async with jobs, _announced(jobs, app, handed) as place, manager.beating():
+        async with (
+            jobs,
+            _looking_for_warnings(jobs) as warnings,
+            _announced(jobs, app, handed) as place,
+            manager.beating(),
+        ):
             settle_collector()
             start.close()
             _log.info(
@@ -164,7 +170,7 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
                 version=__version__,
             )
             unusable = await in_own_thread(find_unusable_files, settings)
-            for warning in (*await jobs.find_warnings(), *unusable):
+            for warning in (*await warnings, *unusable):
                 _log.warning("server_warning", code=warning.code, message=warning.message)
             manager.tell("READY=1", f"STATUS=serving at {place.url}")
             await stop.asked.wait()
@@ -386,6 +392,22 @@ def _signals(react: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
+
+
+@contextlib.asynccontextmanager
+async def _looking_for_warnings(
+    jobs: JobSystem,
+) -> AsyncIterator[asyncio.Task[Sequence[ServerWarning]]]:
+    """Find out beside the rest of a start what to warn of: git is run for it.
+
+    Whoever first asks for ``/readyz`` waits for the answer, too.
+    """
+    looking = asyncio.create_task(jobs.find_warnings(), name="warnings")
+    try:
+        yield looking
+    finally:
+        looking.cancel()
+        await asyncio.wait([looking])
 
 
 @contextlib.asynccontextmanager
