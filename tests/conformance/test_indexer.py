@@ -533,6 +533,32 @@ async def test_a_draft_that_is_cut_off_loses_eight_megabytes_at_the_most(indexer
     assert read - sum(map(len, lines[:added])) <= 8_000_000
 
 
+@pytest.mark.slow
+async def test_a_large_change_of_an_index_is_found_whole(indexer: Indexer, tmp_path: Path) -> None:
+    """Many new texts are added to an index as it is, and as many go, as in a full one."""
+    for number, kind in enumerate(("first", "second", "third")):
+        names = [f"{number}{place:039x}" for place in range(1_200)]
+        texts = {name: f"{kind} {name}\n" * 45 + "shared\n" for name in names}
+        tree = [TreeEntry(name[1:], "100644", name, len(texts[name])) for name in names]
+        async with indexer.draft(
+            COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId(kind), run=1, full=False
+        ) as draft:
+            changes = await draft.compare(tree, 10_000)
+            wanted = await draft.take_wanted(len(names), 2**30)
+            await draft.add(Document(file.blob, texts[file.blob].encode()) for file in wanted)
+            await draft.publish(kind, {})
+        assert changes.wanted == len(names)
+
+    assert await indexer.find_fault(COPY, deep=True) is None
+    assert await find(indexer, "second") == []
+    page = await indexer.search(COPY, "shared", user_id=ALICE, project_id=PROJECT, limit=2_000)
+    assert len(page.hits) == 1_200
+    (file,) = (tmp_path / "projects").rglob("*.db")
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        db.create_function("fold", 1, fold, deterministic=True)
+        db.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
+
+
 async def test_another_job_does_not_go_on_with_the_draft(indexer: Indexer) -> None:
     """A draft belongs to its job: another one begins anew, and what was left is removed."""
     files: Files = {"a": "one", "b": "two"}
