@@ -130,7 +130,7 @@ class Reader:
         if export := EXPORT.fullmatch(line):
             self.env[export[1]] = self._run(shlex.split(export[2]), self.env).strip()
             return
-        words = shlex.split(line)
+        words = [each for word in shlex.split(line) for each in expand(word)]
         env = dict(self.env)
         while assigned := ASSIGNMENT.fullmatch(words[0]):
             env[assigned[1]] = assigned[2]
@@ -201,6 +201,11 @@ def asks(words: list[str]) -> tuple[str, ...]:
             return ("User", "Password")
         case _:
             return ()
+
+
+def expand(word: str) -> list[str]:
+    """Return the files that a pattern of a shell stands for; the word, where it is none."""
+    return (sorted(map(str, Path().glob(word))) or [word]) if "*" in word else [word]
 
 
 def run_program(words: list[str], folder: Path, env: Mapping[str, str]) -> str:
