@@ -129,10 +129,10 @@ class JobSystem(JobCalls):
         # (Evolving checks all settings again, which looks at the disk: not without need.)
         is_absolute = given.data_dir.is_absolute()
         absolute = given.data_dir.absolute()
-        self.settings = given if is_absolute else attrs.evolve(given, data_dir=absolute)
+        self.settings: Settings = given if is_absolute else attrs.evolve(given, data_dir=absolute)
         self.clock: Clock = clock or SystemClock()
         directory = DataDirectory(self.settings.data_dir)
-        self.meters = Meters()
+        self.meters: Meters = Meters()
         self.persistence: Persistence = persistence or JobPersistence(
             directory,
             synchronous=self.settings.synchronous,
@@ -144,8 +144,8 @@ class JobSystem(JobCalls):
         self._own_types = tuple(job_types)
         self._middlewares = tuple(middlewares)
         self._declared = tuple(schedules)
-        self.job_types = JobTypes(self._own_types)
-        self.from_thread = FromThread(self, self._loop_for_threads)
+        self.job_types: JobTypes = JobTypes(self._own_types)
+        self.from_thread: FromThread = FromThread(self, self._loop_for_threads)
         self._hooks: list[Hook] = []
         self._identity: StoreIdentity | None = None
         self._recovery = Recovery()

@@ -25,7 +25,7 @@ class Backoff:
         """Start at the first failure; *fraction* gives the jitter, from 0 to 1."""
         self._policy = policy
         self._fraction = fraction
-        self.failures = 0
+        self.failures: int = 0
 
     def next_seconds(self, retry_after_seconds: float | None = None) -> float:
         """Count a failure and give the wait after it.

@@ -30,7 +30,7 @@ from cidx_jobs.wire.jobs import JobDocument
 class JobsClientError(CidxJobsError):
     """The root: a text for a user, the server's stable `code`, and the data behind it."""
 
-    code = "client_error"
+    code: str = "client_error"
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class JobsClientError(CidxJobsError):
         super().__init__(message)
         self.code = code or type(self).code
         self.status = status
-        self.members = dict(members or {})
+        self.members: dict[str, Any] = dict(members or {})
         self.retry_after_seconds = retry_after_seconds
 
     @property

@@ -70,8 +70,8 @@ class Engine:
         self._store = store
         self._job_types = job_types
         self._declared = schedules
-        self.slots = Slots(settings.limits)
-        self.board = Board(
+        self.slots: Slots = Slots(settings.limits)
+        self.board: Board = Board(
             clock=clock,
             engine_clock=EngineClock(clock, identity.clock_seconds),
             job_types=job_types,
@@ -106,7 +106,7 @@ class Engine:
         )
         self._stalls = StallWatch(clock, self._executor.trackers)
         self._resources = ResourceWatch(children.find_by_run, self._executor.find)
-        self.scheduler = Scheduler(self.board, recorder, self._executor)
+        self.scheduler: Scheduler = Scheduler(self.board, recorder, self._executor)
         self._waiting_room = WaitingRoom(self.board, self._ledger)
         self._retention = Retention(
             store.jobs, store.tokens, self.board, RetentionTimes.of(settings)
@@ -138,7 +138,7 @@ class Engine:
             job_types=job_types,
             notices=store.end_notices,
         )
-        self.manager = SyncJobManager(
+        self.manager: SyncJobManager = SyncJobManager(
             store=store.jobs,
             controls=store.controls,
             board=self.board,
@@ -149,7 +149,7 @@ class Engine:
             retention=self._retention,
             recorder=recorder,
         )
-        self.schedules = Schedules(store.schedules, self.board, admission, self.manager)
+        self.schedules: Schedules = Schedules(store.schedules, self.board, admission, self.manager)
         self._schedule_timer = ScheduleTimer(store.schedules, self.board, admission)
         self._polls = Polls(
             store=store,
@@ -159,14 +159,16 @@ class Engine:
             per_host=settings.git_per_host,
             stopped_at=identity.clock_seconds,
         )
-        self.projects = Projects(
+        self.projects: Projects = Projects(
             store.projects, self.board, files, settings.project_retention_seconds
         )
         self._effects = EffectRunner(
             self.board, self._ledger, self._executor, give_up=recorder.give_up
         )
-        self.idleness = Idleness(self.board, self._effects, self._schedule_timer, self._polls)
-        self.concurrency = ConcurrencyController(self.board, self.scheduler)
+        self.idleness: Idleness = Idleness(
+            self.board, self._effects, self._schedule_timer, self._polls
+        )
+        self.concurrency: ConcurrencyController = ConcurrencyController(self.board, self.scheduler)
         self._grace_seconds = 0.0
         self._started = contextlib.AsyncExitStack()
 

@@ -135,7 +135,7 @@ class ValidationError(RequestError):
         super().__init__(
             message or f"{first.pointer or 'the document'}: {first.message}", **members
         )
-        self.faults = tuple(told)
+        self.faults: tuple[Fault, ...] = tuple(told)
 
     @classmethod
     def at(cls, pointer: str, message: str) -> "ValidationError":
@@ -168,7 +168,7 @@ class UnknownJobTypeError(ValidationError):
     def __init__(self, job_type: str) -> None:
         """Name the type."""
         super().__init__([Fault("/job_type", f"there is no job type {_shorten(job_type)!r}")])
-        self.members = {"job_type": _shorten(job_type)}
+        self.members: dict[str, str] = {"job_type": _shorten(job_type)}
 
 
 class TooManySchedulesError(ValidationError):
@@ -180,7 +180,7 @@ class TooManySchedulesError(ValidationError):
         """Name the limit."""
         message = f"a user has at most {limit} schedules: remove one first"
         super().__init__([Fault("", message)], message)
-        self.members = {"limit": limit}
+        self.members: dict[str, int] = {"limit": limit}
 
 
 class InvalidParameterError(RequestError):
@@ -374,8 +374,8 @@ class AlreadyFinishedError(InvalidTransitionError):
     def __init__(self, *, job_id: JobId, status: str) -> None:
         """Name the job and how it ended."""
         super().__init__(job_id=job_id, status=status, event="cancel")
-        self.message = f"cannot cancel job {job_id}: it is {status}"
-        self.args = (self.message,)
+        self.message: str = f"cannot cancel job {job_id}: it is {status}"
+        self.args: tuple[Any, ...] = (self.message,)
 
 
 class ProjectBusyError(RequestError):
@@ -731,7 +731,7 @@ class RunSuspended(BaseException):
     def __init__(self, joins: Iterable[JobId]) -> None:
         """Name the children."""
         super().__init__("the run waits for its children")
-        self.joins = tuple(joins)
+        self.joins: tuple[JobId, ...] = tuple(joins)
 
 
 class JobFailure(CidxJobsError):  # noqa: N818 - it is raised by handlers and names what happened
@@ -767,10 +767,10 @@ class JobFailure(CidxJobsError):  # noqa: N818 - it is raised by handlers and na
         """
         # Often an exception that was caught: what is kept of it is its text.
         super().__init__(str(message))
-        self.failure_code = str(code or self.code)
+        self.failure_code: str = str(code or self.code)
         self.retryable = retryable
-        self.after = None if after is None else float(after)
-        self.output = tuple(str(line) for line in output)
+        self.after: float | None = None if after is None else float(after)
+        self.output: tuple[str, ...] = tuple(str(line) for line in output)
 
 
 class HostDownError(JobFailure):
@@ -792,8 +792,8 @@ class HostDownError(JobFailure):
             silent_seconds: for how long the host was asked and did not answer.
         """
         super().__init__(message or f"the host {host} is down", code=code, retryable=True)
-        self.host = str(host)
-        self.silent_seconds = float(silent_seconds)
+        self.host: str = str(host)
+        self.silent_seconds: float = float(silent_seconds)
 
 
 class Retryable(JobFailure):

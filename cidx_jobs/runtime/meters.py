@@ -26,10 +26,10 @@ class Histogram:
     def __init__(self, bounds: Sequence[float] = _SECONDS) -> None:
         """Begin empty; *bounds* grow."""
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
+        self.counts: list[int] = [0] * (len(bounds) + 1)
         """How many were up to the bound at the same place, and over the one before it; the last
         is of those over all bounds."""
-        self.sum = 0.0
+        self.sum: float = 0.0
 
     def add(self, value: float) -> None:
         """Take one value."""

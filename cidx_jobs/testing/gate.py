@@ -16,12 +16,12 @@ class Gate:
 
     def __init__(self, name: str = "gated", **rules: Any) -> None:
         """Make the type with *rules*, the keyword arguments of `JobType`; the gate is closed."""
-        self.job_type = JobType(name, self._run, **rules)
+        self.job_type: JobType = JobType(name, self._run, **rules)
         self.contexts: list[JobContext] = []
         """The context of each run that came, in the order of their coming."""
-        self.running = 0
-        self.most_running = 0
-        self.cancelled = 0
+        self.running: int = 0
+        self.most_running: int = 0
+        self.cancelled: int = 0
         """How many runs were cancelled while they waited."""
         self._open = asyncio.Event()
         self._arrivals = asyncio.Condition()

@@ -100,7 +100,7 @@ class Slots:
 
     def __init__(self, limits: Limits) -> None:
         """Begin with every slot free."""
-        self.keys = KeyNumbers()
+        self.keys: KeyNumbers = KeyNumbers()
         """Who may run with which key; told of every job, so that it knows the numbers."""
         self._limits = limits
         self._holders: dict[JobId, _Holder] = {}

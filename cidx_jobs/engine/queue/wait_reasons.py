@@ -60,7 +60,7 @@ class WaitReasons:
         is_project_busy: Callable[[Job], bool], waits_for_children: Callable[[Job], bool],
     ) -> None:  # fmt: skip
         """Take the parts that know the facts."""
-        self.pauses = Pauses()
+        self.pauses: Pauses = Pauses()
         """What an operator paused."""
         self.is_stopping = False
         """True once the server stops: nothing starts any more."""

@@ -63,7 +63,7 @@ class ProgressTracker:
         self._detail = NO_DETAIL
         self._warnings: dict[tuple[str, str], int] = {}
         self._samples: deque[tuple[float, int]] = deque()
-        self.last_sign_at = clock.monotonic()
+        self.last_sign_at: float = clock.monotonic()
         """Monotonic seconds of the last report, or of the start."""
 
     @property

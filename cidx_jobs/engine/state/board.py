@@ -50,19 +50,19 @@ class Board:
         slots: Slots, notifier: Notifier, suspects: Suspects, outage_seconds: float,
     ) -> None:  # fmt: skip
         """Take the parts that make up the memory; *outage_seconds* is `git_outage_seconds`."""
-        self.live = LiveJobs()
-        self.schedules = ScheduleBook()
-        self.families = Families()
+        self.live: LiveJobs = LiveJobs()
+        self.schedules: ScheduleBook = ScheduleBook()
+        self.families: Families = Families()
         self.origins: dict[JobId, Context] = {}
         """The context variables of the submits of this process, for as long as a job may run."""
         self.queue = queue
         self.slots = slots
         self.notifier = notifier
-        self.hooks = Hooks()
-        self.estimator = WaitEstimator(queue, slots)
-        self.due_times = DueTimes(clock, self.live.find, self._note_due)
+        self.hooks: Hooks = Hooks()
+        self.estimator: WaitEstimator = WaitEstimator(queue, slots)
+        self.due_times: DueTimes = DueTimes(clock, self.live.find, self._note_due)
         self.suspects = suspects
-        self.outages = Outages(
+        self.outages: Outages = Outages(
             clock,
             outage_seconds,
             queue=queue,
@@ -70,7 +70,7 @@ class Board:
             on_change=self._note_outage,
         )
         """The code hosts that are down."""
-        self.reasons = WaitReasons(
+        self.reasons: WaitReasons = WaitReasons(
             clock=clock,
             slots=slots,
             job_types=job_types,
@@ -82,9 +82,9 @@ class Board:
             waits_for_children=self.families.is_waiting,
         )
         self.clock = clock
-        self.stop_begun = asyncio.Event()
+        self.stop_begun: asyncio.Event = asyncio.Event()
         """Set for good once the server was told to stop."""
-        self.look_again = asyncio.Event()
+        self.look_again: asyncio.Event = asyncio.Event()
         """Set when something may have become startable; the scheduler clears it and looks."""
         self.effects: asyncio.Queue[Effect] = asyncio.Queue()
         """What is to be done next because of what was committed."""

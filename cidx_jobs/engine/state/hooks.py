@@ -24,7 +24,7 @@ class Hooks:
 
     def __init__(self) -> None:
         """Begin with nobody to tell."""
-        self.dropped = 0
+        self.dropped: int = 0
         self._observers: list[Observer] = []
         self._hooks: list[Hook] = []
         self._queue: asyncio.Queue[tuple[Job, Transition]] = asyncio.Queue(MAX_WAITING)

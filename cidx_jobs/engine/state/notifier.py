@@ -40,7 +40,7 @@ class Subscription:
 
     def __init__(self, wants: Callable[[Job], bool], on_close: Callable[[], None]) -> None:
         """Take what the reader wants to hear of."""
-        self.was_dropped = False
+        self.was_dropped: bool = False
         self._wants = wants
         self._on_close = on_close
         self._notices: deque[Notice] = deque()

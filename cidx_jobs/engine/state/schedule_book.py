@@ -20,7 +20,7 @@ class ScheduleBook:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self.changed = asyncio.Event()
+        self.changed: asyncio.Event = asyncio.Event()
         """Set when another schedule may be due first, or may fire again; the timer clears it."""
         self._states: SortedDict[ScheduleKey, ScheduleState] = SortedDict()
         self._counts: Counter[UserId] = Counter()

@@ -46,7 +46,7 @@ class Backups(Background):
         self._newest: datetime | None = None
         self._birth: datetime | None = None
         self._not_before: datetime | None = None
-        self.failures = 0
+        self.failures: int = 0
         """How many failed since the start."""
 
     @property

@@ -21,7 +21,7 @@ class PackedObject(Mapping[str, Any]):
 
     def __init__(self, text: bytes) -> None:
         """Keep the text of a JSON object."""
-        self.text = text
+        self.text: bytes = text
 
     def __getitem__(self, name: str) -> Any:
         return self.read()[name]

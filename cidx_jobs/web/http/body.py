@@ -63,7 +63,7 @@ class LargeBodies:
 
     def __init__(self, at_a_time: int) -> None:
         """Begin with none."""
-        self.free = at_a_time
+        self.free: int = at_a_time
 
     @contextmanager
     def place(self, request: web.Request) -> Iterator[None]:

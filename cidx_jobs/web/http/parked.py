@@ -31,7 +31,7 @@ class ParkedRequest:
         self, waiters: "Waiters", request: web.Request, user_id: str, *, is_watched: bool
     ) -> None:
         """Belong to a request of the user's."""
-        self.was_woken = False
+        self.was_woken: bool = False
         """The application stops: the answer is still to be sent, as things are now."""
         self._waiters = waiters
         self._request = request

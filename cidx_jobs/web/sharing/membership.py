@@ -199,7 +199,7 @@ class Membership:
         self._remote = RemoteDoor(self._directory)
         self._served = contextlib.AsyncExitStack()
         self._successor: asyncio.Task[None] | None = None
-        self.door = SharedDoor(self._find_door)
+        self.door: SharedDoor = SharedDoor(self._find_door)
 
     async def join(self) -> None:
         """Own the directory, or find its owner.
