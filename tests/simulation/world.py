@@ -17,12 +17,13 @@ from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import CidxJobsError, Fatal, HostDownError, Retryable
 from cidx_jobs.model.findings import Recovery
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.job.events import Hold
 from cidx_jobs.model.job.job import Job, JobStatus, Outcome, Transition
 from cidx_jobs.model.job.key_limits import LimitKey, key_of_host, keys_of
-from cidx_jobs.model.job.lifecycle import TRANSITIONS
+from cidx_jobs.model.job.lifecycle import TRANSITIONS, advance
 from cidx_jobs.model.job.submit import OnConflict, SubmitRequest
 from cidx_jobs.model.limits import Limits, Pauses
-from cidx_jobs.model.listing import EventQuery
+from cidx_jobs.model.listing import Change, EventQuery
 from cidx_jobs.settings import Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from tests.fakes import FakeClock, NoChildren, NoFiles
@@ -108,10 +109,11 @@ class World:
     def _deeds(self) -> list[Callable[[], Awaitable[Any]]]:
         often = [self._submit] * 6 + [self._cancel] * 3
         seldom = [self._retry, self._revise, self._release, self._change_limits, self._pause]
-        return [*often, *seldom, self._turn_host, self._turn_host, self._restart, self._crash]
+        deaths = [self._restart, self._crash, self._restore_held]
+        return [*often, *seldom, self._turn_host, self._turn_host, *deaths]
 
     async def _attempt(self, deed: Callable[[], Awaitable[Any]]) -> None:
-        if deed in {self._restart, self._crash}:
+        if deed in {self._restart, self._crash, self._restore_held}:
             await deed()
             return
         # What is refused is refused; several users do things at the same moment.
@@ -195,6 +197,21 @@ class World:
     async def _crash(self) -> None:
         self.loop.on_idle = _do_nothing
         await self._end_process()
+        await self._open()
+
+    async def _restore_held(self) -> None:
+        """Die, and go on with what is stored as a restore with ``--hold`` leaves it."""
+        self.loop.on_idle = _do_nothing
+        await self._end_process()
+        self.store.revive()
+        self.store.refusals = 0
+        await self.persistence.open()
+        for job in await self.persistence.jobs.load_unfinished_jobs():
+            if job.hold or job.cancel_requested_at is not None:
+                continue
+            held, row = advance(job, Hold(reason="restored"), self.clock.now())
+            change = Change(job=held, base_version=job.version, transitions=(row,), before=job)
+            await self.persistence.jobs.save_changes([change])
         await self._open()
 
     async def _end_process(self) -> None:
@@ -342,6 +359,7 @@ class World:
 
     def _check_start(self, job: Job) -> None:
         self._hold(job.job_id not in self._dead, f"{job.job_id} started after its cancel")
+        self._hold(not job.hold, f"{job.job_id} started while it was held")
         running = self._board.live.running()
         limits = self._limits_in_force()
         of_user = sum(each.user_id == job.user_id for each in running)
