@@ -203,4 +203,4 @@ def test_the_job_type_is_served(tmp_path: Path, texts: Path) -> None:
         code = stop_server(server)
 
     assert (done.code, done.json["result"]["files"]) == (0, 50)
-    assert (wrong.code, "/options/folder" in wrong.err, code) == (1, True, 0)
+    assert (wrong.code, "--option folder: " in wrong.err, code) == (1, True, 0)
