@@ -225,7 +225,9 @@ class _Target:
         count = 0
         await asyncio.sleep(end - loop.time())
         rate = count / (time.perf_counter() - begun)
-        assert {asker.status for asker in askers} <= {b"200", b"202"}
+        # On a busy machine some of them may still wait for their first answer.
+        assert {asker.status for asker in askers} <= {b"", b"200", b"202"}
+        assert count
         for asker in askers:
             asker.close()
         return rate
