@@ -138,6 +138,15 @@ def test_all_that_are_held_are_started(people: People) -> None:
     people("hank", "cancel", later)
 
 
+def test_all_that_are_held_go_in_the_order_in_which_they_came(people: People) -> None:
+    """So of two requests for one project the newer one is the last that runs."""
+    ids = [people.submit("hugo", "-o", "count=1") for _ in range(3)]
+
+    started = people("hugo", "start", "--all", "--yes", "--json")
+
+    assert [job["job_id"] for job in started.json["jobs"]] == ids
+
+
 def test_all_that_filters_choose_are_cancelled_and_queued_again(people: People) -> None:
     """It says first how many they are, and does nothing where nobody can be asked."""
     ids = [people.submit("cleo", "-l", "batch=7") for _ in range(3)]

@@ -157,7 +157,8 @@ def cancel_jobs(target: Target, chosen: Chosen, reason: str | None) -> Exit:
         job = await find_job(client, name)
         return Outcome(code=Exit.DONE, job=await client.cancel_job(job.job_id, reason))
 
-    return _change_chosen(target, chosen, "Cancel", cancel)
+    # The newest first: one that follows another has no time to start meanwhile.
+    return _change_chosen(target, chosen, "Cancel", cancel, order="-created_at")
 
 
 def _change_chosen(
@@ -165,9 +166,14 @@ def _change_chosen(
     chosen: Chosen,
     verb: str,
     work: Callable[[JobsClient, str], Awaitable[Any]],
+    *,
     is_meant: Callable[[ListedJobDocument], bool] = lambda _: True,
+    order: str = "created_at",
 ) -> Exit:
-    """Do the work on all that are named; of those that are filtered say first how many."""
+    """Do the work on all that are named; of those that are filtered say first how many.
+
+    These have their turn in this order: whatever lets jobs go keeps the one in which they came.
+    """
     filters = {name: value for name, value in chosen.filters.items() if value}
     if (chosen.is_all or bool(filters)) == bool(chosen.names):
         message = "name the jobs, or say by options which are meant"
@@ -175,6 +181,7 @@ def _change_chosen(
     if chosen.names:
         return show_each(target, chosen.names, work)
     filters.setdefault("status", chosen.usual)
+    filters["order"] = order
     listed = ask(target, lambda client: _list_all(client, None, filters)).jobs
     found = [job for job in listed if is_meant(job)]
     say(f"{len(found)} {'job' if len(found) == 1 else 'jobs'}")
