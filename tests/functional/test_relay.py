@@ -117,6 +117,7 @@ async def test_a_member_serves_every_route_with_its_own_links(
     assert links["self"] == f"{prefix}/jobs/{jobs[0]['job_id']}"
     assert (ended["status"], ended["user_id"]) == ("completed", "alice")
     assert problem["instance"] == links["self"]
+    assert {answer.headers["Server"] for answer in (nobody, hidden, whole)} == {"cidx-jobs"}
     assert (page.status, next_page.status) == (200, 200)
     assert [answer.status for answer in stats] == [200, 403]
     assert "event: end" in told

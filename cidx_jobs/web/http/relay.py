@@ -38,7 +38,7 @@ _LOOKED_AT = frozenset(
     | {f"x-forwarded-{name}" for name in ("for", "host", "port", "prefix", "proto", "server")}
 )
 """What this process has looked at itself; the member's word says what came of it."""
-_OF_THE_SERVER = frozenset({"date", "server"})
+_OF_THE_SERVER = frozenset({"date"})
 _SAFE = frozenset({"GET", "HEAD"})
 _UNAVAILABLE = web.HTTPServiceUnavailable.status_code
 
