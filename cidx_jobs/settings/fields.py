@@ -144,7 +144,11 @@ def map_of(convert: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
         if any(not mark for _, mark, _ in pairs):
             message = "must be k=v,k=v"
             raise ValueError(message)
-        return {name.strip(): convert(part.strip()) for name, _, part in pairs}
+        found = {name.strip(): convert(part.strip()) for name, _, part in pairs}
+        if len(found) < len(pairs):
+            message = "must name each only once"
+            raise ValueError(message)
+        return found
 
     return read
 
