@@ -19,7 +19,7 @@ from cidx_jobs.model.findings import ServerWarning
 from cidx_jobs.observe.log_file import LogFile
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.settings import DataDirectory, Settings
-from cidx_jobs.store.sqlite.open.migrations import load_migrations
+from cidx_jobs.store.sqlite.open.migrations import Migration, load_migrations
 from cidx_jobs.store.sqlite.open.possession import check_possession
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.addresses import (
@@ -52,7 +52,8 @@ async def check_start(settings: Settings) -> Sequence[ServerWarning]:
     directory = DataDirectory(settings.data_dir)
     owner_url = None
     try:
-        await in_own_thread(lambda: check_possession(directory, load_migrations()))
+        steps = await in_own_thread(lambda: check_possession(directory, load_migrations()))
+        warnings += _tell_upgrade(steps)
     except AlreadyOwnedError as error:
         owner_url = await in_own_thread(read_server_url, directory)
         warnings.append(ServerWarning(code=error.code, message=error.message))
@@ -60,6 +61,16 @@ async def check_start(settings: Settings) -> Sequence[ServerWarning]:
     if not handed and url_of_settings(settings) != owner_url:
         await _check_address(settings)
     return [*warnings, *await _find_shortcomings(settings)]
+
+
+def _tell_upgrade(steps: Sequence[Migration]) -> Iterator[ServerWarning]:
+    if steps:
+        names = ", ".join(f"{step.number:04} {step.name}" for step in steps)
+        message = (
+            "the database is of an older version: a start backs it up and brings it up to date, "
+            f"by {len(steps)} steps ({names})"
+        )
+        yield ServerWarning(code="upgrade_pending", message=message)
 
 
 def _find_unlimited(jobs: JobSystem) -> Iterator[ServerWarning]:

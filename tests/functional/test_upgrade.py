@@ -23,6 +23,7 @@ from cidx_jobs.store.sqlite.open.migrations import (
     split_statements,
 )
 from cidx_jobs.store.sqlite.restore import restore
+from cidx_jobs.web.preflight import check_start
 from tests.fakes import WAIT_SECONDS
 
 FIXTURE = Path(__file__).parents[1] / "data" / "database_of_schema_5.sql"
@@ -71,6 +72,24 @@ def query(database: Path, sql: str) -> Sequence[Any]:
     """Return the rows of a query."""
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute(sql).fetchall()
+
+
+async def test_a_check_says_what_a_start_would_do(directory: DataDirectory) -> None:
+    """The steps by name, and nothing is done; nothing is said of a database of this version."""
+    before = directory.database.read_bytes()
+
+    told = await check_start(Settings(data_dir=directory.root, port=0))
+    after = directory.database.read_bytes()
+    async with opened(directory):
+        pass
+    later = await check_start(Settings(data_dir=directory.root, port=0))
+
+    (pending,) = [warning for warning in told if warning.code == "upgrade_pending"]
+    newest = MIGRATIONS[-1]
+    assert f"by {newest.number - OLDEST} steps (0006 " in pending.message
+    assert f"{newest.number:04} {newest.name})" in pending.message
+    assert after == before
+    assert "upgrade_pending" not in {warning.code for warning in later}
 
 
 async def test_an_older_database_goes_on(directory: DataDirectory) -> None:

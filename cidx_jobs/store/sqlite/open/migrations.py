@@ -62,10 +62,12 @@ def load_migrations() -> tuple[Migration, ...]:
     return tuple(sorted(found, key=lambda migration: migration.number))
 
 
-def has_pending(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> bool:
-    """Return whether there are steps that a database, which has some, has not yet."""
+def find_pending(
+    connection: sqlite3.Connection, migrations: Sequence[Migration]
+) -> Sequence[Migration]:
+    """Return the steps that a database has not yet; none for one that has no schema at all."""
     records = _read_records(connection)
-    return bool(records) and records[-1][0] < migrations[-1].number
+    return [step for step in migrations if records and step.number > records[-1][0]]
 
 
 def apply_migrations(

@@ -7,7 +7,8 @@ a refused start leaves no thread behind.
 import os
 import sqlite3
 import uuid
-from contextlib import ExitStack, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import attrs
@@ -18,13 +19,13 @@ from cidx_jobs.model.errors import BackupFailedError, StartRefusedError, Storage
 from cidx_jobs.model.listing import StoreIdentity
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.backups.copy import make_backup
-from cidx_jobs.store.sqlite.commit.connection import connect_for_start
+from cidx_jobs.store.sqlite.commit.connection import connect_for_start, read_only_uri
 from cidx_jobs.store.sqlite.commit.high_water_mark import HighWaterMark, Position, open_mark
 from cidx_jobs.store.sqlite.commit.transaction import Ledger
 from cidx_jobs.store.sqlite.open.compact import begin_to_give_back
 from cidx_jobs.store.sqlite.open.damage_check import inspecting, wal_of
 from cidx_jobs.store.sqlite.open.location import decode_location, encode_location
-from cidx_jobs.store.sqlite.open.migrations import Migration, apply_migrations, has_pending
+from cidx_jobs.store.sqlite.open.migrations import Migration, apply_migrations, find_pending
 from cidx_jobs.store.sqlite.open.owner_check import check_owner
 from cidx_jobs.store.sqlite.open.owner_lock import (
     FILE_MODE,
@@ -118,8 +119,12 @@ def take_possession(
     return Possession(identity, ledger, mark, has_long_log, ownership, connection)
 
 
-def check_possession(directory: DataDirectory, migrations: tuple[Migration, ...]) -> None:
+def check_possession(
+    directory: DataDirectory, migrations: tuple[Migration, ...]
+) -> Sequence[Migration]:
     """Check that `take_possession` would succeed; nothing is made or changed.
+
+    Returns the steps by which it would bring the database up to date.
 
     Raises: what that raises.
     """
@@ -129,8 +134,8 @@ def check_possession(directory: DataDirectory, migrations: tuple[Migration, ...]
         log_index = Path(f"{directory.database}-shm")
         was_there = log_index.exists()
         try:
-            with inspecting(directory, migrations):
-                pass
+            with inspecting(directory, migrations) as is_there:
+                return _read_pending(directory.database, migrations) if is_there else ()
         except sqlite3.Error as error:
             raise cannot_use(directory, error) from error
         finally:
@@ -139,13 +144,18 @@ def check_possession(directory: DataDirectory, migrations: tuple[Migration, ...]
                 log_index.unlink(missing_ok=True)
 
 
+def _read_pending(database: Path, migrations: Sequence[Migration]) -> Sequence[Migration]:
+    with closing(sqlite3.connect(read_only_uri(database), uri=True)) as connection:
+        return find_pending(connection, migrations)
+
+
 def _bring_up_to_date(
     connection: sqlite3.Connection,
     migrations: tuple[Migration, ...],
     directory: DataDirectory,
     clock: Clock,
 ) -> None:
-    is_older = has_pending(connection, migrations)
+    is_older = bool(find_pending(connection, migrations))
     if is_older:
         # A version that does not please is left by a restore of this.
         _back_up(directory, clock)
