@@ -641,6 +641,26 @@ def test_hostile_names_do_not_reach_the_terminal(server: Server, tmp_path: Path)
     assert "\u202e" not in output
 
 
+@pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, True), ("y", 0, False)])
+def test_a_clean_up_asks_who_can_be_asked(
+    server: Server, answer: str, code: int, *, left: bool
+) -> None:
+    """It says how many finished jobs it means; --yes is for who has decided."""
+    job_id = server.submit("steps", "count=0")
+    server.cli("wait", job_id)
+    command = [*CLI, "admin", "cleanup", "--older-than", "0s"]
+
+    with Terminal(command, server.env, columns=80) as terminal:
+        terminal.read_until(r"Delete \d+ finished jobs, with their events\? \[y/N\] ")
+        terminal.type(f"{answer}\n")
+        ended = terminal.finish()
+    found = server.cli("status", job_id)
+    sure = server.cli("admin", "cleanup", "--older-than", "0s", "--yes", "--json")
+
+    assert (ended, found.code == 0) == (code, left)
+    assert (sure.code, sure.json["dry_run"]) == (0, False)
+
+
 def test_colours_can_be_switched_off(server: Server) -> None:
     """A terminal gets the status in its colour, unless NO_COLOR is set."""
     job_id = server.submit("steps", "count=0")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from cidx_jobs.cli.data_dir import administer
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines
+from cidx_jobs.cli.terminal.prompt import can_ask, confirm_removal
 from cidx_jobs.cli.terminal.text import duration, moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
@@ -94,13 +96,20 @@ def drain_and_wait(target: Target) -> Exit:
     return Exit.DONE if end.drained else Exit.FAILED
 
 
-def clean_up(target: Target, *, older_than: float, statuses: Iterable[str], dry_run: bool) -> Exit:
-    """Delete finished jobs that are old enough, or count them."""
+def clean_up(
+    target: Target, *, older_than: float, statuses: Iterable[str], dry_run: bool, is_sure: bool
+) -> Exit:
+    """Delete finished jobs that are old enough, or count them; ask where somebody can be asked."""
     wanted = [JobStatus(status) for status in statuses]
 
-    async def delete(client: JobsClient) -> CleanupDocument:
+    async def delete(client: JobsClient, *, dry_run: bool = dry_run) -> CleanupDocument:
         return await client.clean_up(older_than, statuses=wanted or None, dry_run=dry_run)
 
+    # A script says by its command which ones it means.
+    if can_ask() and not (is_sure or dry_run):
+        found = administer(target, partial(delete, dry_run=True)).matched
+        if not confirm_removal(f"Delete {found} finished jobs, with their events?", is_sure=False):
+            return Exit.FAILED
     return _show(target, administer(target, delete), _member_lines)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import functools
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +18,7 @@ from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.job_lines import change_line, report, resumption
 from cidx_jobs.cli.terminal.live_display import REDRAW_SECONDS, Display, make_display
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say, tint
-from cidx_jobs.cli.terminal.prompt import confirms
+from cidx_jobs.cli.terminal.prompt import can_ask, confirms
 from cidx_jobs.client import (
     JobCancelledError,
     JobFailedError,
@@ -209,7 +208,7 @@ def confirm_url(target: Target, project: str, url: str, user: str | None = None)
     if known is None or known == url.rstrip("/"):
         return
     change = f"{escape(project)} is a project of {escape(known)}"
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         message = f"{change}; to sync {escape(url)} into it, give --yes"
         raise click.UsageError(message)
     if not confirms(f"{change}. Sync {escape(url)} into it?"):
@@ -336,7 +335,7 @@ async def _cancel(job_id: str, client: JobsClient) -> JobDocument:
 
 
 def _wants_to_cancel() -> bool:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         return False
     click.echo(err=True)
     return confirms("Cancel the job?")

@@ -10,7 +10,7 @@ from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.profiles import DEFAULT, Profile, load_profiles, save_profile
 from cidx_jobs.cli.target import DEFAULT_SERVER, Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say
-from cidx_jobs.cli.terminal.prompt import confirm_removal
+from cidx_jobs.cli.terminal.prompt import can_ask, confirm_removal
 from cidx_jobs.cli.terminal.text import moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
@@ -58,8 +58,7 @@ def remove_user(target: Target, user_id: str, *, projects: bool, is_sure: bool) 
     """Remove a user, with or without their projects; ask first where somebody can be asked."""
     what = f"{escape(user_id)}, and all their projects" if projects else escape(user_id)
     # A script says what it means by its command: an account is soon made again.
-    can_ask = sys.stdin.isatty() and sys.stderr.isatty()
-    if can_ask and not confirm_removal(f"Remove {what}?", is_sure=is_sure):
+    if can_ask() and not confirm_removal(f"Remove {what}?", is_sure=is_sure):
         return Exit.FAILED
 
     async def remove(client: JobsClient) -> None:

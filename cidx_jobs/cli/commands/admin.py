@@ -111,12 +111,13 @@ def drain(target: Target, *, off: bool, wait: bool) -> int:
     help="Only these; may be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Count them, and delete none.")
+@click.option("--yes", is_flag=True, help="Do not ask first.")
 @admin_command
-def cleanup(target: Target, **which: Any) -> int:
-    """Delete finished jobs, with their events."""
+def cleanup(target: Target, *, yes: bool, **which: Any) -> int:
+    """Delete finished jobs, with their events; on a terminal it says how many, and asks first."""
     from cidx_jobs.cli.actions.admin import clean_up
 
-    return clean_up(target, **which)
+    return clean_up(target, **which, is_sure=yes)
 
 
 @admin.command(epilog=examples("cidx-jobs admin compact --data-dir jobs-data"))

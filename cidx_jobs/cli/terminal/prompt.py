@@ -12,6 +12,11 @@ from cidx_jobs.cli.signals import RaisingKeyboardInterrupt
 _YES = frozenset({"y", "yes"})
 
 
+def can_ask() -> bool:
+    """Return whether somebody sits at a terminal who would see a question and could answer it."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def confirm_removal(question: str, *, is_sure: bool) -> bool:
     """Return whether to go on: *is_sure*, or whoever sits at the terminal says so.
 
@@ -20,7 +25,7 @@ def confirm_removal(question: str, *, is_sure: bool) -> bool:
     """
     if is_sure:
         return True
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         message = f"nobody can be asked: {question} Give --yes for that"
         raise click.UsageError(message)
     return confirms(question)
