@@ -1,4 +1,4 @@
-"""A job makes a job of each part, and goes on with their results, also after a crash."""
+"""A job makes a job of each part, and goes on with their results."""
 
 import asyncio
 

@@ -1,5 +1,7 @@
 """The twelve tasks of the comparison with others, each run as a program of its own."""
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.functional.test_cli_server import clean_environment
+from tests.unit.test_house import code_lines
 
-TASKS = Path(__file__).parents[2] / "examples" / "tasks"
+ROOT = Path(__file__).parents[2]
+TASKS = ROOT / "examples" / "tasks"
+ROW = re.compile(r"^\| `(\w+)` \|[^|]*\| \**(\d+)\** \|", re.MULTILINE)
 PRINTED = {
     "durable_job": "{'sum': 3}",
     "retry_with_back_off": "{'attempt': 3}",
@@ -28,11 +33,24 @@ PRINTED = {
 pytestmark = pytest.mark.slow
 
 
-def test_each_task_is_tried() -> None:
-    """A program that is added is run here."""
-    programs = {file.stem for file in TASKS.glob("*.py")}
+def count_lines(program: Path) -> int:
+    """Count as the page does: code lines without imports."""
+    source = program.read_text("utf-8")
+    imports = [
+        node for node in ast.parse(source).body if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    lines = sum((node.end_lineno or node.lineno) - node.lineno + 1 for node in imports)
+    return code_lines(source) - lines
 
-    assert programs == set(PRINTED)
+
+def test_each_task_is_tried_and_counted() -> None:
+    """A program that is added is run here, and stands in the page's table with its lines."""
+    page = (ROOT / "docs" / "explanation" / "twelve-tasks.md").read_text("utf-8")
+
+    told = {name: int(lines) for name, lines in ROW.findall(page)}
+
+    assert told == {program.stem: count_lines(program) for program in TASKS.glob("*.py")}
+    assert set(told) == set(PRINTED)
 
 
 @pytest.mark.parametrize("name", PRINTED)
