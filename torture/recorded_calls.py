@@ -74,11 +74,10 @@ class Caller:
             memory.seek(address)
             return memory.read(length)
 
-    def pieces_at(self, address: int, count: int, length: int) -> bytes:
-        """Return the first bytes of what a vector of pieces describes."""
+    def pieces_at(self, address: int, count: int) -> bytes:
+        """Return what a vector of so many pieces describes."""
         vector = self.bytes_at(address, count * _PAIR.size)
-        pieces = [self.bytes_at(*pair) for pair in _PAIR.iter_unpack(vector)]
-        return b"".join(pieces)[:length]
+        return b"".join(self.bytes_at(*pair) for pair in _PAIR.iter_unpack(vector))
 
     def _open(self, descriptor: int) -> str:
         return f"/proc/{self.pid}/fd/{descriptor}"
@@ -121,16 +120,17 @@ def _describe_write(caller: Caller, call: str, arguments: Sequence[int]) -> Desc
     if caller.name_open_as(descriptor) is None:
         return None
     inode = caller.inode_of(descriptor)
+    # Read before it is written: whoever is killed in the call takes its memory along.
+    if call in {"writev", "pwritev"}:
+        content = caller.pieces_at(address, count)
+    else:
+        content = caller.bytes_at(address, count)
 
     def record(written: int) -> Record:
         # Where no offset is given, the file has moved on by what was written.
         is_placed = call.startswith("p")
         begin = offset if is_placed else caller.position_of(descriptor) - written
-        if call in {"writev", "pwritev"}:
-            content = caller.pieces_at(address, count, written)
-        else:
-            content = caller.bytes_at(address, written)
-        return ("write", inode, begin, content)
+        return ("write", inode, begin, content[:written])
 
     return record
 

@@ -39,6 +39,7 @@ _NUMBER_AT, _ARCHITECTURE_AT = 0, 4
 _STEP = struct.Struct("HBBI")
 _ALL_THREADS = 0x40000000
 _MOST_REGISTERS = 64
+_ALL = sys.maxsize
 _NOT_FILTERED, _NOT_STARTED = 125, 126
 
 
@@ -166,6 +167,7 @@ class Recorder:
             if os.WIFSTOPPED(status):
                 self._go_on(pid, os.WSTOPSIG(status), status >> 16)
             elif pid == program:
+                self._settle()
                 code = os.waitstatus_to_exitcode(status)
                 return code if code >= 0 else 128 - code
 
@@ -228,6 +230,24 @@ class Recorder:
             kind, *rest = make_record(result)
             pickle.dump((kind, begun, time.monotonic(), *rest), self.out)
             self.out.flush()
+
+    def _settle(self) -> None:
+        """Record the writes in which threads were killed, and which were made nevertheless."""
+        for begun, make_record in self._under_way.values():
+            try:
+                kind, *rest = make_record(_ALL)
+            except OSError:
+                continue  # only the thread could have said where
+            if kind == "write" and self._stands(*rest):
+                pickle.dump((kind, begun, time.monotonic(), *rest), self.out)
+
+    def _stands(self, inode: int, offset: int, content: bytes) -> bool:
+        for entry in os.scandir(self.directory):
+            if entry.inode() == inode:
+                with Path(entry.path).open("rb") as file:
+                    file.seek(offset)
+                    return file.read(len(content)) == content
+        return False
 
     def _read_registers(self, pid: int) -> Sequence[int]:
         values = (ctypes.c_ulonglong * _MOST_REGISTERS)()
