@@ -280,7 +280,9 @@ def _problem(answer: Answer) -> Mapping[str, Any]:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError):
+    # What TLS finds wrong is numbered as a failing call of the system is, and is none.
+    is_tls = isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError)
+    if isinstance(error, aiohttp.ClientConnectorError) and not is_tls:
         # asyncio's own text names an address tuple, and on some systems nothing else.
         number = error.os_error.errno
         if number is not None and number > 0:

@@ -508,7 +508,6 @@ def test_submit_sends_what_was_wanted(canned: CannedServer, cli: RunCli) -> None
         "project_id": "project",
         "options": {"names": [1, 2], "text": "hello world", "flag": True},
         "priority": 7,
-        "max_attempts": None,
         "timeout_seconds": 60.0,
         "start_at": "2030-01-31T17:00:00Z",
         "hold": True,

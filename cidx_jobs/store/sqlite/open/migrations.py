@@ -19,7 +19,7 @@ import msgspec
 from cidx_jobs.model.errors import DatabaseDamagedError, SchemaTooNewError
 from cidx_jobs.runtime.log import get_logger
 
-_IN_STEPS = re.compile(r"\s*-- In steps\b")
+_IN_STEPS = "-- In steps"
 _FILE_NAME = re.compile(r"([0-9]{4})_([a-z0-9_]+)\.sql")
 _CREATE_RECORD = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -110,7 +110,7 @@ def check_migrations(connection: sqlite3.Connection, migrations: Sequence[Migrat
 
 def _apply(connection: sqlite3.Connection, migration: Migration, now_microseconds: int) -> None:
     statements = list(split_statements(migration.sql))
-    in_steps = list(takewhile(_IN_STEPS.match, statements))
+    in_steps = list(takewhile(_is_in_steps, statements))
     for statement in in_steps:
         _repeat(connection, migration, statement)
     connection.execute("BEGIN IMMEDIATE")
@@ -126,6 +126,10 @@ def _apply(connection: sqlite3.Connection, migration: Migration, now_microsecond
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _is_in_steps(statement: str) -> bool:
+    return statement.lstrip().startswith(_IN_STEPS)
 
 
 def _repeat(connection: sqlite3.Connection, migration: Migration, statement: str) -> None:
