@@ -30,6 +30,8 @@ from tests.terminal import Terminal
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 60.0
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OF_THE_PROCESS = re.compile(r"set_tracer_provider|sentry_sdk\.init")
+"""What is set up for a whole process, ours too: `test_recipes` runs it in others."""
 FILE_NAME = re.compile(r"# ([\w.]+\.(?:py|toml))\n")
 ASSIGNMENT = re.compile(r"([A-Z_]+)=(.*)", re.DOTALL)
 EXIT_CODE = re.compile(r"# exit code (\d+)")
@@ -98,7 +100,7 @@ class Reader:
         match language:
             case "python":
                 self._save(text)
-                if "\nasync def test_" not in text:
+                if "\nasync def test_" not in text and not OF_THE_PROCESS.search(text):
                     run_example(self._translate(text), self.folder)
             case "console":
                 for line in text.splitlines():
@@ -204,8 +206,12 @@ def asks(words: list[str]) -> tuple[str, ...]:
 
 
 def expand(word: str) -> list[str]:
-    """Return the files that a pattern of a shell stands for; the word, where it is none."""
-    return (sorted(map(str, Path().glob(word))) or [word]) if "*" in word else [word]
+    """Return the files that a pattern of a shell stands for; the word, where it is none.
+
+    A lone star is in quotes wherever a page has one: it stands for all users.
+    """
+    is_pattern = "*" in word and word != "*"
+    return (sorted(map(str, Path().glob(word))) or [word]) if is_pattern else [word]
 
 
 def run_program(words: list[str], folder: Path, env: Mapping[str, str]) -> str:
