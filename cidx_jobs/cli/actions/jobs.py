@@ -176,7 +176,7 @@ def _change_chosen(
     """
     filters = {name: value for name, value in chosen.filters.items() if value}
     if (chosen.is_all or bool(filters)) == bool(chosen.names):
-        message = "name the jobs, or say by options which are meant"
+        message = "name the jobs, or say by options which are meant: one of the two"
         raise click.UsageError(message)
     if chosen.names:
         return show_each(target, chosen.names, work)
