@@ -46,10 +46,6 @@ class LenientQuery(Query, frozen=True, kw_only=True):
     """The base of what clients of others send: parameters that are not declared are ignored."""
 
 
-class AnyQuery(Query, frozen=True, kw_only=True):
-    """The query of a route that takes whatever comes, and looks at none of it."""
-
-
 Q = TypeVar("Q", bound=Query)
 
 _ReadText = Callable[[str, str], Any]
@@ -67,7 +63,6 @@ class QueryReader(Generic[Q]):
         """
         self._kind = kind
         self._members = {member.parameter: member for member in _members(kind)}
-        self._takes_anything = issubclass(kind, AnyQuery)
         self._ignores_others = issubclass(kind, LenientQuery)
         is_open = not any(member.is_required for member in self._members.values())
         self._empty: Q | None = kind() if is_open else None
@@ -78,7 +73,7 @@ class QueryReader(Generic[Q]):
         Raises:
             InvalidParameterError: a parameter is unknown, doubled, missing or wrong.
         """
-        if self._empty is not None and (not request.query_string or self._takes_anything):
+        if self._empty is not None and not request.query_string:
             return self._empty
         texts = self._texts(request)
         values: dict[str, Any] = {}

@@ -30,7 +30,7 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.web.errors import RateLimitedError, TooManyConnectionsError
 from cidx_jobs.web.http.body import BODY_ERRORS, read_members
 from cidx_jobs.web.http.call import Answer, Call
-from cidx_jobs.web.http.query import AnyQuery, NoQuery, Query, QueryReader
+from cidx_jobs.web.http.query import NoQuery, Query, QueryReader
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.request_bodies import Body
 from cidx_jobs.wire.strict_json import MalformedBodyError, fit
@@ -42,7 +42,7 @@ Schema = Mapping[str, Any]
 
 Errors = frozenset[type[CidxJobsError]]
 
-_ALWAYS: Errors = frozenset({RequestError, ForbiddenError, CidxJobsError})
+_ALWAYS: Errors = frozenset({RequestError, InvalidParameterError, ForbiddenError, CidxJobsError})
 _OF_CALLERS: Errors = frozenset(
     {
         AuthenticationRequiredError,
@@ -144,8 +144,6 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
             found |= _OF_CALLERS
         if self.scope in {"admin", "audit"}:
             found |= {AdminRequiredError}
-        if not issubclass(self.query, AnyQuery):
-            found |= {InvalidParameterError}
         if self.body is not None:
             found |= BODY_ERRORS
         if self.method != "GET":
@@ -201,7 +199,7 @@ def route(
         key: the method and the path below the prefix, as in ``GET /jobs/{job_id}``.
         scope: who may call: ``read``, ``write``, ``audit``, ``admin``, or None for everybody.
         query: what its parameters are; without it, any parameter is refused.
-        body: what its body is; without it, a body is left unread.
+        body: what its body is; without it, a body is left unread: `EmptyBody` refuses any member.
         contract: the words and the answers.
     """
     method, _, path = key.partition(" ")

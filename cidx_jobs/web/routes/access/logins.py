@@ -11,10 +11,9 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.web.access.bearer import read_bearer
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.query import AnyQuery
 from cidx_jobs.web.http.route import Contract, Group, Reply, route
 from cidx_jobs.web.openapi import examples
-from cidx_jobs.wire.request_bodies import EmptyBody, LoginBody, PasswordBody
+from cidx_jobs.wire.request_bodies import LenientEmptyBody, LoginBody, PasswordBody
 from cidx_jobs.wire.tokens import (
     HealthyDocument,
     LoggedInDocument,
@@ -58,7 +57,7 @@ async def log_in(call: Call, body: LoginBody) -> web.Response:
 @route(
     "POST /auth/refresh",
     scope="read",
-    body=EmptyBody,
+    body=LenientEmptyBody,
     contract=Contract(
         name="renewLogin",
         group=LOGINS,
@@ -68,7 +67,7 @@ async def log_in(call: Call, body: LoginBody) -> web.Response:
         errors=(InvalidCredentialsError, ExtraMissingError),
     ),
 )
-async def renew(call: Call, _: EmptyBody) -> web.Response:
+async def renew(call: Call, _: LenientEmptyBody) -> web.Response:
     """Get a new login for one that is still good."""
     text = read_bearer(call.request.headers.get("Authorization"))
     return _answer(call, await call.api.jobs.accounts.renew(text or ""))
@@ -121,7 +120,6 @@ async def change_password(call: Call, body: PasswordBody) -> web.Response:
 @route(
     "GET /health",
     scope=None,
-    query=AnyQuery,
     contract=Contract(
         name="isHealthy",
         group=LOGINS,
@@ -136,7 +134,7 @@ async def change_password(call: Call, body: PasswordBody) -> web.Response:
         ),
     ),
 )
-async def get_health(call: Call, _: AnyQuery) -> web.Response:
+async def get_health(call: Call) -> web.Response:
     """Tell the CIDX client that a server is here."""
     return call.answer(HealthyDocument(status="healthy"))
 

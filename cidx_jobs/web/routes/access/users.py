@@ -17,7 +17,7 @@ from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.web.routes.admin.tokens import revoke_tokens_of
-from cidx_jobs.wire.request_bodies import ChangeUserBody, UserBody
+from cidx_jobs.wire.request_bodies import ChangeUserBody, EmptyBody, UserBody
 from cidx_jobs.wire.tokens import UserDocument, UserListDocument
 
 _ALICE = UserDocument(
@@ -121,17 +121,19 @@ async def change_user(call: Call, body: ChangeUserBody) -> web.Response:
     "DELETE /admin/users/{user_id}",
     scope="admin",
     query=RemoveUserQuery,
+    body=EmptyBody,
     contract=Contract(
         name="removeUser",
         group=ADMIN,
         about="Their jobs are cancelled first. Where a job does not stop in time, projects that "
         "were to go stay, the account is locked, and the request can be sent again.",
         parameters=(_USER_ID,),
+        body_example={},
         replies=(Reply(status=204, about="They cannot come in any more."),),
         errors=(UserNotFoundError, ProjectBusyError),
     ),
 )
-async def remove_user(call: Call, query: RemoveUserQuery) -> web.Response:
+async def remove_user(call: Call, query: RemoveUserQuery, _: EmptyBody) -> web.Response:
     """Remove a user: account, tokens and logins, at once."""
     user_id = call.request.match_info["user_id"]
     jobs = call.api.jobs

@@ -13,6 +13,7 @@ from cidx_jobs.web.http.route import Contract, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.admin.findings import DoctorDocument, MendDocument
+from cidx_jobs.wire.request_bodies import EmptyBody
 
 
 class DoctorQuery(Query, frozen=True, kw_only=True):
@@ -78,12 +79,14 @@ async def examine(call: Call, query: DoctorQuery) -> web.Response:
     "POST /admin/doctor",
     scope="admin",
     query=DoctorQuery,
+    body=EmptyBody,
     contract=Contract(
         name="mend",
         group=ADMIN,
         about="The memory follows the store again, runs that nothing runs are interrupted, stray "
         "processes are killed, files of no project go, and counts are made anew. What cannot be "
         "mended is told with what helps against it.",
+        body_example={},
         replies=(
             Reply(
                 status=200,
@@ -106,7 +109,7 @@ async def examine(call: Call, query: DoctorQuery) -> web.Response:
         ),
     ),
 )
-async def mend(call: Call, query: DoctorQuery) -> web.Response:
+async def mend(call: Call, query: DoctorQuery, _: EmptyBody) -> web.Response:
     """Put right what does not fit together.
 
     Raises:

@@ -14,7 +14,7 @@ from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
-from cidx_jobs.wire.request_bodies import TokenBody
+from cidx_jobs.wire.request_bodies import EmptyBody, TokenBody
 from cidx_jobs.wire.tokens import NewTokenDocument, TokenDocument, TokenListDocument
 
 _ID = "9f2c4e6a8b0d1f3e"
@@ -110,14 +110,16 @@ class RevokeQuery(Query, frozen=True, kw_only=True):
     "DELETE /admin/tokens",
     scope="admin",
     query=RevokeQuery,
+    body=EmptyBody,
     contract=Contract(
         name="revokeTokensOfUser",
         group=ADMIN,
         about="Logins by user and password are no tokens: changing the account ends those.",
+        body_example={},
         replies=(Reply(status=204, about="They open nothing any more."),),
     ),
 )
-async def revoke_tokens(call: Call, query: RevokeQuery) -> web.Response:
+async def revoke_tokens(call: Call, query: RevokeQuery, _: EmptyBody) -> web.Response:
     """Revoke all access tokens of a user at once."""
     owner = call.act_for(query.user_id, "admin")
     await revoke_tokens_of(call, owner)
@@ -140,6 +142,7 @@ async def revoke_tokens_of(call: Call, user_id: str) -> None:
 @route(
     "DELETE /admin/tokens/{token_id}",
     scope="admin",
+    body=EmptyBody,
     contract=Contract(
         name="revokeToken",
         group=ADMIN,
@@ -152,11 +155,12 @@ async def revoke_tokens_of(call: Call, user_id: str) -> None:
                 example=_ID,
             ),
         ),
+        body_example={},
         replies=(Reply(status=204, about="It opens nothing any more."),),
         errors=(TokenNotFoundError,),
     ),
 )
-async def revoke_token(call: Call) -> web.Response:
+async def revoke_token(call: Call, _: EmptyBody) -> web.Response:
     """Revoke an access token at once."""
     token_id = call.request.match_info["token_id"]
     tokens = call.api.tokens

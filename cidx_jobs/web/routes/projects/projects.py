@@ -25,6 +25,7 @@ from cidx_jobs.web.routes.projects.project_path import (
     read_project_id,
 )
 from cidx_jobs.wire.projects import ChangeProjectBody, ProjectDocument, ProjectListDocument
+from cidx_jobs.wire.request_bodies import EmptyBody
 
 _EXAMPLE = ProjectDocument(
     project_id=examples.PROJECT_ID,
@@ -149,16 +150,18 @@ async def change_project(call: Call, query: OfUserQuery, body: ChangeProjectBody
     "DELETE /projects/{project_id}",
     scope="write",
     query=OfUserQuery,
+    body=EmptyBody,
     contract=Contract(
         name="removeProject",
         group=PROJECTS,
         about="Its jobs stay until their time is over. A later sync, with the URL, begins anew.",
         parameters=(PROJECT_ID,),
+        body_example={},
         replies=(Reply(status=204, about="It is gone."),),
         errors=(ProjectNotFoundError, ProjectBusyError, ValidationError),
     ),
 )
-async def remove(call: Call, query: OfUserQuery) -> web.Response:
+async def remove(call: Call, query: OfUserQuery, _: EmptyBody) -> web.Response:
     """Remove one of the caller's projects: its copy, its index, what is known of it.
 
     Raises:

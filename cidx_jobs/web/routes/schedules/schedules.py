@@ -29,6 +29,7 @@ from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.job_watch import encode_job
 from cidx_jobs.web.routes.jobs.submit import check_submittable
 from cidx_jobs.wire.jobs import JobDocument
+from cidx_jobs.wire.request_bodies import EmptyBody
 from cidx_jobs.wire.schedules import (
     ChangeScheduleBody,
     ScheduleBody,
@@ -231,15 +232,17 @@ async def change_schedule(
     "DELETE /schedules/{name}",
     scope="write",
     query=ScheduleQuery,
+    body=EmptyBody,
     contract=Contract(
         name="removeSchedule",
         group=SCHEDULES,
         parameters=(_NAME,),
+        body_example={},
         replies=(Reply(status=204, about="It is gone."),),
         errors=(ScheduleNotFoundError, ScheduleDeclaredError),
     ),
 )
-async def remove_schedule(call: Call, query: ScheduleQuery) -> web.Response:
+async def remove_schedule(call: Call, query: ScheduleQuery, _: EmptyBody) -> web.Response:
     """Remove a schedule; its jobs stay."""
     owner, name = call.act_for(query.user_id, "admin"), _read_name(call)
     await call.schedules.remove(owner, name)
@@ -251,10 +254,12 @@ async def remove_schedule(call: Call, query: ScheduleQuery) -> web.Response:
     "POST /schedules/{name}/run",
     scope="write",
     query=ScheduleQuery,
+    body=EmptyBody,
     contract=Contract(
         name="runSchedule",
         group=SCHEDULES,
         parameters=(_NAME,),
+        body_example={},
         replies=(
             Reply(
                 status=202,
@@ -273,7 +278,7 @@ async def remove_schedule(call: Call, query: ScheduleQuery) -> web.Response:
         ),
     ),
 )
-async def run_schedule(call: Call, query: ScheduleQuery) -> web.Response:
+async def run_schedule(call: Call, query: ScheduleQuery, _: EmptyBody) -> web.Response:
     """Submit the job of a schedule now, also of one that is disabled."""
     owner, name = call.act_for(query.user_id, "admin"), _read_name(call)
     job = await call.schedules.run(owner, name, actor=call.user_id)

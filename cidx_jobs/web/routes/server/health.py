@@ -5,18 +5,15 @@ from aiohttp import web
 from cidx_jobs.observe.health import find_reasons
 from cidx_jobs.web.errors import NotReadyError
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.query import AnyQuery
 from cidx_jobs.web.http.route import Contract, Group, Reply, route
 from cidx_jobs.wire.server import AliveDocument, ReadyDocument
 
 HEALTH = Group("health", "For load balancers and supervisors.")
-"""They append parameters of their own, which are let be."""
 
 
 @route(
     "GET /livez",
     scope=None,
-    query=AnyQuery,
     contract=Contract(
         name="isAlive",
         group=HEALTH,
@@ -30,7 +27,7 @@ HEALTH = Group("health", "For load balancers and supervisors.")
         ),
     ),
 )
-async def get_livez(call: Call, _: AnyQuery) -> web.Response:
+async def get_livez(call: Call) -> web.Response:
     """Tell whether the server answers at all."""
     return call.answer(AliveDocument(status="alive"))
 
@@ -38,7 +35,6 @@ async def get_livez(call: Call, _: AnyQuery) -> web.Response:
 @route(
     "GET /readyz",
     scope=None,
-    query=AnyQuery,
     contract=Contract(
         name="isReady",
         group=HEALTH,
@@ -53,7 +49,7 @@ async def get_livez(call: Call, _: AnyQuery) -> web.Response:
         errors=(NotReadyError,),
     ),
 )
-async def get_readyz(call: Call, _: AnyQuery) -> web.Response:
+async def get_readyz(call: Call) -> web.Response:
     """Tell whether the server takes work."""
     jobs = call.api.jobs
     reasons = find_reasons(

@@ -7,11 +7,13 @@ from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Contract, Reply, route
 from cidx_jobs.web.routes.webhooks.push_hooks import SAMPLE_SECRET, WEBHOOKS
 from cidx_jobs.wire.projects import NotifySecretDocument
+from cidx_jobs.wire.request_bodies import EmptyBody
 
 
 @route(
     "POST /notify-secret",
     scope="write",
+    body=EmptyBody,
     contract=Contract(
         name="createNotifySecret",
         group=WEBHOOKS,
@@ -20,6 +22,7 @@ from cidx_jobs.wire.projects import NotifySecretDocument
         "or `job.cancelled`), `timestamp` and `data`, the job, signed by Standard Webhooks. What "
         "is answered with 2xx within 10 seconds is told; else it is tried again after 5 seconds, "
         "30 seconds, 5 and 30 minutes, 2, 6, 12 and 24 hours, with the same `webhook-id`.",
+        body_example={},
         replies=(
             Reply(
                 status=201,
@@ -31,7 +34,7 @@ from cidx_jobs.wire.projects import NotifySecretDocument
         errors=(ExtraMissingError,),
     ),
 )
-async def create(call: Call) -> web.Response:
+async def create(call: Call, _: EmptyBody) -> web.Response:
     """Make the secret that signs the notices of the caller's jobs."""
     jobs = call.api.jobs
     if not jobs.is_open:

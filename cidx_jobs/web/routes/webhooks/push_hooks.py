@@ -25,6 +25,7 @@ from cidx_jobs.wire.projects import (
     PushDeliveryDocument,
     PushHookDocument,
 )
+from cidx_jobs.wire.request_bodies import EmptyBody
 
 WEBHOOKS = Group(
     "webhooks", "Pushes that a code host tells of, which become syncs; notices of jobs' ends."
@@ -57,12 +58,14 @@ class OwnerQuery(Query, frozen=True, kw_only=True):
     "POST /projects/{project_id}/hook",
     scope="write",
     query=OwnerQuery,
+    body=EmptyBody,
     contract=Contract(
         name="createPushHook",
         group=WEBHOOKS,
         about="Give address and secret to the code host. The secret is shown this once; made "
         "again, the address stays, and the old secret is good no longer.",
         parameters=(PROJECT_ID,),
+        body_example={},
         replies=(
             Reply(
                 status=201,
@@ -74,7 +77,7 @@ class OwnerQuery(Query, frozen=True, kw_only=True):
         errors=(ProjectNotFoundError, ExtraMissingError),
     ),
 )
-async def create(call: Call, query: OwnerQuery) -> web.Response:
+async def create(call: Call, query: OwnerQuery, _: EmptyBody) -> web.Response:
     """Make a push hook for a project, or a new secret for the one that it has."""
     owner, project_id = _owner(call, query), read_project_id(call)
     made = await _hooks(call).create(owner, project_id)
@@ -113,15 +116,17 @@ async def get(call: Call, query: OwnerQuery) -> web.Response:
     "DELETE /projects/{project_id}/hook",
     scope="write",
     query=OwnerQuery,
+    body=EmptyBody,
     contract=Contract(
         name="removePushHook",
         group=WEBHOOKS,
         parameters=(PROJECT_ID,),
+        body_example={},
         replies=(Reply(status=204, about="It is gone."),),
         errors=(ProjectNotFoundError, PushHookNotFoundError),
     ),
 )
-async def remove(call: Call, query: OwnerQuery) -> web.Response:
+async def remove(call: Call, query: OwnerQuery, _: EmptyBody) -> web.Response:
     """Remove the push hook of a project: its address is unknown from then on."""
     owner, project_id = _owner(call, query), read_project_id(call)
     await _hooks(call).remove(owner, project_id)
