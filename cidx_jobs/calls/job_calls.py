@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from cidx_jobs.calls.arguments import (
@@ -29,7 +28,22 @@ from cidx_jobs.calls.arguments import (
     read_time,
 )
 from cidx_jobs.calls.schedule_calls import ScheduleCalls
-from cidx_jobs.interfaces.door import JobDoor, Until
+from cidx_jobs.interfaces.door import (
+    CancelJob,
+    ChangeLimits,
+    CreateJob,
+    CreateJobs,
+    GetJob,
+    JobDoor,
+    QueryJobs,
+    RemoveProject,
+    RetryJob,
+    ReviseJob,
+    SetPause,
+    StartJob,
+    Until,
+    WaitForJob,
+)
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import Job, JobStatus, Transition
 from cidx_jobs.model.job.submit import OnConflict
@@ -42,14 +56,6 @@ StatusName = Literal["created", "queued", "running", "completed", "failed", "can
 
 
 _UNTIL: tuple[str, ...] = get_args(Until)
-
-
-class _Revision(msgspec.Struct, frozen=True, kw_only=True):
-    """What `JobCalls.revise` may say."""
-
-    priority: int | None = None
-    labels: Mapping[str, str] | None = None
-    if_version: int | None = None
 
 
 class JobCalls(ABC):
@@ -125,7 +131,7 @@ class JobCalls(ABC):
             idempotency_key=idempotency_key,
             traceparent=traceparent,
         )
-        return (await self._door.create_job(request)).job
+        return (await self._door.ask(CreateJob(request=request))).job
 
     async def submit_many(self, user_id: str, jobs: Iterable[Mapping[str, Any]]) -> Sequence[Job]:
         """Store jobs in one transaction, all or none; durable when this returns.
@@ -143,7 +149,9 @@ class JobCalls(ABC):
         requests = read_submits(user_id, jobs)
         if not requests:
             return ()
-        return [made.job for made in await self._door.create_jobs(requests)]
+        if len(requests) == 1:
+            return [(await self._door.ask(CreateJob(request=requests[0]))).job]
+        return [made.job for made in await self._door.ask(CreateJobs(requests=requests))]
 
     async def sync(
         self,
@@ -180,7 +188,7 @@ class JobCalls(ABC):
 
     async def get(self, job_id: str) -> Job:
         """Return the job; `JobNotFoundError` when there is none."""
-        return await self._door.get_job(read_id(job_id))
+        return await self._door.ask(GetJob(job_id=read_id(job_id)))
 
     async def list(
         self,
@@ -232,7 +240,7 @@ class JobCalls(ABC):
             limit=between("limit", limit, 1, MAX_LISTED),
             offset=between("offset", offset, 0, MAX_NUMBER),
         )
-        return (await self._door.query_jobs(query)).jobs
+        return (await self._door.ask(QueryJobs(query=query))).jobs
 
     async def cancel(self, job_id: str, reason: str | None = None) -> Job:
         """Cancel a waiting job, or tell a running one to stop.
@@ -241,7 +249,8 @@ class JobCalls(ABC):
             JobNotFoundError: there is none.
             AlreadyFinishedError: it is completed or failed.
         """
-        return await self._door.cancel_job(read_id(job_id), read_text("reason", reason))
+        text = read_text("reason", reason)
+        return await self._door.ask(CancelJob(job_id=read_id(job_id), reason=text))
 
     async def retry(self, job_id: str, *, from_start: bool = False) -> Job:
         """Queue a failed or cancelled job again, from its checkpoint unless *from_start*.
@@ -252,7 +261,7 @@ class JobCalls(ABC):
             OptionsRemovedError: its options are no longer kept.
             ProjectBusyError: another exclusive job of its project is active.
         """
-        return await self._door.retry_job(read_id(job_id), from_start=bool(from_start))
+        return await self._door.ask(RetryJob(job_id=read_id(job_id), from_start=bool(from_start)))
 
     async def release(self, job_id: str) -> Job:
         """Let a held job start now, also one whose time has not come, or one in its back-off.
@@ -261,7 +270,7 @@ class JobCalls(ABC):
             JobNotFoundError: there is none.
             InvalidTransitionError: it waits for none of these, or follows a running job.
         """
-        return await self._door.start_job(read_id(job_id))
+        return await self._door.ask(StartJob(job_id=read_id(job_id)))
 
     async def revise(
         self,
@@ -279,13 +288,14 @@ class JobCalls(ABC):
             InvalidTransitionError: it does not wait.
             ValidationError: the new value is wrong.
         """
-        changes = read(_Revision, priority=priority, labels=plain(labels), if_version=if_version)
-        return await self._door.revise_job(
-            read_id(job_id),
-            priority=changes.priority,
-            labels=changes.labels,
-            if_version=changes.if_version,
+        command = read(
+            ReviseJob,
+            job_id=read_id(job_id),
+            priority=priority,
+            labels=plain(labels),
+            if_version=if_version,
         )
+        return await self._door.ask(command)
 
     async def wait(
         self,
@@ -313,7 +323,8 @@ class JobCalls(ABC):
         if since is not None:
             between("since", since, 0, MAX_NUMBER)
         seconds = math.inf if timeout is None else read_seconds(timeout)
-        job, is_there = await self._door.wait_for(read_id(job_id), until, since, seconds)
+        asked = WaitForJob(job_id=read_id(job_id), until=until, since=since, seconds=seconds)
+        job, is_there = await self._door.ask(asked)
         if is_there:
             return job
         message = f"job {job_id} is {job.status} after {timeout} seconds"
@@ -337,7 +348,7 @@ class JobCalls(ABC):
         for name in changes:
             one_of(name, name, Limits.__struct_fields__)
         given = {name: value for name, value in changes.items() if value is not None}
-        return await self._door.change_limits(given)
+        return await self._door.ask(ChangeLimits(changes=given))
 
     async def pause(self, *, user_id: str | None = None, job_type: str | None = None) -> Pauses:
         """Keep everything, a user's jobs, or those of a type from starting; what runs goes on.
@@ -353,11 +364,12 @@ class JobCalls(ABC):
     async def _set_pause(
         self, user_id: str | None, job_type: str | None, *, is_paused: bool
     ) -> Pauses:
-        return await self._door.set_pause(
+        command = SetPause(
             user_id=read_text("user_id", user_id),
             job_type=read_text("job_type", job_type),
             is_paused=is_paused,
         )
+        return await self._door.ask(command)
 
     async def remove_project(self, user_id: str, project_id: str) -> None:
         """Remove a project: its copy, its index, and what is known of it.
@@ -368,4 +380,4 @@ class JobCalls(ABC):
         """
         user = read_text("user_id", user_id) or ""
         project = read_text("project_id", project_id) or ""
-        await self._door.remove_project(UserId(user), ProjectId(project))
+        await self._door.ask(RemoveProject(user_id=UserId(user), project_id=ProjectId(project)))

@@ -3,7 +3,15 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cidx_jobs.interfaces.door import JobDoor
+from cidx_jobs.interfaces.door import (
+    AddSchedule,
+    ChangeSchedule,
+    GetSchedule,
+    JobDoor,
+    ListSchedules,
+    RemoveSchedule,
+    RunSchedule,
+)
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.schedules.schedule import Schedule
 from cidx_jobs.model.schedules.view import ScheduleView
@@ -24,7 +32,7 @@ class ScheduleCalls:
             ScheduleExistsError: its user has one of that name.
             TooManySchedulesError: its user has as many as there may be.
         """
-        return await self._find_door().add_schedule(schedule)
+        return await self._find_door().ask(AddSchedule(schedule=schedule))
 
     async def get(self, user_id: str, name: str) -> ScheduleView:
         """Return the user's schedule.
@@ -32,7 +40,7 @@ class ScheduleCalls:
         Raises:
             ScheduleNotFoundError: there is none of that name.
         """
-        return await self._find_door().get_schedule(user_id, name)
+        return await self._find_door().ask(GetSchedule(user_id=user_id, name=name))
 
     async def list(
         self,
@@ -48,7 +56,9 @@ class ScheduleCalls:
             after: the user and the name that they come behind.
             limit: how many at most.
         """
-        return await self._find_door().list_schedules(user_id, after, limit)
+        return await self._find_door().ask(
+            ListSchedules(user_id=user_id, after=after, limit=limit)
+        )
 
     async def change(self, user_id: str, name: str, **members: Any) -> ScheduleView:
         """Change what a schedule says; even intervals count from this change on.
@@ -60,7 +70,9 @@ class ScheduleCalls:
             ScheduleDeclaredError: it stands in the application's code.
             ValidationError: a member is wrong, or none that can be changed.
         """
-        return await self._find_door().change_schedule(user_id, name, members)
+        return await self._find_door().ask(
+            ChangeSchedule(user_id=user_id, name=name, members=members)
+        )
 
     async def remove(self, user_id: str, name: str) -> None:
         """Remove a schedule; the jobs that it submitted stay.
@@ -69,7 +81,7 @@ class ScheduleCalls:
             ScheduleNotFoundError: there is none of that name.
             ScheduleDeclaredError: it stands in the application's code.
         """
-        await self._find_door().remove_schedule(user_id, name)
+        await self._find_door().ask(RemoveSchedule(user_id=user_id, name=name))
 
     async def run(self, user_id: str, name: str, *, actor: str | None = None) -> Job:
         """Submit the job of a schedule now, also of one that is disabled; return the job.
@@ -80,4 +92,4 @@ class ScheduleCalls:
 
             ScheduleNotFoundError: there is none of that name.
         """
-        return await self._find_door().run_schedule(user_id, name, actor)
+        return await self._find_door().ask(RunSchedule(user_id=user_id, name=name, actor=actor))

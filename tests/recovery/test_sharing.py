@@ -249,7 +249,7 @@ async def test_who_attaches_only_asks(tmp_path: Path) -> None:
         socket = tmp_path / "data" / "server.sock"
 
         assert ended.status is JobStatus.COMPLETED
-        assert schedules == ()
+        assert not schedules
         assert socket.stat().st_mode & 0o777 == 0o600
 
 

@@ -7,23 +7,30 @@ and tries again and again to take the lock: when the owner ends, one of them goe
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
-from cidx_jobs.interfaces.door import JobDoor, Until
+from msgspec.structs import replace
+
+from cidx_jobs.interfaces.door import (
+    AddSchedule,
+    Command,
+    CreateJob,
+    CreateJobs,
+    GetJob,
+    JobDoor,
+    RemoveSchedule,
+    RunSchedule,
+    WaitForJob,
+)
 from cidx_jobs.model.errors import (
     AlreadyOwnedError,
     CidxJobsError,
     StoppingError,
     StorageUnavailableError,
 )
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, Transition
-from cidx_jobs.model.job.submit import Submission, SubmitRequest
-from cidx_jobs.model.limits import Limits, Pauses
-from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
-from cidx_jobs.model.schedules.schedule import Schedule
-from cidx_jobs.model.schedules.view import ScheduleView
 from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.system import JobSystem
@@ -39,81 +46,50 @@ TAKE_SECONDS = 0.25
 JOIN_SECONDS = 10.0
 """So long a start waits for an owner that does not answer yet."""
 
-T = TypeVar("T")
+R = TypeVar("R")
+
+_ONCE = (CreateJobs, AddSchedule, RemoveSchedule, RunSchedule)
+"""What must not be asked again where an owner may have heard it: it would be done twice."""
 
 _log = get_logger("sharing")
 
 
 class SharedDoor(JobDoor):
-    """Hands each call to the owner of the moment, and again where that ends meanwhile."""
+    """Hands each command to the owner of the moment, and again where that ends meanwhile."""
 
     def __init__(self, find: Callable[[], JobDoor]) -> None:
         """Ask *find* for the door at each try."""
         self._find = find
 
-    async def create_job(self, request: SubmitRequest) -> Submission:
-        """Store the job that is asked for, or find the one that serves the request already."""
-        safe = keyed(request)
-        return await self._ask(lambda door: door.create_job(safe))
+    async def ask(self, command: Command[R]) -> R:
+        """Do what is asked, and return the command's answer.
 
-    async def create_jobs(self, requests: Sequence[SubmitRequest]) -> Sequence[Submission]:
-        """Store the jobs that are asked for, all or none."""
-        if len(requests) == 1:
-            return [await self.create_job(requests[0])]
-        return await self._ask_once(lambda door: door.create_jobs(requests))
+        Raises:
+            StorageUnavailableError: nobody has answered in time, or it may have been done by an
+                owner that ended then, and would be done twice.
+        """
+        answer: R = await self._begin(command)
+        return answer
 
-    async def get_job(self, job_id: JobId) -> Job:
-        """Return the job; `JobNotFoundError` when there is none."""
-        return await self._ask(lambda door: door.get_job(job_id))
+    def _begin(self, command: Command[Any]) -> Awaitable[Any]:
+        match command:
+            case CreateJob():
+                return self._ask(replace(command, request=keyed(command.request)))
+            case WaitForJob():
+                return self._wait(command)
+            case _:
+                return self._ask(command)
 
-    async def query_jobs(self, query: JobQuery) -> JobPage:
-        """Return one page of the jobs that fit."""
-        return await self._ask(lambda door: door.query_jobs(query))
-
-    async def query_events(self, query: EventQuery) -> Sequence[Transition]:
-        """Return rows of the transition log, oldest first."""
-        return await self._ask(lambda door: door.query_events(query))
-
-    async def cancel_job(self, job_id: JobId, reason: str | None = None) -> Job:
-        """Cancel a job that waits, at once; tell one that runs to stop."""
-        return await self._ask(lambda door: door.cancel_job(job_id, reason))
-
-    async def retry_job(self, job_id: JobId, *, from_start: bool = False) -> Job:
-        """Queue a failed or cancelled job again."""
-        return await self._ask(lambda door: door.retry_job(job_id, from_start=from_start))
-
-    async def start_job(self, job_id: JobId) -> Job:
-        """Release a held job, one whose time has not come, or one in its back-off."""
-        return await self._ask(lambda door: door.start_job(job_id))
-
-    async def revise_job(
-        self,
-        job_id: JobId,
-        *,
-        priority: int | None = None,
-        labels: Mapping[str, str] | None = None,
-        if_version: int | None = None,
-    ) -> Job:
-        """Change the priority or the labels of a job that waits."""
-        return await self._ask(
-            lambda door: door.revise_job(
-                job_id, priority=priority, labels=labels, if_version=if_version
-            )
-        )
-
-    async def wait_for(
-        self, job_id: JobId, until: Until, since: int | None, seconds: float
-    ) -> tuple[Job, bool]:
-        """Return the job once it is as it is waited for, or as it is when the time is up."""
+    async def _wait(self, asked: WaitForJob) -> tuple[Job, bool]:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        # It counts from the same version however often the owner changes meanwhile.
-        version = (await self.get_job(job_id)).version if since is None else since
+        deadline = loop.time() + asked.seconds
+        if asked.since is None:
+            # It counts from the same version however often the owner changes meanwhile.
+            now = await self._ask(GetJob(job_id=asked.job_id))
+            asked = replace(asked, since=now.version)
         while True:
             left = max(0.0, deadline - loop.time())
-            job, is_there = await self._ask(
-                lambda door, left=left: door.wait_for(job_id, until, version, left)  # type: ignore[misc]
-            )
+            job, is_there = await self._ask(replace(asked, seconds=left))
             if is_there or math.isclose(left, 0.0):
                 return job, is_there
 
@@ -121,66 +97,15 @@ class SharedDoor(JobDoor):
         """Go through the job's transitions, to its end."""
         return follow_remote(self, job_id)
 
-    async def change_limits(self, changes: Mapping[str, Any]) -> Limits:
-        """Put other limits in force, and keep them; return all that are in force then."""
-        return await self._ask(lambda door: door.change_limits(changes))
-
-    async def set_pause(
-        self, *, user_id: str | None, job_type: str | None, is_paused: bool
-    ) -> Pauses:
-        """Keep everything, a user's jobs or those of a type from starting, or let them again."""
-        return await self._ask(
-            lambda door: door.set_pause(user_id=user_id, job_type=job_type, is_paused=is_paused)
-        )
-
-    async def remove_project(self, user_id: UserId, project_id: ProjectId) -> None:
-        """Remove a project: its copy, its index, and what is known of it."""
-        await self._ask(lambda door: door.remove_project(user_id, project_id))
-
-    async def add_schedule(self, schedule: Schedule) -> ScheduleView:
-        """Store a new schedule; it fires from now on, if it is enabled."""
-        return await self._ask_once(lambda door: door.add_schedule(schedule))
-
-    async def get_schedule(self, user_id: str, name: str) -> ScheduleView:
-        """Return the user's schedule; `ScheduleNotFoundError` when there is none."""
-        return await self._ask(lambda door: door.get_schedule(user_id, name))
-
-    async def list_schedules(
-        self, user_id: str | None, after: tuple[str, str] | None, limit: int
-    ) -> Sequence[ScheduleView]:
-        """Return at most *limit* schedules of a user, or of all, by user and name."""
-        return await self._ask(lambda door: door.list_schedules(user_id, after, limit))
-
-    async def change_schedule(
-        self, user_id: str, name: str, members: Mapping[str, Any]
-    ) -> ScheduleView:
-        """Change what a schedule says."""
-        return await self._ask(lambda door: door.change_schedule(user_id, name, members))
-
-    async def remove_schedule(self, user_id: str, name: str) -> None:
-        """Remove a schedule; the jobs that it submitted stay."""
-        await self._ask_once(lambda door: door.remove_schedule(user_id, name))
-
-    async def run_schedule(self, user_id: str, name: str, actor: str | None) -> Job:
-        """Submit the job of a schedule now; return the job."""
-        return await self._ask_once(lambda door: door.run_schedule(user_id, name, actor))
-
-    def _ask(self, call: Callable[[JobDoor], Awaitable[T]]) -> Awaitable[T]:
-        """Ask until somebody answers: asked twice, it does the same."""
-        return self._ask_again(call, once=False)
-
-    def _ask_once(self, call: Callable[[JobDoor], Awaitable[T]]) -> Awaitable[T]:
-        """Ask until somebody has heard it: asked twice, it might be done twice."""
-        return self._ask_again(call, once=True)
-
-    async def _ask_again(self, call: Callable[[JobDoor], Awaitable[T]], *, once: bool) -> T:
+    async def _ask(self, command: Command[R]) -> R:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + GONE_SECONDS
         while True:
             try:
-                return await call(self._find())
+                return await self._find().ask(command)
             except OwnerGoneError as error:
-                if (once and error.was_asked) or loop.time() > deadline:
+                is_done_perhaps = error.was_asked and isinstance(command, _ONCE)
+                if is_done_perhaps or loop.time() > deadline:
                     raise StorageUnavailableError from error
             except StoppingError as error:
                 if loop.time() > deadline:

@@ -1,22 +1,17 @@
 """Messages between processes that share a directory: what is asked, and what comes back."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import msgspec
+from typing_extensions import get_original_bases
 
-from cidx_jobs.interfaces.door import Until
+from cidx_jobs.interfaces import door as commands
+from cidx_jobs.interfaces.door import Command
 from cidx_jobs.model import errors
 from cidx_jobs.model.errors import CidxJobsError, Fault
-from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.job.packed import unpacked
-from cidx_jobs.model.job.submit import Submission, SubmitRequest
-from cidx_jobs.model.limits import Limits, Pauses
-from cidx_jobs.model.listing import EventQuery, JobPage, JobQuery
-from cidx_jobs.model.schedules.schedule import Schedule
-from cidx_jobs.model.schedules.view import ScheduleView
+
+R = TypeVar("R")
 
 PATH = "/internal/calls"
 
@@ -24,30 +19,40 @@ _KEPT = ("code", "retry_after_seconds")
 """Members of errors that are not among those that their text names."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A call of a method of `JobDoor`, with those of these arguments that it takes."""
+class Ping(Command[bool], frozen=True):
+    """Answer at all."""
 
-    method: str
-    submits: tuple[SubmitRequest, ...] = ()
-    query: JobQuery | None = None
-    events: EventQuery | None = None
-    job_id: JobId | None = None
-    text: str | None = None
-    flag: bool = False
-    priority: int | None = None
-    labels: dict[str, str] | None = None
-    if_version: int | None = None
-    until: Until = "done"
-    since: int | None = None
-    seconds: float = 0.0
-    limits: dict[str, Any] = {}
-    user_id: str | None = None
-    name: str | None = None
-    """A project, a job type, a schedule or a process."""
-    schedule: Schedule | None = None
-    members: dict[str, Any] = {}
-    after: tuple[str, str] | None = None
-    number: int = 0
+
+class WakeWaiters(Command[bool], frozen=True, kw_only=True):
+    """Answer at once all that wait for a process."""
+
+    member: str
+
+
+Asked = (
+    Ping
+    | WakeWaiters
+    | commands.CreateJob
+    | commands.CreateJobs
+    | commands.GetJob
+    | commands.QueryJobs
+    | commands.QueryEvents
+    | commands.CancelJob
+    | commands.RetryJob
+    | commands.StartJob
+    | commands.ReviseJob
+    | commands.WaitForJob
+    | commands.ChangeLimits
+    | commands.SetPause
+    | commands.RemoveProject
+    | commands.AddSchedule
+    | commands.GetSchedule
+    | commands.ListSchedules
+    | commands.ChangeSchedule
+    | commands.RemoveSchedule
+    | commands.RunSchedule
+)
+"""What one process may ask another."""
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,36 +65,17 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[tuple[str, str], ...] = ()
 
 
-RESULTS: Mapping[str, Any] = MappingProxyType(
-    {
-        "ping": bool,
-        "wake": bool,
-        "create_jobs": tuple[Submission, ...],
-        "get_job": Job,
-        "query_jobs": JobPage,
-        "query_events": tuple[Transition, ...],
-        "cancel_job": Job,
-        "retry_job": Job,
-        "start_job": Job,
-        "revise_job": Job,
-        "wait_for": tuple[Job, bool],
-        "change_limits": Limits,
-        "set_pause": Pauses,
-        "remove_project": None,
-        "add_schedule": ScheduleView,
-        "get_schedule": ScheduleView,
-        "list_schedules": tuple[ScheduleView, ...],
-        "change_schedule": ScheduleView,
-        "remove_schedule": None,
-        "run_schedule": Job,
-    }
-)
-"""What each method gives."""
-
-
 def encode_message(value: Any) -> bytes:
     """Return a message as bytes."""
     return msgspec.json.encode(value, enc_hook=unpacked)
+
+
+def decode_answer(command: Command[R], body: bytes) -> R:
+    """Return the answer to a command, from its bytes."""
+    [answered] = get_original_bases(type(command))
+    [kind] = get_args(answered)
+    answer: R = msgspec.json.decode(body, type=kind)
+    return answer
 
 
 def describe_error(error: CidxJobsError) -> Failed:
