@@ -16,10 +16,11 @@ _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S
 def refuse_address(settings: Settings, error: OSError) -> StartRefusedError:
     """Return the refusal of a start whose address cannot be taken."""
     place = url_of_settings(settings)
+    names = "host, port" if settings.unix_socket is None else "unix_socket"
     # A path that is too long for a socket has no number; a name that is not found another's.
     number = errno.ENAMETOOLONG if settings.unix_socket and not error.errno else error.errno
     reason = os.strerror(number) if number and number > 0 else error.strerror or str(error)
-    return StartRefusedError(f"cannot serve at {place}: {reason.lower()}")
+    return StartRefusedError(f"{names}: cannot serve at {place}: {reason.lower()}")
 
 
 def bind_socket(path: Path) -> socket.socket:

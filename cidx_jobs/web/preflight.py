@@ -11,7 +11,6 @@ import attrs
 
 from cidx_jobs.engine.engine import find_unlimited
 from cidx_jobs.engine.upkeep.disk import find_shortage
-from cidx_jobs.handlers.git.network.operator_files import find_unusable_files
 from cidx_jobs.handlers.git.version import InstalledGit
 from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.model.errors import AlreadyOwnedError
@@ -29,7 +28,7 @@ from cidx_jobs.web.addresses import (
     url_of_settings,
 )
 from cidx_jobs.web.app import create_app
-from cidx_jobs.web.server import load_job_types, take_allowed_sockets
+from cidx_jobs.web.server import find_unusable, load_job_types, take_allowed_sockets
 from cidx_jobs.web.server_files import read_server_url
 
 
@@ -48,7 +47,7 @@ async def check_start(settings: Settings) -> Sequence[ServerWarning]:
     handed = take_allowed_sockets(settings, dict(os.environ))
     jobs = JobSystem(settings, load_job_types(settings.handlers))
     create_app(jobs)
-    warnings = await in_own_thread(find_unusable_files, settings)
+    warnings = [*await in_own_thread(find_unusable, settings)]
     directory = DataDirectory(settings.data_dir)
     owner_url = None
     try:

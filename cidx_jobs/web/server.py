@@ -38,6 +38,7 @@ from cidx_jobs.runtime.last_exit import ending_at_last
 from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.runtime.socket_paths import open_short_path
 from cidx_jobs.settings import DataDirectory, Settings
+from cidx_jobs.store.index.program import find_missing_program
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.addresses import (
     bind_socket,
@@ -169,7 +170,7 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
                 loop=_loop_name(),
                 version=__version__,
             )
-            unusable = await in_own_thread(find_unusable_files, settings)
+            unusable = await in_own_thread(find_unusable, settings)
             for warning in (*await warnings, *unusable):
                 _log.warning("server_warning", code=warning.code, message=warning.message)
             manager.tell("READY=1", f"STATUS=serving at {place.url}")
@@ -183,6 +184,13 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
             await place.stop_listening()
             await jobs.close()
     _log.info("server_stopped")
+
+
+def find_unusable(settings: Settings) -> Sequence[ServerWarning]:
+    """Return what the settings name for syncs and cannot be used; each sync looks anew. Blocks."""
+    if not settings.repository_sync:
+        return ()
+    return [*find_unusable_files(settings), *find_missing_program(settings)]
 
 
 def take_allowed_sockets(

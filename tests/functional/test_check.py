@@ -119,6 +119,7 @@ REFUSED: Mapping[str, Setup] = {
     },
     "data in a file": lambda folder: {"data_dir": _file(folder / "d")},
     "data below a file": lambda folder: {"data_dir": _file(folder / "f") / "d" / "e"},
+    "data where nothing can be made": lambda _: {"data_dir": "/proc/d"},
     "data that others may write": lambda folder: {"data_dir": _folder(folder / "d", 0o777)},
     "a lock that is a folder": lambda folder: {
         "data_dir": _folder(folder / "d" / "owner.lock").parent
@@ -230,6 +231,31 @@ def test_files_for_git_that_cannot_be_used_are_told(
     told = capsys.readouterr().err
     assert code == 0
     assert all(f"git_file_unusable: the file of the setting {name}" in told for name in files)
+
+
+@pytest.mark.usefixtures("may_block")
+def test_what_syncs_would_miss_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each by its setting: the index program, and roots of local repositories.
+
+    The roots are resolved while nothing else turns in the loop yet.
+    """
+    values = {
+        "port": 0,
+        "index_command": "no-such-program --all",
+        "git_local_roots": f"{folder},{folder / 'gone'},{_file(folder / 'file')}",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"CIDX_JOBS_{name.upper()}", str(value))
+
+    code = show_settings(Target(), folder.parent / f"{folder.name}-data", None)
+
+    told = capsys.readouterr().err
+    missing = "git_root_missing: git_local_roots: there is no directory"
+    assert code == 0
+    assert f"{missing} {folder / 'gone'}\n{missing} {folder / 'file'}\n" in told
+    assert "index_command_missing: index_command: there is no program no-such-program" in told
 
 
 @pytest.mark.parametrize(

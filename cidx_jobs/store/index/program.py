@@ -18,6 +18,7 @@ from typing_extensions import override
 from cidx_jobs.interfaces.index import IndexDraft, Indexer
 from cidx_jobs.interfaces.run import ChildResult
 from cidx_jobs.model.errors import JobFailure, NotIndexedError
+from cidx_jobs.model.findings import ServerWarning
 from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
 from cidx_jobs.model.index import (
     Document,
@@ -84,6 +85,15 @@ def make_indexer(settings: Settings, find_runner: FindRunner) -> Indexer:
         memory_bytes=settings.index_command_memory_bytes,
         variables=settings.index_command_environment,
     )
+
+
+def find_missing_program(settings: Settings) -> Sequence[ServerWarning]:
+    """Return the warning of an index program that is not there; it blocks."""
+    command = settings.index_command
+    if command is None or _find_program(command) is not None:
+        return ()
+    message = f"index_command: there is no program {command[0]}: every sync fails"
+    return (ServerWarning(code="index_command_missing", message=message),)
 
 
 class CommandIndexer(Indexer):
@@ -215,12 +225,11 @@ class Program:
         Raises:
             JobFailure: it is not there (CFG-001).
         """
-        found = shutil.which(self._command[0])
+        found = _find_program(self._command)
         if found is None:
             message = f"the index program {Path(self._command[0]).name} is not installed"
             raise JobFailure(message, code="CFG-001")
-        # A relative path would lead to a stranger's file where the program runs.
-        return Path(found).absolute()
+        return found
 
     async def run(self, place: Path, commit: str, *, is_emptied: bool) -> None:
         """Run it, which lies at *place*, to its good end.
@@ -248,6 +257,12 @@ class Program:
             message = "the index program failed" + (f": {line}" if line else "")
             lines = self.output.last_lines
             raise JobFailure(message, code="IDX-003", output=lines) from failure
+
+
+def _find_program(command: Sequence[str]) -> Path | None:
+    found = shutil.which(command[0])
+    # A relative path would lead to a stranger's file where the program runs.
+    return None if found is None else Path(found).absolute()
 
 
 class CommandDraft(IndexDraft):

@@ -4,6 +4,7 @@ What is secret is refused where others may read it, and everything where others 
 who can put another file in its place decides whom the server believes, and as whom it speaks.
 """
 
+import os
 import stat
 from pathlib import Path
 
@@ -21,7 +22,7 @@ _MOST_BYTES = 4 * 1024 * 1024
 
 
 def find_unusable_files(settings: Settings) -> list[ServerWarning]:
-    """Return which of the files that the settings name cannot be used, and why; it blocks."""
+    """Return what the settings name for git and cannot be used, and why; it blocks."""
     found = []
     for name in _SETTINGS:
         path = getattr(settings, name)
@@ -29,6 +30,13 @@ def find_unusable_files(settings: Settings) -> list[ServerWarning]:
         if fault is not None:
             message = f"the file of the setting {name} {fault}"
             found.append(ServerWarning(code="git_file_unusable", message=message))
+    for root in settings.git_local_roots:
+        if not root.is_dir():
+            message = f"git_local_roots: there is no directory {root}"
+            found.append(ServerWarning(code="git_root_missing", message=message))
+        elif not os.access(root, os.R_OK | os.X_OK):
+            message = f"git_local_roots: the server may not read {root}"
+            found.append(ServerWarning(code="git_root_missing", message=message))
     return found
 
 

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import mkdtemp
 
 import attrs
 
@@ -132,12 +133,15 @@ def _check_makeable(folder: Path) -> None:
     except OSError as error:
         if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}:
             raise
+        # Not every file system has such files, and /proc says the same of what it cannot hold.
+        Path(mkdtemp(dir=folder)).rmdir()
 
 
 def cannot_use(directory: DataDirectory, error: Exception) -> StartRefusedError:
     """Return the refusal of a directory that the system does not let us use."""
     reason = _reason(error) if isinstance(error, OSError) else str(error)
-    return StartRefusedError(f"the data directory {directory.root} cannot be used: {reason}")
+    message = f"data_dir: the data directory {directory.root} cannot be used: {reason}"
+    return StartRefusedError(message)
 
 
 def _name_owner_in(descriptor: int, directory: DataDirectory) -> AlreadyOwnedError:
