@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from cidx_jobs.web.http.job_paths import JobPaths
+from cidx_jobs.web.http.paths import JobPaths
 
 JOB_ID = "01932c07-a6d4-7b3e-9c59-6f1a2b3c4d5e"
 

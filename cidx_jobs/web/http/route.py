@@ -3,12 +3,23 @@
 One declaration parses the request, checks it, calls the handler and is the route's part of the
 OpenAPI document:
 
-    @route("GET /jobs", scope="read", query=JobListQuery, contract=Contract(...))
-    async def list_jobs(call: Call, query: JobListQuery) -> web.Response:
+    @route(
+        "GET /jobs/{job_id}/events",
+        EVENTS,
+        scope="read",
+        query=PageQuery,
+        replies=[Reply(200, "One page.", EventListDocument(...))],
+        errors=[NotAcceptableError],
+    )
+    async def list_job_events(call: Call, query: PageQuery) -> web.StreamResponse:
+        \"\"\"Read the job's transitions, oldest first.\"\"\"
+
+A route says what is its own. What follows from that is added: the errors of its scope, its query,
+its body and its path, what the path's parts mean, and its name, which is that of its handler.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, Protocol, Required, TypedDict, TypeVar, Unpack, overload
 
 import msgspec
 from aiohttp import web
@@ -18,6 +29,7 @@ from cidx_jobs.model.errors import (
     AuthenticationRequiredError,
     CidxJobsError,
     ForbiddenError,
+    InvalidCursorError,
     InvalidParameterError,
     OwnerLostError,
     RequestError,
@@ -30,6 +42,7 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.web.errors import RateLimitedError, TooManyConnectionsError
 from cidx_jobs.web.http.body import BODY_ERRORS, read_members
 from cidx_jobs.web.http.call import Answer, Call
+from cidx_jobs.web.http.paths import list_parts
 from cidx_jobs.web.http.query import NoQuery, Query, QueryReader
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.request_bodies import Body
@@ -67,45 +80,39 @@ class Group(msgspec.Struct, frozen=True):
     about: str
 
 
-class Parameter(msgspec.Struct, frozen=True):
-    """What a request carries in its path, or in a header; the handler reads it."""
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """A header of a request that the handler reads."""
 
     name: str
     about: str
-    schema: Schema
-    place: str
-    """``path`` or ``header``."""
+    pattern: str | None = None
     example: str
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+class Reply(msgspec.Struct, frozen=True):
     """One way in which a request succeeds."""
 
     status: int
     about: str
-    document: type[Document] | None = None
     example: Document | None = None
-    media: Mapping[str, tuple[Schema, Any]] = msgspec.field(default_factory=dict)
-    """Other forms by their type, each with its schema and an example."""
+    """A document of the class that is answered; None where the answer has no JSON."""
     headers: Sequence[str] = ()
     """By name; what they say stands in `cidx_jobs.web.openapi.headers`."""
+    media: Mapping[str, tuple[Schema, Any]] = msgspec.field(default_factory=dict)
+    """Other forms by their type, each with its schema and an example."""
 
 
-class Contract(msgspec.Struct, frozen=True, kw_only=True):
+class Contract(TypedDict, total=False):
     """The words and the answers of a route."""
 
-    name: str
-    """Unique among all; the name of a method in clients that are made from the document."""
-    group: Group
-    about: str = ""
-    parameters: Sequence[Parameter] = ()
-    """Those of its path, in their order, and the headers that it reads."""
-    body_example: Mapping[str, Any] | None = None
-    documents: Sequence[type[msgspec.Struct]] = ()
+    about: str
+    headers: Sequence[Header]
+    body_example: Mapping[str, Any]
+    documents: Sequence[type[msgspec.Struct]]
     """Those that the schema of the body names besides its own."""
-    replies: Sequence[Reply]
-    errors: Sequence[type[CidxJobsError]] = ()
-    """Its own, besides those that follow from scope, query and body."""
+    replies: Required[Sequence[Reply]]
+    errors: Sequence[type[CidxJobsError]]
+    """Its own, besides those that follow from scope, path, query and body."""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,8 +121,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     """Below the prefix."""
+    name: str
+    """Unique among all; the name of a method in clients that are made from the document."""
     summary: str
     """One line: the first one of its handler's docstring."""
+    group: Group
     scope: str | None
     """``read``, ``write``, ``audit``, ``admin``, or None for everybody."""
     query: type[Query]
@@ -139,11 +149,15 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def errors(self) -> Errors:
         """All that it can refuse a request with."""
-        found = _ALWAYS | set(self.contract.errors)
+        found = _ALWAYS | set(self.contract.get("errors", ()))
+        for part in list_parts(self.path):
+            found |= set(part.errors)
         if self.scope is not None:
             found |= _OF_CALLERS
         if self.scope in {"admin", "audit"}:
             found |= {AdminRequiredError}
+        if "cursor" in self.query.__struct_fields__:
+            found |= {InvalidCursorError}
         if self.body is not None:
             found |= BODY_ERRORS
         if self.method != "GET":
@@ -171,32 +185,43 @@ class _TakesBoth(Protocol[Q_contra, B_contra]):
 
 @overload
 def route(
-    key: str, *, scope: str | None, query: type[Q], body: type[B], contract: Contract
+    key: str,
+    group: Group,
+    *,
+    scope: str | None,
+    query: type[Q],
+    body: type[B],
+    **contract: Unpack[Contract],
 ) -> Callable[[_TakesBoth[Q, B]], Route]: ...
 @overload
 def route(
-    key: str, *, scope: str | None, query: type[Q], contract: Contract
+    key: str, group: Group, *, scope: str | None, query: type[Q], **contract: Unpack[Contract]
 ) -> Callable[[_TakesQuery[Q]], Route]: ...
 @overload
 def route(
-    key: str, *, scope: str | None, body: type[B], contract: Contract
+    key: str, group: Group, *, scope: str | None, body: type[B], **contract: Unpack[Contract]
 ) -> Callable[[_TakesBody[B]], Route]: ...
 @overload
-def route(key: str, *, scope: str | None, contract: Contract) -> Callable[[Answer], Route]: ...
+def route(
+    key: str, group: Group, *, scope: str | None, **contract: Unpack[Contract]
+) -> Callable[[Answer], Route]: ...
 def route(
     key: str,
+    group: Group,
     *,
     scope: str | None,
     query: type[Query] = NoQuery,
     body: type[Body] | None = None,
-    contract: Contract,
+    **contract: Unpack[Contract],
 ) -> Callable[[Callable[..., Awaitable[web.StreamResponse]]], Route]:
     """Make a route of its handler, which is called with the query, the body or both, once read.
 
-    The first line of the handler's docstring is what the API's document says of the route.
+    The first line of the handler's docstring is what the API's document says of the route, and
+    its name, in camel case, what the document calls it.
 
     Args:
         key: the method and the path below the prefix, as in ``GET /jobs/{job_id}``.
+        group: the chapter of the document that it stands in.
         scope: who may call: ``read``, ``write``, ``audit``, ``admin``, or None for everybody.
         query: what its parameters are; without it, any parameter is refused.
         body: what its body is; without it, a body is left unread: `EmptyBody` refuses any member.
@@ -216,7 +241,9 @@ def route(
         return Route(
             method=method,
             path=path,
+            name=_name_of(handler),
             summary=_summarize(handler),
+            group=group,
             scope=scope,
             query=query,
             body=body,
@@ -225,6 +252,11 @@ def route(
         )
 
     return make
+
+
+def _name_of(handler: Callable[..., object]) -> str:
+    first, *others = handler.__name__.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
 def _summarize(handler: Callable[..., object]) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 from cidx_jobs import __version__
 from cidx_jobs.job_types import JobType
 from cidx_jobs.web.http.answer import answer_headers
+from cidx_jobs.web.http.paths import PathPart, list_parts
 from cidx_jobs.web.http.problems import PROBLEMS
-from cidx_jobs.web.http.route import JSON, Group, Parameter, Reply, Route, Schema, Table
+from cidx_jobs.web.http.route import JSON, Group, Header, Reply, Route, Schema, Table
 from cidx_jobs.web.openapi.errors import describe_errors
 from cidx_jobs.web.openapi.headers import HEADERS
 from cidx_jobs.web.openapi.schemas import (
@@ -38,12 +39,10 @@ that a path has not is 405 `method_not_allowed` with `Allow`."""
 
 _STREAMED = (EventDocument, ProgressEventDocument, ResetDocument)
 _METHODS = ("get", "post", "patch", "delete")
-_REQUEST_ID = Parameter(
-    "X-Request-Id",
-    "Names the request in the answer and in the server's log; a name that is not harmless is "
-    "replaced.",
-    {"type": "string"},
-    place="header",
+_REQUEST_ID = Header(
+    name="X-Request-Id",
+    about="Names the request in the answer and in the server's log; a name that is not harmless "
+    "is replaced.",
     example="build-1744",
 )
 
@@ -71,7 +70,7 @@ def make_document(
             "schemas": make_schemas(_documents(route for _, route in table))
             | {name: schema for each in job_types for name, schema in _values_of(each)},
             "responses": dict(sorted(answers.items())),
-            "parameters": {_REQUEST_ID.name: _parameter(_REQUEST_ID)},
+            "parameters": {_REQUEST_ID.name: _parameter(_REQUEST_ID, {"in": "header"})},
             "headers": _headers(),
             "securitySchemes": {"bearer": _security()},
         },
@@ -110,7 +109,7 @@ def _unfolded(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _groups(table: Table) -> Iterable[Group]:
     """Return the chapters, in the order in which the table comes to them."""
-    return dict.fromkeys(route.contract.group for _, route in table)
+    return dict.fromkeys(route.group for _, route in table)
 
 
 def _info() -> dict[str, Any]:
@@ -142,43 +141,47 @@ def _in_order(methods: Mapping[str, Any]) -> dict[str, Any]:
 def _operation(route: Route, answers: dict[str, Schema]) -> dict[str, Any]:
     contract = route.contract
     made: dict[str, Any] = {
-        "operationId": contract.name,
-        "tags": [contract.group.name],
+        "operationId": route.name,
+        "tags": [route.group.name],
         "summary": route.summary,
     }
-    if contract.about:
-        made["description"] = contract.about
+    if "about" in contract:
+        made["description"] = contract["about"]
     made["security"] = [] if route.scope is None else [{"bearer": [route.scope]}]
     made["parameters"] = [*_parameters(route)]
     if route.body is not None:
         made["requestBody"] = {
             "required": route.body_is_required,
-            "content": {JSON: {"schema": refer(route.body), "example": contract.body_example}},
+            "content": {
+                JSON: {"schema": refer(route.body), "example": contract.get("body_example", {})}
+            },
         }
     made["responses"] = {
-        **{str(reply.status): _reply(reply) for reply in contract.replies},
+        **{str(reply.status): _reply(reply) for reply in contract["replies"]},
         **_refusals((error.code for error in route.errors), answers),
     }
     return made
 
 
 def _parameters(route: Route) -> Iterable[dict[str, Any]]:
-    own = route.contract.parameters
-    yield from (_parameter(one) for one in own if one.place == "path")
+    for part in list_parts(route.path):
+        yield _parameter(part, {"in": "path", "required": True})
     yield from describe_query(route.query)
-    yield from (_parameter(one) for one in own if one.place != "path")
+    for header in route.contract.get("headers", ()):
+        yield _parameter(header, {"in": "header"})
     yield {"$ref": f"#/components/parameters/{_REQUEST_ID.name}"}
 
 
-def _parameter(parameter: Parameter) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": parameter.name, "in": parameter.place}
-    if parameter.place == "path":
-        made["required"] = True
+def _parameter(one: PathPart | Header, place: Mapping[str, Any]) -> dict[str, Any]:
+    schema = {"type": "string"}
+    if one.pattern is not None:
+        schema["pattern"] = f"^{one.pattern}$"
     return {
-        **made,
-        "description": parameter.about,
-        "schema": parameter.schema,
-        "example": parameter.example,
+        "name": one.name,
+        **place,
+        "description": one.about,
+        "schema": schema,
+        "example": one.example,
     }
 
 
@@ -191,9 +194,9 @@ def _reply(reply: Reply) -> dict[str, Any]:
         },
     }
     content: dict[str, Any] = {}
-    if reply.document is not None:
+    if reply.example is not None:
         content[JSON] = {
-            "schema": refer(reply.document),
+            "schema": refer(type(reply.example)),
             "example": decode(encode(reply.example), dict),
         }
     for media, (schema, example) in reply.media.items():
@@ -234,8 +237,9 @@ def _shared_headers() -> set[str]:
 def _documents(routes: Iterable[Route]) -> list[Kind]:
     kinds: set[Kind] = {ProblemDocument, *_STREAMED}
     for route in routes:
-        kinds |= {one.document for one in route.contract.replies if one.document is not None}
-        kinds |= set(route.contract.documents)
+        examples = (reply.example for reply in route.contract["replies"])
+        kinds |= {type(example) for example in examples if example is not None}
+        kinds |= set(route.contract.get("documents", ()))
         if route.body is not None:
             kinds.add(route.body)
     return sorted(kinds, key=lambda kind: kind.__name__)

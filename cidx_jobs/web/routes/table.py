@@ -8,7 +8,7 @@ from aiohttp.web_urldispatcher import ResourceRoute
 
 from cidx_jobs.web.http.call import Api
 from cidx_jobs.web.http.endpoint import UNMATCHED, Endpoint, Fallback, expect_body
-from cidx_jobs.web.http.job_paths import JobPaths
+from cidx_jobs.web.http.paths import JobPaths
 from cidx_jobs.web.http.relay import Handing
 from cidx_jobs.web.http.route import Route, Table
 from cidx_jobs.web.routes.access import logins, users
@@ -118,7 +118,7 @@ def add_routes(app: web.Application, api: Api, prefix: str, *, is_own: bool) -> 
 
 def _handing_of(route: Route, *, is_own: bool) -> Handing | None:
     """Return how a process that does not own the directory hands the route's requests on."""
-    if route is health.get_livez:
+    if route is health.is_alive:
         return None  # it tells of this process
     if route in PUSH_ROUTES:
         return Handing(base="", max_body_bytes=pushes.MAX_PUSH_BYTES)

@@ -11,7 +11,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.web.access.bearer import read_bearer
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Group, Reply, route
+from cidx_jobs.web.http.route import Group, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.wire.request_bodies import LenientEmptyBody, LoginBody, PasswordBody
 from cidx_jobs.wire.tokens import (
@@ -33,17 +33,14 @@ _LOGIN = LoginDocument(
 
 @route(
     "POST /auth/login",
+    LOGINS,
     scope=None,
     body=LoginBody,
-    contract=Contract(
-        name="logIn",
-        group=LOGINS,
-        about="After ten refused tries in a minute for one user and address the next are "
-        "refused, too; a good one never counts.",
-        body_example={"username": "alice", "password": "correct horse"},
-        replies=(Reply(status=200, about="The login.", document=LoginDocument, example=_LOGIN),),
-        errors=(InvalidCredentialsError, TooManyLoginsError, ExtraMissingError),
-    ),
+    body_example={"username": "alice", "password": "correct horse"},
+    about="After ten refused tries in a minute for one user and address the next are "
+    "refused, too; a good one never counts.",
+    replies=[Reply(200, "The login.", _LOGIN)],
+    errors=[InvalidCredentialsError, TooManyLoginsError, ExtraMissingError],
 )
 async def log_in(call: Call, body: LoginBody) -> web.Response:
     """Log in with user and password."""
@@ -56,18 +53,14 @@ async def log_in(call: Call, body: LoginBody) -> web.Response:
 
 @route(
     "POST /auth/refresh",
+    LOGINS,
     scope="read",
     body=LenientEmptyBody,
-    contract=Contract(
-        name="renewLogin",
-        group=LOGINS,
-        about="An access token is no login, and is not renewed.",
-        body_example={},
-        replies=(Reply(status=200, about="The login.", document=LoginDocument, example=_LOGIN),),
-        errors=(InvalidCredentialsError, ExtraMissingError),
-    ),
+    about="An access token is no login, and is not renewed.",
+    replies=[Reply(200, "The login.", _LOGIN)],
+    errors=[InvalidCredentialsError, ExtraMissingError],
 )
-async def renew(call: Call, _: LenientEmptyBody) -> web.Response:
+async def renew_login(call: Call, _: LenientEmptyBody) -> web.Response:
     """Get a new login for one that is still good."""
     text = read_bearer(call.request.headers.get("Authorization"))
     return _answer(call, await call.api.jobs.accounts.renew(text or ""))
@@ -75,22 +68,12 @@ async def renew(call: Call, _: LenientEmptyBody) -> web.Response:
 
 @route(
     "GET /auth/validate",
+    LOGINS,
     scope="read",
-    contract=Contract(
-        name="validateLogin",
-        group=LOGINS,
-        replies=(
-            Reply(
-                status=200,
-                about="It is good.",
-                document=ValidDocument,
-                example=ValidDocument(valid=True, user=_ALICE),
-            ),
-        ),
-        errors=(ExtraMissingError,),
-    ),
+    replies=[Reply(200, "It is good.", ValidDocument(valid=True, user=_ALICE))],
+    errors=[ExtraMissingError],
 )
-async def validate(call: Call) -> web.Response:
+async def validate_login(call: Call) -> web.Response:
     """Tell whose the token is that comes with the request."""
     user = LoggedInDocument(username=call.user_id, role=call.caller.role)
     return call.answer(ValidDocument(valid=True, user=user))
@@ -98,16 +81,13 @@ async def validate(call: Call) -> web.Response:
 
 @route(
     "POST /auth/password",
+    LOGINS,
     scope="read",
     body=PasswordBody,
-    contract=Contract(
-        name="changePassword",
-        group=LOGINS,
-        about="All logins that were made before are refused from then on, this one included.",
-        body_example={"old": "correct horse", "new": "battery staple"},
-        replies=(Reply(status=204, about="It is set."),),
-        errors=(InvalidCredentialsError, TooManyLoginsError, ExtraMissingError),
-    ),
+    body_example={"old": "correct horse", "new": "battery staple"},
+    about="All logins that were made before are refused from then on, this one included.",
+    replies=[Reply(204, "It is set.")],
+    errors=[InvalidCredentialsError, TooManyLoginsError, ExtraMissingError],
 )
 async def change_password(call: Call, body: PasswordBody) -> web.Response:
     """Set another password for oneself."""
@@ -119,22 +99,12 @@ async def change_password(call: Call, body: PasswordBody) -> web.Response:
 
 @route(
     "GET /health",
+    LOGINS,
     scope=None,
-    contract=Contract(
-        name="isHealthy",
-        group=LOGINS,
-        about="Supervisors ask `/livez` and `/readyz`.",
-        replies=(
-            Reply(
-                status=200,
-                about="There is.",
-                document=HealthyDocument,
-                example=HealthyDocument(status="healthy"),
-            ),
-        ),
-    ),
+    about="Supervisors ask `/livez` and `/readyz`.",
+    replies=[Reply(200, "There is.", HealthyDocument(status="healthy"))],
 )
-async def get_health(call: Call) -> web.Response:
+async def is_healthy(call: Call) -> web.Response:
     """Tell the CIDX client that a server is here."""
     return call.answer(HealthyDocument(status="healthy"))
 

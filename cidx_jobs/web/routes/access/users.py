@@ -9,11 +9,10 @@ from cidx_jobs.model.errors import (
     ExtraMissingError,
     ProjectBusyError,
     UserExistsError,
-    UserNotFoundError,
 )
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.query import Query
-from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.web.routes.admin.tokens import revoke_tokens_of
@@ -25,9 +24,6 @@ _ALICE = UserDocument(
     scope="write",
     created_at=examples.at(0, 0),
     changed_at=examples.at(0, 0),
-)
-_USER_ID = Parameter(
-    "user_id", "Whose account it is.", {"type": "string"}, place="path", example="alice"
 )
 
 
@@ -41,19 +37,9 @@ class RemoveUserQuery(Query, frozen=True, kw_only=True):
 
 @route(
     "GET /admin/users",
+    ADMIN,
     scope="admin",
-    contract=Contract(
-        name="listUsers",
-        group=ADMIN,
-        replies=(
-            Reply(
-                status=200,
-                about="All of them, by name.",
-                document=UserListDocument,
-                example=UserListDocument(users=(_ALICE,)),
-            ),
-        ),
-    ),
+    replies=[Reply(200, "All of them, by name.", UserListDocument(users=(_ALICE,)))],
 )
 async def list_users(call: Call) -> web.Response:
     """List the accounts, without their passwords' hashes."""
@@ -63,22 +49,12 @@ async def list_users(call: Call) -> web.Response:
 
 @route(
     "POST /admin/users",
+    ADMIN,
     scope="admin",
     body=UserBody,
-    contract=Contract(
-        name="createUser",
-        group=ADMIN,
-        body_example={"user_id": "alice", "password": "correct horse", "scope": "write"},
-        replies=(
-            Reply(
-                status=201,
-                about="The account.",
-                document=UserDocument,
-                example=_ALICE,
-            ),
-        ),
-        errors=(UserExistsError, ExtraMissingError),
-    ),
+    body_example={"user_id": "alice", "password": "correct horse", "scope": "write"},
+    replies=[Reply(201, "The account.", _ALICE)],
+    errors=[UserExistsError, ExtraMissingError],
 )
 async def create_user(call: Call, body: UserBody) -> web.Response:
     """Make an account, so that the user can log in."""
@@ -94,17 +70,13 @@ async def create_user(call: Call, body: UserBody) -> web.Response:
 
 @route(
     "PATCH /admin/users/{user_id}",
+    ADMIN,
     scope="admin",
     body=ChangeUserBody,
-    contract=Contract(
-        name="changeUser",
-        group=ADMIN,
-        about="Logins that were made before are refused from then on.",
-        parameters=(_USER_ID,),
-        body_example={"scope": "admin"},
-        replies=(Reply(status=200, about="The account.", document=UserDocument, example=_ALICE),),
-        errors=(UserNotFoundError, ExtraMissingError),
-    ),
+    body_example={"scope": "admin"},
+    about="Logins that were made before are refused from then on.",
+    replies=[Reply(200, "The account.", _ALICE)],
+    errors=[ExtraMissingError],
 )
 async def change_user(call: Call, body: ChangeUserBody) -> web.Response:
     """Set a user's password or scope."""
@@ -119,19 +91,14 @@ async def change_user(call: Call, body: ChangeUserBody) -> web.Response:
 
 @route(
     "DELETE /admin/users/{user_id}",
+    ADMIN,
     scope="admin",
     query=RemoveUserQuery,
     body=EmptyBody,
-    contract=Contract(
-        name="removeUser",
-        group=ADMIN,
-        about="Their jobs are cancelled first. Where a job does not stop in time, projects that "
-        "were to go stay, the account is locked, and the request can be sent again.",
-        parameters=(_USER_ID,),
-        body_example={},
-        replies=(Reply(status=204, about="They cannot come in any more."),),
-        errors=(UserNotFoundError, ProjectBusyError),
-    ),
+    about="Their jobs are cancelled first. Where a job does not stop in time, projects that "
+    "were to go stay, the account is locked, and the request can be sent again.",
+    replies=[Reply(204, "They cannot come in any more.")],
+    errors=[ProjectBusyError],
 )
 async def remove_user(call: Call, query: RemoveUserQuery, _: EmptyBody) -> web.Response:
     """Remove a user: account, tokens and logins, at once."""

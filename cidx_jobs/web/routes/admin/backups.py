@@ -4,7 +4,7 @@ from aiohttp import web
 
 from cidx_jobs.model.errors import BackupFailedError
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.admin.backups import BackupDocument, BackupListDocument
@@ -24,19 +24,9 @@ _EXAMPLE = BackupDocument(
 
 @route(
     "GET /admin/backups",
+    ADMIN,
     scope="audit",
-    contract=Contract(
-        name="listBackups",
-        group=ADMIN,
-        replies=(
-            Reply(
-                status=200,
-                about="All of them.",
-                document=BackupListDocument,
-                example=BackupListDocument(backups=(_EXAMPLE,)),
-            ),
-        ),
-    ),
+    replies=[Reply(200, "All of them.", BackupListDocument(backups=(_EXAMPLE,)))],
 )
 async def list_backups(call: Call) -> web.Response:
     """List the backups, newest first."""
@@ -46,20 +36,14 @@ async def list_backups(call: Call) -> web.Response:
 
 @route(
     "POST /admin/backup",
+    ADMIN,
     scope="admin",
     body=EmptyBody,
-    contract=Contract(
-        name="makeBackup",
-        group=ADMIN,
-        about="Everything goes on meanwhile. It holds all that was committed when it began, is on "
-        "the disk and was checked when the answer comes. Copies and indexes of repositories are "
-        "not in it: the next syncs make them again.",
-        body_example={},
-        replies=(
-            Reply(status=200, about="The backup.", document=BackupDocument, example=_EXAMPLE),
-        ),
-        errors=(BackupFailedError,),
-    ),
+    about="Everything goes on meanwhile. It holds all that was committed when it began, is on "
+    "the disk and was checked when the answer comes. Copies and indexes of repositories are "
+    "not in it: the next syncs make them again.",
+    replies=[Reply(200, "The backup.", _EXAMPLE)],
+    errors=[BackupFailedError],
 )
 async def make_backup(call: Call, _: EmptyBody) -> web.Response:
     """Make a backup of the database now."""

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from cidx_jobs.engine.operator_rules import FINAL, check_cleanup
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.request_bodies import CleanupBody
 from cidx_jobs.wire.server import CleanupDocument
@@ -12,22 +12,18 @@ from cidx_jobs.wire.server import CleanupDocument
 
 @route(
     "POST /admin/cleanup",
+    ADMIN,
     scope="admin",
     body=CleanupBody,
-    contract=Contract(
-        name="cleanUp",
-        group=ADMIN,
-        about="It deletes in batches, each a transaction: submits go on meanwhile.",
-        body_example={"older_than_seconds": 86_400, "statuses": ["completed"], "dry_run": True},
-        replies=(
-            Reply(
-                status=200,
-                about="How many there were, and how many are gone.",
-                document=CleanupDocument,
-                example=CleanupDocument(matched=120, deleted=120, dry_run=False),
-            ),
-        ),
-    ),
+    body_example={"older_than_seconds": 86_400, "statuses": ["completed"], "dry_run": True},
+    about="It deletes in batches, each a transaction: submits go on meanwhile.",
+    replies=[
+        Reply(
+            200,
+            "How many there were, and how many are gone.",
+            CleanupDocument(matched=120, deleted=120, dry_run=False),
+        )
+    ],
 )
 async def clean_up(call: Call, body: CleanupBody) -> web.Response:
     """Delete finished jobs that are old enough, with their events."""

@@ -9,7 +9,7 @@ from cidx_jobs.model.errors import StoppingError
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.query import Query
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.admin.findings import DoctorDocument, MendDocument
@@ -30,31 +30,24 @@ class DoctorQuery(Query, frozen=True, kw_only=True):
 
 @route(
     "GET /admin/doctor",
+    ADMIN,
     scope="audit",
     query=DoctorQuery,
-    contract=Contract(
-        name="examine",
-        group=ADMIN,
-        about="The answer is 200 whatever is found; only what is found at every look is told.",
-        replies=(
-            Reply(
-                status=200,
-                about="What does not fit together.",
-                document=DoctorDocument,
-                example=DoctorDocument(
-                    ok=False,
-                    database_id=examples.DATABASE_ID,
-                    findings=(
-                        Finding(
-                            kind="children",
-                            message="process 4711 of server start 12 has no run",
-                        ),
-                    ),
-                    notes=(),
+    about="The answer is 200 whatever is found; only what is found at every look is told.",
+    replies=[
+        Reply(
+            200,
+            "What does not fit together.",
+            DoctorDocument(
+                ok=False,
+                database_id=examples.DATABASE_ID,
+                findings=(
+                    Finding(kind="children", message="process 4711 of server start 12 has no run"),
                 ),
+                notes=(),
             ),
-        ),
-    ),
+        )
+    ],
 )
 async def examine(call: Call, query: DoctorQuery) -> web.Response:
     """Compare rows, log, slots, queue, runs and children.
@@ -77,37 +70,32 @@ async def examine(call: Call, query: DoctorQuery) -> web.Response:
 
 @route(
     "POST /admin/doctor",
+    ADMIN,
     scope="admin",
     query=DoctorQuery,
     body=EmptyBody,
-    contract=Contract(
-        name="mend",
-        group=ADMIN,
-        about="The memory follows the store again, runs that nothing runs are interrupted, stray "
-        "processes are killed, files of no project go, and counts are made anew. What cannot be "
-        "mended is told with what helps against it.",
-        body_example={},
-        replies=(
-            Reply(
-                status=200,
-                about="What is mended, and what is left.",
-                document=MendDocument,
-                example=MendDocument(
-                    ok=True,
-                    database_id=examples.DATABASE_ID,
-                    mended=(
-                        Finding(
-                            kind="runs",
-                            message=f"job {examples.JOB_ID} is running, but nothing runs it",
-                            job_id=examples.JOB_ID,
-                        ),
+    about="The memory follows the store again, runs that nothing runs are interrupted, stray "
+    "processes are killed, files of no project go, and counts are made anew. What cannot be "
+    "mended is told with what helps against it.",
+    replies=[
+        Reply(
+            200,
+            "What is mended, and what is left.",
+            MendDocument(
+                ok=True,
+                database_id=examples.DATABASE_ID,
+                mended=(
+                    Finding(
+                        kind="runs",
+                        message=f"job {examples.JOB_ID} is running, but nothing runs it",
+                        job_id=examples.JOB_ID,
                     ),
-                    findings=(),
-                    advice=(),
                 ),
+                findings=(),
+                advice=(),
             ),
-        ),
-    ),
+        )
+    ],
 )
 async def mend(call: Call, query: DoctorQuery, _: EmptyBody) -> web.Response:
     """Put right what does not fit together.

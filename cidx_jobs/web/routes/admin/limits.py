@@ -5,7 +5,7 @@ from aiohttp import web
 from cidx_jobs.engine.operator_rules import apply_limits
 from cidx_jobs.model.limits import Limits
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.encode import encode
@@ -13,18 +13,8 @@ from cidx_jobs.wire.request_bodies import LimitsBody
 from cidx_jobs.wire.server import LimitsDocument
 
 
-def _reply(about: str) -> Reply:
-    return Reply(status=200, about=about, document=LimitsDocument, example=examples.LIMITS)
-
-
 @route(
-    "GET /admin/limits",
-    scope="audit",
-    contract=Contract(
-        name="getLimits",
-        group=ADMIN,
-        replies=(_reply("The limits."),),
-    ),
+    "GET /admin/limits", ADMIN, scope="audit", replies=[Reply(200, "The limits.", examples.LIMITS)]
 )
 async def get_limits(call: Call) -> web.Response:
     """Read the limits in force."""
@@ -33,15 +23,12 @@ async def get_limits(call: Call) -> web.Response:
 
 @route(
     "PATCH /admin/limits",
+    ADMIN,
     scope="admin",
     body=LimitsBody,
-    contract=Contract(
-        name="changeLimits",
-        group=ADMIN,
-        about="What is not named stays. Lowering a limit ends nothing that runs.",
-        body_example={"max_running_per_user": 10, "resources": {"git": 5}},
-        replies=(_reply("The limits now."),),
-    ),
+    body_example={"max_running_per_user": 10, "resources": {"git": 5}},
+    about="What is not named stays. Lowering a limit ends nothing that runs.",
+    replies=[Reply(200, "The limits now.", examples.LIMITS)],
 )
 async def change_limits(call: Call, body: LimitsBody) -> web.Response:
     """Put other limits in force, and keep them over restarts."""

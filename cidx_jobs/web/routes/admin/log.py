@@ -5,11 +5,10 @@ from typing import Annotated
 from aiohttp import web
 from msgspec import Meta
 
-from cidx_jobs.model.errors import InvalidCursorError
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.cursors import Cursor, make_cursor, read_cursor
 from cidx_jobs.web.http.query import Query
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.admin.log import AdminEntryDocument, AdminLogDocument
@@ -26,35 +25,30 @@ class AdminLogQuery(Query, frozen=True, kw_only=True):
 
 @route(
     "GET /admin/log",
+    ADMIN,
     scope="audit",
     query=AdminLogQuery,
-    contract=Contract(
-        name="listAdminLog",
-        group=ADMIN,
-        about="The newest 100,000 acts and the newest 10,000 refused logins and tokens are kept.",
-        replies=(
-            Reply(
-                status=200,
-                about="One page.",
-                document=AdminLogDocument,
-                example=AdminLogDocument(
-                    entries=(
-                        AdminEntryDocument(
-                            at=examples.at(0, 0),
-                            actor="root",
-                            action="paused",
-                            target="user bob",
-                            address="192.0.2.7",
-                        ),
+    about="The newest 100,000 acts and the newest 10,000 refused logins and tokens are kept.",
+    replies=[
+        Reply(
+            200,
+            "One page.",
+            AdminLogDocument(
+                entries=(
+                    AdminEntryDocument(
+                        at=examples.at(0, 0),
+                        actor="root",
+                        action="paused",
+                        target="user bob",
+                        address="192.0.2.7",
                     ),
-                    next_cursor=None,
                 ),
+                next_cursor=None,
             ),
-        ),
-        errors=(InvalidCursorError,),
-    ),
+        )
+    ],
 )
-async def list_log(call: Call, query: AdminLogQuery) -> web.Response:
+async def list_admin_log(call: Call, query: AdminLogQuery) -> web.Response:
     """Read what administrators did and who was refused, newest first."""
     before = None if query.cursor is None else read_cursor(query.cursor, _LISTING)
     entries = await call.api.jobs.admin_log.list_entries(limit=query.limit + 1, before=before)

@@ -10,7 +10,7 @@ from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.limits import Pauses
 from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.request_bodies import EmptyBody, PauseBody
 from cidx_jobs.wire.server import DrainProgressDocument, PausesDocument
@@ -22,21 +22,14 @@ _BOB_PAUSED = PausesDocument(everything=False, users=("bob",), job_types=(), dra
 _DRAINING = PausesDocument(everything=False, users=(), job_types=(), draining=True)
 
 
-def _reply(status: int, about: str, example: PausesDocument) -> Reply:
-    return Reply(status=status, about=about, document=PausesDocument, example=example)
-
-
 @route(
     "POST /admin/pause",
+    ADMIN,
     scope="admin",
     body=PauseBody,
-    contract=Contract(
-        name="pause",
-        group=ADMIN,
-        about="What runs goes on. Without members it is about everything.",
-        body_example={"user_id": "bob"},
-        replies=(_reply(200, "What is paused now.", _BOB_PAUSED),),
-    ),
+    body_example={"user_id": "bob"},
+    about="What runs goes on. Without members it is about everything.",
+    replies=[Reply(200, "What is paused now.", _BOB_PAUSED)],
 )
 async def pause(call: Call, body: PauseBody) -> web.Response:
     """Keep everything, a user's jobs, or those of a type from starting."""
@@ -45,14 +38,11 @@ async def pause(call: Call, body: PauseBody) -> web.Response:
 
 @route(
     "POST /admin/resume",
+    ADMIN,
     scope="admin",
     body=PauseBody,
-    contract=Contract(
-        name="resume",
-        group=ADMIN,
-        body_example={"user_id": "bob"},
-        replies=(_reply(200, "What is still paused.", _NOTHING_PAUSED),),
-    ),
+    body_example={"user_id": "bob"},
+    replies=[Reply(200, "What is still paused.", _NOTHING_PAUSED)],
 )
 async def resume(call: Call, body: PauseBody) -> web.Response:
     """Let them start again."""
@@ -61,14 +51,10 @@ async def resume(call: Call, body: PauseBody) -> web.Response:
 
 @route(
     "POST /admin/drain",
+    ADMIN,
     scope="admin",
     body=EmptyBody,
-    contract=Contract(
-        name="drain",
-        group=ADMIN,
-        body_example={},
-        replies=(_reply(202, "It has begun.", _DRAINING),),
-    ),
+    replies=[Reply(202, "It has begun.", _DRAINING)],
 )
 async def drain(call: Call, _: EmptyBody) -> web.Response:
     """Refuse new jobs, start none, and finish what runs."""
@@ -77,14 +63,10 @@ async def drain(call: Call, _: EmptyBody) -> web.Response:
 
 @route(
     "DELETE /admin/drain",
+    ADMIN,
     scope="admin",
     body=EmptyBody,
-    contract=Contract(
-        name="endDrain",
-        group=ADMIN,
-        body_example={},
-        replies=(_reply(200, "It is over.", _NOTHING_PAUSED),),
-    ),
+    replies=[Reply(200, "It is over.", _NOTHING_PAUSED)],
 )
 async def end_drain(call: Call, _: EmptyBody) -> web.Response:
     """Take new jobs again."""
@@ -93,19 +75,15 @@ async def end_drain(call: Call, _: EmptyBody) -> web.Response:
 
 @route(
     "GET /admin/drain",
+    ADMIN,
     scope="audit",
-    contract=Contract(
-        name="getDrain",
-        group=ADMIN,
-        replies=(
-            Reply(
-                status=200,
-                about="How far it is.",
-                document=DrainProgressDocument,
-                example=DrainProgressDocument(draining=True, drained=False, running=2, waiting=5),
-            ),
-        ),
-    ),
+    replies=[
+        Reply(
+            200,
+            "How far it is.",
+            DrainProgressDocument(draining=True, drained=False, running=2, waiting=5),
+        )
+    ],
 )
 async def get_drain(call: Call) -> web.Response:
     """Tell how far the drain is."""

@@ -13,7 +13,7 @@ from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.admin.retention import ExpiringProjectDocument, RetentionDocument
@@ -79,17 +79,7 @@ _EXAMPLE = StatsDocument(
 )
 
 
-@route(
-    "GET /admin/stats",
-    scope="audit",
-    contract=Contract(
-        name="getStats",
-        group=ADMIN,
-        replies=(
-            Reply(status=200, about="The counts.", document=StatsDocument, example=_EXAMPLE),
-        ),
-    ),
-)
+@route("GET /admin/stats", ADMIN, scope="audit", replies=[Reply(200, "The counts.", _EXAMPLE)])
 async def get_stats(call: Call) -> web.Response:
     """Count what is stored and what is in use."""
     jobs, manager = call.api.jobs, call.manager

@@ -11,7 +11,7 @@ from cidx_jobs.model.ids import UserId
 from cidx_jobs.store.tokens import make_token
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.query import Query
-from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.request_bodies import EmptyBody, TokenBody
@@ -22,31 +22,27 @@ _ID = "9f2c4e6a8b0d1f3e"
 
 @route(
     "GET /admin/tokens",
+    ADMIN,
     scope="admin",
-    contract=Contract(
-        name="listTokens",
-        group=ADMIN,
-        replies=(
-            Reply(
-                status=200,
-                about="All of them, oldest first.",
-                document=TokenListDocument,
-                example=TokenListDocument(
-                    tokens=(
-                        TokenDocument(
-                            token_id=_ID,
-                            user_id=examples.ALICE,
-                            scope="write",
-                            label="laptop",
-                            created_at=examples.at(0, 0),
-                            expires_at=None,
-                            last_used_at=examples.at(2, 0),
-                        ),
-                    )
-                ),
+    replies=[
+        Reply(
+            200,
+            "All of them, oldest first.",
+            TokenListDocument(
+                tokens=(
+                    TokenDocument(
+                        token_id=_ID,
+                        user_id=examples.ALICE,
+                        scope="write",
+                        label="laptop",
+                        created_at=examples.at(0, 0),
+                        expires_at=None,
+                        last_used_at=examples.at(2, 0),
+                    ),
+                )
             ),
-        ),
-    ),
+        )
+    ],
 )
 async def list_tokens(call: Call) -> web.Response:
     """List the access tokens, without their texts."""
@@ -56,30 +52,26 @@ async def list_tokens(call: Call) -> web.Response:
 
 @route(
     "POST /admin/tokens",
+    ADMIN,
     scope="admin",
     body=TokenBody,
-    contract=Contract(
-        name="createToken",
-        group=ADMIN,
-        body_example={"user_id": "alice", "scope": "write", "label": "laptop"},
-        replies=(
-            Reply(
-                status=201,
-                about="The token.",
-                document=NewTokenDocument,
-                example=NewTokenDocument(
-                    token="cidxj_" + "0" * 43,
-                    token_id=_ID,
-                    user_id=examples.ALICE,
-                    scope="write",
-                    label="laptop",
-                    created_at=examples.at(0, 0),
-                    expires_at=None,
-                ),
-                headers=("Location",),
+    body_example={"user_id": "alice", "scope": "write", "label": "laptop"},
+    replies=[
+        Reply(
+            201,
+            "The token.",
+            NewTokenDocument(
+                token="cidxj_" + "0" * 43,
+                token_id=_ID,
+                user_id=examples.ALICE,
+                scope="write",
+                label="laptop",
+                created_at=examples.at(0, 0),
+                expires_at=None,
             ),
-        ),
-    ),
+            headers=("Location",),
+        )
+    ],
 )
 async def create_token(call: Call, body: TokenBody) -> web.Response:
     """Make an access token; its text is shown this once."""
@@ -108,18 +100,14 @@ class RevokeQuery(Query, frozen=True, kw_only=True):
 
 @route(
     "DELETE /admin/tokens",
+    ADMIN,
     scope="admin",
     query=RevokeQuery,
     body=EmptyBody,
-    contract=Contract(
-        name="revokeTokensOfUser",
-        group=ADMIN,
-        about="Logins by user and password are no tokens: changing the account ends those.",
-        body_example={},
-        replies=(Reply(status=204, about="They open nothing any more."),),
-    ),
+    about="Logins by user and password are no tokens: changing the account ends those.",
+    replies=[Reply(204, "They open nothing any more.")],
 )
-async def revoke_tokens(call: Call, query: RevokeQuery, _: EmptyBody) -> web.Response:
+async def revoke_tokens_of_user(call: Call, query: RevokeQuery, _: EmptyBody) -> web.Response:
     """Revoke all access tokens of a user at once."""
     owner = call.act_for(query.user_id, "admin")
     await revoke_tokens_of(call, owner)
@@ -141,24 +129,10 @@ async def revoke_tokens_of(call: Call, user_id: str) -> None:
 
 @route(
     "DELETE /admin/tokens/{token_id}",
+    ADMIN,
     scope="admin",
     body=EmptyBody,
-    contract=Contract(
-        name="revokeToken",
-        group=ADMIN,
-        parameters=(
-            Parameter(
-                "token_id",
-                "The token's public name.",
-                {"type": "string"},
-                place="path",
-                example=_ID,
-            ),
-        ),
-        body_example={},
-        replies=(Reply(status=204, about="It opens nothing any more."),),
-        errors=(TokenNotFoundError,),
-    ),
+    replies=[Reply(204, "It opens nothing any more.")],
 )
 async def revoke_token(call: Call, _: EmptyBody) -> web.Response:
     """Revoke an access token at once."""

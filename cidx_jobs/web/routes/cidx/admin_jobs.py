@@ -13,7 +13,7 @@ from cidx_jobs.model.limits import MAX_AGE_SECONDS
 from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.query import LenientQuery, Number, Query
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.routes.cidx.documents import (
     AdminCleanupDocument,
     AdminJobListDocument,
@@ -65,22 +65,12 @@ class AdminCleanupQuery(LenientQuery, frozen=True, kw_only=True):
 
 @route(
     "GET /admin/jobs",
+    CIDX,
     scope="audit",
     query=AdminJobsQuery,
-    contract=Contract(
-        name="listJobsOfCidx",
-        group=CIDX,
-        replies=(
-            Reply(
-                status=200,
-                about="One page.",
-                document=AdminJobListDocument,
-                example=AdminJobListDocument(jobs=(), total=0, limit=50, offset=0),
-            ),
-        ),
-    ),
+    replies=[Reply(200, "One page.", AdminJobListDocument(jobs=(), total=0, limit=50, offset=0))],
 )
-async def list_admin_jobs(call: Call, query: AdminJobsQuery) -> web.Response:
+async def list_jobs_of_cidx(call: Call, query: AdminJobsQuery) -> web.Response:
     """List everybody's jobs, newest first."""
     page = await call.manager.query_jobs(
         JobQuery(statuses=read_statuses(query.status), limit=query.limit, offset=query.offset)
@@ -107,28 +97,24 @@ async def list_admin_jobs(call: Call, query: AdminJobsQuery) -> web.Response:
 
 @route(
     "GET /admin/jobs/stats",
+    CIDX,
     scope="audit",
     query=AdminStatsQuery,
-    contract=Contract(
-        name="getJobStatsOfCidx",
-        group=CIDX,
-        replies=(
-            Reply(
-                status=200,
-                about="The figures.",
-                document=AdminJobStatsDocument,
-                example=AdminJobStatsDocument(
-                    total_jobs=4,
-                    by_status={"completed": 3, "failed": 1},
-                    by_type={"repository_sync": 4},
-                    success_rate=75.0,
-                    average_duration=12.5,
-                ),
+    replies=[
+        Reply(
+            200,
+            "The figures.",
+            AdminJobStatsDocument(
+                total_jobs=4,
+                by_status={"completed": 3, "failed": 1},
+                by_type={"repository_sync": 4},
+                success_rate=75.0,
+                average_duration=12.5,
             ),
-        ),
-    ),
+        )
+    ],
 )
-async def get_job_stats(call: Call, query: AdminStatsQuery) -> web.Response:
+async def get_job_stats_of_cidx(call: Call, query: AdminStatsQuery) -> web.Response:
     """Count the jobs of a span of days."""
     first = _midnight("start_date", query.start_date)
     last = _midnight("end_date", query.end_date)
@@ -142,24 +128,18 @@ async def get_job_stats(call: Call, query: AdminStatsQuery) -> web.Response:
 
 @route(
     "DELETE /admin/jobs/cleanup",
+    CIDX,
     scope="admin",
     query=AdminCleanupQuery,
-    contract=Contract(
-        name="cleanUpJobsOfCidx",
-        group=CIDX,
-        replies=(
-            Reply(
-                status=200,
-                about="How many are gone.",
-                document=AdminCleanupDocument,
-                example=AdminCleanupDocument(
-                    cleaned_count=120, message="Cleaned up 120 jobs", dry_run=False
-                ),
-            ),
-        ),
-    ),
+    replies=[
+        Reply(
+            200,
+            "How many are gone.",
+            AdminCleanupDocument(cleaned_count=120, message="Cleaned up 120 jobs", dry_run=False),
+        )
+    ],
 )
-async def clean_up_jobs(call: Call, query: AdminCleanupQuery) -> web.Response:
+async def clean_up_jobs_of_cidx(call: Call, query: AdminCleanupQuery) -> web.Response:
     """Delete finished jobs that are old enough, with their events."""
     statuses = read_statuses(query.status) or FINAL
     if not statuses <= FINAL:

@@ -1,21 +1,12 @@
-"""The chapter of the document about what the client of CIDX asks, and what its paths name."""
+"""The chapter of the document about what the client of CIDX asks, and its projects."""
 
 from cidx_jobs.model.errors import RepositoryNotFoundError, ValidationError
-from cidx_jobs.model.ids import PROJECT_ID_PATTERN, PROJECT_ID_RULE, ProjectId, is_project_id
+from cidx_jobs.model.ids import PROJECT_ID_RULE, ProjectId, is_project_id
 from cidx_jobs.model.listing import Project
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Group, Parameter
-from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.http.route import Group
 
 CIDX = Group("cidx", "What the command line of CIDX asks; others have the routes above.")
-
-ALIAS = Parameter(
-    "alias",
-    "The project, one of the caller's.",
-    {"type": "string", "pattern": f"^{PROJECT_ID_PATTERN}$"},
-    place="path",
-    example=examples.PROJECT_ID,
-)
 
 
 async def load_repository(call: Call, alias: str, pointer: str = "/alias") -> Project:

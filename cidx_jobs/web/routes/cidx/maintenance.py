@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.routes.admin.pauses import look_at_drain
 from cidx_jobs.web.routes.cidx.documents import (
     DrainDocument,
@@ -26,22 +26,14 @@ _ON = MaintenanceDocument(maintenance_mode=True, drained=False, running_jobs=2, 
 _OFF = MaintenanceDocument(maintenance_mode=False, drained=False, running_jobs=2, queued_jobs=5)
 
 
-def _reply(example: MaintenanceDocument) -> Reply:
-    return Reply(status=200, about="How far it is.", document=MaintenanceDocument, example=example)
-
-
 @route(
     "POST /admin/maintenance/enter",
+    CIDX,
     scope="admin",
     body=LenientEmptyBody,
-    contract=Contract(
-        name="enterMaintenanceOfCidx",
-        group=CIDX,
-        body_example={},
-        replies=(_reply(_ON),),
-    ),
+    replies=[Reply(200, "How far it is.", _ON)],
 )
-async def enter(call: Call, _: LenientEmptyBody) -> web.Response:
+async def enter_maintenance_of_cidx(call: Call, _: LenientEmptyBody) -> web.Response:
     """Refuse new jobs, start none, and finish what runs."""
     await call.manager.set_controls(pauses=lambda now: replace(now, draining=True))
     await call.note_act("drained")
@@ -50,16 +42,12 @@ async def enter(call: Call, _: LenientEmptyBody) -> web.Response:
 
 @route(
     "POST /admin/maintenance/exit",
+    CIDX,
     scope="admin",
     body=LenientEmptyBody,
-    contract=Contract(
-        name="exitMaintenanceOfCidx",
-        group=CIDX,
-        body_example={},
-        replies=(_reply(_OFF),),
-    ),
+    replies=[Reply(200, "How far it is.", _OFF)],
 )
-async def leave(call: Call, _: LenientEmptyBody) -> web.Response:
+async def exit_maintenance_of_cidx(call: Call, _: LenientEmptyBody) -> web.Response:
     """Take new jobs again."""
     await call.manager.set_controls(pauses=lambda now: replace(now, draining=False))
     await call.note_act("drain_ended")
@@ -68,37 +56,30 @@ async def leave(call: Call, _: LenientEmptyBody) -> web.Response:
 
 @route(
     "GET /admin/maintenance/status",
+    CIDX,
     scope="audit",
-    contract=Contract(
-        name="getMaintenanceOfCidx",
-        group=CIDX,
-        replies=(_reply(_OFF),),
-    ),
+    replies=[Reply(200, "How far it is.", _OFF)],
 )
-async def get_status(call: Call) -> web.Response:
+async def get_maintenance_of_cidx(call: Call) -> web.Response:
     """Tell whether new jobs are refused."""
     return call.answer(MaintenanceDocument(**await _look(call)))
 
 
 @route(
     "GET /admin/maintenance/drain-status",
+    CIDX,
     scope="audit",
-    contract=Contract(
-        name="getDrainOfCidx",
-        group=CIDX,
-        replies=(
-            Reply(
-                status=200,
-                about="How far it is.",
-                document=DrainDocument,
-                example=DrainDocument(
-                    maintenance_mode=True, drained=True, running_jobs=0, queued_jobs=5, jobs=()
-                ),
+    replies=[
+        Reply(
+            200,
+            "How far it is.",
+            DrainDocument(
+                maintenance_mode=True, drained=True, running_jobs=0, queued_jobs=5, jobs=()
             ),
-        ),
-    ),
+        )
+    ],
 )
-async def get_drain(call: Call) -> web.Response:
+async def get_drain_of_cidx(call: Call) -> web.Response:
     """Tell how far the drain is, and what still runs."""
     page = await call.manager.query_jobs(JobQuery(statuses=_RUNNING, limit=_MOST_SHOWN))
     jobs = tuple(
@@ -110,21 +91,17 @@ async def get_drain(call: Call) -> web.Response:
 
 @route(
     "GET /admin/maintenance/drain-timeout",
+    CIDX,
     scope="audit",
-    contract=Contract(
-        name="getDrainTimeoutOfCidx",
-        group=CIDX,
-        replies=(
-            Reply(
-                status=200,
-                about="The longest time-out.",
-                document=DrainTimeoutDocument,
-                example=DrainTimeoutDocument(recommended_drain_timeout_seconds=3_600),
-            ),
-        ),
-    ),
+    replies=[
+        Reply(
+            200,
+            "The longest time-out.",
+            DrainTimeoutDocument(recommended_drain_timeout_seconds=3_600),
+        )
+    ],
 )
-async def get_drain_timeout(call: Call) -> web.Response:
+async def get_drain_timeout_of_cidx(call: Call) -> web.Response:
     """Tell how long what runs may take."""
     page = await call.manager.query_jobs(JobQuery(statuses=_RUNNING, limit=_MOST_SHOWN))
     longest = max((job.timeout_seconds for job in page.jobs), default=0)

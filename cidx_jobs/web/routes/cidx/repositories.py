@@ -6,10 +6,9 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from msgspec import Meta
 
-from cidx_jobs.model.errors import RepositoryNotFoundError, ValidationError
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.query import Query
-from cidx_jobs.web.http.route import JSON, Contract, Reply, route
+from cidx_jobs.web.http.route import JSON, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.cidx.documents import (
     CidxDiscoveryDocument,
@@ -18,7 +17,7 @@ from cidx_jobs.web.routes.cidx.documents import (
     CidxRepositoryListDocument,
     CidxSyncStatusDocument,
 )
-from cidx_jobs.web.routes.cidx.groups import ALIAS, CIDX, load_repository
+from cidx_jobs.web.routes.cidx.groups import CIDX, load_repository
 from cidx_jobs.wire.encode import decode, encode
 
 _REPOSITORY = CidxRepositoryDocument(
@@ -65,21 +64,17 @@ _STATUS_SCHEMA = {"$ref": "#/components/schemas/CidxSyncStatus"}
 
 @route(
     "GET /repos",
+    CIDX,
     scope="read",
-    contract=Contract(
-        name="listRepositoriesOfCidx",
-        group=CIDX,
-        replies=(
-            Reply(
-                status=200,
-                about="All of them, by id.",
-                document=CidxRepositoryListDocument,
-                example=CidxRepositoryListDocument(repositories=(_REPOSITORY,), total=1),
-            ),
-        ),
-    ),
+    replies=[
+        Reply(
+            200,
+            "All of them, by id.",
+            CidxRepositoryListDocument(repositories=(_REPOSITORY,), total=1),
+        )
+    ],
 )
-async def list_repositories(call: Call) -> web.Response:
+async def list_repositories_of_cidx(call: Call) -> web.Response:
     """List the caller's projects."""
     projects = await call.api.jobs.persistence.projects.list_projects(call.user_id)
     rows = tuple(CidxRepositoryDocument.of(one, call.prefix) for one in projects)
@@ -88,28 +83,24 @@ async def list_repositories(call: Call) -> web.Response:
 
 @route(
     "GET /repos/discover",
+    CIDX,
     scope="read",
     query=DiscoverQuery,
-    contract=Contract(
-        name="discoverRepositoriesOfCidx",
-        group=CIDX,
-        replies=(
-            Reply(
-                status=200,
-                about="Those that are.",
-                document=CidxDiscoveryDocument,
-                example=CidxDiscoveryDocument(
-                    query_url=examples.URL,
-                    normalized_url=examples.URL.removesuffix(".git"),
-                    golden_repositories=(),
-                    activated_repositories=(_MATCH,),
-                    total_matches=1,
-                ),
+    replies=[
+        Reply(
+            200,
+            "Those that are.",
+            CidxDiscoveryDocument(
+                query_url=examples.URL,
+                normalized_url=examples.URL.removesuffix(".git"),
+                golden_repositories=(),
+                activated_repositories=(_MATCH,),
+                total_matches=1,
             ),
-        ),
-    ),
+        )
+    ],
 )
-async def discover(call: Call, query: DiscoverQuery) -> web.Response:
+async def discover_repositories_of_cidx(call: Call, query: DiscoverQuery) -> web.Response:
     """Find the caller's projects that are copies of a repository."""
     wanted = _normalize(query.source)
     found = tuple(
@@ -130,25 +121,22 @@ async def discover(call: Call, query: DiscoverQuery) -> web.Response:
 
 @route(
     "GET /repos/sync-status",
+    CIDX,
     scope="read",
-    contract=Contract(
-        name="listSyncStatusesOfCidx",
-        group=CIDX,
-        replies=(
-            Reply(
-                status=200,
-                about="By project.",
-                media={
-                    JSON: (
-                        {"type": "object", "additionalProperties": _STATUS_SCHEMA},
-                        {examples.PROJECT_ID: decode(encode(_STATUS), dict)},
-                    )
-                },
-            ),
-        ),
-    ),
+    replies=[
+        Reply(
+            200,
+            "By project.",
+            media={
+                JSON: (
+                    {"type": "object", "additionalProperties": _STATUS_SCHEMA},
+                    {examples.PROJECT_ID: decode(encode(_STATUS), dict)},
+                )
+            },
+        )
+    ],
 )
-async def list_sync_statuses(call: Call) -> web.Response:
+async def list_sync_statuses_of_cidx(call: Call) -> web.Response:
     """Tell of each of the caller's projects whether it was synced."""
     projects = await call.api.jobs.persistence.projects.list_projects(call.user_id)
     return call.answer({one.project_id: CidxSyncStatusDocument.of(one) for one in projects})
@@ -156,23 +144,11 @@ async def list_sync_statuses(call: Call) -> web.Response:
 
 @route(
     "GET /repos/{alias}/sync-status",
+    CIDX,
     scope="read",
-    contract=Contract(
-        name="getSyncStatusOfCidx",
-        group=CIDX,
-        parameters=(ALIAS,),
-        replies=(
-            Reply(
-                status=200,
-                about="Whether it was.",
-                document=CidxSyncStatusDocument,
-                example=_STATUS,
-            ),
-        ),
-        errors=(RepositoryNotFoundError, ValidationError),
-    ),
+    replies=[Reply(200, "Whether it was.", _STATUS)],
 )
-async def get_sync_status(call: Call) -> web.Response:
+async def get_sync_status_of_cidx(call: Call) -> web.Response:
     """Tell whether a project was synced."""
     project = await load_repository(call, call.request.match_info["alias"])
     return call.answer(CidxSyncStatusDocument.of(project))

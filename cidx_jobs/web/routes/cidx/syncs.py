@@ -1,27 +1,20 @@
 """The three routes by which the client of CIDX asks for a sync."""
 
-from typing import Any
-
 from aiohttp import web
 
 from cidx_jobs.handlers.repository_sync.options import SyncOptions
-from cidx_jobs.model.errors import (
-    DrainingError,
-    QueueFullError,
-    RepositoryNotFoundError,
-    UserQueueFullError,
-    UserStorageFullError,
-)
+from cidx_jobs.model.errors import RepositoryNotFoundError
 from cidx_jobs.model.job.submit import OnConflict, Submission, SubmitRequest
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.cidx.documents import (
     CidxOptionsDocument,
     CidxProgressDocument,
     CidxSyncDocument,
 )
-from cidx_jobs.web.routes.cidx.groups import ALIAS, CIDX, load_repository
+from cidx_jobs.web.routes.cidx.groups import CIDX, load_repository
+from cidx_jobs.web.routes.jobs.submit import ADMISSION_ERRORS
 from cidx_jobs.wire.request_bodies import REPOSITORY_SYNC, CidxNamedSyncBody, CidxSyncBody
 
 _ABOUT = (
@@ -29,10 +22,9 @@ _ABOUT = (
     "`remote`, `progress_webhook` and members that nobody knows are taken without effect."
 )
 _REPLY = Reply(
-    status=202,
-    about="Stored, or a waiting one was joined.",
-    document=CidxSyncDocument,
-    example=CidxSyncDocument(
+    202,
+    "Stored, or a waiting one was joined.",
+    CidxSyncDocument(
         job_id=examples.JOB_ID,
         status="queued",
         repository_id=examples.PROJECT_ID,
@@ -46,68 +38,51 @@ _REPLY = Reply(
     ),
     headers=("Location",),
 )
-_ERRORS = (
-    RepositoryNotFoundError,
-    UserQueueFullError,
-    UserStorageFullError,
-    QueueFullError,
-    DrainingError,
-)
 _EXAMPLE = {"incremental": True, "force_sync": False}
-
-
-def _contract(name: str, **more: Any) -> Contract:
-    return Contract(
-        name=name,
-        group=CIDX,
-        about=_ABOUT,
-        replies=(_REPLY,),
-        errors=_ERRORS,
-        **more,
-    )
 
 
 @route(
     "POST /repositories/{alias}/sync",
+    CIDX,
     scope="write",
     body=CidxSyncBody,
-    contract=_contract(
-        "syncRepositoryOfCidx",
-        parameters=(ALIAS,),
-        body_example=_EXAMPLE,
-        documents=(SyncOptions,),
-    ),
+    body_example=_EXAMPLE,
+    about=_ABOUT,
+    documents=[SyncOptions],
+    replies=[_REPLY],
+    errors=ADMISSION_ERRORS,
 )
-async def sync_repository(call: Call, body: CidxSyncBody) -> web.Response:
+async def sync_repository_of_cidx(call: Call, body: CidxSyncBody) -> web.Response:
     """Sync a project that is known."""
     return await _sync(call, call.request.match_info["alias"], body)
 
 
 @route(
     "POST /repos/{alias}/sync",
+    CIDX,
     scope="write",
     body=CidxSyncBody,
-    contract=_contract(
-        "syncRepoOfCidx",
-        parameters=(ALIAS,),
-        body_example=_EXAMPLE,
-    ),
+    body_example=_EXAMPLE,
+    about=_ABOUT,
+    replies=[_REPLY],
+    errors=ADMISSION_ERRORS,
 )
-async def sync_repo(call: Call, body: CidxSyncBody) -> web.Response:
+async def sync_repo_of_cidx(call: Call, body: CidxSyncBody) -> web.Response:
     """Sync a project that is known, by another path."""
     return await _sync(call, call.request.match_info["alias"], body)
 
 
 @route(
     "POST /repos/sync",
+    CIDX,
     scope="write",
     body=CidxNamedSyncBody,
-    contract=_contract(
-        "syncNamedRepoOfCidx",
-        body_example={"repository_alias": examples.PROJECT_ID, **_EXAMPLE},
-    ),
+    body_example={"repository_alias": examples.PROJECT_ID, **_EXAMPLE},
+    about=_ABOUT,
+    replies=[_REPLY],
+    errors=[*ADMISSION_ERRORS, RepositoryNotFoundError],
 )
-async def sync_named(call: Call, body: CidxNamedSyncBody) -> web.Response:
+async def sync_named_repo_of_cidx(call: Call, body: CidxNamedSyncBody) -> web.Response:
     """Sync a project that is known, named in the body."""
     return await _sync(call, body.repository_alias, body, "/repository_alias")
 

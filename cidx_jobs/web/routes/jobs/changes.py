@@ -7,7 +7,6 @@ from aiohttp import web
 from cidx_jobs.model.errors import (
     AlreadyFinishedError,
     InvalidTransitionError,
-    JobNotFoundError,
     OptionsRemovedError,
     ProjectBusyError,
     VersionMismatchError,
@@ -15,45 +14,36 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.http.route import Header, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.entity_tags import read_tags
-from cidx_jobs.web.routes.jobs.groups import JOB_ID, JOBS, TAGGED
+from cidx_jobs.web.routes.jobs.groups import JOBS, tagged_reply
 from cidx_jobs.web.routes.jobs.job_watch import job_headers, load_tries, show_job
-from cidx_jobs.wire.jobs import CancelledJobDocument, JobDocument
+from cidx_jobs.wire.jobs import CancelledJobDocument
 from cidx_jobs.wire.request_bodies import CancelBody, EmptyBody, RetryBody, ReviseBody
 
-_IF_MATCH = Parameter(
-    "If-Match",
-    "The tag of what the caller has: if the job is at another version, nothing is changed (412).",
-    {"type": "string"},
-    place="header",
+_IF_MATCH = Header(
+    name="If-Match",
+    about="The tag of what the caller has: if the job is at another version, nothing is changed "
+    "(412).",
     example='W/"2"',
 )
 
 
-def _job_reply(status: int, about: str, example: JobDocument) -> Reply:
-    return Reply(status=status, about=about, document=JobDocument, example=example, headers=TAGGED)
-
-
 @route(
     "POST /jobs/{job_id}/cancel",
+    JOBS,
     scope="write",
     body=CancelBody,
-    contract=Contract(
-        name="cancelJob",
-        group=JOBS,
-        about="A job that waits is cancelled at once; one that runs is told to stop.",
-        parameters=(JOB_ID,),
-        body_example={"reason": "not needed any more"},
-        replies=(
-            _job_reply(202, "It was told to stop, and runs until it has.", examples.JOB_STOPPING),
-            _job_reply(200, "It is cancelled.", examples.JOB_STOPPING),
-        ),
-        errors=(JobNotFoundError, AlreadyFinishedError),
-    ),
+    body_example={"reason": "not needed any more"},
+    about="A job that waits is cancelled at once; one that runs is told to stop.",
+    replies=[
+        tagged_reply(202, "It was told to stop, and runs until it has.", examples.JOB_STOPPING),
+        tagged_reply(200, "It is cancelled.", examples.JOB_STOPPING),
+    ],
+    errors=[AlreadyFinishedError],
 )
-async def cancel(call: Call, body: CancelBody) -> web.Response:
+async def cancel_job(call: Call, body: CancelBody) -> web.Response:
     """Cancel the job; idempotent."""
     job = await _cancel(call, body)
     is_over = job.status is JobStatus.CANCELLED
@@ -62,27 +52,15 @@ async def cancel(call: Call, body: CancelBody) -> web.Response:
 
 @route(
     "DELETE /jobs/{job_id}",
+    JOBS,
     scope="write",
     body=CancelBody,
-    contract=Contract(
-        name="deleteJob",
-        group=JOBS,
-        about="It does not wait: `status` is `cancelled`, or `running` while the job stops.",
-        parameters=(JOB_ID,),
-        body_example={"reason": "not needed any more"},
-        replies=(
-            Reply(
-                status=200,
-                about="The job.",
-                document=CancelledJobDocument,
-                example=examples.JOB_DELETED,
-                headers=TAGGED,
-            ),
-        ),
-        errors=(JobNotFoundError, AlreadyFinishedError),
-    ),
+    body_example={"reason": "not needed any more"},
+    about="It does not wait: `status` is `cancelled`, or `running` while the job stops.",
+    replies=[tagged_reply(200, "The job.", examples.JOB_DELETED)],
+    errors=[AlreadyFinishedError],
 )
-async def delete(call: Call, body: CancelBody) -> web.Response:
+async def delete_job(call: Call, body: CancelBody) -> web.Response:
     """Cancel the job, for clients that expect the verb."""
     job = await _cancel(call, body)
     place, children = call.manager.queue_status(job), call.manager.count_children(job)
@@ -92,25 +70,16 @@ async def delete(call: Call, body: CancelBody) -> web.Response:
 
 @route(
     "POST /jobs/{job_id}/retry",
+    JOBS,
     scope="write",
     body=RetryBody,
-    contract=Contract(
-        name="retryJob",
-        group=JOBS,
-        about="It goes on from its checkpoint unless `from_start` is true. A job whose options "
-        "were `removed` is refused: submit it anew.",
-        parameters=(JOB_ID,),
-        body_example={"from_start": True},
-        replies=(_job_reply(202, "It is queued again.", examples.JOB_QUEUED),),
-        errors=(
-            JobNotFoundError,
-            InvalidTransitionError,
-            OptionsRemovedError,
-            ProjectBusyError,
-        ),
-    ),
+    body_example={"from_start": True},
+    about="It goes on from its checkpoint unless `from_start` is true. A job whose options "
+    "were `removed` is refused: submit it anew.",
+    replies=[tagged_reply(202, "It is queued again.", examples.JOB_QUEUED)],
+    errors=[InvalidTransitionError, OptionsRemovedError, ProjectBusyError],
 )
-async def retry(call: Call, body: RetryBody) -> web.Response:
+async def retry_job(call: Call, body: RetryBody) -> web.Response:
     """Queue a failed or cancelled job again."""
     job = await call.load_job()
     job = await call.manager.retry_job(job.job_id, from_start=body.from_start, actor=call.user_id)
@@ -120,18 +89,13 @@ async def retry(call: Call, body: RetryBody) -> web.Response:
 
 @route(
     "POST /jobs/{job_id}/start",
+    JOBS,
     scope="write",
     body=EmptyBody,
-    contract=Contract(
-        name="startJob",
-        group=JOBS,
-        parameters=(JOB_ID,),
-        body_example={},
-        replies=(_job_reply(202, "It is queued.", examples.JOB_QUEUED),),
-        errors=(JobNotFoundError, InvalidTransitionError),
-    ),
+    replies=[tagged_reply(202, "It is queued.", examples.JOB_QUEUED)],
+    errors=[InvalidTransitionError],
 )
-async def start(call: Call, _: EmptyBody) -> web.Response:
+async def start_job(call: Call, _: EmptyBody) -> web.Response:
     """Release a job that is held, has its time to come, or is in its back-off."""
     job = await call.load_job()
     job = await call.manager.start_job(job.job_id, actor=call.user_id)
@@ -141,18 +105,15 @@ async def start(call: Call, _: EmptyBody) -> web.Response:
 
 @route(
     "PATCH /jobs/{job_id}",
+    JOBS,
     scope="write",
     body=ReviseBody,
-    contract=Contract(
-        name="reviseJob",
-        group=JOBS,
-        parameters=(JOB_ID, _IF_MATCH),
-        body_example={"priority": 7, "labels": {"origin": "ci"}},
-        replies=(_job_reply(200, "The job with its new values.", examples.JOB_QUEUED),),
-        errors=(JobNotFoundError, InvalidTransitionError, VersionMismatchError),
-    ),
+    body_example={"priority": 7, "labels": {"origin": "ci"}},
+    headers=[_IF_MATCH],
+    replies=[tagged_reply(200, "The job with its new values.", examples.JOB_QUEUED)],
+    errors=[InvalidTransitionError, VersionMismatchError],
 )
-async def revise(call: Call, body: ReviseBody) -> web.Response:
+async def revise_job(call: Call, body: ReviseBody) -> web.Response:
     """Change the priority or the labels of a job that waits."""
     job = await call.load_job()
     job = await call.manager.revise_job(

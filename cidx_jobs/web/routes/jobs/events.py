@@ -9,9 +9,7 @@ from msgspec import Meta
 
 from cidx_jobs.model.errors import (
     HistoryExpiredError,
-    InvalidCursorError,
     InvalidParameterError,
-    JobNotFoundError,
 )
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.listing import EventQuery
@@ -19,10 +17,10 @@ from cidx_jobs.web.errors import NotAcceptableError, TooManyStreamsError
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.cursors import Cursor, make_cursor, read_cursor
 from cidx_jobs.web.http.query import Query
-from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.http.route import Header, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.event_stream import STREAM, stream_all, stream_job
-from cidx_jobs.web.routes.jobs.groups import EVENTS, JOB_ID
+from cidx_jobs.web.routes.jobs.groups import EVENTS
 from cidx_jobs.wire.events import EventDocument, EventListDocument
 
 _JSON = "application/json"
@@ -34,11 +32,9 @@ _STREAM_ABOUT = (
     "number), `progress`, and a comment as a ping every 15 seconds. A client that comes back "
     "with `Last-Event-ID` gets what it missed, or `reset` if the log no longer holds that."
 )
-_LAST_EVENT_ID = Parameter(
-    "Last-Event-ID",
-    "The id of the last event that the reader of a stream has.",
-    {"type": "string"},
-    place="header",
+_LAST_EVENT_ID = Header(
+    name="Last-Event-ID",
+    about="The id of the last event that the reader of a stream has.",
     example="1021",
 )
 _STREAM_EXAMPLE = (
@@ -47,10 +43,9 @@ _STREAM_EXAMPLE = (
     '"attempt":1,"reason":null,"actor":null}\n\n'
 )
 _PAGE_OR_STREAM = Reply(
-    status=200,
-    about="One page, or the stream.",
-    document=EventListDocument,
-    example=EventListDocument(events=(EventDocument.of(examples.ENQUEUED),), next_cursor=None),
+    200,
+    "One page, or the stream.",
+    EventListDocument(events=(EventDocument.of(examples.ENQUEUED),), next_cursor=None),
     media={STREAM: ({"type": "string"}, _STREAM_EXAMPLE)},
 )
 
@@ -64,24 +59,16 @@ class EventListQuery(Query, frozen=True, kw_only=True):
 
 @route(
     "GET /jobs/{job_id}/events",
+    EVENTS,
     scope="read",
     query=EventListQuery,
-    contract=Contract(
-        name="listJobEvents",
-        group=EVENTS,
-        about=_STREAM_ABOUT + " The stream begins with `snapshot` and closes with `end`.",
-        parameters=(JOB_ID, _LAST_EVENT_ID),
-        replies=(
-            _PAGE_OR_STREAM,
-            Reply(status=204, about="The job is done, and its stream has nothing after the id."),
-        ),
-        errors=(
-            JobNotFoundError,
-            InvalidCursorError,
-            NotAcceptableError,
-            TooManyStreamsError,
-        ),
-    ),
+    about=_STREAM_ABOUT + " The stream begins with `snapshot` and closes with `end`.",
+    headers=[_LAST_EVENT_ID],
+    replies=[
+        _PAGE_OR_STREAM,
+        Reply(204, "The job is done, and its stream has nothing after the id."),
+    ],
+    errors=[NotAcceptableError, TooManyStreamsError],
 )
 async def list_job_events(call: Call, query: EventListQuery) -> web.StreamResponse:
     """Read the job's transitions, oldest first, or follow them live."""
@@ -94,21 +81,13 @@ async def list_job_events(call: Call, query: EventListQuery) -> web.StreamRespon
 
 @route(
     "GET /events",
+    EVENTS,
     scope="read",
     query=EventListQuery,
-    contract=Contract(
-        name="listEvents",
-        group=EVENTS,
-        about=_STREAM_ABOUT,
-        parameters=(_LAST_EVENT_ID,),
-        replies=(_PAGE_OR_STREAM,),
-        errors=(
-            InvalidCursorError,
-            HistoryExpiredError,
-            NotAcceptableError,
-            TooManyStreamsError,
-        ),
-    ),
+    about=_STREAM_ABOUT,
+    headers=[_LAST_EVENT_ID],
+    replies=[_PAGE_OR_STREAM],
+    errors=[HistoryExpiredError, NotAcceptableError, TooManyStreamsError],
 )
 async def list_events(call: Call, query: EventListQuery) -> web.StreamResponse:
     """Read the transitions of all jobs that the caller may see, or follow them live."""

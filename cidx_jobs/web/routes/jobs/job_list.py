@@ -9,8 +9,6 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from cidx_jobs.model.errors import (
-    ForbiddenError,
-    InvalidCursorError,
     InvalidParameterError,
     UnavailableError,
 )
@@ -29,7 +27,7 @@ from cidx_jobs.web.access.member_word import path_of
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.cursors import Cursor, make_cursor, read_cursor
 from cidx_jobs.web.http.query import Number, Query
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.groups import JOBS
 from cidx_jobs.wire.jobs import JobListDocument, ListedJobDocument
@@ -106,34 +104,28 @@ class JobListQuery(Query, frozen=True, kw_only=True):
 
 @route(
     "GET /jobs",
+    JOBS,
     scope="read",
     query=JobListQuery,
-    contract=Contract(
-        name="listJobs",
-        group=JOBS,
-        about=(
-            "The caller's own; an administrator's or auditor's list holds everybody's. A row has "
-            "no `attempts`, and no `options`, `result` or `error` of more than 16 KiB: it names "
-            "them in `omitted`."
-        ),
-        replies=(
-            Reply(
-                status=200,
-                about="One page.",
-                document=JobListDocument,
-                example=JobListDocument(
-                    jobs=(examples.JOB_LISTED,),
-                    total=1,
-                    total_is_exact=True,
-                    limit=50,
-                    offset=0,
-                    next_cursor=None,
-                ),
-                headers=("Link",),
+    about="The caller's own; an administrator's or auditor's list holds everybody's. A row has "
+    "no `attempts`, and no `options`, `result` or `error` of more than 16 KiB: it names "
+    "them in `omitted`.",
+    replies=[
+        Reply(
+            200,
+            "One page.",
+            JobListDocument(
+                jobs=(examples.JOB_LISTED,),
+                total=1,
+                total_is_exact=True,
+                limit=50,
+                offset=0,
+                next_cursor=None,
             ),
-        ),
-        errors=(InvalidCursorError, ForbiddenError, UnavailableError),
-    ),
+            headers=("Link",),
+        )
+    ],
+    errors=[UnavailableError],
 )
 async def list_jobs(call: Call, query: JobListQuery) -> web.Response:
     """List jobs, newest first."""

@@ -10,7 +10,6 @@ from aiohttp import web
 from msgspec import Meta
 
 from cidx_jobs.engine.manager import SyncJobManager
-from cidx_jobs.model.errors import JobNotFoundError
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.model.webhooks.end_notice import NoticeTry
@@ -18,10 +17,10 @@ from cidx_jobs.web.http.answer import make_lines
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.page_cache import Page
 from cidx_jobs.web.http.query import Number, Query
-from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.http.route import Header, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.entity_tags import Known, read_tags
-from cidx_jobs.web.routes.jobs.groups import JOB_ID, JOBS, TAGGED
+from cidx_jobs.web.routes.jobs.groups import JOBS, TAGGED, tagged_reply
 from cidx_jobs.wire.encode import encode
 from cidx_jobs.wire.jobs import JobDocument, StatusDocument
 
@@ -83,41 +82,26 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """From ``If-None-Match``: when it still covers the job, the answer is a 304."""
 
 
-IF_NONE_MATCH = Parameter(
-    "If-None-Match",
-    "The tag of what the caller has: if that is still so, the answer is 304 without a body.",
-    {"type": "string"},
-    place="header",
+IF_NONE_MATCH = Header(
+    name="If-None-Match",
+    about="The tag of what the caller has: if that is still so, the answer is 304 without a body.",
     example='W/"7"',
 )
 _WATCH_ABOUT = (
     "With `wait` the answer comes when what `until` names holds, when the job is done, or when "
     "the time is up. What it is counted from is `since`, else If-None-Match."
 )
-_UNCHANGED = Reply(status=304, about="The job is as If-None-Match says.", headers=TAGGED)
+_UNCHANGED = Reply(304, "The job is as If-None-Match says.", headers=TAGGED)
 
 
 @route(
     "GET /jobs/{job_id}",
+    JOBS,
     scope="read",
     query=WatchQuery,
-    contract=Contract(
-        name="getJob",
-        group=JOBS,
-        about=_WATCH_ABOUT,
-        parameters=(JOB_ID, IF_NONE_MATCH),
-        replies=(
-            Reply(
-                status=200,
-                about="The job.",
-                document=JobDocument,
-                example=examples.JOB_RUNNING,
-                headers=TAGGED,
-            ),
-            _UNCHANGED,
-        ),
-        errors=(JobNotFoundError,),
-    ),
+    about=_WATCH_ABOUT,
+    headers=[IF_NONE_MATCH],
+    replies=[tagged_reply(200, "The job.", examples.JOB_RUNNING), _UNCHANGED],
 )
 def get_job(call: Call, query: WatchQuery) -> Awaitable[web.Response]:
     """Read the whole job, or wait for news of it."""
@@ -126,27 +110,14 @@ def get_job(call: Call, query: WatchQuery) -> Awaitable[web.Response]:
 
 @route(
     "GET /jobs/{job_id}/status",
+    JOBS,
     scope="read",
     query=WatchQuery,
-    contract=Contract(
-        name="getJobStatus",
-        group=JOBS,
-        about="`status` is never `created`, and `message` is always text. " + _WATCH_ABOUT,
-        parameters=(JOB_ID, IF_NONE_MATCH),
-        replies=(
-            Reply(
-                status=200,
-                about="The short form.",
-                document=StatusDocument,
-                example=examples.STATUS,
-                headers=TAGGED,
-            ),
-            _UNCHANGED,
-        ),
-        errors=(JobNotFoundError,),
-    ),
+    about="`status` is never `created`, and `message` is always text. " + _WATCH_ABOUT,
+    headers=[IF_NONE_MATCH],
+    replies=[tagged_reply(200, "The short form.", examples.STATUS), _UNCHANGED],
 )
-def get_status(call: Call, query: WatchQuery) -> Awaitable[web.Response]:
+def get_job_status(call: Call, query: WatchQuery) -> Awaitable[web.Response]:
     """Read the short form of the job, or wait for news of it."""
     return _answer_job(call, query, Form.STATUS)
 

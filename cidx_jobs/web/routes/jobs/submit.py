@@ -24,7 +24,7 @@ from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.job.submit import RequestKey, Submission
 from cidx_jobs.web.access.member_word import path_of
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.http.route import Header, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.groups import JOBS
 from cidx_jobs.web.routes.jobs.job_watch import (
@@ -34,34 +34,28 @@ from cidx_jobs.web.routes.jobs.job_watch import (
     wait_for_end,
 )
 from cidx_jobs.wire.encode import fingerprint
-from cidx_jobs.wire.jobs import JobDocument
 from cidx_jobs.wire.request_bodies import SubmitBody, SyncBody, make_submit
 
 _KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
 _PREFERRED_WAIT = re.compile(r"(?i)(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])")
 
-_PARAMETERS = (
-    Parameter(
-        "Idempotency-Key",
-        "Makes a repeat safe: the same key with the same request gives the one job, for 24 hours, "
-        "whatever becomes of it.",
-        {"type": "string", "pattern": f"^{_KEY.pattern}$"},
-        place="header",
+_ASKED_HEADERS = (
+    Header(
+        name="Idempotency-Key",
+        about="Makes a repeat safe: the same key with the same request gives the one job, for 24 "
+        "hours, whatever becomes of it.",
+        pattern=_KEY.pattern,
         example="8c1d3f52-build-1744",
     ),
-    Parameter(
-        "traceparent",
-        "The trace context of the caller (W3C Trace Context); it is kept with the job. What is "
-        "none is passed over.",
-        {"type": "string"},
-        place="header",
+    Header(
+        name="traceparent",
+        about="The trace context of the caller (W3C Trace Context); it is kept with the job. What "
+        "is none is passed over.",
         example="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     ),
-    Parameter(
-        "Prefer",
-        "`wait=N` answers when the job has ended, or after N seconds (RFC 7240).",
-        {"type": "string"},
-        place="header",
+    Header(
+        name="Prefer",
+        about="`wait=N` answers when the job has ended, or after N seconds (RFC 7240).",
         example="wait=10",
     ),
 )
@@ -74,72 +68,58 @@ _ABOUT = (
 _HEADERS = ("Location", "ETag", "Retry-After", "Idempotency-Replayed", "Preference-Applied")
 _REPLIES = (
     Reply(
-        status=202,
-        about="Stored: a new job, or the one that this Idempotency-Key made.",
-        document=JobDocument,
-        example=examples.JOB_QUEUED,
+        202,
+        "Stored: a new job, or the one that this Idempotency-Key made.",
+        examples.JOB_QUEUED,
         headers=_HEADERS,
     ),
     Reply(
-        status=200,
-        about="Joined a waiting job; or, with `Prefer: wait`, the job has ended.",
-        document=JobDocument,
-        example=examples.JOB_QUEUED,
+        200,
+        "Joined a waiting job; or, with `Prefer: wait`, the job has ended.",
+        examples.JOB_QUEUED,
         headers=_HEADERS,
     ),
 )
-_ERRORS = (
-    ProjectBusyError,
-    IdempotencyKeyReusedError,
-    JobExpiredError,
-    UserQueueFullError,
-    UserStorageFullError,
-    QueueFullError,
-    DrainingError,
-)
+ADMISSION_ERRORS = (UserQueueFullError, UserStorageFullError, QueueFullError, DrainingError)
+"""What every route may refuse that submits a job."""
+_ERRORS = (*ADMISSION_ERRORS, ProjectBusyError, IdempotencyKeyReusedError, JobExpiredError)
 
 
 @route(
     "POST /jobs",
+    JOBS,
     scope="write",
     body=SubmitBody,
-    contract=Contract(
-        name="submitJob",
-        group=JOBS,
-        about=_ABOUT,
-        parameters=_PARAMETERS,
-        body_example={
-            "job_type": "repository_sync",
-            "project_id": examples.PROJECT_ID,
-            "options": {"repository_url": examples.URL, "branch": "main"},
-            "priority": 5,
-            "labels": {"origin": "ci"},
-        },
-        replies=_REPLIES,
-        errors=(*_ERRORS, UnknownJobTypeError),
-    ),
+    body_example={
+        "job_type": "repository_sync",
+        "project_id": examples.PROJECT_ID,
+        "options": {"repository_url": examples.URL, "branch": "main"},
+        "priority": 5,
+        "labels": {"origin": "ci"},
+    },
+    about=_ABOUT,
+    headers=_ASKED_HEADERS,
+    replies=_REPLIES,
+    errors=[*_ERRORS, UnknownJobTypeError],
 )
-async def submit(call: Call, body: SubmitBody) -> web.Response:
+async def submit_job(call: Call, body: SubmitBody) -> web.Response:
     """Submit a job of any registered type."""
     return await _submit(call, body)
 
 
 @route(
     "POST /sync",
+    JOBS,
     scope="write",
     body=SyncBody,
-    contract=Contract(
-        name="syncRepository",
-        group=JOBS,
-        about="The same as a `repository_sync` by `POST /jobs`. " + _ABOUT,
-        parameters=_PARAMETERS,
-        body_example={"project_id": examples.PROJECT_ID, "repository_url": examples.URL},
-        documents=(SyncOptions,),
-        replies=_REPLIES,
-        errors=_ERRORS,
-    ),
+    body_example={"project_id": examples.PROJECT_ID, "repository_url": examples.URL},
+    about="The same as a `repository_sync` by `POST /jobs`. " + _ABOUT,
+    documents=[SyncOptions],
+    headers=_ASKED_HEADERS,
+    replies=_REPLIES,
+    errors=_ERRORS,
 )
-async def sync(call: Call, body: SyncBody) -> web.Response:
+async def sync_repository(call: Call, body: SyncBody) -> web.Response:
     """Submit the sync of a repository."""
     return await _submit(call, body)
 

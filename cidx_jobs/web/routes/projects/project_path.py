@@ -1,26 +1,17 @@
-"""The chapter of the document about projects, what their paths name, and who finds one."""
+"""The chapter of the document about projects, and who finds one."""
 
 from typing import Annotated
 
 from msgspec import Meta
 
 from cidx_jobs.model.errors import ProjectNotFoundError
-from cidx_jobs.model.ids import PROJECT_ID_PATTERN, ProjectId, is_project_id
+from cidx_jobs.model.ids import ProjectId, is_project_id
 from cidx_jobs.model.listing import Project
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.query import Query
-from cidx_jobs.web.http.route import Group, Parameter
-from cidx_jobs.web.openapi import examples
+from cidx_jobs.web.http.route import Group
 
 PROJECTS = Group("projects", "What is known of projects, and the search of their index.")
-
-PROJECT_ID = Parameter(
-    "project_id",
-    "The project, one of the caller's.",
-    {"type": "string", "pattern": f"^{PROJECT_ID_PATTERN}$"},
-    place="path",
-    example=examples.PROJECT_ID,
-)
 
 
 class OfUserQuery(Query, frozen=True, kw_only=True):

@@ -7,17 +7,15 @@ from msgspec import Meta
 
 from cidx_jobs.model.errors import (
     ProjectBusyError,
-    ProjectNotFoundError,
     StoppingError,
     ValidationError,
 )
 from cidx_jobs.model.listing import Project
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.query import Query
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.projects.project_path import (
-    PROJECT_ID,
     PROJECTS,
     OfUserQuery,
     ReadOfUserQuery,
@@ -64,21 +62,11 @@ class ProjectsQuery(Query, frozen=True, kw_only=True):
 
 @route(
     "GET /projects",
+    PROJECTS,
     scope="read",
     query=ProjectsQuery,
-    contract=Contract(
-        name="listProjects",
-        group=PROJECTS,
-        replies=(
-            Reply(
-                status=200,
-                about="All of them, by id.",
-                document=ProjectListDocument,
-                example=ProjectListDocument(projects=(_EXAMPLE,)),
-            ),
-        ),
-        errors=(ValidationError,),
-    ),
+    replies=[Reply(200, "All of them, by id.", ProjectListDocument(projects=(_EXAMPLE,)))],
+    errors=[ValidationError],
 )
 async def list_projects(call: Call, query: ProjectsQuery) -> web.Response:
     """List the caller's projects, or those of other users."""
@@ -93,17 +81,11 @@ async def list_projects(call: Call, query: ProjectsQuery) -> web.Response:
 
 @route(
     "GET /projects/{project_id}",
+    PROJECTS,
     scope="read",
     query=ReadOfUserQuery,
-    contract=Contract(
-        name="getProject",
-        group=PROJECTS,
-        parameters=(PROJECT_ID,),
-        replies=(
-            Reply(status=200, about="The project.", document=ProjectDocument, example=_EXAMPLE),
-        ),
-        errors=(ProjectNotFoundError, ValidationError),
-    ),
+    replies=[Reply(200, "The project.", _EXAMPLE)],
+    errors=[ValidationError],
 )
 async def get_project(call: Call, query: ReadOfUserQuery) -> web.Response:
     """Read what is known of one of the caller's projects."""
@@ -112,21 +94,14 @@ async def get_project(call: Call, query: ReadOfUserQuery) -> web.Response:
 
 @route(
     "PATCH /projects/{project_id}",
+    PROJECTS,
     scope="write",
     query=OfUserQuery,
     body=ChangeProjectBody,
-    contract=Contract(
-        name="changeProject",
-        group=PROJECTS,
-        about="It is asked for the commit of the project's branch, and a sync is submitted "
-        "when it is not that of the last good sync.",
-        parameters=(PROJECT_ID,),
-        body_example={"sync_every_seconds": 600},
-        replies=(
-            Reply(status=200, about="The project.", document=ProjectDocument, example=_EXAMPLE),
-        ),
-        errors=(ProjectNotFoundError,),
-    ),
+    body_example={"sync_every_seconds": 600},
+    about="It is asked for the commit of the project's branch, and a sync is submitted "
+    "when it is not that of the last good sync.",
+    replies=[Reply(200, "The project.", _EXAMPLE)],
 )
 async def change_project(call: Call, query: OfUserQuery, body: ChangeProjectBody) -> web.Response:
     """Keep a project fresh: say how often its remote is asked for news.
@@ -148,20 +123,15 @@ async def change_project(call: Call, query: OfUserQuery, body: ChangeProjectBody
 
 @route(
     "DELETE /projects/{project_id}",
+    PROJECTS,
     scope="write",
     query=OfUserQuery,
     body=EmptyBody,
-    contract=Contract(
-        name="removeProject",
-        group=PROJECTS,
-        about="Its jobs stay until their time is over. A later sync, with the URL, begins anew.",
-        parameters=(PROJECT_ID,),
-        body_example={},
-        replies=(Reply(status=204, about="It is gone."),),
-        errors=(ProjectNotFoundError, ProjectBusyError, ValidationError),
-    ),
+    about="Its jobs stay until their time is over. A later sync, with the URL, begins anew.",
+    replies=[Reply(204, "It is gone.")],
+    errors=[ProjectBusyError],
 )
-async def remove(call: Call, query: OfUserQuery, _: EmptyBody) -> web.Response:
+async def remove_project(call: Call, query: OfUserQuery, _: EmptyBody) -> web.Response:
     """Remove one of the caller's projects: its copy, its index, what is known of it.
 
     Raises:

@@ -11,17 +11,15 @@ from cidx_jobs.model.errors import (
     IndexDamagedError,
     InvalidCursorError,
     NotIndexedError,
-    ProjectNotFoundError,
     UnavailableError,
     ValidationError,
 )
 from cidx_jobs.model.index import SearchPlace
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.cursors import Cursor, make_text_cursor, read_text_cursor
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.projects.project_path import (
-    PROJECT_ID,
     PROJECTS,
     OfUserQuery,
     ReadOfUserQuery,
@@ -63,51 +61,36 @@ class SearchQuery(OfUserQuery, frozen=True, kw_only=True):
 
 @route(
     "GET /projects/{project_id}/search",
+    PROJECTS,
     scope="read",
     query=SearchQuery,
-    contract=Contract(
-        name="searchProject",
-        group=PROJECTS,
-        about=(
-            "The answer is in the order of path, then line. Letter case does not count. A search "
-            "that takes longer than 5 seconds is refused as `invalid_parameter`: it asks for too "
-            "much, and would again. A page may have 1,000 lines; `truncated` says that there are "
-            "more, and `next_cursor` brings them. Of the searches of one user two run at a time, "
-            "and one that waits for them for 5 seconds is refused as `unavailable`."
-        ),
-        parameters=(PROJECT_ID,),
-        replies=(
-            Reply(
-                status=200,
-                about="The lines that hold the text.",
-                document=SearchDocument,
-                example=SearchDocument(
-                    project_id=examples.PROJECT_ID,
-                    query="def main",
-                    hits=(
-                        SearchHitDocument(
-                            path="src/api.py", line_number=42, line="def main() -> None:"
-                        ),
+    about="The answer is in the order of path, then line. Letter case does not count. A search "
+    "that takes longer than 5 seconds is refused as `invalid_parameter`: it asks for too "
+    "much, and would again. A page may have 1,000 lines; `truncated` says that there are "
+    "more, and `next_cursor` brings them. Of the searches of one user two run at a time, "
+    "and one that waits for them for 5 seconds is refused as `unavailable`.",
+    replies=[
+        Reply(
+            200,
+            "The lines that hold the text.",
+            SearchDocument(
+                project_id=examples.PROJECT_ID,
+                query="def main",
+                hits=(
+                    SearchHitDocument(
+                        path="src/api.py", line_number=42, line="def main() -> None:"
                     ),
-                    limit=50,
-                    commit="6dcb09b5b57875f334f61aebed695e2e4193db5e",
-                    truncated=False,
-                    next_cursor=None,
                 ),
+                limit=50,
+                commit="6dcb09b5b57875f334f61aebed695e2e4193db5e",
+                truncated=False,
+                next_cursor=None,
             ),
-        ),
-        errors=(
-            InvalidCursorError,
-            ProjectNotFoundError,
-            NotIndexedError,
-            IndexDamagedError,
-            InvalidCursorError,
-            ValidationError,
-            UnavailableError,
-        ),
-    ),
+        )
+    ],
+    errors=[NotIndexedError, IndexDamagedError, ValidationError, UnavailableError],
 )
-async def search(call: Call, query: SearchQuery) -> web.Response:
+async def search_project(call: Call, query: SearchQuery) -> web.Response:
     """Search the lines of what was indexed."""
     if not call.caller.reads_code:
         message = "an auditor reads no code: this needs a token with the scope read"
@@ -161,28 +144,23 @@ class SkippedQuery(ReadOfUserQuery, frozen=True, kw_only=True):
 
 @route(
     "GET /projects/{project_id}/skipped",
+    PROJECTS,
     scope="read",
     query=SkippedQuery,
-    contract=Contract(
-        name="listSkippedFiles",
-        group=PROJECTS,
-        about="By path. Nothing of these can be found by a search.",
-        parameters=(PROJECT_ID,),
-        replies=(
-            Reply(
-                status=200,
-                about="The paths.",
-                document=SkippedListDocument,
-                example=SkippedListDocument(
-                    skipped=(SkippedFileDocument(path="logo.png", reason="binary", bytes=20_480),),
-                    next_cursor=None,
-                ),
+    about="By path. Nothing of these can be found by a search.",
+    replies=[
+        Reply(
+            200,
+            "The paths.",
+            SkippedListDocument(
+                skipped=(SkippedFileDocument(path="logo.png", reason="binary", bytes=20_480),),
+                next_cursor=None,
             ),
-        ),
-        errors=(InvalidCursorError, ProjectNotFoundError, ValidationError),
-    ),
+        )
+    ],
+    errors=[ValidationError],
 )
-async def list_skipped(call: Call, query: SkippedQuery) -> web.Response:
+async def list_skipped_files(call: Call, query: SkippedQuery) -> web.Response:
     """List what of the last synced commit is not in the index, and why."""
     project = await load_project(call, query.user_id)
     listing = (project.user_id, project.project_id)

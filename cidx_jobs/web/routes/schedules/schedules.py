@@ -7,8 +7,6 @@ from msgspec import Meta
 
 from cidx_jobs.model.errors import (
     DrainingError,
-    ForbiddenError,
-    InvalidCursorError,
     QueueFullError,
     ScheduleDeclaredError,
     ScheduleExistsError,
@@ -19,16 +17,15 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.job import JobStatus
-from cidx_jobs.model.schedules.schedule import NAME_PATTERN, CatchUp, Schedule, is_schedule_name
+from cidx_jobs.model.schedules.schedule import CatchUp, Schedule, is_schedule_name
 from cidx_jobs.model.schedules.view import MEMBERS
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.cursors import Cursor, make_text_cursor, read_text_cursor
 from cidx_jobs.web.http.query import Query
-from cidx_jobs.web.http.route import Contract, Group, Parameter, Reply, route
+from cidx_jobs.web.http.route import Group, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.job_watch import encode_job
 from cidx_jobs.web.routes.jobs.submit import check_submittable
-from cidx_jobs.wire.jobs import JobDocument
 from cidx_jobs.wire.request_bodies import EmptyBody
 from cidx_jobs.wire.schedules import (
     ChangeScheduleBody,
@@ -42,13 +39,6 @@ SCHEDULES = Group("schedules", "Jobs that are submitted by themselves, at their 
 EVERYBODY = "*"
 """As `user_id` of a list: the schedules of all users."""
 
-_NAME = Parameter(
-    "name",
-    "The schedule, one of its user's.",
-    {"type": "string", "pattern": f"^{NAME_PATTERN}$"},
-    place="path",
-    example="nightly",
-)
 _EXAMPLE = ScheduleDocument(
     name="nightly",
     user_id=examples.ALICE,
@@ -101,30 +91,19 @@ class ScheduleListQuery(Query, frozen=True, kw_only=True):
 
 @route(
     "POST /schedules",
+    SCHEDULES,
     scope="write",
     body=ScheduleBody,
-    contract=Contract(
-        name="createSchedule",
-        group=SCHEDULES,
-        about="A time and its job are stored in one transaction: a time is served once, whatever "
-        "happens. Where an exclusive job of the project is active, it is joined or followed.",
-        body_example={
-            "name": "nightly",
-            "project_id": examples.PROJECT_ID,
-            "cron": "30 2 * * *",
-            "timezone": "Europe/Berlin",
-        },
-        replies=(
-            Reply(
-                status=201,
-                about="The schedule.",
-                document=ScheduleDocument,
-                example=_EXAMPLE,
-                headers=("Location",),
-            ),
-        ),
-        errors=(ScheduleExistsError, TooManySchedulesError, UnknownJobTypeError),
-    ),
+    body_example={
+        "name": "nightly",
+        "project_id": examples.PROJECT_ID,
+        "cron": "30 2 * * *",
+        "timezone": "Europe/Berlin",
+    },
+    about="A time and its job are stored in one transaction: a time is served once, whatever "
+    "happens. Where an exclusive job of the project is active, it is joined or followed.",
+    replies=[Reply(201, "The schedule.", _EXAMPLE, headers=("Location",))],
+    errors=[ScheduleExistsError, TooManySchedulesError, UnknownJobTypeError],
 )
 async def create_schedule(call: Call, body: ScheduleBody) -> web.Response:
     """Make a schedule: it submits a job at each of its times."""
@@ -139,22 +118,13 @@ async def create_schedule(call: Call, body: ScheduleBody) -> web.Response:
 
 @route(
     "GET /schedules",
+    SCHEDULES,
     scope="read",
     query=ScheduleListQuery,
-    contract=Contract(
-        name="listSchedules",
-        group=SCHEDULES,
-        about="The caller's own, unless `user_id` says whose.",
-        replies=(
-            Reply(
-                status=200,
-                about="One page.",
-                document=ScheduleListDocument,
-                example=ScheduleListDocument(schedules=(_EXAMPLE,), next_cursor=None),
-            ),
-        ),
-        errors=(InvalidCursorError, ForbiddenError),
-    ),
+    about="The caller's own, unless `user_id` says whose.",
+    replies=[
+        Reply(200, "One page.", ScheduleListDocument(schedules=(_EXAMPLE,), next_cursor=None))
+    ],
 )
 async def list_schedules(call: Call, query: ScheduleListQuery) -> web.Response:
     """List schedules, by user and name."""
@@ -178,17 +148,10 @@ async def list_schedules(call: Call, query: ScheduleListQuery) -> web.Response:
 
 @route(
     "GET /schedules/{name}",
+    SCHEDULES,
     scope="read",
     query=ScheduleQuery,
-    contract=Contract(
-        name="getSchedule",
-        group=SCHEDULES,
-        parameters=(_NAME,),
-        replies=(
-            Reply(status=200, about="The schedule.", document=ScheduleDocument, example=_EXAMPLE),
-        ),
-        errors=(ScheduleNotFoundError,),
-    ),
+    replies=[Reply(200, "The schedule.", _EXAMPLE)],
 )
 async def get_schedule(call: Call, query: ScheduleQuery) -> web.Response:
     """Read a schedule: its next times, and what became of the last."""
@@ -199,21 +162,15 @@ async def get_schedule(call: Call, query: ScheduleQuery) -> web.Response:
 
 @route(
     "PATCH /schedules/{name}",
+    SCHEDULES,
     scope="write",
     query=ScheduleQuery,
     body=ChangeScheduleBody,
-    contract=Contract(
-        name="changeSchedule",
-        group=SCHEDULES,
-        about="Of `cron` and `every_seconds` the one that is given takes the place of the other. "
-        "An even interval counts from this change on.",
-        parameters=(_NAME,),
-        body_example={"enabled": False},
-        replies=(
-            Reply(status=200, about="The schedule.", document=ScheduleDocument, example=_EXAMPLE),
-        ),
-        errors=(ScheduleNotFoundError, ScheduleDeclaredError, UnknownJobTypeError),
-    ),
+    body_example={"enabled": False},
+    about="Of `cron` and `every_seconds` the one that is given takes the place of the other. "
+    "An even interval counts from this change on.",
+    replies=[Reply(200, "The schedule.", _EXAMPLE)],
+    errors=[ScheduleDeclaredError, UnknownJobTypeError],
 )
 async def change_schedule(
     call: Call, query: ScheduleQuery, body: ChangeScheduleBody
@@ -230,17 +187,12 @@ async def change_schedule(
 
 @route(
     "DELETE /schedules/{name}",
+    SCHEDULES,
     scope="write",
     query=ScheduleQuery,
     body=EmptyBody,
-    contract=Contract(
-        name="removeSchedule",
-        group=SCHEDULES,
-        parameters=(_NAME,),
-        body_example={},
-        replies=(Reply(status=204, about="It is gone."),),
-        errors=(ScheduleNotFoundError, ScheduleDeclaredError),
-    ),
+    replies=[Reply(204, "It is gone.")],
+    errors=[ScheduleDeclaredError],
 )
 async def remove_schedule(call: Call, query: ScheduleQuery, _: EmptyBody) -> web.Response:
     """Remove a schedule; its jobs stay."""
@@ -252,31 +204,19 @@ async def remove_schedule(call: Call, query: ScheduleQuery, _: EmptyBody) -> web
 
 @route(
     "POST /schedules/{name}/run",
+    SCHEDULES,
     scope="write",
     query=ScheduleQuery,
     body=EmptyBody,
-    contract=Contract(
-        name="runSchedule",
-        group=SCHEDULES,
-        parameters=(_NAME,),
-        body_example={},
-        replies=(
-            Reply(
-                status=202,
-                about="The job, or the waiting one that it joined.",
-                document=JobDocument,
-                example=examples.JOB_QUEUED,
-                headers=("Location", "ETag", "Retry-After"),
-            ),
-        ),
-        errors=(
-            ScheduleNotFoundError,
-            UnknownJobTypeError,
-            UserQueueFullError,
-            QueueFullError,
-            DrainingError,
-        ),
-    ),
+    replies=[
+        Reply(
+            202,
+            "The job, or the waiting one that it joined.",
+            examples.JOB_QUEUED,
+            headers=("Location", "ETag", "Retry-After"),
+        )
+    ],
+    errors=[UnknownJobTypeError, UserQueueFullError, QueueFullError, DrainingError],
 )
 async def run_schedule(call: Call, query: ScheduleQuery, _: EmptyBody) -> web.Response:
     """Submit the job of a schedule now, also of one that is disabled."""

@@ -11,7 +11,7 @@ from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.web.http.answer import JSON, answer_headers
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import JSON as JSON_TYPE
-from cidx_jobs.web.http.route import Contract, Group, Reply, Table, route
+from cidx_jobs.web.http.route import Group, Reply, Table, route
 from cidx_jobs.wire.encode import encode
 
 _HTML = "text/html; charset=utf-8"
@@ -33,30 +33,22 @@ class _Made(msgspec.Struct, frozen=True):
 _REFERENCE = Group("reference", "This document.")
 _DOCUMENT = route(
     "GET /openapi.json",
+    _REFERENCE,
     scope=None,
-    contract=Contract(
-        name="getDocument",
-        group=_REFERENCE,
-        replies=(
-            Reply(
-                status=200,
-                about="OpenAPI 3.1.",
-                media={JSON_TYPE: ({"type": "object", "required": ["openapi", "paths"]}, None)},
-            ),
-        ),
-    ),
+    replies=[
+        Reply(
+            200,
+            "OpenAPI 3.1.",
+            media={JSON_TYPE: ({"type": "object", "required": ["openapi", "paths"]}, None)},
+        )
+    ],
 )
 _PAGE = route(
     "GET /docs",
+    _REFERENCE,
     scope=None,
-    contract=Contract(
-        name="getPage",
-        group=_REFERENCE,
-        about="The page brings all that it needs, and runs no script.",
-        replies=(
-            Reply(status=200, about="HTML.", media={"text/html": ({"type": "string"}, None)}),
-        ),
-    ),
+    about="The page brings all that it needs, and runs no script.",
+    replies=[Reply(200, "HTML.", media={"text/html": ({"type": "string"}, None)})],
 )
 
 

@@ -5,7 +5,7 @@ from aiohttp import web
 from cidx_jobs.observe.health import find_reasons
 from cidx_jobs.web.errors import NotReadyError
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Group, Reply, route
+from cidx_jobs.web.http.route import Group, Reply, route
 from cidx_jobs.wire.server import AliveDocument, ReadyDocument
 
 HEALTH = Group("health", "For load balancers and supervisors.")
@@ -13,43 +13,23 @@ HEALTH = Group("health", "For load balancers and supervisors.")
 
 @route(
     "GET /livez",
+    HEALTH,
     scope=None,
-    contract=Contract(
-        name="isAlive",
-        group=HEALTH,
-        replies=(
-            Reply(
-                status=200,
-                about="It does.",
-                document=AliveDocument,
-                example=AliveDocument(status="alive"),
-            ),
-        ),
-    ),
+    replies=[Reply(200, "It does.", AliveDocument(status="alive"))],
 )
-async def get_livez(call: Call) -> web.Response:
+async def is_alive(call: Call) -> web.Response:
     """Tell whether the server answers at all."""
     return call.answer(AliveDocument(status="alive"))
 
 
 @route(
     "GET /readyz",
+    HEALTH,
     scope=None,
-    contract=Contract(
-        name="isReady",
-        group=HEALTH,
-        replies=(
-            Reply(
-                status=200,
-                about="It does.",
-                document=ReadyDocument,
-                example=ReadyDocument(status="ready", reasons=(), warnings=()),
-            ),
-        ),
-        errors=(NotReadyError,),
-    ),
+    replies=[Reply(200, "It does.", ReadyDocument(status="ready", reasons=(), warnings=()))],
+    errors=[NotReadyError],
 )
-async def get_readyz(call: Call) -> web.Response:
+async def is_ready(call: Call) -> web.Response:
     """Tell whether the server takes work."""
     jobs = call.api.jobs
     reasons = find_reasons(

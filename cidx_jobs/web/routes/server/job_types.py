@@ -4,7 +4,7 @@ from aiohttp import web
 
 from cidx_jobs.job_types import JobType
 from cidx_jobs.web.http.call import Api, Call
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.routes.server.queue import QUEUE
 from cidx_jobs.wire.job_parts import plain
 from cidx_jobs.wire.server import JobTypeDocument, JobTypeListDocument
@@ -23,20 +23,10 @@ _EXAMPLE = JobTypeDocument(
 
 @route(
     "GET /job-types",
+    QUEUE,
     scope="read",
-    contract=Contract(
-        name="listJobTypes",
-        group=QUEUE,
-        about="Those that can be submitted by this way: internal ones are left out.",
-        replies=(
-            Reply(
-                status=200,
-                about="All of them, by name.",
-                document=JobTypeListDocument,
-                example=JobTypeListDocument(job_types=(_EXAMPLE,)),
-            ),
-        ),
-    ),
+    about="Those that can be submitted by this way: internal ones are left out.",
+    replies=[Reply(200, "All of them, by name.", JobTypeListDocument(job_types=(_EXAMPLE,)))],
 )
 async def list_job_types(call: Call) -> web.Response:
     """List the registered job types with the JSON Schemas of options and result."""

@@ -16,7 +16,7 @@ from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.meters import MAX_VALUES, OTHER
 from cidx_jobs.web.http.answer import answer_headers
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.routes.server.health import HEALTH
 
 _PLAIN = "text/plain"
@@ -27,24 +27,20 @@ _EXAMPLE = 'cidx_jobs_jobs{job_type="repository_sync",status="running"} 3.0\n'
 
 @route(
     "GET /metrics",
+    HEALTH,
     scope="audit",
-    contract=Contract(
-        name="getMetrics",
-        group=HEALTH,
-        about="Open to everybody where the setting `metrics_open` says so. No user is named in "
-        "them.",
-        replies=(
-            Reply(
-                status=200,
-                about="The metrics.",
-                media={
-                    _PLAIN: ({"type": "string"}, _EXAMPLE),
-                    _OPEN: ({"type": "string"}, _EXAMPLE + "# EOF\n"),
-                },
-            ),
-        ),
-        errors=(ExtraMissingError,),
-    ),
+    about="Open to everybody where the setting `metrics_open` says so. No user is named in them.",
+    replies=[
+        Reply(
+            200,
+            "The metrics.",
+            media={
+                _PLAIN: ({"type": "string"}, _EXAMPLE),
+                _OPEN: ({"type": "string"}, _EXAMPLE + "# EOF\n"),
+            },
+        )
+    ],
+    errors=[ExtraMissingError],
 )
 async def get_metrics(call: Call) -> web.Response:
     """Read the server's metrics, in the text of Prometheus or of OpenMetrics.

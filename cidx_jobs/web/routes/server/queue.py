@@ -5,7 +5,7 @@ from aiohttp import web
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Group, Reply, route
+from cidx_jobs.web.http.route import Group, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.wire.job_parts import QueueDocument
 from cidx_jobs.wire.server import (
@@ -43,19 +43,9 @@ _EXAMPLE = QueueOverviewDocument(
 
 @route(
     "GET /queue",
+    QUEUE,
     scope="read",
-    contract=Contract(
-        name="getQueue",
-        group=QUEUE,
-        replies=(
-            Reply(
-                status=200,
-                about="The queue as the caller sees it.",
-                document=QueueOverviewDocument,
-                example=_EXAMPLE,
-            ),
-        ),
-    ),
+    replies=[Reply(200, "The queue as the caller sees it.", _EXAMPLE)],
 )
 async def get_queue(call: Call) -> web.Response:
     """Read the limits, the slots in use, and the caller's waiting jobs."""

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from cidx_jobs.model.errors import ExtraMissingError, StoppingError
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.routes.webhooks.push_hooks import SAMPLE_SECRET, WEBHOOKS
 from cidx_jobs.wire.projects import NotifySecretDocument
 from cidx_jobs.wire.request_bodies import EmptyBody
@@ -12,29 +12,18 @@ from cidx_jobs.wire.request_bodies import EmptyBody
 
 @route(
     "POST /notify-secret",
+    WEBHOOKS,
     scope="write",
     body=EmptyBody,
-    contract=Contract(
-        name="createNotifySecret",
-        group=WEBHOOKS,
-        about="A submit with `notify` needs it. It is shown this once; made again, the old one "
-        "signs nothing any more. Each notice is a POST of `type` (`job.completed`, `job.failed` "
-        "or `job.cancelled`), `timestamp` and `data`, the job, signed by Standard Webhooks. What "
-        "is answered with 2xx within 10 seconds is told; else it is tried again after 5 seconds, "
-        "30 seconds, 5 and 30 minutes, 2, 6, 12 and 24 hours, with the same `webhook-id`.",
-        body_example={},
-        replies=(
-            Reply(
-                status=201,
-                about="The secret.",
-                document=NotifySecretDocument,
-                example=NotifySecretDocument(secret=SAMPLE_SECRET),
-            ),
-        ),
-        errors=(ExtraMissingError,),
-    ),
+    about="A submit with `notify` needs it. It is shown this once; made again, the old one "
+    "signs nothing any more. Each notice is a POST of `type` (`job.completed`, `job.failed` "
+    "or `job.cancelled`), `timestamp` and `data`, the job, signed by Standard Webhooks. What "
+    "is answered with 2xx within 10 seconds is told; else it is tried again after 5 seconds, "
+    "30 seconds, 5 and 30 minutes, 2, 6, 12 and 24 hours, with the same `webhook-id`.",
+    replies=[Reply(201, "The secret.", NotifySecretDocument(secret=SAMPLE_SECRET))],
+    errors=[ExtraMissingError],
 )
-async def create(call: Call, _: EmptyBody) -> web.Response:
+async def create_notify_secret(call: Call, _: EmptyBody) -> web.Response:
     """Make the secret that signs the notices of the caller's jobs."""
     jobs = call.api.jobs
     if not jobs.is_open:

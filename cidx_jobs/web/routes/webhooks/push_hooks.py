@@ -9,7 +9,6 @@ from msgspec import Meta
 from cidx_jobs.engine.webhooks.push_hooks import PushHooks
 from cidx_jobs.model.errors import (
     ExtraMissingError,
-    ProjectNotFoundError,
     PushHookNotFoundError,
     StoppingError,
 )
@@ -17,9 +16,9 @@ from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.webhooks.push_hook import PushHook
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.query import Query
-from cidx_jobs.web.http.route import Contract, Group, Reply, route
+from cidx_jobs.web.http.route import Group, Reply, route
 from cidx_jobs.web.openapi import examples
-from cidx_jobs.web.routes.projects.project_path import PROJECT_ID, read_project_id
+from cidx_jobs.web.routes.projects.project_path import read_project_id
 from cidx_jobs.wire.projects import (
     NewPushHookDocument,
     PushDeliveryDocument,
@@ -56,28 +55,20 @@ class OwnerQuery(Query, frozen=True, kw_only=True):
 
 @route(
     "POST /projects/{project_id}/hook",
+    WEBHOOKS,
     scope="write",
     query=OwnerQuery,
     body=EmptyBody,
-    contract=Contract(
-        name="createPushHook",
-        group=WEBHOOKS,
-        about="Give address and secret to the code host. The secret is shown this once; made "
-        "again, the address stays, and the old secret is good no longer.",
-        parameters=(PROJECT_ID,),
-        body_example={},
-        replies=(
-            Reply(
-                status=201,
-                about="Its address and its secret.",
-                document=NewPushHookDocument,
-                example=NewPushHookDocument(url=_URL, secret=SAMPLE_SECRET),
-            ),
-        ),
-        errors=(ProjectNotFoundError, ExtraMissingError),
-    ),
+    about="Give address and secret to the code host. The secret is shown this once; made "
+    "again, the address stays, and the old secret is good no longer.",
+    replies=[
+        Reply(
+            201, "Its address and its secret.", NewPushHookDocument(url=_URL, secret=SAMPLE_SECRET)
+        )
+    ],
+    errors=[ExtraMissingError],
 )
-async def create(call: Call, query: OwnerQuery, _: EmptyBody) -> web.Response:
+async def create_push_hook(call: Call, query: OwnerQuery, _: EmptyBody) -> web.Response:
     """Make a push hook for a project, or a new secret for the one that it has."""
     owner, project_id = _owner(call, query), read_project_id(call)
     made = await _hooks(call).create(owner, project_id)
@@ -88,24 +79,17 @@ async def create(call: Call, query: OwnerQuery, _: EmptyBody) -> web.Response:
 
 @route(
     "GET /projects/{project_id}/hook",
+    WEBHOOKS,
     scope="read",
     query=OwnerQuery,
-    contract=Contract(
-        name="getPushHook",
-        group=WEBHOOKS,
-        parameters=(PROJECT_ID,),
-        replies=(
-            Reply(
-                status=200,
-                about="The hook, without its secret.",
-                document=PushHookDocument,
-                example=PushHookDocument(url=_URL, deliveries=(_PUSHED,)),
-            ),
-        ),
-        errors=(ProjectNotFoundError, PushHookNotFoundError),
-    ),
+    replies=[
+        Reply(
+            200, "The hook, without its secret.", PushHookDocument(url=_URL, deliveries=(_PUSHED,))
+        )
+    ],
+    errors=[PushHookNotFoundError],
 )
-async def get(call: Call, query: OwnerQuery) -> web.Response:
+async def get_push_hook(call: Call, query: OwnerQuery) -> web.Response:
     """Read the push hook of a project, and what came to it last."""
     hooks = _hooks(call)
     hook = await hooks.get_of(_owner(call, query), read_project_id(call))
@@ -114,19 +98,14 @@ async def get(call: Call, query: OwnerQuery) -> web.Response:
 
 @route(
     "DELETE /projects/{project_id}/hook",
+    WEBHOOKS,
     scope="write",
     query=OwnerQuery,
     body=EmptyBody,
-    contract=Contract(
-        name="removePushHook",
-        group=WEBHOOKS,
-        parameters=(PROJECT_ID,),
-        body_example={},
-        replies=(Reply(status=204, about="It is gone."),),
-        errors=(ProjectNotFoundError, PushHookNotFoundError),
-    ),
+    replies=[Reply(204, "It is gone.")],
+    errors=[PushHookNotFoundError],
 )
-async def remove(call: Call, query: OwnerQuery, _: EmptyBody) -> web.Response:
+async def remove_push_hook(call: Call, query: OwnerQuery, _: EmptyBody) -> web.Response:
     """Remove the push hook of a project: its address is unknown from then on."""
     owner, project_id = _owner(call, query), read_project_id(call)
     await _hooks(call).remove(owner, project_id)

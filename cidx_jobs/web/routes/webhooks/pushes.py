@@ -7,7 +7,6 @@ from cidx_jobs.model.errors import (
     ExtraMissingError,
     IdempotencyKeyReusedError,
     JobExpiredError,
-    PushHookNotFoundError,
     QueueFullError,
     SignatureRefusedError,
     StoppingError,
@@ -22,7 +21,7 @@ from cidx_jobs.web.errors import (
 )
 from cidx_jobs.web.http.body import read_bytes
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.route import Contract, Parameter, Reply, route
+from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.webhooks.push_hooks import WEBHOOKS
 from cidx_jobs.wire.projects import PushAnswerDocument
@@ -31,69 +30,52 @@ from cidx_jobs.wire.strict_json import MalformedBodyError
 MAX_PUSH_BYTES = 25 * 1024 * 1024
 """The largest that a code host sends (GitHub's own bound)."""
 
-_HOOK_ID = Parameter(
-    "hook_id",
-    "The hook, as its address has it.",
-    {"type": "string"},
-    place="path",
-    example="Jd8s0qTtq3mZ5cVw1XyB7aKf",
-)
-
 
 @route(
     "POST /hooks/{hook_id}",
+    WEBHOOKS,
     scope=None,
-    contract=Contract(
-        name="receivePush",
-        group=WEBHOOKS,
-        about="The body is that of GitHub (also as a form), Gitea, Forgejo, GitLab or Bitbucket, "
-        'of the cloud or the data center, or `{"ref": "refs/heads/main"}` of any other client, '
-        "up to 25 MiB. It needs no token but the signature by the hook's secret, in the first "
-        "that is there of `webhook-signature` (Standard Webhooks; `webhook-timestamp` may be 5 "
-        "minutes off), `X-Gitea-Signature`, `X-Hub-Signature-256`, `X-Gitlab-Token` and "
-        "`X-Hub-Signature` (`sha256=` only). The id that the sender gives a delivery makes a "
-        "repeat of it safe for 24 hours.",
-        parameters=(_HOOK_ID,),
-        replies=(
-            Reply(
-                status=202,
-                about="A push of the branch of the last good sync: a sync was submitted, or one "
-                "that waits serves it.",
-                document=PushAnswerDocument,
-                example=PushAnswerDocument(
-                    verdict="submitted", reason="a sync was submitted", job_id=examples.JOB_ID
-                ),
-                headers=("Idempotency-Replayed",),
+    about="The body is that of GitHub (also as a form), Gitea, Forgejo, GitLab or Bitbucket, "
+    'of the cloud or the data center, or `{"ref": "refs/heads/main"}` of any other client, '
+    "up to 25 MiB. It needs no token but the signature by the hook's secret, in the first "
+    "that is there of `webhook-signature` (Standard Webhooks; `webhook-timestamp` may be 5 "
+    "minutes off), `X-Gitea-Signature`, `X-Hub-Signature-256`, `X-Gitlab-Token` and "
+    "`X-Hub-Signature` (`sha256=` only). The id that the sender gives a delivery makes a "
+    "repeat of it safe for 24 hours.",
+    replies=[
+        Reply(
+            202,
+            "A push of the branch of the last good sync: a sync was submitted, or one "
+            "that waits serves it.",
+            PushAnswerDocument(
+                verdict="submitted", reason="a sync was submitted", job_id=examples.JOB_ID
             ),
-            Reply(
-                status=200,
-                about="Nothing was done, for the reason that is told.",
-                document=PushAnswerDocument,
-                example=PushAnswerDocument(
-                    verdict="tag", reason="a tag is no branch", job_id=None
-                ),
-            ),
+            headers=("Idempotency-Replayed",),
         ),
-        errors=(
-            PushHookNotFoundError,
-            SignatureRefusedError,
-            MalformedBodyError,
-            BodyTooLargeError,
-            RequestTimeoutError,
-            UnsupportedMediaTypeError,
-            IdempotencyKeyReusedError,
-            JobExpiredError,
-            ValidationError,
-            UserQueueFullError,
-            QueueFullError,
-            DrainingError,
-            StoppingError,
-            UnavailableError,
-            ExtraMissingError,
+        Reply(
+            200,
+            "Nothing was done, for the reason that is told.",
+            PushAnswerDocument(verdict="tag", reason="a tag is no branch", job_id=None),
         ),
-    ),
+    ],
+    errors=[
+        SignatureRefusedError,
+        MalformedBodyError,
+        BodyTooLargeError,
+        RequestTimeoutError,
+        UnsupportedMediaTypeError,
+        IdempotencyKeyReusedError,
+        JobExpiredError,
+        ValidationError,
+        UserQueueFullError,
+        QueueFullError,
+        DrainingError,
+        StoppingError,
+        UnavailableError,
+        ExtraMissingError,
+    ],
 )
-async def receive(call: Call) -> web.Response:
+async def receive_push(call: Call) -> web.Response:
     """Take what a code host tells of a repository."""
     request, api = call.request, call.api
     if not api.jobs.is_open:
