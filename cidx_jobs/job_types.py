@@ -1,11 +1,9 @@
 """What a job type is: its handler, and the rules that the engine keeps for it."""
 
 import functools
-import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
-from importlib.util import find_spec
 from typing import Any, Literal, TypeVar, overload
 
 import attrs
@@ -13,7 +11,6 @@ import msgspec
 
 from cidx_jobs.interfaces.run import JobContext, JobHandler
 from cidx_jobs.model.errors import (
-    ExtraMissingError,
     Fault,
     JobFailure,
     UnknownJobTypeError,
@@ -24,9 +21,10 @@ from cidx_jobs.model.ids import JOB_TYPE_PATTERN, is_job_type
 from cidx_jobs.model.job.job import JsonObject
 from cidx_jobs.model.job.key_limits import check_key_limits
 from cidx_jobs.model.job.retry_policy import RetryPolicy
+from cidx_jobs.model.late_imports import import_late
 from cidx_jobs.model.limits import MAX_ATTEMPTS, MAX_TIMEOUT_SECONDS
 from cidx_jobs.model.listing import Project
-from cidx_jobs.model.value_types import ValueType, find_value_type, plain_members
+from cidx_jobs.model.schemas.value_types import ValueType, find_value_type, plain_members
 
 OptionsT = TypeVar("OptionsT")
 
@@ -396,9 +394,7 @@ def _find_type(declared: Any) -> ValueType | None:
         return None
     if not isinstance(declared, Mapping):
         return find_value_type(declared)
-    if find_spec("jsonschema") is None:
-        raise ExtraMissingError("schema")
-    make = importlib.import_module("cidx_jobs.model.json_schema").JsonSchema
+    make = import_late("cidx_jobs.model.schemas.json_schema").JsonSchema
     return _SchemaType(declared, make(declared))
 
 

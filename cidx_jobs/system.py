@@ -2,12 +2,9 @@
 
 import asyncio
 import contextlib
-import importlib
 import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -50,6 +47,7 @@ from cidx_jobs.model.errors import OtherLoopError
 from cidx_jobs.model.findings import Finding, Mended, Recovery, ServerWarning
 from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.ids import ProjectId, UserId
+from cidx_jobs.model.late_imports import import_late, is_there
 from cidx_jobs.model.listing import Project, StoreIdentity
 from cidx_jobs.model.schedules.schedule import Schedule
 from cidx_jobs.observe.job_lines import JobLines
@@ -187,10 +185,8 @@ class JobSystem(JobCalls):
         Raises: (when it is entered)
             NotOwnedError: nobody owns the directory, or who does answers nobody.
         """
-        # What speaks to other processes lies in a layer above, and is loaded where it is used.
-        attached: AttachedSystem = import_module("cidx_jobs.web.sharing.attached").AttachedJobs(
-            Path(data_dir)
-        )
+        sharing = import_late("cidx_jobs.web.sharing.attached")
+        attached: AttachedSystem = sharing.AttachedJobs(Path(data_dir))
         return attached
 
     async def start(self) -> Self:
@@ -226,7 +222,7 @@ class JobSystem(JobCalls):
         return self
 
     async def _join(self) -> None:
-        sharing = import_module("cidx_jobs.web.sharing.membership")
+        sharing = import_late("cidx_jobs.web.sharing.membership")
         self._membership = membership = sharing.Membership(self, self._own)
         try:
             await membership.join()
@@ -258,7 +254,7 @@ class JobSystem(JobCalls):
             box = SecretBox(DataDirectory(self.settings.data_dir).secrets_key)
             notices = self._build_end_notices(box)
             engine.board.hooks.add_observer(notices.note_end)
-            if find_spec("prometheus_client") is not None:
+            if is_there("cidx_jobs.observe.exposition"):
                 engine.board.hooks.add_observer(JobMeters(self.meters))
             if self._runs_jobs:
                 self._recovery = await engine.start(before)
@@ -590,8 +586,7 @@ class JobSystem(JobCalls):
     def _find_traces(self) -> Traces | None:
         if not wants_spans(self.settings.tracing):
             return None
-        # It imports what the extra `otel` brings.
-        made: Traces = import_module("cidx_jobs.observe.traces").RunSpans(self.clock)
+        made: Traces = import_late("cidx_jobs.observe.traces").RunSpans(self.clock)
         return made
 
     def _build_engine(self, identity: StoreIdentity, traces: Traces | None) -> Engine:
@@ -661,9 +656,8 @@ class JobSystem(JobCalls):
         )
 
     async def _make_notice_sender(self) -> NoticeSender:
-        # A client of HTTP takes a third of a second to load: only those wait for it, and off the
-        # loop, who have something to tell.
-        module = await in_own_thread(importlib.import_module, "cidx_jobs.handlers.notice_sender")
+        # Loading it takes a third of a second, which nobody waits for on the loop.
+        module = await in_own_thread(import_late, "cidx_jobs.handlers.notice_sender")
         if self._children is None:
             raise self._not_open()
         sender: NoticeSender = module.HttpNoticeSender(HostLookup(self._children))

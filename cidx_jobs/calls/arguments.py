@@ -15,7 +15,7 @@ from cidx_jobs.model.foreign import plain_options, start_in_utc
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.job.submit import RequestKey, SubmitRequest
-from cidx_jobs.model.value_types import plain_members
+from cidx_jobs.model.schemas.value_types import plain_members
 from cidx_jobs.wire.encode import fingerprint
 from cidx_jobs.wire.request_bodies import REPOSITORY_SYNC
 

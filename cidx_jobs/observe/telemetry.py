@@ -1,9 +1,9 @@
 """OpenTelemetry: whether runs make spans, and what has to be installed for it."""
 
 import sys
-from importlib.util import find_spec
 
 from cidx_jobs.model.errors import SettingsError
+from cidx_jobs.model.late_imports import is_there
 
 
 def wants_spans(tracing: str) -> bool:
@@ -18,8 +18,7 @@ def wants_spans(tracing: str) -> bool:
         return "opentelemetry.trace" in sys.modules
     if tracing == "off":
         return False
-    # Not of its module: others may have left the name space there without it.
-    if find_spec("opentelemetry") is None or find_spec("opentelemetry.trace") is None:
+    if not is_there("cidx_jobs.observe.traces"):
         message = "tracing: on needs an extra: pip install 'cidx_jobs[otel]'"
         raise SettingsError(message)
     return True

@@ -20,6 +20,7 @@ from cidx_jobs.model.limits import (
     MAX_UNITS,
     Limits,
 )
+from cidx_jobs.model.setting_words import AUTH_MODES, LOG_FORMATS, LOG_LEVELS
 from cidx_jobs.settings.fields import (
     choice,
     command,
@@ -47,11 +48,8 @@ from cidx_jobs.settings.fields import (
 from cidx_jobs.settings.sources import find_place, read_values
 from cidx_jobs.settings.way_in import check_given, check_way_in, is_of_others
 
-AUTH_MODES = ("none", "tokens", "jwt", "proxy")
 JWT_ALGORITHMS = ("HS256", "RS256", "ES256")
 SYNCHRONOUS_MODES = ("FULL", "NORMAL")
-LOG_LEVELS = ("debug", "info", "warning", "error")
-LOG_FORMATS = ("json", "console")
 TRACING_MODES = ("auto", "on", "off")
 
 _DAY = 86_400.0

@@ -15,7 +15,7 @@ from typing import Any
 import jwt
 import pytest
 
-from cidx_jobs.engine.access import passwords
+from cidx_jobs.model import late_imports
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.store.memory.persistence import MemoryPersistence
 from cidx_jobs.store.tokens import make_token
@@ -117,7 +117,7 @@ async def test_an_unknown_user_costs_a_comparison_too(
     house: House, carol: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One hash is compared for a wrong password and for a user whom nobody knows."""
-    argon2 = passwords.load_extra("argon2_hashes", "argon2")
+    argon2 = late_imports.import_late("cidx_jobs.engine.access.argon2_hashes")
     compared: list[str] = []
     compare = argon2.fits
 
@@ -384,7 +384,7 @@ async def test_a_flood_of_logins_compares_two_at_a_time(
     house: House, carol: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many come, two take the machine's time; the others wait their turn."""
-    argon2 = passwords.load_extra("argon2_hashes", "argon2")
+    argon2 = late_imports.import_late("cidx_jobs.engine.access.argon2_hashes")
     compare, now, most = argon2.fits, 0, 0
 
     def counted(password: str, known: str) -> bool:
@@ -408,7 +408,7 @@ async def test_a_missing_extra_is_said(
 ) -> None:
     """501 with the command that installs it; what is sent as a login is a 401 all the same."""
     token = await log_in(house, carol)
-    monkeypatch.setattr(passwords, "find_spec", lambda _: None)
+    monkeypatch.setattr(late_imports, "find_spec", lambda _: None)
 
     answer = await house.ask("POST", "/auth/login", user=None, json=carol)
 

@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
 from cidx_jobs import JobSystem, Settings
+from cidx_jobs.model import late_imports
 from cidx_jobs.runtime.meters import MAX_VALUES, OTHER, Meters, Values
 from cidx_jobs.web.app import create_app
 from cidx_jobs.web.routes.server import metrics
@@ -137,7 +138,7 @@ async def test_without_the_extra_the_route_says_so(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """501, with the name of the extra."""
-    monkeypatch.setattr(metrics, "find_spec", lambda _: None)
+    monkeypatch.setattr(late_imports, "find_spec", lambda _: None)
 
     answer = await house.ask("GET", "/metrics", user="root")
 

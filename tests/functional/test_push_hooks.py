@@ -16,8 +16,8 @@ from aiohttp import web
 from msgspec.structs import replace
 from yarl import URL
 
-from cidx_jobs.engine.webhooks import secret_box
 from cidx_jobs.interfaces.access import Identity
+from cidx_jobs.model import late_imports
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.limits import Pauses
@@ -460,7 +460,7 @@ async def test_without_the_extra_there_are_no_hooks(
 ) -> None:
     """501 says what to install."""
     await house.jobs.persistence.projects.save_project(SYNCED)
-    monkeypatch.setattr(secret_box, "find_spec", lambda _: None)
+    monkeypatch.setattr(late_imports, "find_spec", lambda _: None)
 
     answer = await house.ask("POST", HOOK)
 

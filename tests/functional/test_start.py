@@ -1,6 +1,5 @@
 """What a process of the command loads before it answers, and what it leaves for later."""
 
-import json
 import os
 import subprocess
 import sys
@@ -17,11 +16,9 @@ WAIT_SECONDS = 30.0
 # Whole modules, or packages with all that is in them.
 OF_A_SERVER = (
     "cidx_jobs.client",
-    "cidx_jobs.web.openapi.document",
-    "cidx_jobs.web.openapi.page",
-    "cidx_jobs.web.openapi.errors",
-    "cidx_jobs.web.openapi.schemas",
-    "charset_normalizer",
+    "cidx_jobs.handlers.notice_sender",
+    "jsonschema",
+    "prometheus_client",
     "psutil",
 )
 OF_A_CLIENT = (
@@ -64,7 +61,7 @@ def among(modules: set[str], names: Sequence[str]) -> set[str]:
 
 
 def test_a_server_loads_nothing_that_may_never_be_asked_for(tmp_path: Path) -> None:
-    """The description of the API, other ways in and libraries' extras wait for their first use."""
+    """What only some servers use, the libraries of extras foremost, waits for its first use."""
     lines: list[str] = []
     with subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", "cidx_jobs", "serve"],
@@ -119,30 +116,6 @@ def output_of(code: str) -> str:
         timeout=WAIT_SECONDS,
     )
     return done.stdout
-
-
-def loaded(code: str) -> dict[str, bool]:
-    """Give the modules that are there after the code ran, and whether each is a package."""
-    found: dict[str, bool] = json.loads(
-        output_of(
-            f"{code}; import sys, json; "
-            "print(json.dumps({n: hasattr(m, '__path__') for n, m in sys.modules.items()}))"
-        )
-    )
-    return found
-
-
-def test_what_is_loaded_side_by_side_has_no_package_in_common() -> None:
-    """Two threads that load parts of one package could meet it half made.
-
-    `email` and `html` load no part of theirs that anybody else asks for by name.
-    """
-    before = loaded("import asyncio, attrs, click")
-    one = loaded("import asyncio, attrs, click, aiohttp.web")
-    other = loaded("import asyncio, attrs, click, cidx_jobs.system")
-
-    both = one.keys() & other.keys() - before.keys()
-    assert {name for name in both if one[name]} <= {"email", "html"}
 
 
 def test_few_classes_of_a_server_are_made_of_source_text() -> None:

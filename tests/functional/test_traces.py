@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from cidx_jobs import Fatal, Job, JobContext, JobStatus, JobType, Retryable, Transition
-from cidx_jobs.observe import telemetry
+from cidx_jobs.model import late_imports
 from cidx_jobs.testing import Gate, open_for_tests, run_job
 from tests.fakes import WAIT_SECONDS
 from tests.functional.test_cli_server import clean_environment, run_here
@@ -278,7 +278,7 @@ def test_without_the_extra_it_is_refused_with_what_to_install(
     command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Before anything is opened."""
-    monkeypatch.setattr(telemetry, "find_spec", lambda _: None)
+    monkeypatch.setattr(late_imports, "find_spec", lambda _: None)
     env = {**clean_environment(), "CIDX_JOBS_TRACING": "on"}
 
     done = run_here((command, "--data-dir", str(tmp_path / "data")), env)

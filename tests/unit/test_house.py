@@ -1,6 +1,7 @@
 """Rules of the house that no linter knows."""
 
 import ast
+import importlib.util
 import io
 import re
 import subprocess
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from cidx_jobs.model.late_imports import LATE_MODULES
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cidx_jobs"
@@ -282,6 +285,32 @@ def test_nothing_of_ours_waits_for_threads_that_handlers_may_fill(module: Path) 
     ]
 
     assert waits == []
+
+
+MAY_IMPORT_BY_NAME = {
+    "cidx_jobs/__init__.py": "the lazy table of public names",
+    "cidx_jobs/model/late_imports.py": "the table of what is loaded when it is first used",
+    "cidx_jobs/web/server.py": "the operator's own modules (the setting `handlers`)",
+}
+"""Where a module is imported by a text, which no import contract sees, with the reason."""
+
+
+def test_what_is_loaded_late_stands_in_one_table(module: Path) -> None:
+    """Any other import that no linter sees would be an arrow that nobody has drawn."""
+    names = set(used_names(ast.parse(module.read_text("utf-8"))))
+    by_name = names & {"importlib.import_module", "importlib.__import__", "__import__"}
+
+    assert not by_name or module.relative_to(ROOT).as_posix() in MAY_IMPORT_BY_NAME
+
+
+def test_each_late_import_is_one_that_something_asks_for() -> None:
+    """A name of the table that nobody loads, or that is no module, is a line too many."""
+    table = PACKAGE / "model" / "late_imports.py"
+    texts = [path.read_text("utf-8") for path in MODULES if path != table]
+    ours = [name for name in LATE_MODULES if name.startswith("cidx_jobs.")]
+
+    assert [name for name in LATE_MODULES if not any(f'"{name}"' in text for text in texts)] == []
+    assert [name for name in ours if importlib.util.find_spec(name) is None] == []
 
 
 def test_only_code_lines_are_counted() -> None:

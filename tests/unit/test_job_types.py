@@ -10,7 +10,7 @@ import pytest
 
 from cidx_jobs import ExtraMissingError, JobContext, JobType, ValidationError
 from cidx_jobs.model.errors import Fault
-from cidx_jobs.model.json_schema import MAX_COUNTED, JsonSchema
+from cidx_jobs.model.schemas.json_schema import MAX_COUNTED, JsonSchema
 
 
 class Depth(msgspec.Struct, forbid_unknown_fields=True):
@@ -243,7 +243,7 @@ def test_a_check_ends_with_the_faults_that_are_counted() -> None:
 
 def test_a_json_schema_without_its_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the type is made, with the command that installs what is lacking."""
-    monkeypatch.setattr("cidx_jobs.job_types.find_spec", lambda _: None)
+    monkeypatch.setattr("cidx_jobs.model.late_imports.find_spec", lambda _: None)
 
     with pytest.raises(ExtraMissingError, match=r"cidx_jobs\[schema\]"):
         JobType("idle", idle, options=SCHEMA)

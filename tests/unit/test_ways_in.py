@@ -235,7 +235,7 @@ def test_a_key_that_cannot_be_used_is_told_by_its_setting(tmp_path: Path) -> Non
 
 def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With what installs it."""
-    monkeypatch.setattr("cidx_jobs.engine.access.passwords.find_spec", lambda _: None)
+    monkeypatch.setattr("cidx_jobs.model.late_imports.find_spec", lambda _: None)
 
     with pytest.raises(SettingsError, match=r"pip install 'cidx_jobs\[accounts\]'"):
         read_keys(Settings(**SIGNED))

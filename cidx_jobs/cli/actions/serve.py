@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import importlib
 import os
 import signal
 from collections.abc import Callable
@@ -52,7 +51,8 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
 def choose_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return the factory of the server's loop: uvloop where the extra ``speed`` is installed."""
     try:
-        uvloop = importlib.import_module("uvloop")
+        # Inside the function: the extra may be missing.
+        import uvloop
     except ImportError:
         return None
     make_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop

@@ -7,6 +7,7 @@ import click
 
 from cidx_jobs.cli.option_types import CONFIG, DATA_DIR, AnyPath, examples
 from cidx_jobs.cli.target import Target, local_command
+from cidx_jobs.model.setting_words import AUTH_MODES, LOG_FORMATS, LOG_LEVELS
 from cidx_jobs.runtime.first_process import serve_as_child_of_init
 
 
@@ -22,16 +23,14 @@ from cidx_jobs.runtime.first_process import serve_as_child_of_init
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="The port; 0 takes a free one.")
 @click.option("--unix-socket", type=AnyPath(), help="A socket file in place of a port.")
-@click.option(
-    "--auth", type=click.Choice(["none", "tokens", "jwt", "proxy"]), help="Who may come in."
-)
+@click.option("--auth", type=click.Choice(AUTH_MODES), help="Who may come in.")
 @click.option("--handlers", metavar="MODULE:NAME", help="More job types.")
 @click.option(
-    "--log-format", type=click.Choice(["json", "console"]), help="How lines are written to stderr."
+    "--log-format", type=click.Choice(LOG_FORMATS), help="How lines are written to stderr."
 )
 @click.option(
     "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
+    type=click.Choice(LOG_LEVELS),
     help="The lowest level that is logged.",
 )
 @local_command
@@ -42,7 +41,6 @@ def serve(target: Target, *, config: Path | None, log_format: str | None, **flag
     variables, variables over the file. --json is the same as --log-format json.
     """
     serve_as_child_of_init()
-    load_server()
     from cidx_jobs.cli.actions.serve import CLOSING_SECONDS, serve_until_stopped
     from cidx_jobs.runtime.last_exit import end_despite_threads
 
@@ -50,26 +48,6 @@ def serve(target: Target, *, config: Path | None, log_format: str | None, **flag
     code = serve_until_stopped(config, log_format=wanted_format, **flags)
     end_despite_threads(CLOSING_SECONDS)
     return code
-
-
-def load_server() -> None:
-    """Load what a server is made of, aiohttp beside the rest.
-
-    aiohttp reads the certificates of the system while it is loaded, twice: a sixth of a start, in
-    which Python's lock is free for others.
-    """
-    # What both need is there before, so that neither thread waits for a module of the other's.
-    import asyncio
-    from importlib import import_module
-    from threading import Thread
-
-    import attrs
-
-    del asyncio, attrs
-    beside = Thread(target=import_module, args=("aiohttp.web",), daemon=True)
-    beside.start()
-    import_module("cidx_jobs.system")
-    beside.join()
 
 
 COMMANDS = (serve,)

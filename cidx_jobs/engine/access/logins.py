@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from cidx_jobs.engine.access.passwords import load_extra
 from cidx_jobs.interfaces.access import Identity
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.store.accounts import AccountStore
 from cidx_jobs.model.account import Account
 from cidx_jobs.model.errors import ExtraMissingError
 from cidx_jobs.model.ids import UserId
+from cidx_jobs.model.late_imports import import_late
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.key_file import ensure_key
 
@@ -64,7 +64,7 @@ class Logins:
         Raises:
             ExtraMissingError: PyJWT is not installed.
         """
-        tokens = load_extra("json_web_tokens", "jwt")
+        tokens = import_late("cidx_jobs.engine.access.json_web_tokens")
         now = int(self._clock.now().timestamp())
         role = _identity_of(account).role
         claims = {
@@ -100,7 +100,7 @@ class Logins:
 
     async def _verify(self, text: str, digest: bytes) -> _Verified | None:
         try:
-            tokens = load_extra("json_web_tokens", "jwt")
+            tokens = import_late("cidx_jobs.engine.access.json_web_tokens")
         except ExtraMissingError:
             return None  # nobody can have logged in here
         claims: Mapping[str, Any] | None = tokens.read(text, await self._load_key())

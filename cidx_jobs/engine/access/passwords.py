@@ -1,19 +1,20 @@
 """Passwords: hashed and compared off the event loop, and at most two at a time."""
 
 import asyncio
-import importlib
 import re
-from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import msgspec
 
-from cidx_jobs.model.errors import ExtraMissingError
+from cidx_jobs.model.late_imports import import_late
 from cidx_jobs.runtime.blocking import in_own_thread
 
 ARGON2 = re.compile(r"\$argon2id\$v=[0-9]+\$m=[0-9]+,t=[0-9]+,p=[0-9]+\$[A-Za-z0-9+/$]+")
 BCRYPT = re.compile(r"\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}")
 """The hashes that are taken from elsewhere."""
+
+_ARGON2_HASHES = "cidx_jobs.engine.access.argon2_hashes"
+_BCRYPT_HASHES = "cidx_jobs.engine.access.bcrypt_hashes"
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -43,7 +44,7 @@ class Passwords:
         Raises:
             ExtraMissingError: argon2-cffi is not installed.
         """
-        hashes = load_extra("argon2_hashes", "argon2")
+        hashes = import_late(_ARGON2_HASHES)
         async with self._places:
             made: str = await in_own_thread(hashes.hash_password, password)
         return made
@@ -54,23 +55,11 @@ class Passwords:
         Raises:
             ExtraMissingError: the library for this kind of hash is not installed.
         """
-        argon2 = load_extra("argon2_hashes", "argon2")
+        argon2 = import_late(_ARGON2_HASHES)
         is_bcrypt = password_hash is not None and BCRYPT.fullmatch(password_hash) is not None
-        bcrypt = load_extra("bcrypt_hashes", "bcrypt") if is_bcrypt else None
+        bcrypt = import_late(_BCRYPT_HASHES) if is_bcrypt else None
         async with self._places:
             return await in_own_thread(_compare, argon2, bcrypt, password, password_hash)
-
-
-def load_extra(module: str, library: str) -> Any:
-    """Return the module of this room that needs a library of the extra ``accounts``.
-
-    Raises:
-        ExtraMissingError: the library is not installed.
-    """
-    if find_spec(library) is None:
-        extra = "accounts"
-        raise ExtraMissingError(extra)
-    return importlib.import_module(f"cidx_jobs.engine.access.{module}")
 
 
 def is_known_hash(text: str) -> bool:

@@ -6,15 +6,14 @@ nothing is measured and no limit is held.
 """
 
 import asyncio
-import importlib
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
 from cidx_jobs.engine.background import Background
 from cidx_jobs.interfaces.run import ActiveRun
+from cidx_jobs.model.late_imports import import_late, is_there
 from cidx_jobs.runtime.blocking import in_own_thread
 
 _LOOK_SECONDS = 1.0
@@ -58,7 +57,7 @@ class ResourceWatch(Background):
 
     async def start(self) -> None:
         """Begin to measure, if there is something to measure with."""
-        if find_spec("psutil") is not None:
+        if is_there("psutil"):
             await super().start()
 
     async def look(self) -> None:
@@ -80,6 +79,25 @@ class ResourceWatch(Background):
 
 
 def _measure_all(children: Mapping[ActiveRun, Sequence[int]]) -> Mapping[ActiveRun, Usage]:
-    measuring = importlib.import_module("cidx_jobs.engine.run.usage_psutil")
-    usages: Mapping[ActiveRun, Usage] = measuring.measure_all(children)
-    return usages
+    psutil = import_late("psutil")
+    return {run: _measure(psutil, process_ids) for run, process_ids in children.items()}
+
+
+def _measure(psutil: Any, process_ids: Sequence[int]) -> Usage:
+    """Return what these processes and all below them use; one that has ended counts nothing."""
+    memory, seconds = 0, 0.0
+    for process_id in process_ids:
+        try:
+            root = psutil.Process(process_id)
+            family = [root, *root.children(recursive=True)]
+        except psutil.Error:
+            continue
+        for process in family:
+            try:
+                with process.oneshot():
+                    times = process.cpu_times()
+                    memory += process.memory_info().rss
+            except psutil.Error:
+                continue
+            seconds += times.user + times.system + times.children_user + times.children_system
+    return Usage(memory_bytes=memory, cpu_seconds=round(seconds, 2))

@@ -1,12 +1,10 @@
 """Stored secrets: encrypted by a key beside the database, since signing needs them readable."""
 
 import asyncio
-import importlib
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cidx_jobs.model.errors import ExtraMissingError
+from cidx_jobs.model.late_imports import import_late
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.key_file import ensure_key
 
@@ -48,12 +46,8 @@ class SecretBox:
     async def _load(self) -> bytes:
         if self._key is not None:
             return self._key
-        if find_spec("cryptography") is None:
-            extra = "accounts"
-            raise ExtraMissingError(extra)
         async with self._loading:
             # It brings a library in C, which takes its time: nobody waits for that on the loop.
-            name = "cidx_jobs.engine.webhooks.fernet"
-            self._fernet = await in_own_thread(importlib.import_module, name)
+            self._fernet = await in_own_thread(import_late, "cidx_jobs.engine.webhooks.fernet")
             self._key = await in_own_thread(ensure_key, self._key_file)
         return self._key

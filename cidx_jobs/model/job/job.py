@@ -7,7 +7,6 @@ changes a status. All times are aware UTC datetimes; all durations are seconds.
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -15,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.key_limits import KeyLimits
+from cidx_jobs.model.late_imports import import_late
 
 JsonObject = Mapping[str, Any]
 
@@ -301,8 +301,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
         Where it stands in the queue is no part of the job: `queue` is None here.
         """
-        # The documents lie in a layer above, and are loaded by those who ask for one.
-        shown: dict[str, Any] = import_module("cidx_jobs.wire.jobs").show_job(self, prefix)
+        shown: dict[str, Any] = import_late("cidx_jobs.wire.jobs").show_job(self, prefix)
         return shown
 
     @property

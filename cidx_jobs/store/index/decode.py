@@ -1,9 +1,9 @@
 """The text of a file's bytes, in whatever encoding it was written; or why there is none."""
 
 import codecs
-import importlib
 import re
-from typing import Any
+
+import charset_normalizer
 
 BINARY = "binary"
 ENCODING = "encoding"
@@ -77,10 +77,8 @@ def _guess(data: bytes) -> str:
     encoding = _WESTERN
     foreign = len(data) - len(data.translate(None, bytes(range(0x80, 0x100))))
     if foreign >= _FEW * len(data):
-        # Its tables are loaded for the first such file: few servers ever meet one.
-        guesser: Any = importlib.import_module("charset_normalizer")
         sample = data[:_GUESSED_BYTES]
-        best = guesser.from_bytes(sample, cp_isolation=_OLD_ENCODINGS).best()
+        best = charset_normalizer.from_bytes(sample, cp_isolation=_OLD_ENCODINGS).best()
         encoding = best.encoding if best is not None else _WESTERN
     return data.decode(encoding, "replace")
 

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 from typing_extensions import override
 
-from cidx_jobs.engine.access.passwords import load_extra
 from cidx_jobs.engine.operator_rules import is_user_id
 from cidx_jobs.interfaces.access import Authenticator, Credentials, Identity
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.errors import ExtraMissingError, SettingsError
+from cidx_jobs.model.late_imports import import_late
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.settings import Settings
@@ -142,8 +142,7 @@ def read_keys(settings: Settings) -> Any:
 def _read_marked(settings: Settings) -> tuple[Any, object]:
     """Return the keys, and what their file was like when they were read."""
     try:
-        load_extra("verification_keys", "cryptography")
-        reader = load_extra("verification_keys", "jwt")
+        reader = import_late("cidx_jobs.engine.access.verification_keys")
     except ExtraMissingError as error:
         message = f"auth: jwt: {error.message}"
         raise SettingsError(message) from error

@@ -1,6 +1,5 @@
 """The two routes that describe all routes: the document, and a page to read it."""
 
-import importlib
 from collections.abc import Sequence
 
 import msgspec
@@ -12,6 +11,8 @@ from cidx_jobs.web.http.answer import JSON, answer_headers
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import JSON as JSON_TYPE
 from cidx_jobs.web.http.route import Group, Reply, Table, route
+from cidx_jobs.web.openapi.document import make_document
+from cidx_jobs.web.openapi.page import STYLE_DIGEST, make_page
 from cidx_jobs.wire.encode import encode
 
 _HTML = "text/html; charset=utf-8"
@@ -96,12 +97,9 @@ class Reference:
 
 
 def _make(table: Table, mount: str, job_types: Sequence[JobType]) -> _Made:
-    # Not at the top: each start of a server would wait for what may never be asked for.
-    openapi = importlib.import_module("cidx_jobs.web.openapi.document")
-    page = importlib.import_module("cidx_jobs.web.openapi.page")
-    document = openapi.make_document(table, mount, job_types)
+    document = make_document(table, mount, job_types)
     return _Made(
         document=encode(document),
-        page=page.make_page(document).encode(),
-        policy=_POLICY.format(page.STYLE_DIGEST),
+        page=make_page(document).encode(),
+        policy=_POLICY.format(STYLE_DIGEST),
     )

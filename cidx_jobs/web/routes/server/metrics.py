@@ -1,15 +1,13 @@
 """Metrics of the server, for Prometheus and whatever reads its text."""
 
-import importlib
 import platform
-from importlib.util import find_spec
-from typing import Any
 
 from aiohttp import web
 
 from cidx_jobs import __version__
 from cidx_jobs.engine.upkeep.disk import free_bytes_of
 from cidx_jobs.model.errors import ExtraMissingError, StoppingError
+from cidx_jobs.model.late_imports import import_late
 from cidx_jobs.observe.figures import Figures
 from cidx_jobs.observe.logs import count_dropped_lines
 from cidx_jobs.runtime.blocking import in_own_thread
@@ -49,7 +47,7 @@ async def get_metrics(call: Call) -> web.Response:
         ExtraMissingError: the extra ``metrics`` is not installed.
         StoppingError: the server is closing, and what is counted goes away.
     """
-    writer = _load_writer()
+    writer = import_late("cidx_jobs.observe.exposition")
     if not call.api.jobs.is_open:
         raise StoppingError
     figures = await _collect(call)
@@ -59,12 +57,6 @@ async def get_metrics(call: Call) -> web.Response:
         writer.write_metrics, call.api.jobs.meters, figures, is_open=is_open
     )
     return web.Response(body=body, headers=answer_headers(kind, call.request_id))
-
-
-def _load_writer() -> Any:
-    if find_spec("prometheus_client") is None:
-        raise ExtraMissingError("metrics")
-    return importlib.import_module("cidx_jobs.observe.exposition")
 
 
 async def _collect(call: Call) -> Figures:

@@ -1,0 +1,1 @@
+"""What options and results are held against: value classes, JSON Schemas."""
