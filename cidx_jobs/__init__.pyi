@@ -1,4 +1,5 @@
 # The public names for type checkers; the same table as in __init__.py, compared by a test.
+from cidx_jobs.calls.from_thread import FromThread as FromThread
 from cidx_jobs.interfaces.access import Identity as Identity
 from cidx_jobs.interfaces.run import CallNext as CallNext
 from cidx_jobs.interfaces.run import ChildResult as ChildResult
@@ -97,6 +98,9 @@ from cidx_jobs.model.errors import (
     RequestError as RequestError,
 )
 from cidx_jobs.model.errors import (
+    ResultRemovedError as ResultRemovedError,
+)
+from cidx_jobs.model.errors import (
     Retryable as Retryable,
 )
 from cidx_jobs.model.errors import (
@@ -182,7 +186,10 @@ from cidx_jobs.model.job.job import ProgressDetail as ProgressDetail
 from cidx_jobs.model.job.job import Severity as Severity
 from cidx_jobs.model.job.job import Transition as Transition
 from cidx_jobs.model.job.key_limits import KeyLimit as KeyLimit
+from cidx_jobs.model.job.outcome import JobCancelledError as JobCancelledError
+from cidx_jobs.model.job.outcome import JobFailedError as JobFailedError
 from cidx_jobs.model.job.retry_policy import RetryPolicy as RetryPolicy
+from cidx_jobs.model.job.submit import JobTypeLike as JobTypeLike
 from cidx_jobs.model.job.submit import OnConflict as OnConflict
 from cidx_jobs.model.limits import Limits as Limits
 from cidx_jobs.model.limits import Pauses as Pauses

@@ -4,10 +4,11 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, cast, overload
 
 import attrs
 import msgspec
+from typing_extensions import TypeVar
 
 from cidx_jobs.interfaces.run import JobContext, JobHandler
 from cidx_jobs.model.errors import (
@@ -27,6 +28,9 @@ from cidx_jobs.model.listing import Project
 from cidx_jobs.model.schemas.value_types import ValueType, find_value_type, plain_members
 
 OptionsT = TypeVar("OptionsT")
+ResultT = TypeVar("ResultT", default=JsonObject)
+ResultT_co = TypeVar("ResultT_co", covariant=True, default=Any)
+"""The class of a job type's results; a JSON object where it has none."""
 
 
 class OnInterrupt(StrEnum):
@@ -57,7 +61,7 @@ LimitsRule = Mapping[str, int] | Callable[[Any], Mapping[str, int]]
 
 
 @attrs.frozen(init=False)
-class JobType:
+class JobType(Generic[ResultT_co]):
     """One kind of job: a name, a handler, and how the engine treats it.
 
     The handler is an ``async def``; or a plain ``def``, which is called in a thread of its own and
@@ -98,7 +102,7 @@ class JobType:
         run: JobHandler,
         *,
         options: Any = None,
-        result: Any = None,
+        result: type[ResultT_co] | JsonObject | None = None,
         exclusive: bool = False,
         max_attempts: int | None = None,
         timeout_seconds: float | None = None,
@@ -197,6 +201,18 @@ class JobType:
             message = f"what the job's code gave: {error}"
             raise JobFailure(message, code="VAL-002") from error
 
+    def read_result(self, result: JsonObject) -> ResultT_co:
+        """Return a stored result as an instance of the class, if one is set; else as it is.
+
+        Raises:
+            ValidationError: it does not fit any more; each fault's pointer begins with
+                ``/result``.
+        """
+        if self._result_type is None or isinstance(self.result, Mapping):
+            return cast("ResultT_co", result)
+        instance: ResultT_co = self._result_type.read(result, "/result")
+        return instance
+
     def find_limits(self, options: JsonObject) -> Mapping[str, int]:
         """Return the keys of a job with these options, each with its number.
 
@@ -230,7 +246,7 @@ def job_type(
     name: str,
     *,
     options: type[OptionsT],
-    result: Any = None,
+    result: type[ResultT] | JsonObject | None = None,
     exclusive: bool = False,
     max_attempts: int | None = None,
     timeout_seconds: float | None = None,
@@ -240,7 +256,7 @@ def job_type(
     limits: Mapping[str, int] | Callable[[OptionsT], Mapping[str, int]] | None = None,
     internal: bool = False,
     max_memory_bytes: int | None = None,
-) -> Callable[[Callable[[JobContext[OptionsT]], object]], JobType]: ...
+) -> Callable[[Callable[[JobContext[OptionsT]], object]], JobType[ResultT]]: ...
 
 
 @overload
@@ -248,7 +264,7 @@ def job_type(
     name: str,
     *,
     options: JsonObject | None = None,
-    result: Any = None,
+    result: type[ResultT] | JsonObject | None = None,
     exclusive: bool = False,
     max_attempts: int | None = None,
     timeout_seconds: float | None = None,
@@ -258,10 +274,10 @@ def job_type(
     limits: LimitsRule | None = None,
     internal: bool = False,
     max_memory_bytes: int | None = None,
-) -> Callable[[JobHandler], JobType]: ...
+) -> Callable[[JobHandler], JobType[ResultT]]: ...
 
 
-def job_type(name: str, **rules: Any) -> Callable[[Any], JobType]:
+def job_type(name: str, **rules: Any) -> Callable[[Any], JobType[Any]]:
     """Make a `JobType` of the function below it, with the same rules as `JobType` takes.
 
     ::

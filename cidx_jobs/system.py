@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Protocol, Self
 
 import attrs
 
-from cidx_jobs.calls.from_thread import FromThread
+from cidx_jobs.calls.from_thread import FromThread, loop_for_other_threads
 from cidx_jobs.calls.job_calls import JobCalls
 from cidx_jobs.clock import SystemClock
 from cidx_jobs.engine.access.accounts import Accounts
@@ -77,14 +78,33 @@ class Membership(Protocol):
         """Leave it to others."""
 
 
-class AttachedSystem(Protocol):
+class AttachedSystem(JobCalls):
     """The calls of a `JobSystem` whose jobs run in another process, as a context manager."""
 
-    async def __aenter__(self) -> JobCalls:
-        """Find the owner of the directory."""
+    @property
+    @abstractmethod
+    def from_thread(self) -> FromThread:
+        """The calls that other threads may make; each waits for its answer."""
+
+    @abstractmethod
+    async def __aenter__(self) -> Self:
+        """Find the owner of the directory.
+
+        Raises:
+            NotOwnedError: nobody owns the directory, or who does answers nobody.
+        """
 
     async def __aexit__(self, *error: object) -> None:
-        """Close the connections."""
+        """Close it, as `close` does."""
+        await self.close()
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close the connections; closing twice is fine."""
+
+    async def start(self) -> Self:
+        """Open it, as ``async with`` does; whoever calls this calls `close` at the end."""
+        return await self.__aenter__()
 
 
 class JobSystem(JobCalls):
@@ -666,10 +686,7 @@ class JobSystem(JobCalls):
     def _loop_for_threads(self) -> asyncio.AbstractEventLoop:
         if (self._engine or self._membership) is None or self._loop is None:
             raise self._not_open()
-        if threading.get_ident() == self._thread:
-            message = "from_thread is for other threads; await the system's own methods here"
-            raise RuntimeError(message)
-        return self._loop
+        return loop_for_other_threads(self._loop, self._thread)
 
     def _opened(self) -> Engine:
         if self._engine is None:

@@ -28,7 +28,11 @@ _SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):$")
 _ENTRY = re.compile(r"^    (\*{0,2}[\w.]+): (.*)$")
 _QUALIFIED = re.compile(r"\b(?:[a-z_]\w*\.)+([A-Za-z]\w*)")
 _ADDRESS = re.compile(r"<\w+ .*? at 0x[0-9a-f]+>")
-_SHOWN_ELSEWHERE = {"Settings": "Every setting stands in [Settings](settings.md)."}
+_SHOWN_ELSEWHERE = {
+    "Settings": "Every setting stands in [Settings](settings.md).",
+    "AttachedSystem": "Its calls are those of [`JobSystem`](#jobsystem), from `schedules` to "
+    "`remove_project`, and `from_thread`.",
+}
 
 
 def python_page() -> str:

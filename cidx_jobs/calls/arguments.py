@@ -14,7 +14,7 @@ from cidx_jobs.model.errors import Fault, ValidationError
 from cidx_jobs.model.foreign import plain_options, start_in_utc
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import JobStatus
-from cidx_jobs.model.job.submit import RequestKey, SubmitRequest
+from cidx_jobs.model.job.submit import RequestKey, SubmitRequest, name_of_type
 from cidx_jobs.model.schemas.value_types import plain_members
 from cidx_jobs.wire.encode import fingerprint
 from cidx_jobs.wire.request_bodies import REPOSITORY_SYNC
@@ -51,6 +51,8 @@ def read_submit(
     if unknown := members.keys() - _SUBMITTED:
         raise ValidationError(Fault(f"/{name}", "there is no such member") for name in unknown)
     given = {name: value for name, value in members.items() if value is not None or name in _NAMES}
+    if "job_type" in given:
+        given["job_type"] = name_of_type(given["job_type"])
     for name in given.keys() & _MAPPINGS:
         given[name] = plain(given[name])
     given["options"] = _read_options(options)

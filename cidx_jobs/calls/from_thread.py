@@ -1,16 +1,29 @@
 """The calls that other threads may make of a job system."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+import threading
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from typing import Any, TypeVar, overload
 
 from cidx_jobs.calls.job_calls import JobCalls
 from cidx_jobs.interfaces.door import Until
-from cidx_jobs.model.job.job import Job
+from cidx_jobs.model.job.job import Job, JsonObject, Transition
+from cidx_jobs.model.job.submit import JobTypeLike
+from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.schedules.schedule import Schedule
 from cidx_jobs.model.schedules.view import ScheduleView
+from cidx_jobs.wire.request_bodies import REPOSITORY_SYNC
 
 T = TypeVar("T")
+ResultT = TypeVar("ResultT")
 
 
 class FromThread:
@@ -32,6 +45,20 @@ class FromThread:
     def submit(self, user_id: str, project_id: str, **request: Any) -> Job:
         """Store a job, as `JobSystem.submit`."""
         return self._run(lambda: self._jobs.submit(user_id, project_id, **request))
+
+    @overload
+    def run(
+        self, user_id: str, project_id: str, *, job_type: JobTypeLike[ResultT], **request: Any
+    ) -> ResultT: ...
+
+    @overload
+    def run(
+        self, user_id: str, project_id: str, *, job_type: str = REPOSITORY_SYNC, **request: Any
+    ) -> JsonObject: ...
+
+    def run(self, user_id: str, project_id: str, **request: Any) -> Any:
+        """Submit a job, wait for its end, and return its result, as `JobSystem.run`."""
+        return self._run(lambda: self._jobs.run(user_id, project_id, **request))
 
     def submit_many(self, user_id: str, jobs: Iterable[Mapping[str, Any]]) -> Sequence[Job]:
         """Store jobs in one transaction, as `JobSystem.submit_many`."""
@@ -86,9 +113,77 @@ class FromThread:
         """Wait for the job, as `JobSystem.wait`."""
         return self._run(lambda: self._jobs.wait(job_id, until, since, timeout))
 
+    @overload
+    def wait_result(
+        self, job_id: str, *, job_type: JobTypeLike[ResultT], timeout: float | None = None
+    ) -> ResultT: ...
+
+    @overload
+    def wait_result(
+        self, job_id: str, *, job_type: None = None, timeout: float | None = None
+    ) -> JsonObject: ...
+
+    def wait_result(
+        self,
+        job_id: str,
+        *,
+        job_type: JobTypeLike[Any] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Wait for the job's end, and return its result, as `JobSystem.wait_result`."""
+        if job_type is None:
+            return self._run(lambda: self._jobs.wait_result(job_id, timeout=timeout))
+        return self._run(
+            lambda: self._jobs.wait_result(job_id, job_type=job_type, timeout=timeout)
+        )
+
+    def events(self, job_id: str) -> Iterator[Transition]:
+        """Go through the job's transitions, as `JobSystem.events`."""
+        rows = self._jobs.events(job_id)
+        while (row := self._run(lambda: _next_of(rows))) is not None:
+            yield row
+
+    def limits(self, **changes: Any) -> Limits:
+        """Return the limits in force, as `JobSystem.limits`."""
+        return self._run(lambda: self._jobs.limits(**changes))
+
+    def pause(
+        self, *, user_id: str | None = None, job_type: str | JobTypeLike[Any] | None = None
+    ) -> Pauses:
+        """Keep jobs from starting, as `JobSystem.pause`."""
+        return self._run(lambda: self._jobs.pause(user_id=user_id, job_type=job_type))
+
+    def resume(
+        self, *, user_id: str | None = None, job_type: str | JobTypeLike[Any] | None = None
+    ) -> Pauses:
+        """Let them start again, as `JobSystem.resume`."""
+        return self._run(lambda: self._jobs.resume(user_id=user_id, job_type=job_type))
+
+    def remove_project(self, user_id: str, project_id: str) -> None:
+        """Remove a project, as `JobSystem.remove_project`."""
+        self._run(lambda: self._jobs.remove_project(user_id, project_id))
+
     def _run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         loop = self._find_loop()
         return asyncio.run_coroutine_threadsafe(call(), loop).result()
+
+
+def loop_for_other_threads(
+    loop: asyncio.AbstractEventLoop, thread: int | None
+) -> asyncio.AbstractEventLoop:
+    """Return the loop, which runs on *thread*, unless that is where this is called.
+
+    Raises:
+        RuntimeError: it is: nobody would be left to answer.
+    """
+    if threading.get_ident() == thread:
+        message = "from_thread is for other threads; await the system's own methods here"
+        raise RuntimeError(message)
+    return loop
+
+
+async def _next_of(rows: AsyncIterator[T]) -> T | None:
+    return await anext(rows, None)
 
 
 class SchedulesFromThread:

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args, overload
 
 from msgspec import UNSET, UnsetType
 
@@ -45,15 +45,16 @@ from cidx_jobs.interfaces.door import (
     WaitForJob,
 )
 from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.job.job import Job, JobStatus, Transition
-from cidx_jobs.model.job.submit import OnConflict
+from cidx_jobs.model.job.job import Job, JobStatus, JsonObject, Transition
+from cidx_jobs.model.job.outcome import find_result
+from cidx_jobs.model.job.submit import JobTypeLike, OnConflict, name_of_type
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.wire.request_bodies import REPOSITORY_SYNC
 
 OnConflictName = Literal["coalesce", "reject", "replace"]
 StatusName = Literal["created", "queued", "running", "completed", "failed", "cancelled"]
-
+ResultT = TypeVar("ResultT")
 
 _UNTIL: tuple[str, ...] = get_args(Until)
 
@@ -76,7 +77,7 @@ class JobCalls(ABC):
         user_id: str,
         project_id: str,
         *,
-        job_type: str = REPOSITORY_SYNC,
+        job_type: str | JobTypeLike[Any] = REPOSITORY_SYNC,
         options: object = None,
         priority: int | None = None,
         max_attempts: int | None = None,
@@ -95,7 +96,7 @@ class JobCalls(ABC):
         Args:
             user_id: whose job it is.
             project_id: which project of the user's.
-            job_type: the name of a registered type, internal ones among them.
+            job_type: a registered type, internal ones among them: its name, or the `JobType`.
             options: a JSON object, or an instance of the type's class of options.
             priority: 0 to 9, 9 first; the default of the user or the server if None.
             max_attempts: how often it is tried; its type's or the server's if None.
@@ -132,6 +133,57 @@ class JobCalls(ABC):
             traceparent=traceparent,
         )
         return (await self._door.ask(CreateJob(request=request))).job
+
+    @overload
+    async def run(
+        self,
+        user_id: str,
+        project_id: str,
+        *,
+        job_type: JobTypeLike[ResultT],
+        options: object = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as in `wait`
+        **request: Any,
+    ) -> ResultT: ...
+
+    @overload
+    async def run(
+        self,
+        user_id: str,
+        project_id: str,
+        *,
+        job_type: str = REPOSITORY_SYNC,
+        options: object = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as in `wait`
+        **request: Any,
+    ) -> JsonObject: ...
+
+    async def run(
+        self,
+        user_id: str,
+        project_id: str,
+        *,
+        job_type: str | JobTypeLike[Any] = REPOSITORY_SYNC,
+        options: object = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as in `wait`
+        **request: Any,
+    ) -> Any:
+        """Submit a job, wait for its end, and return its result, as `wait_result` does.
+
+        The job is stored before it is waited for: it goes on when the waiting ends early.
+
+        Args:
+            user_id: whose job it is.
+            project_id: which project of the user's.
+            job_type: a registered type: its name, or the `JobType`.
+            options: a JSON object, or an instance of the type's class of options.
+            timeout: how many seconds to wait at the most; without limit if None.
+            request: what else `submit` takes.
+
+        Raises: what `submit` and `wait_result` raise.
+        """
+        job = await self.submit(user_id, project_id, job_type=job_type, options=options, **request)
+        return find_result(await self.wait(job.job_id, timeout=timeout), job_type)
 
     async def submit_many(self, user_id: str, jobs: Iterable[Mapping[str, Any]]) -> Sequence[Job]:
         """Store jobs in one transaction, all or none; durable when this returns.
@@ -195,7 +247,7 @@ class JobCalls(ABC):
         user_id: str | None = None,
         *,
         status: JobStatus | StatusName | Iterable[JobStatus | StatusName] | None = None,
-        job_type: str | None = None,
+        job_type: str | JobTypeLike[Any] | None = None,
         project_id: str | None = None,
         schedule: str | None = None,
         parent_id: str | None = None,
@@ -229,7 +281,7 @@ class JobCalls(ABC):
             JobQuery,
             user_id=user_id,
             statuses=read_statuses(status),
-            job_type=job_type,
+            job_type=None if job_type is None else name_of_type(job_type),
             project_id=project_id,
             schedule=schedule,
             parent_id=parent_id,
@@ -330,6 +382,50 @@ class JobCalls(ABC):
         message = f"job {job_id} is {job.status} after {timeout} seconds"
         raise TimeoutError(message)
 
+    @overload
+    async def wait_result(
+        self,
+        job_id: str,
+        *,
+        job_type: JobTypeLike[ResultT],
+        timeout: float | None = None,  # noqa: ASYNC109 - as in `wait`
+    ) -> ResultT: ...
+
+    @overload
+    async def wait_result(
+        self,
+        job_id: str,
+        *,
+        job_type: None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as in `wait`
+    ) -> JsonObject: ...
+
+    async def wait_result(
+        self,
+        job_id: str,
+        *,
+        job_type: JobTypeLike[Any] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as in `wait`
+    ) -> Any:
+        """Wait for the job's end, and return its result.
+
+        Args:
+            job_id: which job.
+            job_type: its `JobType`, where the result shall be an instance of the class that this
+                has for results; else it is the JSON object.
+            timeout: in seconds; without limit if None.
+
+        Raises:
+            JobFailedError: the job failed; its member `job` is the job.
+            JobCancelledError: it was cancelled.
+            TimeoutError: the time is up; the job goes on.
+            StoppingError: the system stops before the job is done.
+            ResultRemovedError: its result is no longer kept.
+            ValidationError: an argument is wrong, or the result does not fit the class.
+            JobNotFoundError: there is none.
+        """
+        return find_result(await self.wait(job_id, timeout=timeout), job_type)
+
     async def events(self, job_id: str) -> AsyncIterator[Transition]:
         """Go through the job's transitions, those that were and those to come, to its end.
 
@@ -350,23 +446,28 @@ class JobCalls(ABC):
         given = {name: value for name, value in changes.items() if value is not None}
         return await self._door.ask(ChangeLimits(changes=given))
 
-    async def pause(self, *, user_id: str | None = None, job_type: str | None = None) -> Pauses:
+    async def pause(
+        self, *, user_id: str | None = None, job_type: str | JobTypeLike[Any] | None = None
+    ) -> Pauses:
         """Keep everything, a user's jobs, or those of a type from starting; what runs goes on.
 
         Returns what is paused now.
         """
         return await self._set_pause(user_id, job_type, is_paused=True)
 
-    async def resume(self, *, user_id: str | None = None, job_type: str | None = None) -> Pauses:
+    async def resume(
+        self, *, user_id: str | None = None, job_type: str | JobTypeLike[Any] | None = None
+    ) -> Pauses:
         """Let them start again; return what is still paused."""
         return await self._set_pause(user_id, job_type, is_paused=False)
 
     async def _set_pause(
-        self, user_id: str | None, job_type: str | None, *, is_paused: bool
+        self, user_id: str | None, job_type: str | JobTypeLike[Any] | None, *, is_paused: bool
     ) -> Pauses:
+        name = None if job_type is None else name_of_type(job_type)
         command = SetPause(
             user_id=read_text("user_id", user_id),
-            job_type=read_text("job_type", job_type),
+            job_type=read_text("job_type", name),
             is_paused=is_paused,
         )
         return await self._door.ask(command)

@@ -318,6 +318,13 @@ GUIDANCE: Mapping[str, Guidance] = MappingProxyType(
             "A program that the job ran ended with an error.",
             ("Retry the job.",),
         ),
+        "CHILD_JOB_FAILED": Guidance(
+            Category.SYSTEM,
+            _PERSISTENT,
+            _FINAL,
+            "A job whose result this one needs failed, or was cancelled.",
+            ("Retry that job, which the message names; then retry this one.",),
+        ),
         "TIMEOUT": Guidance(
             Category.RESOURCE,
             _RECOVERABLE,

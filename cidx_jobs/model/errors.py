@@ -26,6 +26,7 @@
     |   |-- InvalidTransitionError         the status has no such edge
     |   |   `-- AlreadyFinishedError       a cancel of what is completed or failed
     |   |-- OptionsRemovedError            a retry without what the job was told
+    |   |-- ResultRemovedError             what the job returned is no longer kept
     |   |-- ProjectBusyError
     |   |-- VersionMismatchError           If-Match names another version
     |   |-- HistoryExpiredError
@@ -59,6 +60,8 @@
     |-- OtherLoopError                     a call on another event loop; a RuntimeError, too
     `-- JobFailure                         what a run raises to end with a code of its own
         |-- HostDownError                  a code host does not answer; nobody's blame
+        |-- JobFailedError                 a job that was waited for failed
+        |-- JobCancelledError              the same, and it was cancelled
         |-- Retryable
         `-- Fatal
 """
@@ -403,6 +406,19 @@ class OptionsRemovedError(RequestError):
         super().__init__(
             f"job {job_id} cannot run again: its options were removed, as they are kept only for "
             "a time; submit it anew",
+            job_id=job_id,
+        )
+
+
+class ResultRemovedError(RequestError):
+    """The result of a completed job is asked for, and no longer kept."""
+
+    code = "result_removed"
+
+    def __init__(self, job_id: JobId) -> None:
+        """Name the job."""
+        super().__init__(
+            f"the result of job {job_id} was removed, as results are kept only for a time",
             job_id=job_id,
         )
 

@@ -42,6 +42,9 @@ NEVER_ANSWERED = {
     "schema_too_new",
     "database_damaged",
     "HANDLER_ERROR",
+    "job_cancelled",
+    "job_failed",
+    "result_removed",
 }
 
 

@@ -3,11 +3,33 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import Job, JsonObject
+
+ResultT_co = TypeVar("ResultT_co", covariant=True)
+
+
+class JobTypeLike(Protocol[ResultT_co]):
+    """What names a job type and reads its results; a `JobType` does."""
+
+    @property
+    def name(self) -> str:
+        """The name that it is registered by."""
+
+    def read_result(self, result: JsonObject) -> ResultT_co:
+        """Return a stored result as an instance of the type's class, if it has one."""
+
+
+def name_of_type(job_type: str | JobTypeLike[Any]) -> str:
+    """Return the name of a job type, which is given by its name or as itself."""
+    named: Any = job_type
+    # What is neither is told by whoever checks names.
+    name: str = named if isinstance(named, str) else getattr(named, "name", named)
+    return name
 
 
 class OnConflict(StrEnum):

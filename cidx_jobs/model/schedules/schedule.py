@@ -25,6 +25,7 @@ from cidx_jobs.model.ids import (
 )
 from cidx_jobs.model.job.job import MAX_PRIORITY, MIN_PRIORITY, JsonObject
 from cidx_jobs.model.job.labels import check_labels
+from cidx_jobs.model.job.submit import name_of_type
 from cidx_jobs.model.limits import MAX_ATTEMPTS, MAX_TIMEOUT_SECONDS
 from cidx_jobs.model.schedules.cron_line import parse_line
 from cidx_jobs.model.schedules.interval import Interval
@@ -85,7 +86,8 @@ class Schedule:
     """Unique among its user's, 1 to 64 characters ``[A-Za-z0-9][A-Za-z0-9._-]*``."""
     user_id: str
     project_id: str
-    job_type: str = attrs.field(default="repository_sync", kw_only=True)
+    job_type: str = attrs.field(default="repository_sync", kw_only=True, converter=name_of_type)
+    """The name of a registered type; made of the `JobType` itself, too."""
     options: JsonObject = attrs.field(factory=dict, kw_only=True)
     priority: int | None = attrs.field(default=None, kw_only=True)
     labels: Mapping[str, str] = attrs.field(factory=dict, kw_only=True)
