@@ -7,7 +7,6 @@ from typing import Any
 import attrs
 from aiohttp import web
 
-from cidx_jobs.calls.schedule_calls import ScheduleCalls
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.operator_rules import NAME_RULE, is_user_id
 from cidx_jobs.interfaces.access import Authenticator, Identity
@@ -124,15 +123,15 @@ class Call:
         return self._manager
 
     @property
-    def schedules(self) -> ScheduleCalls:
-        """What submits jobs by itself.
+    def open_jobs(self) -> JobSystem:
+        """The system with all its parts, which go away one after the other while it closes.
 
         Raises:
             StoppingError: the server is closing.
         """
         if not self.api.jobs.is_open:
             raise StoppingError
-        return self.api.jobs.schedules
+        return self.api.jobs
 
     @property
     def user_id(self) -> UserId:
@@ -144,12 +143,13 @@ class Call:
         """Where the request comes from, through listed proxies; None over a unix socket."""
         return self.api.peers.address(self.request)
 
-    def act_for(self, user_id: str | None, scope: str) -> UserId:
+    def act_for(self, user_id: str | None, scope: str | None = None) -> UserId:
         """Return whom the request is about: the user that its query names, else the caller.
 
         Args:
             user_id: the parameter of that name.
-            scope: what the caller needs to name anybody: ``admin``, or ``audit`` to read.
+            scope: what the caller needs to name anybody; if it is None, ``audit`` to read, and
+                ``admin`` to change something.
 
         Raises:
             ForbiddenError: they have it not.
@@ -157,6 +157,7 @@ class Call:
         """
         if user_id is None:
             return self.user_id
+        scope = scope or ("audit" if self._only_reads else "admin")
         if not self.caller.allows(scope):
             message = f"user_id: this needs a token with the scope {scope}"
             raise ForbiddenError(message, parameter="user_id")
@@ -183,6 +184,14 @@ class Call:
         await self.api.jobs.admin_log.note_act(
             self.caller.user_id, action, target, address=self.address
         )
+
+    async def note_act_for(self, owner: str, action: str, name: str) -> None:
+        """Put into the admin log what the caller has done to something of somebody else.
+
+        What they do to their own is nobody's business.
+        """
+        if owner != self.user_id:
+            await self.note_act(action, f"{name} of {owner}")
 
     @property
     def prefix(self) -> str:
@@ -220,9 +229,11 @@ class Call:
 
     @property
     def _reaches_everybody(self) -> bool:
-        if self.request.method in {"GET", "HEAD"}:
-            return self.caller.sees_everybody
-        return self.caller.is_admin
+        return self.caller.sees_everybody if self._only_reads else self.caller.is_admin
+
+    @property
+    def _only_reads(self) -> bool:
+        return self.request.method in {"GET", "HEAD"}
 
     async def is_still_known(self) -> bool:
         """Tell whether the caller's token still holds, in an answer that goes on and on.

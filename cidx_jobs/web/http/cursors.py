@@ -3,11 +3,15 @@
 import base64
 import re
 import zlib
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta
 
 from cidx_jobs.model.errors import InvalidCursorError
+from cidx_jobs.web.http.query import Query
+
+T = TypeVar("T")
 
 Cursor = Annotated[
     str,
@@ -19,8 +23,33 @@ Cursor = Annotated[
 ]
 """The parameter that brings the next page of a list."""
 
+PageLimit = Annotated[int, Meta(description="How many on a page.", ge=1, le=200)]
+"""The parameter that says how long a page may be."""
+
+
+class PageQuery(Query, frozen=True, kw_only=True):
+    """Which page of a list."""
+
+    limit: PageLimit = 50
+    cursor: Cursor | None = None
+
+
 _FORM = re.compile(r"c([0-9a-f]{1,16})-([0-9a-f]{8})")
 _TEXT_FORM = re.compile(r"t([A-Za-z0-9_-]*)-([0-9a-f]{8})")
+
+
+def cut_page(
+    found: Sequence[T], limit: int, cursor_of: Callable[[T], str]
+) -> tuple[Sequence[T], str | None]:
+    """Return a page of at most *limit*, and the cursor behind it; None on the last page.
+
+    Args:
+        found: the rows of the page, and one more where there is one: it tells that there is.
+        limit: how many the page may have.
+        cursor_of: the cursor behind a row.
+    """
+    page = found[:limit]
+    return page, cursor_of(page[-1]) if len(found) > limit else None
 
 
 def make_cursor(position: int, *listing: Any) -> str:

@@ -5,7 +5,6 @@ from typing import Annotated
 from aiohttp import web
 from msgspec import Meta
 
-from cidx_jobs.model.errors import StoppingError
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.query import Query
@@ -55,9 +54,7 @@ async def examine(call: Call, query: DoctorQuery) -> web.Response:
     Raises:
         StoppingError: the server is closing, and what is compared goes away.
     """
-    jobs = call.api.jobs
-    if not jobs.is_open:
-        raise StoppingError
+    jobs = call.open_jobs
     findings = await jobs.examine(deep=query.deep)
     warnings = await jobs.find_warnings()
     notes = [
@@ -103,9 +100,7 @@ async def mend(call: Call, query: DoctorQuery, _: EmptyBody) -> web.Response:
     Raises:
         StoppingError: the server is closing, and what is mended goes away.
     """
-    jobs = call.api.jobs
-    if not jobs.is_open:
-        raise StoppingError
+    jobs = call.open_jobs
     mended = await jobs.mend(deep=query.deep)
     await call.note_act("doctor_mended", f"{len(mended.mended)} findings, {len(mended.left)} left")
     return call.answer(MendDocument.of(mended, jobs.identity.uuid))

@@ -1,13 +1,9 @@
 """The admin log: what administrators did, and which logins and tokens were refused."""
 
-from typing import Annotated
-
 from aiohttp import web
-from msgspec import Meta
 
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.cursors import Cursor, make_cursor, read_cursor
-from cidx_jobs.web.http.query import Query
+from cidx_jobs.web.http.cursors import PageQuery, cut_page, make_cursor, read_cursor
 from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
@@ -16,18 +12,11 @@ from cidx_jobs.wire.admin.log import AdminEntryDocument, AdminLogDocument
 _LISTING = "admin log"
 
 
-class AdminLogQuery(Query, frozen=True, kw_only=True):
-    """Which page of the admin log."""
-
-    limit: Annotated[int, Meta(description="How many on a page.", ge=1, le=200)] = 50
-    cursor: Cursor | None = None
-
-
 @route(
     "GET /admin/log",
     ADMIN,
     scope="audit",
-    query=AdminLogQuery,
+    query=PageQuery,
     about="The newest 100,000 acts and the newest 10,000 refused logins and tokens are kept.",
     replies=[
         Reply(
@@ -48,12 +37,11 @@ class AdminLogQuery(Query, frozen=True, kw_only=True):
         )
     ],
 )
-async def list_admin_log(call: Call, query: AdminLogQuery) -> web.Response:
+async def list_admin_log(call: Call, query: PageQuery) -> web.Response:
     """Read what administrators did and who was refused, newest first."""
     before = None if query.cursor is None else read_cursor(query.cursor, _LISTING)
     entries = await call.api.jobs.admin_log.list_entries(limit=query.limit + 1, before=before)
-    page = entries[: query.limit]
-    more = make_cursor(page[-1].number, _LISTING) if len(entries) > query.limit else None
+    page, more = cut_page(entries, query.limit, lambda last: make_cursor(last.number, _LISTING))
     return call.answer(
         AdminLogDocument(entries=tuple(map(AdminEntryDocument.of, page)), next_cursor=more)
     )

@@ -1,7 +1,5 @@
 """What may not start: pauses of everything, a user or a job type, and the drain."""
 
-from collections.abc import Callable
-
 from aiohttp import web
 from msgspec.structs import replace
 
@@ -58,7 +56,8 @@ async def resume(call: Call, body: PauseBody) -> web.Response:
 )
 async def drain(call: Call, _: EmptyBody) -> web.Response:
     """Refuse new jobs, start none, and finish what runs."""
-    return await _put_in_force(call, lambda now: replace(now, draining=True), 202, "drained")
+    await set_drain(call, is_draining=True)
+    return _answer(call, status=202)
 
 
 @route(
@@ -70,7 +69,8 @@ async def drain(call: Call, _: EmptyBody) -> web.Response:
 )
 async def end_drain(call: Call, _: EmptyBody) -> web.Response:
     """Take new jobs again."""
-    return await _put_in_force(call, lambda now: replace(now, draining=False), 200, "drain_ended")
+    await set_drain(call, is_draining=False)
+    return _answer(call)
 
 
 @route(
@@ -88,6 +88,12 @@ async def end_drain(call: Call, _: EmptyBody) -> web.Response:
 async def get_drain(call: Call) -> web.Response:
     """Tell how far the drain is."""
     return call.answer(await look_at_drain(call))
+
+
+async def set_drain(call: Call, *, is_draining: bool) -> None:
+    """Begin or end the drain, and put it into the admin log."""
+    await call.manager.set_controls(pauses=lambda now: replace(now, draining=is_draining))
+    await call.note_act("drained" if is_draining else "drain_ended")
 
 
 async def look_at_drain(call: Call) -> DrainProgressDocument:
@@ -112,17 +118,10 @@ async def _set_pause(call: Call, body: PauseBody, *, is_paused: bool) -> web.Res
 
     parts = (("user", body.user_id), ("type", body.job_type))
     which = " ".join(f"{kind} {name}" for kind, name in parts if name is not None)
-    action = "paused" if is_paused else "resumed"
-    return await _put_in_force(call, change, 200, action, which or "everything")
-
-
-async def _put_in_force(
-    call: Call,
-    change: Callable[[Pauses], Pauses],
-    status: int,
-    action: str,
-    target: str | None = None,
-) -> web.Response:
     await call.manager.set_controls(pauses=change)
-    await call.note_act(action, target)
+    await call.note_act("paused" if is_paused else "resumed", which or "everything")
+    return _answer(call)
+
+
+def _answer(call: Call, status: int = 200) -> web.Response:
     return call.answer(PausesDocument.of(call.manager.pauses), status=status)

@@ -109,7 +109,7 @@ class RevokeQuery(Query, frozen=True, kw_only=True):
 )
 async def revoke_tokens_of_user(call: Call, query: RevokeQuery, _: EmptyBody) -> web.Response:
     """Revoke all access tokens of a user at once."""
-    owner = call.act_for(query.user_id, "admin")
+    owner = call.act_for(query.user_id)
     await revoke_tokens_of(call, owner)
     await call.note_act("tokens_revoked", owner)
     return call.answer_nothing()

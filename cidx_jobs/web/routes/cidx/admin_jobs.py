@@ -12,6 +12,7 @@ from cidx_jobs.model.errors import InvalidParameterError
 from cidx_jobs.model.limits import MAX_AGE_SECONDS
 from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.cursors import PageLimit
 from cidx_jobs.web.http.query import LenientQuery, Number, Query
 from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.routes.cidx.documents import (
@@ -39,7 +40,7 @@ class AdminJobsQuery(Query, frozen=True, kw_only=True):
     status: Annotated[list[StatusName], Meta(description="Only jobs with one of these.")] = (
         msgspec.field(default_factory=list)
     )
-    limit: Annotated[int, Meta(description="How many on a page.", ge=1, le=200)] = 50
+    limit: PageLimit = 50
     offset: Annotated[Number, Meta(description="How many to pass over.")] = 0
 
 

@@ -3,13 +3,12 @@
 from typing import Any
 
 from aiohttp import web
-from msgspec.structs import replace
 
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Reply, route
-from cidx_jobs.web.routes.admin.pauses import look_at_drain
+from cidx_jobs.web.routes.admin.pauses import look_at_drain, set_drain
 from cidx_jobs.web.routes.cidx.documents import (
     DrainDocument,
     DrainTimeoutDocument,
@@ -35,8 +34,7 @@ _OFF = MaintenanceDocument(maintenance_mode=False, drained=False, running_jobs=2
 )
 async def enter_maintenance_of_cidx(call: Call, _: LenientEmptyBody) -> web.Response:
     """Refuse new jobs, start none, and finish what runs."""
-    await call.manager.set_controls(pauses=lambda now: replace(now, draining=True))
-    await call.note_act("drained")
+    await set_drain(call, is_draining=True)
     return call.answer(MaintenanceDocument(**await _look(call)))
 
 
@@ -49,8 +47,7 @@ async def enter_maintenance_of_cidx(call: Call, _: LenientEmptyBody) -> web.Resp
 )
 async def exit_maintenance_of_cidx(call: Call, _: LenientEmptyBody) -> web.Response:
     """Take new jobs again."""
-    await call.manager.set_controls(pauses=lambda now: replace(now, draining=False))
-    await call.note_act("drain_ended")
+    await set_drain(call, is_draining=False)
     return call.answer(MaintenanceDocument(**await _look(call)))
 
 

@@ -83,7 +83,7 @@ async def retry_job(call: Call, body: RetryBody) -> web.Response:
     """Queue a failed or cancelled job again."""
     job = await call.load_job()
     job = await call.manager.retry_job(job.job_id, from_start=body.from_start, actor=call.user_id)
-    await _note(call, job, "job_retried")
+    await call.note_act_for(job.user_id, "job_retried", job.job_id)
     return await _answer_job(call, job, HTTPStatus.ACCEPTED)
 
 
@@ -99,7 +99,7 @@ async def start_job(call: Call, _: EmptyBody) -> web.Response:
     """Release a job that is held, has its time to come, or is in its back-off."""
     job = await call.load_job()
     job = await call.manager.start_job(job.job_id, actor=call.user_id)
-    await _note(call, job, "job_started")
+    await call.note_act_for(job.user_id, "job_started", job.job_id)
     return await _answer_job(call, job, HTTPStatus.ACCEPTED)
 
 
@@ -123,21 +123,15 @@ async def revise_job(call: Call, body: ReviseBody) -> web.Response:
         if_version=_required_version(call.request, job),
         actor=call.user_id,
     )
-    await _note(call, job, "job_revised")
+    await call.note_act_for(job.user_id, "job_revised", job.job_id)
     return await _answer_job(call, job, HTTPStatus.OK)
 
 
 async def _cancel(call: Call, body: CancelBody) -> Job:
     job = await call.load_job()
     job = await call.manager.cancel_job(job.job_id, body.reason, actor=call.user_id)
-    await _note(call, job, "job_cancelled")
+    await call.note_act_for(job.user_id, "job_cancelled", job.job_id)
     return job
-
-
-async def _note(call: Call, job: Job, action: str) -> None:
-    """Put into the admin log what was done to another user's job."""
-    if job.user_id != call.user_id:
-        await call.note_act(action, f"{job.job_id} of {job.user_id}")
 
 
 def _required_version(request: web.Request, job: Job) -> int | None:

@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
 
 from aiohttp import web
-from msgspec import Meta
 
 from cidx_jobs.model.errors import (
     HistoryExpiredError,
@@ -15,8 +13,7 @@ from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.web.errors import NotAcceptableError, TooManyStreamsError
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.cursors import Cursor, make_cursor, read_cursor
-from cidx_jobs.web.http.query import Query
+from cidx_jobs.web.http.cursors import PageQuery, cut_page, make_cursor, read_cursor
 from cidx_jobs.web.http.route import Header, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.event_stream import STREAM, stream_all, stream_job
@@ -50,18 +47,11 @@ _PAGE_OR_STREAM = Reply(
 )
 
 
-class EventListQuery(Query, frozen=True, kw_only=True):
-    """Which page of the log; a stream has no pages."""
-
-    limit: Annotated[int, Meta(description="How many on a page.", ge=1, le=200)] = 50
-    cursor: Cursor | None = None
-
-
 @route(
     "GET /jobs/{job_id}/events",
     EVENTS,
     scope="read",
-    query=EventListQuery,
+    query=PageQuery,
     about=_STREAM_ABOUT + " The stream begins with `snapshot` and closes with `end`.",
     headers=[_LAST_EVENT_ID],
     replies=[
@@ -70,7 +60,7 @@ class EventListQuery(Query, frozen=True, kw_only=True):
     ],
     errors=[NotAcceptableError, TooManyStreamsError],
 )
-async def list_job_events(call: Call, query: EventListQuery) -> web.StreamResponse:
+async def list_job_events(call: Call, query: PageQuery) -> web.StreamResponse:
     """Read the job's transitions, oldest first, or follow them live."""
     kind = _choose_kind(call.request)
     job = await call.load_job()
@@ -83,20 +73,20 @@ async def list_job_events(call: Call, query: EventListQuery) -> web.StreamRespon
     "GET /events",
     EVENTS,
     scope="read",
-    query=EventListQuery,
+    query=PageQuery,
     about=_STREAM_ABOUT,
     headers=[_LAST_EVENT_ID],
     replies=[_PAGE_OR_STREAM],
     errors=[HistoryExpiredError, NotAcceptableError, TooManyStreamsError],
 )
-async def list_events(call: Call, query: EventListQuery) -> web.StreamResponse:
+async def list_events(call: Call, query: PageQuery) -> web.StreamResponse:
     """Read the transitions of all jobs that the caller may see, or follow them live."""
     if _choose_kind(call.request) == STREAM:
         return await stream_all(call)
     return await _list_events(call, query, None)
 
 
-async def _list_events(call: Call, asked: EventListQuery, job: Job | None) -> web.Response:
+async def _list_events(call: Call, asked: PageQuery, job: Job | None) -> web.Response:
     user_id = None if job is not None or call.caller.sees_everybody else call.user_id
     listing = ("events", job.job_id if job else None, user_id)
     after = 0 if asked.cursor is None else read_cursor(asked.cursor, *listing)
@@ -111,8 +101,7 @@ async def _list_events(call: Call, asked: EventListQuery, job: Job | None) -> we
     if job is None:
         # A job's own rows go only with the job: what is deleted of others leaves no gap in them.
         await _check_history(call, after)
-    page = rows[: asked.limit]
-    more = make_cursor(page[-1].sequence, *listing) if len(rows) > asked.limit else None
+    page, more = cut_page(rows, asked.limit, lambda last: make_cursor(last.sequence, *listing))
     return call.answer(
         EventListDocument(events=tuple(map(EventDocument.of, page)), next_cursor=more)
     )

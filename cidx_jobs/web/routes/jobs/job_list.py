@@ -25,7 +25,7 @@ from cidx_jobs.model.listing import JobPage, JobQuery
 from cidx_jobs.model.schedules.schedule import NAME_PATTERN
 from cidx_jobs.web.access.member_word import path_of
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.cursors import Cursor, make_cursor, read_cursor
+from cidx_jobs.web.http.cursors import Cursor, PageLimit, make_cursor, read_cursor
 from cidx_jobs.web.http.query import Number, Query
 from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
@@ -97,7 +97,7 @@ class JobListQuery(Query, frozen=True, kw_only=True):
     order: Annotated[
         Literal["-created_at", "created_at"], Meta(description="Newest first, or oldest first.")
     ] = "-created_at"
-    limit: Annotated[int, Meta(description="How many on a page.", ge=1, le=200)] = 50
+    limit: PageLimit = 50
     cursor: Cursor | None = None
     offset: Annotated[Number, Meta(description="How many to pass over; not with a cursor.")] = 0
 
@@ -168,7 +168,7 @@ def _wanted_user(call: Call, user_id: str | None) -> UserId | None:
         return call.user_id
     if user_id is None and call.caller.sees_everybody:
         return None
-    return call.act_for(user_id, "audit")
+    return call.act_for(user_id)
 
 
 def _wanted_label(text: str) -> tuple[str, str]:

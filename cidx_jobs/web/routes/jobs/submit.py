@@ -21,7 +21,7 @@ from cidx_jobs.model.errors import (
     UserStorageFullError,
 )
 from cidx_jobs.model.job.job import Job
-from cidx_jobs.model.job.submit import RequestKey, Submission
+from cidx_jobs.model.job.submit import RequestKey
 from cidx_jobs.web.access.member_word import path_of
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Header, Reply, route
@@ -140,12 +140,13 @@ async def _submit(call: Call, body: SubmitBody | SyncBody) -> web.Response:
     )
     submission = await call.manager.create_job(wanted)
     job = submission.job
-    if owner != call.user_id:
-        await call.note_act("job_submitted", f"{job.job_id} of {owner}")
+    await call.note_act_for(owner, "job_submitted", job.job_id)
     seconds = _preferred_wait(request)
     if seconds:
         job = await wait_for_end(call, job, seconds)
-    headers = _submit_headers(call, job, submission)
+    headers = submitted(call, job)
+    if submission.is_replayed:
+        headers["Idempotency-Replayed"] = "true"
     if seconds is not None:
         headers["Preference-Applied"] = f"wait={seconds}"
     is_here = submission.is_joined or (seconds is not None and job.done)
@@ -168,15 +169,13 @@ def check_submittable(call: Call, name: str) -> None:
         raise UnknownJobTypeError(name)
 
 
-def _submit_headers(call: Call, job: Job, submission: Submission) -> dict[str, str]:
-    headers = {
+def submitted(call: Call, job: Job) -> dict[str, str]:
+    """Return the headers of the answer to a request that submitted the job."""
+    return {
         "Location": f"{call.prefix}/jobs/{job.job_id}",
         "ETag": f'W/"{job.version}"',
         "Retry-After": "1",
     }
-    if submission.is_replayed:
-        headers["Idempotency-Replayed"] = "true"
-    return headers
 
 
 def _request_key(request: web.Request, members: Mapping[str, Any]) -> RequestKey | None:

@@ -47,13 +47,13 @@ def read_project_id(call: Call) -> ProjectId:
     return ProjectId(text)
 
 
-async def load_project(call: Call, user_id: str | None, scope: str = "audit") -> Project:
+async def load_project(call: Call, user_id: str | None, scope: str | None = None) -> Project:
     """Return the project that the path names: the user's, or the caller's own.
 
     Args:
         call: the request.
         user_id: whose it is, as the request says.
-        scope: what the caller needs to name another user.
+        scope: what the caller needs to name another user, as of `Call.act_for`.
 
     Raises:
         ForbiddenError: they have it not.

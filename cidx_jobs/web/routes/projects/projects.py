@@ -7,7 +7,6 @@ from msgspec import Meta
 
 from cidx_jobs.model.errors import (
     ProjectBusyError,
-    StoppingError,
     ValidationError,
 )
 from cidx_jobs.model.listing import Project
@@ -70,7 +69,7 @@ class ProjectsQuery(Query, frozen=True, kw_only=True):
 )
 async def list_projects(call: Call, query: ProjectsQuery) -> web.Response:
     """List the caller's projects, or those of other users."""
-    owner = call.act_for(query.user_id, "audit")
+    owner = call.act_for(query.user_id)
     projects = await call.api.jobs.persistence.projects.list_projects(
         None if query.user_id == EVERYBODY else owner
     )
@@ -109,15 +108,13 @@ async def change_project(call: Call, query: OfUserQuery, body: ChangeProjectBody
     Raises:
         StoppingError: the server is closing.
     """
-    project = await load_project(call, query.user_id, "admin")
-    if not call.api.jobs.is_open:
-        raise StoppingError
+    project = await load_project(call, query.user_id)
+    jobs = call.open_jobs
     if "sync_every_seconds" in call.members:
-        project = await call.api.jobs.change_project(
+        project = await jobs.change_project(
             project.user_id, project.project_id, sync_every_seconds=body.sync_every_seconds
         )
-        if project.user_id != call.user_id:
-            await call.note_act("project_changed", f"{project.project_id} of {project.user_id}")
+        await call.note_act_for(project.user_id, "project_changed", project.project_id)
     return call.answer(await _describe(call, project))
 
 
@@ -138,12 +135,9 @@ async def remove_project(call: Call, query: OfUserQuery, _: EmptyBody) -> web.Re
         StoppingError: the server is closing.
     """
     project_id = read_project_id(call)
-    if not call.api.jobs.is_open:
-        raise StoppingError
-    owner = call.act_for(query.user_id, "admin")
-    await call.api.jobs.remove_project(owner, project_id)
-    if owner != call.user_id:
-        await call.note_act("project_removed", f"{project_id} of {owner}")
+    owner = call.act_for(query.user_id)
+    await call.open_jobs.remove_project(owner, project_id)
+    await call.note_act_for(owner, "project_removed", project_id)
     return call.answer_nothing()
 
 

@@ -16,7 +16,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.index import SearchPlace
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.cursors import Cursor, make_text_cursor, read_text_cursor
+from cidx_jobs.web.http.cursors import Cursor, cut_page, make_text_cursor, read_text_cursor
 from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.projects.project_path import (
@@ -171,14 +171,13 @@ async def list_skipped_files(call: Call, query: SkippedQuery) -> web.Response:
         )
     except NotIndexedError:
         found = ()
-    shown = found[: query.limit]
-    has_more = len(found) > query.limit
+    page, more = cut_page(found, query.limit, lambda last: make_text_cursor(last.path, *listing))
     return call.answer(
         SkippedListDocument(
             skipped=tuple(
                 SkippedFileDocument(path=file.path, reason=file.reason, bytes=file.bytes)
-                for file in shown
+                for file in page
             ),
-            next_cursor=make_text_cursor(shown[-1].path, *listing) if has_more else None,
+            next_cursor=more,
         )
     )

@@ -15,17 +15,22 @@ from cidx_jobs.model.errors import (
     UnknownJobTypeError,
     UserQueueFullError,
 )
-from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.schedules.schedule import CatchUp, Schedule, is_schedule_name
 from cidx_jobs.model.schedules.view import MEMBERS
 from cidx_jobs.web.http.call import Call
-from cidx_jobs.web.http.cursors import Cursor, make_text_cursor, read_text_cursor
+from cidx_jobs.web.http.cursors import (
+    Cursor,
+    PageLimit,
+    cut_page,
+    make_text_cursor,
+    read_text_cursor,
+)
 from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Group, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.job_watch import encode_job
-from cidx_jobs.web.routes.jobs.submit import check_submittable
+from cidx_jobs.web.routes.jobs.submit import check_submittable, submitted
 from cidx_jobs.wire.request_bodies import EmptyBody
 from cidx_jobs.wire.schedules import (
     ChangeScheduleBody,
@@ -85,7 +90,7 @@ class ScheduleListQuery(Query, frozen=True, kw_only=True):
             "and auditors.",
         ),
     ] = None
-    limit: Annotated[int, Meta(description="How many on a page.", ge=1, le=200)] = 50
+    limit: PageLimit = 50
     cursor: Cursor | None = None
 
 
@@ -110,8 +115,8 @@ async def create_schedule(call: Call, body: ScheduleBody) -> web.Response:
     owner = call.submit_for(body.user_id)
     check_submittable(call, body.job_type)
     members = {name: getattr(body, name) for name in MEMBERS if name != "user_id"}
-    view = await call.schedules.add(Schedule(**members, user_id=owner))
-    await _note(call, "schedule_created", owner, view.name)
+    view = await call.open_jobs.schedules.add(Schedule(**members, user_id=owner))
+    await call.note_act_for(owner, "schedule_created", view.name)
     location = f"{call.prefix}/schedules/{view.name}"
     return call.answer(ScheduleDocument.of(view), status=201, headers={"Location": location})
 
@@ -128,21 +133,20 @@ async def create_schedule(call: Call, body: ScheduleBody) -> web.Response:
 )
 async def list_schedules(call: Call, query: ScheduleListQuery) -> web.Response:
     """List schedules, by user and name."""
-    named = call.act_for(query.user_id, "audit")
+    named = call.act_for(query.user_id)
     owner = None if query.user_id == EVERYBODY else named
     listing = ("schedules", owner)
     after = None
     if query.cursor is not None:
         name, _, user_id = read_text_cursor(query.cursor, *listing).partition("/")
         after = (user_id, name)
-    found = await call.schedules.list(owner, after=after, limit=query.limit + 1)
-    shown = found[: query.limit]
-    cursor = None
-    if len(found) > query.limit:
-        # A name holds no slash, and whose it is may hold whatever it likes.
-        cursor = make_text_cursor(f"{shown[-1].name}/{shown[-1].user_id}", *listing)
+    found = await call.open_jobs.schedules.list(owner, after=after, limit=query.limit + 1)
+    # A name holds no slash, and whose it is may hold whatever it likes.
+    page, more = cut_page(
+        found, query.limit, lambda last: make_text_cursor(f"{last.name}/{last.user_id}", *listing)
+    )
     return call.answer(
-        ScheduleListDocument(schedules=tuple(map(ScheduleDocument.of, shown)), next_cursor=cursor)
+        ScheduleListDocument(schedules=tuple(map(ScheduleDocument.of, page)), next_cursor=more)
     )
 
 
@@ -155,8 +159,8 @@ async def list_schedules(call: Call, query: ScheduleListQuery) -> web.Response:
 )
 async def get_schedule(call: Call, query: ScheduleQuery) -> web.Response:
     """Read a schedule: its next times, and what became of the last."""
-    owner = call.act_for(query.user_id, "audit")
-    view = await call.schedules.get(owner, _read_name(call))
+    owner = call.act_for(query.user_id)
+    view = await call.open_jobs.schedules.get(owner, _read_name(call))
     return call.answer(ScheduleDocument.of(view))
 
 
@@ -176,12 +180,12 @@ async def change_schedule(
     call: Call, query: ScheduleQuery, body: ChangeScheduleBody
 ) -> web.Response:
     """Change what a schedule says; what is not named stays."""
-    owner, name = call.act_for(query.user_id, "admin"), _read_name(call)
+    owner, name = call.act_for(query.user_id), _read_name(call)
     changes = {member: getattr(body, member) for member in call.members}
     if "job_type" in changes:
         check_submittable(call, body.job_type)
-    view = await call.schedules.change(owner, name, **changes)
-    await _note(call, "schedule_changed", owner, name)
+    view = await call.open_jobs.schedules.change(owner, name, **changes)
+    await call.note_act_for(owner, "schedule_changed", name)
     return call.answer(ScheduleDocument.of(view))
 
 
@@ -196,9 +200,9 @@ async def change_schedule(
 )
 async def remove_schedule(call: Call, query: ScheduleQuery, _: EmptyBody) -> web.Response:
     """Remove a schedule; its jobs stay."""
-    owner, name = call.act_for(query.user_id, "admin"), _read_name(call)
-    await call.schedules.remove(owner, name)
-    await _note(call, "schedule_removed", owner, name)
+    owner, name = call.act_for(query.user_id), _read_name(call)
+    await call.open_jobs.schedules.remove(owner, name)
+    await call.note_act_for(owner, "schedule_removed", name)
     return call.answer_nothing()
 
 
@@ -220,15 +224,10 @@ async def remove_schedule(call: Call, query: ScheduleQuery, _: EmptyBody) -> web
 )
 async def run_schedule(call: Call, query: ScheduleQuery, _: EmptyBody) -> web.Response:
     """Submit the job of a schedule now, also of one that is disabled."""
-    owner, name = call.act_for(query.user_id, "admin"), _read_name(call)
-    job = await call.schedules.run(owner, name, actor=call.user_id)
-    await _note(call, "schedule_run", owner, name)
-    headers = {
-        "Location": f"{call.prefix}/jobs/{job.job_id}",
-        "ETag": f'W/"{job.version}"',
-        "Retry-After": "1",
-    }
-    return call.answer_bytes(encode_job(call, job), status=202, headers=headers)
+    owner, name = call.act_for(query.user_id), _read_name(call)
+    job = await call.open_jobs.schedules.run(owner, name, actor=call.user_id)
+    await call.note_act_for(owner, "schedule_run", name)
+    return call.answer_bytes(encode_job(call, job), status=202, headers=submitted(call, job))
 
 
 def _read_name(call: Call) -> str:
@@ -236,9 +235,3 @@ def _read_name(call: Call) -> str:
     if not is_schedule_name(name):
         raise ScheduleNotFoundError(name)
     return name
-
-
-async def _note(call: Call, action: str, owner: UserId, name: str) -> None:
-    """Put into the admin log what was done for somebody else."""
-    if owner != call.user_id:
-        await call.note_act(action, f"{name} of {owner}")

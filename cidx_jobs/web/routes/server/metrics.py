@@ -6,7 +6,7 @@ from aiohttp import web
 
 from cidx_jobs import __version__
 from cidx_jobs.engine.upkeep.disk import free_bytes_of
-from cidx_jobs.model.errors import ExtraMissingError, StoppingError
+from cidx_jobs.model.errors import ExtraMissingError
 from cidx_jobs.model.late_imports import import_late
 from cidx_jobs.observe.figures import Figures
 from cidx_jobs.observe.logs import count_dropped_lines
@@ -48,8 +48,6 @@ async def get_metrics(call: Call) -> web.Response:
         StoppingError: the server is closing, and what is counted goes away.
     """
     writer = import_late("cidx_jobs.observe.exposition")
-    if not call.api.jobs.is_open:
-        raise StoppingError
     figures = await _collect(call)
     is_open = _OPEN in call.request.headers.get("Accept", "")
     # The text of many series takes long enough for others to notice.
@@ -60,7 +58,7 @@ async def get_metrics(call: Call) -> web.Response:
 
 
 async def _collect(call: Call) -> Figures:
-    jobs, manager = call.api.jobs, call.manager
+    jobs, manager = call.open_jobs, call.manager
     stats = await jobs.persistence.jobs.collect_stats()
     slots = manager.slots
     now = jobs.clock.now()

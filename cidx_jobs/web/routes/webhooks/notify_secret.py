@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from cidx_jobs.model.errors import ExtraMissingError, StoppingError
+from cidx_jobs.model.errors import ExtraMissingError
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.routes.webhooks.push_hooks import SAMPLE_SECRET, WEBHOOKS
@@ -25,8 +25,5 @@ from cidx_jobs.wire.request_bodies import EmptyBody
 )
 async def create_notify_secret(call: Call, _: EmptyBody) -> web.Response:
     """Make the secret that signs the notices of the caller's jobs."""
-    jobs = call.api.jobs
-    if not jobs.is_open:
-        raise StoppingError
-    secret = await jobs.end_notices.make_secret(call.user_id)
+    secret = await call.open_jobs.end_notices.make_secret(call.user_id)
     return call.answer(NotifySecretDocument(secret=secret), status=201)

@@ -77,13 +77,10 @@ MAX_PUSH_BYTES = 25 * 1024 * 1024
 )
 async def receive_push(call: Call) -> web.Response:
     """Take what a code host tells of a repository."""
-    request, api = call.request, call.api
-    if not api.jobs.is_open:
-        raise StoppingError
-    hooks = api.jobs.push_hooks
+    request, hooks = call.request, call.open_jobs.push_hooks
     hook = await hooks.find(request.match_info["hook_id"])
     await hooks.refuse_unsigned(hook, request.headers)
-    with api.large_bodies.place(request):
+    with call.api.large_bodies.place(request):
         body = await read_bytes(request, MAX_PUSH_BYTES)
         verdict = await hooks.receive(hook, request.headers, body)
     document = PushAnswerDocument(
