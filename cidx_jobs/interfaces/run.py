@@ -19,8 +19,8 @@ OptionsT_co = TypeVar("OptionsT_co", covariant=True, default=Any)
 """The class of a job type's options; any JSON object where it has none."""
 
 
-class PhaseReporter(Protocol):
-    """What a job says of the phase it is in."""
+class Reporter(Protocol):
+    """What a job says of its progress."""
 
     async def report(
         self,
@@ -32,10 +32,15 @@ class PhaseReporter(Protocol):
         message: str | None = None,
         percent: float | None = None,
     ) -> None:
-        """Tell how far the phase is; cheap, and stored at most every `progress_interval_seconds`.
+        """Tell how far the phase is, or the job where it is in none.
 
-        *percent* (0 to 100) counts before *done* of *total*.
+        It is cheap: it is stored at most every `progress_interval_seconds`. *percent* (0 to 100)
+        counts before *done* of *total*.
         """
+
+
+class PhaseReporter(Reporter, Protocol):
+    """What a job says of the phase it is in."""
 
     def finish(self, result: JsonObject) -> None:
         """Keep *result* as the phase's result; it is stored when the phase ends."""
@@ -51,7 +56,30 @@ class ChildResult(msgspec.Struct, frozen=True, kw_only=True):
     """At most the last 64 KiB."""
 
 
-class JobContext(Protocol[OptionsT_co]):
+class ChildStarter(Protocol):
+    """What runs supervised child processes."""
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,  # noqa: ASYNC109 - the contract's name; the child is killed at its end
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> ChildResult:
+        """Run a child in a process group of its own, until it ends or *timeout* seconds passed.
+
+        Its whole tree is ended (TERM, after 5 s KILL) when the time is up or the run is
+        cancelled. *on_line* gets each line of its output.
+
+        Raises:
+            JobFailure: it could not be started (CFG-001), ended with another code than 0
+                (CHILD_FAILED), or took too long (TIMEOUT).
+        """
+
+
+class JobContext(Reporter, ChildStarter, Protocol[OptionsT_co]):
     """A handler's whole view of the job that it runs, and of the server.
 
     ``JobContext[ReindexOptions]`` is that of a job type with ``options=ReindexOptions``.
@@ -80,18 +108,6 @@ class JobContext(Protocol[OptionsT_co]):
     @property
     def log(self) -> structlog.typing.FilteringBoundLogger:
         """A logger that names the job in each line."""
-
-    async def report(
-        self,
-        *,
-        done: int | None = None,
-        total: int | None = None,
-        unit: str | None = None,
-        current_item: str | None = None,
-        message: str | None = None,
-        percent: float | None = None,
-    ) -> None:
-        """Tell how far the job is; inside a phase, how far that phase is."""
 
     def plan(self, weights: Sequence[tuple[str, float]]) -> None:
         """Show the phases that are to come, with their shares (0 to 1) of the job."""
@@ -140,25 +156,6 @@ class JobContext(Protocol[OptionsT_co]):
     @property
     def sync(self) -> "SyncJobContext":
         """The same for a thread: a plain ``def`` handler, or what `in_thread` calls."""
-
-    async def run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float,  # noqa: ASYNC109 - the contract's name; the child is killed at its end
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        on_line: Callable[[str], None] | None = None,
-    ) -> ChildResult:
-        """Run a child in a process group of its own, until it ends or *timeout* seconds passed.
-
-        Its whole tree is ended (TERM, after 5 s KILL) when the time is up or the run is
-        cancelled. *on_line* gets each line of its output.
-
-        Raises:
-            JobFailure: it could not be started (CFG-001), ended with another code than 0
-                (CHILD_FAILED), or took too long (TIMEOUT).
-        """
 
     async def submit(
         self,
@@ -213,8 +210,8 @@ class JobContext(Protocol[OptionsT_co]):
         """Add a warning to the job; equal ones are counted. Stored with the next report."""
 
 
-class SyncPhaseReporter(Protocol):
-    """What a thread says of the phase that its job is in."""
+class SyncReporter(Protocol):
+    """What a thread says of its job's progress."""
 
     def report(
         self,
@@ -226,29 +223,21 @@ class SyncPhaseReporter(Protocol):
         message: str | None = None,
         percent: float | None = None,
     ) -> None:
-        """Tell how far the phase is, as `PhaseReporter.report`."""
+        """Tell how far the phase is, or the job where it is in none, as `JobContext.report`."""
+
+
+class SyncPhaseReporter(SyncReporter, Protocol):
+    """What a thread says of the phase that its job is in."""
 
     def finish(self, result: JsonObject) -> None:
         """Keep *result* as the phase's result, as `PhaseReporter.finish`."""
 
 
-class SyncJobContext(Protocol):
+class SyncJobContext(SyncReporter, Protocol):
     """What a thread of a run tells and stores; each call returns once that is done.
 
     On the loop's own thread each of them but `raise_if_cancelled` raises RuntimeError.
     """
-
-    def report(
-        self,
-        *,
-        done: int | None = None,
-        total: int | None = None,
-        unit: str | None = None,
-        current_item: str | None = None,
-        message: str | None = None,
-        percent: float | None = None,
-    ) -> None:
-        """Tell how far the job is, as `JobContext.report`."""
 
     def phase(self, name: str, weight: float = 0.0) -> AbstractContextManager[SyncPhaseReporter]:
         """Enter a phase, as `JobContext.phase`."""

@@ -12,7 +12,6 @@ from contextlib import (
 )
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -22,7 +21,13 @@ from cidx_jobs.engine.run.progress import ProgressTracker
 from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.engine.run.time_limit import TimeLimit
 from cidx_jobs.engine.state.board import Board
-from cidx_jobs.interfaces.run import ActiveRun, ChildResult, PhaseReporter, SyncJobContext
+from cidx_jobs.interfaces.run import (
+    ActiveRun,
+    ChildResult,
+    ChildStarter,
+    PhaseReporter,
+    SyncJobContext,
+)
 from cidx_jobs.interfaces.traces import Traces
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.foreign import plain_json
@@ -34,7 +39,7 @@ from cidx_jobs.runtime.log import get_logger
 T = TypeVar("T")
 
 
-class ChildRunner(Protocol):
+class ChildRunner(ChildStarter, Protocol):
     """Runs supervised child processes; the one part that may start any."""
 
     def find_by_run(self) -> Mapping[ActiveRun, Sequence[int]]:
@@ -42,17 +47,6 @@ class ChildRunner(Protocol):
 
     def take_signalled(self, run: ActiveRun) -> bool:
         """Return whether a signal that was not ours ended a child of the run, and forget it."""
-
-    async def run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float,  # noqa: ASYNC109 - the contract's name
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        on_line: Callable[[str], None] | None = None,
-    ) -> ChildResult:
-        """Run a child until it ends; its tree is ended with it."""
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what *function* returns, called in a process of its own."""
@@ -136,28 +130,9 @@ class PhaseContext:
 
     def __init__(self, context: "RunContext") -> None:
         """Report through the run's context."""
-        self._context = context
+        # What it says of the job it says of the phase that the job is in.
+        self.report = context.report
         self.result: JsonObject | None = None
-
-    async def report(
-        self,
-        *,
-        done: int | None = None,
-        total: int | None = None,
-        unit: str | None = None,
-        current_item: str | None = None,
-        message: str | None = None,
-        percent: float | None = None,
-    ) -> None:
-        """Tell how far the phase is."""
-        await self._context.report(
-            done=done,
-            total=total,
-            unit=unit,
-            current_item=current_item,
-            message=message,
-            percent=percent,
-        )
 
     def finish(self, result: JsonObject) -> None:
         """Keep *result* as the phase's result; it is stored when the phase ends."""
@@ -283,17 +258,9 @@ class RunContext:
         """Store what the next run needs to go on from here; durable when this returns."""
         await self._recorder.save_checkpoint(self._run, to_json(data), self._tracker.snapshot())
 
-    async def run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float,  # noqa: ASYNC109 - the contract's name
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        on_line: Callable[[str], None] | None = None,
-    ) -> ChildResult:
+    async def run(self, argv: Sequence[str], **how: Any) -> ChildResult:
         """Run a supervised child process."""
-        return await self._children.run(argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line)
+        return await self._children.run(argv, **how)
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what *function* returns, called in a thread that counts as the run."""
