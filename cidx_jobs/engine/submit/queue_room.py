@@ -1,0 +1,57 @@
+"""Room in the queue: how many jobs may wait, those that are being stored among them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from cidx_jobs.engine.counts import decrease
+from cidx_jobs.engine.state.board import Board
+from cidx_jobs.model.errors import QueueFullError, UserQueueFullError
+from cidx_jobs.model.ids import UserId
+
+_NOBODY: Mapping[UserId, int] = MappingProxyType({})
+
+
+class QueueRoom:
+    """Counts the jobs that are being stored beside those that wait already.
+
+    Many submits at once cannot overfill the queue: each takes its room before it is stored.
+    """
+
+    def __init__(self, board: Board) -> None:
+        """Begin with nothing under way."""
+        self._board = board
+        self._taken: Counter[UserId] = Counter()
+        self._taken_total = 0
+
+    def check(self, user_id: UserId, new: Mapping[UserId, int] = _NOBODY) -> None:
+        """Check that one more job of the user may wait.
+
+        Args:
+            user_id: whose job it is.
+            new: of jobs that come together, how many each user has so far, this one included.
+
+        Raises:
+            UserQueueFullError: the user has as many as a user may have.
+            QueueFullError: all have as many as may wait in all.
+        """
+        limits = self._board.slots.limits
+        live = self._board.live
+        before = max(0, new.get(user_id, 1) - 1)
+        own = live.count_waiting(user_id) + self._taken[user_id] + before
+        if own >= limits.max_queued_per_user:
+            raise UserQueueFullError(limits.max_queued_per_user)
+        all_before = max(0, sum(new.values()) - 1)
+        if live.waiting_total + self._taken_total + all_before >= limits.max_queued_total:
+            raise QueueFullError(limits.max_queued_total)
+
+    def take(self, user_ids: Sequence[UserId]) -> None:
+        """Take room for a job of each; `give_back` follows exactly once."""
+        self._taken.update(user_ids)
+        self._taken_total += len(user_ids)
+
+    def give_back(self, user_ids: Sequence[UserId]) -> None:
+        """Give the room back: the jobs are stored and count as waiting, or are refused."""
+        self._taken_total -= len(user_ids)
+        for user_id in user_ids:
+            decrease(self._taken, user_id)
