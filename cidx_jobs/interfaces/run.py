@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, overload
 
 import msgspec
 import structlog
@@ -13,8 +13,10 @@ from typing_extensions import TypeVar
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JsonObject
+from cidx_jobs.model.job.submit import JobTypeLike
 
 T = TypeVar("T")
+ResultT = TypeVar("ResultT")
 OptionsT_co = TypeVar("OptionsT_co", covariant=True, default=Any)
 """The class of a job type's options; any JSON object where it has none."""
 
@@ -159,7 +161,7 @@ class JobContext(Reporter, ChildStarter, Protocol[OptionsT_co]):
 
     async def submit(
         self,
-        job_type: str,
+        job_type: str | JobTypeLike[Any],
         project_id: str,
         *,
         key: str,
@@ -191,6 +193,71 @@ class JobContext(Reporter, ChildStarter, Protocol[OptionsT_co]):
 
         Raises:
             ValidationError: one is no child of this job.
+        """
+
+    @overload
+    async def map(
+        self,
+        job_type: JobTypeLike[ResultT],
+        children: Mapping[str, object],
+        *,
+        project_id: str | None = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        timeout_seconds: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> list[ResultT]: ...
+
+    @overload
+    async def map(
+        self,
+        job_type: str,
+        children: Mapping[str, object],
+        *,
+        project_id: str | None = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        timeout_seconds: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> list[JsonObject]: ...
+
+    async def map(
+        self,
+        job_type: str | JobTypeLike[Any],
+        children: Mapping[str, object],
+        *,
+        project_id: str | None = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        timeout_seconds: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> list[Any]:
+        """Make a child for each key, join them, and return their results in the keys' order.
+
+        As with `submit` and `join`, of which it consists: a child is made once for its key, also
+        over crashes, and the run ends as suspended until all of them are done.
+
+        Args:
+            job_type: what the children are: the name of a registered type, or the `JobType`;
+                with that a result is an instance of its class.
+            children: the options of each child by its key, 1 to 255 characters with the type's
+                name. Children of another type may have the same keys.
+            project_id: which project of the user's; that of this job if None.
+            priority: 0 to 9; that of this job if None.
+            max_attempts: how often each is tried; the type's or the server's if None.
+            timeout_seconds: the longest a run may take; the type's or the server's if None.
+            labels: the caller's own marks.
+            limits: keys, and how many of the user's jobs with each may run at a time.
+
+        Raises:
+            JobFailedError: all are done, and one failed (the first in order). A run that lets
+                this through is not tried again: each attempt would find the same child.
+            JobCancelledError: the same, and it was cancelled.
+            ValidationError: an argument is wrong, or the job has `max_children` already.
+            StaleRunError: this run is over.
         """
 
     def resource(self, name: str) -> AbstractAsyncContextManager[None]:

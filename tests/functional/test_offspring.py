@@ -2,11 +2,23 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_type
 
+import attrs
 import pytest
 
-from cidx_jobs import Fatal, Job, JobContext, JobStatus, JobSystem, JobType, Settings
+from cidx_jobs import (
+    Fatal,
+    Job,
+    JobContext,
+    JobFailedError,
+    JobStatus,
+    JobSystem,
+    JobType,
+    Settings,
+    ValidationError,
+    job_type,
+)
 from cidx_jobs.testing import Gate, MemoryPersistence, open_for_tests
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import AioClient, open_house, quick
@@ -305,3 +317,95 @@ async def test_children_are_kept_in_a_database(tmp_path: Path) -> None:
     assert counts.total == 3
     assert [child.child_key for child in page] == ["1", "2"]
     assert findings == []
+
+
+@attrs.frozen
+class Half:
+    """A half."""
+
+    of: int
+
+
+@job_type("halve", result=Half)
+async def halve(context: JobContext) -> Half:
+    """Halve a number."""
+    return Half(context.options["number"] // 2)
+
+
+async def test_a_map_returns_results_in_the_order_of_its_keys() -> None:
+    """Typed where the type is given; each stage of a pipeline has keys of its own."""
+    begun = []
+
+    @job_type("stages")
+    async def stages(context: JobContext) -> dict[str, Any]:
+        begun.append(context.job.attempt)
+        halves = await context.map(halve, {str(n): {"number": n} for n in (40, 8, 20)})
+        assert_type(halves, list[Half])
+        again = await context.map(halve, {"8": {"number": 8}})
+        leaves = await context.map("leaf", {"8": {"number": 3}}, project_id="other")
+        none = await context.map(halve, {})
+        return {"halves": [one.of for one in (*halves, *again)], "leaves": leaves, "none": none}
+
+    async with open_for_tests([*TYPES, halve, stages], max_running_total=1) as jobs:
+        result = await jobs.run("u", "p", job_type=stages, priority=7)
+        made = await jobs.list(job_type=halve, order="created_at")
+        (other,) = await jobs.list(job_type="leaf")
+
+    assert result == {"halves": [20, 4, 10, 4], "leaves": [{"number": 3}], "none": []}
+    assert [child.options["number"] for child in made] == [40, 8, 20]
+    assert {(child.project_id, child.priority) for child in made} == {("p", 7)}
+    assert other.project_id == "other"
+    # Once from the start, and once after each of the two joins that had to wait.
+    assert begun == [1, 1, 1]
+
+
+async def test_a_map_with_a_failed_child_ends_the_run_for_good() -> None:
+    """Once all are done; after a retry of the child a retry of the parent comes through."""
+    faults = ["out of paper"]
+
+    @job_type("page")
+    async def page(context: JobContext) -> None:
+        if context.options["number"] == 3 and faults:
+            raise Fatal(faults.pop())
+
+    @job_type("book")
+    async def book(context: JobContext) -> dict[str, Any]:
+        return {"pages": len(await context.map(page, {str(n): {"number": n} for n in (2, 3, 4)}))}
+
+    async with open_for_tests([page, book]) as jobs:
+        with pytest.raises(JobFailedError) as failed:
+            await jobs.run("u", "p", job_type=book)
+        parent_id = failed.value.job.job_id
+        children = await jobs.list(parent_id=parent_id, order="created_at")
+        torn = next(child for child in children if child.status is JobStatus.FAILED)
+        await jobs.retry(torn.job_id)
+        await jobs.wait_result(torn.job_id, timeout=WAIT_SECONDS)
+        await jobs.retry(parent_id)
+        result = await jobs.wait_result(parent_id, timeout=WAIT_SECONDS)
+
+    error = failed.value.job.error
+    assert error is not None
+    assert (error.code, error.retryable) == ("CHILD_JOB_FAILED", False)
+    assert error.message == f"job {torn.job_id} failed: out of paper"
+    assert failed.value.job.attempt == 1
+    assert [str(child.status) for child in children] == ["completed", "failed", "completed"]
+    assert result == {"pages": 3}
+
+
+async def test_a_map_refuses_what_it_cannot_make() -> None:
+    """Children that are no mapping, a key that is too long, options that do not fit."""
+    faults = []
+
+    @job_type("wrong")
+    async def wrong(context: JobContext) -> None:
+        asked: list[Any] = [["a"], {"k" * 255: {}}, {"a": 1}]
+        for children in asked:
+            try:
+                await context.map("leaf", children)
+            except ValidationError as error:
+                faults.append(error.faults[0].pointer)
+
+    async with open_for_tests([*TYPES, wrong]) as jobs:
+        await jobs.run("u", "p", job_type=wrong)
+
+    assert faults == ["/children", "/key", "/options"]

@@ -12,15 +12,18 @@ WIDTH = 4
 
 
 async def link(context: JobContext) -> dict[str, Any]:
-    """Make the next links, join them, and tell how many there are below."""
+    """Make the next links, join them, and tell how many there are below.
+
+    The last ones, of which there are several, are made together.
+    """
     left = context.options["left"]
-    if left:
-        for key in range(WIDTH if left == 1 else 1):
-            await context.submit("link", "p", key=str(key), options={"left": left - 1})
-        children = await context.join()
-        below = sum(child.result["below"] + 1 for child in children if child.result)
-        return {"below": below}
-    return {"below": 0}
+    if left > 1:
+        await context.submit("link", "p", key="next", options={"left": left - 1})
+        children = [child.result or {} for child in await context.join()]
+    else:
+        below = {str(number): {"left": 0} for number in range(WIDTH if left else 0)}
+        children = [*await context.map("link", below)]
+    return {"below": sum(child["below"] + 1 for child in children)}
 
 
 def tell(text: str) -> None:

@@ -34,6 +34,7 @@ from cidx_jobs.model.foreign import plain_json
 from cidx_jobs.model.job.job import Job, JsonObject, PhaseStatus
 from cidx_jobs.model.job.key_limits import key_of_host
 from cidx_jobs.model.job.packed import count_bytes
+from cidx_jobs.model.job.submit import JobTypeLike
 from cidx_jobs.runtime.log import get_logger
 
 T = TypeVar("T")
@@ -272,7 +273,7 @@ class RunContext:
 
     async def submit(
         self,
-        job_type: str,
+        job_type: str | JobTypeLike[Any],
         project_id: str,
         *,
         key: str,
@@ -303,6 +304,30 @@ class RunContext:
     async def join(self, *job_ids: str) -> Sequence[Job]:
         """Return children once all of them are done."""
         return await self._offspring.join(job_ids)
+
+    async def map(
+        self,
+        job_type: str | JobTypeLike[Any],
+        children: Mapping[str, object],
+        *,
+        project_id: str | None = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        timeout_seconds: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> list[Any]:
+        """Make a child for each key, and return their results once all of them are done."""
+        return await self._offspring.map(
+            job_type,
+            children,
+            project_id=self._job.project_id if project_id is None else project_id,
+            priority=priority,
+            max_attempts=max_attempts,
+            timeout_seconds=timeout_seconds,
+            labels=labels,
+            limits=limits,
+        )
 
     def resource(self, name: str) -> AbstractAsyncContextManager[None]:
         """Hold one unit of a named resource; one at a time in a run, a second one raises.

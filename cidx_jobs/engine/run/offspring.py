@@ -1,7 +1,7 @@
 """Children of a run: made once for each key, and joined without a slot."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -13,7 +13,8 @@ from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.model.errors import RunSuspended, StaleRunError, ValidationError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
-from cidx_jobs.model.job.submit import Submission, SubmitRequest
+from cidx_jobs.model.job.outcome import find_result
+from cidx_jobs.model.job.submit import JobTypeLike, Submission, SubmitRequest, name_of_type
 
 MAX_DEPTH = 32
 """How many generations there may be."""
@@ -41,7 +42,9 @@ class Offspring:
     _max_children: int
     _making: dict[str, asyncio.Task[Job]] = attrs.field(factory=dict)
 
-    async def submit(self, job_type: str, project_id: str, *, key: Any, **members: Any) -> Job:
+    async def submit(
+        self, job_type: str | JobTypeLike[Any], project_id: str, *, key: Any, **members: Any
+    ) -> Job:
         """Return the child of this key: made now, or before by this job.
 
         Raises:
@@ -79,8 +82,48 @@ class Offspring:
         manager = self._find_manager()
         return [await manager.get_job(job_id) for job_id in wanted]
 
+    async def map(
+        self,
+        job_type: str | JobTypeLike[Any],
+        children: Mapping[str, object],
+        *,
+        project_id: str,
+        **members: Any,
+    ) -> list[Any]:
+        """Return the results of the children of these keys, once all of them are done.
+
+        Raises:
+            RunSuspended: one is not done.
+            JobFailedError: one failed; `JobCancelledError` where it was cancelled.
+            ValidationError: an argument is wrong, or there are too many children already.
+            StaleRunError: the run is over.
+        """
+        if not isinstance(children, Mapping):
+            raise ValidationError.at("/children", "they are options by key")
+        # The stages of a pipeline go through the same keys: each type has its own.
+        name = name_of_type(job_type)
+        made = await asyncio.gather(
+            *(
+                self.submit(name, project_id, key=f"{name}:{key}", options=options, **members)
+                for key, options in children.items()
+            ),
+            return_exceptions=True,
+        )
+        job_ids = []
+        for child in made:
+            if isinstance(child, BaseException):
+                raise child
+            job_ids.append(child.job_id)
+        # Without ids, it would be all that the job has.
+        joined = await self.join(job_ids) if job_ids else ()
+        return [find_result(child, job_type) for child in joined]
+
     def _read(
-        self, job_type: str, project_id: str, key: str, members: dict[str, Any]
+        self,
+        job_type: str | JobTypeLike[Any],
+        project_id: str,
+        key: str,
+        members: dict[str, Any],
     ) -> SubmitRequest:
         self._check_number()
         request = read_submit(
