@@ -1,14 +1,20 @@
 """Documents to bytes and back, and the digest by which two requests are the same."""
 
 import hashlib
-from typing import Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.model.job.packed import PackedObject, unpacked
 
 D = TypeVar("D")
+
+NextCursor = Annotated[
+    str | None, Meta(description="Brings the next page; null where there is none.")
+]
+"""What every page of a list ends with."""
 
 _encoder = msgspec.json.Encoder(enc_hook=unpacked)
 _canonical = msgspec.json.Encoder(order="deterministic")
@@ -20,6 +26,16 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     Not attrs: msgspec would write the members of slotted attrs classes in alphabetical order,
     and making and writing these is the better part of what an answer costs.
     """
+
+    @classmethod
+    def like(cls, value: object, **others: Any) -> Self:
+        """Return the document of a value: its members of the same names, and *others* as given.
+
+        Raises:
+            AttributeError: the value lacks a member that is not among the others.
+        """
+        names = (name for name in cls.__struct_fields__ if name not in others)
+        return cls(**{name: getattr(value, name) for name in names}, **others)
 
 
 def encode(document: Any) -> bytes:

@@ -6,20 +6,25 @@ from typing import Annotated, Self
 import msgspec
 from msgspec import Meta
 
-from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus, Transition
 from cidx_jobs.wire import member_rules as rules
-from cidx_jobs.wire.encode import Document
-from cidx_jobs.wire.job_parts import ProgressDocument
+from cidx_jobs.wire.encode import Document, NextCursor
+from cidx_jobs.wire.job_parts import (
+    JobIdMember,
+    MessageMember,
+    PhaseMember,
+    ProgressDetailMember,
+    ProgressDocument,
+    StatusMember,
+    VersionMember,
+)
 
 
 class EventDocument(Document, frozen=True, kw_only=True):
     """One row of the transition log."""
 
     seq: Annotated[int, Meta(description="Its number among all rows: grows, with gaps.")]
-    job_id: Annotated[
-        JobId, Meta(description="The job: a UUIDv7 in lower case.", extra_json_schema=rules.JOB_ID)
-    ]
+    job_id: JobIdMember
     version: Annotated[
         int, Meta(description="The job's version after it.", extra_json_schema=rules.FROM_ONE)
     ]
@@ -52,6 +57,7 @@ class EventDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def of(cls, row: Transition) -> Self:
         """Return the document of a row."""
+        # Each by its name, and not by `like`: pages and streams make thousands of them.
         return cls(
             seq=row.sequence,
             job_id=row.job_id,
@@ -72,43 +78,24 @@ class EventListDocument(Document, frozen=True, kw_only=True):
     events: Annotated[
         tuple[EventDocument, ...], Meta(description="Rows of the log, oldest first.")
     ]
-    next_cursor: Annotated[
-        str | None, Meta(description="Brings the next page; null when there is none yet.")
-    ]
+    next_cursor: NextCursor
 
 
 class ProgressEventDocument(Document, frozen=True, kw_only=True):
     """A progress report, as the live streams tell it."""
 
-    job_id: Annotated[
-        JobId, Meta(description="The job: a UUIDv7 in lower case.", extra_json_schema=rules.JOB_ID)
-    ]
-    version: Annotated[
-        int,
-        Meta(
-            description="Grows by one with each stored change.", extra_json_schema=rules.FROM_ONE
-        ),
-    ]
-    status: Annotated[JobStatus, Meta(description="Where it stands.")]
+    job_id: JobIdMember
+    version: VersionMember
+    status: StatusMember
     progress: Annotated[int, Meta(description="0 to 100.", extra_json_schema=rules.PERCENT)]
-    phase: Annotated[str | None, Meta(description="The phase that it is in, or was in.")]
-    message: Annotated[str | None, Meta(description="One line for people.")]
-    progress_detail: Annotated[
-        ProgressDocument, Meta(description="The finer side of the progress.")
-    ]
+    phase: PhaseMember
+    message: MessageMember
+    progress_detail: ProgressDetailMember
 
     @classmethod
     def of(cls, job: Job) -> Self:
         """Return the document of what a job last reported."""
-        return cls(
-            job_id=job.job_id,
-            version=job.version,
-            status=job.status,
-            progress=job.progress,
-            phase=job.phase,
-            message=job.message,
-            progress_detail=ProgressDocument.of(job.progress_detail),
-        )
+        return cls.like(job, progress_detail=ProgressDocument.of(job.progress_detail))
 
 
 class ResetDocument(Document, frozen=True, kw_only=True):

@@ -15,7 +15,6 @@ from cidx_jobs.model.job.job import (
     ProgressDetail,
 )
 from cidx_jobs.model.job.queue_status import QueueStatus
-from cidx_jobs.model.listing import ChildCounts
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 
@@ -128,11 +127,6 @@ class ChildrenDocument(Document, frozen=True, kw_only=True):
         int,
         Meta(description="How many of these have failed.", extra_json_schema=rules.NOT_NEGATIVE),
     ]
-
-    @classmethod
-    def of(cls, counts: ChildCounts) -> Self:
-        """Return the document of these counts."""
-        return cls(total=counts.total, done=counts.done, failed=counts.failed)
 
 
 class LinksDocument(Document, frozen=True, kw_only=True):

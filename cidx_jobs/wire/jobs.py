@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
+from typing_extensions import override
 
 from cidx_jobs.model.job.job import AttemptRecord, Job, JobStatus, PhaseState
 from cidx_jobs.model.job.key_limits import all_limits
@@ -16,7 +17,7 @@ from cidx_jobs.model.listing import ChildCounts
 from cidx_jobs.model.webhooks.end_notice import NoticeTry
 from cidx_jobs.wire import job_parts as of_job
 from cidx_jobs.wire import member_rules as rules
-from cidx_jobs.wire.encode import Document, decode, encode
+from cidx_jobs.wire.encode import Document, NextCursor, decode, encode
 from cidx_jobs.wire.job_parts import (
     ChildrenDocument,
     DeliveryDocument,
@@ -118,11 +119,7 @@ class JobDocument(JobMembers, frozen=True, kw_only=True):
 
     def with_deliveries(self, tries: Iterable[NoticeTry]) -> Self:
         """Return the document with the tries to tell the job's end."""
-        told = tuple(
-            DeliveryDocument(at=one.at, url=one.url, status=one.status, error=one.error)
-            for one in tries
-        )
-        return replace(self, deliveries=told)
+        return replace(self, deliveries=tuple(map(DeliveryDocument.like, tries)))
 
 
 class ListedJobDocument(JobMembers, frozen=True, kw_only=True):
@@ -163,7 +160,12 @@ class ListedJobDocument(JobMembers, frozen=True, kw_only=True):
             children: how many it has, if any.
         """
         members = _members(job, queue, children) | _whole(job, prefix) | _aliases(job)
-        return cls(**(members | dict.fromkeys(omitted)), omitted=omitted)
+        own = cls._of_its_own(job)
+        return cls(**(members | dict.fromkeys(omitted)), **own, omitted=omitted)
+
+    @classmethod
+    def _of_its_own(cls, _: Job) -> dict[str, Any]:
+        return {}
 
 
 class AdminJobDocument(ListedJobDocument, frozen=True, kw_only=True):
@@ -173,18 +175,9 @@ class AdminJobDocument(ListedJobDocument, frozen=True, kw_only=True):
     type: Annotated[str, Meta(description="The same as `job_type`.")]
 
     @classmethod
-    def of(
-        cls,
-        job: Job,
-        queue: QueueStatus | None,
-        prefix: str,
-        omitted: tuple[str, ...] = (),
-        children: ChildCounts | None = None,
-    ) -> Self:
-        """Return the document of a job; see `ListedJobDocument.of`."""
-        members = _members(job, queue, children) | _whole(job, prefix) | _aliases(job)
-        members |= {"id": job.job_id, "type": job.job_type}
-        return cls(**(members | dict.fromkeys(omitted)), omitted=omitted)
+    @override
+    def _of_its_own(cls, job: Job) -> dict[str, Any]:
+        return {"id": job.job_id, "type": job.job_type}
 
 
 class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
@@ -222,9 +215,7 @@ class JobListDocument(Document, frozen=True, kw_only=True):
     offset: Annotated[
         int, Meta(description="How many were passed over.", extra_json_schema=rules.NOT_NEGATIVE)
     ]
-    next_cursor: Annotated[
-        str | None, Meta(description="Brings the next page; null on the last one.")
-    ]
+    next_cursor: NextCursor
 
 
 class StatusDocument(SharedMembers, frozen=True, kw_only=True):
@@ -311,7 +302,7 @@ def _members(
     members = dict(zip(_SAME, _same_of(job), strict=True))
     members["progress_detail"] = ProgressDocument.of(job.progress_detail)
     members["queue"] = QueueDocument.of(queue) if queue else None
-    members["children"] = None if children is None else ChildrenDocument.of(children)
+    members["children"] = None if children is None else ChildrenDocument.like(children)
     members["limits"] = all_limits(job.limits)
     members["timeout_seconds"] = plain(job.timeout_seconds)
     if "result" in job.removed:

@@ -7,13 +7,14 @@ from typing import Annotated, Literal, Self
 import msgspec
 from msgspec import Meta
 
-from cidx_jobs.model.ids import JobId, ProjectId, UserId
+from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.index import IndexState
 from cidx_jobs.model.listing import Project
 from cidx_jobs.model.schedules.polling import MAX_SYNC_SECONDS, MIN_SYNC_SECONDS
 from cidx_jobs.model.webhooks.push_hook import PushDelivery
 from cidx_jobs.wire import member_rules as rules
-from cidx_jobs.wire.encode import Document
+from cidx_jobs.wire.encode import Document, NextCursor
+from cidx_jobs.wire.job_parts import ProjectIdMember, UserIdMember
 from cidx_jobs.wire.request_bodies import Body
 
 
@@ -29,11 +30,8 @@ class SyncErrorDocument(Document, frozen=True, kw_only=True):
 class ProjectDocument(Document, frozen=True, kw_only=True):
     """What is known of one project of the caller; null where nothing is known yet."""
 
-    project_id: Annotated[
-        ProjectId,
-        Meta(description="The project, one of its user's.", extra_json_schema=rules.PROJECT_ID),
-    ]
-    user_id: Annotated[UserId, Meta(description="Whose it is.")]
+    project_id: ProjectIdMember
+    user_id: UserIdMember
     repository_url: Annotated[str | None, Meta(description="Where the repository is.")]
     branch: Annotated[
         str | None,
@@ -70,24 +68,11 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def of(cls, project: Project, state: IndexState | None) -> Self:
         """Return the document of a project and of what its index holds."""
-        return cls(
-            project_id=project.project_id,
-            user_id=project.user_id,
-            repository_url=project.repository_url,
-            branch=project.branch,
-            default_branch=project.default_branch,
-            last_commit=project.last_commit,
-            last_synced_at=project.last_synced_at,
-            last_job_id=project.last_job_id,
-            changed_at=project.changed_at,
-            sync_every_seconds=project.sync_every_seconds,
-            files_indexed=project.files_indexed,
+        error = project.last_error
+        return cls.like(
+            project,
             files_skipped=None if state is None else state.skipped,
-            repository_bytes=project.repository_bytes,
-            index_bytes=project.index_bytes,
-            last_error=None
-            if project.last_error is None
-            else msgspec.convert(project.last_error, SyncErrorDocument),
+            last_error=None if error is None else msgspec.convert(error, SyncErrorDocument),
         )
 
 
@@ -120,10 +105,7 @@ class SearchHitDocument(Document, frozen=True, kw_only=True):
 class SearchDocument(Document, frozen=True, kw_only=True):
     """What was found, by path, then line."""
 
-    project_id: Annotated[
-        ProjectId,
-        Meta(description="The project, one of its user's.", extra_json_schema=rules.PROJECT_ID),
-    ]
+    project_id: ProjectIdMember
     query: Annotated[str, Meta(description="What was looked for.")]
     hits: Annotated[tuple[SearchHitDocument, ...], Meta(description="The lines.")]
     limit: Annotated[
@@ -131,9 +113,7 @@ class SearchDocument(Document, frozen=True, kw_only=True):
     ]
     commit: Annotated[str, Meta(description="The commit that was searched.")]
     truncated: Annotated[bool, Meta(description="Whether there are more lines.")]
-    next_cursor: Annotated[
-        str | None, Meta(description="Brings the next page; null at the end of the list.")
-    ]
+    next_cursor: NextCursor
 
 
 class SkippedFileDocument(Document, frozen=True, kw_only=True):
@@ -155,9 +135,7 @@ class SkippedListDocument(Document, frozen=True, kw_only=True):
     """What is not in the index, by path."""
 
     skipped: Annotated[tuple[SkippedFileDocument, ...], Meta(description="The paths.")]
-    next_cursor: Annotated[
-        str | None, Meta(description="Brings the next page; null at the end of the list.")
-    ]
+    next_cursor: NextCursor
 
 
 class NewPushHookDocument(Document, frozen=True, kw_only=True):
@@ -198,17 +176,6 @@ class PushDeliveryDocument(Document, frozen=True, kw_only=True):
     ]
     job_id: Annotated[JobId | None, Meta(description="The sync that serves it.")]
 
-    @classmethod
-    def of(cls, delivery: PushDelivery) -> Self:
-        """Return the document of a delivery."""
-        return cls(
-            at=delivery.at,
-            sender=delivery.sender,
-            kind=delivery.kind,
-            verdict=delivery.verdict,
-            job_id=delivery.job_id,
-        )
-
 
 class PushHookDocument(Document, frozen=True, kw_only=True):
     """The hook of a project, without its secret."""
@@ -225,7 +192,7 @@ class PushHookDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def of(cls, url: str, deliveries: Sequence[PushDelivery]) -> Self:
         """Return the document of a hook."""
-        return cls(url=url, deliveries=tuple(map(PushDeliveryDocument.of, deliveries)))
+        return cls(url=url, deliveries=tuple(map(PushDeliveryDocument.like, deliveries)))
 
 
 class PushAnswerDocument(Document, frozen=True, kw_only=True):

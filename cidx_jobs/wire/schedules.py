@@ -1,7 +1,7 @@
 """Schedules: what requests say of them, and how the API shows them (api.md 1.10)."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -18,9 +18,9 @@ from cidx_jobs.model.schedules.schedule import (
     ZONE_PATTERN,
     CatchUp,
 )
-from cidx_jobs.model.schedules.view import SHOWN_TIMES, ScheduleView
+from cidx_jobs.model.schedules.view import SHOWN_TIMES
 from cidx_jobs.wire import member_rules as rules
-from cidx_jobs.wire.encode import Document
+from cidx_jobs.wire.encode import Document, NextCursor
 from cidx_jobs.wire.request_bodies import REPOSITORY_SYNC, Body
 
 _Name = Annotated[
@@ -194,11 +194,6 @@ class ScheduleDocument(Document, frozen=True, kw_only=True):
         ),
     ]
 
-    @classmethod
-    def of(cls, view: ScheduleView) -> Self:
-        """Return the document of a schedule."""
-        return cls(**{name: getattr(view, name) for name in cls.__struct_fields__})
-
 
 class ScheduleListDocument(Document, frozen=True, kw_only=True):
     """One page of schedules."""
@@ -206,6 +201,4 @@ class ScheduleListDocument(Document, frozen=True, kw_only=True):
     schedules: Annotated[
         tuple[ScheduleDocument, ...], Meta(description="The schedules, by user and name.")
     ]
-    next_cursor: Annotated[
-        str | None, Meta(description="Brings the next page; null on the last one.")
-    ]
+    next_cursor: NextCursor

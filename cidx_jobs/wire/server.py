@@ -1,6 +1,5 @@
 """The server as the API shows it: its queue, its job types, its counts and its health."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -8,18 +7,13 @@ import msgspec
 from msgspec import Meta
 
 from cidx_jobs.model.findings import Recovery
-from cidx_jobs.model.ids import JobId, ProjectId
-from cidx_jobs.model.job.job import Job, JobStatus
-from cidx_jobs.model.job.queue_status import HostDown
+from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.limits import Limits, Pauses
-from cidx_jobs.model.listing import StoreStats
+from cidx_jobs.wire import job_parts as of_job
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.admin.retention import RetentionDocument
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.job_parts import QueueDocument
-
-SAMPLE = 200
-"""How many finished jobs the waits and durations are made of."""
 
 
 class LimitsDocument(Document, frozen=True, kw_only=True):
@@ -44,13 +38,9 @@ class LimitsDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def of(cls, limits: Limits) -> Self:
         """Return the document of the limits, as an admin sees them."""
-        return cls(
-            max_running_per_user=limits.max_running_per_user,
-            max_running_total=limits.max_running_total,
-            max_queued_per_user=limits.max_queued_per_user,
-            max_queued_total=limits.max_queued_total,
+        return cls.like(
+            limits,
             resources=dict(limits.resources),
-            max_priority=limits.max_priority,
             user_max_priorities=dict(limits.user_max_priorities),
         )
 
@@ -68,18 +58,11 @@ class SlotsDocument(Document, frozen=True, kw_only=True):
 class WaitingJobDocument(Document, frozen=True, kw_only=True):
     """One waiting job of the caller."""
 
-    job_id: Annotated[
-        JobId, Meta(description="The job: a UUIDv7 in lower case.", extra_json_schema=rules.JOB_ID)
-    ]
-    job_type: Annotated[str, Meta(description="The name of a registered job type.")]
-    project_id: Annotated[
-        ProjectId,
-        Meta(description="The project, one of its user's.", extra_json_schema=rules.PROJECT_ID),
-    ]
-    status: Annotated[JobStatus, Meta(description="Where it stands.")]
-    priority: Annotated[
-        int, Meta(description="0 to 9, 9 first.", extra_json_schema=rules.PRIORITY)
-    ]
+    job_id: of_job.JobIdMember
+    job_type: of_job.JobTypeMember
+    project_id: of_job.ProjectIdMember
+    status: of_job.StatusMember
+    priority: of_job.PriorityMember
     queue: Annotated[
         QueueDocument | None,
         Meta(description="Why it waits and where it stands; null unless it waits."),
@@ -116,17 +99,6 @@ class HostDownDocument(Document, frozen=True, kw_only=True):
         int, Meta(description="Queued jobs that wait for it; of the caller alone in the queue.")
     ]
 
-    @classmethod
-    def of(cls, down: HostDown) -> Self:
-        """Return the document of a host that is down."""
-        return cls(
-            host=down.host,
-            code=down.code,
-            since=down.since,
-            until=down.until,
-            waiting=down.waiting,
-        )
-
 
 class QueueOverviewDocument(Document, frozen=True, kw_only=True):
     """``GET /api/queue``."""
@@ -158,16 +130,8 @@ class JobTypeDocument(Document, frozen=True, kw_only=True):
     exclusive: Annotated[
         bool, Meta(description="Two runs of exclusive types in one project never overlap.")
     ]
-    max_attempts: Annotated[
-        int,
-        Meta(
-            description="How many attempts a submit, or a retry on request, grants.",
-            extra_json_schema=rules.FROM_ONE,
-        ),
-    ]
-    timeout_seconds: Annotated[
-        float, Meta(description="The longest a run may take.", extra_json_schema=rules.SECONDS)
-    ]
+    max_attempts: of_job.MaxAttemptsMember
+    timeout_seconds: of_job.TimeoutSecondsMember
     on_interrupt: Annotated[
         str, Meta(description="What becomes of a run that the server's end cut off.")
     ]
@@ -328,64 +292,3 @@ class CleanupDocument(Document, frozen=True, kw_only=True):
     matched: Annotated[int, Meta(description="How many finished jobs were old enough.")]
     deleted: Annotated[int, Meta(description="How many of them are gone; 0 in a dry run.")]
     dry_run: Annotated[bool, Meta(description="Only counted, deleted nothing.")]
-
-
-def make_stats(
-    stats: StoreStats,
-    ended: Sequence[Job],
-    *,
-    version: str,
-    slots: SlotUseDocument,
-    pauses: Pauses,
-    hosts_down: Sequence[HostDown],
-    oldest_wait_seconds: float,
-    waiters: int,
-    project_bytes: Mapping[str, int],
-    disk_free_bytes: int | None,
-    recovery: Recovery,
-    last_backup_at: datetime | None,
-    retention: RetentionDocument,
-) -> StatsDocument:
-    """Return the document; *ended* are the newest finished jobs, `SAMPLE` at most."""
-    return StatsDocument(
-        database_id=stats.database_id,
-        version=version,
-        by_status=dict(stats.by_status),
-        by_type=dict(stats.by_type),
-        by_user=dict(stats.by_user),
-        wait_seconds=_quantiles([_seconds(job.queued_at, job.started_at) for job in ended]),
-        run_seconds=_quantiles([_seconds(job.started_at, job.finished_at) for job in ended]),
-        sample=len(ended),
-        slots=slots,
-        pauses=PausesDocument.of(pauses),
-        hosts_down=tuple(map(HostDownDocument.of, hosts_down)),
-        oldest_wait_seconds=oldest_wait_seconds,
-        waiters=waiters,
-        bytes_by_user={
-            user_id: UserBytesDocument(
-                projects=project_bytes.get(user_id, 0), jobs=stats.bytes_by_user.get(user_id, 0)
-            )
-            for user_id in sorted({*project_bytes, *stats.bytes_by_user})
-        },
-        disk_free_bytes=disk_free_bytes,
-        database_bytes=stats.database_bytes,
-        wal_bytes=stats.wal_bytes,
-        last_seq=stats.last_sequence,
-        recovery=recovery,
-        last_backup_at=last_backup_at,
-        retention=retention,
-    )
-
-
-def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
-    if begin is None or end is None:
-        return None
-    return max(0.0, (end - begin).total_seconds())
-
-
-def _quantiles(values: Sequence[float | None]) -> QuantilesDocument:
-    known = sorted(value for value in values if value is not None)
-    if not known:
-        return QuantilesDocument(p50=None, p95=None)
-    last = len(known) - 1
-    return QuantilesDocument(p50=known[last // 2], p95=known[round(last * 0.95)])

@@ -1,18 +1,16 @@
 """Who may come in: access tokens, accounts, and the logins made with them."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated
 
 from msgspec import Meta
 
-from cidx_jobs.model.account import Account
-from cidx_jobs.model.listing import Token
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.member_rules import SCOPES
 
 
-class TokenDocument(Document, frozen=True, kw_only=True):
-    """An access token, without its text."""
+class TokenMembers(Document, frozen=True, kw_only=True):
+    """What is told of every access token."""
 
     token_id: Annotated[str, Meta(description="The token's public name.")]
     user_id: Annotated[str, Meta(description="Whose it is.")]
@@ -20,47 +18,20 @@ class TokenDocument(Document, frozen=True, kw_only=True):
     label: Annotated[str | None, Meta(description="What it is for, in its owner's words.")]
     created_at: Annotated[datetime, Meta(description="When it was made.")]
     expires_at: Annotated[datetime | None, Meta(description="Null: good until it is revoked.")]
+
+
+class TokenDocument(TokenMembers, frozen=True, kw_only=True):
+    """An access token, without its text."""
+
     last_used_at: Annotated[
         datetime | None, Meta(description="To the minute; null when it was never used.")
     ]
 
-    @classmethod
-    def of(cls, token: Token) -> Self:
-        """Return the document of a token."""
-        return cls(
-            token_id=token.token_id,
-            user_id=token.user_id,
-            scope=token.scope,
-            label=token.label,
-            created_at=token.created_at,
-            expires_at=token.expires_at,
-            last_used_at=token.last_used_at,
-        )
 
-
-class NewTokenDocument(Document, frozen=True, kw_only=True):
+class NewTokenDocument(TokenMembers, frozen=True, kw_only=True):
     """A token that was just made: the only time that its text is shown."""
 
     token: Annotated[str, Meta(description="The text to send as `Authorization: Bearer ...`.")]
-    token_id: Annotated[str, Meta(description="The token's public name.")]
-    user_id: Annotated[str, Meta(description="Whose it is.")]
-    scope: Annotated[str, Meta(description=SCOPES)]
-    label: Annotated[str | None, Meta(description="What it is for, in its owner's words.")]
-    created_at: Annotated[datetime, Meta(description="When it was made.")]
-    expires_at: Annotated[datetime | None, Meta(description="Null: good until it is revoked.")]
-
-    @classmethod
-    def of(cls, text: str, token: Token) -> Self:
-        """Return the document of a new token and its text."""
-        return cls(
-            token=text,
-            token_id=token.token_id,
-            user_id=token.user_id,
-            scope=token.scope,
-            label=token.label,
-            created_at=token.created_at,
-            expires_at=token.expires_at,
-        )
 
 
 class TokenListDocument(Document, frozen=True, kw_only=True):
@@ -81,16 +52,6 @@ class UserDocument(Document, frozen=True, kw_only=True):
             description="When its password or scope was set last; logins from before are refused."
         ),
     ]
-
-    @classmethod
-    def of(cls, account: Account) -> Self:
-        """Return the document of an account."""
-        return cls(
-            user_id=account.user_id,
-            scope=account.scope,
-            created_at=account.created_at,
-            changed_at=account.changed_at,
-        )
 
 
 class UserListDocument(Document, frozen=True, kw_only=True):

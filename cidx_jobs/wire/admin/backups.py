@@ -32,15 +32,7 @@ class BackupDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def of(cls, backup: Backup) -> Self:
         """Return the document of a backup."""
-        return cls(
-            file=backup.file,
-            bytes=backup.bytes,
-            sha256=backup.sha256,
-            sequence=backup.sequence,
-            database_id=backup.database_id,
-            kind=backup.kind.value,
-            created_at=backup.at,
-        )
+        return cls.like(backup, kind=backup.kind.value, created_at=backup.at)
 
 
 class BackupListDocument(Document, frozen=True, kw_only=True):

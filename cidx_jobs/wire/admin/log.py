@@ -1,13 +1,12 @@
 """The admin log as the API shows it."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from cidx_jobs.model.admin.log import AdminEntry
-from cidx_jobs.wire.encode import Document
+from cidx_jobs.wire.encode import Document, NextCursor
 
 
 class AdminEntryDocument(Document, frozen=True, kw_only=True):
@@ -26,23 +25,9 @@ class AdminEntryDocument(Document, frozen=True, kw_only=True):
         Meta(description="Where the request came from; null over a unix socket."),
     ] = msgspec.field(name="from")
 
-    @classmethod
-    def of(cls, entry: AdminEntry) -> Self:
-        """Return the document of an entry."""
-        return cls(
-            at=entry.at,
-            actor=entry.actor,
-            action=entry.action,
-            target=entry.target,
-            address=entry.address,
-        )
-
 
 class AdminLogDocument(Document, frozen=True, kw_only=True):
     """One page of the admin log, newest first."""
 
     entries: Annotated[tuple[AdminEntryDocument, ...], Meta(description="Newest first.")]
-    next_cursor: Annotated[
-        str | None,
-        Meta(description="Brings the next page, of older ones; null when there is none."),
-    ]
+    next_cursor: NextCursor

@@ -6,11 +6,10 @@ from typing import Annotated, Self
 import msgspec
 from msgspec import Meta
 
-from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.listing import Project
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
-from cidx_jobs.wire.job_parts import plain
+from cidx_jobs.wire.job_parts import ProjectIdMember, UserIdMember, plain
 
 MAX_NAMED = 100
 """How many projects are named whose copies go soon."""
@@ -19,11 +18,8 @@ MAX_NAMED = 100
 class ExpiringProjectDocument(Document, frozen=True, kw_only=True):
     """A project whose copy and index go soon, unless it is synced before."""
 
-    user_id: Annotated[UserId, Meta(description="Whose it is.")]
-    project_id: Annotated[
-        ProjectId,
-        Meta(description="The project, one of its user's.", extra_json_schema=rules.PROJECT_ID),
-    ]
+    user_id: UserIdMember
+    project_id: ProjectIdMember
     bytes: Annotated[int, Meta(description="What its copy and index take; others may use them.")]
 
 
@@ -81,10 +77,8 @@ class RetentionDocument(Document, frozen=True, kw_only=True):
             project_seconds=plain(project_seconds),
             projects_expiring=len(expiring),
             expiring=tuple(
-                ExpiringProjectDocument(
-                    user_id=project.user_id,
-                    project_id=project.project_id,
-                    bytes=(project.repository_bytes or 0) + (project.index_bytes or 0),
+                ExpiringProjectDocument.like(
+                    project, bytes=(project.repository_bytes or 0) + (project.index_bytes or 0)
                 )
                 for project in expiring[:MAX_NAMED]
             ),

@@ -44,7 +44,7 @@ class RemoveUserQuery(Query, frozen=True, kw_only=True):
 async def list_users(call: Call) -> web.Response:
     """List the accounts, without their passwords' hashes."""
     accounts = await call.api.jobs.accounts.list()
-    return call.answer(UserListDocument(users=tuple(map(UserDocument.of, accounts))))
+    return call.answer(UserListDocument(users=tuple(map(UserDocument.like, accounts))))
 
 
 @route(
@@ -65,7 +65,7 @@ async def create_user(call: Call, body: UserBody) -> web.Response:
         password_hash=body.password_hash,
     )
     await call.note_act("user_created", f"{account.user_id}, {account.scope}")
-    return call.answer(UserDocument.of(account), status=201)
+    return call.answer(UserDocument.like(account), status=201)
 
 
 @route(
@@ -86,7 +86,7 @@ async def change_user(call: Call, body: ChangeUserBody) -> web.Response:
     )
     changed = [name for name in ("password", "scope") if getattr(body, name) is not None]
     await call.note_act("user_changed", ", ".join((user_id, *changed)))
-    return call.answer(UserDocument.of(account))
+    return call.answer(UserDocument.like(account))
 
 
 @route(

@@ -43,5 +43,5 @@ async def list_admin_log(call: Call, query: PageQuery) -> web.Response:
     entries = await call.api.jobs.admin_log.list_entries(limit=query.limit + 1, before=before)
     page, more = cut_page(entries, query.limit, lambda last: make_cursor(last.number, _LISTING))
     return call.answer(
-        AdminLogDocument(entries=tuple(map(AdminEntryDocument.of, page)), next_cursor=more)
+        AdminLogDocument(entries=tuple(map(AdminEntryDocument.like, page)), next_cursor=more)
     )

@@ -1,6 +1,8 @@
 """Counts over everything stored, and what is in use now."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from aiohttp import web
 
@@ -18,7 +20,6 @@ from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.admin.retention import ExpiringProjectDocument, RetentionDocument
 from cidx_jobs.wire.server import (
-    SAMPLE,
     HostDownDocument,
     PausesDocument,
     QuantilesDocument,
@@ -26,8 +27,10 @@ from cidx_jobs.wire.server import (
     SlotUseDocument,
     StatsDocument,
     UserBytesDocument,
-    make_stats,
 )
+
+_SAMPLE = 200
+"""How many finished jobs the waits and durations are made of."""
 
 _EXAMPLE = StatsDocument(
     database_id=examples.DATABASE_ID,
@@ -84,20 +87,28 @@ async def get_stats(call: Call) -> web.Response:
     """Count what is stored and what is in use."""
     jobs, manager = call.api.jobs, call.manager
     stats = await jobs.persistence.jobs.collect_stats()
-    finished = JobQuery(statuses=FINAL, limit=SAMPLE)
+    finished = JobQuery(statuses=FINAL, limit=_SAMPLE)
     ended = (await manager.query_jobs(finished)).jobs
     return call.answer(
-        make_stats(
-            stats,
-            ended,
+        StatsDocument(
+            database_id=stats.database_id,
             version=__version__,
+            by_status=dict(stats.by_status),
+            by_type=dict(stats.by_type),
+            by_user=dict(stats.by_user),
+            wait_seconds=_quantiles([_seconds(job.queued_at, job.started_at) for job in ended]),
+            run_seconds=_quantiles([_seconds(job.started_at, job.finished_at) for job in ended]),
+            sample=len(ended),
             slots=_slots(call),
-            pauses=manager.pauses,
-            hosts_down=manager.list_hosts_down(),
+            pauses=PausesDocument.of(manager.pauses),
+            hosts_down=tuple(map(HostDownDocument.like, manager.list_hosts_down())),
             oldest_wait_seconds=manager.find_longest_wait(),
             waiters=call.api.waiters.count,
-            project_bytes=await _project_bytes(jobs),
+            bytes_by_user=await _bytes_by_user(jobs, stats.bytes_by_user),
             disk_free_bytes=await in_own_thread(free_bytes_of, jobs.settings.data_dir),
+            database_bytes=stats.database_bytes,
+            wal_bytes=stats.wal_bytes,
+            last_seq=stats.last_sequence,
             recovery=jobs.recovery,
             last_backup_at=await jobs.backups.find_newest(),
             retention=await _retention(jobs),
@@ -105,11 +116,16 @@ async def get_stats(call: Call) -> web.Response:
     )
 
 
-async def _project_bytes(jobs: JobSystem) -> Counter[str]:
+async def _bytes_by_user(
+    jobs: JobSystem, of_jobs: Mapping[str, int]
+) -> dict[str, UserBytesDocument]:
     taken: Counter[str] = Counter()
     for project in await jobs.persistence.projects.list_projects(None):
         taken[project.user_id] += (project.repository_bytes or 0) + (project.index_bytes or 0)
-    return +taken
+    return {
+        user_id: UserBytesDocument(projects=taken[user_id], jobs=of_jobs.get(user_id, 0))
+        for user_id in sorted({*+taken, *of_jobs})
+    }
 
 
 async def _retention(jobs: JobSystem) -> RetentionDocument:
@@ -130,8 +146,19 @@ def _slots(call: Call) -> SlotUseDocument:
         max_running_total=use.max_running_total,
         max_running_per_user=use.max_running_per_user,
         users={str(user_id): held for user_id, held in use.users.items()},
-        resources={
-            name: ResourceUseDocument(used=one.used, limit=one.limit, waiting=one.waiting)
-            for name, one in use.resources.items()
-        },
+        resources={name: ResourceUseDocument.like(one) for name, one in use.resources.items()},
     )
+
+
+def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
+    if begin is None or end is None:
+        return None
+    return max(0.0, (end - begin).total_seconds())
+
+
+def _quantiles(values: Sequence[float | None]) -> QuantilesDocument:
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return QuantilesDocument(p50=None, p95=None)
+    last = len(known) - 1
+    return QuantilesDocument(p50=known[last // 2], p95=known[round(last * 0.95)])

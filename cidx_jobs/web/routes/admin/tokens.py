@@ -47,7 +47,7 @@ _ID = "9f2c4e6a8b0d1f3e"
 async def list_tokens(call: Call) -> web.Response:
     """List the access tokens, without their texts."""
     tokens = await call.api.jobs.persistence.tokens.list_tokens()
-    return call.answer(TokenListDocument(tokens=tuple(map(TokenDocument.of, tokens))))
+    return call.answer(TokenListDocument(tokens=tuple(map(TokenDocument.like, tokens))))
 
 
 @route(
@@ -88,7 +88,7 @@ async def create_token(call: Call, body: TokenBody) -> web.Response:
     await call.note_act("token_created", f"{token.token_id} of {token.user_id}, {token.scope}")
     location = f"{call.prefix}/admin/tokens/{token.token_id}"
     return call.answer(
-        NewTokenDocument.of(text, token), status=201, headers={"Location": location}
+        NewTokenDocument.like(token, token=text), status=201, headers={"Location": location}
     )
 
 

@@ -116,10 +116,7 @@ async def search_project(call: Call, query: SearchQuery) -> web.Response:
         SearchDocument(
             project_id=project.project_id,
             query=query.q,
-            hits=tuple(
-                SearchHitDocument(path=hit.path, line_number=hit.line_number, line=hit.line)
-                for hit in page.hits
-            ),
+            hits=tuple(map(SearchHitDocument.like, page.hits)),
             limit=query.limit,
             commit=page.commit,
             truncated=page.is_truncated,
@@ -174,10 +171,7 @@ async def list_skipped_files(call: Call, query: SkippedQuery) -> web.Response:
     page, more = cut_page(found, query.limit, lambda last: make_text_cursor(last.path, *listing))
     return call.answer(
         SkippedListDocument(
-            skipped=tuple(
-                SkippedFileDocument(path=file.path, reason=file.reason, bytes=file.bytes)
-                for file in page
-            ),
+            skipped=tuple(map(SkippedFileDocument.like, page)),
             next_cursor=more,
         )
     )

@@ -118,7 +118,7 @@ async def create_schedule(call: Call, body: ScheduleBody) -> web.Response:
     view = await call.open_jobs.schedules.add(Schedule(**members, user_id=owner))
     await call.note_act_for(owner, "schedule_created", view.name)
     location = f"{call.prefix}/schedules/{view.name}"
-    return call.answer(ScheduleDocument.of(view), status=201, headers={"Location": location})
+    return call.answer(ScheduleDocument.like(view), status=201, headers={"Location": location})
 
 
 @route(
@@ -146,7 +146,7 @@ async def list_schedules(call: Call, query: ScheduleListQuery) -> web.Response:
         found, query.limit, lambda last: make_text_cursor(f"{last.name}/{last.user_id}", *listing)
     )
     return call.answer(
-        ScheduleListDocument(schedules=tuple(map(ScheduleDocument.of, page)), next_cursor=more)
+        ScheduleListDocument(schedules=tuple(map(ScheduleDocument.like, page)), next_cursor=more)
     )
 
 
@@ -161,7 +161,7 @@ async def get_schedule(call: Call, query: ScheduleQuery) -> web.Response:
     """Read a schedule: its next times, and what became of the last."""
     owner = call.act_for(query.user_id)
     view = await call.open_jobs.schedules.get(owner, _read_name(call))
-    return call.answer(ScheduleDocument.of(view))
+    return call.answer(ScheduleDocument.like(view))
 
 
 @route(
@@ -186,7 +186,7 @@ async def change_schedule(
         check_submittable(call, body.job_type)
     view = await call.open_jobs.schedules.change(owner, name, **changes)
     await call.note_act_for(owner, "schedule_changed", name)
-    return call.answer(ScheduleDocument.of(view))
+    return call.answer(ScheduleDocument.like(view))
 
 
 @route(

@@ -44,13 +44,10 @@ async def list_job_types(call: Call) -> web.Response:
 
 def _job_type(api: Api, job_type: JobType) -> JobTypeDocument:
     settings = api.jobs.settings
-    return JobTypeDocument(
-        name=job_type.name,
-        exclusive=job_type.exclusive,
+    return JobTypeDocument.like(
+        job_type,
         max_attempts=job_type.max_attempts or settings.default_max_attempts,
         timeout_seconds=plain(job_type.timeout_seconds or settings.default_timeout_seconds),
-        on_interrupt=job_type.on_interrupt,
-        resources=job_type.resources,
         options_schema=dict(job_type.describe_options()),
         result_schema=dict(job_type.describe_result()),
     )

@@ -1,6 +1,7 @@
 """The queue as a caller sees it: limits, slots in use, and their waiting jobs."""
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.listing import JobQuery
@@ -62,21 +63,14 @@ async def get_queue(call: Call) -> web.Response:
             queued=total,
             jobs=tuple(jobs),
             recovering=_recovering(call),
-            hosts_down=tuple(map(HostDownDocument.of, manager.list_hosts_down(call.user_id))),
+            hosts_down=tuple(map(HostDownDocument.like, manager.list_hosts_down(call.user_id))),
         )
     )
 
 
 def _waiting_job(call: Call, job: Job) -> WaitingJobDocument:
     place = call.manager.queue_status(job)
-    return WaitingJobDocument(
-        job_id=job.job_id,
-        job_type=job.job_type,
-        project_id=job.project_id,
-        status=job.status,
-        priority=job.priority,
-        queue=QueueDocument.of(place) if place else None,
-    )
+    return WaitingJobDocument.like(job, queue=QueueDocument.of(place) if place else None)
 
 
 def _rank(waiting: WaitingJobDocument) -> tuple[int, str]:
@@ -86,15 +80,8 @@ def _rank(waiting: WaitingJobDocument) -> tuple[int, str]:
 
 def _own_limits(call: Call) -> LimitsDocument:
     limits = call.manager.limits
-    return LimitsDocument(
-        max_running_per_user=limits.max_running_per_user,
-        max_running_total=limits.max_running_total,
-        max_queued_per_user=limits.max_queued_per_user,
-        max_queued_total=limits.max_queued_total,
-        resources=dict(limits.resources),
-        max_priority=limits.user_max_priorities.get(call.user_id, limits.max_priority),
-        user_max_priorities={},
-    )
+    own = limits.user_max_priorities.get(call.user_id, limits.max_priority)
+    return replace(LimitsDocument.of(limits), max_priority=own, user_max_priorities={})
 
 
 def _own_slots(call: Call) -> SlotsDocument:
