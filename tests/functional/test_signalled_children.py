@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from cidx_jobs.engine.run.runner import HELD_BACK_SECONDS, tells_of_signal
+from cidx_jobs.engine.run.failures import tells_of_signal
+from cidx_jobs.engine.run.runner import HELD_BACK_SECONDS
 from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import JobFailure

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import inspect
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
 from functools import partial
@@ -14,6 +13,7 @@ from typing import ParamSpec, TypeVar
 from msgspec.structs import replace
 
 from cidx_jobs.engine.run.context import ChildRunner, RunContext, to_json_object
+from cidx_jobs.engine.run.failures import Failures, log_raised, tells_of_signal
 from cidx_jobs.engine.run.offspring import Manager, Offspring, find_suspension
 from cidx_jobs.engine.run.progress import ProgressBook, ProgressSnapshot, ProgressTracker
 from cidx_jobs.engine.run.run_record import (
@@ -40,16 +40,13 @@ from cidx_jobs.interfaces.run import (
 )
 from cidx_jobs.interfaces.traces import Traces
 from cidx_jobs.job_types import JobType, JobTypes
-from cidx_jobs.model.error_codes import GUIDANCE, make_error
 from cidx_jobs.model.errors import HostDownError, JobFailure, UnavailableError, ValidationError
-from cidx_jobs.model.foreign import Raised, call_foreign, plain_text
+from cidx_jobs.model.foreign import Raised, call_foreign
 from cidx_jobs.model.job.job import Job, JsonObject
 from cidx_jobs.model.job.key_limits import key_of_host
 from cidx_jobs.model.job.retry_policy import RetryPolicy
-from cidx_jobs.model.redact import redact
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.foreign_code import await_foreign
-from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.runtime.shielded import finish
 
 P = ParamSpec("P")
@@ -59,12 +56,6 @@ HELD_BACK_SECONDS = 1.0
 """How long the failure of a run is held back whose child was ended by a signal."""
 ABANDONED_SECONDS = 10.0
 """A run that was told to stop and has not ended in this time is marked as abandoned."""
-
-_MAX_MESSAGE = 1_000
-_MAX_LINES, _MAX_LINE = 50, 200
-_MAX_RETRY_SECONDS = 3_650 * 86_400.0
-
-_log = get_logger("engine")
 
 
 class Runner:
@@ -84,8 +75,7 @@ class Runner:
         self.board = board
         self.children = children
         self.clock = clock
-        self.retry_policy = retry_policy
-        self.random = random
+        self.failures = Failures(clock, retry_policy, random)
         self.max_result_bytes = max_result_bytes
         self.traces = traces
         own = () if traces is None else (traces.around_run,)
@@ -218,12 +208,12 @@ class RunningJob:
         job_type = self._runner.job_types.get(self._job.job_type)
         if job_type is None:
             text = f"job type {self._job.job_type} is not registered in this server"
-            return self._broken("CFG-002", text, retry_after=None)
+            return self._runner.failures.of_code("CFG-002", text, phase=self._phase)
         ending = await self._guarded(self._reach_end, job_type)
         if isinstance(ending, Raised):
             # Whatever it is, it is an end: without one the row would be running for ever.
             text = f"the run was ended by a fault of the server: {type(ending.error).__name__}"
-            return self._broken("HANDLER_ERROR", text, retry_after=None)
+            return self._runner.failures.of_code("HANDLER_ERROR", text, phase=self._phase)
         return ending
 
     async def _reach_end(self, job_type: JobType) -> Ending:
@@ -245,7 +235,9 @@ class RunningJob:
         if isinstance(result, Raised):
             self._is_signal_told = call_foreign(tells_of_signal, result.error) is True
             return self._failed(result, job_type)
-        return self._timed_out(job_type) if self._is_timed_out else Succeeded(result)
+        if self._is_timed_out:
+            return self._runner.failures.of_time_out(self._job, job_type, self._phase)
+        return Succeeded(result)
 
     def _was_signalled(self) -> bool:
         was_child_signalled = self._runner.children.take_signalled(self.run)
@@ -332,33 +324,31 @@ class RunningJob:
     def _stopped(self, job_type: JobType) -> Ending:
         if self._is_cancelled or self._is_interrupted:
             return self._interruption()
+        failures, phase = self._runner.failures, self._phase
         if self._is_timed_out:
-            return self._timed_out(job_type)
+            return failures.of_time_out(self._job, job_type, phase)
         if self._used_too_much is not None:
             used, limit = self._used_too_much, job_type.max_memory_bytes
             text = f"the job's processes used {used:,} bytes of memory; its limit is {limit:,}"
-            return self._broken("RES-002", text, retry_after=None)
-        text = "the job's code cancelled itself"
-        return self._broken("HANDLER_ERROR", text, retry_after=self._backoff(job_type))
+            return failures.of_code("RES-002", text, phase=phase)
+        return failures.of_own_cancel(self._job, job_type, phase)
 
     def _failed(self, raised: Raised, job_type: JobType) -> Ending:
         error = raised.error
-        if not isinstance(error, JobFailure | ValidationError):
-            self._log_raised("handler_raised", raised)
-        if isinstance(error, asyncio.CancelledError):
-            return self._stopped(job_type)
-        if self._was_stopped and not isinstance(error, JobFailure):
+        is_own = isinstance(error, JobFailure)
+        if isinstance(error, asyncio.CancelledError) or (self._was_stopped and not is_own):
             # What a handler raises while it is torn down is not its own failure.
+            if not isinstance(error, ValidationError):
+                log_raised("handler_raised", self._job, raised)
             return self._stopped(job_type)
-        # Also an error's own members and its text are foreign code.
-        failure = call_foreign(self._failure, error, job_type)
-        if isinstance(error, HostDownError) and isinstance(failure, Broke):
+        failure = self._runner.failures.of_error(raised, self._job, job_type, self._phase)
+        if isinstance(error, HostDownError):
             return self._found_down(error, failure, job_type)
-        if not isinstance(failure, Raised):
-            return failure
-        self._log_raised("error_not_readable", failure)
-        text = "the job's code raised an error that cannot be read"
-        return self._broken("HANDLER_ERROR", text, retry_after=self._backoff(job_type))
+        return failure
+
+    @property
+    def _phase(self) -> str | None:
+        return self.tracker.snapshot().phase
 
     def _found_down(
         self, error: HostDownError, failure: Broke, job_type: JobType
@@ -369,80 +359,16 @@ class RunningJob:
             return failure
         return FoundDown(key, failure.error, job_type.on_interrupt)
 
-    def _timed_out(self, job_type: JobType) -> Ending:
-        seconds = self._job.timeout_seconds
-        text = f"the run took longer than its time-out of {seconds:g} seconds"
-        return self._broken("TIMEOUT", text, retry_after=self._backoff(job_type))
-
     def _interruption(self) -> Interrupted:
         return Interrupted(self._runner.job_types[self._job.job_type].on_interrupt)
-
-    def _failure(self, error: BaseException, job_type: JobType) -> Ending:
-        if isinstance(error, JobFailure):
-            known = GUIDANCE.get(error.failure_code)
-            retryable = error.retryable
-            if retryable is None:
-                retryable = known.retryable if known else True
-            after = None
-            if retryable:
-                after = self._backoff(job_type) if error.after is None else _bounded(error.after)
-            lines = [plain_text(redact(line), _MAX_LINE) for line in error.output[-_MAX_LINES:]]
-            return self._broken(
-                error.failure_code, error.message, retry_after=after, output=tuple(lines)
-            )
-        if isinstance(error, ValidationError):
-            return self._broken("VAL-001", _tell_faults(error), retry_after=None)
-        told = call_foreign(str, error)
-        text = "" if isinstance(told, Raised) else told
-        text = f"the job's code raised {type(error).__name__}: {text}".rstrip(": ")
-        return self._broken("HANDLER_ERROR", text, retry_after=self._backoff(job_type))
-
-    def _log_raised(self, event: str, raised: Raised) -> None:
-        # A log that cannot be written must not keep a run from its end.
-        call_foreign(
-            _log.error,
-            event,
-            job_id=self.run.job_id,
-            attempt=self._job.attempt,
-            exc_info=raised.exc_info,
-        )
-
-    def _broken(
-        self,
-        code: str,
-        message: str,
-        *,
-        retry_after: float | None,
-        output: tuple[str, ...] = (),
-    ) -> Broke:
-        error = make_error(
-            plain_text(code),
-            plain_text(redact(message), _MAX_MESSAGE),
-            at=self._runner.clock.now(),
-            phase=self.tracker.snapshot().phase,
-            retryable=retry_after is not None,
-            output=output,
-        )
-        return Broke(error, retry_after)
-
-    def _backoff(self, job_type: JobType) -> float:
-        failures = sum(1 for record in self._job.attempts if record.error is not None) + 1
-        chance = self._runner.random.random()
-        if job_type.retry is not None:
-            chosen = call_foreign(
-                lambda policy: _bounded(policy.backoff_seconds(failures, chance)), job_type.retry
-            )
-            if not isinstance(chosen, Raised):
-                return chosen
-            self._log_raised("retry_policy_raised", chosen)
-        return self._runner.retry_policy.backoff_seconds(failures, chance)
 
     async def _store_end(self, ending: Ending, elapsed: float) -> None:
         stored = await self._guarded(self._store_with_news, ending, elapsed)
         if isinstance(stored, Raised):
             # Without an end of some kind the row and its slot would be left to the next start.
             text = f"the end of the run could not be stored: {type(stored.error).__name__}"
-            await self._store(self._broken("HANDLER_ERROR", text, retry_after=None), None, elapsed)
+            failure = self._runner.failures.of_code("HANDLER_ERROR", text, phase=self._phase)
+            await self._store(failure, None, elapsed)
 
     def _store_with_news(self, ending: Ending, elapsed: float) -> Awaitable[None]:
         progress = self.tracker.snapshot() if self.tracker.has_news else None
@@ -482,41 +408,6 @@ class RunningJob:
         )
         # Whoever swallowed the first request is asked once more.
         self._stop_handler()
-
-
-def _tell_faults(error: ValidationError) -> str:
-    # Not by its pointers: to whoever takes the server's paths out of texts they look like these.
-    places = [fault.pointer.strip("/").replace("/", ".") for fault in error.faults]
-    told = zip(places, error.faults, strict=True)
-    return "; ".join(f"{place or 'options'}: {fault.message}" for place, fault in told)
-
-
-def tells_of_signal(error: BaseException | None) -> bool:
-    """Return whether the error, or one that caused it, says that a signal ended a process.
-
-    These are processes that the handler has started itself.
-    """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        code = getattr(error, "returncode", None)
-        if type(error).__name__ == "BrokenProcessPool" or (isinstance(code, int) and code < 0):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _bounded(seconds: float) -> float:
-    """Return a time to wait that there is: from now on, and within a calendar that can be stored.
-
-    Raises:
-        TypeError, ValueError: it is no number.
-    """
-    seconds = float(seconds)
-    if math.isnan(seconds):
-        message = "a time to wait is a number of seconds, not nan"
-        raise ValueError(message)
-    return max(0.0, min(seconds, _MAX_RETRY_SECONDS))
 
 
 async def _call_around(middleware: Middleware, call_next: CallNext, context: JobContext) -> object:
