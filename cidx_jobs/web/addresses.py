@@ -1,16 +1,85 @@
 """Addresses to listen at: sockets, what is in their way, and how clients name them."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+
+import msgspec
 
 from cidx_jobs.model.errors import StartRefusedError
 from cidx_jobs.runtime.blocking import in_own_thread
+from cidx_jobs.runtime.forks import withhold
 from cidx_jobs.settings import Settings
 
+BACKLOG = 1_024
+"""So many connections may wait until they are taken."""
+
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - looked up
+
+
+class Listeners(msgspec.Struct, frozen=True):
+    """Sockets that listen: who connects waits in them until somebody takes connections."""
+
+    sockets: Sequence[socket.socket]
+    url: str
+    """The address under which a client on this machine reaches them."""
+
+
+@contextlib.asynccontextmanager
+async def listening_at(
+    host: str, port: int, unix_socket: Path | None = None
+) -> AsyncIterator[Listeners]:
+    """Listen at host and port, or at a socket file; the file is gone at the end.
+
+    No forked child has the sockets.
+
+    Raises:
+        OSError: it cannot listen there.
+    """
+    sockets: list[socket.socket] = []
+    forget_forks = withhold(lambda: still_open(sockets))
+    try:
+        if unix_socket is None:
+            await _bind_all(sockets, host, port)
+            url = url_of_place(host, sockets[0].getsockname()[1], None)
+        else:
+            await make_room_for_socket(unix_socket)
+            sockets.append(bind_socket(unix_socket))
+            url = url_of_place(host, None, unix_socket)
+        for listener in sockets:
+            listener.listen(BACKLOG)
+        yield Listeners(sockets, url)
+    finally:
+        for listener in sockets:
+            listener.close()
+        forget_forks()
+        if unix_socket is not None and sockets:
+            await in_own_thread(unix_socket.unlink, missing_ok=True)
+
+
+async def _bind_all(sockets: list[socket.socket], host: str, port: int) -> None:
+    found = await in_own_thread(
+        lambda: socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    )
+    for family, kind, protocol, _, address in dict.fromkeys(found):
+        listener = socket.socket(family, kind, protocol)
+        sockets.append(listener)
+        # Connections of a server that has ended do not keep its address from the next.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+
+
+def still_open(sockets: Sequence[socket.socket]) -> Iterator[int]:
+    """Yield the descriptors of the sockets that are open; these are not asked for anything."""
+    yield from (listener.fileno() for listener in sockets if listener.fileno() >= 0)
 
 
 def refuse_address(settings: Settings, error: OSError) -> StartRefusedError:

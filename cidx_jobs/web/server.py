@@ -39,17 +39,22 @@ from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.runtime.socket_paths import open_short_path
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.index.program import find_missing_program
+from cidx_jobs.store.sqlite.open.migrations import load_migrations
+from cidx_jobs.store.sqlite.open.possession import check_possession
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.addresses import (
+    BACKLOG,
+    Listeners,
     bind_socket,
-    make_room_for_socket,
-    url_of_place,
+    listening_at,
+    still_open,
     url_of_socket,
 )
 from cidx_jobs.web.app import create_app
 from cidx_jobs.web.connections import EXTRA_CONNECTIONS, ProblemRunner
 from cidx_jobs.web.handed_sockets import is_local, take_sockets
 from cidx_jobs.web.keys import API
+from cidx_jobs.web.routes.server.health import make_starting_app
 from cidx_jobs.web.server_files import ensure_admin_token, remove_server_file, write_server_file
 from cidx_jobs.web.service_manager import ServiceManager
 
@@ -62,6 +67,8 @@ OVERDUE_SECONDS = 8.0
 """So long after the grace time a stop is given up, and the process ends (guarantees.md, G7)."""
 SHUTDOWN_SECONDS = 2.0
 """How long open requests may take to end; those that wait are woken before."""
+PATIENCE_SECONDS = 2.0
+"""So long a client waits for a server that is starting, before it is told (guarantees.md, G5)."""
 LAST_REQUESTS_SECONDS = 0.1
 """How long a connection that was taken at the very end has for its request."""
 LINGER_SECONDS = 5.0
@@ -75,7 +82,6 @@ YOUNG_OBJECTS = 10_000
 
 _FILES_OF_OURS = 256
 _FEWEST = 16
-_BACKLOG = 1_024
 
 _log = get_logger("server")
 
@@ -156,9 +162,10 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
         gc.disable()
         app = create_app(jobs)
         async with (
-            jobs,
+            _taking_address(settings, handed) as listeners,
+            _opened(jobs, () if handed else listeners.sockets),
             _looking_for_warnings(jobs) as warnings,
-            _announced(jobs, app, handed) as place,
+            _announced(jobs, app, listeners) as place,
             manager.beating(),
         ):
             settle_collector()
@@ -227,24 +234,30 @@ class Place:
 
 
 @contextlib.asynccontextmanager
-async def listening(app: web.Application, **where: Any) -> AsyncIterator[str]:
-    """Take connections for the application; yield the url. The rest is as in `open_place`."""
-    async with open_place(app, **where) as place:
+async def listening(
+    app: web.Application, *, host: str, port: int, unix_socket: Path | None = None, **more: Any
+) -> AsyncIterator[str]:
+    """Take connections for the application; yield the url. The rest is as in `open_place`.
+
+    Raises:
+        OSError: it cannot listen there.
+    """
+    async with (
+        listening_at(host, port, unix_socket) as listeners,
+        open_place(app, listeners, **more) as place,
+    ):
         yield place.url
 
 
 @contextlib.asynccontextmanager
 async def open_place(
     app: web.Application,
+    listeners: Listeners,
     *,
-    host: str,
-    port: int,
-    unix_socket: Path | None = None,
     max_connections: int = MAX_CONNECTIONS,
     keepalive_seconds: float = KEEPALIVE_SECONDS,
     local_socket: Path | None = None,
     proxies: Callable[[str], bool] = _nobody,
-    handed: Sequence[socket.socket] = (),
 ) -> AsyncIterator[Place]:
     """Take connections for the application; yield where.
 
@@ -252,20 +265,40 @@ async def open_place(
 
     Args:
         app: what answers.
-        host: the address to listen on.
-        port: the port; 0 takes a free one.
-        unix_socket: a socket file in place of host and port.
+        listeners: where it does; they are closed at the end.
         max_connections: further ones get a 503, or are closed at once.
         keepalive_seconds: how long a connection may be idle.
         local_socket: a socket file besides, for commands on this machine; one that is there was
             left behind.
         proxies: whether an address is that of a proxy, which may have any number of connections.
-        handed: sockets that listen already, in place of host, port and socket file.
 
     Raises:
-        OSError: it cannot listen there.
+        OSError: it cannot listen on *local_socket*.
     """
-    runner = ProblemRunner(
+    runner = _make_runner(app, max_connections, keepalive_seconds, proxies)
+    sockets = list(listeners.sockets)
+    forget_forks = withhold(lambda: (*still_open(sockets), *_connections(runner)))
+    try:
+        await runner.setup()
+        for listener in listeners.sockets:
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        if local_socket is not None:
+            await _listen_locally(runner, local_socket, sockets)
+        yield Place(listeners.url, runner)
+    finally:
+        await runner.cleanup()
+        forget_forks()
+        if local_socket is not None:
+            await in_own_thread(local_socket.unlink, missing_ok=True)
+
+
+def _make_runner(
+    app: web.Application,
+    max_connections: int = MAX_CONNECTIONS,
+    keepalive_seconds: float = KEEPALIVE_SECONDS,
+    proxies: Callable[[str], bool] = _nobody,
+) -> web.AppRunner:
+    return ProblemRunner(
         app,
         max_connections=bound_connections(max_connections),
         proxies=proxies,
@@ -276,28 +309,6 @@ async def open_place(
         # An encoded body is refused, and not unpacked before that is known.
         auto_decompress=False,
     )
-    ours: Path | None = None
-    forget_forks = withhold(lambda: _sockets(runner))
-    try:
-        await runner.setup()
-        if handed:
-            for listener in handed:
-                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-        else:
-            if unix_socket is not None:
-                await make_room_for_socket(unix_socket)
-            site = _site(runner, host, port, unix_socket)
-            ours = unix_socket
-            await site.start()
-        if local_socket is not None:
-            await _listen_locally(runner, local_socket)
-        yield Place(_url(runner, host, unix_socket, handed), runner)
-    finally:
-        await runner.cleanup()
-        forget_forks()
-        for file in (ours, local_socket):
-            if file is not None:
-                await in_own_thread(file.unlink, missing_ok=True)
 
 
 def settle_collector() -> None:
@@ -419,23 +430,77 @@ async def _looking_for_warnings(
 
 
 @contextlib.asynccontextmanager
+async def _taking_address(
+    settings: Settings, handed: Sequence[socket.socket]
+) -> AsyncIterator[Listeners]:
+    """Listen where the settings say: before anything stored is touched, for it may be refused."""
+    if handed:
+        yield Listeners(handed, url_of_socket(handed[0]))
+        return
+    async with contextlib.AsyncExitStack() as stack:
+        place = listening_at(settings.host, settings.port, settings.unix_socket)
+        try:
+            listeners = await stack.enter_async_context(place)
+        except OSError:
+            # Whoever has the address may have the directory as well, and that says more.
+            directory = DataDirectory(settings.data_dir)
+            await in_own_thread(lambda: check_possession(directory, load_migrations()))
+            raise
+        yield listeners
+
+
+@contextlib.asynccontextmanager
+async def _opened(jobs: JobSystem, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """Have the jobs open, and say on the sockets that they are being opened where it takes long.
+
+    Sockets that were handed over are not told: who connects to those waits over any restart.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        async with saying_starting(sockets):
+            await stack.enter_async_context(jobs)
+        yield
+
+
+@contextlib.asynccontextmanager
+async def saying_starting(
+    sockets: Sequence[socket.socket], *, after: float = PATIENCE_SECONDS
+) -> AsyncIterator[None]:
+    """Answer on the sockets that the server is starting, from *after* seconds on to the end.
+
+    Before that nobody is answered: who connects waits, and is answered by the server itself.
+    """
+    talking = asyncio.create_task(_say_starting(sockets, after), name="starting")
+    try:
+        yield
+    finally:
+        talking.cancel()
+        await asyncio.wait([talking])
+
+
+async def _say_starting(sockets: Sequence[socket.socket], after: float) -> None:
+    await asyncio.sleep(after)
+    _log.warning("start_takes_long", seconds=after)
+    # Copies, which are closed when this ends: the others go on to the server itself.
+    copies = [listener.dup() for listener in sockets]
+    async with open_place(make_starting_app(), Listeners(copies, "")):
+        await asyncio.Event().wait()
+
+
+@contextlib.asynccontextmanager
 async def _announced(
-    jobs: JobSystem, app: web.Application, handed: Sequence[socket.socket]
+    jobs: JobSystem, app: web.Application, listeners: Listeners
 ) -> AsyncIterator[Place]:
-    """Listen where the settings say, and tell local commands where that is."""
+    """Take connections, and tell local commands where that is."""
     settings = jobs.settings
     directory = DataDirectory(settings.data_dir)
     await ensure_admin_token(directory, jobs.persistence.tokens, jobs.clock)
     async with open_place(
         app,
-        host=settings.host,
-        port=settings.port,
-        unix_socket=settings.unix_socket,
+        listeners,
         max_connections=settings.max_connections,
         keepalive_seconds=settings.keepalive_seconds,
         local_socket=directory.server_socket,
         proxies=app[API].peers.covers,
-        handed=handed,
     ) as place:
         await write_server_file(directory, place.url)
         try:
@@ -444,21 +509,11 @@ async def _announced(
             await remove_server_file(directory)
 
 
-def _sockets(runner: web.AppRunner) -> Iterator[int]:
-    """Yield the descriptors that take connections, and those of the connections."""
-    for site in runner.sites:
-        listener: Any = site._server  # noqa: SLF001 - where aiohttp keeps what it listens with
-        for listening_socket in () if listener is None else listener.sockets:
-            yield listening_socket.fileno()
+def _connections(runner: web.AppRunner) -> Iterator[int]:
+    """Yield the descriptors of the connections."""
     for connection in () if runner.server is None else runner.server.connections:
         if connection.transport is not None:
             yield connection.transport.get_extra_info("socket").fileno()
-
-
-def _site(runner: web.AppRunner, host: str, port: int, unix_socket: Path | None) -> web.BaseSite:
-    if unix_socket is not None:
-        return web.SockSite(runner, bind_socket(unix_socket), backlog=_BACKLOG)
-    return web.TCPSite(runner, host, port, backlog=_BACKLOG)
 
 
 @contextlib.asynccontextmanager
@@ -468,20 +523,12 @@ async def listening_locally(app: web.Application, path: Path) -> AsyncIterator[N
     Raises:
         OSError: it cannot listen there.
     """
-    runner = ProblemRunner(
-        app,
-        max_connections=bound_connections(MAX_CONNECTIONS),
-        proxies=_nobody,
-        access_log=None,
-        keepalive_timeout=KEEPALIVE_SECONDS,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-        lingering_time=LINGER_SECONDS,
-        auto_decompress=False,
-    )
-    forget_forks = withhold(lambda: _sockets(runner))
+    runner = _make_runner(app)
+    sockets: list[socket.socket] = []
+    forget_forks = withhold(lambda: (*still_open(sockets), *_connections(runner)))
     try:
         await runner.setup()
-        await _listen_locally(runner, path)
+        await _listen_locally(runner, path, sockets)
         yield
     finally:
         # Who comes from now on finds nobody, and knows that nothing was asked; those who came
@@ -492,21 +539,16 @@ async def listening_locally(app: web.Application, path: Path) -> AsyncIterator[N
         forget_forks()
 
 
-async def _listen_locally(runner: web.AppRunner, path: Path) -> None:
-    """Listen on a socket that no other server can have: this one owns its directory."""
+async def _listen_locally(runner: web.AppRunner, path: Path, sockets: list[socket.socket]) -> None:
+    """Listen on a socket that no other server can have: this one owns its directory.
+
+    It is added to the sockets.
+    """
     await in_own_thread(path.unlink, missing_ok=True)
     name, descriptor = await in_own_thread(open_short_path, path)
     try:
-        await web.SockSite(runner, bind_socket(Path(name)), backlog=_BACKLOG).start()
+        sockets.append(bind_socket(Path(name)))
+        await web.SockSite(runner, sockets[-1], backlog=BACKLOG).start()
     finally:
         if descriptor is not None:
             os.close(descriptor)
-
-
-def _url(
-    runner: web.AppRunner, host: str, unix_socket: Path | None, handed: Sequence[socket.socket]
-) -> str:
-    """Return the address under which a client on this machine reaches the server."""
-    if handed:
-        return url_of_socket(handed[0])
-    return url_of_place(host, None if unix_socket else runner.addresses[0][1], unix_socket)

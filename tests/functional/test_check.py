@@ -168,6 +168,20 @@ def test_what_serve_refuses_check_refuses_too(
     assert {entry for entry in after ^ before if "__pycache__" not in entry[0]} == set()
 
 
+@pytest.mark.parametrize("how", ["a port that is taken", "a socket that is taken"])
+def test_a_taken_address_is_found_before_anything_is_stored(
+    how: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start that cannot serve recovers nothing: it makes no epoch, and not even a directory."""
+    monkeypatch.setattr("cidx_jobs.cli.actions.serve.setup_logging", _open_log)
+    values = {"data_dir": folder / "data", **REFUSED[how](folder)}
+
+    _, message = refusal(lambda: serve_until_stopped(None, **values))
+
+    assert "address already in use" in message
+    assert not (folder / "data").exists()
+
+
 def _open_log(settings: Settings) -> None:
     # As `setup_logging` does, which would leave the handlers of this process changed.
     from cidx_jobs.observe.log_file import LogFile  # noqa: PLC0415 - for this alone

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -20,12 +21,14 @@ from cidx_jobs.cli.actions.serve import choose_loop, serve_until_stopped
 from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
-from cidx_jobs.web.addresses import bind_socket
+from cidx_jobs.web.addresses import bind_socket, listening_at
 from cidx_jobs.web.server import (
     bound_connections,
     listening,
     load_job_types,
+    open_place,
     raise_file_limit,
+    saying_starting,
 )
 from cidx_jobs.web.server_files import ensure_admin_token, remove_server_file, write_server_file
 from tests.fakes import FakeClock
@@ -131,6 +134,57 @@ async def test_a_socket_on_which_a_server_listens_is_left_to_it(short_path: Path
         await writer.wait_closed()
 
     assert not place.exists()
+
+
+async def _say_here(_: web.Request) -> web.Response:
+    return web.Response(text="here")
+
+
+async def test_a_start_that_takes_long_is_told() -> None:
+    """The server is alive, not ready, and takes nothing yet; then it answers at the same place."""
+    app = web.Application()
+    app.router.add_get("/readyz", _say_here)
+    async with listening_at("127.0.0.1", 0) as listeners, aiohttp.ClientSession() as http:
+        async with saying_starting(listeners.sockets, after=0):
+            async with http.get(f"{listeners.url}/livez") as alive:
+                assert (alive.status, await alive.json()) == (200, {"status": "alive"})
+            async with http.get(f"{listeners.url}/readyz") as waiting:
+                problem = await waiting.json()
+            async with http.post(f"{listeners.url}/api/jobs", json={}) as submit:
+                pass
+
+        async with (
+            open_place(app, listeners),
+            http.get(f"{listeners.url}/readyz") as ready,
+        ):
+            text = await ready.text()
+
+    assert (waiting.status, problem["code"], problem["reasons"]) == (
+        503,
+        "not_ready",
+        ["starting"],
+    )
+    assert (submit.status, submit.headers["Retry-After"]) == (503, "2")
+    assert text == "here"
+
+
+async def test_who_connects_while_a_server_starts_is_answered_by_it() -> None:
+    """A short start is not seen: the request waits for its end."""
+    app = web.Application()
+    app.router.add_get("/", _say_here)
+    async with listening_at("127.0.0.1", 0) as listeners, aiohttp.ClientSession() as http:
+        early = asyncio.create_task(http.get(listeners.url))
+        async with saying_starting(listeners.sockets):
+            reader, writer = await asyncio.open_connection(*listeners.sockets[0].getsockname())
+            writer.write(b"GET / HTTP/1.0\r\n\r\n")
+
+        async with open_place(app, listeners):
+            answer = await early
+            raw = await reader.read()
+            writer.close()
+
+    assert answer.status == 200
+    assert raw.endswith(b"here")
 
 
 async def test_a_file_in_the_sockets_place_is_kept(short_path: Path) -> None:

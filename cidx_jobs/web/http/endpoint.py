@@ -69,7 +69,7 @@ class Endpoint:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer the request; any error becomes a problem document."""
-        request_id = _request_id(request)
+        request_id = make_request_id(request)
         begun = time.perf_counter()
         # All in this one coroutine: each more is memory that every request that waits holds.
         try:
@@ -255,7 +255,8 @@ async def expect_body(request: web.Request) -> None:
         request.writer.output_size = 0
 
 
-def _request_id(request: web.Request) -> str:
+def make_request_id(request: web.Request) -> str:
+    """Return the id that finds a request in the log: its sender's own, or a new one."""
     given = request.headers.get("X-Request-Id")
     if given is not None and _SAFE_ID.fullmatch(given):
         return given

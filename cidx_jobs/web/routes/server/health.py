@@ -2,9 +2,12 @@
 
 from aiohttp import web
 
-from cidx_jobs.observe.health import find_reasons
+from cidx_jobs.observe.health import STARTING, find_reasons
 from cidx_jobs.web.errors import NotReadyError
+from cidx_jobs.web.http.answer import answer_document
 from cidx_jobs.web.http.call import Call
+from cidx_jobs.web.http.endpoint import make_request_id
+from cidx_jobs.web.http.problems import make_problem
 from cidx_jobs.web.http.route import Group, Reply, route
 from cidx_jobs.wire.server import AliveDocument, ReadyDocument
 
@@ -42,3 +45,24 @@ async def is_ready(call: Call) -> web.Response:
         raise NotReadyError(reasons)
     warnings = tuple(warning.code for warning in await jobs.find_warnings())
     return call.answer(ReadyDocument(status="ready", reasons=(), warnings=warnings))
+
+
+def make_starting_app() -> web.Application:
+    """Build an application for the time before the jobs are open.
+
+    It is alive, and says to whoever asks for anything else that the server is starting.
+    """
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", _say_starting)
+    return app
+
+
+async def _say_starting(request: web.Request) -> web.Response:
+    request_id = make_request_id(request)
+    if request.path == "/livez":
+        answer = answer_document(request, AliveDocument(status="alive"), request_id)
+    else:
+        answer = make_problem(NotReadyError([STARTING]), request.path, request_id)
+    # The next request of this client is one for the server itself.
+    answer.force_close()
+    return answer
