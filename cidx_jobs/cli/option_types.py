@@ -193,6 +193,11 @@ KEY_VALUE = KeyValue()
 KEY_LIMIT = KeyLimit()
 
 USER = click.option("--user", help="Of this user; for administrators, to read for auditors.")
+LABELS = click.option("--label", "-l", "labels", multiple=True, type=KEY_VALUE, help="A label.")
+PRIORITY = click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
+RUN_TIMEOUT = click.option(
+    "--run-timeout", "timeout_seconds", type=SECONDS, help="How long a run may take: 90s, 2h."
+)
 YES = click.option("--yes", is_flag=True, help="Do not ask first.")
 DATA_DIR = click.option(
     "--data-dir",

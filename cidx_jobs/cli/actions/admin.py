@@ -13,7 +13,7 @@ import msgspec
 from cidx_jobs.cli.data_dir import administer
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
-from cidx_jobs.cli.terminal.output import print_json, print_lines
+from cidx_jobs.cli.terminal.output import show_result
 from cidx_jobs.cli.terminal.prompt import can_ask, confirm_removal
 from cidx_jobs.cli.terminal.text import duration, moment, table
 from cidx_jobs.client import JobsClient
@@ -30,7 +30,6 @@ from cidx_jobs.wire.server import (
     CleanupDocument,
     DrainProgressDocument,
     HostDownDocument,
-    LimitsDocument,
     PausesDocument,
     QuantilesDocument,
     StatsDocument,
@@ -57,21 +56,18 @@ def show_limits(target: Target, changes: Iterable[tuple[str, str]]) -> Exit:
         click.UsageError: a change is not understood.
     """
     wanted = _read_limits(changes)
-
-    async def change(client: JobsClient) -> LimitsDocument:
-        return await (client.change_limits(**wanted) if wanted else client.get_limits())
-
-    return _show(target, administer(target, change), _member_lines)
+    now = administer(
+        target,
+        lambda client: client.change_limits(**wanted) if wanted else client.get_limits(),
+    )
+    return _show(target, now, _member_lines)
 
 
 def set_pause(target: Target, *, user: str | None, job_type: str | None, is_paused: bool) -> Exit:
     """Keep jobs from starting, or let them."""
-
-    async def change(client: JobsClient) -> PausesDocument:
-        method = client.pause if is_paused else client.resume
-        return await method(user_id=user, job_type=job_type)
-
-    return _show(target, administer(target, change), _member_lines)
+    method = JobsClient.pause if is_paused else JobsClient.resume
+    now = administer(target, lambda client: method(client, user_id=user, job_type=job_type))
+    return _show(target, now, _member_lines)
 
 
 def set_drain(target: Target, *, is_draining: bool) -> Exit:
@@ -127,11 +123,9 @@ def compact_database(target: Target, data_dir: Path | None, config: Path | None)
     """Write the database of a stopped server anew, and say how much smaller it is."""
     settings = Settings.load(config, overrides={"data_dir": data_dir})
     done = compact(DataDirectory(settings.data_dir))
-    if target.as_json:
-        print_json({"bytes_before": done.bytes_before, "bytes_after": done.bytes_after})
-    else:
-        print_lines([f"{done.bytes_before:,} bytes before, {done.bytes_after:,} bytes now"])
-    return Exit.DONE
+    document = {"bytes_before": done.bytes_before, "bytes_after": done.bytes_after}
+    line = f"{done.bytes_before:,} bytes before, {done.bytes_after:,} bytes now"
+    return show_result(target, document, [line])
 
 
 def show_log(target: Target, *, limit: int) -> Exit:
@@ -151,11 +145,7 @@ def show_log(target: Target, *, limit: int) -> Exit:
 
 
 def _show(target: Target, document: D, lines: Callable[[D], Iterator[str]]) -> Exit:
-    if target.as_json:
-        print_json(document)
-    else:
-        print_lines(lines(document))
-    return Exit.DONE
+    return show_result(target, document, lines(document))
 
 
 def _read_limits(changes: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from cidx_jobs.cli.actions.settings import find_warnings
 from cidx_jobs.cli.data_dir import administer, ask_owner
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
-from cidx_jobs.cli.terminal.output import print_json, print_lines
-from cidx_jobs.client import JobsClient
+from cidx_jobs.cli.terminal.output import show_result
 from cidx_jobs.model.findings import ADVICE
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.settings import DataDirectory, Settings
@@ -24,19 +23,13 @@ def examine(target: Target, *, deep: bool) -> Exit:
         SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
     """
 
-    async def at_server(client: JobsClient) -> DoctorDocument:
-        return await client.examine(deep=deep)
-
     def in_directory(settings: Settings) -> DoctorDocument:
         # Not by a server of our own: one that opens the database changes it, or refuses to.
         found = examine_directory(DataDirectory(settings.data_dir), deep=deep)
         return DoctorDocument.of(found.findings, found.database_id, find_warnings())
 
-    found = ask_owner(target, at_server, in_directory)
-    if target.as_json:
-        print_json(found)
-    else:
-        print_lines(_lines(found))
+    found = ask_owner(target, lambda client: client.examine(deep=deep), in_directory)
+    show_result(target, found, _lines(found))
     return Exit.DONE if found.ok else Exit.FAILED
 
 
@@ -50,15 +43,8 @@ def mend(target: Target, *, deep: bool) -> Exit:
         ServerBusyError: a server owns the directory and does not say where it is.
         SettingsError: the file cannot be read, or a name or value is wrong; the text names it.
     """
-
-    async def at_server(client: JobsClient) -> MendDocument:
-        return await client.mend(deep=deep)
-
-    done = administer(target, at_server)
-    if target.as_json:
-        print_json(done)
-    else:
-        print_lines(_mended_lines(done))
+    done = administer(target, lambda client: client.mend(deep=deep))
+    show_result(target, done, _mended_lines(done))
     return Exit.DONE if done.ok else Exit.FAILED
 
 

@@ -20,7 +20,7 @@ from cidx_jobs.cli.job_names import find_job, shown_end
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.job_lines import reason_words, report
 from cidx_jobs.cli.terminal.live_display import terminal_width
-from cidx_jobs.cli.terminal.output import print_json, print_lines, say, tint
+from cidx_jobs.cli.terminal.output import print_json, print_lines, say, show_result, tint
 from cidx_jobs.cli.terminal.prompt import confirm_removal
 from cidx_jobs.cli.terminal.text import duration, fit, moment, table
 from cidx_jobs.client import (
@@ -208,21 +208,13 @@ def wait_for_jobs(target: Target, names: Sequence[str], timeout_seconds: float |
 
 def show_changed(target: Target, job: JobDocument) -> Exit:
     """Print a job that the command has made or changed."""
-    if target.as_json:
-        print_json(job)
-    else:
-        print_lines([job_line(job)])
-    return Exit.DONE
+    return show_result(target, job, [job_line(job)])
 
 
 def show_job(target: Target, name: str) -> Exit:
     """Show how the job stands."""
     job = ask(target, functools.partial(find_job, name=name))
-    if target.as_json:
-        print_json(job)
-    else:
-        print_lines(report(job, datetime.now(UTC), tint))
-    return Exit.DONE
+    return show_result(target, job, report(job, datetime.now(UTC), tint))
 
 
 def show_jobs(target: Target, limit: int | None, *, is_watched: bool, **filters: Any) -> Exit:
@@ -303,13 +295,9 @@ async def _sees_others(client: JobsClient, found: JobListDocument) -> bool:
 def show_events(target: Target, name: str) -> Exit:
     """Show the job's whole log."""
     log = ask(target, functools.partial(_read_log, name=name))
-    if target.as_json:
-        print_json(log)
-        return Exit.DONE
     rows = [_event_row(event) for event in log.events]
     head = ("SEQ", "AT", "EVENT", "STATUS", "ATTEMPT", "BY", "REASON")
-    print_lines(table(head, rows, _width()))
-    return Exit.DONE
+    return show_result(target, log, table(head, rows, _width()))
 
 
 def follow_log(target: Target, name: str) -> Exit:
@@ -325,10 +313,7 @@ def follow_log(target: Target, name: str) -> Exit:
             _show_rows(target, [row])
         return EventListDocument(events=tuple(rows), next_cursor=None)
 
-    log = ask(target, follow)
-    if target.as_json:
-        print_json(log)
-    return Exit.DONE
+    return show_result(target, ask(target, follow))
 
 
 def _show_rows(target: Target, rows: Iterable[EventDocument]) -> None:
@@ -347,12 +332,8 @@ def _row_line(row: EventDocument) -> str:
 
 def show_queue(target: Target) -> Exit:
     """Show limits, slots and the caller's waiting jobs."""
-    overview = ask(target, lambda client: client.get_queue())
-    if target.as_json:
-        print_json(overview)
-    else:
-        print_lines(_queue_lines(overview))
-    return Exit.DONE
+    overview = ask(target, JobsClient.get_queue)
+    return show_result(target, overview, _queue_lines(overview))
 
 
 @attrs.frozen(kw_only=True)

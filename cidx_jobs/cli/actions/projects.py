@@ -6,39 +6,31 @@ from collections.abc import Iterator, Sequence
 from cidx_jobs.cli.async_run import ask
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
-from cidx_jobs.cli.terminal.output import print_json, print_lines, say
+from cidx_jobs.cli.terminal.output import print_json, print_lines, say, show_result
 from cidx_jobs.cli.terminal.prompt import confirm_removal
-from cidx_jobs.cli.terminal.text import interval, moment, table
+from cidx_jobs.cli.terminal.text import interval, members, moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.settings.quantities import show_size
-from cidx_jobs.wire.projects import ProjectDocument, ProjectListDocument, SkippedListDocument
+from cidx_jobs.wire.projects import ProjectDocument, SkippedListDocument
 
 EVERYBODY = "*"
 """As a user: all of them."""
 
+_LABELS_WIDTH = 12
 _HEAD = ("PROJECT", "SYNCED", "FILES", "COPY", "INDEX", "REPOSITORY")
 
 
 def show_projects(target: Target, user: str | None) -> Exit:
     """List the caller's projects, a user's, or everybody's with the bytes that each takes."""
-
-    async def read(client: JobsClient) -> ProjectListDocument:
-        return await client.list_projects(user_id=user)
-
-    found = ask(target, read).projects
-    if target.as_json:
-        print_json({"projects": found})
-        return Exit.DONE
+    found = ask(target, lambda client: client.list_projects(user_id=user))
     # Whole lines, whatever the terminal: the URLs are what is wanted.
     if user is None:
-        print_lines(table(_HEAD, [_row(one) for one in found], None))
-        return Exit.DONE
-    rows = [(escape(one.user_id), *_row(one)) for one in found]
-    print_lines(table(("USER", *_HEAD), rows, None))
-    if user == EVERYBODY:
-        print_lines(["", *_sums(found)])
-    return Exit.DONE
+        rows = [_row(one) for one in found.projects]
+        return show_result(target, found, table(_HEAD, rows, None))
+    rows = [(escape(one.user_id), *_row(one)) for one in found.projects]
+    sums = ("", *_sums(found.projects)) if user == EVERYBODY else ()
+    return show_result(target, found, (*table(("USER", *_HEAD), rows, None), *sums))
 
 
 def _sums(projects: Sequence[ProjectDocument]) -> Iterator[str]:
@@ -65,10 +57,7 @@ def show_project(target: Target, project_id: str, limit: int, user: str | None) 
     if target.as_json:
         print_json(project)
         return Exit.DONE
-    print_lines(
-        f"{label:<12}{'-' if value is None else escape(str(value))}"
-        for label, value in _describe(project)
-    )
+    print_lines(members(_describe(project), _LABELS_WIDTH))
     print_lines(f"  {file.reason:<10}  {escape(file.path)}" for file in skipped.skipped)
     if skipped.next_cursor is not None:
         say(f"There are more than these {limit}: see them with --limit, or over HTTP.")
@@ -96,25 +85,14 @@ def remove_project(target: Target, project_id: str, user: str | None, *, is_sure
     Raises:
         click.UsageError: nobody can be asked.
     """
-
-    async def read(client: JobsClient) -> ProjectDocument:
-        return await client.get_project(project_id, user_id=user)
-
-    async def remove(client: JobsClient) -> None:
-        await client.remove_project(project_id, user_id=user)
-
-    known = ask(target, read)
+    known = ask(target, lambda client: client.get_project(project_id, user_id=user))
     taken = show_size((known.repository_bytes or 0) + (known.index_bytes or 0))
     whose = f" of {escape(known.user_id)}" if user else ""
     what = f"{escape(project_id)}{whose} ({escape(known.repository_url or '-')}, {taken})"
     if not confirm_removal(f"Remove {what} with its copy and index?", is_sure=is_sure):
         return Exit.FAILED
-    ask(target, remove)
-    if target.as_json:
-        print_json({"project_id": project_id, "removed": True})
-    else:
-        print_lines([f"Removed {what}."])
-    return Exit.DONE
+    ask(target, lambda client: client.remove_project(project_id, user_id=user))
+    return show_result(target, {"project_id": project_id, "removed": True}, [f"Removed {what}."])
 
 
 def _row(project: ProjectDocument) -> tuple[str, ...]:

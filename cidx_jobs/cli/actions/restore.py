@@ -12,7 +12,7 @@ from cidx_jobs.cli.data_dir import administer
 from cidx_jobs.cli.error_report import text_of_error
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
-from cidx_jobs.cli.terminal.output import print_json, print_lines
+from cidx_jobs.cli.terminal.output import show_result
 from cidx_jobs.cli.terminal.text import table
 from cidx_jobs.client import ConflictError, JobsClient, RequestRefusedError
 from cidx_jobs.model.errors import StartRefusedError
@@ -34,18 +34,14 @@ def restore_backup(
     now = datetime.now(UTC)
     done = restore(file.absolute(), directory, replace=replace, now=now, hold=hold)
     kept = None if done.replaced is None else str(done.replaced)
-    if target.as_json:
-        print_json(
-            {
-                "data_dir": str(directory.root),
-                "bytes": done.bytes,
-                "seq": done.sequence,
-                "database_id": done.database_id,
-                "replaced": kept,
-                "held": done.held,
-            }
-        )
-        return Exit.DONE
+    document = {
+        "data_dir": str(directory.root),
+        "bytes": done.bytes,
+        "seq": done.sequence,
+        "database_id": done.database_id,
+        "replaced": kept,
+        "held": done.held,
+    }
     lines = [f"restored {done.bytes:,} bytes, up to row {done.sequence} of the log"]
     if kept is not None:
         lines.append(f"the database that was there is kept: {escape(kept)}")
@@ -55,8 +51,7 @@ def restore_backup(
         lines.append(f"held {jobs}: cidx-jobs start ID, or start --all, lets them go")
         lines.append("schedules and polls submit new jobs as ever; so that none of these starts:")
         lines.append(f"  cidx-jobs admin pause --data-dir {place}")
-    print_lines(lines)
-    return Exit.DONE
+    return show_result(target, document, lines)
 
 
 def import_cidx(target: Target, database: Path, *, is_dry: bool) -> Exit:
@@ -85,11 +80,9 @@ def import_cidx(target: Target, database: Path, *, is_dry: bool) -> Exit:
             raise
         # There is no directory yet: all of it would be new.
         brought = [_Brought(*one, "would be made") for one in _name_all(there)]
-    if target.as_json:
-        print_json({"dry_run": is_dry, "items": [attrs.asdict(one) for one in brought]})
-    else:
-        rows = [(one.kind, escape(one.name), escape(one.outcome)) for one in brought]
-        print_lines(table(("WHAT", "NAME", "OUTCOME"), rows, None))
+    rows = [(one.kind, escape(one.name), escape(one.outcome)) for one in brought]
+    document = {"dry_run": is_dry, "items": [attrs.asdict(one) for one in brought]}
+    show_result(target, document, table(("WHAT", "NAME", "OUTCOME"), rows, None))
     return Exit.FAILED if any(one.has_failed for one in brought) else Exit.DONE
 
 

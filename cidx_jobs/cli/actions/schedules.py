@@ -1,6 +1,6 @@
 """What ``schedule add``, ``list``, ``show``, ``run``, ``enable``, ``disable``, ``remove`` do."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from cidx_jobs.cli.actions.jobs import json_or_text, show_changed
@@ -8,15 +8,15 @@ from cidx_jobs.cli.async_run import ask
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.member_names import name_pointer
-from cidx_jobs.cli.terminal.output import print_json, print_lines
+from cidx_jobs.cli.terminal.output import show_result
 from cidx_jobs.cli.terminal.prompt import confirm_removal
-from cidx_jobs.cli.terminal.text import interval, moment, table
+from cidx_jobs.cli.terminal.text import interval, members, moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
-from cidx_jobs.wire.jobs import JobDocument
 from cidx_jobs.wire.schedules import ScheduleDocument, ScheduleListDocument
 
 _HEAD = ("NAME", "PROJECT", "TYPE", "WHEN", "NEXT", "LAST", "STATUS", "MISSED")
+_LABELS_WIDTH = 10
 _PAGE = 200
 
 
@@ -34,13 +34,8 @@ def add_schedule(
     The values of *options* may be JSON.
     """
     values = {key: json_or_text(value) for key, value in options}
-
-    async def create(client: JobsClient) -> ScheduleDocument:
-        return await client.create_schedule(
-            name, project, options=values, labels=dict(labels), **members
-        )
-
-    return _show(target, ask(target, create))
+    members |= {"options": values, "labels": dict(labels)}
+    return _show(target, lambda client: client.create_schedule(name, project, **members))
 
 
 def list_schedules(target: Target, user: str | None) -> Exit:
@@ -55,41 +50,29 @@ def list_schedules(target: Target, user: str | None) -> Exit:
         return found
 
     schedules = ask(target, read)
-    if target.as_json:
-        print_json(ScheduleListDocument(schedules=schedules, next_cursor=None))
-    elif user is None:
-        print_lines(table(_HEAD, [_row(one) for one in schedules], None))
-    else:
-        rows = [(escape(one.user_id), *_row(one)) for one in schedules]
-        print_lines(table(("USER", *_HEAD), rows, None))
-    return Exit.DONE
+    found = ScheduleListDocument(schedules=schedules, next_cursor=None)
+    if user is None:
+        return show_result(target, found, table(_HEAD, [_row(one) for one in schedules], None))
+    rows = [(escape(one.user_id), *_row(one)) for one in schedules]
+    return show_result(target, found, table(("USER", *_HEAD), rows, None))
 
 
 def show_schedule(target: Target, name: str, user: str | None) -> Exit:
     """Show one schedule."""
-
-    async def read(client: JobsClient) -> ScheduleDocument:
-        return await client.get_schedule(name, user_id=user)
-
-    return _show(target, ask(target, read))
+    return _show(target, lambda client: client.get_schedule(name, user_id=user))
 
 
 def run_schedule(target: Target, name: str, user: str | None) -> Exit:
     """Submit the schedule's job and print it."""
-
-    async def run(client: JobsClient) -> JobDocument:
-        return await client.run_schedule(name, user_id=user)
-
-    return show_changed(target, ask(target, run))
+    run = ask(target, lambda client: client.run_schedule(name, user_id=user))
+    return show_changed(target, run)
 
 
 def switch_schedule(target: Target, name: str, user: str | None, *, is_enabled: bool) -> Exit:
     """Enable or disable a schedule, and show it."""
-
-    async def switch(client: JobsClient) -> ScheduleDocument:
-        return await client.change_schedule(name, user_id=user, enabled=is_enabled)
-
-    return _show(target, ask(target, switch))
+    return _show(
+        target, lambda client: client.change_schedule(name, user_id=user, enabled=is_enabled)
+    )
 
 
 def remove_schedule(target: Target, name: str, user: str | None, *, is_sure: bool) -> Exit:
@@ -100,25 +83,13 @@ def remove_schedule(target: Target, name: str, user: str | None, *, is_sure: boo
     """
     if not confirm_removal(f"Remove the schedule {escape(name)}?", is_sure=is_sure):
         return Exit.FAILED
-
-    async def remove(client: JobsClient) -> None:
-        await client.remove_schedule(name, user_id=user)
-
-    ask(target, remove)
-    if target.as_json:
-        print_json({"name": name, "removed": True})
-    return Exit.DONE
+    ask(target, lambda client: client.remove_schedule(name, user_id=user))
+    return show_result(target, {"name": name, "removed": True})
 
 
-def _show(target: Target, schedule: ScheduleDocument) -> Exit:
-    if target.as_json:
-        print_json(schedule)
-    else:
-        print_lines(
-            f"{label:<10}{'-' if value is None else escape(str(value))}"
-            for label, value in _describe(schedule)
-        )
-    return Exit.DONE
+def _show(target: Target, work: Callable[[JobsClient], Awaitable[ScheduleDocument]]) -> Exit:
+    schedule = ask(target, work)
+    return show_result(target, schedule, members(_describe(schedule), _LABELS_WIDTH))
 
 
 def _describe(schedule: ScheduleDocument) -> Iterator[tuple[str, object]]:

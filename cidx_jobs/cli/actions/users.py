@@ -9,49 +9,35 @@ from cidx_jobs.cli.data_dir import administer
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.profiles import DEFAULT, Profile, load_profiles, save_profile
 from cidx_jobs.cli.target import DEFAULT_SERVER, Target
-from cidx_jobs.cli.terminal.output import print_json, print_lines, say
+from cidx_jobs.cli.terminal.output import say, show_result
 from cidx_jobs.cli.terminal.prompt import can_ask, confirm_removal
 from cidx_jobs.cli.terminal.text import moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
-from cidx_jobs.wire.tokens import LoggedInDocument, LoginDocument, UserDocument
+from cidx_jobs.wire.tokens import LoggedInDocument
 
 
 def add_user(target: Target, user_id: str, *, scope: str, from_stdin: bool) -> Exit:
     """Make an account."""
     password = _read_password(from_stdin=from_stdin)
-
-    async def create(client: JobsClient) -> UserDocument:
-        return await client.create_user(user_id, password, scope=scope)
-
-    made = administer(target, create, creates=True)
-    if target.as_json:
-        print_json(made)
-    return Exit.DONE
+    made = administer(
+        target, lambda client: client.create_user(user_id, password, scope=scope), creates=True
+    )
+    return show_result(target, made)
 
 
 def set_password(target: Target, user_id: str, *, from_stdin: bool) -> Exit:
     """Set another password."""
     password = _read_password(from_stdin=from_stdin)
-
-    async def change(client: JobsClient) -> UserDocument:
-        return await client.change_user(user_id, password=password)
-
-    changed = administer(target, change)
-    if target.as_json:
-        print_json(changed)
-    return Exit.DONE
+    changed = administer(target, lambda client: client.change_user(user_id, password=password))
+    return show_result(target, changed)
 
 
 def show_users(target: Target) -> Exit:
     """Print the accounts."""
     found = administer(target, JobsClient.list_users)
-    if target.as_json:
-        print_json(found)
-    else:
-        rows = [(escape(one.user_id), one.scope, moment(one.created_at)) for one in found.users]
-        print_lines(table(("USER", "SCOPE", "CREATED"), rows, None))
-    return Exit.DONE
+    rows = [(escape(one.user_id), one.scope, moment(one.created_at)) for one in found.users]
+    return show_result(target, found, table(("USER", "SCOPE", "CREATED"), rows, None))
 
 
 def remove_user(target: Target, user_id: str, *, projects: bool, is_sure: bool) -> Exit:
@@ -60,14 +46,8 @@ def remove_user(target: Target, user_id: str, *, projects: bool, is_sure: bool) 
     # A script says what it means by its command: an account is soon made again.
     if can_ask() and not confirm_removal(f"Remove {what}?", is_sure=is_sure):
         return Exit.FAILED
-
-    async def remove(client: JobsClient) -> None:
-        await client.remove_user(user_id, projects=projects)
-
-    administer(target, remove)
-    if target.as_json:
-        print_json({"user_id": user_id, "removed": True})
-    return Exit.DONE
+    administer(target, lambda client: client.remove_user(user_id, projects=projects))
+    return show_result(target, {"user_id": user_id, "removed": True})
 
 
 def log_in(target: Target, *, from_token: bool) -> Exit:
@@ -98,11 +78,9 @@ def log_out(target: Target) -> Exit:
     was_known = name in load_profiles()
     if was_known:
         save_profile(name, None)
-    if target.as_json:
-        print_json({"profile": name, "was_logged_in": was_known})
-    elif not was_known:
+    if not was_known and not target.as_json:
         say("You were not logged in.")
-    return Exit.DONE
+    return show_result(target, {"profile": name, "was_logged_in": was_known})
 
 
 def show_oneself(target: Target) -> Exit:
@@ -119,11 +97,7 @@ def _show_oneself(
     target: Target, server: str, profile: str | None, user: LoggedInDocument
 ) -> Exit:
     known = {"user_id": user.username, "role": user.role, "server": server, "profile": profile}
-    if target.as_json:
-        print_json(known)
-    else:
-        print_lines([escape(f"{user.username} ({user.role}) at {server}")])
-    return Exit.DONE
+    return show_result(target, known, [escape(f"{user.username} ({user.role}) at {server}")])
 
 
 def _known_server(name: str) -> str | None:
@@ -137,11 +111,7 @@ def _log_in_by_password(server: str) -> str:
         password: str = click.prompt("Password", hide_input=True, err=True)
     else:
         user, password = (sys.stdin.readline().rstrip("\r\n") for _ in range(2))
-
-    async def enter(client: JobsClient) -> LoginDocument:
-        return await client.log_in(user, password)
-
-    return ask(Target(server), enter).access_token
+    return ask(Target(server), lambda client: client.log_in(user, password)).access_token
 
 
 def _read_password(*, from_stdin: bool) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cidx_jobs.cli.option_types import CONFIG, DATA_DIR, KEY_VALUE, Seconds, examples
+from cidx_jobs.cli.option_types import CONFIG, DATA_DIR, KEY_VALUE, YES, Seconds, examples
 from cidx_jobs.cli.target import Target, admin_command, local_command
 
 
@@ -111,7 +111,7 @@ def drain(target: Target, *, off: bool, wait: bool) -> int:
     help="Only these; may be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Count them, and delete none.")
-@click.option("--yes", is_flag=True, help="Do not ask first.")
+@YES
 @admin_command
 def cleanup(target: Target, *, yes: bool, **which: Any) -> int:
     """Delete finished jobs, with their events; on a terminal it says how many, and asks first."""

@@ -2,7 +2,7 @@
 
 import click
 
-from cidx_jobs.cli.option_types import examples
+from cidx_jobs.cli.option_types import YES, examples
 from cidx_jobs.cli.target import Target, client_command
 from cidx_jobs.cli.terminal.completion import complete_projects
 
@@ -48,7 +48,7 @@ def show(target: Target, project: str, user: str | None) -> int:
 @hook.command("remove", epilog=examples("cidx-jobs hook remove attrs"))
 @click.argument("project", shell_complete=complete_projects)
 @_USER
-@click.option("--yes", is_flag=True, help="Do not ask first.")
+@YES
 @client_command
 def remove(target: Target, project: str, user: str | None, *, yes: bool) -> int:
     """Remove PROJECT's hook: pushes that are sent to its address are refused from then on."""

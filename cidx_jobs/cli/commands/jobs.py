@@ -11,7 +11,10 @@ from cidx_jobs.cli.commands.sync import ON_CONFLICT, watch_options
 from cidx_jobs.cli.option_types import (
     KEY_LIMIT,
     KEY_VALUE,
+    LABELS,
     NOTIFY,
+    PRIORITY,
+    RUN_TIMEOUT,
     SECONDS,
     USER,
     YES,
@@ -49,7 +52,7 @@ STATUSES = ("created", "queued", "running", "completed", "failed", "cancelled")
     type=KEY_VALUE,
     help="An option; V may be JSON.",
 )
-@click.option("--label", "-l", "labels", multiple=True, type=KEY_VALUE, help="A label.")
+@LABELS
 @click.option(
     "--limit",
     "limits",
@@ -57,11 +60,9 @@ STATUSES = ("created", "queued", "running", "completed", "failed", "cancelled")
     type=KEY_LIMIT,
     help="Of all your jobs with KEY at most N run at a time; may be given up to 8 times.",
 )
-@click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
+@PRIORITY
 @click.option("--max-attempts", type=click.IntRange(min=1), help="How often it is tried.")
-@click.option(
-    "--run-timeout", "timeout_seconds", type=SECONDS, help="How long a run may take: 90s, 2h."
-)
+@RUN_TIMEOUT
 @click.option("--start-at", type=Time(), help="Not before this time (RFC 3339).")
 @click.option("--hold", is_flag=True, help="Not before somebody starts it.")
 @click.option("--on-conflict", type=ON_CONFLICT, default="coalesce", show_default=True)

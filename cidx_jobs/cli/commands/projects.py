@@ -2,7 +2,7 @@
 
 import click
 
-from cidx_jobs.cli.option_types import USER, examples
+from cidx_jobs.cli.option_types import USER, YES, examples
 from cidx_jobs.cli.target import Target, client_command
 from cidx_jobs.cli.terminal.completion import complete_projects
 
@@ -44,7 +44,7 @@ def show(target: Target, project: str, limit: int, user: str | None) -> int:
     ),
 )
 @click.argument("project", shell_complete=complete_projects)
-@click.option("--yes", is_flag=True, help="Do not ask first.")
+@YES
 @USER
 @client_command
 def remove(target: Target, project: str, user: str | None, *, yes: bool) -> int:

@@ -4,7 +4,16 @@ from typing import Any
 
 import click
 
-from cidx_jobs.cli.option_types import KEY_VALUE, NOTIFY, SECONDS, Duration, examples
+from cidx_jobs.cli.option_types import (
+    KEY_VALUE,
+    LABELS,
+    NOTIFY,
+    PRIORITY,
+    RUN_TIMEOUT,
+    YES,
+    Duration,
+    examples,
+)
 from cidx_jobs.cli.target import Target, client_command
 from cidx_jobs.cli.terminal.completion import (
     complete_job_types,
@@ -51,7 +60,7 @@ def schedule() -> None:
     type=KEY_VALUE,
     help="An option of each job; V may be JSON.",
 )
-@click.option("--label", "-l", "labels", multiple=True, type=KEY_VALUE, help="A label.")
+@LABELS
 @click.option("--cron", metavar="LINE", help="A cron line of five fields, or @daily and its like.")
 @click.option(
     "--every",
@@ -74,11 +83,9 @@ def schedule() -> None:
     show_default=True,
     help="After a stop: one job for all times that were missed, or none.",
 )
-@click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
+@PRIORITY
 @click.option("--max-attempts", type=click.IntRange(min=1), help="How often each job is tried.")
-@click.option(
-    "--run-timeout", "timeout_seconds", type=SECONDS, help="How long a run may take: 90s, 2h."
-)
+@RUN_TIMEOUT
 @NOTIFY
 @click.option("--disabled", is_flag=True, help="Do not fire before it is enabled.")
 @_USER
@@ -171,7 +178,7 @@ def disable(target: Target, name: str, user: str | None) -> int:
 @schedule.command("remove", epilog=examples("cidx-jobs schedule remove nightly"))
 @click.argument("name", shell_complete=complete_schedules)
 @_USER
-@click.option("--yes", is_flag=True, help="Do not ask first.")
+@YES
 @client_command
 def remove(target: Target, name: str, user: str | None, *, yes: bool) -> int:
     """Remove a schedule; the jobs that it submitted stay."""

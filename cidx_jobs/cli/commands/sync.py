@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from cidx_jobs.cli.option_types import NOTIFY, SECONDS, Every, examples
+from cidx_jobs.cli.option_types import NOTIFY, PRIORITY, SECONDS, Every, examples
 from cidx_jobs.cli.target import Target, client_command
 from cidx_jobs.cli.terminal.completion import complete_jobs, complete_projects
 
@@ -47,7 +47,7 @@ def watch_options(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--yes", is_flag=True, help="Do not ask where the project had another --url.")
 @click.option("--full", is_flag=True, help="Index every file anew.")
-@click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
+@PRIORITY
 @click.option("--on-conflict", type=ON_CONFLICT, default="coalesce", show_default=True)
 @click.option(
     "--every",

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from cidx_jobs.cli.exit_codes import Exit
+from cidx_jobs.cli.target import Target
 from cidx_jobs.model.foreign import escape
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.wire.encode import encode
@@ -22,6 +24,15 @@ _COLOURS = {
 def print_json(document: Any) -> None:
     """Print *document* as the one JSON document of the command."""
     print_lines([encode(document).decode()])
+
+
+def show_result(target: Target, document: Any, lines: Iterable[str] = ()) -> Exit:
+    """Print what a command has come to: *document* with --json, else *lines*; return success."""
+    if target.as_json:
+        print_json(document)
+    else:
+        print_lines(lines)
+    return Exit.DONE
 
 
 def print_lines(lines: Iterable[str]) -> None:

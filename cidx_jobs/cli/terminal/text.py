@@ -5,10 +5,11 @@ measured and shown: a file name or a message of git may hold anything (security.
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from cidx_jobs.cli.target import shows_utc
+from cidx_jobs.model.foreign import escape
 
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
@@ -86,6 +87,12 @@ def interval(seconds: int) -> str:
         if seconds and seconds % size == 0:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def members(pairs: Iterable[tuple[str, object]], width: int) -> Iterator[str]:
+    """Yield a line for each name and value, the names in a column of this width."""
+    for name, value in pairs:
+        yield f"{name:<{width}}{'-' if value is None else escape(str(value))}"
 
 
 def table(
