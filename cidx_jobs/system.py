@@ -277,6 +277,9 @@ class JobSystem(JobCalls):
             if is_there("cidx_jobs.observe.exposition"):
                 engine.board.hooks.add_observer(JobMeters(self.meters))
             if self._runs_jobs:
+                # The processes that share a directory may each have other types.
+                if not self.is_shared:
+                    await engine.check_retention()
                 self._recovery = await engine.start(before)
                 await notices.start()
                 started.push_async_callback(notices.stop)

@@ -172,6 +172,14 @@ class Engine:
         self._grace_seconds = 0.0
         self._started = contextlib.AsyncExitStack()
 
+    async def check_retention(self) -> None:
+        """Check that settings keep jobs of no type by a time that there is not (`Retention`).
+
+        Raises:
+            SettingsError: they do.
+        """
+        await self._retention.check_types(self._job_types)
+
     async def start(self, before: Recovery) -> Recovery:
         """Recover what an older server left, then begin to start jobs.
 

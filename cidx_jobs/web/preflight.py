@@ -11,6 +11,7 @@ import attrs
 
 from cidx_jobs.engine.engine import find_unlimited
 from cidx_jobs.engine.upkeep.disk import find_shortage
+from cidx_jobs.engine.upkeep.retention import find_mistyped
 from cidx_jobs.handlers.git.version import InstalledGit
 from cidx_jobs.handlers.process.children import Children
 from cidx_jobs.model.errors import AlreadyOwnedError
@@ -30,6 +31,9 @@ from cidx_jobs.web.addresses import (
 from cidx_jobs.web.app import create_app
 from cidx_jobs.web.server import find_unusable, load_job_types, take_allowed_sockets
 from cidx_jobs.web.server_files import read_server_url
+
+BUILT_IN = "repository_sync"
+"""The job type that nobody has to hand over."""
 
 
 async def check_start(settings: Settings) -> Sequence[ServerWarning]:
@@ -51,8 +55,12 @@ async def check_start(settings: Settings) -> Sequence[ServerWarning]:
     directory = DataDirectory(settings.data_dir)
     owner_url = None
     try:
-        steps = await in_own_thread(lambda: check_possession(directory, load_migrations()))
-        warnings += _tell_upgrade(steps)
+        found = await in_own_thread(lambda: check_possession(directory, load_migrations()))
+        warnings += _tell_upgrade(found.pending)
+        # An open system has the built-in one, too.
+        known = {*jobs.job_types, *([BUILT_IN] if settings.repository_sync else [])}
+        for refusal in find_mistyped(settings.retention_by_type, known, found.job_types):
+            raise refusal
     except AlreadyOwnedError as error:
         owner_url = await in_own_thread(read_server_url, directory)
         warnings.append(ServerWarning(code=error.code, message=error.message))

@@ -94,6 +94,7 @@ REFUSED: Mapping[str, Setup] = {
     "a log in no folder": lambda folder: {"log_file": folder / "no" / "log"},
     "a log that is a folder": lambda folder: {"log_file": _folder(folder / "log")},
     "a log below a file": lambda folder: {"log_file": _file(folder / "f") / "log"},
+    "a time for a type that is not there": lambda _: {"retention_by_type": "repositry_sync=1d"},
     "handlers that are not there": lambda _: {"handlers": "not_there_at_all:TYPES"},
     "handlers without a name": lambda _: {"handlers": "json"},
     "handlers of another name": lambda _: {"handlers": "json:TYPES"},

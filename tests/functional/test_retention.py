@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cidx_jobs.interfaces.store.persistence import Persistence
-from cidx_jobs.model.errors import JobNotFoundError, OptionsRemovedError
+from cidx_jobs.model.errors import JobNotFoundError, OptionsRemovedError, SettingsError
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.runtime.blocking import in_own_thread
@@ -182,14 +182,34 @@ async def test_tokens_that_expired_long_ago_are_listed_no_more(tmp_path: Path) -
     assert [token.expires_at for token in left] == [None]
 
 
+async def test_a_time_for_a_type_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """A typing error would let jobs go too early; a type that has gone may have left jobs."""
+    clock = ManualClock()
+    store = MemoryPersistence()
+    async with opened(tmp_path, clock, store) as jobs:
+        await end_jobs(jobs, "quick")
+    mistyped = Settings(data_dir=tmp_path, retention_by_type={"qiuck": HOUR})
+    left = Settings(data_dir=tmp_path, retention_by_type={"quick": 2 * HOUR})
+
+    with pytest.raises(SettingsError, match=r"no job type qiuck.* mean quick"):
+        async with opened(tmp_path, clock, store, retention_by_type=mistyped.retention_by_type):
+            pass
+    async with JobSystem(left, persistence=store, clock=clock) as jobs:
+        notes = [note.message for note in jobs.list_notes() if note.kind == "retention"]
+    async with JobSystem(mistyped, clock=clock, shared=True):
+        pass
+
+    assert notes == ["retention_by_type names quick, and this server has no such job type"]
+
+
 async def test_stats_and_doctor_say_how_long_things_are_kept(
     aiohttp_client: AioClient, tmp_path: Path
 ) -> None:
-    """A type that the server does not have may be a typing error: a note, and no fault."""
+    """Each time that was set, in seconds."""
     times: dict[str, Any] = {
         "retention_seconds": "14d",
         "retention_seconds_by_status": "failed=28d",
-        "retention_by_type": "quick=1h,qiuck=2h",
+        "retention_by_type": "quick=1h,gated=2h",
         "payload_retention_seconds": "1d",
         "project_retention_seconds": "90d",
     }
@@ -200,12 +220,10 @@ async def test_stats_and_doctor_say_how_long_things_are_kept(
     day = 86_400
     assert stats["retention"] == {
         "seconds_by_status": {"completed": 14 * day, "failed": 28 * day, "cancelled": 14 * day},
-        "seconds_by_type": {"quick": 3_600, "qiuck": 7_200},
+        "seconds_by_type": {"quick": 3_600, "gated": 7_200},
         "payload_seconds": day,
         "project_seconds": 90 * day,
         "projects_expiring": 0,
         "expiring": [],
     }
-    (note,) = [one for one in doctor["notes"] if one["kind"] == "retention"]
     assert doctor["ok"] is True
-    assert "qiuck" in note["message"]

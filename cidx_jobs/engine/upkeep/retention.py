@@ -1,7 +1,8 @@
 """How finished jobs go for good: how long each is kept, and its deletion in batches."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import Self
 
 import msgspec
@@ -10,6 +11,7 @@ from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.store.jobs import NO_TYPES, JobStore
 from cidx_jobs.interfaces.store.tokens import TokenStore
 from cidx_jobs.job_types import JobTypes
+from cidx_jobs.model.errors import SettingsError
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import JobStatus
@@ -65,6 +67,21 @@ class RetentionTimes(msgspec.Struct, frozen=True, kw_only=True):
             by_type=settings.retention_by_type,
             payload_seconds=settings.payload_retention_seconds,
         )
+
+
+def find_mistyped(
+    by_type: Collection[str], job_types: Collection[str], stored_types: Collection[str]
+) -> Iterator[SettingsError]:
+    """Yield a refusal of each type with a time of its own that there is not.
+
+    A type that is no longer there may have left jobs, which are to be kept for that time.
+    """
+    for name in sorted(by_type):
+        if name not in job_types and name not in stored_types:
+            close = get_close_matches(name, job_types, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            message = f"retention_by_type: there is no job type {name}, and no job of one{hint}"
+            yield SettingsError(message)
 
 
 class Retention:
@@ -125,6 +142,18 @@ class Retention:
             for name in sorted(self._times.by_type)
             if name not in job_types
         ]
+
+    async def check_types(self, job_types: JobTypes) -> None:
+        """Check that there is each type, or a job of it, that has a time of its own.
+
+        Raises:
+            SettingsError: it is probably mistyped, and jobs would go too early.
+        """
+        if all(name in job_types for name in self._times.by_type):
+            return
+        stats = await self._store.collect_stats()
+        for refusal in find_mistyped(self._times.by_type, job_types, stats.by_type):
+            raise refusal
 
     async def _remove_payloads(self) -> int:
         before, removed = self._ago(self._times.payload_seconds), 0

@@ -7,11 +7,12 @@ a refused start leaves no thread behind.
 import os
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import attrs
+import msgspec
 
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.admin.backup import BackupKind
@@ -44,6 +45,10 @@ _READ_DATABASE_ID = "SELECT uuid FROM owner WHERE id = 1"
 _READ_IDENTITY = "SELECT uuid, location FROM owner WHERE id = 1"
 _BEGIN_EPOCH = """
 UPDATE owner SET uuid = ?, location = ?, epoch = epoch + 1, batch = batch + 1 WHERE id = 1
+"""
+_LIST_TYPES = """
+SELECT job_type FROM finals WHERE jobs > 0
+UNION SELECT job_type FROM jobs INDEXED BY jobs_live WHERE finished_at IS NULL
 """
 _READ_OWNER = "SELECT epoch, batch, sequence, clock_seconds FROM owner WHERE id = 1"
 
@@ -119,12 +124,19 @@ def take_possession(
     return Possession(identity, ledger, mark, has_long_log, ownership, connection)
 
 
-def check_possession(
-    directory: DataDirectory, migrations: tuple[Migration, ...]
-) -> Sequence[Migration]:
+class Found(msgspec.Struct, frozen=True):
+    """What lies in a directory that can be taken into possession."""
+
+    pending: Sequence[Migration] = ()
+    """The steps by which its database would be brought up to date."""
+    job_types: Collection[str] = ()
+    """The types of the jobs in it."""
+
+
+def check_possession(directory: DataDirectory, migrations: tuple[Migration, ...]) -> Found:
     """Check that `take_possession` would succeed; nothing is made or changed.
 
-    Returns the steps by which it would bring the database up to date.
+    Returns what it would find.
 
     Raises: what that raises.
     """
@@ -135,7 +147,7 @@ def check_possession(
         was_there = log_index.exists()
         try:
             with inspecting(directory, migrations) as is_there:
-                return _read_pending(directory.database, migrations) if is_there else ()
+                return _read_found(directory.database, migrations) if is_there else Found()
         except sqlite3.Error as error:
             raise cannot_use(directory, error) from error
         finally:
@@ -144,9 +156,10 @@ def check_possession(
                 log_index.unlink(missing_ok=True)
 
 
-def _read_pending(database: Path, migrations: Sequence[Migration]) -> Sequence[Migration]:
+def _read_found(database: Path, migrations: Sequence[Migration]) -> Found:
     with closing(sqlite3.connect(read_only_uri(database), uri=True)) as connection:
-        return find_pending(connection, migrations)
+        names = {name for (name,) in connection.execute(_LIST_TYPES)}
+        return Found(find_pending(connection, migrations), names)
 
 
 def _bring_up_to_date(
