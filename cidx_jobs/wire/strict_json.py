@@ -156,10 +156,31 @@ def _misfit(name: str, value: Any, kind: Any) -> Iterator[Fault]:
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        fault = Fault.told_by_msgspec(error, _pointer(name))
-        yield Fault(fault.pointer, fault.message.replace("`", ""))
+        if isinstance(value, dict) and _is_of_an_entry(error):
+            for key, member in value.items():
+                yield from _misfit_entry(name, key, member, kind)
+        else:
+            yield _told(error, _pointer(name))
+
+
+def _misfit_entry(name: str, key: str, member: Any, kind: Any) -> Iterator[Fault]:
+    try:
+        msgspec.convert({key: member}, kind)
+    except msgspec.ValidationError as error:
+        if _is_of_an_entry(error):
+            yield _told(error, _pointer(name) + _pointer(plain_text(key, _MAX_SHOWN)))
+
+
+def _is_of_an_entry(error: msgspec.ValidationError) -> bool:
+    """Tell whether it is about an entry of a map: msgspec does not say of which."""
+    return "`$[...]" in str(error)
+
+
+def _told(error: msgspec.ValidationError, pointer: str) -> Fault:
+    fault = Fault.told_by_msgspec(error, pointer)
+    return Fault(fault.pointer, fault.message.replace("`", ""))
 
 
 def _pointer(name: str) -> str:
-    """Return the JSON pointer of a member of the whole document."""
+    """Return the JSON pointer of a member, below what holds it."""
     return f"/{pointer_step(name)}"

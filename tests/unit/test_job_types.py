@@ -66,6 +66,7 @@ def job_type(request: pytest.FixtureRequest) -> JobType:
         ({"names": ["a", 1]}, "/options/names/1"),
         ({"names": ["a"], "depth": {}}, "/options/depth/levels"),
         ({"names": ["a"], "depth": {"levels": 1, "x": 1}}, "/options/depth/x"),
+        ({"names": ["a"], "weights": {"a/b": "1", "c": 2}}, "/options/weights/a~1b"),
     ],
 )
 def test_a_wrong_option_is_pointed_at(

@@ -79,7 +79,13 @@ def test_the_deepest_body_that_is_allowed_is_read() -> None:
 
 def test_every_fault_is_named_by_its_pointer() -> None:
     """Unknown, missing and wrong members come together, names escaped as RFC 6901 says."""
-    members = {"is_admin": True, "a/b~c": 1, "priority": True, "hold": 1, "labels": {"a": 1}}
+    members = {
+        "is_admin": True,
+        "a/b~c": 1,
+        "priority": True,
+        "hold": 1,
+        "labels": {"a": 1, "b/c": 2},
+    }
 
     with pytest.raises(ValidationError) as caught:
         fit(SyncBody, members)
@@ -90,7 +96,8 @@ def test_every_fault_is_named_by_its_pointer() -> None:
         "/project_id",
         "/priority",
         "/hold",
-        "/labels",
+        "/labels/a",
+        "/labels/b~1c",
     ]
 
 

@@ -7,7 +7,8 @@ not declare is a fault.
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import PurePath
 from typing import Any, Protocol, get_type_hints
 
@@ -24,6 +25,8 @@ _MEMBER_FAULTS = (
 )
 _UNKNOWN = "there is no such member"
 _REQUIRED = "it is required"
+_AN_ENTRY = "[...]"
+"""What msgspec says in place of the key of a map's entry that is wrong."""
 
 _Object = inspect.StructType | inspect.DataclassType | inspect.TypedDictType
 _Items = (
@@ -152,7 +155,7 @@ class ClassType(ValueType):
                 *_find_unknown(self._info, value, pointer),
             )
         }
-        if isinstance(error, msgspec.ValidationError):
+        if isinstance(error, msgspec.ValidationError) and not (found and _AN_ENTRY in str(error)):
             told = _fault(error, pointer)
             found.setdefault(told.pointer, told)
         if not found:
@@ -242,15 +245,28 @@ def _find_wrong(info: inspect.Type, value: Any, pointer: str) -> Iterator[Fault]
         elif isinstance(_bare(field.type), _Object):
             yield from _find_wrong(_bare(field.type), value[field.encode_name], place)
         elif hints is not None and field.name in hints:
-            _, error = attempt(
-                msgspec.convert,
-                value[field.encode_name],
-                hints[field.name],
-                dec_hook=_read_path,
-                str_keys=True,
+            read = partial(
+                msgspec.convert, type=hints[field.name], dec_hook=_read_path, str_keys=True
             )
-            if isinstance(error, msgspec.ValidationError):
-                yield _fault(error, place)
+            yield from _misfits(read, value[field.encode_name], place)
+
+
+def _misfits(read: Callable[[Any], object], value: Any, pointer: str) -> Iterator[Fault]:
+    _, error = attempt(read, value)
+    if not isinstance(error, msgspec.ValidationError):
+        return
+    if not isinstance(value, Mapping) or not _is_of_an_entry(error):
+        yield _fault(error, pointer)
+        return
+    for key, member in value.items():
+        _, error = attempt(read, {key: member})
+        if isinstance(error, msgspec.ValidationError) and _is_of_an_entry(error):
+            yield _fault(error, f"{pointer}/{pointer_step(str(key))}")
+
+
+def _is_of_an_entry(error: Exception) -> bool:
+    """Tell whether it is about an entry of the map that was read."""
+    return f"`${_AN_ENTRY}" in str(error)
 
 
 def _find_unknown(info: inspect.Type, value: Any, pointer: str) -> Iterator[Fault]:
