@@ -456,11 +456,12 @@ class SyncJobManager:
         raise InvalidTransitionError(job_id=job.job_id, status=job.status, event="start")
 
     def _retried(self, job: Job, *, from_start: bool) -> Decision:
-        if job.lacks_options and job.status is not JobStatus.COMPLETED:
+        is_retryable = job.status in {JobStatus.FAILED, JobStatus.CANCELLED}
+        if job.lacks_options and is_retryable:
             raise OptionsRemovedError(job.job_id)
         place = Place.HEAD if self._board.is_exclusive(job) else None
         head = self._board.head_of(job)
-        if place is not None and head is not None and job.done:
+        if place is not None and head is not None and is_retryable:
             raise ProjectBusyError(job.project_id, head.job_id)
         key = self._board.make_key(job)
         return job, [Retry(key=key, from_start=from_start, place=place)]

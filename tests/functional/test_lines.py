@@ -289,3 +289,17 @@ async def test_unique_indexes_hold_the_lines(tmp_path: Path) -> None:
     for name in ("jobs_head", "jobs_follower"):
         assert "UNIQUE" in indexes[name]
         assert "(user_id, project_id, job_type)" in indexes[name]
+
+
+async def test_a_retry_of_a_completed_job_is_no_retry_whatever_else_is_active(
+    tmp_path: Path,
+) -> None:
+    """It is told what is wrong with it, and not to wait for the other one."""
+    async with make_jobs(tmp_path, failing()) as jobs:
+        done = await submit(jobs)
+        await jobs.wait(done.job_id, timeout=WAIT_SECONDS)
+        await pause(jobs)
+        await submit(jobs)
+
+        with pytest.raises(InvalidTransitionError):
+            await jobs.retry(done.job_id)
