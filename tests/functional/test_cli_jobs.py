@@ -155,7 +155,7 @@ def test_all_that_filters_choose_are_cancelled_and_queued_again(people: People) 
     unasked = people("cleo", "cancel", "--label", "batch=7")
     cancelled = people("cleo", "cancel", "--label", "batch=7", "--since", "1h", "--yes", "--json")
     retried = people("cleo", "retry", "--status", "cancelled", "--label", "batch=7", "--yes")
-    none = people("cleo", "cancel", "--project", "nothing", "--yes")
+    none = people("cleo", "cancel", "--project", "nothing", "--yes", "--json")
     nothing = people("cleo", "cancel")
     both = people("cleo", "cancel", other, "--status", "queued")
 
@@ -166,6 +166,7 @@ def test_all_that_filters_choose_are_cancelled_and_queued_again(people: People) 
     assert people("cleo", "status", other, "--json").json["status"] == "created"
     assert (none.code, nothing.code, both.code) == (0, 64, 64)
     assert "0 jobs" in none.err
+    assert none.json == {"jobs": [], "errors": []}
 
 
 def test_a_list_has_as_many_as_are_wanted(people: People) -> None:

@@ -185,9 +185,7 @@ def _change_chosen(
     listed = ask(target, lambda client: _list_all(client, None, filters)).jobs
     found = [job for job in listed if is_meant(job)]
     say(f"{len(found)} {'job' if len(found) == 1 else 'jobs'}")
-    if not found:
-        return Exit.DONE
-    if not confirm_removal(f"{verb} {len(found)} of them?", is_sure=chosen.is_sure):
+    if found and not confirm_removal(f"{verb} {len(found)} of them?", is_sure=chosen.is_sure):
         return Exit.FAILED
     return show_each(target, [job.job_id for job in found], work)
 

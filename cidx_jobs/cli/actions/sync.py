@@ -139,6 +139,10 @@ def show_each(
 
     Returns the largest code of them.
     """
+    if not names:
+        if target.as_json:
+            _print_outcomes([])
+        return Exit.DONE
 
     async def work_on_one(client: JobsClient, name: str) -> Outcome:
         try:
@@ -177,8 +181,6 @@ def show_each_job(
 
     Returns the largest code: of the jobs' ends if these count, else of what was refused.
     """
-    if not names:
-        return Exit.DONE
 
     async def judge(client: JobsClient, name: str) -> Outcome:
         job = await work(client, name)
@@ -190,7 +192,7 @@ def show_each_job(
 def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
     jobs = [outcome.job for outcome in outcomes if outcome.job is not None]
     errors = [error_document(outcome.error) for outcome in outcomes if outcome.error is not None]
-    if len(outcomes) > 1:
+    if len(outcomes) != 1:
         print_json({"jobs": jobs, "errors": errors})
     else:
         print_json(jobs[0] if jobs else {"error": errors[0]})
