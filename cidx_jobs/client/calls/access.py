@@ -1,7 +1,6 @@
 """Routes of people: who logs in, and who one is."""
 
 from cidx_jobs.client.calls.routes import Routes
-from cidx_jobs.client.transport import Call
 from cidx_jobs.wire.request_bodies import LoginBody, PasswordBody
 from cidx_jobs.wire.tokens import LoginDocument, ValidDocument
 
@@ -18,8 +17,7 @@ class AccessRoutes(Routes):
         """
         body = LoginBody(username=username, password=password)
         # A repeat of a wrong one would count twice.
-        call = Call(method="POST", path="/auth/login", body=body, is_safe=False)
-        return (await self._ask(call)).decode(LoginDocument)
+        return await self._read(LoginDocument, "POST", "/auth/login", body, is_safe=False)
 
     async def validate_login(self) -> ValidDocument:
         """Tell whose the client's token is.
@@ -27,7 +25,7 @@ class AccessRoutes(Routes):
         Raises:
             AuthenticationError: it is nobody's.
         """
-        return (await self._get("/auth/validate")).decode(ValidDocument)
+        return await self._get(ValidDocument, "/auth/validate")
 
     async def change_password(self, old: str, new: str) -> None:
         """Set another password for oneself; logins from before are refused.
@@ -37,4 +35,4 @@ class AccessRoutes(Routes):
             RequestRefusedError: the new one is too short or too long.
         """
         body = PasswordBody(old=old, new=new)
-        await self._ask(Call(method="POST", path="/auth/password", body=body, is_safe=False))
+        await self._ask("POST", "/auth/password", body, is_safe=False)

@@ -1,10 +1,9 @@
 """Routes of administrators: tokens, stats, limits, pauses, cleanup, log, backups, doctor."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from cidx_jobs.client.calls.routes import Routes, quoted
-from cidx_jobs.client.transport import Call
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.wire.admin.backups import BackupDocument, BackupListDocument
 from cidx_jobs.wire.admin.findings import DoctorDocument, MendDocument
@@ -54,12 +53,11 @@ class AdminRoutes(Routes):
             user_id=user_id, scope=scope, lifetime_seconds=lifetime_seconds, label=label
         )
         # A repeat after an unknown outcome would leave a second token that nobody knows.
-        call = Call(method="POST", path="/api/admin/tokens", body=body, is_safe=False)
-        return (await self._ask(call)).decode(NewTokenDocument)
+        return await self._read(NewTokenDocument, "POST", "/api/admin/tokens", body, is_safe=False)
 
     async def list_tokens(self) -> TokenListDocument:
         """Return all access tokens, without their texts."""
-        return (await self._get("/api/admin/tokens")).decode(TokenListDocument)
+        return await self._get(TokenListDocument, "/api/admin/tokens")
 
     async def revoke_token(self, token_id: str) -> None:
         """Revoke an access token at once.
@@ -67,12 +65,12 @@ class AdminRoutes(Routes):
         Raises:
             NotFoundError: there is no such token.
         """
-        await self._ask(Call(method="DELETE", path=f"/api/admin/tokens/{quoted(token_id)}"))
+        await self._ask("DELETE", f"/api/admin/tokens/{quoted(token_id)}")
 
     async def revoke_tokens(self, user_id: str) -> None:
         """Revoke all access tokens of a user at once."""
         path = f"/api/admin/tokens?user_id={quoted(user_id)}"
-        await self._ask(Call(method="DELETE", path=path))
+        await self._ask("DELETE", path)
 
     async def create_user(
         self,
@@ -93,12 +91,11 @@ class AdminRoutes(Routes):
         body = UserBody(
             user_id=user_id, scope=scope, password=password, password_hash=password_hash
         )
-        call = Call(method="POST", path="/api/admin/users", body=body)
-        return (await self._ask(call)).decode(UserDocument)
+        return await self._read(UserDocument, "POST", "/api/admin/users", body)
 
     async def list_users(self) -> UserListDocument:
         """Return all accounts, by name."""
-        return (await self._get("/api/admin/users")).decode(UserListDocument)
+        return await self._get(UserListDocument, "/api/admin/users")
 
     async def change_user(
         self, user_id: str, *, password: str | None = None, scope: str | None = None
@@ -110,8 +107,7 @@ class AdminRoutes(Routes):
             RequestRefusedError: a member is wrong; `errors` names it.
         """
         body = ChangeUserBody(password=password, scope=scope)
-        call = Call(method="PATCH", path=f"/api/admin/users/{quoted(user_id)}", body=body)
-        return (await self._ask(call)).decode(UserDocument)
+        return await self._read(UserDocument, "PATCH", f"/api/admin/users/{quoted(user_id)}", body)
 
     async def remove_user(self, user_id: str, *, projects: bool = False) -> None:
         """Remove a user: account, tokens and logins, at once; their jobs are cancelled.
@@ -121,11 +117,11 @@ class AdminRoutes(Routes):
         """
         query = "?projects=true" if projects else ""
         path = f"/api/admin/users/{quoted(user_id)}{query}"
-        await self._ask(Call(method="DELETE", path=path))
+        await self._ask("DELETE", path)
 
     async def get_stats(self) -> StatsDocument:
         """Return the counts of the whole server, and what is in use now."""
-        return (await self._get("/api/admin/stats")).decode(StatsDocument)
+        return await self._get(StatsDocument, "/api/admin/stats")
 
     async def examine(self, *, deep: bool = False) -> DoctorDocument:
         """Let the server compare rows, log, slots, queue, runs and children.
@@ -134,7 +130,7 @@ class AdminRoutes(Routes):
             deep: also every index of its database, which takes longer.
         """
         path = "/api/admin/doctor?deep=true" if deep else "/api/admin/doctor"
-        return (await self._get(path)).decode(DoctorDocument)
+        return await self._get(DoctorDocument, path)
 
     async def mend(self, *, deep: bool = False) -> MendDocument:
         """Let the server put right what it finds, as far as that can be done while it runs.
@@ -143,11 +139,11 @@ class AdminRoutes(Routes):
             deep: also look for what takes longer to find.
         """
         path = "/api/admin/doctor?deep=true" if deep else "/api/admin/doctor"
-        return (await self._ask(Call(method="POST", path=path))).decode(MendDocument)
+        return await self._read(MendDocument, "POST", path)
 
     async def get_limits(self) -> LimitsDocument:
         """Return the limits in force."""
-        return (await self._get("/api/admin/limits")).decode(LimitsDocument)
+        return await self._get(LimitsDocument, "/api/admin/limits")
 
     async def change_limits(self, **limits: Any) -> LimitsDocument:
         """Put other limits in force, by the names of `LimitsBody`; the others stay.
@@ -155,34 +151,33 @@ class AdminRoutes(Routes):
         Raises:
             RequestRefusedError: a limit is out of its range; `errors` names it.
         """
-        call = Call(method="PATCH", path="/api/admin/limits", body=LimitsBody(**limits))
-        return (await self._ask(call)).decode(LimitsDocument)
+        return await self._read(LimitsDocument, "PATCH", "/api/admin/limits", LimitsBody(**limits))
 
     async def pause(
         self, *, user_id: str | None = None, job_type: str | None = None
     ) -> PausesDocument:
         """Keep everything, a user's jobs, or those of a type from starting."""
         body = PauseBody(user_id=user_id, job_type=job_type)
-        return await self._set("POST", "/api/admin/pause", body)
+        return await self._read(PausesDocument, "POST", "/api/admin/pause", body)
 
     async def resume(
         self, *, user_id: str | None = None, job_type: str | None = None
     ) -> PausesDocument:
         """Let them start again."""
         body = PauseBody(user_id=user_id, job_type=job_type)
-        return await self._set("POST", "/api/admin/resume", body)
+        return await self._read(PausesDocument, "POST", "/api/admin/resume", body)
 
     async def drain(self) -> PausesDocument:
         """Let the server refuse new jobs, start none, and finish what runs."""
-        return await self._set("POST", "/api/admin/drain", {})
+        return await self._read(PausesDocument, "POST", "/api/admin/drain", {})
 
     async def end_drain(self) -> PausesDocument:
         """Let the server take new jobs again."""
-        return await self._set("DELETE", "/api/admin/drain", None)
+        return await self._read(PausesDocument, "DELETE", "/api/admin/drain")
 
     async def get_drain(self) -> DrainProgressDocument:
         """Return how far the drain is."""
-        return (await self._get("/api/admin/drain")).decode(DrainProgressDocument)
+        return await self._get(DrainProgressDocument, "/api/admin/drain")
 
     async def clean_up(
         self,
@@ -201,8 +196,7 @@ class AdminRoutes(Routes):
             statuses=None if statuses is None else list(statuses),
             dry_run=dry_run,
         )
-        call = Call(method="POST", path="/api/admin/cleanup", body=body)
-        return (await self._ask(call)).decode(CleanupDocument)
+        return await self._read(CleanupDocument, "POST", "/api/admin/cleanup", body)
 
     async def make_backup(self) -> BackupDocument:
         """Let the server make a backup of its database; it is checked when this returns.
@@ -211,18 +205,18 @@ class AdminRoutes(Routes):
             ServerBusyError: there is no room for it, or it could not be made.
         """
         # However large the database is; a repeat would make a second one.
-        call = Call(
-            method="POST",
-            path="/api/admin/backup",
-            body={},
+        return await self._read(
+            BackupDocument,
+            "POST",
+            "/api/admin/backup",
+            {},
             is_safe=False,
             wait_seconds=_BACKUP_SECONDS,
         )
-        return (await self._ask(call)).decode(BackupDocument)
 
     async def list_backups(self) -> BackupListDocument:
         """Return the backups that the server has, newest first."""
-        return (await self._get("/api/admin/backups")).decode(BackupListDocument)
+        return await self._get(BackupListDocument, "/api/admin/backups")
 
     async def list_log(self, *, limit: int = 50, cursor: str | None = None) -> AdminLogDocument:
         """Return a page of the admin log, newest first.
@@ -232,10 +226,4 @@ class AdminRoutes(Routes):
             cursor: `next_cursor` of the page before.
         """
         query = {"limit": limit, "cursor": cursor}
-        return (await self._get("/api/admin/log", query)).decode(AdminLogDocument)
-
-    async def _set(
-        self, method: str, path: str, body: PauseBody | Mapping[str, Any] | None
-    ) -> PausesDocument:
-        call = Call(method=method, path=path, body=body)
-        return (await self._ask(call)).decode(PausesDocument)
+        return await self._get(AdminLogDocument, "/api/admin/log", query)

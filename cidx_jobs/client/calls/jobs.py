@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from cidx_jobs.client.calls.routes import Routes, instant, quoted
-from cidx_jobs.client.transport import Answer, Call
+from cidx_jobs.client.transport import Answer
 from cidx_jobs.model.job.submit import OnConflict
 from cidx_jobs.wire.jobs import JobDocument, JobListDocument, StatusDocument
 from cidx_jobs.wire.request_bodies import CancelBody, RetryBody, ReviseBody, SubmitBody, SyncBody
@@ -127,7 +127,7 @@ class JobRoutes(Routes):
         Raises:
             NotFoundError: there is no such job, or it is another user's.
         """
-        return (await self._get(f"/api/jobs/{quoted(job_id)}")).decode(JobDocument)
+        return await self._get(JobDocument, f"/api/jobs/{quoted(job_id)}")
 
     async def get_status(self, job_id: str) -> StatusDocument:
         """Return the short form of the job, with a message that is always text.
@@ -135,7 +135,7 @@ class JobRoutes(Routes):
         Raises:
             NotFoundError: there is no such job, or it is another user's.
         """
-        return (await self._get(f"/api/jobs/{quoted(job_id)}/status")).decode(StatusDocument)
+        return await self._get(StatusDocument, f"/api/jobs/{quoted(job_id)}/status")
 
     async def poll_job(
         self,
@@ -160,9 +160,9 @@ class JobRoutes(Routes):
         Raises:
             NotFoundError: there is no such job, or it is another user's.
         """
-        call = Call(
-            method="GET",
-            path=f"/api/jobs/{quoted(job_id)}",
+        answer = await self._ask(
+            "GET",
+            f"/api/jobs/{quoted(job_id)}",
             query={
                 "wait": math.ceil(wait_seconds) or None,
                 "until": until if wait_seconds else None,
@@ -172,7 +172,6 @@ class JobRoutes(Routes):
             wait_seconds=math.ceil(wait_seconds),
             is_safe=False,
         )
-        answer = await self._ask(call)
         if known and answer.status == HTTPStatus.NOT_MODIFIED:
             return attrs.evolve(known, retry_after_seconds=answer.retry_after_seconds)
         return _polled(answer)
@@ -214,7 +213,7 @@ class JobRoutes(Routes):
             "offset": offset,
             "cursor": cursor,
         }
-        return (await self._get("/api/jobs", query)).decode(JobListDocument)
+        return await self._get(JobListDocument, "/api/jobs", query)
 
     async def cancel_job(self, job_id: str, reason: str | None = None) -> JobDocument:
         """Ask for the job to stop; it is cancelled at once if it waits, else soon.
@@ -232,8 +231,7 @@ class JobRoutes(Routes):
             NotFoundError: there is no such job, or it is another user's.
             ConflictError: it has completed or failed.
         """
-        call = Call(method="DELETE", path=f"/api/jobs/{quoted(job_id)}")
-        return (await self._ask(call)).decode(JobDocument)
+        return await self._read(JobDocument, "DELETE", f"/api/jobs/{quoted(job_id)}")
 
     async def retry_job(self, job_id: str, *, from_start: bool = False) -> JobDocument:
         """Queue a failed or cancelled job again, from its checkpoint unless *from_start*.
@@ -268,32 +266,27 @@ class JobRoutes(Routes):
             ConflictError: it does not wait any more.
             PreconditionFailedError: it is not at *if_version*.
         """
-        call = Call(
-            method="PATCH",
-            path=f"/api/jobs/{quoted(job_id)}",
-            body=ReviseBody(priority=priority, labels=None if labels is None else dict(labels)),
+        return await self._read(
+            JobDocument,
+            "PATCH",
+            f"/api/jobs/{quoted(job_id)}",
+            ReviseBody(priority=priority, labels=None if labels is None else dict(labels)),
             headers={} if if_version is None else {"If-Match": f'W/"{if_version}"'},
             is_safe=if_version is None,
         )
-        return (await self._ask(call)).decode(JobDocument)
 
     async def _submit(
         self, path: str, body: SubmitBody | SyncBody, idempotency_key: str | None
     ) -> JobDocument:
         key = idempotency_key or str(uuid.uuid4())
-        call = Call(method="POST", path=path, body=body, headers={"Idempotency-Key": key})
-        return (await self._ask(call)).decode(JobDocument)
+        return await self._read(JobDocument, "POST", path, body, headers={"Idempotency-Key": key})
 
     async def _change(
         self, job_id: str, verb: str, body: Any, *, is_safe: bool = False
     ) -> JobDocument:
-        call = Call(
-            method="POST",
-            path=f"/api/jobs/{quoted(job_id)}/{verb}",
-            body=body,
-            is_safe=is_safe,
+        return await self._read(
+            JobDocument, "POST", f"/api/jobs/{quoted(job_id)}/{verb}", body, is_safe=is_safe
         )
-        return (await self._ask(call)).decode(JobDocument)
 
 
 def _polled(answer: Answer) -> PolledJob:

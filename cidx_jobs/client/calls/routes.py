@@ -2,10 +2,21 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 from cidx_jobs.client.transport import Answer, Call, Transport
+
+D = TypeVar("D")
+
+
+class More(TypedDict, total=False):
+    """What a request may say besides, as in `Call`."""
+
+    query: Mapping[str, Any]
+    headers: Mapping[str, str]
+    wait_seconds: float
+    is_safe: bool
 
 
 class Routes:
@@ -15,11 +26,16 @@ class Routes:
         """Take the transport; whoever made it opens and closes it."""
         self._transport = transport
 
-    async def _ask(self, call: Call) -> Answer:
-        return await self._transport.ask(call)
+    async def _ask(self, method: str, path: str, body: Any = None, **more: Unpack[More]) -> Answer:
+        return await self._transport.ask(Call(method=method, path=path, body=body, **more))
 
-    async def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Answer:
-        return await self._ask(Call(method="GET", path=path, query=query or {}))
+    async def _read(
+        self, kind: type[D], method: str, path: str, body: Any = None, **more: Unpack[More]
+    ) -> D:
+        return (await self._ask(method, path, body, **more)).decode(kind)
+
+    async def _get(self, kind: type[D], path: str, query: Mapping[str, Any] | None = None) -> D:
+        return await self._read(kind, "GET", path, query=query or {})
 
 
 def quoted(part: str) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from cidx_jobs.client.calls.routes import Routes, quoted
-from cidx_jobs.client.transport import Call
 from cidx_jobs.model.schedules.schedule import CatchUp
 from cidx_jobs.wire.jobs import JobDocument
 from cidx_jobs.wire.request_bodies import REPOSITORY_SYNC
@@ -59,8 +58,7 @@ class ScheduleRoutes(Routes):
             enabled=enabled,
         )
         # A repeat after an unknown outcome would find its own schedule in its way.
-        call = Call(method="POST", path="/api/schedules", body=body, is_safe=False)
-        return (await self._ask(call)).decode(ScheduleDocument)
+        return await self._read(ScheduleDocument, "POST", "/api/schedules", body, is_safe=False)
 
     async def list_schedules(
         self,
@@ -71,7 +69,7 @@ class ScheduleRoutes(Routes):
     ) -> ScheduleListDocument:
         """Return a page of schedules by name: the caller's, another user's, or with ``*`` all."""
         query = {"user_id": user_id, "limit": limit, "cursor": cursor}
-        return (await self._get("/api/schedules", query)).decode(ScheduleListDocument)
+        return await self._get(ScheduleListDocument, "/api/schedules", query)
 
     async def get_schedule(self, name: str, *, user_id: str | None = None) -> ScheduleDocument:
         """Return a schedule: its next times, and what became of the last.
@@ -79,8 +77,9 @@ class ScheduleRoutes(Routes):
         Raises:
             NotFoundError: there is none of that name.
         """
-        answer = await self._get(f"/api/schedules/{quoted(name)}", {"user_id": user_id})
-        return answer.decode(ScheduleDocument)
+        return await self._get(
+            ScheduleDocument, f"/api/schedules/{quoted(name)}", {"user_id": user_id}
+        )
 
     async def change_schedule(
         self, name: str, *, user_id: str | None = None, **members: Any
@@ -93,8 +92,9 @@ class ScheduleRoutes(Routes):
             RequestRefusedError: a member is wrong; `errors` names it.
         """
         path = f"/api/schedules/{quoted(name)}"
-        call = Call(method="PATCH", path=path, query={"user_id": user_id}, body=members)
-        return (await self._ask(call)).decode(ScheduleDocument)
+        return await self._read(
+            ScheduleDocument, "PATCH", path, members, query={"user_id": user_id}
+        )
 
     async def remove_schedule(self, name: str, *, user_id: str | None = None) -> None:
         """Remove a schedule; its jobs stay.
@@ -104,7 +104,7 @@ class ScheduleRoutes(Routes):
             ConflictError: it stands in the code of the application that serves it.
         """
         path = f"/api/schedules/{quoted(name)}"
-        await self._ask(Call(method="DELETE", path=path, query={"user_id": user_id}))
+        await self._ask("DELETE", path, query={"user_id": user_id})
 
     async def run_schedule(self, name: str, *, user_id: str | None = None) -> JobDocument:
         """Submit the job of a schedule now, also of one that is disabled.
@@ -114,5 +114,6 @@ class ScheduleRoutes(Routes):
             ServerBusyError: too many jobs wait, or the server drains.
         """
         path = f"/api/schedules/{quoted(name)}/run"
-        call = Call(method="POST", path=path, query={"user_id": user_id}, is_safe=False)
-        return (await self._ask(call)).decode(JobDocument)
+        return await self._read(
+            JobDocument, "POST", path, query={"user_id": user_id}, is_safe=False
+        )

@@ -34,8 +34,7 @@ class ServerRoutes(Routes):
             NotFoundError: there is no such job, or the log no longer holds what comes next.
         """
         path = "/api/events" if job_id is None else f"/api/jobs/{quoted(job_id)}/events"
-        answer = await self._get(path, {"cursor": cursor, "limit": limit})
-        return answer.decode(EventListDocument)
+        return await self._get(EventListDocument, path, {"cursor": cursor, "limit": limit})
 
     def stream_events(
         self, job_id: str, *, after: int = 0
@@ -53,11 +52,11 @@ class ServerRoutes(Routes):
 
     async def get_queue(self) -> QueueOverviewDocument:
         """Return limits, slots in use, and the caller's waiting jobs with their positions."""
-        return (await self._get("/api/queue")).decode(QueueOverviewDocument)
+        return await self._get(QueueOverviewDocument, "/api/queue")
 
     async def list_job_types(self) -> JobTypeListDocument:
         """Return the registered job types with the JSON Schema of their options."""
-        return (await self._get("/api/job-types")).decode(JobTypeListDocument)
+        return await self._get(JobTypeListDocument, "/api/job-types")
 
     async def list_projects(self, *, user_id: str | None = None) -> ProjectListDocument:
         """Return what is known of the caller's projects, or of another user's.
@@ -68,8 +67,7 @@ class ServerRoutes(Routes):
         Raises:
             PermissionDeniedError: *user_id* is given, and the caller is neither.
         """
-        answer = await self._get("/api/projects", {"user_id": user_id})
-        return answer.decode(ProjectListDocument)
+        return await self._get(ProjectListDocument, "/api/projects", {"user_id": user_id})
 
     async def get_project(self, project_id: str, *, user_id: str | None = None) -> ProjectDocument:
         """Return what is known of one of the caller's projects, or of another user's.
@@ -78,8 +76,9 @@ class ServerRoutes(Routes):
             NotFoundError: the user has no such project.
             PermissionDeniedError: *user_id* is given, by no administrator or auditor.
         """
-        answer = await self._get(f"/api/projects/{quoted(project_id)}", {"user_id": user_id})
-        return answer.decode(ProjectDocument)
+        return await self._get(
+            ProjectDocument, f"/api/projects/{quoted(project_id)}", {"user_id": user_id}
+        )
 
     async def change_project(
         self,
@@ -94,13 +93,13 @@ class ServerRoutes(Routes):
             NotFoundError: there is no such project.
             RequestRefusedError: there is no such interval.
         """
-        call = Call(
-            method="PATCH",
-            path=f"/api/projects/{quoted(project_id)}",
+        return await self._read(
+            ProjectDocument,
+            "PATCH",
+            f"/api/projects/{quoted(project_id)}",
+            ChangeProjectBody(sync_every_seconds=sync_every_seconds),
             query={"user_id": user_id},
-            body=ChangeProjectBody(sync_every_seconds=sync_every_seconds),
         )
-        return (await self._ask(call)).decode(ProjectDocument)
 
     async def remove_project(self, project_id: str, *, user_id: str | None = None) -> None:
         """Remove one of the caller's projects: its copy, its index, and what is known of it.
@@ -112,7 +111,7 @@ class ServerRoutes(Routes):
             ConflictError: a job of the project is not done.
         """
         path = f"/api/projects/{quoted(project_id)}"
-        await self._ask(Call(method="DELETE", path=path, query={"user_id": user_id}))
+        await self._ask("DELETE", path, query={"user_id": user_id})
 
     async def search(
         self,
@@ -139,11 +138,11 @@ class ServerRoutes(Routes):
             ConflictError: it has no index yet, or a damaged one.
             RequestRefusedError: the text is too short.
         """
-        answer = await self._get(
+        return await self._get(
+            SearchDocument,
             f"/api/projects/{quoted(project_id)}/search",
             {"q": text, "limit": limit, "path": path, "cursor": cursor, "user_id": user_id},
         )
-        return answer.decode(SearchDocument)
 
     async def list_skipped(
         self,
@@ -159,12 +158,13 @@ class ServerRoutes(Routes):
             NotFoundError: the caller has no such project.
         """
         path = f"/api/projects/{quoted(project_id)}/skipped"
-        answer = await self._get(path, {"cursor": cursor, "limit": limit, "user_id": user_id})
-        return answer.decode(SkippedListDocument)
+        return await self._get(
+            SkippedListDocument, path, {"cursor": cursor, "limit": limit, "user_id": user_id}
+        )
 
     async def get_livez(self) -> AliveDocument:
         """Tell that the server's loop turns."""
-        return (await self._get("/livez")).decode(AliveDocument)
+        return await self._get(AliveDocument, "/livez")
 
     async def get_readyz(self) -> ReadyDocument:
         """Tell that the server takes work; asked once.
@@ -172,9 +172,7 @@ class ServerRoutes(Routes):
         Raises:
             ServerBusyError: it does not; `members` has the reasons.
         """
-        return (await self._ask(Call(method="GET", path="/readyz", is_safe=False))).decode(
-            ReadyDocument
-        )
+        return await self._read(ReadyDocument, "GET", "/readyz", is_safe=False)
 
     async def get_metrics(self) -> str:
         """Return the server's metrics, in the text of Prometheus.
@@ -183,4 +181,4 @@ class ServerRoutes(Routes):
             PermissionDeniedError: they are for administrators and auditors there.
             ServerError: the server has not the extra ``metrics``.
         """
-        return (await self._get("/metrics")).body.decode()
+        return (await self._ask("GET", "/metrics")).body.decode()

@@ -1,7 +1,6 @@
 """Routes of webhooks: push hooks made, read, removed; the secret of notices."""
 
 from cidx_jobs.client.calls.routes import Routes, quoted
-from cidx_jobs.client.transport import Call
 from cidx_jobs.wire.projects import NewPushHookDocument, NotifySecretDocument, PushHookDocument
 
 
@@ -17,10 +16,13 @@ class WebhookRoutes(Routes):
             NotFoundError: there is no such project.
         """
         # A repeat after an unknown outcome would make a secret that nobody is told of useless.
-        call = Call(
-            method="POST", path=_path(project_id), query={"user_id": user_id}, is_safe=False
+        return await self._read(
+            NewPushHookDocument,
+            "POST",
+            _path(project_id),
+            query={"user_id": user_id},
+            is_safe=False,
         )
-        return (await self._ask(call)).decode(NewPushHookDocument)
 
     async def get_hook(self, project_id: str, *, user_id: str | None = None) -> PushHookDocument:
         """Return the push hook of a project, and what came to it last.
@@ -28,8 +30,7 @@ class WebhookRoutes(Routes):
         Raises:
             NotFoundError: there is no such project, or it has no hook.
         """
-        answer = await self._get(_path(project_id), {"user_id": user_id})
-        return answer.decode(PushHookDocument)
+        return await self._get(PushHookDocument, _path(project_id), {"user_id": user_id})
 
     async def remove_hook(self, project_id: str, *, user_id: str | None = None) -> None:
         """Remove the push hook of a project: its address is unknown from then on.
@@ -38,15 +39,14 @@ class WebhookRoutes(Routes):
             NotFoundError: there is no such project, or it has no hook.
         """
         query = {"user_id": user_id}
-        await self._ask(Call(method="DELETE", path=_path(project_id), query=query))
+        await self._ask("DELETE", _path(project_id), query=query)
 
     async def create_notify_secret(self) -> NotifySecretDocument:
         """Make the secret that signs the caller's notices, in place of the one before.
 
         It is shown this once.
         """
-        call = Call(method="POST", path="/api/notify-secret", is_safe=False)
-        return (await self._ask(call)).decode(NotifySecretDocument)
+        return await self._read(NotifySecretDocument, "POST", "/api/notify-secret", is_safe=False)
 
 
 def _path(project_id: str) -> str:
