@@ -19,7 +19,7 @@ its body and its path, what the path's parts mean, and its name, which is that o
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, Protocol, Required, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Protocol, Required, TypedDict, TypeVar, Unpack, overload
 
 import msgspec
 from aiohttp import web
@@ -45,7 +45,7 @@ from cidx_jobs.web.http.call import Answer, Call
 from cidx_jobs.web.http.paths import list_parts
 from cidx_jobs.web.http.query import NoQuery, Query, QueryReader
 from cidx_jobs.wire.encode import Document
-from cidx_jobs.wire.request_bodies import Body
+from cidx_jobs.wire.request_bodies import Body, EmptyBody
 from cidx_jobs.wire.strict_json import MalformedBodyError, fit
 
 JSON = "application/json"
@@ -195,7 +195,13 @@ def route(
 ) -> Callable[[_TakesBoth[Q, B]], Route]: ...
 @overload
 def route(
-    key: str, group: Group, *, scope: str | None, query: type[Q], **contract: Unpack[Contract]
+    key: str,
+    group: Group,
+    *,
+    scope: str | None,
+    query: type[Q],
+    leaves_body: bool = ...,
+    **contract: Unpack[Contract],
 ) -> Callable[[_TakesQuery[Q]], Route]: ...
 @overload
 def route(
@@ -203,7 +209,12 @@ def route(
 ) -> Callable[[_TakesBody[B]], Route]: ...
 @overload
 def route(
-    key: str, group: Group, *, scope: str | None, **contract: Unpack[Contract]
+    key: str,
+    group: Group,
+    *,
+    scope: str | None,
+    leaves_body: bool = ...,
+    **contract: Unpack[Contract],
 ) -> Callable[[Answer], Route]: ...
 def route(
     key: str,
@@ -212,6 +223,7 @@ def route(
     scope: str | None,
     query: type[Query] = NoQuery,
     body: type[Body] | None = None,
+    leaves_body: bool = False,
     **contract: Unpack[Contract],
 ) -> Callable[[Callable[..., Awaitable[web.StreamResponse]]], Route]:
     """Make a route of its handler, which is called with the query, the body or both, once read.
@@ -224,20 +236,18 @@ def route(
         group: the chapter of the document that it stands in.
         scope: who may call: ``read``, ``write``, ``audit``, ``admin``, or None for everybody.
         query: what its parameters are; without it, any parameter is refused.
-        body: what its body is; without it, a body is left unread: `EmptyBody` refuses any member.
+        body: what its body is; without it, any member is refused where the method has a body.
+        leaves_body: whether the body is left unread: for the handler, or for nobody.
         contract: the words and the answers.
     """
     method, _, path = key.partition(" ")
+    read = EmptyBody if body is None and method != "GET" and not leaves_body else body
 
     def make(handler: Callable[..., Awaitable[web.StreamResponse]]) -> Route:
-        if body is not None and query is not NoQuery:
-            answer: Answer = _WithBoth(query, body, handler)
-        elif body is not None:
-            answer = _WithBody(body, handler)
-        elif query is NoQuery:
-            answer = _Plain(handler)
+        if read is None:
+            answer: Answer = _WithoutBody(query, handler)
         else:
-            answer = _WithQuery(query, handler)
+            answer = _WithBody(query, read, handler, passes_body=body is not None)
         return Route(
             method=method,
             path=path,
@@ -246,7 +256,7 @@ def route(
             group=group,
             scope=scope,
             query=query,
-            body=body,
+            body=read,
             contract=contract,
             answer=answer,
         )
@@ -264,59 +274,51 @@ def _summarize(handler: Callable[..., object]) -> str:
     return (handler.__doc__ or "").strip().partition("\n")[0]
 
 
-_nothing = QueryReader(NoQuery)
+class _WithoutBody:
+    """Calls a handler with the query, if it takes one.
 
-
-class _Plain:
-    """Calls a handler that takes neither parameters nor a body.
-
-    Not a coroutine, as the next: each frame is memory that every request that waits holds.
+    Not a coroutine: each frame is memory that every request that waits holds.
     """
 
-    def __init__(self, handler: Answer) -> None:
-        self._handler = handler
-
-    def __call__(self, call: Call) -> Awaitable[web.StreamResponse]:
-        _nothing.read(call.request)
-        return self._handler(call)
-
-
-class _WithQuery(Generic[Q]):
-    """Calls a handler with the query."""
-
-    def __init__(self, kind: type[Q], handler: _TakesQuery[Q]) -> None:
-        self._read = QueryReader(kind).read
-        self._handler = handler
-
-    def __call__(self, call: Call) -> Awaitable[web.StreamResponse]:
-        return self._handler(call, self._read(call.request))
-
-
-class _WithBody(Generic[B]):
-    """Calls a handler with the body."""
-
-    def __init__(self, kind: type[B], handler: _TakesBody[B]) -> None:
-        self._kind = kind
-        self._handler = handler
-
-    async def __call__(self, call: Call) -> web.StreamResponse:
-        _nothing.read(call.request)
-        call.members = await _read_members_of(self._kind, call)
-        return await self._handler(call, fit(self._kind, call.members))
-
-
-class _WithBoth(Generic[Q, B]):
-    """Calls a handler with the query and the body."""
-
-    def __init__(self, query: type[Q], body: type[B], handler: _TakesBoth[Q, B]) -> None:
+    def __init__(
+        self, query: type[Query], handler: Callable[..., Awaitable[web.StreamResponse]]
+    ) -> None:
         self._read = QueryReader(query).read
+        self._passes_query = query is not NoQuery
+        self._handler = handler
+
+    def __call__(self, call: Call) -> Awaitable[web.StreamResponse]:
+        query = self._read(call.request)
+        return self._handler(call, query) if self._passes_query else self._handler(call)
+
+
+class _WithBody:
+    """Calls a handler with the query and the body, as far as it takes them."""
+
+    def __init__(
+        self,
+        query: type[Query],
+        body: type[Body],
+        handler: Callable[..., Awaitable[web.StreamResponse]],
+        *,
+        passes_body: bool,
+    ) -> None:
+        self._read = QueryReader(query).read
+        self._passes_query = query is not NoQuery
         self._kind = body
+        self._passes_body = passes_body
         self._handler = handler
 
     async def __call__(self, call: Call) -> web.StreamResponse:
+        passed: list[Query | Body] = []
         query = self._read(call.request)
+        if self._passes_query:
+            passed.append(query)
         call.members = await _read_members_of(self._kind, call)
-        return await self._handler(call, query, fit(self._kind, call.members))
+        body = fit(self._kind, call.members)
+        if self._passes_body:
+            passed.append(body)
+        return await self._handler(call, *passed)
 
 
 async def _read_members_of(kind: type[Body], call: Call) -> dict[str, Any]:

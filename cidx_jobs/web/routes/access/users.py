@@ -16,7 +16,7 @@ from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.web.routes.admin.tokens import revoke_tokens_of
-from cidx_jobs.wire.request_bodies import ChangeUserBody, EmptyBody, UserBody
+from cidx_jobs.wire.request_bodies import ChangeUserBody, UserBody
 from cidx_jobs.wire.tokens import UserDocument, UserListDocument
 
 _ALICE = UserDocument(
@@ -94,13 +94,12 @@ async def change_user(call: Call, body: ChangeUserBody) -> web.Response:
     ADMIN,
     scope="admin",
     query=RemoveUserQuery,
-    body=EmptyBody,
     about="Their jobs are cancelled first. Where a job does not stop in time, projects that "
     "were to go stay, the account is locked, and the request can be sent again.",
     replies=[Reply(204, "They cannot come in any more.")],
     errors=[ProjectBusyError],
 )
-async def remove_user(call: Call, query: RemoveUserQuery, _: EmptyBody) -> web.Response:
+async def remove_user(call: Call, query: RemoveUserQuery) -> web.Response:
     """Remove a user: account, tokens and logins, at once."""
     user_id = call.request.match_info["user_id"]
     jobs = call.api.jobs

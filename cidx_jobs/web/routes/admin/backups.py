@@ -8,7 +8,6 @@ from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.admin.backups import BackupDocument, BackupListDocument
-from cidx_jobs.wire.request_bodies import EmptyBody
 
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _EXAMPLE = BackupDocument(
@@ -38,14 +37,13 @@ async def list_backups(call: Call) -> web.Response:
     "POST /admin/backup",
     ADMIN,
     scope="admin",
-    body=EmptyBody,
     about="Everything goes on meanwhile. It holds all that was committed when it began, is on "
     "the disk and was checked when the answer comes. Copies and indexes of repositories are "
     "not in it: the next syncs make them again.",
     replies=[Reply(200, "The backup.", _EXAMPLE)],
     errors=[BackupFailedError],
 )
-async def make_backup(call: Call, _: EmptyBody) -> web.Response:
+async def make_backup(call: Call) -> web.Response:
     """Make a backup of the database now."""
     made = await call.api.jobs.backups.make()
     await call.note_act("backup_made", made.file)

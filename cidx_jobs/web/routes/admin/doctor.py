@@ -12,7 +12,6 @@ from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.wire.admin.findings import DoctorDocument, MendDocument
-from cidx_jobs.wire.request_bodies import EmptyBody
 
 
 class DoctorQuery(Query, frozen=True, kw_only=True):
@@ -70,7 +69,6 @@ async def examine(call: Call, query: DoctorQuery) -> web.Response:
     ADMIN,
     scope="admin",
     query=DoctorQuery,
-    body=EmptyBody,
     about="The memory follows the store again, runs that nothing runs are interrupted, stray "
     "processes are killed, files of no project go, and counts are made anew. What cannot be "
     "mended is told with what helps against it.",
@@ -94,7 +92,7 @@ async def examine(call: Call, query: DoctorQuery) -> web.Response:
         )
     ],
 )
-async def mend(call: Call, query: DoctorQuery, _: EmptyBody) -> web.Response:
+async def mend(call: Call, query: DoctorQuery) -> web.Response:
     """Put right what does not fit together.
 
     Raises:

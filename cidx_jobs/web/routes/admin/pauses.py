@@ -10,7 +10,7 @@ from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.routes.admin import ADMIN
-from cidx_jobs.wire.request_bodies import EmptyBody, PauseBody
+from cidx_jobs.wire.request_bodies import PauseBody
 from cidx_jobs.wire.server import DrainProgressDocument, PausesDocument
 
 _WAITING = (JobStatus.CREATED, JobStatus.QUEUED)
@@ -51,10 +51,9 @@ async def resume(call: Call, body: PauseBody) -> web.Response:
     "POST /admin/drain",
     ADMIN,
     scope="admin",
-    body=EmptyBody,
     replies=[Reply(202, "It has begun.", _DRAINING)],
 )
-async def drain(call: Call, _: EmptyBody) -> web.Response:
+async def drain(call: Call) -> web.Response:
     """Refuse new jobs, start none, and finish what runs."""
     await set_drain(call, is_draining=True)
     return _answer(call, status=202)
@@ -64,10 +63,9 @@ async def drain(call: Call, _: EmptyBody) -> web.Response:
     "DELETE /admin/drain",
     ADMIN,
     scope="admin",
-    body=EmptyBody,
     replies=[Reply(200, "It is over.", _NOTHING_PAUSED)],
 )
-async def end_drain(call: Call, _: EmptyBody) -> web.Response:
+async def end_drain(call: Call) -> web.Response:
     """Take new jobs again."""
     await set_drain(call, is_draining=False)
     return _answer(call)

@@ -14,7 +14,7 @@ from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
-from cidx_jobs.wire.request_bodies import EmptyBody, TokenBody
+from cidx_jobs.wire.request_bodies import TokenBody
 from cidx_jobs.wire.tokens import NewTokenDocument, TokenDocument, TokenListDocument
 
 _ID = "9f2c4e6a8b0d1f3e"
@@ -103,11 +103,10 @@ class RevokeQuery(Query, frozen=True, kw_only=True):
     ADMIN,
     scope="admin",
     query=RevokeQuery,
-    body=EmptyBody,
     about="Logins by user and password are no tokens: changing the account ends those.",
     replies=[Reply(204, "They open nothing any more.")],
 )
-async def revoke_tokens_of_user(call: Call, query: RevokeQuery, _: EmptyBody) -> web.Response:
+async def revoke_tokens_of_user(call: Call, query: RevokeQuery) -> web.Response:
     """Revoke all access tokens of a user at once."""
     owner = call.act_for(query.user_id)
     await revoke_tokens_of(call, owner)
@@ -131,10 +130,9 @@ async def revoke_tokens_of(call: Call, user_id: str) -> None:
     "DELETE /admin/tokens/{token_id}",
     ADMIN,
     scope="admin",
-    body=EmptyBody,
     replies=[Reply(204, "It opens nothing any more.")],
 )
-async def revoke_token(call: Call, _: EmptyBody) -> web.Response:
+async def revoke_token(call: Call) -> web.Response:
     """Revoke an access token at once."""
     token_id = call.request.match_info["token_id"]
     tokens = call.api.tokens

@@ -132,6 +132,7 @@ async def get_job_stats_of_cidx(call: Call, query: AdminStatsQuery) -> web.Respo
     CIDX,
     scope="admin",
     query=AdminCleanupQuery,
+    leaves_body=True,
     replies=[
         Reply(
             200,

@@ -20,7 +20,7 @@ from cidx_jobs.web.routes.jobs.entity_tags import read_tags
 from cidx_jobs.web.routes.jobs.groups import JOBS, tagged_reply
 from cidx_jobs.web.routes.jobs.job_watch import job_headers, load_tries, show_job
 from cidx_jobs.wire.jobs import CancelledJobDocument
-from cidx_jobs.wire.request_bodies import CancelBody, EmptyBody, RetryBody, ReviseBody
+from cidx_jobs.wire.request_bodies import CancelBody, RetryBody, ReviseBody
 
 _IF_MATCH = Header(
     name="If-Match",
@@ -91,11 +91,10 @@ async def retry_job(call: Call, body: RetryBody) -> web.Response:
     "POST /jobs/{job_id}/start",
     JOBS,
     scope="write",
-    body=EmptyBody,
     replies=[tagged_reply(202, "It is queued.", examples.JOB_QUEUED)],
     errors=[InvalidTransitionError],
 )
-async def start_job(call: Call, _: EmptyBody) -> web.Response:
+async def start_job(call: Call) -> web.Response:
     """Release a job that is held, has its time to come, or is in its back-off."""
     job = await call.load_job()
     job = await call.manager.start_job(job.job_id, actor=call.user_id)

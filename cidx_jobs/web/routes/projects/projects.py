@@ -22,7 +22,6 @@ from cidx_jobs.web.routes.projects.project_path import (
     read_project_id,
 )
 from cidx_jobs.wire.projects import ChangeProjectBody, ProjectDocument, ProjectListDocument
-from cidx_jobs.wire.request_bodies import EmptyBody
 
 _EXAMPLE = ProjectDocument(
     project_id=examples.PROJECT_ID,
@@ -123,12 +122,11 @@ async def change_project(call: Call, query: OfUserQuery, body: ChangeProjectBody
     PROJECTS,
     scope="write",
     query=OfUserQuery,
-    body=EmptyBody,
     about="Its jobs stay until their time is over. A later sync, with the URL, begins anew.",
     replies=[Reply(204, "It is gone.")],
     errors=[ProjectBusyError],
 )
-async def remove_project(call: Call, query: OfUserQuery, _: EmptyBody) -> web.Response:
+async def remove_project(call: Call, query: OfUserQuery) -> web.Response:
     """Remove one of the caller's projects: its copy, its index, what is known of it.
 
     Raises:

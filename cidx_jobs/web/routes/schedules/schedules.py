@@ -31,7 +31,6 @@ from cidx_jobs.web.http.route import Group, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.job_watch import encode_job
 from cidx_jobs.web.routes.jobs.submit import check_submittable, submitted
-from cidx_jobs.wire.request_bodies import EmptyBody
 from cidx_jobs.wire.schedules import (
     ChangeScheduleBody,
     ScheduleBody,
@@ -194,11 +193,10 @@ async def change_schedule(
     SCHEDULES,
     scope="write",
     query=ScheduleQuery,
-    body=EmptyBody,
     replies=[Reply(204, "It is gone.")],
     errors=[ScheduleDeclaredError],
 )
-async def remove_schedule(call: Call, query: ScheduleQuery, _: EmptyBody) -> web.Response:
+async def remove_schedule(call: Call, query: ScheduleQuery) -> web.Response:
     """Remove a schedule; its jobs stay."""
     owner, name = call.act_for(query.user_id), _read_name(call)
     await call.open_jobs.schedules.remove(owner, name)
@@ -211,7 +209,6 @@ async def remove_schedule(call: Call, query: ScheduleQuery, _: EmptyBody) -> web
     SCHEDULES,
     scope="write",
     query=ScheduleQuery,
-    body=EmptyBody,
     replies=[
         Reply(
             202,
@@ -222,7 +219,7 @@ async def remove_schedule(call: Call, query: ScheduleQuery, _: EmptyBody) -> web
     ],
     errors=[UnknownJobTypeError, UserQueueFullError, QueueFullError, DrainingError],
 )
-async def run_schedule(call: Call, query: ScheduleQuery, _: EmptyBody) -> web.Response:
+async def run_schedule(call: Call, query: ScheduleQuery) -> web.Response:
     """Submit the job of a schedule now, also of one that is disabled."""
     owner, name = call.act_for(query.user_id), _read_name(call)
     job = await call.open_jobs.schedules.run(owner, name, actor=call.user_id)

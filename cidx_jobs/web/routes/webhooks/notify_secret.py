@@ -7,14 +7,12 @@ from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.routes.webhooks.push_hooks import SAMPLE_SECRET, WEBHOOKS
 from cidx_jobs.wire.projects import NotifySecretDocument
-from cidx_jobs.wire.request_bodies import EmptyBody
 
 
 @route(
     "POST /notify-secret",
     WEBHOOKS,
     scope="write",
-    body=EmptyBody,
     about="A submit with `notify` needs it. It is shown this once; made again, the old one "
     "signs nothing any more. Each notice is a POST of `type` (`job.completed`, `job.failed` "
     "or `job.cancelled`), `timestamp` and `data`, the job, signed by Standard Webhooks. What "
@@ -23,7 +21,7 @@ from cidx_jobs.wire.request_bodies import EmptyBody
     replies=[Reply(201, "The secret.", NotifySecretDocument(secret=SAMPLE_SECRET))],
     errors=[ExtraMissingError],
 )
-async def create_notify_secret(call: Call, _: EmptyBody) -> web.Response:
+async def create_notify_secret(call: Call) -> web.Response:
     """Make the secret that signs the notices of the caller's jobs."""
     secret = await call.open_jobs.end_notices.make_secret(call.user_id)
     return call.answer(NotifySecretDocument(secret=secret), status=201)

@@ -22,7 +22,6 @@ from cidx_jobs.wire.projects import (
     PushDeliveryDocument,
     PushHookDocument,
 )
-from cidx_jobs.wire.request_bodies import EmptyBody
 
 WEBHOOKS = Group(
     "webhooks", "Pushes that a code host tells of, which become syncs; notices of jobs' ends."
@@ -44,7 +43,6 @@ _PUSHED = PushDeliveryDocument(
     WEBHOOKS,
     scope="write",
     query=OfUserQuery,
-    body=EmptyBody,
     about="Give address and secret to the code host. The secret is shown this once; made "
     "again, the address stays, and the old secret is good no longer.",
     replies=[
@@ -54,7 +52,7 @@ _PUSHED = PushDeliveryDocument(
     ],
     errors=[ExtraMissingError],
 )
-async def create_push_hook(call: Call, query: OfUserQuery, _: EmptyBody) -> web.Response:
+async def create_push_hook(call: Call, query: OfUserQuery) -> web.Response:
     """Make a push hook for a project, or a new secret for the one that it has."""
     owner, project_id = call.act_for(query.user_id), read_project_id(call)
     made = await call.open_jobs.push_hooks.create(owner, project_id)
@@ -87,11 +85,10 @@ async def get_push_hook(call: Call, query: ReadOfUserQuery) -> web.Response:
     WEBHOOKS,
     scope="write",
     query=OfUserQuery,
-    body=EmptyBody,
     replies=[Reply(204, "It is gone.")],
     errors=[PushHookNotFoundError],
 )
-async def remove_push_hook(call: Call, query: OfUserQuery, _: EmptyBody) -> web.Response:
+async def remove_push_hook(call: Call, query: OfUserQuery) -> web.Response:
     """Remove the push hook of a project: its address is unknown from then on."""
     owner, project_id = call.act_for(query.user_id), read_project_id(call)
     await call.open_jobs.push_hooks.remove(owner, project_id)

@@ -35,6 +35,7 @@ MAX_PUSH_BYTES = 25 * 1024 * 1024
     "POST /hooks/{hook_id}",
     WEBHOOKS,
     scope=None,
+    leaves_body=True,
     about="The body is that of GitHub (also as a form), Gitea, Forgejo, GitLab or Bitbucket, "
     'of the cloud or the data center, or `{"ref": "refs/heads/main"}` of any other client, '
     "up to 25 MiB. It needs no token but the signature by the hook's secret, in the first "
