@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
@@ -91,6 +92,29 @@ async def test_a_job_runs_to_its_result(open_jobs: Open) -> None:
     assert [row.event for row in events] == ["submit", "enqueue", "start", "complete"]
     assert [row.version for row in events] == sorted({row.version for row in events})
     assert done.attempts[0].outcome == "completed"
+
+
+async def test_a_run_leaves_nothing_to_the_garbage_collector(open_jobs: Open) -> None:
+    """What a run is made of goes with it, whatever its handler asked for, without a collection."""
+    contexts: weakref.WeakSet[JobContext] = weakref.WeakSet()
+
+    async def ask(context: JobContext) -> dict[str, object]:
+        contexts.add(context)
+        await context.report(percent=50)
+        await context.in_thread(context.sync.raise_if_cancelled)
+        return {"asked": len(contexts)}
+
+    gc.disable()
+    try:
+        async with open_jobs(JobType("ask", ask)) as jobs:
+            ran = [await jobs.submit("u", "p", job_type="ask") for _ in range(3)]
+            ended = [await jobs.wait(job.job_id, timeout=WAIT_SECONDS) for job in ran]
+        left = len(contexts)
+    finally:
+        gc.enable()
+
+    assert all(job.result for job in ended)
+    assert left == 0
 
 
 async def test_ten_run_and_three_wait_in_line(open_jobs: Open) -> None:

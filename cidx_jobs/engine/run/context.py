@@ -1,7 +1,6 @@
 """What a handler sees of its run: `JobContext`, over the parts of the engine."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
@@ -36,6 +35,7 @@ from cidx_jobs.model.job.key_limits import key_of_host
 from cidx_jobs.model.job.packed import count_bytes
 from cidx_jobs.model.job.submit import JobTypeLike
 from cidx_jobs.runtime.log import get_logger
+from cidx_jobs.runtime.loops import find_running_loop
 
 T = TypeVar("T")
 
@@ -83,11 +83,10 @@ class SyncPhase:
 class SyncContext:
     """What a thread of a run tells and stores; each call waits for the loop to have done it."""
 
-    def __init__(self, context: "RunContext") -> None:
-        """Speak to the run's context, on the loop that runs now."""
+    def __init__(self, context: "RunContext", loop: asyncio.AbstractEventLoop) -> None:
+        """Speak to the run's context, on its loop."""
         self._context = context
-        self._loop = asyncio.get_running_loop()
-        self._loop_thread = threading.get_ident()
+        self._loop = loop
 
     def report(self, **progress: Any) -> None:
         """Tell how far the job is, as `JobContext.report`."""
@@ -116,7 +115,7 @@ class SyncContext:
 
     def ask(self, call: Callable[[], Awaitable[T]]) -> T:
         """Return what *call* gives on the loop, called from another thread."""
-        if threading.get_ident() == self._loop_thread:
+        if find_running_loop() is self._loop:
             message = "context.sync is for threads: await the context's own methods on the loop"
             raise RuntimeError(message)
         return asyncio.run_coroutine_threadsafe(_awaited(call), self._loop).result()
@@ -161,8 +160,7 @@ class RunContext:
         self._time_limit = time_limit
         self._offspring = offspring
         self._traces = traces
-        self.sync: SyncJobContext = SyncContext(self)
-        """The same for a thread, without awaits."""
+        self._loop = asyncio.get_running_loop()
         self._cancel_requested = False
         self._stop_requested = False
 
@@ -185,6 +183,13 @@ class RunContext:
     def cancel_requested(self) -> bool:
         """True once somebody asked for the job's cancel."""
         return self._cancel_requested
+
+    @property
+    def sync(self) -> SyncJobContext:
+        """The same for a thread, without awaits."""
+        # Made for those who ask: kept, the two would hold each other until the garbage collector
+        # finds them, after every run.
+        return SyncContext(self, self._loop)
 
     @property
     def log(self) -> structlog.typing.FilteringBoundLogger:

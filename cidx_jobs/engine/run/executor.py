@@ -43,6 +43,7 @@ class LocalExecutor:
         await self._wait(asyncio.timeout(LAST_WORDS_SECONDS))
         self.give_up()
         await self._wait(asyncio.timeout(2 * STORE_AGAIN_SECONDS))
+        self._runner.time_limits.close()
 
     def dispatch(self, runs: Sequence[ActiveRun]) -> None:
         """Begin the runs, whose jobs are stored as running."""

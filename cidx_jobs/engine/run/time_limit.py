@@ -13,7 +13,7 @@ class TimeLimits:
     """The time-outs of all runs, with one timer of the loop: that of the first that ends.
 
     Nearly every run ends long before its time-out, and a timer of the loop for each is a good
-    part of what a short run costs.
+    part of what a short run costs. So the timer stays when the last run ends, for the next.
     """
 
     def __init__(self) -> None:
@@ -36,10 +36,13 @@ class TimeLimits:
         self._counting -= 1
         if not self._counting:
             self._limits.clear()
-            self._stop_timer()
         elif len(self._limits) - self._counting > max(_MANY_STALE, self._counting):
             self._limits = [entry for entry in self._limits if entry[2].ends_at == entry[0]]
             heapify(self._limits)
+
+    def close(self) -> None:
+        """Leave nothing to the loop: no run comes any more."""
+        self._stop_timer()
 
     def _ring(self) -> None:
         self._timer = None
@@ -68,26 +71,27 @@ class TimeLimits:
 class TimeLimit:
     """A run's time-out that can be paused: who waits for a named resource does nothing yet."""
 
-    __slots__ = ("_is_over", "_limits", "_on_end", "ends_at")
+    __slots__ = ("_limits", "_on_end", "ends_at")
 
     def __init__(self, limits: TimeLimits, on_end: Callable[[], None]) -> None:
         """Call *on_end* on the loop once the time is up."""
         self.ends_at: float | None = None
         """The loop's time at which it is up; None while it does not count."""
         self._limits = limits
-        self._on_end = on_end
-        self._is_over = False
+        self._on_end: Callable[[], None] | None = on_end
+        """None for good once it was cancelled. To keep it would tie a knot, since whoever is told
+        has the limit, that only the garbage collector unties: one for each run."""
 
     def start(self, seconds: float) -> None:
         """Begin to count."""
-        if self._is_over:
+        if self._on_end is None:
             return
         self.ends_at = ends_at = asyncio.get_running_loop().time() + seconds
         self._limits.add(self, ends_at)
 
     def cancel(self) -> None:
         """Count no longer, whoever still waits; cancelling twice is fine."""
-        self._is_over = True
+        self._on_end = None
         self._stop()
 
     @contextmanager
@@ -107,7 +111,8 @@ class TimeLimit:
     def end(self) -> None:
         """Learn that the time is up."""
         self._stop()
-        self._on_end()
+        if self._on_end is not None:
+            self._on_end()
 
     def _stop(self) -> None:
         if self.ends_at is not None:
