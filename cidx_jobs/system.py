@@ -593,17 +593,17 @@ class JobSystem(JobCalls):
 
     @property
     def _door(self) -> JobDoor:
-        if self._membership is not None:
-            self._check_loop()
-            return self._membership.door
-        return self.own_door
+        if self._membership is None:
+            return self.own_door
+        self._check_loop()
+        return self._membership.door
 
     @property
     def own_door(self) -> JobDoor:
         """Where the jobs that run in this process are asked for."""
-        self._opened()
         if self._engine_door is None:
             raise self._not_open()
+        self._check_loop()
         return self._engine_door
 
     def _find_traces(self) -> Traces | None:

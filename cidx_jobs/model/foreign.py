@@ -36,6 +36,15 @@ class Raised(msgspec.Struct, frozen=True):
         """The error with its traceback, as a log line takes it."""
         return type(self.error), self.error, self.error.__traceback__
 
+    def taken(self) -> Exception:
+        """Return the error, which is then the caller's to tell.
+
+        Only what derives from `Exception` is taken: a cancellation and an exit go on.
+        """
+        if isinstance(self.error, Exception):
+            return self.error
+        raise self.error
+
 
 def call_foreign(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Raised:
     """Return what *function* returns, or what it raises, whatever that is.
@@ -52,16 +61,9 @@ def call_foreign(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
 def attempt(
     function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> tuple[T, None] | tuple[None, Exception]:
-    """Call foreign code; return its value, or what it raised, which is then the caller's to tell.
-
-    Only what derives from `Exception` is taken: a cancellation and an exit go on.
-    """
+    """Call foreign code; return its value, or what it raised, as `Raised.taken` gives it."""
     outcome = call_foreign(function, *args, **kwargs)
-    if not isinstance(outcome, Raised):
-        return outcome, None
-    if isinstance(outcome.error, Exception):
-        return None, outcome.error
-    raise outcome.error
+    return (None, outcome.taken()) if isinstance(outcome, Raised) else (outcome, None)
 
 
 def plain_json(value: Any) -> Any:

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from typing_extensions import override
 
-from cidx_jobs.model.foreign import attempt
+from cidx_jobs.model.foreign import Raised, attempt, call_foreign
 from cidx_jobs.observe.line_writer import LineWriter, TextStream
 from cidx_jobs.observe.log_file import LogFile
 from cidx_jobs.runtime.log import PACKAGE, LogEvent, clean_fields, get_logger
@@ -94,8 +94,10 @@ class LineHandler(logging.Handler):
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        line, _ = attempt(self._render, record)
-        if line is not None:
+        line = call_foreign(self._render, record)
+        if isinstance(line, Raised):
+            line.taken()
+        else:
             self._writer.write(line)
 
 

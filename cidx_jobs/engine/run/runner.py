@@ -8,14 +8,14 @@ from copy import deepcopy
 from functools import partial
 from random import Random
 from types import CoroutineType
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from cidx_jobs.engine.run.context import ChildRunner, RunContext, to_json_object
 from cidx_jobs.engine.run.failures import Failures, log_raised, tells_of_signal
 from cidx_jobs.engine.run.offspring import Manager, Offspring, find_suspension
-from cidx_jobs.engine.run.progress import ProgressBook, ProgressSnapshot, ProgressTracker
+from cidx_jobs.engine.run.progress import ProgressBook, ProgressTracker
 from cidx_jobs.engine.run.run_record import (
     Broke,
     Ending,
@@ -49,7 +49,6 @@ from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.foreign_code import await_foreign
 from cidx_jobs.runtime.shielded import finish
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 HELD_BACK_SECONDS = 1.0
@@ -180,16 +179,14 @@ class RunningJob:
 
     async def _live(self) -> None:
         try:
-            await self._guarded(self._run_to_its_end)
+            await self._guarded(self._run_to_its_end())
         finally:
             self._on_end(self)
 
-    async def _guarded(
-        self, step: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T | Raised:
+    async def _guarded(self, step: Awaitable[T]) -> T | Raised:
         """Return what a step of ours returns; a fault of it is told to the loop, and returned."""
         try:
-            return await step(*args, **kwargs)
+            return await step
         except Exception as error:  # noqa: BLE001 - a fault of ours, handed to the loop
             self._tell_of_fault(error)
             return Raised(error)
@@ -209,7 +206,7 @@ class RunningJob:
         if job_type is None:
             text = f"job type {self._job.job_type} is not registered in this server"
             return self._runner.failures.of_code("CFG-002", text, phase=self._phase)
-        ending = await self._guarded(self._reach_end, job_type)
+        ending = await self._guarded(self._reach_end(job_type))
         if isinstance(ending, Raised):
             # Whatever it is, it is an end: without one the row would be running for ever.
             text = f"the run was ended by a fault of the server: {type(ending.error).__name__}"
@@ -363,21 +360,16 @@ class RunningJob:
         return Interrupted(self._runner.job_types[self._job.job_type].on_interrupt)
 
     async def _store_end(self, ending: Ending, elapsed: float) -> None:
-        stored = await self._guarded(self._store_with_news, ending, elapsed)
+        stored = await self._guarded(self._store(ending, elapsed, has_news=self.tracker.has_news))
         if isinstance(stored, Raised):
             # Without an end of some kind the row and its slot would be left to the next start.
             text = f"the end of the run could not be stored: {type(stored.error).__name__}"
             failure = self._runner.failures.of_code("HANDLER_ERROR", text, phase=self._phase)
-            await self._store(failure, None, elapsed)
+            await self._store(failure, elapsed, has_news=False)
 
-    def _store_with_news(self, ending: Ending, elapsed: float) -> Awaitable[None]:
-        progress = self.tracker.snapshot() if self.tracker.has_news else None
-        return self._store(ending, progress, elapsed)
-
-    async def _store(
-        self, ending: Ending, progress: ProgressSnapshot | None, elapsed: float
-    ) -> None:
+    async def _store(self, ending: Ending, elapsed: float, *, has_news: bool) -> None:
         """Store the end however long the store cannot write: the slot waits for it."""
+        progress = self.tracker.snapshot() if has_news else None
         while True:
             try:
                 await self._runner.recorder.end(self.run, ending, progress, elapsed)

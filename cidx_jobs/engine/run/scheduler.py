@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-import attrs
+import msgspec
 
 from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.engine.state.board import Board
@@ -178,8 +178,7 @@ class Scheduler:
                 self._executor.cancel(run)
 
 
-@attrs.frozen(eq=False)
-class SubmitStart:
+class SubmitStart(msgspec.Struct, frozen=True, eq=False):
     """A start that is stored with the submit of its job: of its two ends one is told, once."""
 
     _scheduler: Scheduler

@@ -20,6 +20,7 @@ NULLABLE = f"nullif(?, {ABSENT})"
 """The parameter mark of a column that may be `ABSENT`."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _to_json = msgspec.json.Encoder(enc_hook=unpacked).encode
 from_json = msgspec.json.Decoder().decode
 """Return the JSON value that a text holds."""
@@ -32,8 +33,7 @@ def to_json(value: Any) -> str:
 
 def to_microseconds(at: datetime) -> int:
     """Return an aware time as whole microseconds since 1970."""
-    since = at - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return (at - _EPOCH) // _MICROSECOND
 
 
 def from_microseconds(value: int) -> datetime:

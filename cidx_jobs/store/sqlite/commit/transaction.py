@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from cidx_jobs.model.errors import OwnerLostError
-from cidx_jobs.model.foreign import attempt
+from cidx_jobs.model.foreign import Raised, attempt, call_foreign
 from cidx_jobs.model.job.job import Transition
 from cidx_jobs.store.sqlite.commit.known_rows import BLOCK_BITS, KnownRows, UserBlock
 from cidx_jobs.store.sqlite.commit.log_columns import encode_transition, insert_events
@@ -302,8 +302,9 @@ def _run_plain(
     for operation in operations:
         before = connection.total_changes
         mark = transaction.mark()
-        value, error = attempt(operation, transaction)
-        if error is not None:
+        value = call_foreign(operation, transaction)
+        if isinstance(value, Raised):
+            error = value.taken()
             if not is_of_one_statement(error):
                 raise error
             # Nothing to undo: most refusals are a guard that met no row.

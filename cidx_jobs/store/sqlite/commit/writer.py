@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import attrs
 
 from cidx_jobs.model.errors import OtherLoopError, StorageUnavailableError, StoreError
-from cidx_jobs.model.foreign import attempt
+from cidx_jobs.model.foreign import Raised, call_foreign
 from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.store.sqlite.commit.committer import Committer
 from cidx_jobs.store.sqlite.commit.transaction import Failure, Operation
@@ -211,9 +211,9 @@ def _answer(batch: Sequence[_Request], values: Sequence[Any]) -> None:
 
 def _tell(listener: Callable[..., object], *value: object) -> None:
     # What is decided is decided: a fault of the one who is told reaches no other caller.
-    _, error = attempt(listener, *value)
-    if error is not None:
-        context = {"message": "who was told of a commit raised", "exception": error}
+    outcome = call_foreign(listener, *value)
+    if isinstance(outcome, Raised):
+        context = {"message": "who was told of a commit raised", "exception": outcome.taken()}
         asyncio.get_running_loop().call_exception_handler(context)
 
 
