@@ -13,6 +13,7 @@ import attrs
 
 from cidx_jobs.calls.from_thread import FromThread, loop_for_other_threads
 from cidx_jobs.calls.job_calls import JobCalls
+from cidx_jobs.calls.own_loop import OwnLoop
 from cidx_jobs.clock import SystemClock
 from cidx_jobs.engine.access.accounts import Accounts
 from cidx_jobs.engine.access.admin_log import AdminLog
@@ -105,6 +106,10 @@ class AttachedSystem(JobCalls):
     async def start(self) -> Self:
         """Open it, as ``async with`` does; whoever calls this calls `close` at the end."""
         return await self.__aenter__()
+
+    def in_thread(self) -> contextlib.AbstractContextManager[FromThread]:
+        """Return its calls for a program without an event loop, as `JobSystem.in_thread`."""
+        return OwnLoop(self, self.from_thread)
 
 
 class JobSystem(JobCalls):
@@ -212,6 +217,17 @@ class JobSystem(JobCalls):
     async def start(self) -> Self:
         """Open it, as ``async with`` does; whoever calls this calls `close` at the end."""
         return await self.__aenter__()
+
+    def in_thread(self) -> contextlib.AbstractContextManager[FromThread]:
+        """Return its calls for a program without an event loop, as a context manager (``with``).
+
+        For as long as the block lasts the system is open on an event loop of its own, in a
+        thread; the calls are those of `from_thread`, each waits for its answer, and any thread
+        may make them. Who is interrupted (Ctrl-C) while it closes has the grace time cut short.
+
+        Raises: (when it is entered) what opening it raises.
+        """
+        return OwnLoop(self, self.from_thread)
 
     async def __aenter__(self) -> Self:
         """Open the store, recover what an older server left, and begin to start jobs.

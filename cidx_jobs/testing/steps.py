@@ -3,6 +3,7 @@
 from typing import Any
 
 from cidx_jobs.model.job.job import Job
+from cidx_jobs.model.job.submit import JobTypeLike
 from cidx_jobs.system import JobSystem
 from cidx_jobs.testing.clock import ManualClock
 
@@ -52,7 +53,7 @@ async def advance(jobs: JobSystem, seconds: float, *, timeout: float = WAIT_SECO
 
 async def run_job(
     jobs: JobSystem,
-    job_type: str,
+    job_type: str | JobTypeLike[Any],
     options: dict[str, Any] | None = None,
     *,
     user_id: str = "tester",

@@ -5,6 +5,7 @@ from typing import Any
 
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.job.job import Job
+from cidx_jobs.model.job.submit import JobTypeLike, name_of_type
 from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.system import JobSystem
 
@@ -14,7 +15,7 @@ _MOST = 10_000
 async def submitted(
     jobs: JobSystem,
     *,
-    job_type: str | None = None,
+    job_type: str | JobTypeLike[Any] | None = None,
     user_id: str | None = None,
     project_id: str | None = None,
     options: Mapping[str, Any] | None = None,
@@ -29,7 +30,7 @@ async def submitted(
         options: those whose options hold all of these members, others aside.
     """
     query = JobQuery(
-        job_type=job_type,
+        job_type=None if job_type is None else name_of_type(job_type),
         user_id=None if user_id is None else UserId(user_id),
         project_id=None if project_id is None else ProjectId(project_id),
         newest_first=False,

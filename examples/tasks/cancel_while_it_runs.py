@@ -15,7 +15,7 @@ async def endless(context: JobContext) -> None:
 async def main() -> None:
     """Cancel the job once it runs."""
     async with JobSystem.open(Settings(data_dir="data"), [endless]) as jobs:
-        job = await jobs.submit("me", "loops", job_type="endless")
+        job = await jobs.submit("me", "loops", job_type=endless)
         await jobs.wait(job.job_id, until="status", since=job.version)
         await jobs.cancel(job.job_id)
         print((await jobs.wait(job.job_id)).status)

@@ -15,7 +15,7 @@ async def main() -> None:
     """Ask ten times for one project, and count what comes of it."""
     async with JobSystem.open(Settings(data_dir="data"), [sync]) as jobs:
         for _ in range(10):
-            await jobs.submit("me", "site", job_type="sync")
+            await jobs.submit("me", "site", job_type=sync)
         await jobs.wait_until_idle()
         print(len(await jobs.list("me")))
 

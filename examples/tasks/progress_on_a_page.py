@@ -24,7 +24,7 @@ async def main() -> None:
     app = web.Application()
     setup(app, jobs)
     async with TestClient(TestServer(app)) as page:
-        job = await jobs.submit("anonymous", "books", job_type="export")
+        job = await jobs.submit("anonymous", "books", job_type=export)
         progress = 0
         while progress < HALF:
             answer = await page.get(f"/api/jobs/{job.job_id}")

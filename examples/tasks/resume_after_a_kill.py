@@ -26,7 +26,7 @@ async def main() -> None:
     """Submit the job in a process that dies, and let another finish it."""
     async with JobSystem.open(Settings(data_dir="data"), [pages]) as jobs:
         if IS_FIRST:
-            await jobs.submit("me", "books", job_type="pages")
+            await jobs.submit("me", "books", job_type=pages)
         await jobs.wait_until_idle()
 
 

@@ -1,7 +1,5 @@
 """A job that fails is tried again, after a pause that grows and differs from job to job."""
 
-import asyncio
-
 from cidx_jobs import JobContext, JobSystem, RetryPolicy, Settings, job_type
 
 
@@ -13,11 +11,5 @@ async def fetch(context: JobContext) -> dict[str, int]:
     return {"attempt": context.job.attempt}
 
 
-async def main() -> None:
-    """Run the job to its end."""
-    async with JobSystem.open(Settings(data_dir="data"), [fetch]) as jobs:
-        job = await jobs.submit("me", "pages", job_type="fetch")
-        print((await jobs.wait(job.job_id)).result)
-
-
-asyncio.run(main())
+with JobSystem(Settings(data_dir="data"), [fetch]).in_thread() as jobs:
+    print(jobs.run("me", "pages", job_type=fetch))

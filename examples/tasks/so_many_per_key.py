@@ -22,7 +22,7 @@ async def main() -> None:
     """Submit five jobs for each of two tenants."""
     async with JobSystem.open(Settings(data_dir="data"), [call]) as jobs:
         for tenant in ["red", "blue"] * 5:
-            await jobs.submit("me", "calls", job_type="call", options={"tenant": tenant})
+            await jobs.submit("me", "calls", job_type=call, options={"tenant": tenant})
         await jobs.wait_until_idle()
         print(dict(most))
 

@@ -17,7 +17,7 @@ async def report(context: JobContext) -> dict[str, int]:
 async def test_a_busy_printer_is_asked_again_after_a_minute() -> None:
     """What a test of pytest would be."""
     async with open_for_tests([report]) as jobs:
-        job = await run_job(jobs, "report")
+        job = await run_job(jobs, report)
         print(job.status)
         await advance(jobs, 60)
         print((await jobs.get(job.job_id)).result)

@@ -32,8 +32,7 @@ def run_worker(ready: Event) -> None:
 async def main() -> None:
     """Submit a job of which the worker dies, and wait for its end."""
     async with JobSystem.open(Settings(data_dir="data"), [print_page], shared=True) as jobs:
-        job = await jobs.submit("me", "books", job_type="print")
-        print((await jobs.wait(job.job_id)).result)
+        print(await jobs.run("me", "books", job_type=print_page))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Options of a class: a wrong or unknown member is refused at the submit, and says where."""
 
-import asyncio
-
 import attrs
 
 from cidx_jobs import JobContext, JobSystem, Settings, ValidationError, job_type
@@ -21,16 +19,11 @@ async def resize(context: JobContext[Resize]) -> dict[str, int]:
     return {"width": context.options.width}
 
 
-async def main() -> None:
-    """Submit what fits, and what does not."""
-    async with JobSystem.open(Settings(data_dir="data"), [resize]) as jobs:
-        job = await jobs.submit("me", "shop", job_type="resize", options=Resize("a.png"))
-        print((await jobs.wait(job.job_id)).result)
-        for wrong in ({"picture": "a.png", "width": "wide"}, {"picture": "a.png", "depth": 1}):
-            try:
-                await jobs.submit("me", "shop", job_type="resize", options=wrong)
-            except ValidationError as error:
-                print(error.faults[0].pointer)
-
-
-asyncio.run(main())
+# Submit what fits, and what does not.
+with JobSystem(Settings(data_dir="data"), [resize]).in_thread() as jobs:
+    print(jobs.run("me", "shop", job_type=resize, options=Resize("a.png")))
+    for wrong in ({"picture": "a.png", "width": "wide"}, {"picture": "a.png", "depth": 1}):
+        try:
+            jobs.submit("me", "shop", job_type=resize, options=wrong)
+        except ValidationError as error:
+            print(error.faults[0].pointer)
