@@ -124,7 +124,8 @@ class SyncJobManager:
             JobNotFoundError: there is none.
         """
         job = await self._ledger.load(job_id)
-        await self._know_children([job])
+        if job.has_children:
+            await self._know_children([job])
         return job
 
     def count_children(self, job: Job) -> ChildCounts | None:

@@ -82,7 +82,10 @@ class WaitReasons:
         Of a queued job nothing is left exactly when the scheduler takes it as soon as it is the
         first such in rank.
         """
-        found = {reason.word: reason for reason in self._of(job)}
+        reasons = list(self._of(job))
+        if len(reasons) <= 1:
+            return reasons
+        found = {reason.word: reason for reason in reasons}
         return sorted(found.values(), key=lambda reason: reason.rank)
 
     def is_free(self, job: Job) -> bool:

@@ -59,9 +59,16 @@ WORD: web.RequestKey[MemberWord] = web.RequestKey("cidx_jobs_member_word")
 """The word of a member, once it is believed."""
 
 
+def word_of(request: web.Request) -> MemberWord | None:
+    """Return the word of the member who handed the request on; None where nobody did."""
+    # Whether a mapping lacks something takes aiohttp's request a microsecond to tell, and most
+    # requests hold nothing.
+    return request.get(WORD) if len(request) else None
+
+
 def path_of(request: web.Request) -> URL:
     """Return the path and the query of the request, as its client asked for them."""
-    word = request.get(WORD)
+    word = word_of(request)
     if word is None:
         return request.rel_url
     return request.rel_url.with_path(word.path, encoded=True, keep_query=True)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from aiohttp import web
 
 from cidx_jobs.settings import Settings
-from cidx_jobs.web.access.member_word import WORD, MemberWord
+from cidx_jobs.web.access.member_word import word_of
 
 _PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
 _MAX_CHARACTERS = 256
@@ -38,7 +38,7 @@ class ProxyPeers:
         Of the addresses that proxies wrote down, each behind the one before, the last one counts
         that is not itself a proxy of the list.
         """
-        word: MemberWord | None = request.get(WORD)
+        word = word_of(request)
         if word is not None:
             return word.address
         found = request.remote or None
@@ -56,17 +56,17 @@ class ProxyPeers:
 
     def scheme(self, request: web.Request) -> str | None:
         """Return the scheme that the client used; None where no listed proxy says."""
-        word: MemberWord | None = request.get(WORD)
+        word = word_of(request)
         if word is not None:
             return word.scheme
         scheme = self._said(request, "X-Forwarded-Proto")
         return scheme.lower() if scheme and scheme.lower() in {"http", "https"} else None
 
     def prefix(self, request: web.Request) -> str | None:
-        """Return the path below which the proxy serves us; None where no listed one says."""
-        word: MemberWord | None = request.get(WORD)
-        if word is not None:
-            return word.outer_prefix
+        """Return the path below which the proxy serves us; None where no listed one says.
+
+        The word of a member does not count here: `Call.outer_prefix` looks at it.
+        """
         said = self._said(request, "X-Forwarded-Prefix")
         prefix = None if said is None else said.rstrip("/")
         if prefix is None or len(prefix) > _MAX_CHARACTERS:

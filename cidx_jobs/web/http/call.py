@@ -25,7 +25,7 @@ from cidx_jobs.model.job.job import Job
 from cidx_jobs.runtime.shares import Shares
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.access.authenticators import Authenticate, TokenAuthenticator
-from cidx_jobs.web.access.member_word import WORD
+from cidx_jobs.web.access.member_word import word_of
 from cidx_jobs.web.access.members import Members
 from cidx_jobs.web.access.origin_check import OriginCheck
 from cidx_jobs.web.access.proxy_peers import ProxyPeers
@@ -196,21 +196,23 @@ class Call:
     @property
     def prefix(self) -> str:
         """The path below which the caller reaches the routes: what links begin with."""
-        word = self.request.get(WORD)
+        word = word_of(self.request)
         return self.outer_prefix + (self.api.prefix if word is None else word.prefix)
 
     @property
     def root(self) -> str:
         """The path, of this server, that what is not of the API stands under."""
-        word = self.request.get(WORD)
+        word = word_of(self.request)
         return self.api.root if word is None else word.root
 
     @property
     def outer_prefix(self) -> str:
         """The path below which a proxy serves all of the server."""
-        said = self.api.peers.prefix(self.request)
-        # A member has looked at the same setting.
-        return said or ("" if WORD in self.request else self.api.public_path)
+        word = word_of(self.request)
+        if word is not None:
+            # The member has looked at the same settings.
+            return word.outer_prefix
+        return self.api.peers.prefix(self.request) or self.api.public_path
 
     async def load_job(self) -> Job:
         """Return the job that the path names.
@@ -288,7 +290,7 @@ async def is_known(
 ) -> bool:
     """Tell whether whoever made the request may still come in."""
     try:
-        if members is not None and WORD in request:
+        if members is not None and word_of(request) is not None:
             return await members.identify(request) is not None
         return await authenticate(request) is not None
     except CidxJobsError:

@@ -24,7 +24,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.web.access.authenticators import TokenAuthenticator
-from cidx_jobs.web.access.member_word import HEADER, WORD, MemberWord, path_of
+from cidx_jobs.web.access.member_word import HEADER, MemberWord, path_of, word_of
 from cidx_jobs.web.access.rate_limit import Rates
 from cidx_jobs.web.errors import (
     MethodNotAllowedError,
@@ -86,8 +86,8 @@ class Endpoint:
                 identity = await self._identify(request)
                 if identity is None:
                     self._note_refusal(request)
-                elif ON_KNOWN in request:
-                    request[ON_KNOWN]()
+                else:
+                    _tell_known(request)
                 if self._api.rates is not None:
                     rates = self._api.rates
                     answer = await self._answer_in_turn(request, request_id, identity, rates)
@@ -109,7 +109,7 @@ class Endpoint:
 
     def _identify(self, request: web.Request) -> Awaitable[Identity | None]:
         members = self._api.members
-        if members is not None and WORD in request:
+        if members is not None and word_of(request) is not None:
             return members.identify(request)
         return self._api.authenticate(request)
 
@@ -122,8 +122,8 @@ class Endpoint:
         is_unknown = isinstance(api.authenticator, TokenAuthenticator)
         if self._scope is not None and not is_unknown:
             identity = await api.authenticate(request)
-            if identity is not None and ON_KNOWN in request:
-                request[ON_KNOWN]()
+            if identity is not None:
+                _tell_known(request)
         body = None
         if request.can_read_body and request.method not in {"GET", "HEAD"}:
             with api.large_bodies.place(request):
@@ -216,6 +216,11 @@ class Endpoint:
                 exc_info=error,
             )
         return make_problem(known, path_of(request).raw_path, request_id)
+
+
+def _tell_known(request: web.Request) -> None:
+    if len(request) and ON_KNOWN in request:
+        request[ON_KNOWN]()
 
 
 def _check_single(request: web.Request) -> None:

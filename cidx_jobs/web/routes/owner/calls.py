@@ -12,7 +12,7 @@ from cidx_jobs.interfaces.door import WaitForJob
 from cidx_jobs.model.errors import CidxJobsError, StoppingError
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.system import JobSystem
-from cidx_jobs.web.access.member_word import WORD
+from cidx_jobs.web.access.member_word import word_of
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.routes.owner.messages import (
     PATH,
@@ -73,7 +73,7 @@ async def _ask(call: Call, body: bytes) -> Any:
 
 
 def _is_of_member(member: str, request: web.Request) -> bool:
-    word = request.get(WORD)
+    word = word_of(request)
     return word is not None and word.member == member
 
 
