@@ -116,6 +116,7 @@ class CannedServer:
         self.asked_at: list[float] = []
         self.bodies: list[Any] = []
         self.can_wait = True
+        self.version = "9.8"
         self._changed = asyncio.Event()
         self._arrived = asyncio.Event()
 
@@ -124,10 +125,14 @@ class CannedServer:
         app = web.Application(middlewares=[self._first_the_faults])
         app.router.add_get("/api/jobs/{job_id}", self._get_job)
         app.router.add_get("/api/jobs", self._list_jobs)
+        app.router.add_get("/openapi.json", self._describe)
         app.router.add_post("/api/jobs", self._submit)
         app.router.add_post("/api/sync", self._submit)
         app.router.add_post("/api/jobs/{job_id}/cancel", self._cancel)
         return app
+
+    async def _describe(self, _: web.Request) -> web.Response:
+        return web.json_response({"openapi": "3.1.0", "info": {"version": self.version}})
 
     def change(self, **members: Any) -> None:
         """Let the job become another, and tell who waits."""

@@ -18,7 +18,14 @@ from cidx_jobs.cli.commands import (
     users,
 )
 from cidx_jobs.cli.option_types import PROFILE, examples
-from cidx_jobs.cli.target import JSON_HELP, SERVER_HELP, Target, local_command, read_target
+from cidx_jobs.cli.target import (
+    JSON_HELP,
+    SERVER_HELP,
+    Target,
+    client_command,
+    local_command,
+    read_target,
+)
 
 
 @click.group(
@@ -46,18 +53,19 @@ def cidx_jobs(
     context.obj = read_target(server, profile=profile, as_json=as_json)
 
 
-@click.command(epilog=examples("cidx-jobs version --json"))
-@local_command
+@click.command(
+    epilog=examples("cidx-jobs version", "cidx-jobs version --server https://jobs.example --json")
+)
+@client_command
 def version(target: Target) -> int:
-    """Show the version."""
-    import json
-    import platform
+    """Show the version of this program, and that of the server.
 
-    if target.as_json:
-        click.echo(json.dumps({"version": __version__, "python": platform.python_version()}))
-    else:
-        click.echo(f"cidx-jobs {__version__}")
-    return 0
+    A server that was named, or logged in to, has to answer; where none was, that of this machine
+    is asked, and nothing is said of one that is not there.
+    """
+    from cidx_jobs.cli.actions.settings import show_version
+
+    return show_version(target)
 
 
 @click.command(epilog=examples('eval "$(cidx-jobs completion bash)"'))

@@ -65,6 +65,11 @@ class Target:
         return self.named_server or (known.server if known else DEFAULT_SERVER)
 
     @property
+    def is_server_chosen(self) -> bool:
+        """True where a server was named, or somebody has logged in at one."""
+        return bool(self.named_server or self._known)
+
+    @property
     def token(self) -> str | None:
         """The bearer token for it; one of a login goes to that server alone."""
         if self.named_token is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cidx_jobs import __version__
 from cidx_jobs.client import (
     AuthenticationError,
     ConflictError,
@@ -186,6 +187,7 @@ async def test_what_the_server_tells_of_itself_is_read(house: House, alice: Jobs
     assert "repository_sync" in {kind.name for kind in types.job_types}
     assert projects.projects == ()
     assert (await alice.get_livez()).status
+    assert await alice.get_version() == __version__
     ready = await alice.get_readyz()
     assert (ready.reasons, ready.warnings) == ((), ())
 

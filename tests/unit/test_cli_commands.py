@@ -602,11 +602,34 @@ def test_cancel_gives_the_reason(canned: CannedServer, cli: RunCli) -> None:
     assert canned.bodies == [{"reason": "enough"}]
 
 
-def test_version_says_which(cli: RunCli) -> None:
-    """For people and for programs."""
-    assert cli("version").out == f"cidx-jobs {__version__}\n"
-    assert cli("version", "--json").json["version"] == __version__
+def test_version_says_which(canned: CannedServer, cli: RunCli) -> None:
+    """That of this program and that of the server, for people and for programs."""
+    canned.version = "9.8\x1b[m"
+
+    shown = cli("version").out.splitlines()
+    told = cli("version", "--json").json
+
+    assert shown[0] == f"cidx-jobs {__version__}"
+    assert shown[1].startswith("server    9.8\\x1b[m at http")
+    assert (told["version"], told["server"]["version"]) == (__version__, canned.version)
     assert __version__ in cli("--version").out
+
+
+def test_a_chosen_server_has_to_say_its_version(
+    cli: RunCli, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the exit code tells; where none was chosen there need not be one."""
+    away = f"http://127.0.0.1:{unused_tcp_port}"
+
+    chosen = cli("version", "--server", away, "--json")
+    monkeypatch.delenv("CIDX_JOBS_SERVER")
+    monkeypatch.setattr("cidx_jobs.cli.target.DEFAULT_SERVER", away)
+    unchosen = cli("version", "--json")
+
+    assert (chosen.code, unchosen.code) == (3, 0)
+    assert chosen.json["version"] == unchosen.json["version"] == __version__
+    assert (chosen.json["server"]["version"], unchosen.json["server"]) == (None, None)
+    assert f"cannot reach {away}" in chosen.err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -1,5 +1,7 @@
-"""What ``check`` does: the settings as they would be in force, and what a server would warn of."""
+"""What ``check`` and ``version`` do: the settings as they would be in force, and who is asked."""
 
+import asyncio
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,12 +9,17 @@ from typing import Any
 import attrs
 from msgspec.structs import asdict
 
+from cidx_jobs import __version__
+from cidx_jobs.cli.error_report import exit_code_of_error, text_of_error
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say
 from cidx_jobs.model.findings import ServerWarning
+from cidx_jobs.model.foreign import escape
 from cidx_jobs.observe.telemetry import wants_spans
 from cidx_jobs.settings import Settings
+
+_HERE_SECONDS = 2.0
 
 
 def show_settings(target: Target, data_dir: Path | None, config: Path | None) -> Exit:
@@ -38,6 +45,44 @@ def show_settings(target: Target, data_dir: Path | None, config: Path | None) ->
         for warning in warnings:
             say(f"{warning.code}: {warning.message}")
     return Exit.DONE
+
+
+def show_version(target: Target) -> Exit:
+    """Show this program's version, and that of the server.
+
+    A server that was chosen and does not say it is the exit code.
+
+    Raises:
+        click.UsageError: the server's address is none.
+    """
+    # A command that asks nobody does without a client.
+    from cidx_jobs.cli.async_run import ask
+    from cidx_jobs.client import JobsClient, JobsClientError
+
+    async def find_version(client: JobsClient) -> str:
+        async with asyncio.timeout(None if target.is_server_chosen else _HERE_SECONDS):
+            return await client.get_version()
+
+    # At once: the server may take its time.
+    if not target.as_json:
+        print_lines([f"cidx-jobs {__version__}"])
+    code, told = Exit.DONE, None
+    try:
+        told = ask(target, find_version)
+    except TimeoutError:
+        pass  # whatever is at that address, nobody chose it
+    except JobsClientError as error:
+        if target.is_server_chosen:
+            code = exit_code_of_error(error)
+            say(text_of_error(error))
+    is_known = told is not None or target.is_server_chosen
+    found = {"url": target.server, "version": told} if is_known else None
+    if target.as_json:
+        python = platform.python_version()
+        print_json({"version": __version__, "python": python, "server": found})
+    elif told is not None:
+        print_lines([f"server    {escape(told)} at {target.server}"])
+    return code
 
 
 def check_extras(settings: Settings) -> None:

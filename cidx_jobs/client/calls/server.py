@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Literal
 
+import msgspec
+
 from cidx_jobs.client.calls.routes import Routes, quoted
 from cidx_jobs.client.transport import Call
 from cidx_jobs.wire.events import EventListDocument
@@ -174,6 +176,16 @@ class ServerRoutes(Routes):
         """
         return await self._read(ReadyDocument, "GET", "/readyz", is_safe=False)
 
+    async def get_version(self) -> str:
+        """Return the server's version, as its description of the API (``/openapi.json``) says it.
+
+        No token is needed for it.
+
+        Raises:
+            UnexpectedAnswerError: it is no such server.
+        """
+        return (await self._read(_Description, "GET", "/openapi.json")).info.version
+
     async def get_metrics(self) -> str:
         """Return the server's metrics, in the text of Prometheus.
 
@@ -182,3 +194,13 @@ class ServerRoutes(Routes):
             ServerError: the server has not the extra ``metrics``.
         """
         return (await self._ask("GET", "/metrics")).body.decode()
+
+
+class _Info(msgspec.Struct, frozen=True):
+    version: str
+
+
+class _Description(msgspec.Struct, frozen=True):
+    """What is read of the document of the API."""
+
+    info: _Info
