@@ -12,7 +12,7 @@ import attrs
 
 from cidx_jobs.model.errors import NotIndexedError
 from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.index import SearchHit
+from cidx_jobs.model.index import SearchHit, SearchRequest
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.settings import REMOVED_PREFIX, DataDirectory, Settings
 from cidx_jobs.store.memory.persistence import MemoryPersistence
@@ -143,12 +143,14 @@ class Syncs:
         if project is None:
             raise NotIndexedError(PROJECT)
         found = await self.jobs.indexer.search(
-            project.readable_copy_id,
-            text,
-            user_id=ALICE,
-            project_id=PROJECT,
-            limit=50,
-            path_prefix=path,
+            SearchRequest(
+                copy_id=project.readable_copy_id,
+                text=text,
+                user_id=ALICE,
+                project_id=PROJECT,
+                limit=50,
+                path_prefix=path,
+            )
         )
         return list(found.hits)
 

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
+from cidx_jobs.model.ids import CopyId
 from cidx_jobs.model.index import (
     Document,
+    DraftRequest,
     IndexState,
     Publication,
     SearchPage,
-    SearchPlace,
+    SearchRequest,
     SkippedFile,
     TreeChanges,
     TreeEntry,
@@ -86,36 +87,15 @@ class Indexer(Protocol):
     async def load_state(self, copy_id: CopyId) -> IndexState | None:
         """Return what the index holds; None when there is none or it cannot be read."""
 
-    def draft(
-        self,
-        copy_id: CopyId,
-        *,
-        user_id: UserId,
-        project_id: ProjectId,
-        job_id: JobId,
-        run: int,
-        full: bool,
-    ) -> AbstractAsyncContextManager[IndexDraft]:
+    def draft(self, request: DraftRequest) -> AbstractAsyncContextManager[IndexDraft]:
         """Begin the index's next state, or go on with what an earlier run of the job left.
 
-        One at a time for a copy; user and project are those of the job. *full* makes the index
-        anew; so does an index that is damaged or of another format.
+        One at a time for a copy. It is made anew also where the index is damaged or of another
+        format.
         """
 
-    async def search(
-        self,
-        copy_id: CopyId,
-        text: str,
-        *,
-        user_id: UserId,
-        project_id: ProjectId,
-        limit: int,
-        path_prefix: str = "",
-        after: SearchPlace | None = None,
-    ) -> SearchPage:
-        """Return the lines that hold *text*, letter case aside, by path and then line.
-
-        Only those behind *after*, where an earlier page ended.
+    async def search(self, request: SearchRequest) -> SearchPage:
+        """Return the lines that hold the text, letter case aside, by path and then line.
 
         Raises:
             NotIndexedError: there is nothing to search yet.

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from cidx_jobs.model.ids import JobId
+from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import JsonObject
 
 
@@ -62,6 +62,32 @@ class SearchPage(msgspec.Struct, frozen=True, kw_only=True):
     hits: tuple[SearchHit, ...]
     is_truncated: bool
     """There are more behind these."""
+
+
+class SearchRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lines of which index are looked for, and by whom."""
+
+    copy_id: CopyId
+    user_id: UserId
+    project_id: ProjectId
+    text: str
+    """Letter case does not count."""
+    limit: int
+    path_prefix: str = ""
+    after: SearchPlace | None = None
+    """Only those behind this place, where an earlier page ended."""
+
+
+class DraftRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Of which index the next state is made, for which run of whose job."""
+
+    copy_id: CopyId
+    user_id: UserId
+    project_id: ProjectId
+    job_id: JobId
+    run: int
+    full: bool
+    """The index is made anew, not changed."""
 
 
 class SkippedFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,14 @@ from cidx_jobs.model.errors import (
     ValidationError,
 )
 from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
-from cidx_jobs.model.index import Document, SearchPage, SearchPlace, TreeEntry
+from cidx_jobs.model.index import (
+    Document,
+    DraftRequest,
+    SearchPage,
+    SearchPlace,
+    SearchRequest,
+    TreeEntry,
+)
 from cidx_jobs.store.index import fts
 from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.index.text import fold
@@ -72,13 +79,18 @@ async def fill(draft: IndexDraft, files: Files) -> int:
     return added
 
 
+def request_of(job: str, *, run: int = 1, full: bool = False) -> DraftRequest:
+    """Return the request of alice's job for a draft."""
+    return DraftRequest(
+        copy_id=COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId(job), run=run, full=full
+    )
+
+
 async def index(
     indexer: Indexer, files: Files, *, commit: str = "c1", job: str = "job-1", full: bool = False
 ) -> int:
     """Bring the index to the files, and return how many had to be read."""
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId(job), run=1, full=full
-    ) as draft:
+    async with indexer.draft(request_of(job, full=full)) as draft:
         await draft.compare(tree_of(files), MAX_FILE_BYTES)
         added = await fill(draft, files)
         await draft.publish(commit, {"by": job})
@@ -87,7 +99,11 @@ async def index(
 
 async def find(indexer: Indexer, text: str, **options: Any) -> list[tuple[str, int, str]]:
     """Search as alice, and return (path, line number, line)."""
-    page = await indexer.search(COPY, text, user_id=ALICE, project_id=PROJECT, limit=50, **options)
+    page = await indexer.search(
+        SearchRequest(
+            copy_id=COPY, text=text, user_id=ALICE, project_id=PROJECT, limit=50, **options
+        )
+    )
     return [(hit.path, hit.line_number, hit.line) for hit in page.hits]
 
 
@@ -170,7 +186,9 @@ async def test_a_limit_cuts_a_search_off(indexer: Indexer) -> None:
     """At most so many lines are given, the first ones."""
     await index(indexer, {"a": "hit hit\n" * 3, "b": "hit\n" * 3})
 
-    page = await indexer.search(COPY, "hit", user_id=ALICE, project_id=PROJECT, limit=4)
+    page = await indexer.search(
+        SearchRequest(copy_id=COPY, text="hit", user_id=ALICE, project_id=PROJECT, limit=4)
+    )
 
     assert [(hit.path, hit.line_number) for hit in page.hits] == [
         ("a", 1),
@@ -189,7 +207,14 @@ async def test_pages_are_all_of_the_list(indexer: Indexer, limit: int) -> None:
     place: SearchPlace | None = None
     while True:
         page = await indexer.search(
-            COPY, "hit", user_id=ALICE, project_id=PROJECT, limit=limit, after=place
+            SearchRequest(
+                copy_id=COPY,
+                text="hit",
+                user_id=ALICE,
+                project_id=PROJECT,
+                limit=limit,
+                after=place,
+            )
         )
         found += [(hit.path, hit.line_number) for hit in page.hits]
         if not page.is_truncated:
@@ -205,9 +230,7 @@ async def test_what_is_not_in_the_index_is_kept_with_it(indexer: Indexer) -> Non
     tree = tree_of(files, {"link": "120000"})
     tree.append(TreeEntry("module", "160000", "3" * 40, None))
     for number in range(2):
-        async with indexer.draft(
-            COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId(f"j{number}"), run=1, full=False
-        ) as draft:
+        async with indexer.draft(request_of(f"j{number}")) as draft:
             await draft.compare(tree, MAX_FILE_BYTES)
             await fill(draft, files)
             await draft.publish(f"c{number}", {})
@@ -280,9 +303,7 @@ def harm_index(path: Path, harm: str) -> None:
 async def test_of_a_long_line_the_part_around_the_text_is_given(indexer: Indexer) -> None:
     """A line of a minified file is cut to what is of use."""
     content = "x" * 400 + "needle" + "y" * 400
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=False
-    ) as draft:
+    async with indexer.draft(request_of("j")) as draft:
         await draft.compare([TreeEntry("f", "100644", "1" * 40, 9_000)], 10_000)
         await draft.add([Document("1" * 40, (content * 10).encode())])
         await draft.publish("c", {})
@@ -307,9 +328,7 @@ async def test_there_is_nothing_to_search_before_the_first_publication(indexer: 
     with pytest.raises(NotIndexedError):
         await find(indexer, "word")
 
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=False
-    ) as draft:
+    async with indexer.draft(request_of("j")) as draft:
         await draft.compare(tree_of({"a": "word"}), MAX_FILE_BYTES)
         await fill(draft, {"a": "word"})
         with pytest.raises(NotIndexedError):
@@ -323,7 +342,9 @@ async def test_users_do_not_see_each_others_projects(indexer: Indexer) -> None:
     await index(indexer, {"a": "word"})
 
     with pytest.raises(NotIndexedError):
-        await indexer.search(OTHER, "word", user_id=BOB, project_id=PROJECT, limit=50)
+        await indexer.search(
+            SearchRequest(copy_id=OTHER, text="word", user_id=BOB, project_id=PROJECT, limit=50)
+        )
 
 
 async def test_searches_see_all_of_a_publication_or_nothing(indexer: Indexer) -> None:
@@ -331,9 +352,7 @@ async def test_searches_see_all_of_a_publication_or_nothing(indexer: Indexer) ->
     await index(indexer, {"a": "word one", "b": "word two"})
     changed: Files = {"a": "word changed", "c": "word new"}
 
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=False
-    ) as draft:
+    async with indexer.draft(request_of("j2")) as draft:
         await draft.compare(tree_of(changed), MAX_FILE_BYTES)
         await fill(draft, changed)
         before = await find(indexer, "word")
@@ -349,9 +368,7 @@ async def test_of_a_path_that_comes_twice_the_first_counts(indexer: Indexer) -> 
     first, second = tree_of({"a": "first", "b": "same"}), tree_of({"a": "second"})
 
     await index(indexer, {"a": "first", "b": "same"})
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=True
-    ) as draft:
+    async with indexer.draft(request_of("j2", full=True)) as draft:
         changes = await draft.compare([*first, *second], MAX_FILE_BYTES)
         await fill(draft, {"a": "first", "b": "same"})
         await draft.publish("c1", {})
@@ -371,9 +388,7 @@ async def test_a_tree_takes_no_memory(indexer: Indexer) -> None:
     tracemalloc.start()
     try:
         for kind in ("120000", "160000"):
-            async with indexer.draft(
-                COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("job-1"), run=1, full=False
-            ) as draft:
+            async with indexer.draft(request_of("job-1")) as draft:
                 await draft.compare(claim(kind), MAX_FILE_BYTES)
                 await draft.publish(kind, {})
         _, peak = tracemalloc.get_traced_memory()
@@ -388,9 +403,7 @@ async def test_a_comparison_tells_what_changed(indexer: Indexer) -> None:
     await index(indexer, {"same": "s", "text": "old", "mode": "m", "moved": "mv", "gone": "g"})
     files: Files = {"same": "s", "text": "new", "mode": "m", "elsewhere": "mv", "added": "a"}
 
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=False
-    ) as draft:
+    async with indexer.draft(request_of("j2")) as draft:
         changes = await draft.compare(tree_of(files, {"mode": "100755"}), MAX_FILE_BYTES)
 
     counts = (changes.added, changes.modified, changes.renamed, changes.deleted)
@@ -413,9 +426,7 @@ async def test_a_full_draft_reads_everything(indexer: Indexer) -> None:
     """A full draft makes the index anew and still tells what is different."""
     await index(indexer, {"a": "one", "b": "two"})
 
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=True
-    ) as draft:
+    async with indexer.draft(request_of("j2", full=True)) as draft:
         changes = await draft.compare(tree_of({"a": "one", "c": "three"}), MAX_FILE_BYTES)
         assert draft.is_full
         assert await fill(draft, {"a": "one", "c": "three"}) == 2
@@ -431,9 +442,7 @@ async def test_what_is_left_out_is_told(indexer: Indexer) -> None:
     tree = tree_of(files, {"link": "120000"})
     tree.append(TreeEntry("module", "160000", "3" * 40, None))
 
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=False
-    ) as draft:
+    async with indexer.draft(request_of("j")) as draft:
         await draft.compare(tree, MAX_FILE_BYTES)
         await fill(draft, files)
         publication = await draft.publish("c", {})
@@ -453,9 +462,7 @@ async def test_a_raised_bound_lets_large_files_in(indexer: Indexer) -> None:
     files: Files = {"large": "wide " * 400}
     await index(indexer, files)
 
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=False
-    ) as draft:
+    async with indexer.draft(request_of("j2")) as draft:
         changes = await draft.compare(tree_of(files), 10_000)
         (wanted,) = await draft.take_wanted(10, 10_000)
         await draft.add([Document(wanted.blob, data_of(files["large"]))])
@@ -480,16 +487,12 @@ async def test_the_state_is_what_was_published_last(indexer: Indexer) -> None:
 async def test_a_later_run_goes_on_with_the_draft(indexer: Indexer) -> None:
     """What an interrupted run added is found by the next run of the job, and not asked for."""
     files: Files = {name: f"content of {name}" for name in "abcdef"}
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=True
-    ) as draft:
+    async with indexer.draft(request_of("j", full=True)) as draft:
         await draft.compare(tree_of(files), MAX_FILE_BYTES)
         wanted = await draft.take_wanted(4, MAX_FILE_BYTES)
         await draft.add(Document(f.blob, data_of(files[f.path])) for f in wanted)
 
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=2, full=True
-    ) as draft:
+    async with indexer.draft(request_of("j", run=2, full=True)) as draft:
         changes = await draft.compare(tree_of(files), MAX_FILE_BYTES)
         added = await fill(draft, files)
         publication = await draft.publish("c", {})
@@ -517,16 +520,12 @@ async def test_a_draft_that_is_cut_off_loses_eight_megabytes_at_the_most(indexer
         message = "the end"
         raise JobFailure(message, code="GIT-005")
 
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=False
-    ) as draft:
+    async with indexer.draft(request_of("j")) as draft:
         await draft.compare(tree, 2 * size)
         with pytest.raises(JobFailure, match="the end"):
             await draft.add(broken())
         added = draft.added
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=2, full=False
-    ) as draft:
+    async with indexer.draft(request_of("j", run=2)) as draft:
         changes = await draft.compare(tree, 2 * size)
 
     assert changes.staged == added
@@ -540,9 +539,7 @@ async def test_a_large_change_of_an_index_is_found_whole(indexer: Indexer, tmp_p
         names = [f"{number}{place:039x}" for place in range(1_200)]
         texts = {name: f"{kind} {name}\n" * 45 + "shared\n" for name in names}
         tree = [TreeEntry(name[1:], "100644", name, len(texts[name])) for name in names]
-        async with indexer.draft(
-            COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId(kind), run=1, full=False
-        ) as draft:
+        async with indexer.draft(request_of(kind)) as draft:
             changes = await draft.compare(tree, 10_000)
             wanted = await draft.take_wanted(len(names), 2**30)
             await draft.add(Document(file.blob, texts[file.blob].encode()) for file in wanted)
@@ -551,7 +548,9 @@ async def test_a_large_change_of_an_index_is_found_whole(indexer: Indexer, tmp_p
 
     assert await indexer.find_fault(COPY, deep=True) is None
     assert await find(indexer, "second") == []
-    page = await indexer.search(COPY, "shared", user_id=ALICE, project_id=PROJECT, limit=2_000)
+    page = await indexer.search(
+        SearchRequest(copy_id=COPY, text="shared", user_id=ALICE, project_id=PROJECT, limit=2_000)
+    )
     assert len(page.hits) == 1_200
     (file,) = (tmp_path / "projects").rglob("*.db")
     with contextlib.closing(sqlite3.connect(file)) as db:
@@ -562,9 +561,7 @@ async def test_a_large_change_of_an_index_is_found_whole(indexer: Indexer, tmp_p
 async def test_another_job_does_not_go_on_with_the_draft(indexer: Indexer) -> None:
     """A draft belongs to its job: another one begins anew, and what was left is removed."""
     files: Files = {"a": "one", "b": "two"}
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=True
-    ) as draft:
+    async with indexer.draft(request_of("j", full=True)) as draft:
         await draft.compare(tree_of(files), MAX_FILE_BYTES)
         await fill(draft, files)
 
@@ -576,9 +573,7 @@ async def test_a_discarded_draft_leaves_nothing(indexer: Indexer, tmp_path: Path
     await index(indexer, {"a": "one"})
     before = {path.name for path in (tmp_path / "projects").rglob("*.db")}
 
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=True
-    ) as draft:
+    async with indexer.draft(request_of("j2", full=True)) as draft:
         await draft.compare(tree_of({"b": "two"}), MAX_FILE_BYTES)
         await fill(draft, {"b": "two"})
         await draft.discard()
@@ -592,9 +587,7 @@ async def test_a_draft_that_lacks_a_file_is_not_published(indexer: Indexer, *, f
     """A draft must hold everything: else IDX-002, and searches see what they saw."""
     await index(indexer, {"a": "one"})
 
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j2"), run=1, full=full
-    ) as draft:
+    async with indexer.draft(request_of("j2", full=full)) as draft:
         await draft.compare(tree_of({"a": "one", "b": "two"}), MAX_FILE_BYTES)
         with pytest.raises(JobFailure) as failed:
             await draft.publish("c2", {})
@@ -617,9 +610,7 @@ async def test_a_cancelled_draft_undoes_its_batch(indexer: Indexer) -> None:
         yield Document(name_of("two"), b"two")
 
     async def work() -> None:
-        async with indexer.draft(
-            COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=True
-        ) as draft:
+        async with indexer.draft(request_of("j", full=True)) as draft:
             await draft.compare(tree_of({"a": "one", "b": "two"}), MAX_FILE_BYTES)
             await draft.add(stream())
 
@@ -631,9 +622,7 @@ async def test_a_cancelled_draft_undoes_its_batch(indexer: Indexer) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=2, full=True
-    ) as draft:
+    async with indexer.draft(request_of("j", run=2, full=True)) as draft:
         changes = await draft.compare(tree_of({"a": "one", "b": "two"}), MAX_FILE_BYTES)
     assert changes.staged == 0
 
@@ -646,9 +635,7 @@ async def test_an_error_of_the_source_comes_out(indexer: Indexer) -> None:
         message = "too many"
         raise JobFailure(message, code="RES-003")
 
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("j"), run=1, full=False
-    ) as draft:
+    async with indexer.draft(request_of("j")) as draft:
         with pytest.raises(JobFailure, match="too many"):
             await draft.compare(broken(), MAX_FILE_BYTES)
         assert (await draft.compare([], MAX_FILE_BYTES)).total == 0
@@ -682,7 +669,7 @@ async def test_one_users_searches_keep_nobody_else_waiting(
     run = fts._Search.run
 
     def slowly(search: Any) -> SearchPage:
-        if search.text == "slow":
+        if search.request.text == "slow":
             is_over.wait(WAIT_SECONDS)
         return run(search)
 
@@ -691,7 +678,11 @@ async def test_one_users_searches_keep_nobody_else_waiting(
     await asyncio.sleep(0)
     async with asyncio.timeout(WAIT_SECONDS):
         with pytest.raises(NotIndexedError):
-            await indexer.search(OTHER, "word", user_id=BOB, project_id=PROJECT, limit=50)
+            await indexer.search(
+                SearchRequest(
+                    copy_id=OTHER, text="word", user_id=BOB, project_id=PROJECT, limit=50
+                )
+            )
         assert await indexer.load_state(COPY) is not None
     assert not any(task.done() for task in slow)
 
@@ -752,9 +743,7 @@ async def test_words_that_do_not_fit_the_texts_are_noticed(
 async def test_what_is_in_use_no_more_is_dropped(indexer: Indexer, tmp_path: Path) -> None:
     """Texts that no file has any more leave the index, and so do those of unfinished drafts."""
     await index(indexer, {"a": "one", "b": "two", "c": "two"})
-    async with indexer.draft(
-        COPY, user_id=ALICE, project_id=PROJECT, job_id=JobId("x"), run=1, full=False
-    ) as draft:
+    async with indexer.draft(request_of("x")) as draft:
         await draft.compare(tree_of({"a": "never shown"}), MAX_FILE_BYTES)
         await fill(draft, {"a": "never shown"})
 

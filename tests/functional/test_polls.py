@@ -10,6 +10,7 @@ import pytest
 from cidx_jobs.interfaces.remotes import Remotes
 from cidx_jobs.model.errors import JobFailure, ProjectNotFoundError, ValidationError
 from cidx_jobs.model.ids import ProjectId, UserId, make_copy_id
+from cidx_jobs.model.index import SearchRequest
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.job.key_limits import key_of_host
 from cidx_jobs.model.limits import Limits, Pauses
@@ -74,7 +75,13 @@ async def test_news_is_found_and_synced(settings: Settings, repository: Reposito
         project = await jobs.persistence.projects.load_project(ALICE, PROJECT)
         assert project is not None
         hits = await jobs.indexer.search(
-            project.readable_copy_id, "second", user_id=ALICE, project_id=PROJECT, limit=5
+            SearchRequest(
+                copy_id=project.readable_copy_id,
+                text="second",
+                user_id=ALICE,
+                project_id=PROJECT,
+                limit=5,
+            )
         )
     assert kept.sync_every_seconds == 600
     assert len(without_news) == 1

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
-from cidx_jobs.model.index import Document, TreeEntry
+from cidx_jobs.model.index import Document, DraftRequest, TreeEntry
 from cidx_jobs.model.listing import Project
 from cidx_jobs.settings import DataDirectory
 from tests.functional.web import House, problem_of
@@ -25,7 +25,9 @@ async def indexed(house: House) -> House:
     tree = [TreeEntry(path, "100644", names[path], len(data)) for path, data in FILES.items()]
     indexer = house.jobs.indexer
     async with indexer.draft(
-        COPY, user_id=ALICE, project_id=CODE, job_id=JobId("j"), run=1, full=False
+        DraftRequest(
+            copy_id=COPY, user_id=ALICE, project_id=CODE, job_id=JobId("j"), run=1, full=False
+        )
     ) as draft:
         await draft.compare(tree, 1_000)
         await draft.take_wanted(10, 1_000)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from cidx_jobs.model.errors import NotIndexedError
 from cidx_jobs.model.ids import ProjectId, UserId, make_lone_copy_id
+from cidx_jobs.model.index import SearchRequest
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.listing import Project
 from cidx_jobs.settings import DataDirectory, Settings
@@ -68,7 +69,13 @@ async def find(syncs: Syncs, user_id: UserId, text: str) -> int:
     """Search as a user, and count the lines."""
     project = await project_of(syncs, user_id)
     page = await syncs.jobs.indexer.search(
-        project.readable_copy_id, text, user_id=user_id, project_id=PROJECT, limit=50
+        SearchRequest(
+            copy_id=project.readable_copy_id,
+            text=text,
+            user_id=user_id,
+            project_id=PROJECT,
+            limit=50,
+        )
     )
     return len(page.hits)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
-from cidx_jobs.model.index import Document, TreeEntry, WantedFile
+from cidx_jobs.model.index import Document, DraftRequest, TreeEntry, WantedFile
 from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.index.words import contents
 
@@ -87,7 +87,9 @@ async def make_index(copies: Path, run: int, point: Point | None = None) -> int:
     """Make the index of all files anew, and return how many were there already."""
     indexer = FtsIndexer(copies)
     async with indexer.draft(
-        COPY, user_id=USER, project_id=PROJECT, job_id=JOB, run=run, full=True
+        DraftRequest(
+            copy_id=COPY, user_id=USER, project_id=PROJECT, job_id=JOB, run=run, full=True
+        )
     ) as draft:
         changes = await draft.compare(make_tree(), 1_000_000)
         await draft.add(read(await draft.take_wanted(FILES, 2**30), point))

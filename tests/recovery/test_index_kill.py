@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cidx_jobs.model.index import Document, TreeEntry
+from cidx_jobs.model.index import Document, DraftRequest, SearchRequest, TreeEntry
 from cidx_jobs.store.index.files import IndexFiles
 from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.index.state import add_functions
@@ -28,7 +28,7 @@ async def copies(tmp_path: Path) -> AsyncIterator[Path]:
     """Yield where an older index lies, of one file, and hold each index there to its words."""
     indexer = FtsIndexer(tmp_path)
     async with indexer.draft(
-        COPY, user_id=USER, project_id=PROJECT, job_id=JOB, run=0, full=False
+        DraftRequest(copy_id=COPY, user_id=USER, project_id=PROJECT, job_id=JOB, run=0, full=False)
     ) as draft:
         await draft.compare([TreeEntry("old", "100644", "f" * 40, 9)], 1_000)
         await draft.add([Document("f" * 40, b"old words")])
@@ -60,7 +60,9 @@ def kill_at(copies: Path, point: str) -> None:
 async def search(copies: Path, text: str) -> tuple[str, int]:
     """Return the commit that a search sees, and in how many files it finds the text."""
     indexer = FtsIndexer(copies)
-    page = await indexer.search(COPY, text, user_id=USER, project_id=PROJECT, limit=FILES)
+    page = await indexer.search(
+        SearchRequest(copy_id=COPY, text=text, user_id=USER, project_id=PROJECT, limit=FILES)
+    )
     await indexer.close()
     return page.commit, len({hit.path for hit in page.hits})
 

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
-from cidx_jobs.model.index import Document, TreeEntry
+from cidx_jobs.model.index import Document, DraftRequest, TreeEntry
 from cidx_jobs.store.index import sql
 from cidx_jobs.store.index.fts import FtsIndexer
 from cidx_jobs.store.index.state import add_functions
@@ -265,12 +265,14 @@ async def test_a_draft_gives_its_memory_back_when_it_is_closed(tmp_path: Path) -
     gc.disable()
     try:
         async with indexer.draft(
-            CopyId("copy"),
-            user_id=UserId("alice"),
-            project_id=ProjectId("project"),
-            job_id=JobId("job"),
-            run=1,
-            full=False,
+            DraftRequest(
+                copy_id=CopyId("copy"),
+                user_id=UserId("alice"),
+                project_id=ProjectId("project"),
+                job_id=JobId("job"),
+                run=1,
+                full=False,
+            )
         ) as draft:
             await draft.compare([TreeEntry("a", "100644", "1" * 40, 3)], 1_000)
             await draft.add([Document("1" * 40, b"one")])

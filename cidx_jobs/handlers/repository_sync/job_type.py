@@ -44,7 +44,7 @@ from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import CopyId, make_lone_copy_id
-from cidx_jobs.model.index import IndexState, TreeChanges
+from cidx_jobs.model.index import DraftRequest, IndexState, TreeChanges
 from cidx_jobs.model.job.job import JsonObject
 from cidx_jobs.model.listing import Project
 from cidx_jobs.runtime.blocking import in_own_thread
@@ -332,12 +332,14 @@ class _SyncRun:
         """Yield a draft; it stays only for a run that will go on with it."""
         job = self._job
         async with self._parts.indexer.draft(
-            self._copy_id,
-            user_id=job.user_id,
-            project_id=job.project_id,
-            job_id=job.job_id,
-            run=job.run,
-            full=full,
+            DraftRequest(
+                copy_id=self._copy_id,
+                user_id=job.user_id,
+                project_id=job.project_id,
+                job_id=job.job_id,
+                run=job.run,
+                full=full,
+            )
         ) as draft:
             try:
                 yield draft

@@ -23,8 +23,16 @@ from cidx_jobs.model.errors import (
     UnavailableError,
     ValidationError,
 )
-from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
-from cidx_jobs.model.index import IndexState, SearchHit, SearchPage, SearchPlace, SkippedFile
+from cidx_jobs.model.ids import CopyId, UserId
+from cidx_jobs.model.index import (
+    DraftRequest,
+    IndexState,
+    SearchHit,
+    SearchPage,
+    SearchPlace,
+    SearchRequest,
+    SkippedFile,
+)
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.store.index import inspection
 from cidx_jobs.store.index import sql as index_sql
@@ -64,18 +72,14 @@ class FtsIndexer(Indexer):
 
     @override
     @contextlib.asynccontextmanager
-    async def draft(
-        self,
-        copy_id: CopyId,
-        *,
-        user_id: UserId,
-        project_id: ProjectId,
-        job_id: JobId,
-        run: int,
-        full: bool,
-    ) -> AsyncIterator[FtsDraft]:
-        del user_id, project_id
-        draft = FtsDraft(self._files(copy_id), self._word_threads, job_id, run, full=full)
+    async def draft(self, request: DraftRequest) -> AsyncIterator[FtsDraft]:
+        draft = FtsDraft(
+            self._files(request.copy_id),
+            self._word_threads,
+            request.job_id,
+            request.run,
+            full=request.full,
+        )
         try:
             await draft.open()
             yield draft
@@ -83,29 +87,13 @@ class FtsIndexer(Indexer):
             await draft.close()
 
     @override
-    async def search(
-        self,
-        copy_id: CopyId,
-        text: str,
-        *,
-        user_id: UserId,
-        project_id: ProjectId,
-        limit: int,
-        path_prefix: str = "",
-        after: SearchPlace | None = None,
-    ) -> SearchPage:
-        if len(fold(text)) < MIN_CHARACTERS:
+    async def search(self, request: SearchRequest) -> SearchPage:
+        if len(fold(request.text)) < MIN_CHARACTERS:
             raise ValidationError.at("/q", f"it must have at least {MIN_CHARACTERS} characters")
         search = _Search(
-            files=self._files(copy_id),
-            project_id=project_id,
-            text=text,
-            path_prefix=path_prefix,
-            after=after,
-            limit=limit,
-            seconds=self._search_seconds,
+            request=request, files=self._files(request.copy_id), seconds=self._search_seconds
         )
-        async with self._turn(user_id):
+        async with self._turn(request.user_id):
             try:
                 return await self._read(search.run)
             finally:
@@ -166,12 +154,8 @@ class FtsIndexer(Indexer):
 class _Search:
     """One search, in one thread: which contents may hold the text, then where they do."""
 
+    request: SearchRequest
     files: IndexFiles
-    project_id: ProjectId
-    text: str
-    path_prefix: str
-    after: SearchPlace | None
-    limit: int
     seconds: float
     _stopped: threading.Event = attrs.field(factory=threading.Event, init=False)
     _deadline: float = attrs.field(default=0.0, init=False)
@@ -186,7 +170,7 @@ class _Search:
         try:
             while (path := self.files.current()) is not None:
                 if self.files.is_damaged(path):
-                    raise IndexDamagedError(self.project_id)
+                    raise IndexDamagedError(self.request.project_id)
                 try:
                     with contextlib.closing(open_reader(path)) as db:
                         return self._search(db)
@@ -197,21 +181,21 @@ class _Search:
                         self._explain(path, error)
         except OSError as error:
             raise self._unreadable() from error
-        raise NotIndexedError(self.project_id)
+        raise NotIndexedError(self.request.project_id)
 
     def _explain(self, path: Path, error: sqlite3.Error) -> NoReturn:
         """Raise what it means that the index cannot be searched."""
         if isinstance(error, OtherFormatError):
-            raise NotIndexedError(self.project_id) from error
+            raise NotIndexedError(self.request.project_id) from error
         if not inspection.is_damage(error):
             raise self._unreadable() from error
         self.files.mark_damaged(path)
-        raise IndexDamagedError(self.project_id) from error
+        raise IndexDamagedError(self.request.project_id) from error
 
     def _unreadable(self) -> UnavailableError:
         return UnavailableError(
-            f"the server cannot read the index of project {self.project_id}: its operator should "
-            "look whose files they are"
+            f"the server cannot read the index of project {self.request.project_id}: its operator "
+            "should look whose files they are"
         )
 
     def _search(self, db: sqlite3.Connection) -> SearchPage:
@@ -219,19 +203,19 @@ class _Search:
         db.execute("BEGIN")
         check_format(db)
         commit = read_meta(db).get("commit", "")
-        found = list(islice(self._find_hits(db), self.limit + 1))
+        found = list(islice(self._find_hits(db), self.request.limit + 1))
         return SearchPage(
             commit=commit,
-            hits=tuple(found[: self.limit]),
-            is_truncated=len(found) > self.limit,
+            hits=tuple(found[: self.request.limit]),
+            is_truncated=len(found) > self.request.limit,
         )
 
     def _find_hits(self, db: sqlite3.Connection) -> Iterator[SearchHit]:
-        expression = match_expression(self.text)
+        expression = match_expression(self.request.text)
         if expression is None:
             return
-        wanted = fold(self.text)
-        last = self.after or SearchPlace("", 0)
+        wanted = fold(self.request.text)
+        last = self.request.after or SearchPlace("", 0)
         for name, content in self._find_files(db, expression, last.path):
             self._raise_if_over()
             row = db.execute(index_sql.READ_TEXT, (content,)).fetchone()
@@ -245,7 +229,7 @@ class _Search:
     def _find_files(
         self, db: sqlite3.Connection, expression: str, first_path: str
     ) -> sqlite3.Cursor:
-        prefix = self.path_prefix.encode("utf-8", "replace").decode()
+        prefix = self.request.path_prefix.encode("utf-8", "replace").decode()
         first = max(prefix, first_path.encode("utf-8", "replace").decode())
         return db.execute(index_sql.FIND_FILES, (expression, first, prefix + _AFTER_EVERY_PATH))
 

@@ -19,13 +19,14 @@ from cidx_jobs.interfaces.index import IndexDraft, Indexer
 from cidx_jobs.interfaces.run import ChildResult
 from cidx_jobs.model.errors import JobFailure, NotIndexedError
 from cidx_jobs.model.findings import ServerWarning
-from cidx_jobs.model.ids import CopyId, JobId, ProjectId, UserId
+from cidx_jobs.model.ids import CopyId, JobId
 from cidx_jobs.model.index import (
     Document,
+    DraftRequest,
     IndexState,
     Publication,
     SearchPage,
-    SearchPlace,
+    SearchRequest,
     SkippedFile,
     TreeChanges,
     TreeEntry,
@@ -137,52 +138,27 @@ class CommandIndexer(Indexer):
 
     @override
     @contextlib.asynccontextmanager
-    async def draft(
-        self,
-        copy_id: CopyId,
-        *,
-        user_id: UserId,
-        project_id: ProjectId,
-        job_id: JobId,
-        run: int,
-        full: bool,
-    ) -> AsyncIterator["CommandDraft"]:
+    async def draft(self, request: DraftRequest) -> AsyncIterator["CommandDraft"]:
         """Begin to give the program the next commit."""
-        tree = FileTree(self._directory / copy_id / "tree")
+        tree = FileTree(self._directory / request.copy_id / "tree")
+        job_id, full = request.job_id, request.full
         # What an unfinished draft wrote belongs to no commit that is known: all files are looked
         # at again, and what the program keeps beside them stays.
         is_torn = await self._known.do(tree.is_torn)
         wants_empty = full and not await self._known.do(lambda: tree.was_emptied_by(job_id))
         passed = read_variables(self._variables)
-        environment = {**passed, "CIDXJ_PROJECT": project_id, "CIDXJ_USER": user_id}
-        async with self._known.draft(
-            copy_id,
-            user_id=user_id,
-            project_id=project_id,
-            job_id=job_id,
-            run=run,
-            full=full or is_torn,
-        ) as known:
+        whose = {"CIDXJ_PROJECT": request.project_id, "CIDXJ_USER": request.user_id}
+        environment = {**passed, **whose}
+        async with self._known.draft(replace(request, full=full or is_torn)) as known:
             program = Program(
                 self._command, self._find_runner, tree.root, environment, self._memory_bytes
             )
             yield CommandDraft(known, tree, program, job_id, empties=wants_empty)
 
     @override
-    async def search(
-        self,
-        copy_id: CopyId,
-        text: str,
-        *,
-        user_id: UserId,
-        project_id: ProjectId,
-        limit: int,
-        path_prefix: str = "",
-        after: SearchPlace | None = None,
-    ) -> SearchPage:
+    async def search(self, request: SearchRequest) -> SearchPage:
         """Raise `NotIndexedError`: only the program can search what it made."""
-        del copy_id, user_id, text, limit, path_prefix, after
-        raise NotIndexedError(project_id)
+        raise NotIndexedError(request.project_id)
 
     @override
     async def list_skipped(

@@ -14,7 +14,7 @@ from cidx_jobs.model.errors import (
     UnavailableError,
     ValidationError,
 )
-from cidx_jobs.model.index import SearchPlace
+from cidx_jobs.model.index import SearchPlace, SearchRequest
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.cursors import Cursor, cut_page, make_text_cursor, read_text_cursor
 from cidx_jobs.web.http.route import Reply, route
@@ -100,13 +100,15 @@ async def search_project(call: Call, query: SearchQuery) -> web.Response:
     project = await load_project(call, query.user_id, "admin")
     listing = (project.user_id, project.project_id, query.q, query.path or "")
     page = await call.api.jobs.indexer.search(
-        project.readable_copy_id,
-        query.q,
-        user_id=call.user_id,
-        project_id=project.project_id,
-        limit=query.limit,
-        path_prefix=query.path or "",
-        after=None if query.cursor is None else _read_place(query.cursor, listing),
+        SearchRequest(
+            copy_id=project.readable_copy_id,
+            text=query.q,
+            user_id=call.user_id,
+            project_id=project.project_id,
+            limit=query.limit,
+            path_prefix=query.path or "",
+            after=None if query.cursor is None else _read_place(query.cursor, listing),
+        )
     )
     cursor = None
     if page.is_truncated:
