@@ -361,7 +361,7 @@ def test_what_runs_after_a_restart_counts_for_the_turns(line: Line) -> None:
     for _ in range(20):
         key = line.jobs[line.start() or ""].dispatch_key
         assert key is not None
-        again.queue.dispatched(key, UserId("a"), 5)
+        again.queue._turns.serve(key, UserId("a"), 5, None)
 
     for each in (line, again):
         each.add("a21", "b1")
@@ -425,8 +425,8 @@ def test_what_came_to_nothing_is_forgotten() -> None:
         turns.make_key(UserId("refused"), 5, seconds, None, ())
         user = UserId(f"user{number}")
         key = turns.make_key(user, 5, seconds, "sync", ())
-        turns.enter(key, user, 5, "sync")
-        turns.leave(key, user, 5, "sync")
+        turns.enter((key, user, 5, "sync", ()))
+        turns.leave((key, user, 5, "sync", ()))
 
     row = turns._rows[5]
     kept = len(row.rounds) + len(row.lines)

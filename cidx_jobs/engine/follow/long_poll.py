@@ -20,24 +20,6 @@ REVISION_SECONDS = 1.0
 _MOST_LOOKS = 5_000
 
 
-def condition_of(until: str, now: Job) -> Callable[[Job], bool]:
-    """Return what must hold of a job that is *now*: ``done``, another ``status``, a ``change``.
-
-    Raises:
-        ValueError: *until* is none of these.
-    """
-    match until:
-        case "done":
-            return lambda job: job.done
-        case "status":
-            return lambda job: job.status is not now.status
-        case "change":
-            return lambda job: job.version != now.version
-        case _:
-            message = f"until is done, status or change, not {until!r}"
-            raise ValueError(message)
-
-
 class _Seen(msgspec.Struct):
     """What was last told of a waiting job's place, under which revision and when."""
 

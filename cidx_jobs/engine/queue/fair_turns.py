@@ -55,8 +55,8 @@ _NEVER = -1
 _LOWEST = float("-inf")
 _MANY_USERS = 1_024
 
-Entered = tuple[DispatchKey, UserId, int, str, tuple[LimitKey, ...]]
-"""A job that waits: key, user, priority, type, and those of its keys that are everybody's."""
+Placed = tuple[DispatchKey, UserId, int, str, tuple[LimitKey, ...]]
+"""A job with its place: key, user, priority, type, and those of its keys that are everybody's."""
 
 
 class _Round(msgspec.Struct):
@@ -168,6 +168,16 @@ class _Row:
             frame = self.frames[job_type] = _Frame()
         return frame
 
+    def enter(self, round_: _Round, job: Placed) -> None:
+        """Learn that the job waits in the round."""
+        (level, turn, _), user_id, _, job_type, keys = job
+        round_.waiting += 1
+        round_.joined = max(round_.joined, round_.waiting)
+        self.line(user_id).enter(turn, level)
+        self.frame(job_type).add(turn)
+        for each in keys:
+            self.keys.setdefault(each, _Frame()).add(turn)
+
     def first(self, closed_types: Collection[str]) -> int | None:
         """Return the lowest turn that waits for a slot of any open type."""
         first: int | None = None
@@ -218,45 +228,29 @@ class Turns:
         self._forget_idle(row)
         return DispatchKey(line.level, turn, self._arrivals)
 
-    def enter(
-        self,
-        key: DispatchKey,
-        user_id: UserId,
-        priority: int,
-        job_type: str,
-        keys: Iterable[LimitKey] = (),
-    ) -> None:
-        """Learn that a job waits at *key*, which may be of an earlier life of the server."""
-        level, turn, arrival = key
+    def enter(self, job: Placed) -> None:
+        """Learn that a job waits at its key, which may be of an earlier life of the server."""
+        (level, turn, arrival), _, priority, _, _ = job
         row = self._row(priority)
         round_ = row.rounds.get(turn)
         if round_ is None:
             row.rounds[turn] = round_ = _Round(level, self._seconds)
-        round_.waiting += 1
-        round_.joined = max(round_.joined, round_.waiting)
-        row.line(user_id).enter(turn, level)
-        row.frame(job_type).add(turn)
-        for each in keys:
-            row.keys.setdefault(each, _Frame()).add(turn)
+        row.enter(round_, job)
         self._arrivals = max(self._arrivals, arrival)
         self._seconds = max(self._seconds, (level + priority) * self._ageing)
 
-    def enter_all(self, entered: Iterable[Entered]) -> None:
+    def enter_all(self, jobs: Iterable[Placed]) -> None:
         """Learn of many jobs that wait, as `enter` of each, in that order."""
         arrivals, seconds = self._arrivals, self._seconds
         opened: dict[int, dict[int, _Round]] = {}
-        for (level, turn, arrival), user_id, priority, job_type, keys in entered:
+        for job in jobs:
+            (level, turn, arrival), _, priority, _, _ = job
             row = self._row(priority)
             rounds = opened.setdefault(priority, {})
             round_ = rounds.get(turn) or row.rounds.get(turn)
             if round_ is None:
                 round_ = rounds[turn] = _Round(level, seconds)
-            round_.waiting += 1
-            round_.joined = max(round_.joined, round_.waiting)
-            row.line(user_id).enter(turn, level)
-            row.frame(job_type).add(turn)
-            for each in keys:
-                row.keys.setdefault(each, _Frame()).add(turn)
+            row.enter(round_, job)
             arrivals = max(arrivals, arrival)
             opened_at = (level + priority) * self._ageing
             seconds = max(seconds, opened_at)
@@ -265,15 +259,9 @@ class Turns:
             # One that is kept in order takes many at once in a tenth of the time.
             self._rows[priority].rounds.update(rounds)
 
-    def leave(
-        self,
-        key: DispatchKey,
-        user_id: UserId,
-        priority: int,
-        job_type: str,
-        keys: Iterable[LimitKey] = (),
-    ) -> None:
-        """Learn that the job at *key* does not wait any more."""
+    def leave(self, job: Placed) -> None:
+        """Learn that the job does not wait any more."""
+        key, user_id, priority, job_type, keys = job
         row = self._rows[priority]
         round_ = row.rounds[key.turn]
         round_.waiting -= 1
@@ -287,18 +275,12 @@ class Turns:
             if frame.is_empty:
                 del row.keys[each]
 
-    def pass_through(
-        self,
-        key: DispatchKey,
-        user_id: UserId,
-        priority: int,
-        job_type: str,
-        keys: Iterable[LimitKey] = (),
-    ) -> None:
-        """Learn that a job which was given *key* is dispatched without having waited.
+    def pass_through(self, job: Placed) -> None:
+        """Learn that a job which was given its key is dispatched without having waited.
 
         All is as if it had come to wait and left again, so that no round is kept for it.
         """
+        key, user_id, priority, job_type, keys = job
         level, turn, _ = key
         row = self._row(priority)
         round_ = row.rounds.get(turn)

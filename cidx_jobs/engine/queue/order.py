@@ -17,7 +17,7 @@ import msgspec
 from sortedcontainers import SortedList
 
 from cidx_jobs.engine.counts import decrease
-from cidx_jobs.engine.queue.fair_turns import Entered, Turns
+from cidx_jobs.engine.queue.fair_turns import Placed, Turns
 from cidx_jobs.engine.queue.startable import (
     Keys,
     Lane,
@@ -116,13 +116,7 @@ class JobQueue:
         """
         waiting = self._note(job, is_eligible=is_eligible, resources=resources)
         self._order.add(waiting.rank)
-        self._turns.enter(
-            waiting.key,
-            waiting.user_id,
-            waiting.priority,
-            waiting.job_type,
-            _shared(waiting.keys),
-        )
+        self._turns.enter(_placed(waiting))
         self._admit(waiting)
 
     def push_all(self, jobs: Iterable[tuple[Job | UnreadJob, bool, Resources]]) -> None:
@@ -134,20 +128,18 @@ class JobQueue:
             ValueError: a job has no key, or waits here already.
         """
         eligible: dict[Lane, list[Rank]] = {}
-        entered: list[Entered] = []
+        placed: list[Placed] = []
         ranks: list[Rank] = []
         for job, is_eligible, resources in jobs:
             waiting = self._note(job, is_eligible=is_eligible, resources=resources)
-            keys = waiting.keys
-            user_id, job_type = waiting.user_id, waiting.job_type
             ranks.append(waiting.rank)
-            entered.append((waiting.key, user_id, waiting.priority, job_type, _shared(keys)))
+            placed.append(_placed(waiting))
             if is_eligible:
-                eligible.setdefault((user_id, job_type, keys, resources), []).append(waiting.rank)
+                eligible.setdefault(_lane(waiting), []).append(waiting.rank)
             else:
                 self._admit(waiting)
         self._order.update(ranks)
-        self._turns.enter_all(entered)
+        self._turns.enter_all(placed)
         for lane, in_lane in eligible.items():
             self._lanes.add_all(in_lane, lane)
 
@@ -169,9 +161,7 @@ class JobQueue:
         waiting = self._take_out(job_id)
         if waiting is None:
             return False
-        self.dispatched(
-            waiting.key, waiting.user_id, waiting.priority, waiting.job_type, waiting.keys
-        )
+        self._turns.serve(*_placed(waiting))
         return True
 
     def pass_through(self, job: Job) -> None:
@@ -180,19 +170,8 @@ class JobQueue:
         if key is None:
             message = f"job {job.job_id} has no dispatch key"
             raise ValueError(message)
-        keys = _shared(keys_of(job.limits))
-        self._turns.pass_through(key, job.user_id, job.priority, job.job_type, keys)
-
-    def dispatched(
-        self,
-        key: DispatchKey,
-        user_id: UserId,
-        priority: int,
-        job_type: str | None = None,
-        keys: Keys = (),
-    ) -> None:
-        """Learn of a job that was started: from another queue, in an earlier life."""
-        self._turns.serve(key, user_id, priority, job_type, _shared(keys))
+        keys = _shared(keys_of(job.limits)) if job.limits else ()
+        self._turns.pass_through((key, job.user_id, job.priority, job.job_type, keys))
 
     def next_startable(self) -> JobId | None:
         """Return the first job in order that is eligible and all whose gates are open."""
@@ -321,37 +300,19 @@ class JobQueue:
             decrease(self._keys, each)
         self._order.remove(waiting.rank)
         del self._job_ids[waiting.rank]
-        self._turns.leave(
-            waiting.key,
-            waiting.user_id,
-            waiting.priority,
-            waiting.job_type,
-            _shared(waiting.keys),
-        )
+        self._turns.leave(_placed(waiting))
         self._withdraw(waiting)
         return waiting
 
     def _admit(self, waiting: _Waiting) -> None:
         if waiting.is_eligible:
-            self._lanes.add(
-                waiting.rank,
-                waiting.user_id,
-                waiting.job_type,
-                waiting.keys,
-                waiting.resources,
-            )
+            self._lanes.add(waiting.rank, _lane(waiting))
         else:
             self._later.setdefault(waiting.user_id, set()).add(waiting.rank)
 
     def _withdraw(self, waiting: _Waiting) -> None:
         if waiting.is_eligible:
-            self._lanes.discard(
-                waiting.rank,
-                waiting.user_id,
-                waiting.job_type,
-                waiting.keys,
-                waiting.resources,
-            )
+            self._lanes.discard(waiting.rank, _lane(waiting))
             return
         later = self._later[waiting.user_id]
         later.remove(waiting.rank)
@@ -359,6 +320,17 @@ class JobQueue:
             del self._later[waiting.user_id]
 
 
+def _placed(waiting: _Waiting) -> Placed:
+    keys = waiting.keys
+    if keys:
+        keys = _shared(keys)
+    return waiting.key, waiting.user_id, waiting.priority, waiting.job_type, keys
+
+
+def _lane(waiting: _Waiting) -> Lane:
+    return waiting.user_id, waiting.job_type, waiting.keys, waiting.resources
+
+
 def _shared(keys: Keys) -> Keys:
     """Return those of the keys that are everybody's."""
-    return tuple([key for key in keys if key.owner is None]) if keys else keys
+    return tuple([key for key in keys if key.owner is None])

@@ -191,22 +191,14 @@ class Lanes:
         """The shares whose gate is closed; to be read at once."""
         return self._shares.closed
 
-    def add(
-        self,
-        rank: Rank,
-        user_id: UserId,
-        job_type: str,
-        keys: Keys = (),
-        resources: Resources = (),
-    ) -> None:
-        """Let a job take part."""
-        name = user_id, job_type, keys, resources
+    def add(self, rank: Rank, name: Lane) -> None:
+        """Let a job of the lane take part."""
         lane = self._lane(name)
         head = lane.head
         lane.add(rank)
         if head is None or rank < head:
             self._change_head(lane, head, rank)
-        self._ranks_of(user_id).add(rank)
+        self._ranks_of(name[0]).add(rank)
 
     def add_all(self, ranks: Sequence[Rank], name: Lane) -> None:
         """Let jobs of one lane take part: at least one."""
@@ -217,16 +209,8 @@ class Lanes:
             self._change_head(lane, head, first)
         self._ranks_of(name[0]).add_all(ranks)
 
-    def discard(
-        self,
-        rank: Rank,
-        user_id: UserId,
-        job_type: str,
-        keys: Keys = (),
-        resources: Resources = (),
-    ) -> None:
-        """Take a job out."""
-        name = user_id, job_type, keys, resources
+    def discard(self, rank: Rank, name: Lane) -> None:
+        """Take a job of the lane out."""
         lane = self._lanes[name]
         was_head = lane.head == rank
         lane.remove(rank)
@@ -234,10 +218,10 @@ class Lanes:
             self._change_head(lane, rank, lane.head)
         if lane.head is None:
             self._drop_lane(name)
-        own = self._of_user[user_id]
+        own = self._of_user[name[0]]
         own.remove(rank)
         if own.head is None:
-            del self._of_user[user_id]
+            del self._of_user[name[0]]
 
     def set_user_open(self, user_id: UserId, *, is_open: bool) -> None:
         """Open or close the gate of a user."""

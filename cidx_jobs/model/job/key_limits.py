@@ -83,11 +83,6 @@ def host_of(key: LimitKey) -> str | None:
     return key.name.removeprefix(HOST) if is_host else None
 
 
-def own_limits(limits: Iterable[KeyLimit]) -> dict[str, int]:
-    """Return what a submit asked for: the keys that are its user's own, with their numbers."""
-    return {each.key.name: each.limit for each in limits if each.key.owner is not None}
-
-
 def all_limits(limits: Iterable[KeyLimit]) -> dict[str, int]:
     """Return every key with its number; of two of one name the user's own."""
     ordered = sorted(limits, key=lambda each: each.key.owner is not None)
