@@ -21,6 +21,9 @@ MAX_LISTED_BYTES = 16 * 1024
 
 _NOT_SHOWN = "GIT-001"
 
+EVERYBODY = "*"
+"""As the user whose things are listed: all users. For who may read those of others."""
+
 
 class JobQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which jobs to list; None means "any"."""

@@ -11,18 +11,18 @@ from cidx_jobs.cli.terminal.prompt import confirm_removal
 from cidx_jobs.cli.terminal.text import interval, members, moment, table
 from cidx_jobs.client import JobsClient
 from cidx_jobs.model.foreign import escape
+from cidx_jobs.model.listing import EVERYBODY
 from cidx_jobs.settings.quantities import show_size
 from cidx_jobs.wire.projects import ProjectDocument, SkippedListDocument
-
-EVERYBODY = "*"
-"""As a user: all of them."""
 
 _LABELS_WIDTH = 12
 _HEAD = ("PROJECT", "SYNCED", "FILES", "COPY", "INDEX", "REPOSITORY")
 
 
-def show_projects(target: Target, user: str | None) -> Exit:
+def show_projects(target: Target, user: str | None, *, shows_all: bool) -> Exit:
     """List the caller's projects, a user's, or everybody's with the bytes that each takes."""
+    if shows_all and user is None:
+        user = EVERYBODY
     found = ask(target, lambda client: client.list_projects(user_id=user))
     # Whole lines, whatever the terminal: the URLs are what is wanted.
     if user is None:

@@ -17,6 +17,7 @@ from cidx_jobs.cli.terminal.text import table
 from cidx_jobs.client import ConflictError, JobsClient, RequestRefusedError
 from cidx_jobs.model.errors import StartRefusedError
 from cidx_jobs.model.foreign import escape
+from cidx_jobs.model.listing import EVERYBODY
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.cidx_server import CidxJob, CidxServer, read_cidx_server
 from cidx_jobs.store.sqlite.restore import restore
@@ -124,7 +125,8 @@ async def _bring_in(
             is_dry=is_dry,
         )
     projects = {
-        (one.user_id, one.project_id) for one in (await client.list_projects(user_id="*")).projects
+        (one.user_id, one.project_id)
+        for one in (await client.list_projects(user_id=EVERYBODY)).projects
     }
     fresh = set()
     for repository in there.repositories:

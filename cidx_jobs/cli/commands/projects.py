@@ -20,9 +20,9 @@ def project() -> None:
 @client_command
 def list_(target: Target, user: str | None, *, shows_all: bool) -> int:
     """List your projects, with the sizes of their copies and indexes."""
-    from cidx_jobs.cli.actions.projects import EVERYBODY, show_projects
+    from cidx_jobs.cli.actions.projects import show_projects
 
-    return show_projects(target, EVERYBODY if shows_all and user is None else user)
+    return show_projects(target, user, shows_all=shows_all)
 
 
 @project.command("show", epilog=examples("cidx-jobs project show attrs"))

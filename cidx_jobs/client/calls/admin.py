@@ -69,8 +69,7 @@ class AdminRoutes(Routes):
 
     async def revoke_tokens(self, user_id: str) -> None:
         """Revoke all access tokens of a user at once."""
-        path = f"/api/admin/tokens?user_id={quoted(user_id)}"
-        await self._ask("DELETE", path)
+        await self._ask("DELETE", "/api/admin/tokens", query={"user_id": user_id})
 
     async def create_user(
         self,
@@ -115,9 +114,8 @@ class AdminRoutes(Routes):
         Raises:
             NotFoundError: the user has no account.
         """
-        query = "?projects=true" if projects else ""
-        path = f"/api/admin/users/{quoted(user_id)}{query}"
-        await self._ask("DELETE", path)
+        query = {"projects": "true" if projects else None}
+        await self._ask("DELETE", f"/api/admin/users/{quoted(user_id)}", query=query)
 
     async def get_stats(self) -> StatsDocument:
         """Return the counts of the whole server, and what is in use now."""
@@ -129,8 +127,8 @@ class AdminRoutes(Routes):
         Args:
             deep: also every index of its database, which takes longer.
         """
-        path = "/api/admin/doctor?deep=true" if deep else "/api/admin/doctor"
-        return await self._get(DoctorDocument, path)
+        query = {"deep": "true" if deep else None}
+        return await self._get(DoctorDocument, "/api/admin/doctor", query)
 
     async def mend(self, *, deep: bool = False) -> MendDocument:
         """Let the server put right what it finds, as far as that can be done while it runs.
@@ -138,8 +136,8 @@ class AdminRoutes(Routes):
         Args:
             deep: also look for what takes longer to find.
         """
-        path = "/api/admin/doctor?deep=true" if deep else "/api/admin/doctor"
-        return await self._read(MendDocument, "POST", path)
+        query = {"deep": "true" if deep else None}
+        return await self._read(MendDocument, "POST", "/api/admin/doctor", query=query)
 
     async def get_limits(self) -> LimitsDocument:
         """Return the limits in force."""

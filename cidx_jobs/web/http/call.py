@@ -22,6 +22,7 @@ from cidx_jobs.model.errors import (
 )
 from cidx_jobs.model.ids import JobId, UserId, is_job_id
 from cidx_jobs.model.job.job import Job
+from cidx_jobs.model.listing import EVERYBODY
 from cidx_jobs.runtime.shares import Shares
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.access.authenticators import Authenticate, TokenAuthenticator
@@ -164,6 +165,14 @@ class Call:
         if not is_user_id(user_id):
             raise InvalidParameterError("user_id", f"it has {NAME_RULE}")
         return UserId(user_id)
+
+    def list_for(self, user_id: str | None) -> UserId | None:
+        """Return whose things are listed, as of `act_for`; None is everybody's.
+
+        Raises: what `act_for` raises.
+        """
+        owner = self.act_for(user_id)
+        return None if owner == EVERYBODY else owner
 
     def submit_for(self, user_id: str | None) -> UserId:
         """Return whose the job or the schedule in the body is to be; the caller's if it is None.

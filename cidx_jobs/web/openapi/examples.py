@@ -15,6 +15,7 @@ from cidx_jobs.model.job.job import (
     Transition,
 )
 from cidx_jobs.model.job.queue_status import QueueStatus
+from cidx_jobs.model.listing import Project
 from cidx_jobs.web.http.problems import SAMPLE_JOB_ID, SAMPLE_PROJECT_ID
 from cidx_jobs.wire.jobs import (
     CancelledJobDocument,
@@ -27,6 +28,7 @@ from cidx_jobs.wire.server import LimitsDocument
 PREFIX = "/api"
 JOB_ID = SAMPLE_JOB_ID
 PROJECT_ID = SAMPLE_PROJECT_ID
+COMMIT = "6dcb09b5b57875f334f61aebed695e2e4193db5e"
 URL = "https://example.com/team/code-indexer.git"
 ALICE = UserId("alice")
 DATABASE_ID = "0b7e7bb8-1d4c-4d62-9c05-4f1b7b2f4f10"
@@ -37,7 +39,7 @@ def at(minute: int, second: int) -> datetime:
     return datetime(2026, 1, 31, 12, minute, second, tzinfo=UTC)
 
 
-_QUEUED_JOB = Job(
+QUEUED_JOB = Job(
     job_id=JOB_ID,
     job_type="repository_sync",
     user_id=ALICE,
@@ -59,11 +61,26 @@ _QUEUED_JOB = Job(
     queued_at=at(0, 0),
     updated_at=at(0, 0),
 )
+PROJECT = Project(
+    user_id=ALICE,
+    project_id=PROJECT_ID,
+    repository_url=URL,
+    branch="main",
+    default_branch="main",
+    last_commit=COMMIT,
+    last_synced_at=at(3, 2),
+    last_job_id=JOB_ID,
+    files_indexed=500,
+    repository_bytes=4_194_304,
+    index_bytes=9_437_184,
+    changed_at=at(3, 2),
+    sync_every_seconds=600,
+)
 PLACE = QueueStatus(
     position=3, length=10, blocked_by=("user_limit",), estimated_wait_seconds=(20.0, 90.0)
 )
 _RUNNING_JOB = replace(
-    _QUEUED_JOB,
+    QUEUED_JOB,
     status=JobStatus.RUNNING,
     version=7,
     attempt=1,
@@ -89,7 +106,7 @@ _RUNNING_JOB = replace(
             progress=100,
             started_at=at(0, 4),
             finished_at=at(1, 20),
-            result={"commit": "6dcb09b5b57875f334f61aebed695e2e4193db5e"},
+            result={"commit": COMMIT},
         ),
         PhaseState(
             name="indexing",
@@ -105,7 +122,7 @@ _STOPPING_JOB = replace(
     _RUNNING_JOB, version=8, cancel_requested_at=at(1, 40), cancel_reason="not needed any more"
 )
 
-JOB_QUEUED = JobDocument.of(_QUEUED_JOB, PLACE, PREFIX)
+JOB_QUEUED = JobDocument.of(QUEUED_JOB, PLACE, PREFIX)
 JOB_RUNNING = JobDocument.of(_RUNNING_JOB, None, PREFIX)
 JOB_STOPPING = JobDocument.of(_STOPPING_JOB, None, PREFIX)
 JOB_DELETED = CancelledJobDocument.of(_STOPPING_JOB, None, PREFIX)

@@ -4,6 +4,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from cidx_jobs.engine.operator_rules import apply_pauses
+from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.limits import Pauses
 from cidx_jobs.model.listing import JobQuery
@@ -15,9 +16,9 @@ from cidx_jobs.wire.server import DrainProgressDocument, PausesDocument
 
 _WAITING = (JobStatus.CREATED, JobStatus.QUEUED)
 
-_NOTHING_PAUSED = PausesDocument(everything=False, users=(), job_types=(), draining=False)
-_BOB_PAUSED = PausesDocument(everything=False, users=("bob",), job_types=(), draining=False)
-_DRAINING = PausesDocument(everything=False, users=(), job_types=(), draining=True)
+_NOTHING_PAUSED = PausesDocument.of(Pauses())
+_BOB_PAUSED = PausesDocument.of(Pauses(users=frozenset({UserId("bob")})))
+_DRAINING = PausesDocument.of(Pauses(draining=True))
 
 
 @route(

@@ -11,6 +11,7 @@ from cidx_jobs.engine.operator_rules import FINAL
 from cidx_jobs.engine.upkeep.disk import free_bytes_of
 from cidx_jobs.engine.upkeep.retention import RetentionTimes
 from cidx_jobs.model.findings import Recovery
+from cidx_jobs.model.limits import Pauses
 from cidx_jobs.model.listing import JobQuery
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.system import JobSystem
@@ -48,7 +49,7 @@ _EXAMPLE = StatsDocument(
         users={"alice": 10, "bob": 2},
         resources={"git": ResourceUseDocument(used=3, limit=5, waiting=0)},
     ),
-    pauses=PausesDocument(everything=False, users=(), job_types=(), draining=False),
+    pauses=PausesDocument.of(Pauses()),
     hosts_down=(
         HostDownDocument(
             host="git.example.org",

@@ -20,36 +20,9 @@ from cidx_jobs.web.routes.cidx.documents import (
 from cidx_jobs.web.routes.cidx.groups import CIDX, load_repository
 from cidx_jobs.wire.encode import decode, encode
 
-_REPOSITORY = CidxRepositoryDocument(
-    activation_id=examples.PROJECT_ID,
-    golden_alias=examples.PROJECT_ID,
-    user_alias=examples.PROJECT_ID,
-    branch="main",
-    current_branch="main",
-    status="active",
-    activated_at="2026-01-31T12:03:02Z",
-    last_accessed="2026-01-31T12:03:02Z",
-    access_permissions=(),
-    query_endpoint=f"/api/projects/{examples.PROJECT_ID}/search",
-    expires_at="",
-    usage_limits={},
-)
-_MATCH = CidxMatchDocument(
-    alias=examples.PROJECT_ID,
-    repository_type="activated",
-    git_url=examples.URL,
-    available_branches=("main",),
-    default_branch="main",
-    last_indexed=examples.at(3, 2),
-    display_name=examples.PROJECT_ID,
-    description="",
-)
-_STATUS = CidxSyncStatusDocument(
-    sync_status="synced",
-    current_branch="main",
-    last_sync_time=examples.at(3, 2),
-    has_conflicts=False,
-)
+_REPOSITORY = CidxRepositoryDocument.of(examples.PROJECT, examples.PREFIX)
+_MATCH = CidxMatchDocument.of(examples.PROJECT)
+_STATUS = CidxSyncStatusDocument.of(examples.PROJECT)
 
 
 class DiscoverQuery(Query, frozen=True, kw_only=True):

@@ -10,7 +10,6 @@ from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.cidx.documents import (
     CidxOptionsDocument,
-    CidxProgressDocument,
     CidxSyncDocument,
 )
 from cidx_jobs.web.routes.cidx.groups import CIDX, load_repository
@@ -24,17 +23,11 @@ _ABOUT = (
 _REPLY = Reply(
     202,
     "Stored, or a waiting one was joined.",
-    CidxSyncDocument(
-        job_id=examples.JOB_ID,
-        status="queued",
-        repository_id=examples.PROJECT_ID,
-        created_at=examples.at(0, 0),
+    CidxSyncDocument.of(
+        examples.QUEUED_JOB,
+        CidxOptionsDocument(force=False, full_reindex=False, incremental=True),
         message="Sync submitted",
-        job_url=f"/api/jobs/{examples.JOB_ID}",
-        progress=CidxProgressDocument(
-            percentage=0, files_processed=0, files_total=0, current_file=None
-        ),
-        options=CidxOptionsDocument(force=False, full_reindex=False, incremental=True),
+        prefix=examples.PREFIX,
     ),
     headers=("Location",),
 )

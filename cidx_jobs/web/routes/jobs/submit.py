@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from cidx_jobs.calls.arguments import KEY_PATTERN
 from cidx_jobs.calls.trace_context import is_traceparent
 from cidx_jobs.handlers.repository_sync.options import SyncOptions
 from cidx_jobs.model.errors import (
@@ -36,7 +37,7 @@ from cidx_jobs.web.routes.jobs.job_watch import (
 from cidx_jobs.wire.encode import fingerprint
 from cidx_jobs.wire.request_bodies import SubmitBody, SyncBody, make_submit
 
-_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
+_KEY = re.compile(KEY_PATTERN)
 _PREFERRED_WAIT = re.compile(r"(?i)(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])")
 
 _ASKED_HEADERS = (
@@ -44,7 +45,7 @@ _ASKED_HEADERS = (
         name="Idempotency-Key",
         about="Makes a repeat safe: the same key with the same request gives the one job, for 24 "
         "hours, whatever becomes of it.",
-        pattern=_KEY.pattern,
+        pattern=KEY_PATTERN,
         example="8c1d3f52-build-1744",
     ),
     Header(

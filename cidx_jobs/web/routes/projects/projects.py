@@ -23,27 +23,7 @@ from cidx_jobs.web.routes.projects.project_path import (
 )
 from cidx_jobs.wire.projects import ChangeProjectBody, ProjectDocument, ProjectListDocument
 
-_EXAMPLE = ProjectDocument(
-    project_id=examples.PROJECT_ID,
-    user_id=examples.ALICE,
-    repository_url=examples.URL,
-    branch="main",
-    default_branch="main",
-    last_commit="6dcb09b5b57875f334f61aebed695e2e4193db5e",
-    last_synced_at=examples.at(3, 2),
-    last_job_id=examples.JOB_ID,
-    changed_at=examples.at(3, 2),
-    sync_every_seconds=600,
-    files_indexed=500,
-    files_skipped={"binary": 12, "link": 1},
-    repository_bytes=4_194_304,
-    index_bytes=9_437_184,
-    last_error=None,
-)
-
-
-EVERYBODY = "*"
-"""As `user_id`: the projects of all users."""
+_EXAMPLE = ProjectDocument.like(examples.PROJECT, files_skipped={"binary": 12, "link": 1})
 
 
 class ProjectsQuery(Query, frozen=True, kw_only=True):
@@ -68,10 +48,8 @@ class ProjectsQuery(Query, frozen=True, kw_only=True):
 )
 async def list_projects(call: Call, query: ProjectsQuery) -> web.Response:
     """List the caller's projects, or those of other users."""
-    owner = call.act_for(query.user_id)
-    projects = await call.api.jobs.persistence.projects.list_projects(
-        None if query.user_id == EVERYBODY else owner
-    )
+    owner = call.list_for(query.user_id)
+    projects = await call.api.jobs.persistence.projects.list_projects(owner)
     return call.answer(
         ProjectListDocument(projects=tuple([await _describe(call, some) for some in projects]))
     )

@@ -82,7 +82,7 @@ class SearchQuery(OfUserQuery, frozen=True, kw_only=True):
                     ),
                 ),
                 limit=50,
-                commit="6dcb09b5b57875f334f61aebed695e2e4193db5e",
+                commit=examples.COMMIT,
                 truncated=False,
                 next_cursor=None,
             ),

@@ -40,9 +40,6 @@ from cidx_jobs.wire.schedules import (
 
 SCHEDULES = Group("schedules", "Jobs that are submitted by themselves, at their times.")
 
-EVERYBODY = "*"
-"""As `user_id` of a list: the schedules of all users."""
-
 _EXAMPLE = ScheduleDocument(
     name="nightly",
     user_id=examples.ALICE,
@@ -132,8 +129,7 @@ async def create_schedule(call: Call, body: ScheduleBody) -> web.Response:
 )
 async def list_schedules(call: Call, query: ScheduleListQuery) -> web.Response:
     """List schedules, by user and name."""
-    named = call.act_for(query.user_id)
-    owner = None if query.user_id == EVERYBODY else named
+    owner = call.list_for(query.user_id)
     listing = ("schedules", owner)
     after = None
     if query.cursor is not None:
