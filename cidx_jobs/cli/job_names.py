@@ -9,10 +9,10 @@ import click
 
 from cidx_jobs.client import JobsClient, NotFoundError
 from cidx_jobs.model.ids import is_job_id
+from cidx_jobs.model.listing import ONESELF
 from cidx_jobs.wire.jobs import JobDocument, JobMembers
 
 LATEST = "@latest"
-OWN_JOBS = "@me"
 MOST_PAGES = 25
 PAGE = 200
 
@@ -53,7 +53,7 @@ async def find_job(client: JobsClient, name: str) -> JobDocument:
 
 async def _latest(client: JobsClient) -> JobDocument:
     # An administrator would be given everybody's jobs.
-    page = await client.list_jobs(user_id=OWN_JOBS, limit=1)
+    page = await client.list_jobs(user_id=ONESELF, limit=1)
     if not page.jobs:
         message = "Job not found: there is no job yet"
         raise NotFoundError(message, code="job_not_found")

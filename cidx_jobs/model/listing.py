@@ -23,6 +23,8 @@ _NOT_SHOWN = "GIT-001"
 
 EVERYBODY = "*"
 """As the user whose things are listed: all users. For who may read those of others."""
+ONESELF = "@me"
+"""As the user whose jobs are listed: whoever asks, by whatever name. For everybody."""
 
 
 class JobQuery(msgspec.Struct, frozen=True, kw_only=True):

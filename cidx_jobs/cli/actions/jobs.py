@@ -12,7 +12,14 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from cidx_jobs.cli.actions.sync import Outcome, WatchOptions, job_line, show_each, watch_to_end
+from cidx_jobs.cli.actions.sync import (
+    Outcome,
+    WatchOptions,
+    job_line,
+    show_each,
+    wait_for_end,
+    watch_to_end,
+)
 from cidx_jobs.cli.async_run import ask
 from cidx_jobs.cli.error_report import exit_code_of_job
 from cidx_jobs.cli.exit_codes import Exit
@@ -24,9 +31,6 @@ from cidx_jobs.cli.terminal.output import print_json, print_lines, say, show_res
 from cidx_jobs.cli.terminal.prompt import confirm_removal
 from cidx_jobs.cli.terminal.text import duration, fit, moment, table
 from cidx_jobs.client import (
-    JobCancelledError,
-    JobFailedError,
-    JobPollingEngine,
     JobsClient,
     JobsClientError,
     follow_events,
@@ -108,12 +112,7 @@ def start_jobs(target: Target, chosen: Chosen) -> Exit:
     Raises:
         click.UsageError: no job is named in any way, or nobody can be asked.
     """
-
-    async def start(client: JobsClient, name: str) -> Outcome:
-        job = await find_job(client, name)
-        return Outcome(code=Exit.DONE, job=await client.start_job(job.job_id))
-
-    return _change_chosen(target, chosen, "Start", start, is_meant=_is_held)
+    return _change_chosen(target, chosen, "Start", JobsClient.start_job, is_meant=_is_held)
 
 
 def _is_held(job: ListedJobDocument) -> bool:
@@ -137,13 +136,12 @@ def retry_jobs(target: Target, chosen: Chosen, *, from_start: bool) -> Exit:
     Raises:
         click.UsageError: no job is named in any way, or nobody can be asked.
     """
-
-    async def retry(client: JobsClient, name: str) -> Outcome:
-        job = await find_job(client, name)
-        retried = await client.retry_job(job.job_id, from_start=from_start)
-        return Outcome(code=Exit.DONE, job=retried)
-
-    return _change_chosen(target, chosen, "Retry", retry)
+    return _change_chosen(
+        target,
+        chosen,
+        "Retry",
+        lambda client, job_id: client.retry_job(job_id, from_start=from_start),
+    )
 
 
 def cancel_jobs(target: Target, chosen: Chosen, reason: str | None) -> Exit:
@@ -152,34 +150,40 @@ def cancel_jobs(target: Target, chosen: Chosen, reason: str | None) -> Exit:
     Raises:
         click.UsageError: no job is named in any way, or nobody can be asked.
     """
-
-    async def cancel(client: JobsClient, name: str) -> Outcome:
-        job = await find_job(client, name)
-        return Outcome(code=Exit.DONE, job=await client.cancel_job(job.job_id, reason))
-
-    # The newest first: one that follows another has no time to start meanwhile.
-    return _change_chosen(target, chosen, "Cancel", cancel, order="-created_at")
+    return _change_chosen(
+        target,
+        chosen,
+        "Cancel",
+        lambda client, job_id: client.cancel_job(job_id, reason),
+        # The newest first: one that follows another has no time to start meanwhile.
+        order="-created_at",
+    )
 
 
 def _change_chosen(
     target: Target,
     chosen: Chosen,
     verb: str,
-    work: Callable[[JobsClient, str], Awaitable[Any]],
+    change: Callable[[JobsClient, str], Awaitable[JobDocument]],
     *,
     is_meant: Callable[[ListedJobDocument], bool] = lambda _: True,
     order: str = "created_at",
 ) -> Exit:
-    """Do the work on all that are named; of those that are filtered say first how many.
+    """Change all that are named; of those that are filtered say first how many.
 
     These have their turn in this order: whatever lets jobs go keeps the one in which they came.
     """
+
+    async def change_one(client: JobsClient, name: str) -> Outcome:
+        job = await find_job(client, name)
+        return Outcome(code=Exit.DONE, job=await change(client, job.job_id))
+
     filters = {name: value for name, value in chosen.filters.items() if value}
     if (chosen.is_all or bool(filters)) == bool(chosen.names):
         message = "name the jobs, or say by options which are meant: one of the two"
         raise click.UsageError(message)
     if chosen.names:
-        return show_each(target, chosen.names, work)
+        return show_each(target, chosen.names, change_one)
     filters.setdefault("status", chosen.usual)
     filters["order"] = order
     listed = ask(target, lambda client: _list_all(client, None, filters)).jobs
@@ -187,18 +191,15 @@ def _change_chosen(
     say(f"{len(found)} {'job' if len(found) == 1 else 'jobs'}")
     if found and not confirm_removal(f"{verb} {len(found)} of them?", is_sure=chosen.is_sure):
         return Exit.FAILED
-    return show_each(target, [job.job_id for job in found], work)
+    return show_each(target, [job.job_id for job in found], change_one)
 
 
 def wait_for_jobs(target: Target, names: Sequence[str], timeout_seconds: float | None) -> Exit:
     """Wait until each of the jobs is done, or the time is up; show them."""
 
     async def wait(client: JobsClient, name: str) -> Outcome:
-        job = await find_job(client, name)
-        try:
-            job = await JobPollingEngine(client).start_polling(job.job_id, timeout_seconds)
-        except (JobFailedError, JobCancelledError) as error:
-            job = error.job
+        named = await find_job(client, name)
+        job = await wait_for_end(client, named, timeout_seconds)
         return Outcome(code=exit_code_of_job(job), job=job)
 
     return show_each(target, names, wait)

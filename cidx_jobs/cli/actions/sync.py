@@ -104,10 +104,7 @@ def sync_projects(
             return job
         if not target.as_json:
             say(f"{escape(project)}: job {job.job_id}")
-        try:
-            return await JobPollingEngine(client).start_polling(job.job_id, timeout_seconds)
-        except (JobFailedError, JobCancelledError) as error:
-            return error.job
+        return await wait_for_end(client, job, timeout_seconds)
 
     if names is None:
         user = members.get("user_id")
@@ -123,6 +120,20 @@ class Outcome:
     code: Exit
     job: JobDocument | None = None
     error: JobsClientError | None = None
+
+
+async def wait_for_end(
+    client: JobsClient, job: JobDocument, timeout_seconds: float | None
+) -> JobDocument:
+    """Return the job as it ended, in whatever way.
+
+    Raises:
+        JobTimeoutError: the time was up before.
+    """
+    try:
+        return await JobPollingEngine(client).start_polling(job.job_id, timeout_seconds)
+    except (JobFailedError, JobCancelledError) as error:
+        return error.job
 
 
 def job_line(job: JobDocument) -> str:

@@ -18,31 +18,23 @@ from cidx_jobs.wire.request_bodies import TokenBody
 from cidx_jobs.wire.tokens import NewTokenDocument, TokenDocument, TokenListDocument
 
 _ID = "9f2c4e6a8b0d1f3e"
+_EXAMPLE = TokenDocument(
+    token_id=_ID,
+    user_id=examples.ALICE,
+    scope="write",
+    label="laptop",
+    created_at=examples.at(0, 0),
+    expires_at=None,
+    last_used_at=examples.at(2, 0),
+)
+_NEW = NewTokenDocument.like(_EXAMPLE, token="cidxj_" + "0" * 43)
 
 
 @route(
     "GET /admin/tokens",
     ADMIN,
     scope="admin",
-    replies=[
-        Reply(
-            200,
-            "All of them, oldest first.",
-            TokenListDocument(
-                tokens=(
-                    TokenDocument(
-                        token_id=_ID,
-                        user_id=examples.ALICE,
-                        scope="write",
-                        label="laptop",
-                        created_at=examples.at(0, 0),
-                        expires_at=None,
-                        last_used_at=examples.at(2, 0),
-                    ),
-                )
-            ),
-        )
-    ],
+    replies=[Reply(200, "All of them, oldest first.", TokenListDocument(tokens=(_EXAMPLE,)))],
 )
 async def list_tokens(call: Call) -> web.Response:
     """List the access tokens, without their texts."""
@@ -56,22 +48,7 @@ async def list_tokens(call: Call) -> web.Response:
     scope="admin",
     body=TokenBody,
     body_example={"user_id": "alice", "scope": "write", "label": "laptop"},
-    replies=[
-        Reply(
-            201,
-            "The token.",
-            NewTokenDocument(
-                token="cidxj_" + "0" * 43,
-                token_id=_ID,
-                user_id=examples.ALICE,
-                scope="write",
-                label="laptop",
-                created_at=examples.at(0, 0),
-                expires_at=None,
-            ),
-            headers=("Location",),
-        )
-    ],
+    replies=[Reply(201, "The token.", _NEW, headers=("Location",))],
 )
 async def create_token(call: Call, body: TokenBody) -> web.Response:
     """Make an access token; its text is shown this once."""

@@ -21,7 +21,7 @@ from cidx_jobs.web.routes.cidx.documents import (
     AdminJobStatsDocument,
 )
 from cidx_jobs.web.routes.cidx.groups import CIDX
-from cidx_jobs.web.routes.jobs.job_list import StatusName, read_statuses
+from cidx_jobs.web.routes.jobs.job_list import StatusName, read_statuses, show_rows
 from cidx_jobs.wire.jobs import AdminJobDocument
 
 _HOUR = 3_600
@@ -76,19 +76,9 @@ async def list_jobs_of_cidx(call: Call, query: AdminJobsQuery) -> web.Response:
     page = await call.manager.query_jobs(
         JobQuery(statuses=read_statuses(query.status), limit=query.limit, offset=query.offset)
     )
-    place = call.manager.queue_status
     return call.answer(
         AdminJobListDocument(
-            jobs=tuple(
-                AdminJobDocument.of(
-                    job,
-                    place(job),
-                    call.prefix,
-                    page.omitted.get(job.job_id, ()),
-                    call.manager.count_children(job),
-                )
-                for job in page.jobs
-            ),
+            jobs=show_rows(call, page, AdminJobDocument),
             total=page.total,
             limit=query.limit,
             offset=query.offset,

@@ -15,6 +15,7 @@ from cidx_jobs.web.routes.cidx.documents import (
     MaintenanceDocument,
 )
 from cidx_jobs.web.routes.cidx.groups import CIDX
+from cidx_jobs.web.routes.jobs.job_list import show_rows
 from cidx_jobs.wire.jobs import AdminJobDocument
 from cidx_jobs.wire.request_bodies import LenientEmptyBody
 
@@ -79,10 +80,7 @@ async def get_maintenance_of_cidx(call: Call) -> web.Response:
 async def get_drain_of_cidx(call: Call) -> web.Response:
     """Tell how far the drain is, and what still runs."""
     page = await call.manager.query_jobs(JobQuery(statuses=_RUNNING, limit=_MOST_SHOWN))
-    jobs = tuple(
-        AdminJobDocument.of(job, None, call.prefix, page.omitted.get(job.job_id, ()))
-        for job in page.jobs
-    )
+    jobs = show_rows(call, page, AdminJobDocument)
     return call.answer(DrainDocument(**await _look(call), jobs=jobs))
 
 

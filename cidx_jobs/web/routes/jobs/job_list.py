@@ -1,7 +1,7 @@
 """Lists of jobs: filters, pages, and where the next page is (api.md 1.6)."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -21,7 +21,7 @@ from cidx_jobs.model.ids import (
     UserId,
 )
 from cidx_jobs.model.job.job import JobStatus
-from cidx_jobs.model.listing import JobPage, JobQuery
+from cidx_jobs.model.listing import ONESELF, JobPage, JobQuery
 from cidx_jobs.model.schedules.schedule import NAME_PATTERN
 from cidx_jobs.web.access.member_word import path_of
 from cidx_jobs.web.http.call import Call
@@ -32,8 +32,7 @@ from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.groups import JOBS
 from cidx_jobs.wire.jobs import JobListDocument, ListedJobDocument
 
-ONESELF = "@me"
-"""As `user_id`: whoever asks, by whatever name. It is for everybody."""
+L = TypeVar("L", bound=ListedJobDocument)
 
 _STATUSES = {status.value: frozenset({status}) for status in JobStatus} | {
     # The CIDX client's word for all that wait.
@@ -208,23 +207,28 @@ def _listing(query: JobQuery) -> tuple[Any, ...]:
 
 
 def _document(call: Call, query: JobQuery, page: JobPage, cursor: str | None) -> JobListDocument:
-    place, prefix = call.manager.queue_status, call.prefix
     return JobListDocument(
-        jobs=tuple(
-            ListedJobDocument.of(
-                job,
-                place(job),
-                prefix,
-                page.omitted.get(job.job_id, ()),
-                call.manager.count_children(job),
-            )
-            for job in page.jobs
-        ),
+        jobs=show_rows(call, page, ListedJobDocument),
         total=page.total,
         total_is_exact=page.total_is_exact,
         limit=query.limit,
         offset=query.offset,
         next_cursor=cursor,
+    )
+
+
+def show_rows(call: Call, page: JobPage, kind: type[L]) -> tuple[L, ...]:
+    """Return the jobs of a page as documents of this kind."""
+    manager, prefix = call.manager, call.prefix
+    return tuple(
+        kind.of(
+            job,
+            manager.queue_status(job),
+            prefix,
+            page.omitted.get(job.job_id, ()),
+            manager.count_children(job),
+        )
+        for job in page.jobs
     )
 
 
