@@ -1,4 +1,4 @@
-"""`JobSystem`: the one place where the parts are put together; what an application embeds."""
+"""`JobSystem`: what an application embeds; opened, asked and closed on one event loop."""
 
 import asyncio
 import contextlib
@@ -11,56 +11,39 @@ from typing import Any, Protocol, Self
 
 import attrs
 
+from cidx_jobs.assembly.parts import Parts
 from cidx_jobs.calls.from_thread import FromThread, loop_for_other_threads
 from cidx_jobs.calls.job_calls import JobCalls
 from cidx_jobs.calls.own_loop import OwnLoop
 from cidx_jobs.clock import SystemClock
 from cidx_jobs.engine.access.accounts import Accounts
 from cidx_jobs.engine.access.admin_log import AdminLog
-from cidx_jobs.engine.access.logins import Logins
-from cidx_jobs.engine.access.passwords import Passwords
-from cidx_jobs.engine.access.user_removal import UserRemoval
 from cidx_jobs.engine.concurrency import ConcurrencyController
-from cidx_jobs.engine.door import EngineDoor
 from cidx_jobs.engine.engine import Engine
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.state.hooks import Hook
 from cidx_jobs.engine.upkeep.backups import Backups
 from cidx_jobs.engine.upkeep.disk import find_shortage
-from cidx_jobs.engine.upkeep.loop_watch import LoopWatch
 from cidx_jobs.engine.webhooks.end_notices import EndNotices
 from cidx_jobs.engine.webhooks.push_hooks import PushHooks
-from cidx_jobs.engine.webhooks.secret_box import SecretBox
-from cidx_jobs.handlers.git.network.host_addresses import HostLookup
-from cidx_jobs.handlers.git.remotes import GitRemotes
-from cidx_jobs.handlers.git.version import InstalledGit
 from cidx_jobs.handlers.process.children import Children
-from cidx_jobs.handlers.process.orphans import end_orphans, end_strays, find_strays
-from cidx_jobs.handlers.repository_sync.job_type import make_repository_sync
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.door import JobDoor
 from cidx_jobs.interfaces.index import Indexer
-from cidx_jobs.interfaces.notices import NoticeSender
 from cidx_jobs.interfaces.run import Middleware
 from cidx_jobs.interfaces.store.persistence import Persistence
-from cidx_jobs.interfaces.traces import Traces
 from cidx_jobs.job_types import JobType, JobTypes
 from cidx_jobs.model.errors import OtherLoopError
 from cidx_jobs.model.findings import Finding, Mended, Recovery, ServerWarning
-from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.ids import ProjectId, UserId
-from cidx_jobs.model.late_imports import import_late, is_there
+from cidx_jobs.model.late_imports import import_late
 from cidx_jobs.model.listing import Project, StoreIdentity
 from cidx_jobs.model.schedules.schedule import Schedule
-from cidx_jobs.observe.job_lines import JobLines
-from cidx_jobs.observe.job_meters import JobMeters
-from cidx_jobs.observe.telemetry import wants_spans
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.loops import find_running_loop
 from cidx_jobs.runtime.meters import Meters
 from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.settings import DataDirectory, Settings
-from cidx_jobs.store.copy_files import CopyDirectories
 from cidx_jobs.store.index.program import make_indexer
 from cidx_jobs.store.sqlite.persistence import JobPersistence
 
@@ -162,7 +145,7 @@ class JobSystem(JobCalls):
             clock=self.clock,
             meters=self.meters,
         )
-        self.indexer: Indexer = make_indexer(self.settings, lambda: self._children)
+        self.indexer: Indexer = make_indexer(self.settings, self._find_children)
         self._runs_jobs = runs_jobs
         self._own_types = tuple(job_types)
         self._middlewares = tuple(middlewares)
@@ -170,17 +153,9 @@ class JobSystem(JobCalls):
         self.job_types: JobTypes = JobTypes(self._own_types)
         self.from_thread: FromThread = FromThread(self, self._loop_for_threads)
         self._hooks: list[Hook] = []
-        self._identity: StoreIdentity | None = None
-        self._recovery = Recovery()
-        self._children: Children | None = None
-        self._installed_git: InstalledGit | None = None
+        # What was open last is read on after the close: counts, and who is asked of what ended.
+        self._parts: Parts | None = None
         self._engine: Engine | None = None
-        self._engine_door: EngineDoor | None = None
-        self._accounts: Accounts | None = None
-        self._admin_log: AdminLog | None = None
-        self._push_hooks: PushHooks | None = None
-        self._backups: Backups | None = None
-        self._end_notices: EndNotices | None = None
         self._closing: Engine | None = None
         self._started = contextlib.AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -273,55 +248,38 @@ class JobSystem(JobCalls):
 
     async def _start(self, identity: StoreIdentity) -> None:
         """Start the parts; what was started is stopped in reverse, now if one fails or later."""
-        async with contextlib.AsyncExitStack() as started:
-            started.push_async_callback(self.persistence.close)
-            admin_log = AdminLog(self.persistence.admin_log, self.clock)
-            started.push_async_callback(admin_log.close)
-            started.push_async_callback(self.indexer.close)
-            before = await self._clear_leftovers(identity) if self._runs_jobs else Recovery()
-            traces = self._find_traces()
-            engine = self._build_engine(identity, traces)
-            if traces is not None:
-                started.callback(traces.close)
-                engine.board.hooks.add_observer(traces.note)
-            lines = JobLines()
-            started.callback(lines.close)
-            engine.board.hooks.add_observer(lines)
-            box = SecretBox(DataDirectory(self.settings.data_dir).secrets_key)
-            notices = self._build_end_notices(box)
-            engine.board.hooks.add_observer(notices.note_end)
-            if is_there("cidx_jobs.observe.exposition"):
-                engine.board.hooks.add_observer(JobMeters(self.meters))
-            if self._runs_jobs:
-                # The processes that share a directory may each have other types.
-                if not self.is_shared:
-                    await engine.check_retention()
-                self._recovery = await engine.start(before)
-                await notices.start()
-                started.push_async_callback(notices.stop)
-            else:
-                await engine.load_controls()
-                await engine.schedules.load()
-            started.push_async_callback(engine.stop, self.settings.shutdown_grace_seconds)
-            # Before the grace time: whoever asks for the stop may not be as patient.
-            started.push_async_callback(self.persistence.accept_stop)
-            self._identity, self._engine = identity, engine
-            self._engine_door = EngineDoor(engine, self.settings, lambda: self._is_stopping)
-            self._backups = backups = self._build_backups()
-            loop_watch = LoopWatch(self.meters)
-            if self._runs_jobs:
-                for part in (backups, loop_watch):
-                    await part.start()
-                    started.push_async_callback(part.stop)
-            self._admin_log, self._accounts = admin_log, self._build_accounts(admin_log)
-            self._push_hooks = self._build_push_hooks(engine, box)
-            self._end_notices = notices
-            self._started = started.pop_all()
+        try:
+            async with contextlib.AsyncExitStack() as started:
+                started.push_async_callback(self.persistence.close)
+                self._parts = parts = self._build_parts(identity)
+                started.push_async_callback(parts.admin_log.close)
+                started.push_async_callback(self.indexer.close)
+                await parts.start_engine(started, self._hooks)
+                # Open from here on: runs have begun, and may ask for what else there is.
+                self._engine = parts.engine
+                await parts.start_upkeep(started)
+                self._started = started.pop_all()
+        except BaseException:
+            self._parts, self._engine = None, None
+            raise
 
-    async def _clear_leftovers(self, identity: StoreIdentity) -> Recovery:
-        # Before anything starts: a git of a killed server may still write into a copy.
-        killed = await end_orphans(identity)
-        return Recovery(killed_processes=killed, swept_files=await self.persistence.sweep())
+    def _build_parts(self, identity: StoreIdentity) -> Parts:
+        parts = Parts(
+            settings=self.settings,
+            store=self.persistence,
+            identity=identity,
+            indexer=self.indexer,
+            clock=self.clock,
+            meters=self.meters,
+            job_types=self._own_types,
+            middlewares=self._middlewares,
+            schedules=self._declared,
+            runs_jobs=self._runs_jobs,
+            is_shared=self.is_shared,
+            is_stopping=lambda: self._is_stopping,
+        )
+        self.job_types = parts.job_types
+        return parts
 
     async def __aexit__(self, *error: object) -> None:
         """Close it, as `close` does."""
@@ -365,7 +323,7 @@ class JobSystem(JobCalls):
         if self._engine is None:
             return
         self._check_loop()
-        engine, self._engine, self._engine_door = self._engine, None, None
+        engine, self._engine = self._engine, None
         self._closing = engine
         self._is_stopping = True
         self._stop_begun.set()
@@ -407,14 +365,12 @@ class JobSystem(JobCalls):
     @property
     def identity(self) -> StoreIdentity:
         """The database's uuid and this start's epoch."""
-        if self._identity is None:
-            raise self._not_open()
-        return self._identity
+        return self._built().identity
 
     @property
     def recovery(self) -> Recovery:
         """What this start found of the servers before it, and did about it."""
-        return self._recovery
+        return Recovery() if self._parts is None else self._parts.recovery
 
     async def examine(self, *, deep: bool = False) -> Sequence[Finding]:
         """Compare rows, log, slots, queue, runs and children; return what does not fit together.
@@ -422,13 +378,8 @@ class JobSystem(JobCalls):
         Args:
             deep: also what takes long: every index of the database, and of every project.
         """
-        engine = self._opened()
-        found = [*await self.persistence.examine(deep=deep)]
-        if self._runs_jobs:
-            found += await engine.examine()
-        if self._children is not None:
-            found += await find_strays(self.identity, self._children)
-        return [*found, *await self._examine_projects(deep=deep)]
+        self._opened()
+        return await self._built().doctor.examine(deep=deep)
 
     async def mend(self, *, deep: bool = False) -> Mended:
         """Put right what `examine` finds, as far as it can be while everything goes on.
@@ -437,44 +388,16 @@ class JobSystem(JobCalls):
         the rule of their type; processes that no run has are killed; files of no project go; what
         is counted is counted anew.
         """
-        engine = self._opened()
-        found = await self.examine(deep=deep)
-        kinds = {finding.kind for finding in found}
-        if "counts" in kinds:
-            await self.persistence.count_anew()
-        if self._runs_jobs:
-            await engine.mend()
-        if self._children is not None:
-            await end_strays(self.identity, self._children)
-        if "files" in kinds:
-            await engine.projects.remove_unused()
-        left = await self.examine(deep=deep) if found else []
-        return Mended(mended=tuple(one for one in found if one not in left), left=tuple(left))
-
-    async def _examine_projects(self, *, deep: bool) -> Sequence[Finding]:
-        """Return which projects' files the server may not use, and which indexes are damaged."""
-        found = []
-        directories = CopyDirectories(
-            DataDirectory(self.settings.data_dir), self.persistence.projects
-        )
-        for project in await self.persistence.projects.list_projects(None):
-            copy_id, fault = project.copy_id, None
-            if copy_id is None:
-                continue
-            if await in_own_thread(directories.has_foreign, copy_id):
-                fault = "the server may not read or change its files: they are another user's"
-            elif deep:
-                fault = await self.indexer.find_fault(copy_id, deep=True)
-            if fault is not None:
-                whose = f"{project.project_id} of {printable(project.user_id)}"
-                found.append(Finding(kind="files", message=f"project {whose}: {fault}"))
-        return found
+        self._opened()
+        return await self._built().doctor.mend(deep=deep)
 
     async def find_warnings(self) -> Sequence[ServerWarning]:
         """Return what to mend though jobs are taken: git, the disk, a backup that is overdue."""
-        git = self._installed_git if self.settings.repository_sync else None
-        fault = None if git is None else await git.find_fault()
-        overdue = None if self._backups is None else self._backups.find_warning()
+        fault, overdue = None, None
+        if self._parts is not None:
+            git = self._parts.installed_git
+            fault = await git.find_fault() if self.settings.repository_sync else None
+            overdue = self._parts.backups.find_warning()
         folder, least = self.settings.data_dir, self.settings.min_free_bytes
         shortage = await in_own_thread(find_shortage, folder, least)
         return [warning for warning in (fault, shortage, overdue) if warning is not None]
@@ -496,37 +419,27 @@ class JobSystem(JobCalls):
     @property
     def accounts(self) -> Accounts:
         """Who has an account, and who is logged in by it."""
-        if self._accounts is None:
-            raise self._not_open()
-        return self._accounts
+        return self._built().accounts
 
     @property
     def admin_log(self) -> AdminLog:
         """What administrators did, and whom the server did not let in."""
-        if self._admin_log is None:
-            raise self._not_open()
-        return self._admin_log
+        return self._built().admin_log
 
     @property
     def push_hooks(self) -> PushHooks:
         """The addresses at which code hosts tell of pushes."""
-        if self._push_hooks is None:
-            raise self._not_open()
-        return self._push_hooks
+        return self._built().push_hooks
 
     @property
     def backups(self) -> Backups:
         """The backups of the database: made, listed, and when the next is due."""
-        if self._backups is None:
-            raise self._not_open()
-        return self._backups
+        return self._built().backups
 
     @property
     def end_notices(self) -> EndNotices:
         """What tells the ends of jobs where their submits asked for it."""
-        if self._end_notices is None:
-            raise self._not_open()
-        return self._end_notices
+        return self._built().end_notices
 
     @property
     def concurrency(self) -> ConcurrencyController:
@@ -559,14 +472,8 @@ class JobSystem(JobCalls):
             ProjectBusyError: a job would not stop; the account is locked, and this can be asked
                 again.
         """
-        engine = self._opened()
-        removal = UserRemoval(
-            accounts=self.accounts,
-            store=self.persistence,
-            manager=engine.manager,
-            projects=engine.projects,
-            schedules=engine.schedules,
-        )
+        self._opened()
+        removal = self._built().user_removal
         await removal.remove(UserId(user_id), with_projects=projects)
 
     async def change_project(
@@ -617,90 +524,13 @@ class JobSystem(JobCalls):
     @property
     def own_door(self) -> JobDoor:
         """Where the jobs that run in this process are asked for."""
-        if self._engine_door is None:
+        if self._engine is None or self._parts is None:
             raise self._not_open()
         self._check_loop()
-        return self._engine_door
+        return self._parts.door
 
-    def _find_traces(self) -> Traces | None:
-        if not wants_spans(self.settings.tracing):
-            return None
-        made: Traces = import_late("cidx_jobs.observe.traces").RunSpans(self.clock)
-        return made
-
-    def _build_engine(self, identity: StoreIdentity, traces: Traces | None) -> Engine:
-        self._children = children = Children(identity.run_mark)
-        self._installed_git = installed_git = InstalledGit(children)
-        files = CopyDirectories(DataDirectory(self.settings.data_dir), self.persistence.projects)
-        sync = make_repository_sync(
-            self.settings,
-            self.persistence.projects,
-            self.indexer,
-            children,
-            self.clock,
-            files=files,
-            installed_git=installed_git,
-        )
-        syncs = self.settings.repository_sync
-        built_in = [sync] if syncs else []
-        remotes = GitRemotes(self.settings, children, installed_git) if syncs else None
-        self.job_types = JobTypes([*built_in, *self._own_types])
-        engine = Engine(
-            settings=self.settings,
-            store=self.persistence,
-            identity=identity,
-            job_types=self.job_types,
-            children=children,
-            clock=self.clock,
-            files=files,
-            middlewares=self._middlewares,
-            schedules=self._declared,
-            remotes=remotes,
-            traces=traces,
-        )
-        for hook in self._hooks:
-            engine.board.hooks.add_hook(hook)
-        return engine
-
-    def _build_backups(self) -> Backups:
-        return Backups(
-            self.persistence.backups,
-            self.clock,
-            interval_seconds=self.settings.backup_interval_seconds,
-            keep=self.settings.backup_keep,
-        )
-
-    def _build_accounts(self, admin_log: AdminLog) -> Accounts:
-        store = self.persistence.accounts
-        key_file = DataDirectory(self.settings.data_dir).login_key
-        logins = Logins(store, self.clock, key_file, self.settings.login_seconds)
-        return Accounts(store, logins, Passwords(), self.clock, admin_log)
-
-    def _build_push_hooks(self, engine: Engine, box: SecretBox) -> PushHooks:
-        return PushHooks(
-            store=self.persistence.push_hooks,
-            projects=self.persistence.projects,
-            manager=engine.manager,
-            box=box,
-            clock=self.clock,
-        )
-
-    def _build_end_notices(self, box: SecretBox) -> EndNotices:
-        return EndNotices(
-            store=self.persistence,
-            box=box,
-            clock=self.clock,
-            allowed_hosts=self.settings.webhook_allowed_hosts,
-            make_sender=self._make_notice_sender,
-        )
-
-    async def _make_notice_sender(self) -> NoticeSender:
-        # Loading it takes a third of a second, which nobody waits for on the loop.
-        module = await in_own_thread(import_late, "cidx_jobs.handlers.notice_sender")
-        if self._children is None:
-            raise self._not_open()
-        sender: NoticeSender = module.HttpNoticeSender(HostLookup(self._children))
-        return sender
+    def _find_children(self) -> Children | None:
+        return None if self._parts is None else self._parts.children
 
     def _loop_for_threads(self) -> asyncio.AbstractEventLoop:
         if (self._engine or self._membership) is None or self._loop is None:
@@ -712,6 +542,12 @@ class JobSystem(JobCalls):
             raise self._not_open()
         self._check_loop()
         return self._engine
+
+    def _built(self) -> Parts:
+        """Return what is open, or was last."""
+        if self._parts is None:
+            raise self._not_open()
+        return self._parts
 
     def _not_open(self) -> RuntimeError:
         if self.is_member:

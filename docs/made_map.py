@@ -14,6 +14,7 @@ PACKAGES = (
     "cli",
     "client",
     "web",
+    "assembly",
     "engine",
     "store",
     "handlers",

@@ -170,7 +170,7 @@ class FakeRemotes(Remotes):
 def remotes(monkeypatch: pytest.MonkeyPatch) -> FakeRemotes:
     """Put made-up remotes into the place of git's."""
     made = FakeRemotes()
-    monkeypatch.setattr("cidx_jobs.system.GitRemotes", lambda *_: made)
+    monkeypatch.setattr("cidx_jobs.assembly.parts.GitRemotes", lambda *_: made)
     return made
 
 

@@ -1,0 +1,1 @@
+"""How the parts of a system are put together over an open store, and examined together."""
