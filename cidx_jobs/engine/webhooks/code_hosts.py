@@ -58,6 +58,10 @@ class HostEvent(msgspec.Struct, frozen=True):
     """Of a push."""
 
 
+_GITLAB_PUSHES = {"Push Hook": PUSH, "Tag Push Hook": "tag_push"}
+"""What pushes are called in the header, and in the body."""
+
+
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of sender: how it is known, and where it says what."""
 
@@ -171,9 +175,9 @@ def _read_like_github(named: str, payload: bytes) -> tuple[str, Sequence[RefChan
 
 def _read_gitlab(named: str, payload: bytes) -> tuple[str, Sequence[RefChange]]:
     event = _decode(payload, _GitLabEvent)
-    # A system hook says in the body alone which event it is.
-    kind = event.object_kind or event.event_name or named
-    if kind not in {PUSH, "tag_push"}:
+    # A system hook says in the body alone which event it is; a short body, in the header alone.
+    kind = event.object_kind or event.event_name or _GITLAB_PUSHES.get(named, named)
+    if kind not in _GITLAB_PUSHES.values():
         return kind, ()
     return PUSH, (_change_of(_decode(payload, _GitPush)),)
 
