@@ -125,7 +125,9 @@ class JobType(Generic[ResultT_co]):
             ExtraMissingError: one is a JSON Schema, and the extra ``schema`` is not installed.
         """
         resources = (resources,) if isinstance(resources, str) else tuple(resources)
-        _check_rules(name, run, max_attempts, timeout_seconds)
+        _check_name(name, run)
+        _check_kinds(exclusive=exclusive, internal=internal)
+        _check_numbers(max_attempts, timeout_seconds)
         _check_retry(retry)
         _check_handler(run)
         _check_resources(resources)
@@ -285,8 +287,11 @@ def job_type(name: str, **rules: Any) -> Callable[[Any], JobType[Any]]:
         @job_type("reindex", options=ReindexOptions)
         async def reindex(context: JobContext[ReindexOptions]) -> None: ...
 
-    Raises: what `JobType` raises.
+    Raises: what `JobType` raises; TypeError where it stands without a name.
     """
+    if not isinstance(name, str):
+        message = f'a job type has a name: @job_type("name"), not {name!r}'
+        raise TypeError(message)
     return lambda run: JobType(name, run, **rules)
 
 
@@ -353,30 +358,55 @@ class JobTypes(Mapping[str, JobType]):
         return len(self._by_name)
 
 
-def _check_rules(
-    name: object, run: object, max_attempts: int | None, timeout_seconds: float | None
-) -> None:
+def _check_name(name: object, run: object) -> None:
     if not isinstance(name, str) or not callable(run):
         message = f"a job type is a name and an async function, not {name!r} and {run!r}"
         raise TypeError(message)
     if not is_job_type(name):
         message = f"a job type's name is like {JOB_TYPE_PATTERN}, not {name!r}"
         raise ValueError(message)
-    if max_attempts is not None and not 1 <= max_attempts <= MAX_ATTEMPTS:
-        message = f"max_attempts is from 1 to {MAX_ATTEMPTS}, not {max_attempts}"
-        raise ValueError(message)
-    if timeout_seconds is not None and not 0 < timeout_seconds <= MAX_TIMEOUT_SECONDS:
-        message = (
-            f"timeout_seconds is over 0, at most {MAX_TIMEOUT_SECONDS:.0f}, not {timeout_seconds}"
-        )
-        raise ValueError(message)
 
 
-def _check_handler(run: object) -> None:
-    run = _unwrapped(run)
-    if inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
-        message = f"a job type's handler returns its result and yields nothing, not {run!r}"
+def _check_kinds(**rules: object) -> None:
+    for rule, value in rules.items():
+        if not isinstance(value, bool):
+            message = f"{rule} is True or False, not {value!r}"
+            raise TypeError(message)
+
+
+def _check_numbers(max_attempts: object, timeout_seconds: object) -> None:
+    if max_attempts is not None:
+        if not isinstance(max_attempts, int) or isinstance(max_attempts, bool):
+            message = f"max_attempts is a whole number, not {max_attempts!r}"
+            raise TypeError(message)
+        if not 1 <= max_attempts <= MAX_ATTEMPTS:
+            message = f"max_attempts is from 1 to {MAX_ATTEMPTS}, not {max_attempts}"
+            raise ValueError(message)
+    if timeout_seconds is not None:
+        if not isinstance(timeout_seconds, int | float) or isinstance(timeout_seconds, bool):
+            message = f"timeout_seconds is a number, not {timeout_seconds!r}"
+            raise TypeError(message)
+        if not 0 < timeout_seconds <= MAX_TIMEOUT_SECONDS:
+            longest = f"{MAX_TIMEOUT_SECONDS:.0f}"
+            message = f"timeout_seconds is over 0, at most {longest}, not {timeout_seconds}"
+            raise ValueError(message)
+
+
+def _check_handler(run: JobHandler) -> None:
+    bare = _unwrapped(run)
+    if inspect.isgeneratorfunction(bare) or inspect.isasyncgenfunction(bare):
+        message = f"a job type's handler returns its result and yields nothing, not {bare!r}"
         raise TypeError(message)
+    try:
+        signature = inspect.signature(run)
+    except (TypeError, ValueError):
+        # Of some that are written in C nobody can tell.
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        message = f"a job type's handler is called with its JobContext alone: {run!r} cannot be"
+        raise TypeError(message) from error
 
 
 def _find_plain(run: object) -> bool:

@@ -1,6 +1,7 @@
 """What a job type makes of the options that it is submitted with."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import cidx_jobs
 from cidx_jobs import ExtraMissingError, JobContext, JobType, ValidationError
 from cidx_jobs.model.errors import Fault
 from cidx_jobs.model.schemas.json_schema import MAX_COUNTED, JsonSchema
@@ -123,9 +125,15 @@ def test_the_defaults_of_a_dataclass_are_among_the_options() -> None:
         {"run": None},
         {"max_attempts": 0},
         {"max_attempts": "3"},
+        {"max_attempts": True},
+        {"max_attempts": 1.5},
         {"timeout_seconds": 0},
+        {"timeout_seconds": "60"},
+        {"timeout_seconds": True},
         {"timeout_seconds": float("nan")},
         {"on_interrupt": "ignore"},
+        {"exclusive": "false"},
+        {"internal": 1},
     ],
     ids=str,
 )
@@ -134,6 +142,34 @@ def test_a_rule_that_cannot_be_kept_is_refused(rules: dict[str, Any]) -> None:
     whole: dict[str, Any] = {"name": "idle", "run": idle} | rules
     with pytest.raises((TypeError, ValueError)):
         JobType(**whole)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [lambda *_: None, lambda _, __=1: None, functools.partial(idle)],
+    ids=["any", "one more", "partial"],
+)
+def test_a_handler_takes_the_context_alone(run: Any) -> None:
+    """It may have more, that it need not be given."""
+    assert JobType("idle", run).run is run
+
+
+@pytest.mark.parametrize(
+    "run",
+    [lambda: None, lambda _, __: None, lambda _, *, __: None],
+    ids=["nothing", "two", "a name"],
+)
+def test_a_handler_that_cannot_be_called_is_refused(run: Any) -> None:
+    """When the type is made, and not by each run."""
+    with pytest.raises(TypeError, match="JobContext alone"):
+        JobType("idle", run)
+
+
+def test_a_type_without_a_name_is_refused() -> None:
+    """Where the decorator stands without parentheses, the function itself is in its place."""
+    unnamed: Any = idle
+    with pytest.raises(TypeError, match="has a name"):
+        cidx_jobs.job_type(unnamed)
 
 
 def test_one_resource_is_a_resource() -> None:
