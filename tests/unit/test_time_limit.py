@@ -53,6 +53,27 @@ async def test_those_whose_time_is_up_are_told_in_order() -> None:
     assert names == ["first", "last"]
 
 
+async def test_one_who_raises_keeps_no_other_from_being_told() -> None:
+    """Neither who is due as well nor who is later; the loop is told of the fault."""
+    told, faults = Told(), list[str]()
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: faults.append(str(context["exception"]))
+    )
+
+    def fail() -> None:
+        message = "no"
+        raise ValueError(message)
+
+    TimeLimit(told.limits, fail).start(SOON)
+    told.make("beside", SOON)
+    told.make("last", LATER)
+
+    names = await told.wait()
+
+    assert names == ["beside", "last"]
+    assert faults == ["no"]
+
+
 async def test_a_pause_counts_nothing() -> None:
     """A limit that waits is told as much later, and those beside it in their own time."""
     told = Told()

@@ -46,17 +46,21 @@ class TimeLimits:
 
     def _ring(self) -> None:
         self._timer = None
-        now = asyncio.get_running_loop().time()
+        try:
+            self._end_due(asyncio.get_running_loop().time())
+        finally:
+            # Also where one who was told raised: no other run may go on for ever for that.
+            if self._limits and self._timer is None:
+                self._set_timer(self._limits[0][0])
+
+    def _end_due(self, now: float) -> None:
         while self._limits:
             ends_at, _, limit = self._limits[0]
+            if limit.ends_at == ends_at and ends_at > now:
+                return
+            heappop(self._limits)
             if limit.ends_at == ends_at:
-                if ends_at > now:
-                    self._set_timer(ends_at)
-                    return
-                heappop(self._limits)
                 limit.end()
-            else:
-                heappop(self._limits)
 
     def _set_timer(self, ends_at: float) -> None:
         self._stop_timer()
