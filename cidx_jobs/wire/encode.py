@@ -4,16 +4,14 @@ import hashlib
 from typing import Annotated, Any, Self, TypeVar
 
 import msgspec
-from msgspec import Meta
 
 from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.model.job.packed import PackedObject, unpacked
+from cidx_jobs.wire.member_rules import about
 
 D = TypeVar("D")
 
-NextCursor = Annotated[
-    str | None, Meta(description="Brings the next page; null where there is none.")
-]
+NextCursor = Annotated[str | None, about("Brings the next page; null where there is none.")]
 """What every page of a list ends with."""
 
 _encoder = msgspec.json.Encoder(enc_hook=unpacked)

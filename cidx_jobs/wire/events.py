@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Annotated, Self
 
 import msgspec
-from msgspec import Meta
 
 from cidx_jobs.model.job.job import Job, JobStatus, Transition
 from cidx_jobs.wire import member_rules as rules
@@ -18,40 +17,31 @@ from cidx_jobs.wire.job_parts import (
     StatusMember,
     VersionMember,
 )
+from cidx_jobs.wire.member_rules import about
 
 
 class EventDocument(Document, frozen=True, kw_only=True):
     """One row of the transition log."""
 
-    seq: Annotated[int, Meta(description="Its number among all rows: grows, with gaps.")]
+    seq: Annotated[int, about("Its number among all rows: grows, with gaps.")]
     job_id: JobIdMember
-    version: Annotated[
-        int, Meta(description="The job's version after it.", extra_json_schema=rules.FROM_ONE)
-    ]
-    event: Annotated[str, Meta(description="What happened.")]
-    from_status: Annotated[JobStatus | None, Meta(description="Null in a job's first row.")] = (
-        msgspec.field(name="from")
+    version: Annotated[int, about("The job's version after it.", rules.FROM_ONE)]
+    event: Annotated[str, about("What happened.")]
+    from_status: Annotated[JobStatus | None, about("Null in a job's first row.")] = msgspec.field(
+        name="from"
     )
-    to_status: Annotated[JobStatus, Meta(description="The status after it.")] = msgspec.field(
-        name="to"
-    )
-    at: Annotated[datetime, Meta(description="When it was stored.")]
-    attempt: Annotated[
-        int,
-        Meta(
-            description="The attempt; 0 before the first start.",
-            extra_json_schema=rules.NOT_NEGATIVE,
-        ),
-    ]
+    to_status: Annotated[JobStatus, about("The status after it.")] = msgspec.field(name="to")
+    at: Annotated[datetime, about("When it was stored.")]
+    attempt: Annotated[int, about("The attempt; 0 before the first start.", rules.NOT_NEGATIVE)]
     reason: Annotated[
         str | None,
-        Meta(
-            description="Why; always said where an attempt ends: by the code of its error, where "
+        about(
+            "Why; always said where an attempt ends: by the code of its error, where "
             "nothing else is known."
         ),
     ]
     actor: Annotated[
-        str | None, Meta(description="The user who asked for it; null for the server itself.")
+        str | None, about("The user who asked for it; null for the server itself.")
     ] = None
 
     @classmethod
@@ -75,9 +65,7 @@ class EventDocument(Document, frozen=True, kw_only=True):
 class EventListDocument(Document, frozen=True, kw_only=True):
     """One page of the log, oldest first."""
 
-    events: Annotated[
-        tuple[EventDocument, ...], Meta(description="Rows of the log, oldest first.")
-    ]
+    events: Annotated[tuple[EventDocument, ...], about("Rows of the log, oldest first.")]
     next_cursor: NextCursor
 
 
@@ -87,7 +75,7 @@ class ProgressEventDocument(Document, frozen=True, kw_only=True):
     job_id: JobIdMember
     version: VersionMember
     status: StatusMember
-    progress: Annotated[int, Meta(description="0 to 100.", extra_json_schema=rules.PERCENT)]
+    progress: Annotated[int, about("0 to 100.", rules.PERCENT)]
     phase: PhaseMember
     message: MessageMember
     progress_detail: ProgressDetailMember
@@ -101,4 +89,4 @@ class ProgressEventDocument(Document, frozen=True, kw_only=True):
 class ResetDocument(Document, frozen=True, kw_only=True):
     """The log no longer holds what comes after the id that the reader brought."""
 
-    oldest_seq: Annotated[int, Meta(description="Where the log begins now; 0 when it is empty.")]
+    oldest_seq: Annotated[int, about("Where the log begins now; 0 when it is empty.")]

@@ -6,7 +6,6 @@ from operator import attrgetter
 from typing import Annotated, Any, Self
 
 import msgspec
-from msgspec import Meta
 from msgspec.structs import replace
 from typing_extensions import override
 
@@ -26,6 +25,7 @@ from cidx_jobs.wire.job_parts import (
     QueueDocument,
     plain,
 )
+from cidx_jobs.wire.member_rules import about
 
 MAX_SHOWN_ATTEMPTS = 20
 """How many ended runs of a job are shown, the newest."""
@@ -74,8 +74,8 @@ class SharedMembers(Document, frozen=True, kw_only=True):
 class JobMembers(SharedMembers, frozen=True, kw_only=True):
     """What the whole job and its row in a list have in common."""
 
-    phases: Annotated[tuple[PhaseState, ...], Meta(description="The phases in their order.")]
-    links: Annotated[LinksDocument, Meta(description="Where its own routes are.")]
+    phases: Annotated[tuple[PhaseState, ...], about("The phases in their order.")]
+    links: Annotated[LinksDocument, about("Where its own routes are.")]
 
 
 class JobDocument(JobMembers, frozen=True, kw_only=True):
@@ -83,29 +83,22 @@ class JobDocument(JobMembers, frozen=True, kw_only=True):
 
     options: Annotated[
         dict[str, Any] | None,
-        Meta(
-            description="What the job was told, by its type's schema; null once they are "
-            "`removed`."
-        ),
+        about("What the job was told, by its type's schema; null once they are `removed`."),
     ]
     attempts: Annotated[
         tuple[AttemptRecord, ...],
-        Meta(description=f"One entry for each ended run, the newest {MAX_SHOWN_ATTEMPTS}."),
+        about(f"One entry for each ended run, the newest {MAX_SHOWN_ATTEMPTS}."),
     ]
     attempts_omitted: Annotated[
-        int,
-        Meta(
-            description="How many older runs are not among them.",
-            extra_json_schema=rules.NOT_NEGATIVE,
-        ),
+        int, about("How many older runs are not among them.", rules.NOT_NEGATIVE)
     ] = 0
     notify: Annotated[
-        tuple[str, ...], Meta(description="Where its end is told, for those who asked for it.")
+        tuple[str, ...], about("Where its end is told, for those who asked for it.")
     ] = ()
     deliveries: Annotated[
         tuple[DeliveryDocument, ...],
-        Meta(
-            description="The tries to tell it, oldest first. They are no change of the job: its "
+        about(
+            "The tries to tell it, oldest first. They are no change of the job: its "
             "version and its tag stay."
         ),
     ] = ()
@@ -127,19 +120,19 @@ class ListedJobDocument(JobMembers, frozen=True, kw_only=True):
 
     options: Annotated[
         dict[str, Any] | None,
-        Meta(description="What the job was told; null if it is `omitted` or `removed`."),
+        about("What the job was told; null if it is `omitted` or `removed`."),
     ]
     omitted: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Which of `options`, `result` and `error` are left out (null) because "
+        about(
+            "Which of `options`, `result` and `error` are left out (null) because "
             "they are long: the job itself has them."
         ),
     ] = ()
 
-    operation_type: Annotated[str, Meta(description="The same as `job_type`.")]
-    username: Annotated[str, Meta(description="The same as `user_id`.")]
-    completed_at: Annotated[datetime | None, Meta(description="The same as `finished_at`.")]
+    operation_type: Annotated[str, about("The same as `job_type`.")]
+    username: Annotated[str, about("The same as `user_id`.")]
+    completed_at: Annotated[datetime | None, about("The same as `finished_at`.")]
 
     @classmethod
     def of(
@@ -171,8 +164,8 @@ class ListedJobDocument(JobMembers, frozen=True, kw_only=True):
 class AdminJobDocument(ListedJobDocument, frozen=True, kw_only=True):
     """A job in the list that the CIDX client shows to administrators."""
 
-    id: Annotated[str, Meta(description="The same as `job_id`.")]
-    type: Annotated[str, Meta(description="The same as `job_type`.")]
+    id: Annotated[str, about("The same as `job_id`.")]
+    type: Annotated[str, about("The same as `job_type`.")]
 
     @classmethod
     @override
@@ -183,7 +176,7 @@ class AdminJobDocument(ListedJobDocument, frozen=True, kw_only=True):
 class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
     """The answer to DELETE: the job, its `message` saying what became of the request."""
 
-    success: Annotated[bool, Meta(description="Always true: errors are problem documents.")]
+    success: Annotated[bool, about("Always true: errors are problem documents.")]
 
     @classmethod
     def of(
@@ -199,22 +192,13 @@ class CancelledJobDocument(JobDocument, frozen=True, kw_only=True):
 class JobListDocument(Document, frozen=True, kw_only=True):
     """One page of jobs."""
 
-    jobs: Annotated[tuple[ListedJobDocument, ...], Meta(description="The jobs.")]
+    jobs: Annotated[tuple[ListedJobDocument, ...], about("The jobs.")]
     total: Annotated[
-        int,
-        Meta(
-            description="How many fit the filters in all; see `total_is_exact`.",
-            extra_json_schema=rules.NOT_NEGATIVE,
-        ),
+        int, about("How many fit the filters in all; see `total_is_exact`.", rules.NOT_NEGATIVE)
     ]
-    total_is_exact: Annotated[bool, Meta(description="False: there are at least so many.")]
-    limit: Annotated[
-        int,
-        Meta(description="How many there may be on the page.", extra_json_schema=rules.FROM_ONE),
-    ]
-    offset: Annotated[
-        int, Meta(description="How many were passed over.", extra_json_schema=rules.NOT_NEGATIVE)
-    ]
+    total_is_exact: Annotated[bool, about("False: there are at least so many.")]
+    limit: Annotated[int, about("How many there may be on the page.", rules.FROM_ONE)]
+    offset: Annotated[int, about("How many were passed over.", rules.NOT_NEGATIVE)]
     next_cursor: NextCursor
 
 
@@ -223,18 +207,18 @@ class StatusDocument(SharedMembers, frozen=True, kw_only=True):
 
     phase: Annotated[
         str,
-        Meta(
-            description="`queued` while the job waits, `starting` before the first phase, and the "
+        about(
+            "`queued` while the job waits, `starting` before the first phase, and the "
             "status of an ended job that had none."
         ),
     ]
-    message: Annotated[str, Meta(description="One line for people; never empty.")]
-    id: Annotated[str, Meta(description="The same as `job_id`.")]
-    operation_type: Annotated[str, Meta(description="The same as `job_type`.")]
-    username: Annotated[str, Meta(description="The same as `user_id`.")]
-    repository_id: Annotated[str, Meta(description="The same as `project_id`.")]
-    error_details: Annotated[str | None, Meta(description="Text when failed.")]
-    completed_at: Annotated[datetime | None, Meta(description="The same as `finished_at`.")]
+    message: Annotated[str, about("One line for people; never empty.")]
+    id: Annotated[str, about("The same as `job_id`.")]
+    operation_type: Annotated[str, about("The same as `job_type`.")]
+    username: Annotated[str, about("The same as `user_id`.")]
+    repository_id: Annotated[str, about("The same as `project_id`.")]
+    error_details: Annotated[str | None, about("Text when failed.")]
+    completed_at: Annotated[datetime | None, about("The same as `finished_at`.")]
 
     @classmethod
     def of(cls, job: Job, queue: QueueStatus | None, children: ChildCounts | None = None) -> Self:

@@ -76,6 +76,11 @@ KeyLimits = dict[
 """Limits by key that a caller sets."""
 
 
+def about(words: str, rule: Rule | None = None) -> Meta:
+    """Return what the document of the API tells of a member: in words, and as a JSON Schema."""
+    return Meta(description=words, extra_json_schema=rule)
+
+
 def between(low: float, high: float) -> Rule:
     """Return the rule of a number in a range."""
     return {"minimum": low, "maximum": high}

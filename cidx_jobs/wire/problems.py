@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
 
 from cidx_jobs.model.errors import Fault
 from cidx_jobs.wire.encode import Document, encode
+from cidx_jobs.wire.member_rules import about
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -15,27 +15,23 @@ CONTENT_TYPE = "application/problem+json"
 class FaultDocument(Document, frozen=True, kw_only=True):
     """One wrong member of a request."""
 
-    pointer: Annotated[
-        str, Meta(description="A JSON pointer (RFC 6901); empty for the whole document.")
-    ]
-    message: Annotated[str, Meta(description="One line for people.")]
+    pointer: Annotated[str, about("A JSON pointer (RFC 6901); empty for the whole document.")]
+    message: Annotated[str, about("One line for people.")]
 
 
 class ProblemDocument(Document, frozen=True, kw_only=True):
     """The members that every error has; others hold the values that `detail` names."""
 
-    type: Annotated[
-        str, Meta(description="A URI that names the kind of problem; it need not lead anywhere.")
-    ]
-    title: Annotated[str, Meta(description="The kind of problem, in words.")]
-    status: Annotated[int, Meta(description="Where it stands.")]
-    detail: Annotated[str, Meta(description="What is wrong, for the caller.")]
-    code: Annotated[str, Meta(description="Documented, stable and never reused.")]
-    instance: Annotated[str, Meta(description="The path that was asked for.")]
-    request_id: Annotated[str, Meta(description="Finds the request in the server's log.")]
+    type: Annotated[str, about("A URI that names the kind of problem; it need not lead anywhere.")]
+    title: Annotated[str, about("The kind of problem, in words.")]
+    status: Annotated[int, about("Where it stands.")]
+    detail: Annotated[str, about("What is wrong, for the caller.")]
+    code: Annotated[str, about("Documented, stable and never reused.")]
+    instance: Annotated[str, about("The path that was asked for.")]
+    request_id: Annotated[str, about("Finds the request in the server's log.")]
     errors: Annotated[
         tuple[FaultDocument, ...],
-        Meta(description="Each wrong member, when the request's document is wrong."),
+        about("Each wrong member, when the request's document is wrong."),
     ] = ()
 
 

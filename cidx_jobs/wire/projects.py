@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 
 import msgspec
-from msgspec import Meta
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.index import IndexState
@@ -15,16 +14,17 @@ from cidx_jobs.model.webhooks.push_hook import PushDelivery
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document, NextCursor
 from cidx_jobs.wire.job_parts import ProjectIdMember, UserIdMember
+from cidx_jobs.wire.member_rules import about
 from cidx_jobs.wire.request_bodies import Body
 
 
 class SyncErrorDocument(Document, frozen=True, kw_only=True):
     """Why a sync of a project failed."""
 
-    code: Annotated[str, Meta(description="One of the error codes of jobs.")]
-    message: Annotated[str, Meta(description="What was wrong.")]
-    occurred_at: Annotated[datetime, Meta(description="When it failed.")]
-    job_id: Annotated[JobId, Meta(description="The job.")]
+    code: Annotated[str, about("One of the error codes of jobs.")]
+    message: Annotated[str, about("What was wrong.")]
+    occurred_at: Annotated[datetime, about("When it failed.")]
+    job_id: Annotated[JobId, about("The job.")]
 
 
 class ProjectDocument(Document, frozen=True, kw_only=True):
@@ -32,37 +32,31 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
 
     project_id: ProjectIdMember
     user_id: UserIdMember
-    repository_url: Annotated[str | None, Meta(description="Where the repository is.")]
+    repository_url: Annotated[str | None, about("Where the repository is.")]
     branch: Annotated[
-        str | None,
-        Meta(description="The branch that was asked for; null follows the default one."),
+        str | None, about("The branch that was asked for; null follows the default one.")
     ]
-    default_branch: Annotated[
-        str | None, Meta(description="What the remote last called its default branch.")
-    ]
-    last_commit: Annotated[str | None, Meta(description="The commit that was last synced.")]
-    last_synced_at: Annotated[datetime | None, Meta(description="When that was.")]
-    last_job_id: Annotated[JobId | None, Meta(description="The job that did it.")]
-    changed_at: Annotated[
-        datetime | None, Meta(description="When a sync last found another commit.")
-    ] = None
+    default_branch: Annotated[str | None, about("What the remote last called its default branch.")]
+    last_commit: Annotated[str | None, about("The commit that was last synced.")]
+    last_synced_at: Annotated[datetime | None, about("When that was.")]
+    last_job_id: Annotated[JobId | None, about("The job that did it.")]
+    changed_at: Annotated[datetime | None, about("When a sync last found another commit.")] = None
     sync_every_seconds: Annotated[
         int | Literal["auto"] | None,
-        Meta(description="How often its remote is asked for news; null is never."),
+        about("How often its remote is asked for news; null is never."),
     ] = None
-    files_indexed: Annotated[int | None, Meta(description="How many files the index holds.")]
+    files_indexed: Annotated[int | None, about("How many files the index holds.")]
     files_skipped: Annotated[
         dict[str, int] | None,
-        Meta(
-            description="How many files of the last commit the index does not hold, by reason "
+        about(
+            "How many files of the last commit the index does not hold, by reason "
             "(as of `/skipped`); null without an index."
         ),
     ] = None
-    repository_bytes: Annotated[int | None, Meta(description="The size of the copy.")]
-    index_bytes: Annotated[int | None, Meta(description="The size of the index.")]
+    repository_bytes: Annotated[int | None, about("The size of the copy.")]
+    index_bytes: Annotated[int | None, about("The size of the index.")]
     last_error: Annotated[
-        SyncErrorDocument | None,
-        Meta(description="Why the last sync failed; null once one was good again."),
+        SyncErrorDocument | None, about("Why the last sync failed; null once one was good again.")
     ] = None
 
     @classmethod
@@ -81,9 +75,9 @@ class ChangeProjectBody(Body, frozen=True, kw_only=True, omit_defaults=False):
 
     sync_every_seconds: Annotated[
         int | Literal["auto"] | None,
-        Meta(
-            description=f"{MIN_SYNC_SECONDS} to {MAX_SYNC_SECONDS}; `auto` for as often as it "
-            "changes, a minute to eight hours; null for never.",
+        about(
+            f"{MIN_SYNC_SECONDS} to {MAX_SYNC_SECONDS}; `auto` for as often as it "
+            "changes, a minute to eight hours; null for never."
         ),
     ] = None
 
@@ -91,100 +85,95 @@ class ChangeProjectBody(Body, frozen=True, kw_only=True, omit_defaults=False):
 class ProjectListDocument(Document, frozen=True, kw_only=True):
     """The caller's projects, by id."""
 
-    projects: Annotated[tuple[ProjectDocument, ...], Meta(description="The projects.")]
+    projects: Annotated[tuple[ProjectDocument, ...], about("The projects.")]
 
 
 class SearchHitDocument(Document, frozen=True, kw_only=True):
     """One line that holds the text."""
 
-    path: Annotated[str, Meta(description="The file, from the root of the repository.")]
-    line_number: Annotated[int, Meta(description="From 1.")]
-    line: Annotated[str, Meta(description="The text of the line.")]
+    path: Annotated[str, about("The file, from the root of the repository.")]
+    line_number: Annotated[int, about("From 1.")]
+    line: Annotated[str, about("The text of the line.")]
 
 
 class SearchDocument(Document, frozen=True, kw_only=True):
     """What was found, by path, then line."""
 
     project_id: ProjectIdMember
-    query: Annotated[str, Meta(description="What was looked for.")]
-    hits: Annotated[tuple[SearchHitDocument, ...], Meta(description="The lines.")]
-    limit: Annotated[
-        int, Meta(description="How many lines there may be.", extra_json_schema=rules.FROM_ONE)
-    ]
-    commit: Annotated[str, Meta(description="The commit that was searched.")]
-    truncated: Annotated[bool, Meta(description="Whether there are more lines.")]
+    query: Annotated[str, about("What was looked for.")]
+    hits: Annotated[tuple[SearchHitDocument, ...], about("The lines.")]
+    limit: Annotated[int, about("How many lines there may be.", rules.FROM_ONE)]
+    commit: Annotated[str, about("The commit that was searched.")]
+    truncated: Annotated[bool, about("Whether there are more lines.")]
     next_cursor: NextCursor
 
 
 class SkippedFileDocument(Document, frozen=True, kw_only=True):
     """A path of the commit that is not in the index."""
 
-    path: Annotated[str, Meta(description="The file, from the root of the repository.")]
+    path: Annotated[str, about("The file, from the root of the repository.")]
     reason: Annotated[
         str,
-        Meta(
-            description="`binary`, `too_large` (over `max_file_bytes`), `encoding` (it is not in "
+        about(
+            "`binary`, `too_large` (over `max_file_bytes`), `encoding` (it is not in "
             "the one that its byte order mark names), `path` (no file system holds it, so the "
             "index program was not given it), `link` or `submodule`."
         ),
     ]
-    bytes: Annotated[int | None, Meta(description="Its size; null for a submodule.")]
+    bytes: Annotated[int | None, about("Its size; null for a submodule.")]
 
 
 class SkippedListDocument(Document, frozen=True, kw_only=True):
     """What is not in the index, by path."""
 
-    skipped: Annotated[tuple[SkippedFileDocument, ...], Meta(description="The paths.")]
+    skipped: Annotated[tuple[SkippedFileDocument, ...], about("The paths.")]
     next_cursor: NextCursor
 
 
 class NewPushHookDocument(Document, frozen=True, kw_only=True):
     """A hook whose secret was just made: the only time that it is shown."""
 
-    url: Annotated[str, Meta(description="Where the code host is to send pushes.")]
-    secret: Annotated[
-        str,
-        Meta(description="What it is to sign them with: `whsec_` and 32 bytes in base64."),
-    ]
+    url: Annotated[str, about("Where the code host is to send pushes.")]
+    secret: Annotated[str, about("What it is to sign them with: `whsec_` and 32 bytes in base64.")]
 
 
 class NotifySecretDocument(Document, frozen=True, kw_only=True):
     """The secret of a user's notices, just made: the only time that it is shown."""
 
-    secret: Annotated[str, Meta(description="What signs them: `whsec_` and 32 bytes in base64.")]
+    secret: Annotated[str, about("What signs them: `whsec_` and 32 bytes in base64.")]
 
 
 class PushDeliveryDocument(Document, frozen=True, kw_only=True):
     """One delivery, and what came of it."""
 
-    at: Annotated[datetime, Meta(description="When it came.")]
+    at: Annotated[datetime, about("When it came.")]
     sender: Annotated[
         str,
-        Meta(
-            description="`github`, `gitea`, `forgejo`, `gitlab`, `bitbucket`, "
+        about(
+            "`github`, `gitea`, `forgejo`, `gitlab`, `bitbucket`, "
             "`bitbucket_data_center` or `generic`."
         ),
     ]
-    kind: Annotated[str, Meta(description="`push`, `ping`, or the sender's word for the event.")]
+    kind: Annotated[str, about("`push`, `ping`, or the sender's word for the event.")]
     verdict: Annotated[
         str,
-        Meta(
-            description="`submitted`, `joined` (a sync that waits) or `replayed`; `ping`, "
+        about(
+            "`submitted`, `joined` (a sync that waits) or `replayed`; `ping`, "
             "`other_event`, `other_branch`, `tag`, `deleted` or `no_branch`, where nothing was "
             "done; else the code of the error that it was answered with."
         ),
     ]
-    job_id: Annotated[JobId | None, Meta(description="The sync that serves it.")]
+    job_id: Annotated[JobId | None, about("The sync that serves it.")]
 
 
 class PushHookDocument(Document, frozen=True, kw_only=True):
     """The hook of a project, without its secret."""
 
-    url: Annotated[str, Meta(description="Where the code host is to send pushes.")]
+    url: Annotated[str, about("Where the code host is to send pushes.")]
     deliveries: Annotated[
         tuple[PushDeliveryDocument, ...],
-        Meta(
-            description="The last 20, newest first. Of those that nobody signed one is kept, and "
+        about(
+            "The last 20, newest first. Of those that nobody signed one is kept, and "
             "one a minute at most."
         ),
     ]
@@ -198,9 +187,8 @@ class PushHookDocument(Document, frozen=True, kw_only=True):
 class PushAnswerDocument(Document, frozen=True, kw_only=True):
     """What became of a delivery."""
 
-    verdict: Annotated[str, Meta(description="As in the list of deliveries.")]
-    reason: Annotated[str, Meta(description="The same in words.")]
+    verdict: Annotated[str, about("As in the list of deliveries.")]
+    reason: Annotated[str, about("The same in words.")]
     job_id: Annotated[
-        JobId | None,
-        Meta(description="The sync that serves the push; null where nothing is done."),
+        JobId | None, about("The sync that serves the push; null where nothing is done.")
     ]

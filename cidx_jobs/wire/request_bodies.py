@@ -28,6 +28,7 @@ from cidx_jobs.model.limits import (
 )
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
+from cidx_jobs.wire.member_rules import about
 
 REPOSITORY_SYNC = "repository_sync"
 
@@ -61,61 +62,49 @@ class LenientEmptyBody(LenientBody, frozen=True, kw_only=True):
 class JobBody(Body, frozen=True, kw_only=True):
     """What every submit may say."""
 
-    project_id: Annotated[
-        str,
-        Meta(description="The project, one of its user's.", extra_json_schema=rules.PROJECT_ID),
-    ]
+    project_id: Annotated[str, about("The project, one of its user's.", rules.PROJECT_ID)]
     user_id: Annotated[
         str | None,
-        Meta(
-            description="Whose job it shall be, if not the caller's; for administrators.",
-            extra_json_schema=rules.USER_ID,
-        ),
+        about("Whose job it shall be, if not the caller's; for administrators.", rules.USER_ID),
     ] = None
-    options: Annotated[
-        dict[str, Any], Meta(description="What the job was told, by its type's schema.")
-    ] = msgspec.field(default_factory=dict)
+    options: Annotated[dict[str, Any], about("What the job was told, by its type's schema.")] = (
+        msgspec.field(default_factory=dict)
+    )
     priority: Annotated[
-        int | None,
-        Meta(
-            description="0 to 9, 9 first; the server's default if null.",
-            extra_json_schema=rules.PRIORITY,
-        ),
+        int | None, about("0 to 9, 9 first; the server's default if null.", rules.PRIORITY)
     ] = None
     max_attempts: Annotated[
         int | None,
-        Meta(
-            description="How many attempts a submit, or a retry on request, grants.",
-            extra_json_schema=rules.between(1, MAX_ATTEMPTS),
+        about(
+            "How many attempts a submit, or a retry on request, grants.",
+            rules.between(1, MAX_ATTEMPTS),
         ),
     ] = None
     timeout_seconds: Annotated[
-        float | None,
-        Meta(description="The longest a run may take.", extra_json_schema=rules.TIMEOUT),
+        float | None, about("The longest a run may take.", rules.TIMEOUT)
     ] = None
-    start_at: Annotated[datetime | None, Meta(description="Not to start before this time.")] = None
-    hold: Annotated[bool, Meta(description="Not to start before somebody asks for it.")] = False
+    start_at: Annotated[datetime | None, about("Not to start before this time.")] = None
+    hold: Annotated[bool, about("Not to start before somebody asks for it.")] = False
     on_conflict: Annotated[
-        OnConflict, Meta(description="What to do while an exclusive job of the project is active.")
+        OnConflict, about("What to do while an exclusive job of the project is active.")
     ] = OnConflict.COALESCE
-    labels: Annotated[
-        rules.Labels,
-        Meta(description="The caller's own marks.", extra_json_schema=rules.LABELS),
-    ] = msgspec.field(default_factory=dict)
+    labels: Annotated[rules.Labels, about("The caller's own marks.", rules.LABELS)] = (
+        msgspec.field(default_factory=dict)
+    )
     limits: Annotated[
         rules.KeyLimits,
-        Meta(
-            description="Keys of the caller's own, and how many jobs with each run at a time at "
+        about(
+            "Keys of the caller's own, and how many jobs with each run at a time at "
             "most; the newest number counts.",
-            extra_json_schema=rules.LIMITS,
+            rules.LIMITS,
         ),
     ] = msgspec.field(default_factory=dict)
     notify: Annotated[
         str | None,
-        Meta(
-            description="Where the job's end is posted, signed with the user's notify secret; its "
+        about(
+            "Where the job's end is posted, signed with the user's notify secret; its "
             "host is one of `webhook_allowed_hosts`.",
-            extra_json_schema=rules.NOTIFY,
+            rules.NOTIFY,
         ),
     ] = None
 
@@ -123,15 +112,10 @@ class JobBody(Body, frozen=True, kw_only=True):
 class SyncBody(JobBody, frozen=True, kw_only=True):
     """``POST /api/sync``: a submit of a ``repository_sync``."""
 
-    repository_url: Annotated[
-        str | None, Meta(description="The same as `options.repository_url`.")
-    ] = None
+    repository_url: Annotated[str | None, about("The same as `options.repository_url`.")] = None
     options: Annotated[
         dict[str, Any],
-        Meta(
-            description="What the sync is told.",
-            extra_json_schema={"$ref": "#/components/schemas/SyncOptions"},
-        ),
+        about("What the sync is told.", {"$ref": "#/components/schemas/SyncOptions"}),
     ] = msgspec.field(default_factory=dict)
 
     @property
@@ -143,107 +127,72 @@ class SyncBody(JobBody, frozen=True, kw_only=True):
 class SubmitBody(JobBody, frozen=True, kw_only=True):
     """``POST /api/jobs``: a submit of any registered type."""
 
-    job_type: Annotated[
-        str,
-        Meta(description="The name of a registered job type.", extra_json_schema=rules.JOB_TYPE),
-    ]
+    job_type: Annotated[str, about("The name of a registered job type.", rules.JOB_TYPE)]
 
 
 class CancelBody(Body, frozen=True, kw_only=True):
     """``POST /api/jobs/{job_id}/cancel`` and ``DELETE /api/jobs/{job_id}``."""
 
     reason: Annotated[
-        Reason | None, Meta(description="Shown to who reads the job; at most 500 characters.")
+        Reason | None, about("Shown to who reads the job; at most 500 characters.")
     ] = None
 
 
 class RetryBody(Body, frozen=True, kw_only=True):
     """``POST /api/jobs/{job_id}/retry``."""
 
-    from_start: Annotated[bool, Meta(description="Without the checkpoint.")] = False
+    from_start: Annotated[bool, about("Without the checkpoint.")] = False
 
 
 class ReviseBody(Body, frozen=True, kw_only=True):
     """``PATCH /api/jobs/{job_id}``: what is null stays as it is."""
 
-    priority: Annotated[
-        int | None, Meta(description="0 to 9, 9 first.", extra_json_schema=rules.PRIORITY)
-    ] = None
-    labels: Annotated[
-        rules.Labels | None,
-        Meta(description="Replaces all labels.", extra_json_schema=rules.LABELS),
-    ] = None
+    priority: Annotated[int | None, about("0 to 9, 9 first.", rules.PRIORITY)] = None
+    labels: Annotated[rules.Labels | None, about("Replaces all labels.", rules.LABELS)] = None
 
 
 class TokenBody(Body, frozen=True, kw_only=True):
     """``POST /api/admin/tokens``."""
 
-    user_id: Annotated[
-        str, Meta(description="Whom the token stands for.", extra_json_schema=rules.USER_ID)
-    ]
-    scope: Annotated[
-        str,
-        Meta(
-            description=rules.SCOPES,
-            extra_json_schema={"enum": list(SCOPES)},
-        ),
-    ] = "write"
+    user_id: Annotated[str, about("Whom the token stands for.", rules.USER_ID)]
+    scope: Annotated[str, about(rules.SCOPES, {"enum": list(SCOPES)})] = "write"
     lifetime_seconds: Annotated[
         float | None,
-        Meta(
-            description="How long the token is good for; null is until it is revoked.",
-            extra_json_schema={"exclusiveMinimum": 0, "maximum": MAX_LIFETIME_SECONDS},
+        about(
+            "How long the token is good for; null is until it is revoked.",
+            {"exclusiveMinimum": 0, "maximum": MAX_LIFETIME_SECONDS},
         ),
     ] = None
     label: Annotated[
-        str | None,
-        Meta(
-            description="What it is for, in its owner's words.",
-            extra_json_schema=rules.TOKEN_LABEL,
-        ),
+        str | None, about("What it is for, in its owner's words.", rules.TOKEN_LABEL)
     ] = None
 
 
 class UserBody(Body, frozen=True, kw_only=True):
     """``POST /api/admin/users``: an account, by a password or by a hash of it from elsewhere."""
 
-    user_id: Annotated[str, Meta(description="Whose it is.", extra_json_schema=rules.USER_ID)]
+    user_id: Annotated[str, about("Whose it is.", rules.USER_ID)]
     scope: Annotated[
-        str,
-        Meta(
-            description="`write`, `audit` or `admin`.",
-            extra_json_schema={"enum": list(ACCOUNT_SCOPES)},
-        ),
+        str, about("`write`, `audit` or `admin`.", {"enum": list(ACCOUNT_SCOPES)})
     ] = "write"
-    password: Annotated[
-        str | None,
-        Meta(description="Either this or its hash.", extra_json_schema=rules.PASSWORD),
-    ] = None
-    password_hash: Annotated[
-        str | None, Meta(description="Argon2id in the PHC form, or bcrypt.")
-    ] = None
+    password: Annotated[str | None, about("Either this or its hash.", rules.PASSWORD)] = None
+    password_hash: Annotated[str | None, about("Argon2id in the PHC form, or bcrypt.")] = None
 
 
 class ChangeUserBody(Body, frozen=True, kw_only=True):
     """``PATCH /api/admin/users/{user_id}``: what is null stays as it is."""
 
-    password: Annotated[
-        str | None, Meta(description="The new one.", extra_json_schema=rules.PASSWORD)
-    ] = None
+    password: Annotated[str | None, about("The new one.", rules.PASSWORD)] = None
     scope: Annotated[
-        str | None,
-        Meta(
-            description="`write`, `audit` or `admin`.",
-            extra_json_schema={"enum": [*ACCOUNT_SCOPES, None]},
-        ),
+        str | None, about("`write`, `audit` or `admin`.", {"enum": [*ACCOUNT_SCOPES, None]})
     ] = None
 
 
 class PasswordBody(Body, frozen=True, kw_only=True):
     """``POST /auth/password``."""
 
-    old: Annotated[str, Meta(description="The password there is.")]
-    new: Annotated[str, Meta(description="The one to be.", extra_json_schema=rules.PASSWORD)]
+    old: Annotated[str, about("The password there is.")]
+    new: Annotated[str, about("The one to be.", rules.PASSWORD)]
 
 
 class CidxSyncBody(LenientBody, frozen=True, kw_only=True):
@@ -251,17 +200,11 @@ class CidxSyncBody(LenientBody, frozen=True, kw_only=True):
 
     is_unread_unless_object = True
 
-    full_reindex: Annotated[
-        bool | None, Meta(description="Index everything anew, whatever changed.")
-    ] = None
-    incremental: Annotated[bool | None, Meta(description="False is `full_reindex`.")] = None
-    force: Annotated[bool | None, Meta(description="Replace an active sync of the project.")] = (
-        None
-    )
-    force_sync: Annotated[bool | None, Meta(description="The same as `force`.")] = None
-    pull_remote: Annotated[
-        bool | None, Meta(description="Without effect: a sync fetches always.")
-    ] = None
+    full_reindex: Annotated[bool | None, about("Index everything anew, whatever changed.")] = None
+    incremental: Annotated[bool | None, about("False is `full_reindex`.")] = None
+    force: Annotated[bool | None, about("Replace an active sync of the project.")] = None
+    force_sync: Annotated[bool | None, about("The same as `force`.")] = None
+    pull_remote: Annotated[bool | None, about("Without effect: a sync fetches always.")] = None
 
     @property
     def is_full(self) -> bool:
@@ -277,98 +220,62 @@ class CidxSyncBody(LenientBody, frozen=True, kw_only=True):
 class CidxNamedSyncBody(CidxSyncBody, frozen=True, kw_only=True):
     """The same, with the project in the body."""
 
-    repository_alias: Annotated[str, Meta(description="The project.")]
+    repository_alias: Annotated[str, about("The project.")]
 
 
 class LoginBody(LenientBody, frozen=True, kw_only=True):
     """``POST /auth/login``."""
 
-    username: Annotated[str, Meta(description="Who logs in.")]
-    password: Annotated[str, Meta(description="What they show for it.")]
+    username: Annotated[str, about("Who logs in.")]
+    password: Annotated[str, about("What they show for it.")]
 
 
 class PauseBody(Body, frozen=True, kw_only=True):
     """``POST /api/admin/pause`` and ``/resume``: without members it is about everything."""
 
-    user_id: Annotated[
-        str | None, Meta(description="Only this user's jobs.", extra_json_schema=rules.USER_ID)
-    ] = None
-    job_type: Annotated[
-        str | None, Meta(description="Only jobs of this type.", extra_json_schema=rules.JOB_TYPE)
-    ] = None
+    user_id: Annotated[str | None, about("Only this user's jobs.", rules.USER_ID)] = None
+    job_type: Annotated[str | None, about("Only jobs of this type.", rules.JOB_TYPE)] = None
 
 
 class CleanupBody(Body, frozen=True, kw_only=True):
     """``POST /api/admin/cleanup``: which finished jobs to delete, with their events."""
 
     older_than_seconds: Annotated[
-        float,
-        Meta(
-            description="How long ago they finished, at least.",
-            extra_json_schema=rules.between(0, MAX_AGE_SECONDS),
-        ),
+        float, about("How long ago they finished, at least.", rules.between(0, MAX_AGE_SECONDS))
     ]
     statuses: Annotated[
         list[JobStatus] | None,
-        Meta(
-            description="Only these, each a final one; null is all of them.",
-            extra_json_schema=rules.FINAL_STATUSES,
-        ),
+        about("Only these, each a final one; null is all of them.", rules.FINAL_STATUSES),
     ] = None
-    dry_run: Annotated[bool, Meta(description="Count them, and delete none.")] = False
+    dry_run: Annotated[bool, about("Count them, and delete none.")] = False
 
 
 class LimitsBody(Body, frozen=True, kw_only=True):
     """``PATCH /api/admin/limits``: what is null stays as it is."""
 
     max_running_per_user: Annotated[
-        int | None,
-        Meta(
-            description="How many jobs of a user may run.",
-            extra_json_schema=rules.between(1, MAX_RUNNING),
-        ),
+        int | None, about("How many jobs of a user may run.", rules.between(1, MAX_RUNNING))
     ] = None
     max_running_total: Annotated[
-        int | None,
-        Meta(
-            description="How many jobs may run in all.",
-            extra_json_schema=rules.between(1, MAX_RUNNING),
-        ),
+        int | None, about("How many jobs may run in all.", rules.between(1, MAX_RUNNING))
     ] = None
     max_queued_per_user: Annotated[
         int | None,
-        Meta(
-            description="How many jobs of a user may wait.",
-            extra_json_schema=rules.between(1, MAX_QUEUED_PER_USER),
-        ),
+        about("How many jobs of a user may wait.", rules.between(1, MAX_QUEUED_PER_USER)),
     ] = None
     max_queued_total: Annotated[
-        int | None,
-        Meta(
-            description="How many jobs may wait in all.",
-            extra_json_schema=rules.between(1, MAX_QUEUED_TOTAL),
-        ),
+        int | None, about("How many jobs may wait in all.", rules.between(1, MAX_QUEUED_TOTAL))
     ] = None
     resources: Annotated[
         dict[str, int] | None,
-        Meta(
-            description="Named ones are changed, others stay.",
-            extra_json_schema=rules.named_numbers(1, MAX_UNITS),
-        ),
+        about("Named ones are changed, others stay.", rules.named_numbers(1, MAX_UNITS)),
     ] = None
     max_priority: Annotated[
-        int | None,
-        Meta(
-            description="The highest priority that a user may ask for.",
-            extra_json_schema=rules.PRIORITY,
-        ),
+        int | None, about("The highest priority that a user may ask for.", rules.PRIORITY)
     ] = None
     user_max_priorities: Annotated[
         dict[str, int] | None,
-        Meta(
-            description="Replaces all of them.",
-            extra_json_schema=rules.named_numbers(MIN_PRIORITY, MAX_PRIORITY),
-        ),
+        about("Replaces all of them.", rules.named_numbers(MIN_PRIORITY, MAX_PRIORITY)),
     ] = None
 
 

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import JobStatus
@@ -21,87 +20,59 @@ from cidx_jobs.model.schedules.schedule import (
 from cidx_jobs.model.schedules.view import SHOWN_TIMES
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document, NextCursor
+from cidx_jobs.wire.member_rules import about
 from cidx_jobs.wire.request_bodies import REPOSITORY_SYNC, Body
 
 _Name = Annotated[
-    str,
-    Meta(
-        description="Its name, unique among its user's.",
-        extra_json_schema={"pattern": f"^{NAME_PATTERN}$"},
-    ),
+    str, about("Its name, unique among its user's.", {"pattern": f"^{NAME_PATTERN}$"})
 ]
-_ProjectId = Annotated[
-    str,
-    Meta(description="The project, one of its user's.", extra_json_schema=rules.PROJECT_ID),
-]
-_JobType = Annotated[
-    str, Meta(description="The name of a registered job type.", extra_json_schema=rules.JOB_TYPE)
-]
-_Options = Annotated[
-    dict[str, Any], Meta(description="What each job is told, by its type's schema.")
-]
+_ProjectId = Annotated[str, about("The project, one of its user's.", rules.PROJECT_ID)]
+_JobType = Annotated[str, about("The name of a registered job type.", rules.JOB_TYPE)]
+_Options = Annotated[dict[str, Any], about("What each job is told, by its type's schema.")]
 _Priority = Annotated[
-    int | None,
-    Meta(
-        description="0 to 9, 9 first; the server's default if null.",
-        extra_json_schema=rules.PRIORITY,
-    ),
+    int | None, about("0 to 9, 9 first; the server's default if null.", rules.PRIORITY)
 ]
-_Labels = Annotated[
-    rules.Labels, Meta(description="Labels of each job.", extra_json_schema=rules.LABELS)
-]
+_Labels = Annotated[rules.Labels, about("Labels of each job.", rules.LABELS)]
 _MaxAttempts = Annotated[
-    int | None,
-    Meta(
-        description="How many attempts each job has.",
-        extra_json_schema=rules.between(1, MAX_ATTEMPTS),
-    ),
+    int | None, about("How many attempts each job has.", rules.between(1, MAX_ATTEMPTS))
 ]
 _Notify = Annotated[
-    str | None,
-    Meta(
-        description="Where the end of each job is posted, as of a submit.",
-        extra_json_schema=rules.NOTIFY,
-    ),
+    str | None, about("Where the end of each job is posted, as of a submit.", rules.NOTIFY)
 ]
-_Timeout = Annotated[
-    float | None,
-    Meta(description="The longest a run may take.", extra_json_schema=rules.TIMEOUT),
-]
+_Timeout = Annotated[float | None, about("The longest a run may take.", rules.TIMEOUT)]
 _Cron = Annotated[
     str | None,
-    Meta(
-        description="A cron line of five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, "
+    about(
+        "A cron line of five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, "
         "`@yearly`; either this or `every_seconds`.",
-        extra_json_schema={"maxLength": MAX_LINE_CHARACTERS},
+        {"maxLength": MAX_LINE_CHARACTERS},
     ),
 ]
 _Every = Annotated[
     int | None,
-    Meta(
-        description="An even interval, counted from when the schedule was made or last changed.",
-        extra_json_schema=rules.between(MIN_EVERY_SECONDS, MAX_EVERY_SECONDS),
+    about(
+        "An even interval, counted from when the schedule was made or last changed.",
+        rules.between(MIN_EVERY_SECONDS, MAX_EVERY_SECONDS),
     ),
 ]
 _Timezone = Annotated[
     str,
-    Meta(
-        description="The time zone of the cron line, by its name in the zone database.",
-        extra_json_schema={"pattern": f"^{ZONE_PATTERN}$"},
+    about(
+        "The time zone of the cron line, by its name in the zone database.",
+        {"pattern": f"^{ZONE_PATTERN}$"},
     ),
 ]
 _Jitter = Annotated[
     int,
-    Meta(
-        description="Up to so much later each time comes, by the same for one schedule.",
-        extra_json_schema=rules.between(0, MAX_JITTER_SECONDS),
+    about(
+        "Up to so much later each time comes, by the same for one schedule.",
+        rules.between(0, MAX_JITTER_SECONDS),
     ),
 ]
 _CatchUp = Annotated[
-    CatchUp,
-    Meta(description="What becomes of times that were missed: one job for all of them, or none."),
+    CatchUp, about("What becomes of times that were missed: one job for all of them, or none.")
 ]
-_Enabled = Annotated[bool, Meta(description="Whether it fires.")]
+_Enabled = Annotated[bool, about("Whether it fires.")]
 
 
 class ScheduleMembers(Body, frozen=True, kw_only=True):
@@ -128,10 +99,7 @@ class ScheduleBody(ScheduleMembers, frozen=True, kw_only=True):
     name: _Name
     user_id: Annotated[
         str | None,
-        Meta(
-            description="Whose it is; for administrators. The caller's own if null.",
-            extra_json_schema=rules.USER_ID,
-        ),
+        about("Whose it is; for administrators. The caller's own if null.", rules.USER_ID),
     ] = None
     project_id: _ProjectId
 
@@ -146,7 +114,7 @@ class ScheduleDocument(Document, frozen=True, kw_only=True):
     """One schedule: what it says, when it comes next, and what became of it last."""
 
     name: _Name
-    user_id: Annotated[str, Meta(description="Whose it is.")]
+    user_id: Annotated[str, about("Whose it is.")]
     project_id: _ProjectId
     job_type: _JobType
     options: _Options
@@ -162,35 +130,28 @@ class ScheduleDocument(Document, frozen=True, kw_only=True):
     catch_up: _CatchUp
     enabled: _Enabled
     declared: Annotated[
-        bool,
-        Meta(description="It stands in the application's code, and is changed and removed there."),
+        bool, about("It stands in the application's code, and is changed and removed there.")
     ]
-    created_at: Annotated[datetime, Meta(description="When it was made.")]
-    updated_at: Annotated[datetime, Meta(description="When it was made, or last changed.")]
+    created_at: Annotated[datetime, about("When it was made.")]
+    updated_at: Annotated[datetime, about("When it was made, or last changed.")]
     next_at: Annotated[
         tuple[datetime, ...],
-        Meta(
-            description=f"The next {SHOWN_TIMES} times, without the jitter; empty when disabled."
-        ),
+        about(f"The next {SHOWN_TIMES} times, without the jitter; empty when disabled."),
     ]
     last_at: Annotated[
-        datetime | None,
-        Meta(description="The last time that a job served, or when it was last run by hand."),
+        datetime | None, about("The last time that a job served, or when it was last run by hand.")
     ]
-    last_job_id: Annotated[JobId | None, Meta(description="That job.")]
+    last_job_id: Annotated[JobId | None, about("That job.")]
     last_status: Annotated[
-        JobStatus | None,
-        Meta(description="Where that job stands; null without one, or once it is deleted."),
+        JobStatus | None, about("Where that job stands; null without one, or once it is deleted.")
     ]
-    last_error: Annotated[
-        str | None, Meta(description="Why the last time was refused; null if it was not.")
-    ]
+    last_error: Annotated[str | None, about("Why the last time was refused; null if it was not.")]
     missed: Annotated[
         int,
-        Meta(
-            description="How many times made no job of their own: they came while the server was "
+        about(
+            "How many times made no job of their own: they came while the server was "
             "down or their user paused, joined a waiting job, or were refused.",
-            extra_json_schema=rules.NOT_NEGATIVE,
+            rules.NOT_NEGATIVE,
         ),
     ]
 
@@ -198,7 +159,5 @@ class ScheduleDocument(Document, frozen=True, kw_only=True):
 class ScheduleListDocument(Document, frozen=True, kw_only=True):
     """One page of schedules."""
 
-    schedules: Annotated[
-        tuple[ScheduleDocument, ...], Meta(description="The schedules, by user and name.")
-    ]
+    schedules: Annotated[tuple[ScheduleDocument, ...], about("The schedules, by user and name.")]
     next_cursor: NextCursor

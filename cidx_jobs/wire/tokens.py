@@ -3,88 +3,79 @@
 from datetime import datetime
 from typing import Annotated
 
-from msgspec import Meta
-
 from cidx_jobs.wire.encode import Document
-from cidx_jobs.wire.member_rules import SCOPES
+from cidx_jobs.wire.member_rules import SCOPES, about
 
 
 class TokenMembers(Document, frozen=True, kw_only=True):
     """What is told of every access token."""
 
-    token_id: Annotated[str, Meta(description="The token's public name.")]
-    user_id: Annotated[str, Meta(description="Whose it is.")]
-    scope: Annotated[str, Meta(description=SCOPES)]
-    label: Annotated[str | None, Meta(description="What it is for, in its owner's words.")]
-    created_at: Annotated[datetime, Meta(description="When it was made.")]
-    expires_at: Annotated[datetime | None, Meta(description="Null: good until it is revoked.")]
+    token_id: Annotated[str, about("The token's public name.")]
+    user_id: Annotated[str, about("Whose it is.")]
+    scope: Annotated[str, about(SCOPES)]
+    label: Annotated[str | None, about("What it is for, in its owner's words.")]
+    created_at: Annotated[datetime, about("When it was made.")]
+    expires_at: Annotated[datetime | None, about("Null: good until it is revoked.")]
 
 
 class TokenDocument(TokenMembers, frozen=True, kw_only=True):
     """An access token, without its text."""
 
-    last_used_at: Annotated[
-        datetime | None, Meta(description="To the minute; null when it was never used.")
-    ]
+    last_used_at: Annotated[datetime | None, about("To the minute; null when it was never used.")]
 
 
 class NewTokenDocument(TokenMembers, frozen=True, kw_only=True):
     """A token that was just made: the only time that its text is shown."""
 
-    token: Annotated[str, Meta(description="The text to send as `Authorization: Bearer ...`.")]
+    token: Annotated[str, about("The text to send as `Authorization: Bearer ...`.")]
 
 
 class TokenListDocument(Document, frozen=True, kw_only=True):
     """All tokens, oldest first."""
 
-    tokens: Annotated[tuple[TokenDocument, ...], Meta(description="The tokens.")]
+    tokens: Annotated[tuple[TokenDocument, ...], about("The tokens.")]
 
 
 class UserDocument(Document, frozen=True, kw_only=True):
     """An account, without its password's hash."""
 
-    user_id: Annotated[str, Meta(description="Whose it is.")]
-    scope: Annotated[str, Meta(description="`write`, `audit` or `admin`.")]
-    created_at: Annotated[datetime, Meta(description="When it was made.")]
+    user_id: Annotated[str, about("Whose it is.")]
+    scope: Annotated[str, about("`write`, `audit` or `admin`.")]
+    created_at: Annotated[datetime, about("When it was made.")]
     changed_at: Annotated[
-        datetime,
-        Meta(
-            description="When its password or scope was set last; logins from before are refused."
-        ),
+        datetime, about("When its password or scope was set last; logins from before are refused.")
     ]
 
 
 class UserListDocument(Document, frozen=True, kw_only=True):
     """All accounts, by name."""
 
-    users: Annotated[tuple[UserDocument, ...], Meta(description="The accounts.")]
+    users: Annotated[tuple[UserDocument, ...], about("The accounts.")]
 
 
 class LoggedInDocument(Document, frozen=True, kw_only=True):
     """Who is logged in, as the CIDX client reads it."""
 
-    username: Annotated[str, Meta(description="The user.")]
-    role: Annotated[str, Meta(description="`admin`, `auditor` or `user`.")]
+    username: Annotated[str, about("The user.")]
+    role: Annotated[str, about("`admin`, `auditor` or `user`.")]
 
 
 class LoginDocument(Document, frozen=True, kw_only=True):
     """A login that was just made."""
 
-    access_token: Annotated[
-        str, Meta(description="The text to send as `Authorization: Bearer ...` (a JWT).")
-    ]
-    token_type: Annotated[str, Meta(description="Always `bearer`.")]
-    user: Annotated[LoggedInDocument, Meta(description="Whose it is.")]
+    access_token: Annotated[str, about("The text to send as `Authorization: Bearer ...` (a JWT).")]
+    token_type: Annotated[str, about("Always `bearer`.")]
+    user: Annotated[LoggedInDocument, about("Whose it is.")]
 
 
 class ValidDocument(Document, frozen=True, kw_only=True):
     """That a token is good, and whose it is."""
 
-    valid: Annotated[bool, Meta(description="Always true: errors are problem documents.")]
-    user: Annotated[LoggedInDocument, Meta(description="Whose it is.")]
+    valid: Annotated[bool, about("Always true: errors are problem documents.")]
+    user: Annotated[LoggedInDocument, about("Whose it is.")]
 
 
 class HealthyDocument(Document, frozen=True, kw_only=True):
     """That the server answers."""
 
-    status: Annotated[str, Meta(description="Always `healthy`.")]
+    status: Annotated[str, about("Always `healthy`.")]

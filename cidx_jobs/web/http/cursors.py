@@ -10,15 +10,14 @@ from msgspec import Meta
 
 from cidx_jobs.model.errors import InvalidCursorError
 from cidx_jobs.web.http.query import Query
+from cidx_jobs.wire.member_rules import about
 
 T = TypeVar("T")
 
 Cursor = Annotated[
     str,
-    Meta(
-        description="The `next_cursor` of the page before, of the same list.",
-        # Told, not checked: one of another form is an `invalid_cursor`, as every wrong one is.
-        extra_json_schema={"pattern": "^[A-Za-z0-9_-]+$"},
+    about(
+        "The `next_cursor` of the page before, of the same list.", {"pattern": "^[A-Za-z0-9_-]+$"}
     ),
 ]
 """The parameter that brings the next page of a list."""

@@ -3,22 +3,20 @@
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from msgspec import Meta
-
 from cidx_jobs.model.findings import ADVICE, Finding, Mended, ServerWarning
 from cidx_jobs.wire.encode import Document
+from cidx_jobs.wire.member_rules import about
 
 
 class MendDocument(Document, frozen=True, kw_only=True):
     """``POST /api/admin/doctor``."""
 
-    ok: Annotated[bool, Meta(description="Nothing is left that does not fit together.")]
-    database_id: Annotated[str, Meta(description="The id of the database.")]
-    mended: Annotated[tuple[Finding, ...], Meta(description="What was found and is put right.")]
-    findings: Annotated[tuple[Finding, ...], Meta(description="What could not be mended.")]
+    ok: Annotated[bool, about("Nothing is left that does not fit together.")]
+    database_id: Annotated[str, about("The id of the database.")]
+    mended: Annotated[tuple[Finding, ...], about("What was found and is put right.")]
+    findings: Annotated[tuple[Finding, ...], about("What could not be mended.")]
     advice: Annotated[
-        tuple[str, ...],
-        Meta(description="What helps against each of the findings, in their order."),
+        tuple[str, ...], about("What helps against each of the findings, in their order.")
     ]
 
     @classmethod
@@ -36,19 +34,17 @@ class MendDocument(Document, frozen=True, kw_only=True):
 class DoctorDocument(Document, frozen=True, kw_only=True):
     """``GET /api/admin/doctor``."""
 
-    ok: Annotated[bool, Meta(description="Nothing was found.")]
+    ok: Annotated[bool, about("Nothing was found.")]
     database_id: Annotated[
-        str,
-        Meta(description="The id of the database; a copy takes one of its own when it starts."),
+        str, about("The id of the database; a copy takes one of its own when it starts.")
     ] = ""
     findings: Annotated[
-        tuple[Finding, ...],
-        Meta(description="One for each thing that does not fit together."),
+        tuple[Finding, ...], about("One for each thing that does not fit together.")
     ]
     notes: Annotated[
         tuple[Finding, ...],
-        Meta(
-            description="What is no fault of what is stored: the warnings of `/readyz`, a "
+        about(
+            "What is no fault of what is stored: the warnings of `/readyz`, a "
             "suspect of a crash that runs alone, and push hooks whose secret was encrypted with a "
             "key that is gone."
         ),

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
 
 import msgspec
-from msgspec import Meta
 
 from cidx_jobs.model.listing import Project
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.job_parts import ProjectIdMember, UserIdMember, plain
+from cidx_jobs.wire.member_rules import about
 
 MAX_NAMED = 100
 """How many projects are named whose copies go soon."""
@@ -20,43 +20,40 @@ class ExpiringProjectDocument(Document, frozen=True, kw_only=True):
 
     user_id: UserIdMember
     project_id: ProjectIdMember
-    bytes: Annotated[int, Meta(description="What its copy and index take; others may use them.")]
+    bytes: Annotated[int, about("What its copy and index take; others may use them.")]
 
 
 class RetentionDocument(Document, frozen=True, kw_only=True):
     """How long finished jobs and unused copies are kept, and whose copies go within a day."""
 
-    seconds_by_status: Annotated[
-        dict[str, float], Meta(description="How long a finished job is kept.")
-    ] = msgspec.field(default_factory=dict)
+    seconds_by_status: Annotated[dict[str, float], about("How long a finished job is kept.")] = (
+        msgspec.field(default_factory=dict)
+    )
     seconds_by_type: Annotated[
-        dict[str, float],
-        Meta(description="The same for job types that have a time of their own."),
+        dict[str, float], about("The same for job types that have a time of their own.")
     ] = msgspec.field(default_factory=dict)
     payload_seconds: Annotated[
         float,
-        Meta(
-            description="How long it keeps `options` and `result`; 0: as long as it stays itself.",
-            extra_json_schema=rules.NOT_NEGATIVE,
+        about(
+            "How long it keeps `options` and `result`; 0: as long as it stays itself.",
+            rules.NOT_NEGATIVE,
         ),
     ] = 0
     project_seconds: Annotated[
         float,
-        Meta(
-            description="How long copy and index stay of what nobody syncs; 0: for ever.",
-            extra_json_schema=rules.NOT_NEGATIVE,
+        about(
+            "How long copy and index stay of what nobody syncs; 0: for ever.", rules.NOT_NEGATIVE
         ),
     ] = 0
     projects_expiring: Annotated[
         int,
-        Meta(
-            description="Projects whose copy and index go within a day unless they are synced.",
-            extra_json_schema=rules.NOT_NEGATIVE,
+        about(
+            "Projects whose copy and index go within a day unless they are synced.",
+            rules.NOT_NEGATIVE,
         ),
     ] = 0
     expiring: Annotated[
-        tuple[ExpiringProjectDocument, ...],
-        Meta(description=f"The first {MAX_NAMED} of these."),
+        tuple[ExpiringProjectDocument, ...], about(f"The first {MAX_NAMED} of these.")
     ] = ()
 
     @classmethod

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from aiohttp import web
-from msgspec import Meta
 
 from cidx_jobs.model.errors import (
     ExtraMissingError,
@@ -16,6 +15,7 @@ from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
 from cidx_jobs.web.routes.admin.tokens import revoke_tokens_of
+from cidx_jobs.wire.member_rules import about
 from cidx_jobs.wire.request_bodies import ChangeUserBody, UserBody
 from cidx_jobs.wire.tokens import UserDocument, UserListDocument
 
@@ -31,7 +31,7 @@ class RemoveUserQuery(Query, frozen=True, kw_only=True):
     """What goes along with the user."""
 
     projects: Annotated[
-        bool, Meta(description="Their projects go too: copies, indexes and what is known.")
+        bool, about("Their projects go too: copies, indexes and what is known.")
     ] = False
 
 

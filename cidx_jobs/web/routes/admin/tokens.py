@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from aiohttp import web
-from msgspec import Meta
 
 from cidx_jobs.engine.operator_rules import check_token
 from cidx_jobs.model.errors import TokenNotFoundError
@@ -14,6 +13,7 @@ from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.admin import ADMIN
+from cidx_jobs.wire.member_rules import about
 from cidx_jobs.wire.request_bodies import TokenBody
 from cidx_jobs.wire.tokens import NewTokenDocument, TokenDocument, TokenListDocument
 
@@ -72,7 +72,7 @@ async def create_token(call: Call, body: TokenBody) -> web.Response:
 class RevokeQuery(Query, frozen=True, kw_only=True):
     """Whose tokens to revoke."""
 
-    user_id: Annotated[str, Meta(description="The user.")]
+    user_id: Annotated[str, about("The user.")]
 
 
 @route(

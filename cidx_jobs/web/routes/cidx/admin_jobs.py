@@ -23,6 +23,7 @@ from cidx_jobs.web.routes.cidx.documents import (
 from cidx_jobs.web.routes.cidx.groups import CIDX
 from cidx_jobs.web.routes.jobs.job_list import StatusName, read_statuses, show_rows
 from cidx_jobs.wire.jobs import AdminJobDocument
+from cidx_jobs.wire.member_rules import about
 
 _HOUR = 3_600
 _DAY = Annotated[
@@ -37,18 +38,18 @@ FinalStatusName = Annotated[str, Meta(extra_json_schema={"enum": sorted(FINAL)})
 class AdminJobsQuery(Query, frozen=True, kw_only=True):
     """Which jobs to list."""
 
-    status: Annotated[list[StatusName], Meta(description="Only jobs with one of these.")] = (
-        msgspec.field(default_factory=list)
+    status: Annotated[list[StatusName], about("Only jobs with one of these.")] = msgspec.field(
+        default_factory=list
     )
     limit: PageLimit = 50
-    offset: Annotated[Number, Meta(description="How many to pass over.")] = 0
+    offset: Annotated[Number, about("How many to pass over.")] = 0
 
 
 class AdminStatsQuery(Query, frozen=True, kw_only=True):
     """Of which days to count the jobs, in UTC, by when they were submitted."""
 
-    start_date: Annotated[_DAY | None, Meta(description="The first day; `YYYY-MM-DD`.")] = None
-    end_date: Annotated[_DAY | None, Meta(description="The last day, included.")] = None
+    start_date: Annotated[_DAY | None, about("The first day; `YYYY-MM-DD`.")] = None
+    end_date: Annotated[_DAY | None, about("The last day, included.")] = None
 
 
 class AdminCleanupQuery(LenientQuery, frozen=True, kw_only=True):
@@ -58,10 +59,10 @@ class AdminCleanupQuery(LenientQuery, frozen=True, kw_only=True):
         int,
         Meta(description="How long ago they finished.", ge=0, le=MAX_AGE_SECONDS // _HOUR),
     ] = 720
-    status: Annotated[list[FinalStatusName], Meta(description="Only these.")] = msgspec.field(
+    status: Annotated[list[FinalStatusName], about("Only these.")] = msgspec.field(
         default_factory=list
     )
-    dry_run: Annotated[bool, Meta(description="Count them, and delete none.")] = False
+    dry_run: Annotated[bool, about("Count them, and delete none.")] = False
 
 
 @route(

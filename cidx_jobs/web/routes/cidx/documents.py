@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Annotated, Self
 
 import msgspec
-from msgspec import Meta
 
 from cidx_jobs.model.job.job import Job
 from cidx_jobs.model.listing import JobFigures, Project
 from cidx_jobs.wire import member_rules as rules
 from cidx_jobs.wire.encode import Document
 from cidx_jobs.wire.jobs import AdminJobDocument
+from cidx_jobs.wire.member_rules import about
 
 _PERCENT = 100.0
 
@@ -18,31 +18,31 @@ _PERCENT = 100.0
 class CidxProgressDocument(Document, frozen=True, kw_only=True):
     """How far a sync is that was just submitted."""
 
-    percentage: Annotated[int, Meta(description="0 to 100.", extra_json_schema=rules.PERCENT)]
-    files_processed: Annotated[int, Meta(description="Always 0: it has only been submitted.")]
-    files_total: Annotated[int, Meta(description="Always 0, which is: not known yet.")]
-    current_file: Annotated[str | None, Meta(description="Always null.")]
+    percentage: Annotated[int, about("0 to 100.", rules.PERCENT)]
+    files_processed: Annotated[int, about("Always 0: it has only been submitted.")]
+    files_total: Annotated[int, about("Always 0, which is: not known yet.")]
+    current_file: Annotated[str | None, about("Always null.")]
 
 
 class CidxOptionsDocument(Document, frozen=True, kw_only=True):
     """What a sync was told, as it was understood."""
 
-    force: Annotated[bool, Meta(description="It replaces an active one.")]
-    full_reindex: Annotated[bool, Meta(description="Everything is indexed anew.")]
-    incremental: Annotated[bool, Meta(description="The opposite.")]
+    force: Annotated[bool, about("It replaces an active one.")]
+    full_reindex: Annotated[bool, about("Everything is indexed anew.")]
+    incremental: Annotated[bool, about("The opposite.")]
 
 
 class CidxSyncDocument(Document, frozen=True, kw_only=True):
     """A sync that was accepted."""
 
-    job_id: Annotated[str, Meta(description="The job.", extra_json_schema=rules.JOB_ID)]
-    status: Annotated[str, Meta(description="Always `queued`.")]
-    repository_id: Annotated[str, Meta(description="The project.")]
-    created_at: Annotated[datetime, Meta(description="When the job was submitted.")]
-    message: Annotated[str, Meta(description="One line for people; never empty.")]
-    job_url: Annotated[str, Meta(description="Where to ask for the job.")]
-    progress: Annotated[CidxProgressDocument, Meta(description="How far it is.")]
-    options: Annotated[CidxOptionsDocument, Meta(description="What it was told.")]
+    job_id: Annotated[str, about("The job.", rules.JOB_ID)]
+    status: Annotated[str, about("Always `queued`.")]
+    repository_id: Annotated[str, about("The project.")]
+    created_at: Annotated[datetime, about("When the job was submitted.")]
+    message: Annotated[str, about("One line for people; never empty.")]
+    job_url: Annotated[str, about("Where to ask for the job.")]
+    progress: Annotated[CidxProgressDocument, about("How far it is.")]
+    options: Annotated[CidxOptionsDocument, about("What it was told.")]
 
     @classmethod
     def of(cls, job: Job, options: CidxOptionsDocument, *, message: str, prefix: str) -> Self:
@@ -64,18 +64,18 @@ class CidxSyncDocument(Document, frozen=True, kw_only=True):
 class CidxRepositoryDocument(Document, frozen=True, kw_only=True):
     """A project, in the words of CIDX; there is no golden repository behind it."""
 
-    activation_id: Annotated[str, Meta(description="The project.")]
-    golden_alias: Annotated[str, Meta(description="The project.")]
-    user_alias: Annotated[str, Meta(description="The project.")]
-    branch: Annotated[str, Meta(description="Empty before the first sync of a default branch.")]
-    current_branch: Annotated[str, Meta(description="The same.")]
-    status: Annotated[str, Meta(description="`active`, or `pending` before the first sync.")]
-    activated_at: Annotated[str, Meta(description="The last good sync; empty before the first.")]
-    last_accessed: Annotated[str, Meta(description="The same.")]
-    access_permissions: Annotated[tuple[str, ...], Meta(description="Always empty.")]
-    query_endpoint: Annotated[str, Meta(description="Where its index is searched.")]
-    expires_at: Annotated[str, Meta(description="Always empty: it does not expire.")]
-    usage_limits: Annotated[dict[str, int], Meta(description="Always empty.")]
+    activation_id: Annotated[str, about("The project.")]
+    golden_alias: Annotated[str, about("The project.")]
+    user_alias: Annotated[str, about("The project.")]
+    branch: Annotated[str, about("Empty before the first sync of a default branch.")]
+    current_branch: Annotated[str, about("The same.")]
+    status: Annotated[str, about("`active`, or `pending` before the first sync.")]
+    activated_at: Annotated[str, about("The last good sync; empty before the first.")]
+    last_accessed: Annotated[str, about("The same.")]
+    access_permissions: Annotated[tuple[str, ...], about("Always empty.")]
+    query_endpoint: Annotated[str, about("Where its index is searched.")]
+    expires_at: Annotated[str, about("Always empty: it does not expire.")]
+    usage_limits: Annotated[dict[str, int], about("Always empty.")]
 
     @classmethod
     def of(cls, project: Project, prefix: str) -> Self:
@@ -100,21 +100,21 @@ class CidxRepositoryDocument(Document, frozen=True, kw_only=True):
 class CidxRepositoryListDocument(Document, frozen=True, kw_only=True):
     """The caller's projects."""
 
-    repositories: Annotated[tuple[CidxRepositoryDocument, ...], Meta(description="By id.")]
-    total: Annotated[int, Meta(description="How many.", extra_json_schema=rules.NOT_NEGATIVE)]
+    repositories: Annotated[tuple[CidxRepositoryDocument, ...], about("By id.")]
+    total: Annotated[int, about("How many.", rules.NOT_NEGATIVE)]
 
 
 class CidxMatchDocument(Document, frozen=True, kw_only=True):
     """A project that is a copy of the repository that was asked for."""
 
-    alias: Annotated[str, Meta(description="The project.")]
-    repository_type: Annotated[str, Meta(description="Always `activated`.")]
-    git_url: Annotated[str, Meta(description="The repository.")]
-    available_branches: Annotated[tuple[str, ...], Meta(description="The one that is synced.")]
-    default_branch: Annotated[str, Meta(description="The remote's default, where it is known.")]
-    last_indexed: Annotated[datetime | None, Meta(description="The last good sync.")]
-    display_name: Annotated[str, Meta(description="The project.")]
-    description: Annotated[str, Meta(description="Always empty.")]
+    alias: Annotated[str, about("The project.")]
+    repository_type: Annotated[str, about("Always `activated`.")]
+    git_url: Annotated[str, about("The repository.")]
+    available_branches: Annotated[tuple[str, ...], about("The one that is synced.")]
+    default_branch: Annotated[str, about("The remote's default, where it is known.")]
+    last_indexed: Annotated[datetime | None, about("The last good sync.")]
+    display_name: Annotated[str, about("The project.")]
+    description: Annotated[str, about("Always empty.")]
 
     @classmethod
     def of(cls, project: Project) -> Self:
@@ -135,24 +135,20 @@ class CidxMatchDocument(Document, frozen=True, kw_only=True):
 class CidxDiscoveryDocument(Document, frozen=True, kw_only=True):
     """Which of the caller's projects are copies of a repository."""
 
-    query_url: Annotated[str, Meta(description="As it was asked for.")]
-    normalized_url: Annotated[str, Meta(description="What it was compared by.")]
-    golden_repositories: Annotated[tuple[str, ...], Meta(description="Always empty.")]
-    activated_repositories: Annotated[
-        tuple[CidxMatchDocument, ...], Meta(description="The projects.")
-    ]
-    total_matches: Annotated[
-        int, Meta(description="How many.", extra_json_schema=rules.NOT_NEGATIVE)
-    ]
+    query_url: Annotated[str, about("As it was asked for.")]
+    normalized_url: Annotated[str, about("What it was compared by.")]
+    golden_repositories: Annotated[tuple[str, ...], about("Always empty.")]
+    activated_repositories: Annotated[tuple[CidxMatchDocument, ...], about("The projects.")]
+    total_matches: Annotated[int, about("How many.", rules.NOT_NEGATIVE)]
 
 
 class CidxSyncStatusDocument(Document, frozen=True, kw_only=True):
     """Whether a project was synced."""
 
-    sync_status: Annotated[str, Meta(description="`synced` or `needs_sync`.")]
-    current_branch: Annotated[str, Meta(description="Empty where it is not known yet.")]
-    last_sync_time: Annotated[datetime | None, Meta(description="The last good sync.")]
-    has_conflicts: Annotated[bool, Meta(description="Always false: nothing is edited here.")]
+    sync_status: Annotated[str, about("`synced` or `needs_sync`.")]
+    current_branch: Annotated[str, about("Empty where it is not known yet.")]
+    last_sync_time: Annotated[datetime | None, about("The last good sync.")]
+    has_conflicts: Annotated[bool, about("Always false: nothing is edited here.")]
 
     @classmethod
     def of(cls, project: Project) -> Self:
@@ -168,27 +164,20 @@ class CidxSyncStatusDocument(Document, frozen=True, kw_only=True):
 class AdminJobListDocument(Document, frozen=True, kw_only=True):
     """One page of everybody's jobs, newest first."""
 
-    jobs: Annotated[tuple[AdminJobDocument, ...], Meta(description="The jobs.")]
-    total: Annotated[
-        int, Meta(description="How many in all.", extra_json_schema=rules.NOT_NEGATIVE)
-    ]
-    limit: Annotated[int, Meta(description="How many on a page.")]
-    offset: Annotated[int, Meta(description="How many were passed over.")]
+    jobs: Annotated[tuple[AdminJobDocument, ...], about("The jobs.")]
+    total: Annotated[int, about("How many in all.", rules.NOT_NEGATIVE)]
+    limit: Annotated[int, about("How many on a page.")]
+    offset: Annotated[int, about("How many were passed over.")]
 
 
 class AdminJobStatsDocument(Document, frozen=True, kw_only=True):
     """Figures of the jobs that were submitted in a span of days; numbers always."""
 
-    total_jobs: Annotated[int, Meta(description="How many.", extra_json_schema=rules.NOT_NEGATIVE)]
-    by_status: Annotated[dict[str, int], Meta(description="How many of each status.")]
-    by_type: Annotated[dict[str, int], Meta(description="How many of each type.")]
-    success_rate: Annotated[
-        float,
-        Meta(description="Per cent of those that ended well; 0.0 of none."),
-    ]
-    average_duration: Annotated[
-        float, Meta(description="Seconds of their last runs; 0.0 of none.")
-    ]
+    total_jobs: Annotated[int, about("How many.", rules.NOT_NEGATIVE)]
+    by_status: Annotated[dict[str, int], about("How many of each status.")]
+    by_type: Annotated[dict[str, int], about("How many of each type.")]
+    success_rate: Annotated[float, about("Per cent of those that ended well; 0.0 of none.")]
+    average_duration: Annotated[float, about("Seconds of their last runs; 0.0 of none.")]
 
     @classmethod
     def of(cls, figures: JobFigures) -> Self:
@@ -206,33 +195,31 @@ class AdminJobStatsDocument(Document, frozen=True, kw_only=True):
 class AdminCleanupDocument(Document, frozen=True, kw_only=True):
     """What a clean-up did, or would do."""
 
-    cleaned_count: Annotated[
-        int, Meta(description="How many jobs.", extra_json_schema=rules.NOT_NEGATIVE)
-    ]
-    message: Annotated[str, Meta(description="The same as a sentence.")]
-    dry_run: Annotated[bool, Meta(description="They were only counted.")]
+    cleaned_count: Annotated[int, about("How many jobs.", rules.NOT_NEGATIVE)]
+    message: Annotated[str, about("The same as a sentence.")]
+    dry_run: Annotated[bool, about("They were only counted.")]
 
 
 class MaintenanceDocument(Document, frozen=True, kw_only=True):
     """Whether the server takes new jobs, and what it still has."""
 
-    maintenance_mode: Annotated[bool, Meta(description="New jobs are refused.")]
-    drained: Annotated[bool, Meta(description="They are, and nothing runs any more.")]
-    running_jobs: Annotated[int, Meta(description="How many run.")]
-    queued_jobs: Annotated[int, Meta(description="How many wait.")]
+    maintenance_mode: Annotated[bool, about("New jobs are refused.")]
+    drained: Annotated[bool, about("They are, and nothing runs any more.")]
+    running_jobs: Annotated[int, about("How many run.")]
+    queued_jobs: Annotated[int, about("How many wait.")]
 
 
 class DrainDocument(MaintenanceDocument, frozen=True, kw_only=True):
     """The same, with the jobs that still run."""
 
-    jobs: Annotated[tuple[AdminJobDocument, ...], Meta(description="Those that run, at most 200.")]
+    jobs: Annotated[tuple[AdminJobDocument, ...], about("Those that run, at most 200.")]
 
 
 class DrainTimeoutDocument(Document, frozen=True, kw_only=True):
     """How long it may take until nothing runs any more."""
 
     recommended_drain_timeout_seconds: Annotated[
-        int, Meta(description="The longest time-out of what runs now; 0 when nothing does.")
+        int, about("The longest time-out of what runs now; 0 when nothing does.")
     ]
 
 

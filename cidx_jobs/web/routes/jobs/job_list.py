@@ -31,6 +31,7 @@ from cidx_jobs.web.http.route import Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.groups import JOBS
 from cidx_jobs.wire.jobs import JobListDocument, ListedJobDocument
+from cidx_jobs.wire.member_rules import about
 
 L = TypeVar("L", bound=ListedJobDocument)
 
@@ -65,18 +66,16 @@ class JobListQuery(Query, frozen=True, kw_only=True):
             examples=[["queued", "running"]],
         ),
     ] = msgspec.field(default_factory=list)
-    job_type: Annotated[JobTypeName | None, Meta(description="Only jobs of this type.")] = None
-    project_id: Annotated[ProjectName | None, Meta(description="Only jobs of this project.")] = (
+    job_type: Annotated[JobTypeName | None, about("Only jobs of this type.")] = None
+    project_id: Annotated[ProjectName | None, about("Only jobs of this project.")] = None
+    schedule: Annotated[ScheduleName | None, about("Only jobs that this schedule submitted.")] = (
         None
     )
-    schedule: Annotated[
-        ScheduleName | None, Meta(description="Only jobs that this schedule submitted.")
-    ] = None
-    parent_id: Annotated[JobName | None, Meta(description="Only jobs that this one made.")] = None
+    parent_id: Annotated[JobName | None, about("Only jobs that this one made.")] = None
     user_id: Annotated[
         str | None,
-        Meta(
-            description="Only jobs of this user; for administrators and auditors. `@me` is "
+        about(
+            "Only jobs of this user; for administrators and auditors. `@me` is "
             "whoever asks, and for everybody."
         ),
     ] = None
@@ -88,17 +87,17 @@ class JobListQuery(Query, frozen=True, kw_only=True):
         ),
     ] = msgspec.field(default_factory=list)
     created_after: Annotated[
-        datetime | None, Meta(description="Only jobs that were submitted after this time.")
+        datetime | None, about("Only jobs that were submitted after this time.")
     ] = None
     created_before: Annotated[
-        datetime | None, Meta(description="Only jobs that were submitted before this time.")
+        datetime | None, about("Only jobs that were submitted before this time.")
     ] = None
     order: Annotated[
-        Literal["-created_at", "created_at"], Meta(description="Newest first, or oldest first.")
+        Literal["-created_at", "created_at"], about("Newest first, or oldest first.")
     ] = "-created_at"
     limit: PageLimit = 50
     cursor: Cursor | None = None
-    offset: Annotated[Number, Meta(description="How many to pass over; not with a cursor.")] = 0
+    offset: Annotated[Number, about("How many to pass over; not with a cursor.")] = 0
 
 
 @route(

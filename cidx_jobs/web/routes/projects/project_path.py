@@ -2,14 +2,13 @@
 
 from typing import Annotated
 
-from msgspec import Meta
-
 from cidx_jobs.model.errors import ProjectNotFoundError
 from cidx_jobs.model.ids import ProjectId, is_project_id
 from cidx_jobs.model.listing import Project
 from cidx_jobs.web.http.call import Call
 from cidx_jobs.web.http.query import Query
 from cidx_jobs.web.http.route import Group
+from cidx_jobs.wire.member_rules import about
 
 PROJECTS = Group("projects", "What is known of projects, and the search of their index.")
 
@@ -18,8 +17,7 @@ class OfUserQuery(Query, frozen=True, kw_only=True):
     """Whose project it is."""
 
     user_id: Annotated[
-        str | None,
-        Meta(description="Whose project it is, if not the caller's; for administrators."),
+        str | None, about("Whose project it is, if not the caller's; for administrators.")
     ] = None
 
 
@@ -28,10 +26,7 @@ class ReadOfUserQuery(Query, frozen=True, kw_only=True):
 
     user_id: Annotated[
         str | None,
-        Meta(
-            description="Whose project it is, if not the caller's; for administrators and "
-            "auditors."
-        ),
+        about("Whose project it is, if not the caller's; for administrators and auditors."),
     ] = None
 
 

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from aiohttp import web
-from msgspec import Meta
 
 from cidx_jobs.model.errors import (
     ProjectBusyError,
@@ -21,6 +20,7 @@ from cidx_jobs.web.routes.projects.project_path import (
     load_project,
     read_project_id,
 )
+from cidx_jobs.wire.member_rules import about
 from cidx_jobs.wire.projects import ChangeProjectBody, ProjectDocument, ProjectListDocument
 
 _EXAMPLE = ProjectDocument.like(examples.PROJECT, files_skipped={"binary": 12, "link": 1})
@@ -31,8 +31,8 @@ class ProjectsQuery(Query, frozen=True, kw_only=True):
 
     user_id: Annotated[
         str | None,
-        Meta(
-            description="Whose projects, if not the caller's; `*` is everybody's. For "
+        about(
+            "Whose projects, if not the caller's; `*` is everybody's. For "
             "administrators and auditors."
         ),
     ] = None

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from aiohttp import web
-from msgspec import Meta
 
 from cidx_jobs.model.errors import (
     DrainingError,
@@ -31,6 +30,7 @@ from cidx_jobs.web.http.route import Group, Reply, route
 from cidx_jobs.web.openapi import examples
 from cidx_jobs.web.routes.jobs.job_watch import encode_job
 from cidx_jobs.web.routes.jobs.submit import check_submittable, submitted
+from cidx_jobs.wire.member_rules import about
 from cidx_jobs.wire.schedules import (
     ChangeScheduleBody,
     ScheduleBody,
@@ -71,9 +71,7 @@ _EXAMPLE = ScheduleDocument(
 class ScheduleQuery(Query, frozen=True, kw_only=True):
     """Whose schedule is meant."""
 
-    user_id: Annotated[str | None, Meta(description="Whose it is, if not the caller's own.")] = (
-        None
-    )
+    user_id: Annotated[str | None, about("Whose it is, if not the caller's own.")] = None
 
 
 class ScheduleListQuery(Query, frozen=True, kw_only=True):
@@ -81,9 +79,8 @@ class ScheduleListQuery(Query, frozen=True, kw_only=True):
 
     user_id: Annotated[
         str | None,
-        Meta(
-            description="Whose, if not the caller's own; `*` is everybody's. For administrators "
-            "and auditors.",
+        about(
+            "Whose, if not the caller's own; `*` is everybody's. For administrators and auditors."
         ),
     ] = None
     limit: PageLimit = 50
