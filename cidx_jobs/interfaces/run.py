@@ -78,6 +78,7 @@ class ChildStarter(Protocol):
         Raises:
             JobFailure: it could not be started (CFG-001), ended with another code than 0
                 (CHILD_FAILED), or took too long (TIMEOUT).
+            TypeError: *argv* is no list of a program and its arguments.
         """
 
 

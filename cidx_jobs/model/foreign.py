@@ -86,12 +86,28 @@ def plain_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
         ValidationError: they are not JSON, or hold what no door takes (`check_values`).
     """
     try:
-        plain: Mapping[str, Any] = plain_json(dict(options))
+        given = dict(options)
+        plain: Mapping[str, Any] = plain_json(given)
         # In a request's body they lie one level deep.
         check_values(plain, MAX_DEPTH - 1)
+        if plain != given:
+            _check_finite(given)
     except ValueError as error:
         raise ValidationError.at("/options", str(error)) from error
     return plain
+
+
+def _check_finite(value: Any) -> None:
+    """Refuse a number that JSON has not: as JSON it would be null, and nobody be told."""
+    if isinstance(value, float) and not math.isfinite(value):
+        message = f"a number is finite, not {value}"
+        raise ValueError(message)
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return
+    for item in value:
+        _check_finite(item)
 
 
 def check_values(value: Any, levels: int = MAX_DEPTH) -> None:

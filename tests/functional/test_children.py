@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -59,6 +60,13 @@ async def test_a_child_gives_its_words(children: Children) -> None:
     assert result == ChildResult(
         returncode=0, stdout="out\n", stderr="err\N{REPLACEMENT CHARACTER}"
     )
+
+
+@pytest.mark.parametrize("argv", ["echo out", b"echo", []], ids=["text", "bytes", "empty"])
+async def test_a_child_is_a_list(children: Children, argv: Any) -> None:
+    """A text is no list of letters, of which the first would be the program."""
+    with pytest.raises(TypeError, match="a list"):
+        await children.run(argv, timeout=WAIT_SECONDS)
 
 
 async def test_only_the_last_words_are_kept(children: Children) -> None:

@@ -189,6 +189,8 @@ def test_the_fingerprint_is_that_of_the_request() -> None:
         "\ud800",
         {"a\x00": 1},
         [[2**63]],
+        float("nan"),
+        [{"a": float("-inf")}],
         json.loads("[" * 31 + "]" * 31),
     ],
     ids=lambda value: str(value)[:20],

@@ -111,7 +111,11 @@ class Children:
         Raises:
             JobFailure: it could not be started (CFG-001, RES-005), ended with another code than 0
                 (CHILD_FAILED), or took too long (TIMEOUT).
+            TypeError: *argv* is no list of a program and its arguments.
         """
+        if isinstance(argv, str | bytes) or not argv:
+            message = f"a child is a list of a program and its arguments, not {argv!r}"
+            raise TypeError(message)
         result = await self.execute(argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line)
         if result.returncode != 0:
             message = f"{Path(argv[0]).name} ended with code {result.returncode}"
