@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import msgspec
-from sortedcontainers import SortedSet
 
-from cidx_jobs.engine.background import Background
+from cidx_jobs.engine.alarm_clock import LONGEST_NAP_SECONDS, AlarmClock
 from cidx_jobs.engine.state.board import Board
+from cidx_jobs.engine.state.dues import Dues
 from cidx_jobs.engine.submit.admission import Admission
 from cidx_jobs.interfaces.remotes import Remotes
 from cidx_jobs.interfaces.store.persistence import Persistence
@@ -44,7 +44,6 @@ SYNC = "repository_sync"
 MOST_AT_ONCE = 8
 """How many remotes are asked at a time in all, whatever their hosts."""
 
-_LONGEST_NAP_SECONDS = 5.0
 _WITHOUT_ROOM_SECONDS = 1.0
 """How long a poll waits where its host has no room for it."""
 _TOLD = frozenset({"submitted", "joined", "replayed"})
@@ -73,7 +72,7 @@ class _Answer(msgspec.Struct):
     until: datetime | None = None
 
 
-class Polls(Background):
+class Polls(AlarmClock[_Key]):
     """Asks for news of the projects that are to be kept fresh, one poll for each at a time."""
 
     task_name: ClassVar[str] = "polls"
@@ -92,20 +91,17 @@ class Polls(Background):
             per_host: how many fetches and polls of one code host there are at a time.
             stopped_at: when the server that was here before last wrote, in seconds since 1970.
         """
+        super().__init__(board.clock, asyncio.Event())
         self._store = store
         self._board = board
         self._admission = admission
         self._remotes = remotes
         self._per_host = per_host
         self._stopped_at = datetime.fromtimestamp(stopped_at, UTC)
-        self._changed = asyncio.Event()
-        self._dues: SortedSet[tuple[datetime, _Key]] = SortedSet()
-        self._due_of: dict[_Key, datetime] = {}
-        self._tasks: dict[_Key, asyncio.Task[None]] = {}
+        self._dues: Dues[_Key] = Dues()
         self._faults: dict[_Key, str] = {}
         self._submitted: dict[_Key, _Submitted] = {}
         self._answers: dict[str, _Answer] = {}
-        self._is_planned = False
 
     async def set_interval(
         self, user_id: UserId, project_id: ProjectId, every: int | str | None
@@ -136,11 +132,6 @@ class Polls(Background):
         await self._plan(project)
         return project
 
-    @property
-    def is_busy(self) -> bool:
-        """True while a remote is asked, or it is not known yet which are to be."""
-        return bool(self._tasks) or (self.is_at_work and not self._is_planned)
-
     def list_notes(self) -> list[Finding]:
         """List the projects whose remotes could not be asked the last time."""
         return [
@@ -153,86 +144,48 @@ class Polls(Background):
         if self._remotes is not None:
             await super().start()
 
-    async def stop(self) -> None:
-        """Ask no more; the next start goes on with the same moments."""
-        await super().stop()
-        tasks = tuple(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
     def ring_due(self) -> None:
         """Begin the polls whose moments have come, as far as there is room."""
         if self._board.reasons.is_stopping:
             return
-        now = self._board.clock.now()
-        while self._dues and len(self._tasks) < MOST_AT_ONCE:
-            due, key = self._dues[0]
-            if due > now:
-                return
-            self._unplan(key)
+        now = self._clock.now()
+        while self._has_room() and (key := self._dues.take_due(now)) is not None:
             if key not in self._tasks:
-                self._begin(key)
+                self._begin(key, self._poll(key), name=f"poll-{key[1]}")
 
     def find_next_due(self) -> datetime | None:
         """Return when the next poll is."""
-        return self._dues[0][0] if self._dues else None
+        return self._dues.find_first()
 
-    def _begin(self, key: _Key) -> None:
-        task = asyncio.create_task(self._poll(key), name=f"poll-{key[1]}")
-        self._tasks[key] = task
-        task.add_done_callback(lambda _: self._forget(key))
+    def _has_room(self) -> bool:
+        return len(self._tasks) < MOST_AT_ONCE
 
     def _forget(self, key: _Key) -> None:
-        del self._tasks[key]
+        super()._forget(key)
+        # There is room for one more.
         self._changed.set()
 
-    async def _go_on(self) -> None:
-        now = self._board.clock.now()
+    async def _plan_all(self) -> None:
+        now = self._clock.now()
         for project in await self._store.projects.list_followed_projects():
             interval = await self._find_interval(project, now)
             if interval is not None:
                 key = project.user_id, project.project_id
                 self._plan_at(key, catch_up(project, interval, self._stopped_at, now))
-        while True:
-            self._changed.clear()
-            self.ring_due()
-            self._is_planned = True
-            await self._nap()
-
-    async def _nap(self) -> None:
-        due, seconds = self.find_next_due(), _LONGEST_NAP_SECONDS
-        # Without room for one more it is the end of a poll that wakes it.
-        if due is not None and len(self._tasks) < MOST_AT_ONCE:
-            ahead = (due - self._board.clock.now()).total_seconds()
-            seconds = min(seconds, max(0.0, ahead))
-        waiting = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait([waiting], timeout=seconds)
-        finally:
-            waiting.cancel()
 
     async def _plan(self, project: Project) -> None:
-        now = self._board.clock.now()
+        now = self._clock.now()
         key = project.user_id, project.project_id
         interval = await self._find_interval(project, now)
         if interval is None:
             self._faults.pop(key, None)
-            self._unplan(key)
+            self._dues.discard(key)
         else:
             self._plan_at(key, find_next_poll(project, interval, now))
 
     def _plan_at(self, key: _Key, due: datetime) -> None:
-        self._unplan(key)
-        self._due_of[key] = due
-        self._dues.add((due, key))
+        self._dues.set(key, due)
         self._changed.set()
-
-    def _unplan(self, key: _Key) -> None:
-        due = self._due_of.pop(key, None)
-        if due is not None:
-            self._dues.discard((due, key))
 
     async def _find_interval(self, project: Project, now: datetime) -> timedelta | None:
         is_told = project.sync_every_seconds == AUTO and await self._is_told_of_pushes(project)
@@ -250,7 +203,7 @@ class Polls(Background):
             project = await self._store.projects.load_project(*key)
         except CidxJobsError as error:
             _log.warning("poll_failed", project_id=key[1], user_id=key[0], code=error.code)
-            self._plan_at(key, self._soon(_LONGEST_NAP_SECONDS))
+            self._plan_at(key, self._soon(LONGEST_NAP_SECONDS))
             return
         if project is None or project.sync_every_seconds is None:
             self._faults.pop(key, None)
@@ -264,7 +217,7 @@ class Polls(Background):
             await self._plan(project)
 
     def _soon(self, seconds: float) -> datetime:
-        return self._board.clock.now() + timedelta(seconds=seconds)
+        return self._clock.now() + timedelta(seconds=seconds)
 
     def _is_idle(self, project: Project) -> bool:
         """Tell whether a poll makes sense: nothing is paused, and no sync is on its way."""
@@ -354,12 +307,12 @@ class Polls(Background):
             await self._submit(project)
 
     def _now(self) -> datetime:
-        return self._board.clock.now()
+        return self._clock.now()
 
     def _is_news(self, project: Project, commit: str) -> bool:
         """Tell whether to submit a sync of the commit: again and again rarer, where it fails."""
         key = project.user_id, project.project_id
-        now = self._board.clock.now()
+        now = self._clock.now()
         before = self._submitted.get(key)
         if before is None or before.commit != commit:
             self._submitted[key] = _Submitted(commit, now, _FIRST_AGAIN)

@@ -4,7 +4,7 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from cidx_jobs.engine.background import Background
+from cidx_jobs.engine.alarm_clock import AlarmClock
 from cidx_jobs.engine.schedules.requests import make_request
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.submit.admission import Admission
@@ -19,8 +19,6 @@ from cidx_jobs.model.schedules.schedule import ScheduleKey, ScheduleState
 from cidx_jobs.model.schedules.settlement import Settlement, settle
 from cidx_jobs.runtime.log import get_logger
 
-_LONGEST_NAP_SECONDS = 5.0
-"""A wall clock that was set forward, and a machine that slept, are noticed within this time."""
 _PLANNED_AT_ONCE = 200
 """How many schedules are looked at in one turn of the loop while the server starts."""
 _AFTER_A_FAULT_SECONDS = 60
@@ -28,65 +26,43 @@ _AFTER_A_FAULT_SECONDS = 60
 _log = get_logger("schedules")
 
 
-class ScheduleTimer(Background):
+class ScheduleTimer(AlarmClock[ScheduleKey]):
     """Fires schedules when their times come, each in a task of its own that ends at once."""
 
     task_name: ClassVar[str] = "schedules"
 
     def __init__(self, store: ScheduleStore, board: Board, admission: Admission) -> None:
         """Take the parts."""
+        super().__init__(board.clock, board.schedules.changed)
         self._store = store
         self._board = board
         self._book = board.schedules
         self._admission = admission
         self._since = board.clock.now()
-        self._tasks: dict[ScheduleKey, asyncio.Task[None]] = {}
-        self._is_planned = False
         self._postponed: dict[ScheduleKey, datetime] = {}
-
-    @property
-    def is_busy(self) -> bool:
-        """True while a time that has come is not settled yet, or is not even known."""
-        return bool(self._tasks) or (self.is_at_work and not self._is_planned)
 
     async def start(self) -> None:
         """Begin; times that have passed until now were missed."""
         self._since = self._board.clock.now()
         await super().start()
 
-    async def stop(self) -> None:
-        """Fire no more; what is not stored yet is found again by the next start."""
-        await super().stop()
-        tasks = tuple(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
     def ring_due(self) -> None:
         """Settle all times that have come by now."""
         if self._board.reasons.is_stopping:
             return
         now = self._board.clock.now()
-        for key in self._book.list_due(now):
-            self._begin(key)
+        # One that is at work still stays due: what it plans at its end must not be lost here.
+        for key in self._book.dues.list_due(now):
+            self._settle_in_task(key)
         for key in self._book.list_owed():
             state = self._book.find(key)
             is_postponed = key in self._postponed and now < self._postponed[key]
             if state is not None and not is_postponed and not self._is_paused(state):
-                self._begin(key)
+                self._settle_in_task(key)
 
     def find_next_due(self) -> datetime | None:
         """Return when the next schedule is due."""
-        return self._book.find_next_due()
-
-    async def _go_on(self) -> None:
-        await self._plan_all()
-        while True:
-            self._book.changed.clear()
-            self.ring_due()
-            self._is_planned = True
-            await self._nap()
+        return self._book.dues.find_first()
 
     async def _plan_all(self) -> None:
         for number, key in enumerate(self._book.list_keys(), start=1):
@@ -94,28 +70,14 @@ class ScheduleTimer(Background):
             if number % _PLANNED_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
-    async def _nap(self) -> None:
-        due = self._book.find_next_due()
-        seconds = _LONGEST_NAP_SECONDS
-        if due is not None:
-            ahead = (due - self._board.clock.now()).total_seconds()
-            seconds = min(seconds, max(0.0, ahead))
-        # One that is due and at work wakes it by its commit.
-        waiting = asyncio.ensure_future(self._book.changed.wait())
-        try:
-            await asyncio.wait([waiting], timeout=seconds)
-        finally:
-            waiting.cancel()
-
-    def _begin(self, key: ScheduleKey) -> None:
+    def _settle_in_task(self, key: ScheduleKey) -> None:
+        # One that is due and at work wakes the clock by its commit.
         if key not in self._tasks:
-            task = asyncio.create_task(self._settle(key), name=f"schedule-{key[1]}")
-            self._tasks[key] = task
-            task.add_done_callback(lambda _: self._tasks.pop(key, None))
+            self._begin(key, self._settle(key), name=f"schedule-{key[1]}")
 
     async def _settle(self, key: ScheduleKey) -> None:
         # While it is at work it is not due: the timer would not nap for it.
-        self._book.unplan(key)
+        self._book.dues.discard(key)
         wait_seconds = 0
         self._postponed.pop(key, None)
         try:

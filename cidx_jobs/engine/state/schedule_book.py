@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from sortedcontainers import SortedDict, SortedSet
+from sortedcontainers import SortedDict
 
 from cidx_jobs.engine.counts import decrease
+from cidx_jobs.engine.state.dues import Dues
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.schedules.schedule import ScheduleKey, ScheduleState, Times
 
@@ -25,8 +26,8 @@ class ScheduleBook:
         self._states: SortedDict[ScheduleKey, ScheduleState] = SortedDict()
         self._counts: Counter[UserId] = Counter()
         self._times: dict[ScheduleKey, Times] = {}
-        self._dues: SortedSet[tuple[datetime, ScheduleKey]] = SortedSet()
-        self._due_of: dict[ScheduleKey, datetime] = {}
+        self.dues: Dues[ScheduleKey] = Dues()
+        """When each is due next, so far as that is known."""
         self._owed: set[ScheduleKey] = set()
 
     def restore(self, states: Iterable[ScheduleState]) -> None:
@@ -50,7 +51,7 @@ class ScheduleBook:
             decrease(self._counts, key[0])
         self._times.pop(key, None)
         self._owed.discard(key)
-        self.unplan(key)
+        self.dues.discard(key)
 
     def drop_project(self, user_id: UserId, project_id: ProjectId) -> None:
         """Forget the schedules that went with their project."""
@@ -86,7 +87,7 @@ class ScheduleBook:
 
     def plan(self, key: ScheduleKey, not_before: datetime | None = None) -> None:
         """Find out when the schedule is due next, not before that moment, if it is at all."""
-        self.unplan(key)
+        self.dues.discard(key)
         state = self._states.get(key)
         if state is None or not state.schedule.enabled:
             return
@@ -96,36 +97,16 @@ class ScheduleBook:
         due = moment + state.schedule.delay
         if not_before is not None:
             due = max(due, not_before)
-        self._due_of[key] = due
-        self._dues.add((due, key))
+        self.dues.set(key, due)
         self.changed.set()
-
-    def unplan(self, key: ScheduleKey) -> None:
-        """Take the schedule as due at no time, until it is planned again."""
-        due = self._due_of.pop(key, None)
-        if due is not None:
-            self._dues.discard((due, key))
 
     def list_keys(self) -> Sequence[ScheduleKey]:
         """List all schedules."""
         return tuple(self._states)
 
-    def list_due(self, now: datetime) -> Sequence[ScheduleKey]:
-        """List the schedules that are due, in the order of their times."""
-        due: list[ScheduleKey] = []
-        for at, key in self._dues:
-            if at > now:
-                break
-            due.append(key)
-        return due
-
     def list_owed(self) -> Sequence[ScheduleKey]:
         """List the schedules that have a time to catch up with."""
         return tuple(self._owed)
-
-    def find_next_due(self) -> datetime | None:
-        """Return when the next schedule is due."""
-        return self._dues[0][0] if self._dues else None
 
     def _keep(self, state: ScheduleState) -> None:
         if state.key not in self._states:
