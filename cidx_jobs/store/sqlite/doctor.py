@@ -24,7 +24,7 @@ from cidx_jobs.store.sqlite.commit.transaction import Transaction
 from cidx_jobs.store.sqlite.jobs.stored_bytes import BYTES_BY_USER
 from cidx_jobs.store.sqlite.open.damage_check import inspecting
 from cidx_jobs.store.sqlite.open.migrations import load_migrations
-from cidx_jobs.store.sqlite.open.owner_lock import take_ownership
+from cidx_jobs.store.sqlite.open.owner_lock import owning_database
 from cidx_jobs.store.sqlite.open.possession import read_database_id
 
 MAX_FINDINGS = 100
@@ -106,23 +106,17 @@ def examine_directory(directory: DataDirectory, *, deep: bool = False) -> Examin
         AlreadyOwnedError: a server owns it.
         StartRefusedError: there is none, or what it holds is damaged.
     """
-    if not directory.database.exists():
-        message = f"there is no database in {directory.root}"
-        raise StartRefusedError(message)
-    ownership = take_ownership(directory)
-    try:
-        with inspecting(directory, load_migrations()):
-            with closing(_connect(directory)) as connection:
-                database_id = read_database_id(connection)
-            findings = examine(directory, deep=deep)
-            return Examination(database_id=database_id, findings=findings)
-    except sqlite3.OperationalError as error:
-        # As on a full disk: what helps a reader of the log cannot be written.
-        message = f"{directory.database} cannot be read: {error}"
-        raise StartRefusedError(message) from error
-    finally:
-        ownership.withdraw()
-        ownership.release()
+    with owning_database(directory):
+        try:
+            with inspecting(directory, load_migrations()):
+                with closing(_connect(directory)) as connection:
+                    database_id = read_database_id(connection)
+                findings = examine(directory, deep=deep)
+                return Examination(database_id=database_id, findings=findings)
+        except sqlite3.OperationalError as error:
+            # As on a full disk: what helps a reader of the log cannot be written.
+            message = f"{directory.database} cannot be read: {error}"
+            raise StartRefusedError(message) from error
 
 
 def examine(directory: DataDirectory, *, deep: bool = False) -> tuple[Finding, ...]:

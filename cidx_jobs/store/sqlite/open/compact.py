@@ -15,7 +15,7 @@ from cidx_jobs.settings import DataDirectory
 from cidx_jobs.store.sqlite.commit.connection import connect_for_start
 from cidx_jobs.store.sqlite.open.damage_check import inspecting
 from cidx_jobs.store.sqlite.open.migrations import load_migrations
-from cidx_jobs.store.sqlite.open.owner_lock import protect, take_ownership
+from cidx_jobs.store.sqlite.open.owner_lock import owning_database, protect
 
 _LARGEST_ON_THE_WAY = 1024**3
 """A larger one would have a start wait for too long."""
@@ -37,25 +37,19 @@ def compact(directory: DataDirectory) -> Compacted:
         AlreadyOwnedError: a server owns it.
         StartRefusedError: there is none, it is damaged, or the disk has no room.
     """
-    if not directory.database.exists():
-        message = f"there is no database in {directory.root}"
-        raise StartRefusedError(message)
-    ownership = take_ownership(directory)
-    try:
-        with inspecting(directory, load_migrations()):
-            connection = connect_for_start(directory.database, "FULL")
-        with closing(connection):
-            before = _size(connection)
-            _write_anew(connection)
-            after = _size(connection)
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        protect(directory)
-    except sqlite3.Error as error:
-        message = f"the database in {directory.root} cannot be compacted: {error}"
-        raise StartRefusedError(message) from error
-    finally:
-        ownership.withdraw()
-        ownership.release()
+    with owning_database(directory):
+        try:
+            with inspecting(directory, load_migrations()):
+                connection = connect_for_start(directory.database, "FULL")
+            with closing(connection):
+                before = _size(connection)
+                _write_anew(connection)
+                after = _size(connection)
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            protect(directory)
+        except sqlite3.Error as error:
+            message = f"the database in {directory.root} cannot be compacted: {error}"
+            raise StartRefusedError(message) from error
     return Compacted(bytes_before=before, bytes_after=after)
 
 

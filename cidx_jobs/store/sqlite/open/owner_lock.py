@@ -98,6 +98,25 @@ def take_ownership(directory: DataDirectory) -> Ownership:
 
 
 @contextmanager
+def owning_database(directory: DataDirectory) -> Iterator[None]:
+    """Own a directory with a database that no server owns, for as long as it is worked on.
+
+    Raises:
+        AlreadyOwnedError: a server owns it.
+        StartRefusedError: there is no database.
+    """
+    if not directory.database.exists():
+        message = f"there is no database in {directory.root}"
+        raise StartRefusedError(message)
+    ownership = take_ownership(directory)
+    try:
+        yield
+    finally:
+        ownership.withdraw()
+        ownership.release()
+
+
+@contextmanager
 def holding_unchanged(directory: DataDirectory) -> Iterator[None]:
     """Keep servers away from a directory for a moment, and leave no trace in it.
 
