@@ -60,13 +60,7 @@ class Schedules:
         self._adding = asyncio.Lock()
 
     async def add(self, schedule: Schedule) -> ScheduleView:
-        """Store a new schedule; it fires from now on, if it is enabled.
-
-        Raises:
-            ValidationError: its job type is unknown, or would not take what it submits.
-            ScheduleExistsError: its user has one of that name.
-            TooManySchedulesError: its user has as many as there may be.
-        """
+        """Store a new schedule, by the rules of `ScheduleCalls.add`; it fires from now on."""
         _check_kind(schedule)
         await self._admission.check(make_request(schedule))
         async with self._adding:
@@ -84,11 +78,7 @@ class Schedules:
         return await self._view(state)
 
     async def get(self, user_id: str, name: str) -> ScheduleView:
-        """Return the user's schedule.
-
-        Raises:
-            ScheduleNotFoundError: there is none of that name.
-        """
+        """Return the user's schedule; `ScheduleNotFoundError` when there is none."""
         return await self._view(self._find((UserId(user_id), name)))
 
     async def list(
@@ -98,13 +88,7 @@ class Schedules:
         after: tuple[str, str] | None = None,
         limit: int = 1000,
     ) -> Sequence[ScheduleView]:
-        """Return at most *limit* schedules of a user, or of all, by user and name.
-
-        Args:
-            user_id: whose; everybody's if None.
-            after: the user and the name that they come behind.
-            limit: how many at most.
-        """
+        """Return at most *limit* schedules of a user, or of all, by user and name, behind *after*."""
         user, name = after or ("", "")
         if user_id is not None:
             found = self._book.of_user(UserId(user_id), name)
@@ -113,15 +97,7 @@ class Schedules:
         return [await self._view(state) for state in tuple(islice(found, limit))]
 
     async def change(self, user_id: str, name: str, **members: Any) -> ScheduleView:
-        """Change what a schedule says; even intervals count from this change on.
-
-        Of ``cron`` and ``every_seconds`` the one that is given takes the place of the other.
-
-        Raises:
-            ScheduleNotFoundError: there is none of that name.
-            ScheduleDeclaredError: it stands in the application's code.
-            ValidationError: a member is wrong, or none that can be changed.
-        """
+        """Change what a schedule says, by the rules of `ScheduleCalls.change`."""
         _check_names(members)
         key = UserId(user_id), name
         while True:
@@ -138,25 +114,13 @@ class Schedules:
             return await self._view(changed)
 
     async def remove(self, user_id: str, name: str) -> None:
-        """Remove a schedule; the jobs that it submitted stay.
-
-        Raises:
-            ScheduleNotFoundError: there is none of that name.
-            ScheduleDeclaredError: it stands in the application's code.
-        """
+        """Remove a schedule, by the rules of `ScheduleCalls.remove`."""
         key = UserId(user_id), name
         self._find_own(key)
         await self._delete(key)
 
     async def run(self, user_id: str, name: str, *, actor: str | None = None) -> Job:
-        """Submit the job of a schedule now, also of one that is disabled; return the job.
-
-        The log names the *actor* who asked for it; the schedule's user if None.
-
-        Raises: what `SyncJobManager.create_job` raises, and
-
-            ScheduleNotFoundError: there is none of that name.
-        """
+        """Submit the job of a schedule now, by the rules of `ScheduleCalls.run`, and return it."""
         key = UserId(user_id), name
         while True:
             state = self._find(key)
