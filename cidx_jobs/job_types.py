@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any, Generic, Literal, cast, overload
+from typing import Any, Generic, Literal, TypedDict, Unpack, cast, overload
 
 import attrs
 import msgspec
@@ -243,21 +243,27 @@ class JobType(Generic[ResultT_co]):
         return {"type": "object"} if self._result_type is None else self._result_type.describe()
 
 
+class JobRules(TypedDict, total=False):
+    """The rules of `JobType` that do not depend on its classes, with the same defaults."""
+
+    exclusive: bool
+    max_attempts: int | None
+    timeout_seconds: float | None
+    on_interrupt: OnInterrupt | Literal["resume", "restart", "fail"]
+    retry: RetryPolicy | None
+    resources: Iterable[str]
+    internal: bool
+    max_memory_bytes: int | None
+
+
 @overload
 def job_type(
     name: str,
     *,
     options: type[OptionsT],
     result: type[ResultT] | JsonObject | None = None,
-    exclusive: bool = False,
-    max_attempts: int | None = None,
-    timeout_seconds: float | None = None,
-    on_interrupt: OnInterrupt | Literal["resume", "restart", "fail"] = OnInterrupt.RESUME,
-    retry: RetryPolicy | None = None,
-    resources: Iterable[str] = (),
     limits: Mapping[str, int] | Callable[[OptionsT], Mapping[str, int]] | None = None,
-    internal: bool = False,
-    max_memory_bytes: int | None = None,
+    **rules: Unpack[JobRules],
 ) -> Callable[[Callable[[JobContext[OptionsT]], object]], JobType[ResultT]]: ...
 
 
@@ -267,15 +273,8 @@ def job_type(
     *,
     options: JsonObject | None = None,
     result: type[ResultT] | JsonObject | None = None,
-    exclusive: bool = False,
-    max_attempts: int | None = None,
-    timeout_seconds: float | None = None,
-    on_interrupt: OnInterrupt | Literal["resume", "restart", "fail"] = OnInterrupt.RESUME,
-    retry: RetryPolicy | None = None,
-    resources: Iterable[str] = (),
     limits: LimitsRule | None = None,
-    internal: bool = False,
-    max_memory_bytes: int | None = None,
+    **rules: Unpack[JobRules],
 ) -> Callable[[JobHandler], JobType[ResultT]]: ...
 
 

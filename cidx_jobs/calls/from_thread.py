@@ -88,20 +88,9 @@ class FromThread:
         """Let a job start now, as `JobSystem.release`."""
         return self._run(lambda: self._jobs.release(job_id))
 
-    def revise(
-        self,
-        job_id: str,
-        *,
-        priority: int | None = None,
-        labels: Mapping[str, str] | None = None,
-        if_version: int | None = None,
-    ) -> Job:
+    def revise(self, job_id: str, **changes: Any) -> Job:
         """Change a job that waits, as `JobSystem.revise`."""
-        return self._run(
-            lambda: self._jobs.revise(
-                job_id, priority=priority, labels=labels, if_version=if_version
-            )
-        )
+        return self._run(lambda: self._jobs.revise(job_id, **changes))
 
     def wait(
         self,

@@ -9,7 +9,6 @@ from contextlib import (
     contextmanager,
     nullcontext,
 )
-from datetime import datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -277,34 +276,10 @@ class RunContext:
         return await self._work.in_process(function, *arguments)
 
     async def submit(
-        self,
-        job_type: str | JobTypeLike[Any],
-        project_id: str,
-        *,
-        key: str,
-        options: object = None,
-        priority: int | None = None,
-        max_attempts: int | None = None,
-        timeout_seconds: float | None = None,
-        start_at: datetime | None = None,
-        hold: bool = False,
-        labels: Mapping[str, str] | None = None,
-        limits: Mapping[str, int] | None = None,
+        self, job_type: str | JobTypeLike[Any], project_id: str, *, key: str, **members: Any
     ) -> Job:
         """Make a child, once for each key."""
-        return await self._offspring.submit(
-            job_type,
-            project_id,
-            key=key,
-            options=options,
-            priority=priority,
-            max_attempts=max_attempts,
-            timeout_seconds=timeout_seconds,
-            start_at=start_at,
-            hold=hold,
-            labels=labels,
-            limits=limits,
-        )
+        return await self._offspring.submit(job_type, project_id, key=key, **members)
 
     async def join(self, *job_ids: str) -> Sequence[Job]:
         """Return children once all of them are done."""
@@ -316,23 +291,11 @@ class RunContext:
         children: Mapping[str, object],
         *,
         project_id: str | None = None,
-        priority: int | None = None,
-        max_attempts: int | None = None,
-        timeout_seconds: float | None = None,
-        labels: Mapping[str, str] | None = None,
-        limits: Mapping[str, int] | None = None,
+        **members: Any,
     ) -> list[Any]:
         """Make a child for each key, and return their results once all of them are done."""
-        return await self._offspring.map(
-            job_type,
-            children,
-            project_id=self._job.project_id if project_id is None else project_id,
-            priority=priority,
-            max_attempts=max_attempts,
-            timeout_seconds=timeout_seconds,
-            labels=labels,
-            limits=limits,
-        )
+        project = self._job.project_id if project_id is None else project_id
+        return await self._offspring.map(job_type, children, project_id=project, **members)
 
     def resource(self, name: str) -> AbstractAsyncContextManager[None]:
         """Hold one unit of a named resource; one at a time in a run, a second one raises.

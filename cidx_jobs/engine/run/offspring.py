@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cidx_jobs.calls.arguments import read_submit
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.run import ActiveRun
-from cidx_jobs.model.errors import RunSuspended, StaleRunError, ValidationError
+from cidx_jobs.model.errors import Fault, RunSuspended, StaleRunError, ValidationError
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.job.outcome import find_result
@@ -19,6 +19,20 @@ from cidx_jobs.model.job.submit import JobTypeLike, Submission, SubmitRequest, n
 MAX_DEPTH = 32
 """How many generations there may be."""
 MAX_KEY_CHARACTERS = 255
+
+_MEMBERS = frozenset(
+    {
+        "options",
+        "priority",
+        "max_attempts",
+        "timeout_seconds",
+        "start_at",
+        "hold",
+        "labels",
+        "limits",
+    }
+)
+"""What a run may say of a child."""
 
 
 class Manager(Protocol):
@@ -125,6 +139,8 @@ class Offspring:
         key: str,
         members: dict[str, Any],
     ) -> SubmitRequest:
+        if unknown := members.keys() - _MEMBERS:
+            raise ValidationError(Fault(f"/{name}", "there is no such member") for name in unknown)
         self._check_number()
         request = read_submit(
             user_id=self._job.user_id, project_id=project_id, job_type=job_type, **members

@@ -88,7 +88,7 @@ class Schedules:
         after: tuple[str, str] | None = None,
         limit: int = 1000,
     ) -> Sequence[ScheduleView]:
-        """Return at most *limit* schedules of a user, or of all, by user and name, behind *after*."""
+        """Return at most *limit* schedules of a user, or of all, by name, behind *after*."""
         user, name = after or ("", "")
         if user_id is not None:
             found = self._book.of_user(UserId(user_id), name)

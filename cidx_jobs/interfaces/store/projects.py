@@ -35,10 +35,7 @@ class ProjectStore(Protocol):
         """Return the projects whose remotes are asked for news, by user and project id."""
 
     async def delete_project(
-        self,
-        user_id: UserId,
-        project_id: ProjectId,
-        on_commit: Callable[[], None] | None = None,
+        self, user_id: UserId, project_id: ProjectId, on_commit: Callable[[], None] | None = None
     ) -> None:
         """Delete a project with its push hook and its schedules; no error when there is none.
 

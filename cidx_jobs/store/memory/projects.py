@@ -59,10 +59,7 @@ class MemoryProjects(ProjectStore):
 
     @override
     async def delete_project(
-        self,
-        user_id: UserId,
-        project_id: ProjectId,
-        on_commit: Callable[[], None] | None = None,
+        self, user_id: UserId, project_id: ProjectId, on_commit: Callable[[], None] | None = None
     ) -> None:
         self.database.check_writable()
         if not self.database.table.has_line(user_id, project_id):

@@ -109,10 +109,7 @@ class SqliteProjects(ProjectStore):
 
     @override
     async def delete_project(
-        self,
-        user_id: UserId,
-        project_id: ProjectId,
-        on_commit: Callable[[], None] | None = None,
+        self, user_id: UserId, project_id: ProjectId, on_commit: Callable[[], None] | None = None
     ) -> None:
         def tell(is_deleted: bool) -> None:  # noqa: FBT001 - the value of the operation
             if is_deleted and on_commit is not None:
