@@ -1,15 +1,12 @@
 """Accounts of users: their rows, writes and reads."""
 
-import sqlite3
 from collections.abc import Sequence
-from functools import partial
 
 from typing_extensions import override
 
 from cidx_jobs.interfaces.store.accounts import AccountStore
 from cidx_jobs.model.account import Account
 from cidx_jobs.model.ids import UserId
-from cidx_jobs.store.sqlite.commit.transaction import Transaction
 from cidx_jobs.store.sqlite.database import Database
 from cidx_jobs.store.sqlite.values import Row, from_microseconds, to_microseconds
 
@@ -34,8 +31,7 @@ class SqliteAccounts(AccountStore):
 
     @override
     async def add_account(self, account: Account) -> bool:
-        is_new: bool = await self._database.write(partial(_write, _ADD, _encode(account)))
-        return is_new
+        return await self._database.execute(_ADD, _encode(account)) == 1
 
     @override
     async def change_account(self, account: Account, *, generation: str) -> bool:
@@ -47,36 +43,19 @@ class SqliteAccounts(AccountStore):
             account.user_id,
             generation,
         )
-        is_changed: bool = await self._database.write(partial(_write, _CHANGE, values))
-        return is_changed
+        return await self._database.execute(_CHANGE, values) == 1
 
     @override
     async def find_account(self, user_id: UserId) -> Account | None:
-        return await self._database.look_up(lambda db: _find(db, user_id))
+        return await self._database.find_row(_FIND, (user_id,), _decode)
 
     @override
     async def list_accounts(self) -> Sequence[Account]:
-        return await self._database.look_up(_list)
+        return await self._database.list_rows(_LIST, (), _decode)
 
     @override
     async def delete_account(self, user_id: UserId) -> bool:
-        was_there: bool = await self._database.write(partial(_write, _DELETE, (user_id,)))
-        return was_there
-
-
-def _write(sql: str, values: Row, transaction: Transaction) -> bool:
-    """Return whether the statement met its one row."""
-    transaction.execute(sql, values)
-    return transaction.cursor.rowcount == 1
-
-
-def _find(connection: sqlite3.Connection, user_id: UserId) -> Account | None:
-    row = connection.execute(_FIND, (user_id,)).fetchone()
-    return None if row is None else _decode(row)
-
-
-def _list(connection: sqlite3.Connection) -> tuple[Account, ...]:
-    return tuple(map(_decode, connection.execute(_LIST)))
+        return await self._database.execute(_DELETE, (user_id,)) == 1
 
 
 def _encode(account: Account) -> Row:

@@ -1,6 +1,5 @@
 """The admin log: its rows, writes and reads."""
 
-import sqlite3
 from collections.abc import Sequence
 from functools import partial
 
@@ -42,7 +41,8 @@ class SqliteAdminLog(AdminLogStore):
 
     @override
     async def list_entries(self, *, limit: int, before: int | None = None) -> Sequence[AdminEntry]:
-        return await self._database.search(lambda db: _list(db, limit, before))
+        end = _NEWEST if before is None else before
+        return await self._database.list_rows(_LIST, (end, limit), _decode)
 
 
 def _add(transaction: Transaction, rows: Sequence[Row]) -> None:
@@ -51,13 +51,6 @@ def _add(transaction: Transaction, rows: Sequence[Row]) -> None:
         if (transaction.cursor.lastrowid or 0) % _DROP_EVERY == 0:
             transaction.execute(_DROP, (0, MAX_ACTS))
             transaction.execute(_DROP, (1, MAX_REFUSALS))
-
-
-def _list(
-    connection: sqlite3.Connection, limit: int, before: int | None
-) -> tuple[AdminEntry, ...]:
-    end = _NEWEST if before is None else before
-    return tuple(map(_decode, connection.execute(_LIST, (end, limit))))
 
 
 def _encode(entry: AdminEntry) -> Row:

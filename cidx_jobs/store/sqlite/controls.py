@@ -1,14 +1,10 @@
 """An operator's limits and pauses: one row, its write and its read."""
 
-import sqlite3
-from functools import partial
-
 import msgspec
 from typing_extensions import override
 
 from cidx_jobs.interfaces.store.controls import ControlStore
 from cidx_jobs.model.limits import Limits, Pauses
-from cidx_jobs.store.sqlite.commit.transaction import Transaction
 from cidx_jobs.store.sqlite.database import Database
 from cidx_jobs.store.sqlite.values import Row, to_json
 
@@ -32,20 +28,14 @@ class SqliteControls(ControlStore):
     @override
     async def save_controls(self, limits: Limits | None, pauses: Pauses) -> None:
         row = (None if limits is None else to_json(limits), to_json(pauses))
-        await self._database.write(partial(_save, row=row))
+        await self._database.execute(_SAVE, row)
 
     @override
     async def load_controls(self) -> tuple[Limits | None, Pauses]:
-        return await self._database.look_up(_load)
+        stored = await self._database.find_row(_LOAD, (), _decode)
+        return (None, Pauses()) if stored is None else stored
 
 
-def _save(transaction: Transaction, row: Row) -> None:
-    transaction.execute(_SAVE, row)
-
-
-def _load(connection: sqlite3.Connection) -> tuple[Limits | None, Pauses]:
-    row = connection.execute(_LOAD).fetchone()
-    if row is None:
-        return None, Pauses()
+def _decode(row: Row) -> tuple[Limits | None, Pauses]:
     limits, pauses = row
     return (None if limits is None else _read_limits(limits)), _read_pauses(pauses)

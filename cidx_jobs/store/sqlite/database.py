@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from cidx_jobs.interfaces.clock import Clock
@@ -13,10 +14,14 @@ from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.meters import Meters
 from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.settings import DataDirectory
-from cidx_jobs.store.sqlite.commit.transaction import Operation
+from cidx_jobs.store.sqlite.commit.transaction import Operation, Transaction
 from cidx_jobs.store.sqlite.open.session import Session, open_session
+from cidx_jobs.store.sqlite.values import Row
 
 T = TypeVar("T")
+
+Parameters = Row | dict[str, Any]
+"""The values of a statement, in its order or by their names."""
 
 
 class Database:
@@ -87,6 +92,23 @@ class Database:
         """Return what *function* reads: a list, or whatever may take long."""
         return self.opened().list_readers.read(function)
 
+    async def execute(self, sql: str, values: Parameters) -> int:
+        """Run one statement as a write of its own; return how many rows it changed."""
+        changed: int = await self.write(partial(_execute, sql, values))
+        return changed
+
+    def find_row(
+        self, sql: str, values: Parameters, decode: Callable[[Row], T]
+    ) -> Coroutine[Any, Any, T | None]:
+        """Return the first row that the statement finds, decoded; None when there is none."""
+        return self.look_up(partial(_find, sql, values, decode))
+
+    def list_rows(
+        self, sql: str, values: Parameters, decode: Callable[[Row], T]
+    ) -> Coroutine[Any, Any, tuple[T, ...]]:
+        """Return all rows that the statement finds, decoded."""
+        return self.search(partial(_list, sql, values, decode))
+
     def opened(self) -> Session:
         """Return the open session.
 
@@ -96,3 +118,21 @@ class Database:
         if self._session is None:
             raise StorageUnavailableError
         return self._session
+
+
+def _execute(sql: str, values: Parameters, transaction: Transaction) -> int:
+    transaction.execute(sql, values)
+    return transaction.cursor.rowcount
+
+
+def _find(
+    sql: str, values: Parameters, decode: Callable[[Row], T], connection: sqlite3.Connection
+) -> T | None:
+    row = connection.execute(sql, values).fetchone()
+    return None if row is None else decode(row)
+
+
+def _list(
+    sql: str, values: Parameters, decode: Callable[[Row], T], connection: sqlite3.Connection
+) -> tuple[T, ...]:
+    return tuple(map(decode, connection.execute(sql, values)))

@@ -1,6 +1,5 @@
 """Projects: their rows, writes and reads."""
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -90,22 +89,22 @@ class SqliteProjects(ProjectStore):
 
     @override
     async def load_project(self, user_id: UserId, project_id: ProjectId) -> Project | None:
-        return await self._database.look_up(lambda db: _load(db, user_id, project_id))
+        return await self._database.find_row(_LOAD, (user_id, project_id), _decode)
 
     @override
     async def list_projects(self, user_id: UserId | None) -> Sequence[Project]:
-        return await self._database.search(lambda db: _list(db, user_id))
+        return await self._database.list_rows(_LIST, {"user_id": user_id}, _decode)
 
     @override
     async def set_sync_interval(
         self, user_id: UserId, project_id: ProjectId, every: int | str | None
     ) -> None:
         values = (_AUTO if every == "auto" else every, user_id, project_id)
-        await self._database.write(lambda transaction: transaction.execute(_SET_INTERVAL, values))
+        await self._database.execute(_SET_INTERVAL, values)
 
     @override
     async def list_followed_projects(self) -> Sequence[Project]:
-        return await self._database.search(_list_followed)
+        return await self._database.list_rows(_LIST_FOLLOWED, (), _decode)
 
     @override
     async def delete_project(
@@ -120,7 +119,7 @@ class SqliteProjects(ProjectStore):
     @override
     async def forget_copy(self, user_id: UserId, project_id: ProjectId) -> None:
         values = {"user_id": user_id, "project_id": project_id}
-        await self._database.write(lambda transaction: transaction.execute(_FORGET_COPY, values))
+        await self._database.execute(_FORGET_COPY, values)
 
 
 def save_request(transaction: Transaction, project: Row) -> None:
@@ -186,18 +185,3 @@ def _delete(user_id: UserId, project_id: ProjectId, transaction: Transaction) ->
         return False
     transaction.execute(_DELETE_SCHEDULES, (user_id, project_id))
     return True
-
-
-def _load(
-    connection: sqlite3.Connection, user_id: UserId, project_id: ProjectId
-) -> Project | None:
-    row = connection.execute(_LOAD, (user_id, project_id)).fetchone()
-    return None if row is None else _decode(row)
-
-
-def _list_followed(connection: sqlite3.Connection) -> tuple[Project, ...]:
-    return tuple(map(_decode, connection.execute(_LIST_FOLLOWED)))
-
-
-def _list(connection: sqlite3.Connection, user_id: UserId | None) -> tuple[Project, ...]:
-    return tuple(map(_decode, connection.execute(_LIST, {"user_id": user_id})))

@@ -1,16 +1,13 @@
 """Access tokens: their rows, writes and reads."""
 
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 
 from typing_extensions import override
 
 from cidx_jobs.interfaces.store.tokens import TokenStore
 from cidx_jobs.model.ids import UserId
 from cidx_jobs.model.listing import Token
-from cidx_jobs.store.sqlite.commit.transaction import Transaction
 from cidx_jobs.store.sqlite.database import Database
 from cidx_jobs.store.sqlite.values import (
     Row,
@@ -45,51 +42,26 @@ class SqliteTokens(TokenStore):
 
     @override
     async def save_token(self, token: Token) -> None:
-        await self._database.write(partial(_save, token=_encode(token)))
+        await self._database.execute(_SAVE, _encode(token))
 
     @override
     async def find_token(self, digest: str) -> Token | None:
-        return await self._database.look_up(lambda db: _find(db, digest))
+        return await self._database.find_row(_FIND, (digest,), _decode)
 
     @override
     async def list_tokens(self) -> Sequence[Token]:
-        return await self._database.look_up(_list)
+        return await self._database.list_rows(_LIST, (), _decode)
 
     @override
     async def delete_token(self, token_id: str) -> bool:
-        was_there: bool = await self._database.write(partial(_delete, token_id=token_id))
-        return was_there
+        return await self._database.execute(_DELETE, (token_id,)) == 1
 
     @override
     async def delete_expired_tokens(self, expired_before: datetime) -> int:
         bound = to_microseconds(expired_before)
         if await self._database.look_up(lambda db: db.execute(_HAS_OLD, (bound,)).fetchone()):
-            deleted: int = await self._database.write(partial(_delete_old, bound=bound))
-            return deleted
+            return await self._database.execute(_DELETE_OLD, (bound,))
         return 0
-
-
-def _save(transaction: Transaction, token: Row) -> None:
-    transaction.execute(_SAVE, token)
-
-
-def _delete(transaction: Transaction, token_id: str) -> bool:
-    transaction.execute(_DELETE, (token_id,))
-    return transaction.cursor.rowcount == 1
-
-
-def _delete_old(transaction: Transaction, bound: int) -> int:
-    transaction.execute(_DELETE_OLD, (bound,))
-    return transaction.cursor.rowcount
-
-
-def _find(connection: sqlite3.Connection, digest: str) -> Token | None:
-    row = connection.execute(_FIND, (digest,)).fetchone()
-    return None if row is None else _decode(row)
-
-
-def _list(connection: sqlite3.Connection) -> tuple[Token, ...]:
-    return tuple(map(_decode, connection.execute(_LIST)))
 
 
 def _encode(token: Token) -> Row:

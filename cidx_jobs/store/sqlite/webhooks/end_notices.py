@@ -1,9 +1,9 @@
 """Notices of ends and the secrets that sign them: their rows, writes and reads."""
 
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from itertools import chain
 
 import msgspec
 from typing_extensions import override
@@ -80,16 +80,16 @@ class SqliteEndNotices(EndNoticeStore):
     @override
     async def save_secret(self, user_id: UserId, sealed_secret: str, at: datetime) -> None:
         row = (user_id, sealed_secret, to_microseconds(at))
-        await self._database.write(partial(_write, _SAVE_SIGNER, row))
+        await self._database.execute(_SAVE_SIGNER, row)
 
     @override
     async def find_secret(self, user_id: UserId) -> str | None:
-        return await self._database.look_up(lambda db: _find_secret(db, user_id))
+        return await self._database.find_row(_FIND_SIGNER, (user_id,), lambda row: str(row[0]))
 
     @override
     async def list_secrets(self) -> Sequence[tuple[UserId, str]]:
-        return await self._database.search(
-            lambda db: tuple((UserId(row[0]), row[1]) for row in db.execute(_LIST_SIGNERS))
+        return await self._database.list_rows(
+            _LIST_SIGNERS, (), lambda row: (UserId(row[0]), row[1])
         )
 
     @override
@@ -103,19 +103,15 @@ class SqliteEndNotices(EndNoticeStore):
 
     @override
     async def find_untold(self, limit: int) -> Sequence[JobId]:
-        return await self._database.search(
-            lambda db: tuple(JobId(job_id) for (job_id,) in db.execute(_FIND_UNTOLD, (limit,)))
-        )
+        return await self._database.list_rows(_FIND_UNTOLD, (limit,), lambda row: JobId(row[0]))
 
     @override
     async def list_pending(self) -> Sequence[EndNotice]:
-        return await self._database.search(
-            lambda db: tuple(map(_decode, db.execute(_LIST_PENDING)))
-        )
+        return await self._database.list_rows(_LIST_PENDING, (), _decode)
 
     @override
     async def load_notice(self, webhook_id: str) -> EndNotice | None:
-        return await self._database.look_up(lambda db: _load(db, webhook_id))
+        return await self._database.find_row(_LOAD, (webhook_id,), _decode)
 
     @override
     async def save_try(self, webhook_id: str, tried: NoticeTry, next_at: datetime | None) -> None:
@@ -123,16 +119,15 @@ class SqliteEndNotices(EndNoticeStore):
 
     @override
     async def list_tries(self, job_id: JobId) -> Sequence[NoticeTry]:
-        return await self._database.look_up(lambda db: _list_tries(db, job_id))
+        rows = await self._database.list_rows(
+            _LIST_TRIES, (job_id,), lambda row: _decode_tries(row[0])
+        )
+        return tuple(sorted(chain.from_iterable(rows), key=lambda tried: tried.at))
 
 
 def delete_told(transaction: Transaction, job_ids: str) -> None:
     """Delete what was told of jobs that are deleted (a JSON list of ids)."""
     transaction.execute(_DELETE_TOLD, (job_ids,))
-
-
-def _write(sql: str, values: Row, transaction: Transaction) -> None:
-    transaction.execute(sql, values)
 
 
 def _forget_user(user_id: UserId, transaction: Transaction) -> None:
@@ -162,22 +157,6 @@ def _save_try(
     if due is None:
         transaction.execute(_DROP_BODY, (webhook_id,))
         transaction.execute(_DELETE_WITHOUT_JOB, (webhook_id,))
-
-
-def _find_secret(connection: sqlite3.Connection, user_id: UserId) -> str | None:
-    row = connection.execute(_FIND_SIGNER, (user_id,)).fetchone()
-    return None if row is None else str(row[0])
-
-
-def _load(connection: sqlite3.Connection, webhook_id: str) -> EndNotice | None:
-    row = connection.execute(_LOAD, (webhook_id,)).fetchone()
-    return None if row is None else _decode(row)
-
-
-def _list_tries(connection: sqlite3.Connection, job_id: JobId) -> tuple[NoticeTry, ...]:
-    rows = connection.execute(_LIST_TRIES, (job_id,))
-    tries = [tried for (text,) in rows for tried in _decode_tries(text)]
-    return tuple(sorted(tries, key=lambda tried: tried.at))
 
 
 def _encode(notice: EndNotice) -> Row:

@@ -1,6 +1,5 @@
 """Push hooks of projects and their deliveries: their rows, writes and reads."""
 
-import sqlite3
 from collections.abc import Sequence
 from functools import partial
 
@@ -62,27 +61,23 @@ class SqlitePushHooks(PushHookStore):
 
     @override
     async def find_hook(self, hook_id: str) -> PushHook | None:
-        return await self._database.look_up(lambda db: _find(db, _FIND, (hook_id,)))
+        return await self._database.find_row(_FIND, (hook_id,), _decode)
 
     @override
     async def find_hook_of(self, user_id: UserId, project_id: ProjectId) -> PushHook | None:
-        key = (user_id, project_id)
-        return await self._database.look_up(lambda db: _find(db, _FIND_OF, key))
+        return await self._database.find_row(_FIND_OF, (user_id, project_id), _decode)
 
     @override
     async def list_hooks(self) -> Sequence[PushHook]:
-        return await self._database.search(lambda db: tuple(map(_decode, db.execute(_LIST))))
+        return await self._database.list_rows(_LIST, (), _decode)
 
     @override
     async def delete_hook(self, user_id: UserId, project_id: ProjectId) -> bool:
-        was_there: bool = await self._database.write(
-            partial(_write, _DELETE, (user_id, project_id))
-        )
-        return was_there
+        return await self._database.execute(_DELETE, (user_id, project_id)) == 1
 
     @override
     async def delete_hooks_of(self, user_id: UserId) -> None:
-        await self._database.write(partial(_write, _DELETE_OF, (user_id,)))
+        await self._database.execute(_DELETE_OF, (user_id,))
 
     @override
     async def add_delivery(
@@ -100,9 +95,7 @@ class SqlitePushHooks(PushHookStore):
 
     @override
     async def list_deliveries(self, hook_id: str) -> Sequence[PushDelivery]:
-        return await self._database.look_up(
-            lambda db: tuple(map(_decode_delivery, db.execute(_LIST_DELIVERIES, (hook_id,))))
-        )
+        return await self._database.list_rows(_LIST_DELIVERIES, (hook_id,), _decode_delivery)
 
 
 def _save(row: Row, transaction: Transaction) -> PushHook | None:
@@ -111,22 +104,12 @@ def _save(row: Row, transaction: Transaction) -> PushHook | None:
     return None if stored is None else _decode(stored)
 
 
-def _write(sql: str, values: Row, transaction: Transaction) -> bool:
-    transaction.execute(sql, values)
-    return transaction.cursor.rowcount > 0
-
-
 def _add_delivery(row: Row, transaction: Transaction, *, replaces_alike: bool) -> None:
     hook_id, *_, verdict, _ = row
     if replaces_alike:
         transaction.execute(_DROP_ALIKE, (hook_id, verdict))
     transaction.execute(_ADD_DELIVERY, row)
     transaction.execute(_DROP_OLD, (hook_id, KEPT_DELIVERIES))
-
-
-def _find(connection: sqlite3.Connection, sql: str, values: Row) -> PushHook | None:
-    row = connection.execute(sql, values).fetchone()
-    return None if row is None else _decode(row)
 
 
 def _decode(row: Row) -> PushHook:
