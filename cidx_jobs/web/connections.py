@@ -35,7 +35,7 @@ from cidx_jobs.engine.counts import decrease
 from cidx_jobs.model.errors import CidxJobsError, RequestError
 from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.web.errors import TooManyConnectionsError
-from cidx_jobs.web.http.call import ON_KNOWN
+from cidx_jobs.web.http.call import Stranger
 from cidx_jobs.web.http.problems import make_problem
 
 EXTRA_CONNECTIONS = 64
@@ -61,7 +61,7 @@ _log = get_logger("web")
 _numbers = itertools.count(1)
 
 
-class ProblemHandler(RequestHandler):
+class ProblemHandler(RequestHandler, Stranger):
     """One connection, whose errors are problem documents and close it."""
 
     __slots__ = ("_address", "_has_place", "_is_known", "_unread", "_unsent")
@@ -88,8 +88,6 @@ class ProblemHandler(RequestHandler):
         elif is_newcomer:
             self._request_handler = server.answer_newcomer
             server.put_on_probation(self)
-        else:
-            self._request_handler = server.answer_stranger
         server.enter(self._address)
         self._has_place = True
         _bound_waiting(connection)
@@ -109,8 +107,10 @@ class ProblemHandler(RequestHandler):
 
     def become_known(self) -> None:
         """Take a place among those of whom it is known who they are."""
+        if self._is_known or not self._has_place:
+            return
         server = cast("ProblemServer | None", self._manager)
-        if server is None or self._is_known or not self._has_place:
+        if server is None or server.is_extra(self):
             return
         self._is_known = True
         self._request_handler = server.request_handler
@@ -248,6 +248,10 @@ class ProblemServer(web.Server):
             next(iter(self._extras)).drop()
         self._extras[connection] = None
 
+    def is_extra(self, connection: ProblemHandler) -> bool:
+        """Tell whether it is one too many, which gets one answer."""
+        return connection in self._extras
+
     def put_on_probation(self, connection: ProblemHandler) -> None:
         """Let it show who it is, for a while."""
         loop = asyncio.get_running_loop()
@@ -274,15 +278,9 @@ class ProblemServer(web.Server):
         if self._unsent > MAX_UNSENT_BYTES:
             next(iter(self._unread)).drop()
 
-    async def answer_stranger(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Return the answer; the connection becomes a known one's as soon as the request is."""
-        request[ON_KNOWN] = cast("ProblemHandler", request.protocol).become_known
-        answer: web.StreamResponse = await self.request_handler(request)
-        return answer
-
     async def answer_newcomer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return the answer, which is the last one unless the request was a known one's."""
-        answer = await self.answer_stranger(request)
+        answer: web.StreamResponse = await self.request_handler(request)
         if not cast("ProblemHandler", request.protocol).is_known:
             answer.force_close()
         return answer

@@ -92,9 +92,16 @@ LARGE_BODIES = 4
 READS_PER_USER = 2
 """How many lists, or pages of the log, of one user are read at a time."""
 
-OnKnown = Callable[[], None]
-ON_KNOWN: web.RequestKey[OnKnown] = web.RequestKey("cidx_jobs_on_known")
-"""Called once it is known who makes the request, where whoever serves it wants to hear of it."""
+
+class Stranger:
+    """A connection of which nobody knows yet who is at its other end; a base of protocols."""
+
+    __slots__ = ()
+
+    def become_known(self) -> None:
+        """Hear that it is known now; with each request on it anew."""
+        raise NotImplementedError
+
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _NO_MEMBERS: Mapping[str, Any] = MappingProxyType({})

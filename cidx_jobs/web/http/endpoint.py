@@ -32,7 +32,7 @@ from cidx_jobs.web.errors import (
     RouteNotFoundError,
 )
 from cidx_jobs.web.http.body import read_bytes
-from cidx_jobs.web.http.call import ON_KNOWN, Answer, Api, Call, check_scope
+from cidx_jobs.web.http.call import Answer, Api, Call, Stranger, check_scope
 from cidx_jobs.web.http.problems import make_problem, status_of
 from cidx_jobs.web.http.relay import Asked, Handing, Relay
 
@@ -219,8 +219,10 @@ class Endpoint:
 
 
 def _tell_known(request: web.Request) -> None:
-    if len(request) and ON_KNOWN in request:
-        request[ON_KNOWN]()
+    # Not by a key of the request: each that is parked would hold the room of a dictionary.
+    connection = request.protocol
+    if isinstance(connection, Stranger):
+        connection.become_known()
 
 
 def _check_single(request: web.Request) -> None:
