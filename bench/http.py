@@ -114,7 +114,8 @@ async def _serve() -> None:
         if not os.environ.get(_NO_LOG):
             setup_logging(settings, log)
         async with (
-            JobSystem.open(settings, [JobType("noop", _noop)]) as jobs,
+            # A history holds jobs of both.
+            JobSystem.open(settings, [JobType(name, _noop) for name in ("noop", "other")]) as jobs,
             listening(create_app(jobs), host="127.0.0.1", port=0) as ours,
             _bare_site(_Bare().app) as bare,
         ):
