@@ -15,8 +15,9 @@ Nothing here does I/O or knows a clock; times are monotonic seconds.
 
 import math
 from bisect import bisect_left, insort
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
+from functools import partial
 from heapq import heapify, heapreplace
 from statistics import fmean
 
@@ -57,6 +58,10 @@ _MAX_KINDS = 10_000
 _MAX_UNSORTED = 1_000
 _MAX_ENDS = 128
 """Beyond so many ends of runs the slots come free evenly."""
+
+_Kind = tuple[str, UserId | None] | None
+"""Runs that last alike: of a job type and user, of a job type, or all."""
+_make_newest = partial(deque[float], maxlen=KEPT_DURATIONS)
 
 _Over = tuple[str, bool, int]
 """What guesses are alike: of one job type, over the user's own line or all, and over about as
@@ -119,7 +124,7 @@ class WaitEstimator:
         self._queue = queue
         self._slots = slots
         self._runs: dict[JobId, _Run] = {}
-        self._kinds: dict[tuple[str, UserId | None] | None, _Recent] = {}
+        self._kinds: dict[_Kind, _Recent] = {}
         self._unsorted: list[tuple[_Run, float]] = []
         """Durations that are known, and are not among `_kinds` yet."""
         self._guesses: dict[JobId, dict[_Over, _Guess]] = {}
@@ -149,13 +154,21 @@ class WaitEstimator:
 
     def _learn(self) -> None:
         # Sorted in only when somebody asks: a server that nobody watches does not pay for it.
+        newest: defaultdict[_Kind, deque[float]] = defaultdict(_make_newest)
         for run, seconds in self._unsorted:
-            if len(self._kinds) > _MAX_KINDS:
-                # The kinds that still occur are soon known again.
-                self._kinds = {None: self._kinds[None]}
-            for key in ((run.job_type, run.user_id), (run.job_type, None), None):
-                self._kinds.setdefault(key, _Recent(KEPT_DURATIONS)).add(seconds)
+            kinds: tuple[_Kind, ...] = ((run.job_type, run.user_id), (run.job_type, None), None)
+            for kind in kinds:
+                newest[kind].append(seconds)
         self._unsorted.clear()
+        for kind, durations in newest.items():
+            known = self._kinds.get(kind)
+            if known is None:
+                if len(self._kinds) > _MAX_KINDS:
+                    # The kinds that still occur are soon known again.
+                    self._kinds = {None: self._kinds[None]}
+                known = self._kinds[kind] = _Recent(KEPT_DURATIONS)
+            for seconds in durations:
+                known.add(seconds)
 
     def estimate(
         self, job: Job, now: float, *, not_before: float = 0.0
