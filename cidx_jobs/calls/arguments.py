@@ -58,8 +58,8 @@ def read_submit(
     given["options"] = _read_options(options)
     given["traceparent"] = _read_trace(members.get("traceparent"))
     given["start_at"] = read_time("start_at", members.get("start_at"))
+    given["actor"] = given.get("user_id")
     request = read(SubmitRequest, **given)
-    request = replace(request, actor=request.user_id)
     if idempotency_key is None:
         return request
     if not isinstance(idempotency_key, str) or not _KEY.fullmatch(idempotency_key):

@@ -13,7 +13,7 @@ import msgspec
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.events import EVENT_NAMES, RetryLater
-from cidx_jobs.model.job.job import AttemptRecord, Job, JobStatus, Transition
+from cidx_jobs.model.job.job import FAILED, RUNNING, AttemptRecord, Job, JobStatus, Transition
 from cidx_jobs.runtime.log import TypedLog, clean_text
 
 LONG_RUN_SECONDS = 10.0
@@ -38,9 +38,9 @@ class JobLines:
             if is_debugging:
                 log.write(logging.DEBUG, "job_changed", _change(job, transition))
             after = transition.to_status
-            if transition.from_status is JobStatus.RUNNING:
+            if transition.from_status is RUNNING:
                 self._long_runs.ended(job.job_id)
-            if after is JobStatus.RUNNING:
+            if after is RUNNING:
                 if log.is_enabled_for(logging.INFO):
                     self._long_runs.began(job)
             elif after.is_final:
@@ -53,7 +53,7 @@ class JobLines:
         self._long_runs.close()
 
     def _tell_end(self, job: Job) -> None:
-        if job.status is JobStatus.FAILED:
+        if job.status is FAILED:
             if self._log.is_enabled_for(logging.WARNING):
                 self._log.write(logging.WARNING, "job_failed", _ended(job))
         elif self._log.is_enabled_for(logging.INFO):
@@ -71,7 +71,7 @@ class _LongRuns:
         self._timer: asyncio.TimerHandle | None = None
 
     def began(self, job: Job) -> None:
-        if job.status is not JobStatus.RUNNING:
+        if job.status is not RUNNING:
             # What started and ended in one commit has its line already.
             return
         self._runs.pop(job.job_id, None)
@@ -191,7 +191,7 @@ def _ended(job: Job) -> _JobEnded:
         wait_seconds=_seconds(job.queued_at or job.created_at, job.started_at or job.finished_at),
         run_seconds=_seconds(job.started_at, job.finished_at),
         attempts=job.attempt,
-        attempt=job.attempt if job.status is JobStatus.FAILED else None,
+        attempt=job.attempt if job.status is FAILED else None,
         code=None if error is None else clean_text(error.code),
         message=None if error is None else clean_text(error.message),
         phase_seconds=_phase_seconds(job) if job.phases else None,

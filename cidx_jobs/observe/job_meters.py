@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cidx_jobs.model.job.events import EVENT_NAMES, Interrupt, RetryLater
-from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.model.job.job import QUEUED, RUNNING, Job, Transition
 from cidx_jobs.runtime.meters import Meters
 
 _OUTCOMES = {EVENT_NAMES[RetryLater]: "retried", EVENT_NAMES[Interrupt]: "interrupted"}
@@ -22,15 +22,15 @@ class JobMeters:
         """Count starts and ends."""
         for transition in transitions:
             after = transition.to_status
-            if after is JobStatus.RUNNING:
-                if transition.from_status is JobStatus.QUEUED:
+            if after is RUNNING:
+                if transition.from_status is QUEUED:
                     self._meters.waits.add(_seconds(job.queued_at, transition.at))
-            elif transition.from_status is JobStatus.RUNNING or after.is_final:
+            elif transition.from_status is RUNNING or after.is_final:
                 self._count_end(job, transition)
 
     def _count_end(self, job: Job, transition: Transition) -> None:
         meters = self._meters
-        if transition.from_status is JobStatus.RUNNING:
+        if transition.from_status is RUNNING:
             self._count_run(job)
         outcome = _OUTCOMES.get(transition.event)
         if transition.to_status.is_final:

@@ -70,7 +70,7 @@ class Meters:
     """Seconds of a run."""
     phases: dict[str, Histogram] = attrs.field(factory=dict)
     """Seconds of phases by name."""
-    ends: Counter[tuple[str, str, str]] = attrs.field(factory=Counter)
+    ends: dict[tuple[str, str, str], int] = attrs.field(factory=dict)
     """Ended runs and jobs by job type, outcome and code."""
     requests: Counter[tuple[str, str, str]] = attrs.field(factory=Counter)
     """Answered requests by route, method and status."""
@@ -87,7 +87,8 @@ class Meters:
 
     def count_end(self, job_type: str, outcome: str, code: str) -> None:
         """Count the end of a run or a job."""
-        self.ends[self._job_types.bounded(job_type), outcome, self._codes.bounded(code)] += 1
+        end = self._job_types.bounded(job_type), outcome, self._codes.bounded(code)
+        self.ends[end] = self.ends.get(end, 0) + 1
 
     def count_phase(self, name: str, seconds: float) -> None:
         """Count a phase that is over."""

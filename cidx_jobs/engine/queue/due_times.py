@@ -7,7 +7,7 @@ from datetime import datetime
 
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job.job import Job, JobStatus, Place
+from cidx_jobs.model.job.job import CREATED, QUEUED, Job, Place
 
 _EARLY = 0.001
 """How much too early a timer may go off, in seconds."""
@@ -38,7 +38,7 @@ class DueTimes:
         if due is None:
             return
         nap = max(0.0, (due - self._clock.now()).total_seconds())
-        if nap or job.status is not JobStatus.QUEUED:
+        if nap or job.status is not QUEUED:
             # Where the time has come already a queued job need not wait for the loop's next turn.
             self._timers[job.job_id] = asyncio.get_running_loop().call_later(
                 min(nap, _LONGEST_NAP_SECONDS),
@@ -77,7 +77,7 @@ class DueTimes:
         if job is None:
             return
         # A back-off is over when its time has passed, wherever the wall clock was set meanwhile.
-        is_over = job.status is JobStatus.QUEUED and self._clock.monotonic() >= ends_at - _EARLY
+        is_over = job.status is QUEUED and self._clock.monotonic() >= ends_at - _EARLY
         if not is_over and self._is_ahead(job):
             self.set(job)
         else:
@@ -89,8 +89,8 @@ class DueTimes:
 
 
 def _due_time(job: Job) -> datetime | None:
-    if job.status is JobStatus.QUEUED:
+    if job.status is QUEUED:
         return job.retry_at
-    if job.status is JobStatus.CREATED and not job.hold and job.place is not Place.FOLLOWER:
+    if job.status is CREATED and not job.hold and job.place is not Place.FOLLOWER:
         return job.start_at
     return None

@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 import msgspec
 
-from cidx_jobs.engine.counts import decrease
+from cidx_jobs.engine.counts import decrease, increase
 from cidx_jobs.engine.queue.key_numbers import KeyNumbers
 from cidx_jobs.model.errors import JobFailure
 from cidx_jobs.model.ids import JobId, UserId
@@ -104,7 +104,7 @@ class Slots:
         """Who may run with which key; told of every job, so that it knows the numbers."""
         self._limits = limits
         self._holders: dict[JobId, _Holder] = {}
-        self._users: Counter[UserId] = Counter()
+        self._users: dict[UserId, int] = {}
         self._used: Counter[str] = Counter()
         self._units: dict[str, Counter[UserId]] = {}
         """How many units of a resource each user has, since the start of jobs or inside runs."""
@@ -215,7 +215,7 @@ class Slots:
 
     def count_running(self, user_id: UserId | None = None) -> int:
         """Count the slots that the user holds, or all."""
-        return len(self._holders) if user_id is None else self._users[user_id]
+        return len(self._holders) if user_id is None else self._users.get(user_id, 0)
 
     def holders(self) -> Mapping[JobId, UserId]:
         """Return who holds a slot, and whose they are."""
@@ -332,7 +332,7 @@ class Slots:
             message = f"job {holder.job_id} holds a slot already"
             raise SlotError(message)
         self._holders[holder.job_id] = holder
-        self._users[holder.user_id] += 1
+        increase(self._users, holder.user_id)
         for name in holder.resources:
             self._count_unit(name, holder.user_id)
         for key in holder.keys:

@@ -18,7 +18,7 @@ from cidx_jobs.engine.queue.suspects import Suspects, Watch
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.job import CREATED, QUEUED, RUNNING, Job
 from cidx_jobs.model.job.key_limits import LimitKey
 from cidx_jobs.model.job.queue_status import (
     CHILDREN,
@@ -134,7 +134,7 @@ class WaitReasons:
 
     def of_job(self, job: Job) -> Reasons:
         """Go through what keeps this one job from starting, whoever else may."""
-        if job.status is JobStatus.CREATED:
+        if job.status is CREATED:
             yield from self._of_created(job)
             return
         if self._due_times.is_set(job.job_id):
@@ -165,7 +165,7 @@ class WaitReasons:
         if watch is None or job is None:
             return None
         is_starting = job.job_id in self.starting and job.run + 1 == watch.run
-        is_running = job.status is JobStatus.RUNNING and job.run == watch.run
+        is_running = job.status is RUNNING and job.run == watch.run
         # A suspect that has come on is proven: the server did not die of it.
         return watch if is_starting or (is_running and job.progress == 0) else None
 
@@ -173,7 +173,7 @@ class WaitReasons:
         """Return the suspect that runs before all others; None where none can run now."""
         for job_id in self._suspects:
             job = self._find_job(job_id)
-            if job is not None and job.status is JobStatus.QUEUED and not any(self.of_own(job)):
+            if job is not None and job.status is QUEUED and not any(self.of_own(job)):
                 return job
         return None
 
@@ -191,7 +191,7 @@ class WaitReasons:
         )
 
     def _of(self, job: Job) -> Reasons:
-        if job.status is JobStatus.CREATED:
+        if job.status is CREATED:
             return self._of_created(job)
         if job.job_id in self.starting:
             return iter(())

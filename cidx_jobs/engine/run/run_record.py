@@ -40,10 +40,11 @@ from cidx_jobs.model.job.events import (
     Suspend,
 )
 from cidx_jobs.model.job.job import (
+    QUEUED,
+    RUNNING,
     CheckpointInfo,
     Job,
     JobError,
-    JobStatus,
     JsonObject,
     Place,
 )
@@ -159,7 +160,7 @@ class RunRecorder:
         """
 
         def decide(job: Job) -> Decision | None:
-            if job.run != run.run or job.status is not JobStatus.RUNNING:
+            if job.run != run.run or job.status is not RUNNING:
                 return None
             prepared = job if progress is None else replace(job, **progress.members())
             chosen = self._overrides.get(run, ending)
@@ -171,7 +172,7 @@ class RunRecorder:
         job = await self._ledger.record(run.job_id, decide)
         self._overrides.pop(run, None)
         self._began.pop(run, None)
-        return job if job.run == run.run and job.status is not JobStatus.RUNNING else None
+        return job if job.run == run.run and job.status is not RUNNING else None
 
     def give_up(self, job: Job, host: LimitKey) -> Decision | None:
         """Return how a job fails that has waited for its host as long as it may; None if not yet.
@@ -180,7 +181,7 @@ class RunRecorder:
         commit.
         """
         outage = self._board.outages.find(host)
-        is_waiting = job.status is JobStatus.QUEUED and job.job_id not in self._board.starting
+        is_waiting = job.status is QUEUED and job.job_id not in self._board.starting
         is_over = self._board.outages.is_over(host, job.queued_at)
         if outage is None or not is_waiting or not is_over:
             return None
@@ -193,7 +194,7 @@ class RunRecorder:
         changed = []
         for run, snapshot in reports:
             job = self._board.live.find(run.job_id)
-            if job is not None and job.run == run.run and job.status is JobStatus.RUNNING:
+            if job is not None and job.run == run.run and job.status is RUNNING:
                 now = self._board.clock.now()
                 changed.append(record_progress(job, now, **snapshot.members()))
         if changed:
@@ -211,7 +212,7 @@ class RunRecorder:
         """
         while True:
             job = await self._ledger.load(run.job_id)
-            if job.run != run.run or job.status is not JobStatus.RUNNING:
+            if job.run != run.run or job.status is not RUNNING:
                 raise StaleRunError(run.job_id, run.run)
             now = max(self._board.clock.now(), job.updated_at)
             changed = record_progress(
@@ -241,7 +242,7 @@ class RunRecorder:
 
     def _startable(self, job_id: JobId) -> Job | None:
         job = self._board.live.find(job_id)
-        return job if job is not None and job.status is JobStatus.QUEUED else None
+        return job if job is not None and job.status is QUEUED else None
 
     async def _start(self, jobs: Sequence[Job]) -> Sequence[ActiveRun]:
         if not jobs:

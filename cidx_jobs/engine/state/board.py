@@ -36,7 +36,17 @@ from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.run import ActiveRun
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job.job import DispatchKey, Job, JobStatus, Place, Transition
+from cidx_jobs.model.job.job import (
+    CANCELLED,
+    COMPLETED,
+    CREATED,
+    QUEUED,
+    RUNNING,
+    DispatchKey,
+    Job,
+    Place,
+    Transition,
+)
 from cidx_jobs.model.job.key_limits import LimitKey, keys_of
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import UnreadJob
@@ -111,7 +121,7 @@ class Board:
             return self.queue.position(job_id)
         job = self.live.find(job_id)
         # A job whose start is just being stored has left the queue: it is next.
-        return 1 if job is not None and job.status is JobStatus.QUEUED else None
+        return 1 if job is not None and job.status is QUEUED else None
 
     @property
     def starting(self) -> Collection[JobId]:
@@ -138,18 +148,16 @@ class Board:
 
         Nobody may be before it: no job that waits and may run, and none on its way to wait.
         """
-        reasons = self.reasons
-        if self.arriving or any(reasons.of_everything()) or any(reasons.of_recovery(job.job_id)):
-            return False
         return (
-            self.queue.next_startable() is None
-            and not any(reasons.of_own(job))
+            not self.arriving
+            and self.queue.next_startable() is None
+            and self.reasons.is_free(job)
             and self.slots.keys.has_room_for_new(job.limits)
         )
 
     def has_moved_on(self, job: Job) -> bool:
         """Tell whether a job that was queued has left the queue since: it was next, and free."""
-        now = None if job.status is not JobStatus.QUEUED else self.live.find(job.job_id)
+        now = None if job.status is not QUEUED else self.live.find(job.job_id)
         return now is not None and now.version > job.version and not now.status.is_waiting
 
     def head_of(self, job: Job) -> Job | None:
@@ -169,7 +177,7 @@ class Board:
         """Return whether the job, which is due, has to wait for another of its project."""
         if job.place is Place.FOLLOWER:
             return True
-        if job.status is JobStatus.CREATED:
+        if job.status is CREATED:
             return self.is_exclusive(job) and self.head_of(job) is not None
         if not job.has_place:
             return False
@@ -180,7 +188,7 @@ class Board:
         )
 
     def _is_at_work(self, job: Job) -> bool:
-        return job.status is JobStatus.RUNNING or job.job_id in self.reasons.starting
+        return job.status is RUNNING or job.job_id in self.reasons.starting
 
     def apply(self, jobs: Sequence[Job], rows: Sequence[Transition]) -> None:
         """Take committed states into the memory, then tell of them."""
@@ -205,7 +213,7 @@ class Board:
             self.families.note(job)
         self.queue.push_all([*self._restore_each(jobs)])
         self.slots.restore(
-            [job for job in whole if job.status is JobStatus.RUNNING], self._job_types.resources_of
+            [job for job in whole if job.status is RUNNING], self._job_types.resources_of
         )
         # Once for all: each job by itself would look again at its user and its type.
         self.refresh_gates()
@@ -225,7 +233,7 @@ class Board:
                 is_eligible = True
             else:
                 self._put(job)
-                if job.status is not JobStatus.QUEUED:
+                if job.status is not QUEUED:
                     self._move(None, job)
                     continue
                 self.due_times.set(job)
@@ -276,7 +284,7 @@ class Board:
         if not job.has_place:
             return
         for other in self.live.in_lines(job.user_id, job.project_id):
-            if other.status is JobStatus.QUEUED:
+            if other.status is QUEUED:
                 self.refresh_job(other)
         self.look_again.set()
 
@@ -342,7 +350,7 @@ class Board:
     def find_waiting(self, key: LimitKey) -> list[Job]:
         """Return the queued jobs that have the key."""
         jobs = map(self.live.find, self.slots.keys.jobs_with(key))
-        return [job for job in jobs if job is not None and job.status is JobStatus.QUEUED]
+        return [job for job in jobs if job is not None and job.status is QUEUED]
 
     def stop_run(self, job: Job, *, again: bool = False) -> None:
         """Have the run of a running job asked to end, or asked *again*."""
@@ -382,7 +390,7 @@ class Board:
         self.suspects.take_back(job.job_id)
         self.give_back(job.job_id)
         now = self.live.find(job.job_id)
-        if now is not None and now.status is JobStatus.QUEUED:
+        if now is not None and now.status is QUEUED:
             self.requeue(now)
         self.refresh_lines(job)
 
@@ -418,14 +426,14 @@ class Board:
     def _move(self, before: Job | None, job: Job) -> None:
         self.due_times.set(job)
         status = job.status
-        if before is not None and before.status is JobStatus.RUNNING:
+        if before is not None and before.status is RUNNING:
             self._leave_slot(job)
-        elif status is JobStatus.RUNNING:
+        elif status is RUNNING:
             self._end_start(job)
             self.estimator.began(job, self.clock.monotonic())
-        if status is not JobStatus.QUEUED or (before is not None and _has_moved(before, job)):
+        if status is not QUEUED or (before is not None and _has_moved(before, job)):
             self.queue.remove(job.job_id)
-        if status is not JobStatus.QUEUED:
+        if status is not QUEUED:
             pass
         elif job.job_id not in self.queue and job.job_id not in self.reasons.starting:
             # A job that changes while its start is being stored holds a slot already; it comes
@@ -435,7 +443,7 @@ class Board:
             self.refresh_job(job)
         if (before is not None and before.limits) or job.limits:
             self._refresh_keys_of(before, job)
-        if job.status is JobStatus.RUNNING and job.cancel_requested_at is not None:
+        if job.status is RUNNING and job.cancel_requested_at is not None:
             self.stop_run(job)
         if job.parent_id is not None or job.has_children:
             self._move_family(before, job)
@@ -455,11 +463,11 @@ class Board:
             self._call_back(job)
         was_asked = before is not None and before.cancel_requested_at is not None
         is_asked = job.cancel_requested_at is not None
-        if job.has_children and is_asked and (job.status is JobStatus.CANCELLED or not was_asked):
+        if job.has_children and is_asked and (job.status is CANCELLED or not was_asked):
             self.effects.put_nowait(CancelChildren(job.job_id))
 
     def _call_back(self, job: Job) -> None:
-        is_suspended = job.status is JobStatus.CREATED and bool(job.joins)
+        is_suspended = job.status is CREATED and bool(job.joins)
         if is_suspended and not self.families.is_waiting(job):
             self.effects.put_nowait(EnqueueDue(job.job_id))
 
@@ -472,10 +480,10 @@ class Board:
     def _leave_slot(self, job: Job) -> None:
         # The slot goes back only here: after the end of the run is stored, and exactly once,
         # since only one committed change leaves `running`.
-        if job.status is JobStatus.RUNNING:
+        if job.status is RUNNING:
             return
         self.give_back(job.job_id)
-        is_typical = job.status is JobStatus.COMPLETED
+        is_typical = job.status is COMPLETED
         self.estimator.ended(job.job_id, self.clock.monotonic(), is_typical=is_typical)
 
     def _check_lines(self, jobs: Sequence[Job]) -> None:
@@ -496,18 +504,18 @@ class Board:
                 self.effects.put_nowait(EnqueueDue(job.job_id))
 
     def _note_due(self, job: Job) -> None:
-        if job.status is JobStatus.QUEUED:
+        if job.status is QUEUED:
             self.refresh_job(job)
             self.look_again.set()
             if job.place is Place.FOLLOWER:
                 self.effects.put_nowait(MakeHead(job.job_id))
-        elif job.status is JobStatus.CREATED:
+        elif job.status is CREATED:
             self.effects.put_nowait(EnqueueDue(job.job_id))
 
     def _note_outage(self, key: LimitKey, freed: Iterable[JobId]) -> None:
         for job_id in freed:
             job = self.live.find(job_id)
-            if job is not None and job.status is JobStatus.QUEUED:
+            if job is not None and job.status is QUEUED:
                 self.refresh_job(job)
         self.refresh_keys((key,))
         self.look_again.set()

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.job import FAILED, Job, JobStatus
 from cidx_jobs.model.listing import ChildCounts, ChildRecord
 
 _MANY = 2_000
@@ -28,7 +28,7 @@ class _Family(msgspec.Struct):
             self.unfinished.discard(job_id)
         else:
             self.unfinished.add(job_id)
-        if status is JobStatus.FAILED:
+        if status is FAILED:
             self.failed.add(job_id)
         else:
             self.failed.discard(job_id)

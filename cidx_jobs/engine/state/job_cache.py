@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
-from cidx_jobs.model.job.job import Job, JobStatus, Place
+from cidx_jobs.model.job.job import CREATED, RUNNING, Job, Place
 from cidx_jobs.model.listing import UnreadJob
 
 RECENT_FINALS = 2_000
@@ -101,7 +101,7 @@ class LiveJobs:
     def running(self) -> list[Job]:
         """Return the running jobs."""
         known = (job for job in self._unfinished.values() if isinstance(job, Job))
-        return [job for job in known if job.status is JobStatus.RUNNING]
+        return [job for job in known if job.status is RUNNING]
 
     def _read(self, job_id: JobId) -> Job:
         found = self._unfinished[job_id]
@@ -126,11 +126,11 @@ class LiveJobs:
         if job.place is not None:
             line = self._lines.setdefault((job.user_id, job.project_id), {})
             line[job.job_type, job.place] = job.job_id
-        elif job.status is JobStatus.CREATED:
+        elif job.status is CREATED:
             self._apart.setdefault((job.user_id, job.project_id), set()).add(job.job_id)
 
     def _leave_line(self, job: Job) -> None:
-        if job.place is None and job.status is not JobStatus.CREATED:
+        if job.place is None and job.status is not CREATED:
             return
         key = (job.user_id, job.project_id)
         if job.place is not None:
@@ -139,7 +139,7 @@ class LiveJobs:
                 del line[job.job_type, job.place]
                 if not line:
                     del self._lines[key]
-        elif job.status is JobStatus.CREATED:
+        elif job.status is CREATED:
             apart = self._apart[key]
             apart.discard(job.job_id)
             if not apart:

@@ -6,7 +6,9 @@ row as it is now.
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from operator import attrgetter
 
+import msgspec
 from msgspec.structs import replace
 
 from cidx_jobs.engine.state.board import Board
@@ -14,7 +16,7 @@ from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.model.errors import JobNotFoundError, StaleVersionError
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.events import Enqueue, Event, Revise
-from cidx_jobs.model.job.job import Job, JobStatus, Place, Transition
+from cidx_jobs.model.job.job import QUEUED, Job, Place, Transition
 from cidx_jobs.model.job.lifecycle import advance
 from cidx_jobs.model.listing import Change, IdempotencyRecord, Project
 from cidx_jobs.model.schedules.schedule import ScheduleState
@@ -24,6 +26,38 @@ STORE_AGAIN_SECONDS = 0.5
 
 Decision = tuple[Job, Sequence[Event]]
 """The job (with members that are no edge's business already set) and the edges to take."""
+
+
+_job_of = attrgetter("job")
+_status_of = attrgetter("status")
+
+
+class _Publishing(msgspec.Struct, frozen=True):
+    """What is told of a commit: of its two ends one, once."""
+
+    board: Board
+    jobs: Sequence[Job]
+    arriving: int
+    schedule: ScheduleState | None
+    on_commit: Callable[[], None] | None
+    on_refuse: Callable[[], None] | None
+
+    def tell(self, rows: Sequence[Transition]) -> None:
+        """Let the memory follow what is stored."""
+        try:
+            self.board.apply(self.jobs, rows)
+            if self.schedule is not None:
+                self.board.schedules.put(self.schedule)
+        finally:
+            self.board.arriving -= self.arriving
+            if self.on_commit is not None:
+                self.on_commit()
+
+    def give_up(self) -> None:
+        """Nothing is stored."""
+        self.board.arriving -= self.arriving
+        if self.on_refuse is not None:
+            self.on_refuse()
 
 
 class JobLedger:
@@ -166,33 +200,17 @@ class JobLedger:
             StaleVersionError: somebody else was first; nothing is changed.
             StaleScheduleError: the same, of the schedule.
         """
-        board = self._board
-        jobs = [change.job for change in changes]
-        arriving = [job.status for job in jobs].count(JobStatus.QUEUED)
-        board.arriving += arriving
-
-        def tell(rows: Sequence[Transition]) -> None:
-            try:
-                board.apply(jobs, rows)
-                if schedule is not None:
-                    board.schedules.put(schedule)
-            finally:
-                board.arriving -= arriving
-                if on_commit is not None:
-                    on_commit()
-
-        def tell_of_refusal() -> None:
-            board.arriving -= arriving
-            if on_refuse is not None:
-                on_refuse()
-
+        jobs = tuple(map(_job_of, changes))
+        arriving = [*map(_status_of, jobs)].count(QUEUED)
+        publishing = _Publishing(self._board, jobs, arriving, schedule, on_commit, on_refuse)
+        self._board.arriving += arriving
         return self._store.save_changes(
             changes,
             idempotency=idempotency,
             projects=projects if project is None else [project],
             schedule=schedule,
-            on_commit=tell,
-            on_refuse=tell_of_refusal,
+            on_commit=publishing.tell,
+            on_refuse=publishing.give_up,
         )
 
     async def reload(self, job_id: JobId) -> None:
@@ -207,7 +225,7 @@ class JobLedger:
 
     def promotion(self, follower: Job) -> Event:
         """Return the event by which a follower becomes the head of its line."""
-        if follower.status is JobStatus.QUEUED:
+        if follower.status is QUEUED:
             return Revise(place=Place.HEAD, reason="first in line")
         key = self._board.make_key(follower)
         return Enqueue(key=key, place=Place.HEAD, reason="first in line")

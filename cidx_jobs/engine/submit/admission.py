@@ -1,6 +1,5 @@
 """How a submit becomes a job: checked, put in line or joined to a waiting one, and stored."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -26,7 +25,7 @@ from cidx_jobs.model.errors import (
     ValidationError,
 )
 from cidx_jobs.model.ids import JobId, UserId
-from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.job import QUEUED, Job
 from cidx_jobs.model.job.lifecycle import record_progress
 from cidx_jobs.model.job.submit import Submission, SubmitRequest
 from cidx_jobs.model.listing import Change, IdempotencyRecord, Project
@@ -144,8 +143,8 @@ class Admission:
                 continue
             moved, place = self._lines.choose_place(each.request, each.job_type, line, waits=waits)
             change = self._new_jobs.make(each.request, each.job_type, place, None, waits=waits)
+            self._room.check(each.request.user_id, new)
             new.append(each.request.user_id)
-            self._room.check(each.request.user_id, Counter(new))
             changes += [*moved, change]
             made.append(Submission(job=change.job))
         job_ids = [one.job.job_id for one in made if not one.is_joined]
@@ -186,7 +185,7 @@ class Admission:
         record = self._keys.make_record(request, job_id)
         served = firing.end(job_id, is_joined=False) if firing else None
         # What becomes of others is stored first: a job that moves them is not the next to start.
-        may_start = not changes and change.job.status is JobStatus.QUEUED
+        may_start = not changes and change.job.status is QUEUED
         self._keep_origin(job_id)
         try:
             start = self._scheduler.start_with_submit(change) if may_start else None

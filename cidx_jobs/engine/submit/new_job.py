@@ -11,7 +11,7 @@ from cidx_jobs.engine.submit.checks import highest_priority
 from cidx_jobs.job_types import JobType
 from cidx_jobs.model.ids import JobId, make_job_id
 from cidx_jobs.model.job.events import Enqueue, Event, Submit
-from cidx_jobs.model.job.job import Job, JobStatus, Place
+from cidx_jobs.model.job.job import CREATED, Job, Place
 from cidx_jobs.model.job.key_limits import KeyLimits, make_key_limits
 from cidx_jobs.model.job.packed import pack
 from cidx_jobs.model.job.submit import SubmitRequest
@@ -56,7 +56,7 @@ class NewJobs:
             job_type=job_type.name,
             user_id=request.user_id,
             project_id=request.project_id,
-            status=JobStatus.CREATED,
+            status=CREATED,
             version=1,
             priority=self.priority_of(request),
             labels=request.labels,
@@ -80,7 +80,7 @@ class NewJobs:
             updated_at=now,
         )
         events: list[Event] = [Submit()]
-        has_place = place is Place.HEAD or not job_type.exclusive
+        has_place = not job_type.exclusive or place is Place.HEAD
         if not waits and has_place:
             events.append(Enqueue(key=self._board.make_key(job)))
         change = self._ledger.advance(None, job, events, now, request.actor)

@@ -1,15 +1,12 @@
 """Room in the queue: how many jobs may wait, those that are being stored among them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 from cidx_jobs.engine.counts import decrease
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.model.errors import QueueFullError, UserQueueFullError
 from cidx_jobs.model.ids import UserId
-
-_NOBODY: Mapping[UserId, int] = MappingProxyType({})
 
 
 class QueueRoom:
@@ -24,12 +21,12 @@ class QueueRoom:
         self._taken: Counter[UserId] = Counter()
         self._taken_total = 0
 
-    def check(self, user_id: UserId, new: Mapping[UserId, int] = _NOBODY) -> None:
+    def check(self, user_id: UserId, before: Sequence[UserId] = ()) -> None:
         """Check that one more job of the user may wait.
 
         Args:
             user_id: whose job it is.
-            new: of jobs that come together, how many each user has so far, this one included.
+            before: of jobs that come together, whose are those that come before this one.
 
         Raises:
             UserQueueFullError: the user has as many as a user may have.
@@ -37,12 +34,10 @@ class QueueRoom:
         """
         limits = self._board.slots.limits
         live = self._board.live
-        before = max(0, new.get(user_id, 1) - 1)
-        own = live.count_waiting(user_id) + self._taken[user_id] + before
-        if own >= limits.max_queued_per_user:
+        taken = self._taken.get(user_id, 0) + before.count(user_id)
+        if live.count_waiting(user_id) + taken >= limits.max_queued_per_user:
             raise UserQueueFullError(limits.max_queued_per_user)
-        all_before = max(0, sum(new.values()) - 1)
-        if live.waiting_total + self._taken_total + all_before >= limits.max_queued_total:
+        if live.waiting_total + self._taken_total + len(before) >= limits.max_queued_total:
             raise QueueFullError(limits.max_queued_total)
 
     def take(self, user_ids: Sequence[UserId]) -> None:

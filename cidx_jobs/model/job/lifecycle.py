@@ -31,7 +31,9 @@ from cidx_jobs.model.job.events import (
     Suspend,
 )
 from cidx_jobs.model.job.job import (
+    CREATED,
     NO_DETAIL,
+    RUNNING,
     AttemptRecord,
     Job,
     JobError,
@@ -84,7 +86,7 @@ def advance(
         InvalidTransitionError: the job's status has no such edge.
     """
     kind = type(event)
-    is_new = kind is Submit and job.version == 1 and job.status is JobStatus.CREATED
+    is_new = kind is Submit and job.version == 1 and job.status is CREATED
     before = None if is_new else job.status
     edge = _EDGES.get((before, kind))
     if edge is None:
@@ -111,7 +113,7 @@ def record_progress(job: Job, now: datetime, **changes: Any) -> Job:
     Raises:
         InvalidTransitionError: the job does not run.
     """
-    if job.status is not JobStatus.RUNNING:
+    if job.status is not RUNNING:
         raise InvalidTransitionError(job_id=job.job_id, status=job.status, event="report")
     changes["version"] = job.version + 1
     changes["updated_at"] = max(now, job.updated_at)
@@ -177,7 +179,7 @@ def _revised(_: Job, event: Revise, __: datetime) -> dict[str, Any]:
 
 
 def _held(job: Job, _: Hold, __: datetime) -> dict[str, Any]:
-    if job.status is JobStatus.RUNNING:
+    if job.status is RUNNING:
         return {"hold": True}
     # Who is held has no place in its line, and no time at which it goes on by itself.
     return {"hold": True, "place": None, "retry_at": None}
@@ -216,7 +218,7 @@ def _asked_to_stop(_: Job, event: RequestCancel, now: datetime) -> dict[str, Any
 
 
 def _cancelled(job: Job, event: Cancel, now: datetime) -> dict[str, Any]:
-    if job.status is JobStatus.RUNNING:
+    if job.status is RUNNING:
         changes = _ended(job, event.elapsed_seconds, Outcome.CANCELLED, event.error)
     else:
         changes = {"finished_at": max(now, job.created_at), "error": event.error, "place": None}

@@ -32,6 +32,10 @@ class PackedObject(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self.read())
 
+    def __bool__(self) -> bool:
+        # It would have to be read to tell, and what is empty is never kept so.
+        return True
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, PackedObject) and self.text == other.text:
             return True

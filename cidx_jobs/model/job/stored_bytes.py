@@ -7,10 +7,9 @@ what a job is counted in for is what it is counted out for when it is deleted.
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
 
 from cidx_jobs.model.job.job import Job, Transition
-from cidx_jobs.model.job.packed import PackedObject, count_bytes
+from cidx_jobs.model.job.packed import count_bytes
 
 JOB_BYTES = 1_024
 """A job, without the members that are counted by themselves."""
@@ -27,7 +26,8 @@ _counted = attrgetter(*COUNTED_MEMBERS)
 
 def bytes_of_job(job: Job) -> int:
     """Return what the job's row counts for."""
-    return JOB_BYTES + sum(map(_bytes_of, _counted(job)))
+    # What is empty stands in no row, unless it is a result: two bytes of the round sum.
+    return JOB_BYTES + sum(map(count_bytes, filter(None, _counted(job))))
 
 
 def growth(job: Job, before: Job) -> int:
@@ -35,7 +35,7 @@ def growth(job: Job, before: Job) -> int:
     size = 0
     for new, old in zip(_counted(job), _counted(before), strict=True):
         if new is not old:
-            size += _bytes_of(new) - _bytes_of(old)
+            size += (count_bytes(new) if new else 0) - (count_bytes(old) if old else 0)
     return size
 
 
@@ -46,11 +46,3 @@ def bytes_of_log(transitions: Sequence[Transition]) -> int:
         if transition.reason:
             size += len(transition.reason.encode())
     return size
-
-
-def _bytes_of(value: Any) -> int:
-    if type(value) is PackedObject:
-        # Whether it is empty could be told only by reading it, and it never is.
-        return count_bytes(value)
-    # What is empty stands in no row, unless it is a result: two bytes of the round sum.
-    return count_bytes(value) if value else 0

@@ -119,7 +119,7 @@ class Transaction:
         self._log: list[Row] = []
         self._counted: list[tuple[FinalsKey, int]] = []
         self._charged: list[tuple[str, int]] = []
-        self._bytes: Counter[str] = Counter()
+        self._bytes: dict[str, int] = {}
         """The sums of what was charged."""
         self.flushed_bytes: Counter[str] = Counter()
         """The sums of what was charged and is written."""
@@ -162,7 +162,7 @@ class Transaction:
         """Count bytes in (or, below nothing, out) of what is stored of the user."""
         if size:
             self._charged.append((user_id, size))
-            self._bytes[user_id] += size
+            self._bytes[user_id] = self._bytes.get(user_id, 0) + size
 
     def count_bytes(self, user_id: str) -> int:
         """Return how many bytes are stored of the user, those of this transaction included."""

@@ -10,9 +10,10 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import attrs
+import msgspec
 
 from cidx_jobs.model.errors import OtherLoopError, StorageUnavailableError, StoreError
 from cidx_jobs.model.foreign import Raised, call_foreign
@@ -28,7 +29,7 @@ PROBE_SECONDS = 0.5
 """How often a writer that failed tries again by itself."""
 
 
-class _Request(NamedTuple):
+class _Request(msgspec.Struct, frozen=True):
     operation: Operation
     future: asyncio.Future[Any]
     on_commit: Callable[[Any], object] | None

@@ -7,14 +7,16 @@ did (see `cidx_jobs.store.sqlite.commit.transaction`).
 import functools
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from cidx_jobs.model.errors import (
     StaleVersionError,
     StoreError,
 )
 from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.model.job.job import CREATED, QUEUED, RUNNING, Job, JobStatus, Transition
 from cidx_jobs.model.listing import Change, RunGuard
 from cidx_jobs.store.sqlite.commit.fence import check_run
 from cidx_jobs.store.sqlite.commit.transaction import Transaction
@@ -39,11 +41,11 @@ _UPDATE_PROGRESS = (
     "WHERE job_id = ? AND version = ? AND run = ? AND status = 'running'"
 )
 _LEAVE_PLACE = "UPDATE jobs SET place = NULL WHERE job_id = ?"
-_NOT_FINAL = (None, JobStatus.CREATED, JobStatus.QUEUED, JobStatus.RUNNING)
+_NOT_FINAL = (None, CREATED, QUEUED, RUNNING)
 _OF_RUN = " AND run = ? AND status = 'running'"
 
 
-class EncodedChange(NamedTuple):
+class EncodedChange(msgspec.Struct, frozen=True):
     """A change, and the statement that stores it.
 
     Made before it is queued, so that a value that cannot be stored is its caller's fault alone.
@@ -140,12 +142,11 @@ def encode_report(job: Job) -> tuple[JobId, Row]:
 
 def save_checkpoint(transaction: Transaction, encoded: EncodedChange, checkpoint: Row) -> None:
     """Store a running job's checkpoint with its new version."""
-    change, statement, values, size = encoded
-    job = change.job
+    change, job, size = encoded.change, encoded.change.job, encoded.growth
     if size is None:
         size = read_growth(transaction, change)
     row = transaction.find_row(job.job_id)
-    transaction.execute(f"{statement}{_OF_RUN}", (*values, row, job.run))
+    transaction.execute(f"{encoded.statement}{_OF_RUN}", (*encoded.values, row, job.run))
     if transaction.cursor.rowcount != 1:
         check_run(transaction, RunGuard(job_id=job.job_id, run=job.run))
         raise StaleVersionError(job.job_id, change.base_version)
@@ -156,7 +157,7 @@ def save_checkpoint(transaction: Transaction, encoded: EncodedChange, checkpoint
 
 def _store_job(transaction: Transaction, encoded: EncodedChange) -> int:
     """Write the job's row; return its number."""
-    change, statement, values, size = encoded
+    change, values, size = encoded.change, encoded.values, encoded.growth
     if size is None:
         size = read_growth(transaction, change)
     job_id, row = change.job.job_id, 0
@@ -164,7 +165,7 @@ def _store_job(transaction: Transaction, encoded: EncodedChange) -> int:
         row = transaction.find_row(job_id)
         values = [*values, row]
     try:
-        transaction.execute(statement, values)
+        transaction.execute(encoded.statement, values)
     except sqlite3.IntegrityError as error:
         raise _refusal(change, error) from error
     if transaction.cursor.rowcount != 1:
