@@ -6,7 +6,7 @@ not pay for what it does not need.
 
 __version__ = "0.1.0"
 
-_HOMES = {
+HOMES = {
     "AdminRequiredError": "cidx_jobs.model.errors",
     "Admission": "cidx_jobs.job_types",
     "AlreadyFinishedError": "cidx_jobs.model.errors",
@@ -109,8 +109,9 @@ _HOMES = {
     "setup": "cidx_jobs.web.app",
     "setup_logging": "cidx_jobs.observe.logs",
 }
+"""Where each public name lives; ``python docs/made_reference.py`` makes `__init__.pyi` of it."""
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605 - the one table is the list
+__all__ = sorted(HOMES)  # noqa: PLE0605 - the one table is the list
 
 
 def __getattr__(name: str) -> object:
@@ -119,7 +120,7 @@ def __getattr__(name: str) -> object:
     # which it would show a traceback.
     from importlib import import_module
 
-    home = _HOMES.get(name)
+    home = HOMES.get(name)
     if home is None:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
@@ -130,4 +131,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """List the public names."""
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *HOMES])

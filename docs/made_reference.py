@@ -23,6 +23,7 @@ from cidx_jobs.cli.root import cidx_jobs as command_line
 
 DOCS = Path(__file__).parent
 WIDTH = 88
+STUB_WIDTH = 99
 
 _SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):$")
 _ENTRY = re.compile(r"^    (\*{0,2}[\w.]+): (.*)$")
@@ -100,9 +101,32 @@ _EXIT_CODES = [
     (143, "SIGTERM of a client command (`serve` ends with 0)"),
 ]
 
+
+def stub() -> str:
+    """Return the public names for type checkers, which cannot follow the lazy table."""
+    # In the order of ruff: by the module, then constants, classes and functions.
+    ordered = sorted(
+        ((home, _rank(name), name) for name, home in cidx_jobs.HOMES.items()),
+    )
+    lines = ["# The public names for type checkers, made of the table in __init__.py."]
+    for home, _, name in ordered:
+        line = f"from {home} import {name} as {name}"
+        if len(line) > STUB_WIDTH:
+            line = f"from {home} import (\n    {name} as {name},\n)"
+        lines.append(line)
+    return "\n".join([*lines, "", "__version__: str", ""])
+
+
+def _rank(name: str) -> int:
+    if name.isupper():
+        return 0
+    return 1 if name[0].isupper() else 2
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "reference/python.md": python_page,
     "reference/command-line.md": command_line_page,
+    "../cidx_jobs/__init__.pyi": stub,
 }
 """Every made page, by its path below docs/."""
 

@@ -41,6 +41,13 @@ _STATUSES = {status.value: frozenset({status}) for status in JobStatus} | {
 }
 
 
+_FILTERS = [
+    name
+    for name in JobQuery.__struct_fields__
+    if name not in {"limit", "offset", "is_brief", "after_row"}
+]
+"""The members of a query that say which jobs it lists, and in which order."""
+
 StatusName = Annotated[str, Meta(extra_json_schema={"enum": list(_STATUSES)})]
 JobTypeName = Annotated[
     str, Meta(pattern=f"^{JOB_TYPE_PATTERN}$", extra={"rule": "it is no name of a job type"})
@@ -190,19 +197,10 @@ def read_statuses(texts: list[str]) -> frozenset[JobStatus] | None:
 
 def _listing(query: JobQuery) -> tuple[Any, ...]:
     """Return what tells this listing from others; sets are put in order."""
-    return (
-        "jobs",
-        query.user_id,
-        None if query.statuses is None else sorted(query.statuses),
-        query.job_type,
-        query.project_id,
-        query.schedule,
-        query.parent_id,
-        query.labels,
-        query.created_after,
-        query.created_before,
-        query.newest_first,
-    )
+    # Every member but those that say which page is read: a filter that was left out here would
+    # let the cursor of one listing go on in another.
+    values = (getattr(query, name) for name in _FILTERS)
+    return "jobs", *(sorted(one) if isinstance(one, frozenset) else one for one in values)
 
 
 def _document(call: Call, query: JobQuery, page: JobPage, cursor: str | None) -> JobListDocument:
