@@ -481,6 +481,22 @@ async def test_a_damaged_database_is_refused(
     await assert_refused(directory, DatabaseDamagedError, "")
 
 
+async def test_a_database_that_is_cut_before_its_free_pages_says_so(
+    directory: DataDirectory,
+) -> None:
+    """In words, and not by what could not be read of them."""
+    await used(directory)
+    with closing(sqlite3.connect(directory.database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("CREATE TABLE gone AS SELECT zeroblob(100000)")
+        connection.execute("DROP TABLE gone")
+        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    cut_in_half(directory.database)
+
+    assert free
+    await assert_refused(directory, DatabaseDamagedError, "is cut")
+
+
 @pytest.mark.parametrize(
     "damage", [garble_start, garble_page_size, empty, remove], ids=lambda damage: damage.__name__
 )

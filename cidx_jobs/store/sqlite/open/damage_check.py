@@ -190,7 +190,11 @@ def _check_free_list(file: BinaryIO, header: _Header, in_wal: set[int], database
     # Whoever writes takes pages from this list, and comes to grief where it is wrong.
     while page and page not in in_wal and found < header.free_count:
         file.seek((page - 1) * header.page_size)
-        page, leaves = _FREE_HEADER.unpack(file.read(_FREE_HEADER.size))
+        content = file.read(_FREE_HEADER.size)
+        if len(content) < _FREE_HEADER.size:
+            message = f"{database} is cut: page {page}, a free one, is not there"
+            raise DatabaseDamagedError(message)
+        page, leaves = _FREE_HEADER.unpack(content)
         found += 1 + leaves
     if page not in in_wal and (page or found != header.free_count):
         message = f"{database} has a damaged header: its list of free pages is not the one it says"
