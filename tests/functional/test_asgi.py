@@ -126,6 +126,9 @@ async def test_a_job_goes_its_way_in_every_host(host: Host, jobs: JobSystem) -> 
             ended = await http.get(job["links"]["self"] + "?wait=5", headers=ALICE)
             hidden = await http.get(job["links"]["self"], headers={"X-User": "bob"})
             page = await http.get("/jobs/api/jobs?limit=1&label=a:b", headers=ALICE)
+            await submit(http, "quick")
+            newest = await http.get("/jobs/api/jobs?limit=1", headers=ALICE)
+            older = await http.get(newest.links["next"]["url"], headers=ALICE)
             stream = await http.get(
                 job["links"]["events"], headers={**ALICE, "Accept": "text/event-stream"}
             )
@@ -143,6 +146,7 @@ async def test_a_job_goes_its_way_in_every_host(host: Host, jobs: JobSystem) -> 
                 405,
             ]
             assert (await ended.json())["status"] == JobStatus.COMPLETED
+            assert [one["job_id"] for one in (await older.json())["jobs"]] == [job["job_id"]]
             assert (await page.json())["jobs"] == []
             assert "event: snapshot" in told
             assert "event: end" in told

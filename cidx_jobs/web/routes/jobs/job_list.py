@@ -231,7 +231,7 @@ def show_rows(call: Call, page: JobPage, kind: type[L]) -> tuple[L, ...]:
 
 def _next_link(call: Call, cursor: str) -> str:
     """Return the value of ``Link`` (RFC 8288): the same question, one page on."""
-    url = (
-        path_of(call.request).without_query_params("offset", "cursor").extend_query(cursor=cursor)
-    )
-    return f'<{call.outer_prefix}{url.raw_path_qs}>; rel="next"'
+    # Of the path alone what is asked below it: how the client came to it only the call knows.
+    asked = path_of(call.request).without_query_params("offset", "cursor")
+    query = asked.extend_query(cursor=cursor).raw_query_string
+    return f'<{call.prefix}/jobs?{query}>; rel="next"'
