@@ -21,6 +21,7 @@ THREAD_PREFIX = "cidx-jobs-"
 
 _AGAIN_SECONDS = 0.05
 _TRIES = 20
+"""Together a second: a limit of threads that is met for longer is no passing shortage."""
 
 
 async def in_own_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

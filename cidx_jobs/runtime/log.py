@@ -26,9 +26,12 @@ _SECRET_ENDS = tuple(
 """How the names of fields end whose values are never shown."""
 _NAMES_OF_EACH_LINE = {"timestamp", "level"}
 _LARGEST_WHOLE = 2**63
+"""Larger numbers are written as text: who reads JSON may have 64 bits for one."""
 _MAX_DEPTH = 6
+"""What lies deeper is written as one text."""
 _MAX_KEPT = 4_096
 _MAX_KEPT_CHARACTERS = 200
+"""Ids, types and users come again in line after line, long texts do not: those are not kept."""
 _CALLER = 3
 """So many frames up from `logging` stands whoever wrote the line: two are structlog's."""
 

@@ -16,7 +16,9 @@ OTHER = "other"
 
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Bounds of what takes milliseconds: commits, requests, the loop's lag."""
 _LONG_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 86_400)
+"""Bounds of what may take a day: waits, runs, phases."""
 _JOBS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 

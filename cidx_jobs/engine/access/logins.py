@@ -21,6 +21,8 @@ from cidx_jobs.runtime.key_file import ensure_key
 
 _FORM = re.compile(r"[A-Za-z0-9_-]{1,1024}\.[A-Za-z0-9_-]{1,2048}\.[A-Za-z0-9_-]{1,128}")
 _MANY = 10_000
+"""So many verified logins are kept; beyond, all are verified anew. No flood of them fills
+memory."""
 
 
 class Login(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from cidx_jobs.model.errors import TooManyLoginsError
 MAX_REFUSED = 10
 PERIOD_SECONDS = 60.0
 _MANY = 10_000
+"""So many pairs of user and address are counted, so that guessing at names fills no memory."""
 
 Who = tuple[str, str | None]
 """A user's name as it was given, and the address that it came from."""

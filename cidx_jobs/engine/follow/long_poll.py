@@ -18,6 +18,7 @@ REVISION_SECONDS = 1.0
 """A change of a job's place in the queue is told at most so often (api.md 1.4)."""
 
 _MOST_LOOKS = 5_000
+"""At how many waiting jobs it is looked in one turn of the loop."""
 
 
 class _Seen(msgspec.Struct):

@@ -54,6 +54,7 @@ PENDING_SECONDS = 60.0
 _NEVER = -1
 _LOWEST = float("-inf")
 _MANY_USERS = 1_024
+"""What is forgotten is thrown out only beyond so many more entries: each time looks at all."""
 
 Placed = tuple[DispatchKey, UserId, int, str, tuple[LimitKey, ...]]
 """A job with its place: key, user, priority, type, and those of its keys that are everybody's."""

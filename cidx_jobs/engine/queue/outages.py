@@ -37,6 +37,7 @@ TURN_SECONDS = 1.0
 """How long a probe is left to those who have not tried yet, where such a job waits at all."""
 
 _EARLY = 0.001
+"""A timer of the loop may ring early, by the resolution of its clock."""
 _MANY_ANSWERS = 1_000
 
 _log = get_logger("engine")

@@ -21,6 +21,7 @@ ALONE_SECONDS = 30.0
 one that takes its time is caught in the end."""
 
 _MOST_DOUBLINGS = 12
+"""The time alone stops growing at a day and a half."""
 
 
 def is_suspect(job: Job, poison_after: int) -> bool:

@@ -41,7 +41,9 @@ BUSY_SECONDS = 0.02
 """How long they are used while jobs start and end."""
 
 _ENOUGH_DURATIONS = 3
+"""From so many of a user's own runs of a type on they count alone, and not those of all."""
 _ENOUGH_SHARES = 10
+"""From so many outcomes on the range is made of them."""
 _TAIL = 0.03
 """The share of outcomes that is left out on each side of the range."""
 
@@ -55,7 +57,9 @@ _SLACK_SECONDS = 0.2
 """What storing and starting a job may add; also keeps shares of short waits sane."""
 
 _MAX_KINDS = 10_000
+"""Beyond so many pairs of type and user all are learned anew: most are of the past."""
 _MAX_UNSORTED = 1_000
+"""So many are sorted in at the latest, where nobody asks."""
 _MAX_ENDS = 128
 """Beyond so many ends of runs the slots come free evenly."""
 

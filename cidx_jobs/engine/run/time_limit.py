@@ -7,6 +7,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 
 _MANY_STALE = 100
+"""Limits that were let go stay in the heap until they are so many: throwing out looks at all."""
 
 
 class TimeLimits:

@@ -40,6 +40,7 @@ from cidx_jobs.runtime.log import get_logger
 _FIXED = frozenset({"name", "user_id"})
 _TIMING = ("cron", "every_seconds", "timezone", "enabled")
 _LOOKS = 3
+"""A schedule that fires meanwhile looks like a fault once, and not each time."""
 _LOOK_AGAIN_SECONDS = 0.1
 
 _log = get_logger("schedules")

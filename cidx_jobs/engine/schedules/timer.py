@@ -22,6 +22,7 @@ from cidx_jobs.runtime.log import get_logger
 _PLANNED_AT_ONCE = 200
 """How many schedules are looked at in one turn of the loop while the server starts."""
 _AFTER_A_FAULT_SECONDS = 60
+"""When a time is tried again whose submit was refused."""
 
 _log = get_logger("schedules")
 

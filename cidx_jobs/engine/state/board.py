@@ -196,6 +196,7 @@ class Board:
             before = self._put(job)
             if before is None or before.version < job.version:
                 self._move(before, job)
+        # Only now: who is told of one job may look at the others of the same commit.
         for job in jobs:
             own = rows if len(jobs) == 1 else [row for row in rows if row.job_id == job.job_id]
             self.notifier.publish(job, own)

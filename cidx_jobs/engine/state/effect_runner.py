@@ -109,6 +109,7 @@ class EffectRunner(Background):
         return job, [self._ledger.promotion(job)]
 
     def _insist(self, job_id: JobId, decide: Callable[[Job], Decision | None], name: str) -> None:
+        # A task for each: one that waits for the store holds up no other.
         task = asyncio.create_task(self._record(job_id, decide), name=f"{name}-{job_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

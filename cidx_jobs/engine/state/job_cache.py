@@ -87,6 +87,7 @@ class LiveJobs:
     def apart(self, user_id: UserId, project_id: ProjectId) -> list[Job]:
         """Return the created jobs of the project without a place, the first submitted first."""
         job_ids = self._apart.get((user_id, project_id))
+        # Ids are in the order of time (UUIDv7).
         return list(map(self._read, sorted(job_ids))) if job_ids else []
 
     def count_waiting(self, user_id: UserId) -> int:

@@ -20,7 +20,9 @@ _LONGEST_SLEEP_SECONDS = 60.0
 """The wall clock may be set: what is due is looked at so often."""
 _FIRST_PAUSE_SECONDS = 10.0
 _AGAIN_SECONDS = 300.0
+"""When a backup is tried again that has failed."""
 _GRACE_SECONDS = 3_600.0
+"""So long after it was due a backup is overdue: one that is being made takes its time."""
 
 _log = get_logger("engine")
 

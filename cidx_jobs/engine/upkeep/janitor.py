@@ -25,6 +25,7 @@ from cidx_jobs.model.job.lifecycle import has_progressed
 from cidx_jobs.runtime.log import get_logger
 
 _CLEANUP_PAUSE_SECONDS = 60.0
+"""How often it is looked for jobs whose time is over."""
 
 _log = get_logger("engine")
 

@@ -24,6 +24,7 @@ FORETOLD_SECONDS = 86_400.0
 """So long before it happens it is told that the copy of a project goes."""
 
 _PAUSE_SECONDS = 3_600.0
+"""How often it is looked for projects whose time is over."""
 # A first sync may run, and be repeated after a crash, for so long before a project names its copy.
 _NOBODYS_SECONDS = 2 * 86_400.0
 

@@ -39,6 +39,7 @@ _PREFIX = "/api"
 _LONGEST_NAP_SECONDS = 30.0
 """A wall clock that was set is noticed within this time."""
 _AGAIN_SECONDS = 5.0
+"""When it is tried again to store notices that the store could not take."""
 _PAGE = 1_000
 
 _log = get_logger("engine")

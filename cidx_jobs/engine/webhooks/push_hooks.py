@@ -35,6 +35,7 @@ from cidx_jobs.wire.strict_json import MalformedBodyError
 
 _ID_BYTES = 18
 _SMALL_BODY_BYTES = 64 * 1024
+"""A larger body is checked in a thread: its signature and its JSON take long enough to notice."""
 _REFUSED = SignatureRefusedError.code
 _REFUSAL_KEPT_EVERY = timedelta(minutes=1)
 _MANY = 10_000

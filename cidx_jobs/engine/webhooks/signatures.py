@@ -17,7 +17,9 @@ Headers = Mapping[str, str]
 
 STANDARD = "webhook-signature"
 _MAX_SIGNATURES = 16
+"""A sender that changes its secret gives a few; each costs a digest's comparison."""
 _MAX_DIGITS = 12
+"""Of seconds since 1970; Python refuses to read very long numbers, with an error."""
 
 
 class Signed(msgspec.Struct, frozen=True):

@@ -50,6 +50,7 @@ LOW_SPEED_SECONDS = 60.0
 """How long a remote may send nearly nothing."""
 _UNFIT = {MISSING: "CFG-001", TOO_OLD: "CFG-004"}
 _ASK_SECONDS = 120.0
+"""How long a command may take that asks a remote and fetches nothing."""
 ANSWER_SECONDS = 15.0
 """How long a host may take to answer the first request of a command."""
 # What a failure with one of these codes says of the host: that nobody is there.
@@ -61,6 +62,7 @@ _BRANCHES = "refs/heads/"
 _SYMBOLIC = f"ref: {_BRANCHES}"
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHOWN_NAMES = 5
+"""So many branches are named in the error for one that is not there."""
 _SHOWN_CHARACTERS = 80
 # Each of so many files is compared with each: half a million pairs.
 _MAX_RENAMES = 700

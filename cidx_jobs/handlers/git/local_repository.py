@@ -17,7 +17,9 @@ from cidx_jobs.model.foreign import printable
 
 _GIT_FILE = "gitdir:"
 _MAX_POINTER_BYTES = 64 * 1024
+"""A ``.git`` file or a list of alternates is far smaller; whoever made it may have meant ill."""
 _MAX_ALTERNATES = 50
+"""A repository that borrows may lead through others without end."""
 _PARTS = ("objects", "refs", "HEAD")
 _NOT_OURS = "GIT-007"
 

@@ -31,6 +31,7 @@ INDEXED_REF = "refs/cidx/indexed"
 _SOURCE_FILE = "cidx-source.json"
 _PRIVATE_FILE = 0o600
 _MAX_PACKS = 20
+"""Each fetch leaves a pack, and git looks into each: beyond so many they are packed up."""
 _PACK_UP_SECONDS = 120.0
 # What has gathered is worth packing up when it takes this much, and twice what one pack takes.
 _MANY_BYTES = 64 * 1024 * 1024

@@ -19,6 +19,7 @@ NOWHERE = "/dev/null"
 """What is named where git insists on a path."""
 
 _LOW_SPEED_BYTES = 100
+"""Bytes a second: a host that sends less for too long is given up (git-config, lowSpeedLimit)."""
 _DEAD_END_PROXY = f"http://{DEAD_END}:9"
 _NO_PROXY = ""
 # How git keeps to the memory that it is given: it maps packs piece by piece, and has few threads.
@@ -30,44 +31,62 @@ _MODEST = {
     "pack.windowMemory": "32m",
     "pack.deltaCacheSize": "32m",
 }
+# What each of them does is said in git-config(1).
 _SHIELDS = {
+    # Both name programs that git would start.
     "core.hooksPath": NOWHERE,
     "core.fsmonitor": "false",
+    # A link in a checkout could lead out of it.
     "core.symlinks": "false",
     "core.attributesFile": NOWHERE,
     "core.askPass": "",
+    # Larger files are streamed, and never whole in memory.
     "core.bigFileThreshold": "16m",
     "core.sharedRepository": "0600",
     **_MODEST,
+    # An empty one takes away those that are configured (gitcredentials(7)).
     "credential.helper": "",
+    # A directory of a checkout that looks like a repository is none.
     "safe.bareRepository": "explicit",
+    # When a copy is packed up is decided in `project_copy`, and which submodules are fetched in
+    # `repository_sync.submodules`.
     "gc.auto": "0",
     "maintenance.auto": "false",
     "submodule.recurse": "false",
     "fetch.recurseSubmodules": "false",
+    # What comes stays a pack, however small: `project_copy` counts them.
     "fetch.unpackLimit": "1",
+    # A host could send us on to others by these three, past the check of addresses.
     "fetch.uriProtocols": "",
     "transfer.bundleURI": "false",
     "promisor.acceptFromServer": "none",
+    # A host then lists only the branches that it is asked for (gitprotocol-v2(5)).
     "protocol.version": "2",
     # Also keeps http-alternates from being followed.
     "http.followRedirects": "false",
+    # Where no address was checked git speaks to nobody; `_open_web` lets it.
     "http.proxy": _DEAD_END_PROXY,
     "http.lowSpeedLimit": str(_LOW_SPEED_BYTES),
 }
+# What each of them does is said in git(1).
 _ENVIRONMENT = {
+    # What is configured on the machine, or by its user, does not count.
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": NOWHERE,
     "GIT_ATTR_NOSYSTEM": "1",
+    # Nobody is there to be asked for a password.
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_ASKPASS": "",
     "SSH_ASKPASS": "",
+    # Refs of a repository could put other objects in the place of a commit's own.
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_PROTOCOL_FROM_USER": "0",
+    # An object that is missing is an error, and no reason to speak to the remote again.
     "GIT_NO_LAZY_FETCH": "1",
     # For what asks no configuration of git; curl takes all_proxy where no other is named.
     "all_proxy": _DEAD_END_PROXY,
     "no_proxy": "",
+    # What git says is read by its words (`errors`).
     "LC_ALL": "C",
     # Each arena of a thread takes address space that nothing is in.
     "MALLOC_ARENA_MAX": "2",

@@ -42,12 +42,15 @@ CHILD_MARK = "CIDXJ_CHILD"
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR")
 """The only variables of the server that a child sees."""
 KILL_AFTER_SECONDS = 5.0
+"""How long a tree of processes may take to end on TERM (guarantees.md, G6)."""
 SHORTAGE_SECONDS = 1.0
 """How long a program is tried to be started that the system has no room for."""
 
 _LAST_WORDS_SECONDS = 2.0
 _PIPE_BYTES = 1024 * 1024
+"""As much as Linux gives to who is not root, unless it is set up otherwise (pipe(7))."""
 _ULIMIT_BLOCK = 512
+"""Bytes of a block, in which `ulimit -f` counts (POSIX)."""
 _KIBIBYTE = 1024
 _MANY_RUNS = 1_000
 _NOBODY = -1

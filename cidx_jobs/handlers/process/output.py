@@ -11,7 +11,9 @@ from cidx_jobs.interfaces.run import ChildResult
 from cidx_jobs.model.foreign import Raised, call_foreign
 
 CAPTURED_BYTES = 64 * 1024
+"""So many of the last bytes of each stream are kept for who started the child."""
 MAX_LINE_CHARACTERS = 8_192
+"""What a line has beyond is dropped: a child that writes none at all fills no memory."""
 
 _STDOUT, _STDERR = 1, 2
 _UNKNOWN_CODE = -255

@@ -12,6 +12,7 @@ from cidx_jobs.runtime.blocking import in_own_thread
 _PROC = Path("/proc")
 _FIRST_POLL_SECONDS = 0.005
 _SLOWEST_POLL_SECONDS = 0.1
+"""The pause between two looks doubles from the first to this: most processes end at once."""
 _AFTER_KILL_SECONDS = 5.0
 _GROUP_FIELD = 2
 """Where the process group stands in /proc/PID/stat, counted behind the name."""

@@ -17,6 +17,7 @@ from cidx_jobs.model.index import TreeChanges, TreeEntry
 from cidx_jobs.settings import Settings
 
 _MAX_TO_PAIR = 5_000
+"""With more files both new and gone no renames are looked for: git compares each with each."""
 
 
 class ChangeDetection:

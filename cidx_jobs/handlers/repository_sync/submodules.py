@@ -29,6 +29,7 @@ MODULE_REFS = "refs/cidx/modules"
 
 _MAX_MODULES = 100
 _MAX_NESTING = 4
+"""Submodules name submodules, and whoever made them may have meant ill."""
 _MAX_DESCRIPTION_BYTES = 1024 * 1024
 """The most that the configuration in a ``.gitmodules`` may take."""
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024

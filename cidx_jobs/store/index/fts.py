@@ -45,10 +45,13 @@ from cidx_jobs.store.index.words.builders import WordThreads
 T = TypeVar("T")
 
 _READERS = 4
+"""Threads that search at a time, all users together."""
 _READERS_PER_USER = 2
 _HELPERS = 2
+"""Threads for what is asked of an index besides: no search makes that wait."""
 _SEARCH_SECONDS = 5.0
 _CHECK_EVERY_STEPS = 20_000
+"""Steps of SQLite's virtual machine between two looks at the time that is left."""
 _AFTER_EVERY_PATH = "\U0010ffff"
 
 

@@ -18,9 +18,11 @@ from cidx_jobs.store.index.state import (
 from cidx_jobs.store.index.text import match_sample
 
 _CHEAP_TO_CHECK_BYTES = 2 * 1024 * 1024
+"""An index of this size is checked whole, also where nobody asks for a deep look."""
 _SAMPLES = (0, 50, 95)
 """Where in the contents, in percent, a text is looked up."""
 _CODE_MASK = 0xFF
+"""The low byte of an extended result code is the primary one (sqlite.org/rescode.html)."""
 # Of a file that is no sound database; the others are of its disk, its rights and its readers.
 _DAMAGE = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 

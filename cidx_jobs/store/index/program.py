@@ -40,6 +40,7 @@ from cidx_jobs.store.index.program_files import FileTree
 from cidx_jobs.store.index.program_output import ProgramOutput
 
 _SECONDS = 30 * 86_400.0
+"""As long as any job may take: its own time-out comes first."""
 # The program starts among foreign files. Python would take modules from where it is started, or
 # lies; git would take a directory that looks like a bare repository for one, with its commands.
 _AMONG_STRANGERS = {

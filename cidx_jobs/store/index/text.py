@@ -8,6 +8,7 @@ MIN_CHARACTERS = 3
 """A shorter text holds no trigram."""
 
 _MAX_TRIGRAMS = 24
+"""Of a longer text only so many are looked up, evenly spread; what they find is compared whole."""
 _MAX_LINE_CHARACTERS = 1_000
 _DOTTED_I = "i\N{COMBINING DOT ABOVE}"
 

@@ -33,6 +33,7 @@ Authenticate = Callable[[web.Request], Awaitable[Identity | None]]
 
 _TOKEN = re.compile(r"cidxj_[A-Za-z0-9_-]{43}")
 _TRUSTED_SECONDS = 1.0
+"""So long a token is taken again without a look into the store."""
 _TOUCH_AFTER = timedelta(minutes=1)
 _MANY_TOKENS = 10_000
 

@@ -19,10 +19,13 @@ from typing import NamedTuple
 
 _AVERAGES_ROW = 1
 _STRUCTURE_ROW = 10
+"""The two rows that FTS5 keeps of an index itself (FTS5_AVERAGES_ROWID and FTS5_STRUCTURE_ROWID in
+SQLite's fts5_index.c)."""
 _SEGMENT_BITS = 37
 """The row of a page holds its segment's number above so many bits."""
 _COOKIE_BYTES = 4
 _MAX_SEGMENTS = 1_999
+"""FTS5 begins no segment once there are 2,000 (FTS5_MAX_SEGMENT in fts5_index.c)."""
 _BITS = 7
 _MORE = 0x80
 _LONGEST_VARINT = 9

@@ -26,8 +26,10 @@ _FOR_WRITING = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA cache_size = -32000",
-    # Checkpoints happen in the writer's own thread, right after a commit.
+    # Checkpoints happen in the writer's own thread, right after a commit; 4,000 pages are 16 MB.
     "PRAGMA wal_autocheckpoint = 4000",
+    # A checkpoint leaves the log's file as long as it has become, unless it is longer than this
+    # (sqlite.org/pragma.html#pragma_journal_size_limit).
     "PRAGMA journal_size_limit = 67108864",
 )
 _SYNCHRONOUS = {"FULL": "PRAGMA synchronous = FULL", "NORMAL": "PRAGMA synchronous = NORMAL"}

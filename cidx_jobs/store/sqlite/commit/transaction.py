@@ -56,6 +56,7 @@ _OF_ONE_STATEMENT = frozenset(
     }
 )
 _PRIMARY_CODE = 0xFF
+"""The low byte of an extended result code is the primary one (sqlite.org/rescode.html)."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -255,6 +256,7 @@ def run_batch(
     try:
         connection.execute("COMMIT")
     except sqlite3.Error as error:
+        # It may be in all the same (guarantees.md, fact 4).
         _roll_back(connection)
         known.forget()
         raise CommitUnknownError(error, values, after) from error
@@ -282,11 +284,13 @@ def _attempt(
     run: _Step,
 ) -> list[Any]:
     connection = transaction.cursor.connection
+    # One that begins as a reader fails where it comes to write (guarantees.md, fact 3).
     connection.execute("BEGIN IMMEDIATE")
     values = run(connection, transaction, operations)
     try:
         transaction.flush()
     except sqlite3.IntegrityError as error:
+        # The rows of all were written together: whose it was shows when each runs by itself.
         raise _IsolationNeededError from error
     transaction.execute(_OWN_THE_BATCH, (transaction.sequence, clock_seconds, ledger.epoch))
     if transaction.cursor.rowcount != 1:

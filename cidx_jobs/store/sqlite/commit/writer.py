@@ -155,7 +155,8 @@ class Writer:
             while await self._has_work():
                 await self._write_batch()
         finally:
-            # Also when the whole loop is on its way down: its connection's thread is no daemon.
+            # Also when the whole loop is on its way down: whoever waits is answered, and nothing
+            # is left open.
             self._stop_taking()
             _refuse(self._queue, StorageUnavailableError())
             self._queue.clear()

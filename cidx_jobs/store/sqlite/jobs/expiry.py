@@ -66,6 +66,7 @@ DELETE FROM checkpoints WHERE job_id IN (SELECT value FROM json_each(?))
 MANY_FREE_PAGES = 256
 """With fewer free pages nothing is given back."""
 _FREE_PART = 4
+"""Pages are given back only while more than this part of the file, a quarter, is free."""
 _PAGES_AT_ONCE = 256
 """It takes some milliseconds, for which who submits waits."""
 _GIVE_BACK = "PRAGMA incremental_vacuum(1)"
