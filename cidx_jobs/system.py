@@ -27,6 +27,7 @@ from cidx_jobs.engine.upkeep.disk import find_shortage
 from cidx_jobs.engine.webhooks.end_notices import EndNotices
 from cidx_jobs.engine.webhooks.push_hooks import PushHooks
 from cidx_jobs.handlers.process.children import Children
+from cidx_jobs.handlers.repository_sync.job_type import describe_repository_sync
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.door import JobDoor
 from cidx_jobs.interfaces.index import Indexer
@@ -150,7 +151,9 @@ class JobSystem(JobCalls):
         self._own_types = tuple(job_types)
         self._middlewares = tuple(middlewares)
         self._declared = tuple(schedules)
-        self.job_types: JobTypes = JobTypes(self._own_types)
+        shown = [describe_repository_sync()] if self.settings.repository_sync else []
+        # Until the engine is built, and in a process that only asks another one.
+        self.job_types: JobTypes = JobTypes([*shown, *self._own_types])
         self.from_thread: FromThread = FromThread(self, self._loop_for_threads)
         self._hooks: list[Hook] = []
         # What was open last is read on after the close: counts, and who is asked of what ended.

@@ -32,9 +32,6 @@ from cidx_jobs.web.app import create_app
 from cidx_jobs.web.server import find_unusable, load_job_types, take_allowed_sockets
 from cidx_jobs.web.server_files import read_server_url
 
-BUILT_IN = "repository_sync"
-"""The job type that nobody has to hand over."""
-
 
 async def check_start(settings: Settings) -> Sequence[ServerWarning]:
     """Check that a server would start; return what it would warn of.
@@ -57,8 +54,7 @@ async def check_start(settings: Settings) -> Sequence[ServerWarning]:
     try:
         found = await in_own_thread(lambda: check_possession(directory, load_migrations()))
         warnings += _tell_upgrade(found.pending)
-        # An open system has the built-in one, too.
-        known = {*jobs.job_types, *([BUILT_IN] if settings.repository_sync else [])}
+        known = {*jobs.job_types}
         for refusal in find_mistyped(settings.retention_by_type, known, found.job_types):
             raise refusal
     except AlreadyOwnedError as error:

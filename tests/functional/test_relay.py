@@ -89,6 +89,7 @@ async def test_a_member_serves_every_route_with_its_own_links(
     """For its own users: what they may not see stays hidden, and errors name its own paths."""
     app, member = web.Application(), share(tmp_path)
     prefix = mount(app, member)
+    root = "/jobs" if mount is mount_as_subapp else prefix
     with nothing_left_behind():
         async with share(tmp_path), hosted(app) as http:
             assert member.is_member
@@ -112,6 +113,7 @@ async def test_a_member_serves_every_route_with_its_own_links(
             large = await http.post(f"{prefix}/jobs", data=b" " * 70_000, headers=ALICE)
             wrong = await http.post(f"{prefix}/jobs", json={"x": 1}, headers=ALICE)
             document = await (await http.get(f"{prefix}/job-types", headers=ALICE)).json()
+            described = await (await http.get(f"{root}/openapi.json")).json()
 
     assert [nobody.status, hidden.status, large.status, wrong.status] == [401, 404, 413, 422]
     assert links["self"] == f"{prefix}/jobs/{jobs[0]['job_id']}"
@@ -124,6 +126,9 @@ async def test_a_member_serves_every_route_with_its_own_links(
     assert (head.status, head.headers["Content-Length"]) == (200, whole.headers["Content-Length"])
     assert known.status == 304
     assert {"quick", "repository_sync"} <= {one["name"] for one in document["job_types"]}
+    assert {"quick", "repository_sync"} <= described["x-job-types"].keys()
+    mounted = described["servers"][0]["url"] if "servers" in described else ""
+    assert prefix + "/jobs" in {mounted + path for path in described["paths"]}
 
 
 async def test_owner_and_member_take_one_key_for_one_job(tmp_path: Path, mount: Mount) -> None:

@@ -42,7 +42,7 @@ from cidx_jobs.interfaces.run import JobContext
 from cidx_jobs.interfaces.store.files import CopyFiles
 from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.job_types import JobType
-from cidx_jobs.model.errors import JobFailure
+from cidx_jobs.model.errors import Fatal, JobFailure
 from cidx_jobs.model.ids import CopyId, make_lone_copy_id
 from cidx_jobs.model.index import DraftRequest, IndexState, TreeChanges
 from cidx_jobs.model.job.job import JsonObject
@@ -131,6 +131,16 @@ def make_repository_sync(
         limits=make_limits(parts.rules, settings),
         admit=make_admit(parts.rules),
     )
+
+
+def describe_repository_sync() -> JobType:
+    """Return the job type as a process shows it that runs no jobs: its name, rules and options."""
+    return JobType(NAME, _run_elsewhere, exclusive=True, options=SyncOptions)
+
+
+async def _run_elsewhere(_: JobContext[SyncOptions]) -> None:
+    message = "this process runs no jobs"
+    raise Fatal(message)
 
 
 class _SyncRun:
