@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 from bench.harness import Bench, progress
 from bench.store import CALLERS, Life, make_life
 from cidx_jobs.clock import SystemClock
-from cidx_jobs.model.ids import UserId
+from cidx_jobs.engine.upkeep.retention import delete_expired
+from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import JobStatus
 from cidx_jobs.model.listing import JobPage, JobQuery
 from cidx_jobs.settings import DataDirectory
@@ -169,7 +170,7 @@ def measure_rate(bench: Bench, many: DataDirectory, fewest: DataDirectory) -> No
 
 
 def measure_deletion(bench: Bench, many: DataDirectory) -> None:
-    """P13: how long a write waits while expired jobs are deleted in batches of 200.
+    """P13: how long a write waits while expired jobs are deleted in batches.
 
     As many seconds without a deletion stand beside each round: on a busy machine, or on a disk
     that is busy for others, some write waits long whatever else is done.
@@ -290,9 +291,14 @@ async def _delete(directory: DataDirectory, rounds: int) -> Sequence[_Deletion]:
             return waits
 
         async def delete() -> None:
-            deleted = 0
-            while deleted < EXPIRED // rounds:
-                deleted += len(await jobs.jobs.delete_expired_jobs(FAR, frozenset(JobStatus), 200))
+            gone: list[JobId] = []
+            await delete_expired(
+                jobs.jobs,
+                FAR,
+                frozenset(JobStatus),
+                lambda: len(gone) >= EXPIRED // rounds,
+                forget=gone.append,
+            )
 
         async def one_round() -> _Deletion:
             began = time.perf_counter()

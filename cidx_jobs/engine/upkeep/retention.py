@@ -1,5 +1,6 @@
 """How finished jobs go for good: how long each is kept, and its deletion in batches."""
 
+import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -19,6 +20,8 @@ from cidx_jobs.settings import Settings
 
 BATCH = 300
 """Deleted in one transaction, so that no submit waits long for it (performance.md, P13)."""
+PAUSE_SECONDS = 0.002
+"""Between two batches, so that what waits for the writer goes before the next and not with it."""
 
 TOKEN_SECONDS = 30 * 86_400.0
 """An expired token is listed for so long: somebody may wonder why it opens nothing any more."""
@@ -164,6 +167,7 @@ class Retention:
             removed += len(gone)
             if len(gone) < BATCH:
                 return removed
+            await asyncio.sleep(PAUSE_SECONDS)
 
     def _forget(self, job_ids: Sequence[JobId]) -> None:
         # They are another version in the store: whoever asks reads it there.
@@ -198,4 +202,5 @@ async def delete_expired(
         deleted += len(gone)
         if len(gone) < BATCH:
             break
+        await asyncio.sleep(PAUSE_SECONDS)
     return deleted
