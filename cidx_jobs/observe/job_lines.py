@@ -13,7 +13,15 @@ import msgspec
 
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.events import EVENT_NAMES, RetryLater
-from cidx_jobs.model.job.job import FAILED, RUNNING, AttemptRecord, Job, JobStatus, Transition
+from cidx_jobs.model.job.job import (
+    FAILED,
+    RUNNING,
+    AttemptRecord,
+    Job,
+    JobStatus,
+    Transition,
+    seconds_between,
+)
 from cidx_jobs.runtime.log import TypedLog, clean_text
 
 LONG_RUN_SECONDS = 10.0
@@ -161,7 +169,7 @@ def _started(job: Job) -> _JobStarted:
         project_id=clean_text(job.project_id),
         attempt=job.attempt,
         started_at=job.started_at,
-        wait_seconds=_seconds(job.queued_at, job.started_at),
+        wait_seconds=seconds_between(job.queued_at, job.started_at),
     )
 
 
@@ -173,7 +181,7 @@ def _retried(job: Job, record: AttemptRecord) -> _JobRetried:
         user_id=clean_text(job.user_id),
         project_id=clean_text(job.project_id),
         attempt=record.attempt,
-        run_seconds=_seconds(record.started_at, record.finished_at),
+        run_seconds=seconds_between(record.started_at, record.finished_at),
         retry_at=job.retry_at,
         code=None if error is None else clean_text(error.code),
         message=None if error is None else clean_text(error.message),
@@ -188,8 +196,10 @@ def _ended(job: Job) -> _JobEnded:
         user_id=clean_text(job.user_id),
         project_id=clean_text(job.project_id),
         status=job.status,
-        wait_seconds=_seconds(job.queued_at or job.created_at, job.started_at or job.finished_at),
-        run_seconds=_seconds(job.started_at, job.finished_at),
+        wait_seconds=seconds_between(
+            job.queued_at or job.created_at, job.started_at or job.finished_at
+        ),
+        run_seconds=seconds_between(job.started_at, job.finished_at),
         attempts=job.attempt,
         attempt=job.attempt if job.status is FAILED else None,
         code=None if error is None else clean_text(error.code),
@@ -200,14 +210,7 @@ def _ended(job: Job) -> _JobEnded:
 
 def _phase_seconds(job: Job) -> dict[str, float]:
     return {
-        clean_text(phase.name): _seconds(phase.started_at, phase.finished_at)
+        clean_text(phase.name): seconds_between(phase.started_at, phase.finished_at)
         for phase in job.phases
         if phase.started_at is not None
     }
-
-
-def _seconds(since: datetime | None, until: datetime | None) -> float:
-    """Return the seconds in between; 0 where there is no beginning or no end."""
-    if since is None or until is None:
-        return 0.0
-    return max(0.0, (until - since).total_seconds())

@@ -1,10 +1,9 @@
 """Meters of jobs: waits, runs, phases and ends, as an observer of committed transitions."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from cidx_jobs.model.job.events import EVENT_NAMES, Interrupt, RetryLater
-from cidx_jobs.model.job.job import QUEUED, RUNNING, Job, Transition
+from cidx_jobs.model.job.job import QUEUED, RUNNING, Job, Transition, seconds_between
 from cidx_jobs.runtime.meters import Meters
 
 _OUTCOMES = {EVENT_NAMES[RetryLater]: "retried", EVENT_NAMES[Interrupt]: "interrupted"}
@@ -24,7 +23,7 @@ class JobMeters:
             after = transition.to_status
             if after is RUNNING:
                 if transition.from_status is QUEUED:
-                    self._meters.waits.add(_seconds(job.queued_at, transition.at))
+                    self._meters.waits.add(seconds_between(job.queued_at, transition.at))
             elif transition.from_status is RUNNING or after.is_final:
                 self._count_end(job, transition)
 
@@ -45,14 +44,8 @@ class JobMeters:
         if not job.attempts:
             return
         record = job.attempts[-1]
-        self._meters.runs.add(_seconds(record.started_at, record.finished_at))
+        self._meters.runs.add(seconds_between(record.started_at, record.finished_at))
         for phase in job.phases:
             if phase.started_at is not None and phase.finished_at is not None:
-                seconds = _seconds(phase.started_at, phase.finished_at)
+                seconds = seconds_between(phase.started_at, phase.finished_at)
                 self._meters.count_phase(phase.name, seconds)
-
-
-def _seconds(since: datetime | None, until: datetime | None) -> float:
-    if since is None or until is None:
-        return 0.0
-    return max(0.0, (until - since).total_seconds())

@@ -20,7 +20,7 @@ from cidx_jobs.job_types import JobTypes, OnInterrupt
 from cidx_jobs.model.error_codes import make_error
 from cidx_jobs.model.errors import StoreError, UnavailableError
 from cidx_jobs.model.findings import Recovery
-from cidx_jobs.model.job.job import Job, JobStatus
+from cidx_jobs.model.job.job import Job, JobStatus, seconds_between
 from cidx_jobs.model.job.lifecycle import has_progressed
 from cidx_jobs.runtime.log import get_logger
 
@@ -148,6 +148,4 @@ def _name_of_end(job: Job, ending: Ending) -> str:
 def _last_seen_seconds(job: Job) -> float:
     # The monotonic clock of the server that died is gone; the last stored change is the last
     # moment at which the run is known to have lived.
-    if job.started_at is None:
-        return 0.0
-    return max(0.0, (job.updated_at - job.started_at).total_seconds())
+    return seconds_between(job.started_at, job.updated_at)

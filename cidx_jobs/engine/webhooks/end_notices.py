@@ -19,7 +19,7 @@ from cidx_jobs.engine.webhooks.secret_box import SecretBox
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.notices import NoticeAnswer, NoticeSender
 from cidx_jobs.interfaces.store.persistence import Persistence
-from cidx_jobs.model.errors import CidxJobsError, ExtraMissingError, StoreError, UnavailableError
+from cidx_jobs.model.errors import CidxJobsError, StoreError, UnavailableError
 from cidx_jobs.model.findings import Finding
 from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.ids import UserId
@@ -105,14 +105,12 @@ class EndNotices(Background):
         """Return the users whose secret nobody can read any more: nothing is told for them."""
         found = []
         for user_id, sealed in await self._store.end_notices.list_secrets():
-            with suppress(ExtraMissingError):
-                if await self._box.open(sealed) is not None:
-                    continue
-            text = (
-                f"the secret of the notices of {printable(user_id)} cannot be read with the key "
-                "in secrets.key: make a new one (POST /api/notify-secret)"
-            )
-            found.append(Finding(kind="secrets", message=text))
+            if not await self._box.can_open(sealed):
+                text = (
+                    f"the secret of the notices of {printable(user_id)} cannot be read with the "
+                    "key in secrets.key: make a new one (POST /api/notify-secret)"
+                )
+                found.append(Finding(kind="secrets", message=text))
         return found
 
     async def start(self) -> None:

@@ -182,11 +182,7 @@ class PushHooks:
         """Return the hooks whose secret nobody can read any more: all they get is refused."""
         found = []
         for hook in await self._store.list_hooks():
-            try:
-                is_readable = await self._box.open(hook.sealed_secret) is not None
-            except CidxJobsError:
-                is_readable = False
-            if not is_readable:
+            if not await self._box.can_open(hook.sealed_secret):
                 whose = f"{hook.project_id} of {printable(hook.user_id)}"
                 text = (
                     f"the secret of the push hook of project {whose} cannot be read with the key "

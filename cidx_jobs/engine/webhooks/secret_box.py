@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from cidx_jobs.model.errors import CidxJobsError
 from cidx_jobs.model.late_imports import import_late
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.key_file import ensure_key
@@ -42,6 +43,13 @@ class SecretBox:
         key = await self._load()
         secret: str | None = self._fernet.decrypt(sealed, key)
         return secret
+
+    async def can_open(self, sealed: str) -> bool:
+        """Tell whether the secret can be read with the key and the libraries that are here."""
+        try:
+            return await self.open(sealed) is not None
+        except CidxJobsError:
+            return False
 
     async def _load(self) -> bytes:
         if self._key is not None:

@@ -7,6 +7,8 @@ configuration is believed but its path and URL.
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -24,6 +26,8 @@ from cidx_jobs.model.errors import JobFailure, ValidationError
 from cidx_jobs.model.foreign import printable
 from cidx_jobs.model.job.job import Category
 from cidx_jobs.runtime.blocking import in_own_thread
+
+T = TypeVar("T")
 
 MODULE_REFS = "refs/cidx/modules"
 
@@ -153,14 +157,8 @@ class Submodules:
 
     async def _list_links(self, commit: str) -> Mapping[str, str]:
         """Return path and commit of each submodule."""
-        async with self._parts.git.stream(
-            self._parts.copy.repository, [*LIST_TREE, commit], LISTING_SECONDS
-        ) as child:
-            links = await in_own_thread(_read_links, child, self._parts.max_files)
-            ended = await child.wait()
-        if ended.returncode != 0:
-            raise find_failure(ended, "the repository")
-        return links
+        read = partial(_read_links, max_files=self._parts.max_files)
+        return await self._stream([*LIST_TREE, commit], LISTING_SECONDS, read)
 
     async def _read_urls(self, commit: str) -> Mapping[str, str]:
         arguments = ["config", "--blob", f"{commit}:.gitmodules", "--null", "--list"]
@@ -194,10 +192,15 @@ class Submodules:
     async def _talk(
         self, arguments: Sequence[str], data: bytes = b"", *, most: int = _MAX_ANSWER_BYTES
     ) -> bytes:
-        async with self._parts.git.stream(
-            self._parts.copy.repository, arguments, LOCAL_SECONDS
-        ) as child:
-            answer = await in_own_thread(_ask, child, data, most)
+        return await self._stream(arguments, LOCAL_SECONDS, partial(_ask, data=data, most=most))
+
+    async def _stream(
+        self, arguments: Sequence[str], seconds: float, talk: Callable[[ChildStream], T]
+    ) -> T:
+        """Return what *talk* makes of a git command that ends well; it runs in a thread."""
+        repository = self._parts.copy.repository
+        async with self._parts.git.stream(repository, arguments, seconds) as child:
+            answer = await in_own_thread(talk, child)
             ended = await child.wait()
         if ended.returncode != 0:
             raise find_failure(ended, "the repository")

@@ -361,3 +361,10 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     actor: UserId | None = None
     """The user who asked for it; None for the server itself."""
     sequence: int = 0
+
+
+def seconds_between(since: datetime | None, until: datetime | None) -> float:
+    """Return the seconds in between, at least 0; 0 where there is no beginning or no end."""
+    if since is None or until is None:
+        return 0.0
+    return max(0.0, (until - since).total_seconds())

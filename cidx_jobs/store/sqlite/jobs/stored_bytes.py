@@ -32,36 +32,36 @@ BYTES_OF_LOG = f"{LOG_BYTES} + coalesce(length(CAST(reason AS BLOB)), 0)"
 BYTES_OF_CHECKPOINT = "length(CAST(data AS BLOB))"
 
 # S608: the expressions are constants of this module.
+_CHECKPOINTS = f"SELECT user_id, {BYTES_OF_CHECKPOINT} FROM checkpoints JOIN jobs USING (job_id)"  # noqa: S608
 BYTES_BY_USER = f"""
 SELECT user_id, sum(bytes) AS bytes FROM (
     SELECT user_id, {BYTES_OF_JOB} AS bytes FROM jobs
     UNION ALL
     SELECT user_id, {BYTES_OF_LOG} FROM log CROSS JOIN jobs ON row = job
     UNION ALL
-    SELECT user_id, {BYTES_OF_CHECKPOINT} FROM checkpoints JOIN jobs USING (job_id)
+    {_CHECKPOINTS}
 ) GROUP BY user_id
 """  # noqa: S608
 """What is stored of each user, counted anew: it reads every row."""
 
+_NAMED = "WHERE job_id IN (SELECT value FROM json_each(:ids))"
 _OF_JOBS = f"""
 SELECT user_id, sum(bytes) FROM (
     SELECT user_id, {BYTES_OF_JOB} AS bytes FROM jobs
-    WHERE job_id IN (SELECT value FROM json_each(:ids))
+    {_NAMED}
     UNION ALL
     SELECT user_id, {BYTES_OF_LOG} FROM jobs CROSS JOIN log ON job = row
-    WHERE job_id IN (SELECT value FROM json_each(:ids))
+    {_NAMED}
     UNION ALL
-    SELECT user_id, {BYTES_OF_CHECKPOINT} FROM checkpoints JOIN jobs USING (job_id)
-    WHERE job_id IN (SELECT value FROM json_each(:ids))
+    {_CHECKPOINTS} {_NAMED}
 ) GROUP BY user_id
 """  # noqa: S608
 _OF_PAYLOADS = f"""
 SELECT user_id, sum(bytes) FROM (
     SELECT user_id, {_BYTES_OF_PAYLOAD} AS bytes FROM jobs
-    WHERE job_id IN (SELECT value FROM json_each(:ids))
+    {_NAMED}
     UNION ALL
-    SELECT user_id, {BYTES_OF_CHECKPOINT} FROM checkpoints JOIN jobs USING (job_id)
-    WHERE job_id IN (SELECT value FROM json_each(:ids))
+    {_CHECKPOINTS} {_NAMED}
 ) GROUP BY user_id
 """  # noqa: S608
 _OF_JOB = f"SELECT {BYTES_OF_JOB} FROM jobs WHERE job_id = ?"  # noqa: S608
