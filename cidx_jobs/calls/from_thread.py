@@ -11,7 +11,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Any, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from cidx_jobs.calls.job_calls import JobCalls
 from cidx_jobs.interfaces.door import Until
@@ -175,39 +175,35 @@ async def _next_of(rows: AsyncIterator[T]) -> T | None:
     return await anext(rows, None)
 
 
+class _Run(Protocol):
+    """Runs a call on the system's loop, and waits for its answer."""
+
+    def __call__(self, call: Callable[[], Coroutine[Any, Any, T]], /) -> T: ...
+
+
 class SchedulesFromThread:
     """The calls on schedules that other threads may make; each waits for its answer."""
 
-    def __init__(
-        self, jobs: JobCalls, run: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
-    ) -> None:
+    def __init__(self, jobs: JobCalls, run: _Run) -> None:
         """Call those of *jobs* by *run*."""
         self._jobs = jobs
         self._run = run
 
     def add(self, schedule: Schedule) -> ScheduleView:
         """Store a new schedule, as `ScheduleCalls.add`."""
-        view: ScheduleView = self._run(lambda: self._jobs.schedules.add(schedule))
-        return view
+        return self._run(lambda: self._jobs.schedules.add(schedule))
 
     def get(self, user_id: str, name: str) -> ScheduleView:
         """Return the user's schedule, as `ScheduleCalls.get`."""
-        view: ScheduleView = self._run(lambda: self._jobs.schedules.get(user_id, name))
-        return view
+        return self._run(lambda: self._jobs.schedules.get(user_id, name))
 
     def list(self, user_id: str | None = None, **filters: Any) -> Sequence[ScheduleView]:
         """Return schedules, as `ScheduleCalls.list`."""
-        views: Sequence[ScheduleView] = self._run(
-            lambda: self._jobs.schedules.list(user_id, **filters)
-        )
-        return views
+        return self._run(lambda: self._jobs.schedules.list(user_id, **filters))
 
     def change(self, user_id: str, name: str, **members: Any) -> ScheduleView:
         """Change what a schedule says, as `ScheduleCalls.change`."""
-        view: ScheduleView = self._run(
-            lambda: self._jobs.schedules.change(user_id, name, **members)
-        )
-        return view
+        return self._run(lambda: self._jobs.schedules.change(user_id, name, **members))
 
     def remove(self, user_id: str, name: str) -> None:
         """Remove a schedule, as `ScheduleCalls.remove`."""
@@ -215,5 +211,4 @@ class SchedulesFromThread:
 
     def run(self, user_id: str, name: str, *, actor: str | None = None) -> Job:
         """Submit the job of a schedule now, as `ScheduleCalls.run`."""
-        job: Job = self._run(lambda: self._jobs.schedules.run(user_id, name, actor=actor))
-        return job
+        return self._run(lambda: self._jobs.schedules.run(user_id, name, actor=actor))
