@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from cidx_jobs.engine.background import Background
 from cidx_jobs.interfaces.clock import Clock
+from cidx_jobs.runtime.shielded import end_tasks
 
 LONGEST_NAP_SECONDS = 5.0
 """A wall clock that was set forward, and a machine that slept, are noticed within this time."""
@@ -33,11 +34,7 @@ class AlarmClock(Background, Generic[K]):
     async def stop(self) -> None:
         """Begin nothing more and end what goes on; the next start finds the same moments."""
         await super().stop()
-        tasks = tuple(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end_tasks(self._tasks.values())
 
     @abstractmethod
     def ring_due(self) -> None:

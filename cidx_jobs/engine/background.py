@@ -4,6 +4,8 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+from cidx_jobs.runtime.shielded import end_tasks
+
 
 class Background(ABC):
     """A part of the engine with one task that goes on until it is stopped."""
@@ -26,8 +28,7 @@ class Background(ABC):
         """End it, wherever it is; stopping twice is fine."""
         if self._task is not None:
             task, self._task = self._task, None
-            task.cancel()
-            await asyncio.wait([task])
+            await end_tasks([task])
 
     @abstractmethod
     async def _go_on(self) -> None:

@@ -1,10 +1,19 @@
 """Shielded work: what must come to its end is waited for, though the waiter is cancelled."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel the tasks, and return once all of them have ended, however they do."""
+    ending = tuple(tasks)
+    for task in ending:
+        task.cancel()
+    if ending:
+        await asyncio.wait(ending)
 
 
 async def finish(work: Awaitable[T], on_cancel: Callable[[], object] | None = None) -> T:

@@ -22,6 +22,7 @@ from yarl import URL
 
 from cidx_jobs.interfaces.access import Identity
 from cidx_jobs.model.errors import StoppingError
+from cidx_jobs.runtime.shielded import end_tasks
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.app import PREFIX, check_way_in, create_app
 from cidx_jobs.web.http.problems import make_problem
@@ -213,8 +214,7 @@ class _Exchange:
             await asyncio.wait([reading, self._peer.has_begun], return_when="FIRST_COMPLETED")
             await self._respond(path)
         finally:
-            reading.cancel()
-            await asyncio.wait([reading])
+            await end_tasks([reading])
 
     async def _respond(self, path: str) -> None:
         task = asyncio.current_task()

@@ -36,6 +36,7 @@ from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.forks import withhold
 from cidx_jobs.runtime.last_exit import ending_at_last
 from cidx_jobs.runtime.log import get_logger
+from cidx_jobs.runtime.shielded import end_tasks
 from cidx_jobs.runtime.socket_paths import open_short_path
 from cidx_jobs.settings import DataDirectory, Settings
 from cidx_jobs.store.index.program import find_missing_program
@@ -425,8 +426,7 @@ async def _looking_for_warnings(
     try:
         yield looking
     finally:
-        looking.cancel()
-        await asyncio.wait([looking])
+        await end_tasks([looking])
 
 
 @contextlib.asynccontextmanager
@@ -473,8 +473,7 @@ async def saying_starting(
     try:
         yield
     finally:
-        talking.cancel()
-        await asyncio.wait([talking])
+        await end_tasks([talking])
 
 
 async def _say_starting(sockets: Sequence[socket.socket], after: float) -> None:

@@ -15,6 +15,7 @@ from typing import Self
 import msgspec
 
 from cidx_jobs.runtime.log import get_logger
+from cidx_jobs.runtime.shielded import end_tasks
 
 _MICROSECONDS = 1_000_000
 
@@ -64,8 +65,7 @@ class ServiceManager(msgspec.Struct, frozen=True):
         try:
             yield
         finally:
-            beat.cancel()
-            await asyncio.wait([beat])
+            await end_tasks([beat])
 
     async def _beat(self, seconds: float) -> None:
         while True:

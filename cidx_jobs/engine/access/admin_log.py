@@ -10,6 +10,7 @@ from cidx_jobs.model.errors import CidxJobsError
 from cidx_jobs.model.foreign import plain_text
 from cidx_jobs.model.redact import redact_secrets
 from cidx_jobs.runtime.log import get_logger
+from cidx_jobs.runtime.shielded import end_tasks
 
 MAX_REFUSALS_AT_ONCE = 100
 """So many refusals a second have entries of their own; of the rest one says how many."""
@@ -71,8 +72,7 @@ class AdminLog:
         """Store what is still to be stored."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+            await end_tasks([task])
         await self._flush()
 
     async def _store_refusals(self) -> None:

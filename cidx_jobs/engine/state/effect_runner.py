@@ -23,6 +23,7 @@ from cidx_jobs.model.job.events import Cancel, RequestCancel
 from cidx_jobs.model.job.job import Job, JobStatus, Place
 from cidx_jobs.model.job.key_limits import LimitKey
 from cidx_jobs.runtime.log import get_logger
+from cidx_jobs.runtime.shielded import end_tasks
 
 _PARENT_CANCELLED = "the job that made it was cancelled"
 
@@ -57,10 +58,7 @@ class EffectRunner(Background):
     async def stop(self) -> None:
         """Give up what is not stored yet: the next start finds it again."""
         await super().stop()
-        for task in tuple(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end_tasks(self._tasks)
 
     async def _go_on(self) -> None:
         while True:

@@ -27,6 +27,7 @@ from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.model.webhooks.end_notice import EndNotice, NoticeTry, next_time
 from cidx_jobs.model.webhooks.notify_url import find_fault, read_place
 from cidx_jobs.runtime.log import get_logger
+from cidx_jobs.runtime.shielded import end_tasks
 from cidx_jobs.wire.encode import encode
 from cidx_jobs.wire.jobs import JobDocument
 
@@ -122,11 +123,7 @@ class EndNotices(Background):
     async def stop(self) -> None:
         """End it; a post that is under way is sent again after the next start."""
         await super().stop()
-        posts = tuple(self._posts)
-        for post in posts:
-            post.cancel()
-        if posts:
-            await asyncio.wait(posts)
+        await end_tasks(self._posts)
 
     async def _go_on(self) -> None:
         await self._until_stored(self._take_up_untold)

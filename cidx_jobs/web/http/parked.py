@@ -10,6 +10,7 @@ from aiohttp import web
 
 from cidx_jobs.engine.counts import decrease
 from cidx_jobs.model.errors import AuthenticationRequiredError
+from cidx_jobs.runtime.shielded import end_tasks
 
 LOOK_SECONDS = 5.0
 """A client that went away frees its place within this time."""
@@ -166,10 +167,7 @@ class Waiters:
         self.stop()
         ending = [task for task in (self._sweeper, self._asker) if task is not None]
         self._sweeper = self._asker = None
-        for task in ending:
-            task.cancel()
-        if ending:
-            await asyncio.wait(ending)
+        await end_tasks(ending)
 
     def enter(self, task: _Task, request: web.Request, user_id: str, *, is_watched: bool) -> None:
         """Let the task of the request wait here."""

@@ -32,6 +32,7 @@ from cidx_jobs.model.errors import (
 from cidx_jobs.model.ids import JobId
 from cidx_jobs.model.job.job import Job, Transition
 from cidx_jobs.runtime.log import get_logger
+from cidx_jobs.runtime.shielded import end_tasks
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.system import JobSystem
 from cidx_jobs.web.access.authenticators import adapt, make_token_authenticator
@@ -159,8 +160,7 @@ class Membership:
         """Try no more to own it, and answer nobody any more; leaving twice is fine."""
         successor, self._successor = self._successor, None
         if successor is not None:
-            successor.cancel()
-            await asyncio.wait([successor])
+            await end_tasks([successor])
         await self._remote.close()
         await self._served.aclose()
 
