@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cidx_jobs import (
+    CidxJobsError,
     JobContext,
     JobNotFoundError,
     JobStatus,
@@ -26,6 +27,7 @@ from cidx_jobs import (
     StartRefusedError,
     ValidationError,
 )
+from cidx_jobs.interfaces.door import Command
 from cidx_jobs.testing import Gate
 
 ROOT = Path(__file__).parents[2]
@@ -251,6 +253,17 @@ async def test_who_attaches_only_asks(tmp_path: Path) -> None:
         assert ended.status is JobStatus.COMPLETED
         assert not schedules
         assert socket.stat().st_mode & 0o777 == 0o600
+
+
+class Unheard(Command[bool], frozen=True):
+    """What another version of the package may ask."""
+
+
+async def test_an_owner_says_that_it_does_not_know_what_is_asked(tmp_path: Path) -> None:
+    """Whoever asks is told so at once, and does not ask again."""
+    async with shared(tmp_path), JobSystem.attach(tmp_path) as there:
+        with pytest.raises(CidxJobsError, match="does not know what is asked"):
+            await there._door.ask(Unheard())
 
 
 async def test_the_last_owner_leaves_the_directory_free(tmp_path: Path) -> None:
