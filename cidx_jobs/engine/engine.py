@@ -15,7 +15,6 @@ from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.engine.queue.slots import Slots
 from cidx_jobs.engine.queue.suspects import Suspects
-from cidx_jobs.engine.run.context import ChildRunner
 from cidx_jobs.engine.run.executor import LocalExecutor
 from cidx_jobs.engine.run.progress import ProgressBook
 from cidx_jobs.engine.run.run_record import RunRecorder
@@ -37,7 +36,7 @@ from cidx_jobs.engine.upkeep.project_removal import Projects
 from cidx_jobs.engine.upkeep.retention import Retention, RetentionTimes
 from cidx_jobs.interfaces.clock import Clock
 from cidx_jobs.interfaces.remotes import Remotes
-from cidx_jobs.interfaces.run import Middleware
+from cidx_jobs.interfaces.run import ChildRunner, Middleware
 from cidx_jobs.interfaces.store.files import CopyFiles
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.interfaces.traces import Traces

@@ -348,6 +348,19 @@ CURRENT_RUN: ContextVar[ActiveRun | None] = ContextVar("CURRENT_RUN", default=No
 """The run whose handler the running code belongs to; children are counted to it."""
 
 
+class ChildRunner(ChildStarter, Protocol):
+    """Runs supervised child processes; the one part that may start any."""
+
+    def find_by_run(self) -> Mapping[ActiveRun, Sequence[int]]:
+        """Return the process ids of the children that run now, by the run that started them."""
+
+    def take_signalled(self, run: ActiveRun) -> bool:
+        """Return whether a signal that was not ours ended a child of the run, and forget it."""
+
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what *function* returns, called in a process of its own."""
+
+
 class Executor(Protocol):
     """Where runs happen; it decides no order, no limit and no state."""
 

@@ -2,8 +2,9 @@
 
 import asyncio
 from datetime import datetime
-from typing import Protocol
+from typing import Any
 
+from cidx_jobs.engine.alarm_clock import AlarmClock
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.effect_runner import EffectRunner
 
@@ -11,28 +12,14 @@ _LOOK_AGAIN_SECONDS = 0.05
 """A start that was not stored gives its slot back without a commit, so nobody tells of it."""
 
 
-class Rings(Protocol):
-    """What brings in work by itself when its time comes."""
-
-    @property
-    def is_busy(self) -> bool:
-        """True while it brings some in."""
-
-    def ring_due(self) -> None:
-        """Bring in what is due by now."""
-
-    def find_next_due(self) -> datetime | None:
-        """Return when something is due next."""
-
-
 class Idleness:
     """Knows whether the engine has anything to do before the clock moves on."""
 
-    def __init__(self, board: Board, effects: EffectRunner, *rings: Rings) -> None:
+    def __init__(self, board: Board, effects: EffectRunner, *clocks: AlarmClock[Any]) -> None:
         """Take the memory, who brings due jobs into the queue, and what submits by itself."""
         self._board = board
         self._effects = effects
-        self._rings = rings
+        self._clocks = clocks
 
     async def wait(self) -> None:
         """Return once nothing runs, nothing could start now, and the hooks have heard of it.
@@ -43,7 +30,7 @@ class Idleness:
         """
         self._board.due_times.ring_due()
         self._board.outages.ring_due()
-        for each in self._rings:
+        for each in self._clocks:
             each.ring_due()
         await self._board.hooks.settle()
         while not self._is_idle and not self._board.notifier.is_closed:
@@ -56,7 +43,7 @@ class Idleness:
         dues = (
             self._board.due_times.find_next(),
             self._board.outages.find_next(),
-            *(each.find_next_due() for each in self._rings),
+            *(each.find_next_due() for each in self._clocks),
         )
         return min((due for due in dues if due is not None), default=None)
 
@@ -64,7 +51,7 @@ class Idleness:
     def _is_idle(self) -> bool:
         if self._effects.is_busy or self._board.slots.count_running():
             return False
-        if any(each.is_busy for each in self._rings):
+        if any(each.is_busy for each in self._clocks):
             return False
         return not any(map(self._board.reasons.is_free, self._board.live))
 

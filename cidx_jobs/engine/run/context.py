@@ -10,7 +10,7 @@ from contextlib import (
     nullcontext,
 )
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -18,11 +18,12 @@ from cidx_jobs.engine.run.offspring import Offspring
 from cidx_jobs.engine.run.progress import ProgressTracker
 from cidx_jobs.engine.run.run_record import RunRecorder
 from cidx_jobs.engine.run.time_limit import TimeLimit
+from cidx_jobs.engine.run.work import RunWork
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.interfaces.run import (
     ActiveRun,
     ChildResult,
-    ChildStarter,
+    ChildRunner,
     PhaseReporter,
     SyncJobContext,
 )
@@ -37,29 +38,6 @@ from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.runtime.loops import find_running_loop
 
 T = TypeVar("T")
-
-
-class ChildRunner(ChildStarter, Protocol):
-    """Runs supervised child processes; the one part that may start any."""
-
-    def find_by_run(self) -> Mapping[ActiveRun, Sequence[int]]:
-        """Return the process ids of the children that run now, by the run that started them."""
-
-    def take_signalled(self, run: ActiveRun) -> bool:
-        """Return whether a signal that was not ours ended a child of the run, and forget it."""
-
-    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return what *function* returns, called in a process of its own."""
-
-
-class Work(Protocol):
-    """The threads and processes of a run."""
-
-    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return what *function* returns, called in a thread of its own."""
-
-    async def in_process(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return what *function* returns, called in a process of its own."""
 
 
 class SyncPhase:
@@ -143,7 +121,7 @@ class RunContext:
 
     def __init__(
         self, *, job: Job, options: Any, checkpoint: Any, run: ActiveRun, tracker: ProgressTracker,
-        recorder: RunRecorder, board: Board, children: ChildRunner, work: Work,
+        recorder: RunRecorder, board: Board, children: ChildRunner, work: RunWork,
         time_limit: TimeLimit, offspring: Offspring, traces: Traces | None,
     ) -> None:  # fmt: skip
         """Take the parts of this one run."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from cidx_jobs.engine.run.context import ChildRunner, RunContext, to_json_object
+from cidx_jobs.engine.run.context import RunContext, to_json_object
 from cidx_jobs.engine.run.failures import Failures, log_raised, tells_of_signal
 from cidx_jobs.engine.run.offspring import Manager, Offspring, find_suspension
 from cidx_jobs.engine.run.progress import ProgressBook, ProgressTracker
@@ -35,6 +35,7 @@ from cidx_jobs.interfaces.run import (
     CURRENT_RUN,
     ActiveRun,
     CallNext,
+    ChildRunner,
     JobContext,
     Middleware,
 )

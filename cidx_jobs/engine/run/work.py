@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cidx_jobs.engine.run.context import ChildRunner
-from cidx_jobs.interfaces.run import ActiveRun
+from cidx_jobs.interfaces.run import ActiveRun, ChildRunner
 from cidx_jobs.model.errors import StaleRunError
 from cidx_jobs.model.foreign import Raised, call_foreign
 from cidx_jobs.runtime.blocking import in_own_thread
