@@ -1,7 +1,7 @@
 """Rows of the transition log, and back."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from cidx_jobs.model.ids import JobId, UserId
@@ -61,21 +61,29 @@ def insert_events(cursor: sqlite3.Cursor, rows: Sequence[Row]) -> None:
         cursor.executemany(_INSERT_ONE, rows[whole:])
 
 
-def encode_transition(transition: Transition, sequence: int, job: int) -> Row:
-    """Return the row that *transition* becomes as number *sequence*, of the row *job* of jobs."""
-    return (
-        sequence,
-        job,
-        transition.version,
-        transition.event,
-        _TEXTS[transition.from_status],
-        _TEXTS[transition.to_status],
-        to_microseconds(transition.at),
-        transition.attempt,
-        transition.run,
-        ABSENT if transition.reason is None else transition.reason,
-        ABSENT if transition.actor is None else transition.actor,
-    )
+def encode_transitions(transitions: Iterable[Transition], after: int, job: int) -> Iterator[Row]:
+    """Yield the log rows of transitions of the row *job* of jobs, numbered from *after* + 1.
+
+    Most of those that are stored together happened in one moment, which is encoded once.
+    """
+    at, microseconds = None, 0
+    for sequence, transition in enumerate(transitions, after + 1):
+        if transition.at is not at:
+            at = transition.at
+            microseconds = to_microseconds(at)
+        yield (
+            sequence,
+            job,
+            transition.version,
+            transition.event,
+            _TEXTS[transition.from_status],
+            _TEXTS[transition.to_status],
+            microseconds,
+            transition.attempt,
+            transition.run,
+            ABSENT if transition.reason is None else transition.reason,
+            ABSENT if transition.actor is None else transition.actor,
+        )
 
 
 def decode_transition(row: Row) -> Transition:

@@ -17,7 +17,7 @@ from cidx_jobs.model.errors import OwnerLostError
 from cidx_jobs.model.foreign import Raised, attempt, call_foreign
 from cidx_jobs.model.job.job import Transition
 from cidx_jobs.store.sqlite.commit.known_rows import BLOCK_BITS, KnownRows, UserBlock
-from cidx_jobs.store.sqlite.commit.log_columns import encode_transition, insert_events
+from cidx_jobs.store.sqlite.commit.log_columns import encode_transitions, insert_events
 from cidx_jobs.store.sqlite.values import Row
 
 _OWN_THE_BATCH = """
@@ -136,10 +136,10 @@ class Transaction:
             return ()
         number = self.sequence
         self.blocks.add((user_id, (number + 1) >> BLOCK_BITS))
+        self._log += encode_transitions(transitions, number, job)
         numbered = []
         for transition in transitions:
             number += 1
-            self._log.append(encode_transition(transition, number, job))
             numbered.append(replace(transition, sequence=number))
         self.blocks.add((user_id, number >> BLOCK_BITS))
         self.sequence = number
