@@ -416,7 +416,7 @@ class JobSystem(JobCalls):
 
     @property
     def manager(self) -> SyncJobManager:
-        """The one door for everything that is asked of jobs."""
+        """All that is asked of jobs in the process that runs them."""
         return self._opened().manager
 
     @property

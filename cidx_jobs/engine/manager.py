@@ -1,4 +1,4 @@
-"""`SyncJobManager`: the one door for everything that anybody asks of jobs."""
+"""`SyncJobManager`: all that is asked of jobs in the process that runs them."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence

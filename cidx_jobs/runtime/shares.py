@@ -1,4 +1,4 @@
-"""Shares: how much each user may ask for at a time, so that nobody keeps all others waiting."""
+"""Concurrency limit for each user, so that nobody keeps all others waiting."""
 
 import asyncio
 from collections.abc import AsyncIterator

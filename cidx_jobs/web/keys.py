@@ -1,4 +1,4 @@
-"""What an application keeps for those who come after us in it."""
+"""Application keys (`aiohttp.web.AppKey`): what is found in an application that has our routes."""
 
 from aiohttp import web
 

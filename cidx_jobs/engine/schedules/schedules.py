@@ -1,4 +1,4 @@
-"""`Schedules`: the one door for everything that anybody asks of schedules."""
+"""`Schedules`: all that is asked of schedules in the process that fires them."""
 
 import asyncio
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Tells waiters and streams what was committed; tells last, and never anything else."""
+"""Notifications of committed changes: waiters and streams are told after the commit."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""The five beats of every change: load, rule, one transaction, publish, return.
+"""How every change of a job is stored: load, rule, one transaction, publish, return.
 
 Nobody else writes jobs. A change that somebody else beat to the row is decided again on the
 row as it is now.

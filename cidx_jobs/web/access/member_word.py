@@ -1,4 +1,4 @@
-"""The word of a member: what another process of the directory says of a request it hands on.
+"""Header of a request that another process of the directory hands on: who made it, from where.
 
 It stands in a header of its own, beside those of the client; `members` says where it is believed.
 """

@@ -74,7 +74,7 @@ class Api:
 
     @property
     def manager(self) -> SyncJobManager:
-        """The one door to the jobs; also while the system is closing, for what is read.
+        """All that is asked of jobs; also while the system is closing, for what is read.
 
         Raises:
             StoppingError: the system was never open.
@@ -125,7 +125,7 @@ class Call:
 
     @property
     def manager(self) -> SyncJobManager:
-        """The one door to the jobs."""
+        """All that is asked of jobs."""
         if self._manager is None:
             self._manager = self.api.manager
         return self._manager
