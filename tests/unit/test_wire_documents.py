@@ -23,6 +23,7 @@ from cidx_jobs.model.job.job import (
     Transition,
 )
 from cidx_jobs.model.job.queue_status import QueueStatus
+from cidx_jobs.model.listing import Token
 from cidx_jobs.wire.encode import decode, encode
 from cidx_jobs.wire.events import EventDocument
 from cidx_jobs.wire.jobs import (
@@ -33,6 +34,7 @@ from cidx_jobs.wire.jobs import (
     describe,
 )
 from cidx_jobs.wire.problems import ProblemDocument, encode_problem
+from cidx_jobs.wire.tokens import NewTokenDocument
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
 MEMBERS = [
@@ -326,6 +328,19 @@ def test_an_event_is_from_one_status_to_another() -> None:
         ["seq", "job_id", "version", "event", "from", "to", "at", "attempt", "reason", "actor"]
     )
     assert decode(body, EventDocument) == document
+
+
+def test_a_document_is_made_of_a_value_by_the_names_that_they_share() -> None:
+    """What it has by another name is given, and what nobody gives is an error, not a null."""
+    token = Token(
+        token_id="9f2c", user_id=UserId("alice"), scope="write", digest="d", created_at=NOW
+    )
+
+    new = NewTokenDocument.like(token, token="cidxj_0")
+
+    assert (new.token_id, new.scope, new.label, new.token) == ("9f2c", "write", None, "cidxj_0")
+    with pytest.raises(AttributeError, match="token"):
+        NewTokenDocument.like(token)
 
 
 def test_text_that_is_no_text_does_not_stop_an_answer() -> None:
