@@ -10,7 +10,6 @@ import attrs
 from msgspec.structs import asdict
 
 from cidx_jobs import __version__
-from cidx_jobs.cli.error_report import exit_code_of_error, text_of_error
 from cidx_jobs.cli.exit_codes import Exit
 from cidx_jobs.cli.target import Target
 from cidx_jobs.cli.terminal.output import print_json, print_lines, say
@@ -55,8 +54,10 @@ def show_version(target: Target) -> Exit:
     Raises:
         click.UsageError: the server's address is none.
     """
-    # A command that asks nobody does without a client.
+    # A command that asks nobody, and a server, which checks its settings by this module, does
+    # without a client.
     from cidx_jobs.cli.async_run import ask
+    from cidx_jobs.cli.error_report import exit_code_of_error, text_of_error
     from cidx_jobs.client import JobsClient, JobsClientError
 
     async def find_version(client: JobsClient) -> str:
