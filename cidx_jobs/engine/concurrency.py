@@ -25,7 +25,7 @@ class ConcurrencyController:
         if not slots.holds(job_id) and not slots.has_room(user_id):
             return False
         slots.take(job_id, user_id)
-        self._board.refresh_user(user_id)
+        self._board.gates.refresh_user(user_id)
         return True
 
     async def release_slot(self, job_id: JobId) -> None:

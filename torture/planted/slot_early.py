@@ -18,7 +18,7 @@ async def _end_late(self: RunRecorder, run: Any, *rest: Any) -> Any:
     job = board.live.find(run.job_id)
     if job is not None and run.job_id in board.slots.holders():
         _give_back(board.slots, run.job_id)
-        board.refresh_user(job.user_id)
+        board.gates.refresh_user(job.user_id)
         board.look_again.set()
         await asyncio.sleep(0.02)
     return await _end(self, run, *rest)

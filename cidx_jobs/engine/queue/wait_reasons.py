@@ -2,7 +2,7 @@
 
 Each reason stands once, in the method of the scope that it closes: everything, one user, one job
 type, a user's share of a resource, one key, or one job. The gates of the queue
-(`cidx_jobs.engine.state.board`) are closed while their scope has a reason; the scheduler takes the
+(`cidx_jobs.engine.state.gates`) are closed while their scope has a reason; the scheduler takes the
 first in rank that no gate keeps; ``blocked_by``, the estimate and the test for idleness go through
 the same methods. So a new reason is one line in its scope, and a refresh of that scope's gates
 where the fact changes.

@@ -252,12 +252,12 @@ class Polls(AlarmClock[_Key]):
         if not keys.has_room(key) or keys.count(key) >= self._per_host:
             return False
         keys.take(key)
-        self._board.refresh_keys((key,))
+        self._board.gates.refresh_keys((key,))
         try:
             commit = await self._ask(project, remotes, key)
         finally:
             keys.give_back(key)
-            self._board.refresh_keys((key,))
+            self._board.gates.refresh_keys((key,))
             self._board.look_again.set()
         await self._learn(project, commit)
         return True

@@ -15,7 +15,7 @@ from cidx_jobs.engine.queue.due_times import DueTimes
 from cidx_jobs.engine.queue.order import JobQueue
 from cidx_jobs.engine.queue.outages import Outages
 from cidx_jobs.engine.queue.slots import Slots, Waiting
-from cidx_jobs.engine.queue.startable import Resources, ResourceShare
+from cidx_jobs.engine.queue.startable import Resources
 from cidx_jobs.engine.queue.suspects import Suspects
 from cidx_jobs.engine.queue.wait_estimate import WaitEstimator
 from cidx_jobs.engine.queue.wait_reasons import WaitReasons
@@ -28,6 +28,7 @@ from cidx_jobs.engine.state.effects import (
     StopRun,
 )
 from cidx_jobs.engine.state.families import Families
+from cidx_jobs.engine.state.gates import Gates
 from cidx_jobs.engine.state.hooks import Hooks
 from cidx_jobs.engine.state.job_cache import LiveJobs
 from cidx_jobs.engine.state.notifier import Notifier
@@ -96,6 +97,14 @@ class Board:
         """Set for good once the server was told to stop."""
         self.look_again: asyncio.Event = asyncio.Event()
         """Set when something may have become startable; the scheduler clears it and looks."""
+        self.gates: Gates = Gates(
+            queue=queue,
+            slots=slots,
+            reasons=self.reasons,
+            live=self.live,
+            job_types=job_types,
+            look_again=self.look_again,
+        )
         self.effects: asyncio.Queue[Effect] = asyncio.Queue()
         """What is to be done next because of what was committed."""
         self.engine_clock = engine_clock
@@ -217,11 +226,11 @@ class Board:
             [job for job in whole if job.status is RUNNING], self._job_types.resources_of
         )
         # Once for all: each job by itself would look again at its user and its type.
-        self.refresh_gates()
+        self.gates.refresh_all()
         for job in whole:
             # Those that were loaded after it may run.
             if job.has_place:
-                self.refresh_job(job)
+                self.gates.refresh_job(job)
         self._check_lines(whole)
 
     def _restore_each(
@@ -245,68 +254,13 @@ class Board:
         """Put other limits in force; no running job is ended by it."""
         self.slots.set_limits(limits)
         self.queue.set_drift(limits.max_running_per_user)
-        self.refresh_gates()
+        self.gates.refresh_all()
 
     def set_pauses(self, pauses: Pauses) -> None:
         """Put other pauses in force; what runs goes on."""
         self.reasons.pauses = pauses
-        self.refresh_gates()
+        self.gates.refresh_all()
         self.schedules.changed.set()
-
-    def refresh_gates(self) -> None:
-        """Open and close every gate of the queue by the limits and pauses in force."""
-        for user_id in self.queue.users():
-            self.refresh_user(user_id)
-        for job_type in self.queue.job_types():
-            self.refresh_type(job_type)
-        self.refresh_keys(self.queue.keys())
-        self._refresh_shares(self.slots.limits.resources)
-        self.look_again.set()
-
-    def refresh_user(self, user_id: UserId) -> None:
-        """Open the user's gate if nothing keeps their jobs from starting."""
-        self.queue.set_user_open(user_id, is_open=not any(self.reasons.of_user(user_id)))
-
-    def refresh_type(self, job_type: str) -> None:
-        """Open the job type's gate if nothing keeps its jobs from starting."""
-        self.queue.set_type_open(job_type, is_open=not any(self.reasons.of_type(job_type)))
-
-    def refresh_keys(self, keys: Iterable[LimitKey]) -> None:
-        """Open the gate of each key if nothing keeps its jobs from starting."""
-        for key in keys:
-            self.queue.set_key_open(key, is_open=not any(self.reasons.of_key(key)))
-
-    def refresh_job(self, job: Job) -> None:
-        """Let the queued job take part if nothing keeps this one from starting."""
-        self.queue.set_eligible(job.job_id, is_eligible=not any(self.reasons.of_job(job)))
-
-    def refresh_lines(self, job: Job) -> None:
-        """Let the exclusive jobs of the job's project take part if none of them is at work."""
-        if not job.has_place:
-            return
-        for other in self.live.in_lines(job.user_id, job.project_id):
-            if other.status is QUEUED:
-                self.refresh_job(other)
-        self.look_again.set()
-
-    def refresh_resources(self, names: Iterable[str]) -> None:
-        """Look again at the gates of the types that need the resources, and start who may."""
-        changed = frozenset(names)
-        if not changed:
-            return
-        for job_type in self.queue.job_types():
-            if not changed.isdisjoint(self._job_types.resources_of(job_type)):
-                self.refresh_type(job_type)
-        self._refresh_shares(changed)
-        self.look_again.set()
-
-    def _refresh_shares(self, names: Iterable[str]) -> None:
-        # Only of those who have units, and they are few: everybody else has a share.
-        holders = [
-            ResourceShare(user, name) for name in names for user in self.slots.users_of(name)
-        ]
-        for share in dict.fromkeys((*holders, *self.queue.closed_shares())):
-            self.queue.set_share_open(share, is_open=self.slots.has_share(*share))
 
     @asynccontextmanager
     async def hold_resource(
@@ -315,10 +269,10 @@ class Board:
         """Hold one unit of the resource inside a run, as `Slots.hold_resource`."""
         try:
             async with self.slots.hold_resource(name, job_id, waiting):
-                self.refresh_resources((name,))
+                self.gates.refresh_resources((name,))
                 yield
         finally:
-            self.refresh_resources((name,))
+            self.gates.refresh_resources((name,))
 
     def give_back(self, job_id: JobId) -> None:
         """Give back all that the job holds, once.
@@ -328,9 +282,9 @@ class Board:
         """
         freed = self.slots.give_back(job_id)
         self.outages.end(job_id, freed.keys)
-        self.refresh_user(freed.user_id)
-        self.refresh_resources(freed.resources)
-        self.refresh_keys(freed.keys)
+        self.gates.refresh_user(freed.user_id)
+        self.gates.refresh_resources(freed.resources)
+        self.gates.refresh_keys(freed.keys)
 
     def mark_host(self, job: Job, key: LimitKey, code: str, silent_seconds: float) -> bool:
         """Mark the host of the key as down, as `Outages.mark`; False where it is not.
@@ -380,10 +334,10 @@ class Board:
         self.slots.take(job.job_id, job.user_id, resources, keys)
         if self.outages:
             self.outages.begin(job)
-        self.refresh_user(job.user_id)
-        self.refresh_resources(resources)
-        self.refresh_keys(keys)
-        self.refresh_lines(job)
+        self.gates.refresh_user(job.user_id)
+        self.gates.refresh_resources(resources)
+        self.gates.refresh_keys(keys)
+        self.gates.refresh_lines(job)
 
     def abandon_start(self, job: Job) -> None:
         """Give the slot of a start that was not stored back; the job waits on if it still may."""
@@ -393,13 +347,13 @@ class Board:
         now = self.live.find(job.job_id)
         if now is not None and now.status is QUEUED:
             self.requeue(now)
-        self.refresh_lines(job)
+        self.gates.refresh_lines(job)
 
     def requeue(self, job: Job) -> None:
         """Put a queued job at its stored place in the order."""
         self._push(job)
-        self.refresh_user(job.user_id)
-        self.refresh_type(job.job_type)
+        self.gates.refresh_user(job.user_id)
+        self.gates.refresh_type(job.job_type)
 
     def _end_start(self, job: Job) -> None:
         self.reasons.starting.discard(job.job_id)
@@ -441,7 +395,7 @@ class Board:
             # back to the queue when that start has turned out to be stale.
             self.requeue(job)
         else:
-            self.refresh_job(job)
+            self.gates.refresh_job(job)
         if (before is not None and before.limits) or job.limits:
             self._refresh_keys_of(before, job)
         if job.status is RUNNING and job.cancel_requested_at is not None:
@@ -451,7 +405,7 @@ class Board:
         if job.done:
             self.origins.pop(job.job_id, None)
         if before is not None and (before.status, before.place) != (job.status, job.place):
-            self.refresh_lines(before if before.has_place else job)
+            self.gates.refresh_lines(before if before.has_place else job)
 
     def _move_family(self, before: Job | None, job: Job) -> None:
         """Let a parent go on whose children are done, and cancel the children of a cancelled."""
@@ -476,7 +430,7 @@ class Board:
         # The number of a key is another one where a job with it came, changed or ended.
         old = () if before is None else before.limits
         if before is None or old is not job.limits or before.done or job.done:
-            self.refresh_keys(dict.fromkeys(keys_of((*old, *job.limits))))
+            self.gates.refresh_keys(dict.fromkeys(keys_of((*old, *job.limits))))
 
     def _leave_slot(self, job: Job) -> None:
         # The slot goes back only here: after the end of the run is stored, and exactly once,
@@ -506,7 +460,7 @@ class Board:
 
     def _note_due(self, job: Job) -> None:
         if job.status is QUEUED:
-            self.refresh_job(job)
+            self.gates.refresh_job(job)
             self.look_again.set()
             if job.place is Place.FOLLOWER:
                 self.effects.put_nowait(MakeHead(job.job_id))
@@ -517,8 +471,8 @@ class Board:
         for job_id in freed:
             job = self.live.find(job_id)
             if job is not None and job.status is QUEUED:
-                self.refresh_job(job)
-        self.refresh_keys((key,))
+                self.gates.refresh_job(job)
+        self.gates.refresh_keys((key,))
         self.look_again.set()
 
 
