@@ -27,6 +27,7 @@ from cidx_jobs.calls.arguments import (
     read_text,
     read_time,
 )
+from cidx_jobs.calls.job_events import follow
 from cidx_jobs.calls.schedule_calls import ScheduleCalls
 from cidx_jobs.interfaces.door import (
     CancelJob,
@@ -432,7 +433,7 @@ class JobCalls(ABC):
         Raises:
             JobNotFoundError: there is none.
         """
-        async for row in self._door.follow(read_id(job_id)):
+        async for row in follow(self._door, read_id(job_id)):
             yield row
 
     async def limits(self, **changes: Any) -> Limits:

@@ -1,18 +1,16 @@
 """The door to the jobs where they run: what is asked, done by the parts of this process."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from operator import attrgetter
 from typing import Any, Literal, TypeVar
 
 import attrs
 
 from cidx_jobs.engine.engine import Engine
-from cidx_jobs.engine.event_log import follow_transitions
 from cidx_jobs.engine.operator_rules import apply_limits, apply_pauses
 from cidx_jobs.interfaces import door as commands
 from cidx_jobs.interfaces.door import Command, JobDoor
-from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job.job import Job, JobStatus, Transition
+from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.settings import Settings
@@ -138,7 +136,3 @@ class EngineDoor(JobDoor):
 
         await manager.set_controls(pauses=change)
         return manager.pauses
-
-    def follow(self, job_id: JobId) -> AsyncIterator[Transition]:
-        """Go through the job's transitions, to its end."""
-        return follow_transitions(self._engine.manager, job_id)

@@ -3,7 +3,7 @@
 A command is a value: it is carried out here, or goes as it is to the process that runs the jobs.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
@@ -168,6 +168,3 @@ class JobDoor(Protocol):
 
     async def ask(self, command: Command[R]) -> R:
         """Do what is asked, and return the command's answer."""
-
-    def follow(self, job_id: JobId) -> AsyncIterator[Transition]:
-        """Go through the job's transitions, to its end."""

@@ -94,6 +94,23 @@ async def test_a_job_runs_to_its_result(open_jobs: Open) -> None:
     assert done.attempts[0].outcome == "completed"
 
 
+async def test_following_a_job_ends_when_the_system_stops(open_jobs: Open) -> None:
+    """What was told until then is the whole of it: the job goes on after the next start."""
+    gate = Gate()
+    async with open_jobs(gate.job_type) as jobs:
+        job = await submit(jobs)
+        await until(jobs, job, JobStatus.RUNNING)
+        rows = jobs.events(job.job_id)
+        known = [(await anext(rows)).event for _ in range(3)]
+        rest = asyncio.create_task(anext(rows, None))
+
+        await jobs.begin_stop()
+        after = await asyncio.wait_for(rest, WAIT_SECONDS)
+
+    assert known == ["submit", "enqueue", "start"]
+    assert after is None
+
+
 async def test_a_run_leaves_nothing_to_the_garbage_collector(open_jobs: Open) -> None:
     """What a run is made of goes with it, whatever its handler asked for, without a collection."""
     contexts: weakref.WeakSet[JobContext] = weakref.WeakSet()

@@ -7,7 +7,7 @@ and tries again and again to take the lock: when the owner ends, one of them goe
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -29,8 +29,7 @@ from cidx_jobs.model.errors import (
     StoppingError,
     StorageUnavailableError,
 )
-from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job.job import Job, Transition
+from cidx_jobs.model.job.job import Job
 from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.runtime.shielded import end_tasks
 from cidx_jobs.settings import DataDirectory
@@ -40,7 +39,7 @@ from cidx_jobs.web.app import create_app
 from cidx_jobs.web.owner_connection import AGAIN_SECONDS, GONE_SECONDS
 from cidx_jobs.web.server import listening_locally
 from cidx_jobs.web.server_files import ensure_admin_token
-from cidx_jobs.web.sharing.remote_door import OwnerGoneError, RemoteDoor, follow_remote, keyed
+from cidx_jobs.web.sharing.remote_door import OwnerGoneError, RemoteDoor, keyed
 
 TAKE_SECONDS = 0.25
 """How often a process that does not own the directory tries to."""
@@ -93,10 +92,6 @@ class SharedDoor(JobDoor):
             job, is_there = await self._ask(replace(asked, seconds=left))
             if is_there or math.isclose(left, 0.0):
                 return job, is_there
-
-    def follow(self, job_id: JobId) -> AsyncIterator[Transition]:
-        """Go through the job's transitions, to its end."""
-        return follow_remote(self, job_id)
 
     async def _ask(self, command: Command[R]) -> R:
         loop = asyncio.get_running_loop()

@@ -1,20 +1,15 @@
 """The door to jobs that run in another process: asked over the socket in the data directory."""
 
-import math
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
 from msgspec.structs import replace
 
-from cidx_jobs.interfaces.door import Command, GetJob, JobDoor, QueryEvents, WaitForJob
+from cidx_jobs.interfaces.door import Command, JobDoor, WaitForJob
 from cidx_jobs.model.errors import CidxJobsError
-from cidx_jobs.model.ids import JobId
-from cidx_jobs.model.job.job import Transition
 from cidx_jobs.model.job.submit import RequestKey, SubmitRequest
-from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.settings import DataDirectory
 from cidx_jobs.web.owner_connection import OwnerConnection
 from cidx_jobs.web.routes.owner.calls import MAX_SECONDS
@@ -99,33 +94,9 @@ class RemoteDoor(JobDoor):
         self._owner.forget_token()
         raise OwnerGoneError(was_asked=False)
 
-    def follow(self, job_id: JobId) -> AsyncIterator[Transition]:
-        """Go through the job's transitions, to its end."""
-        return follow_remote(self, job_id)
-
 
 def keyed(request: SubmitRequest) -> SubmitRequest:
     """Return the request with a key of its own, so that to ask it again makes no second job."""
     if request.request_key is not None:
         return request
     return replace(request, request_key=RequestKey(key=f"shared-{uuid.uuid4()}", fingerprint="-"))
-
-
-async def follow_remote(door: JobDoor, job_id: JobId) -> AsyncIterator[Transition]:
-    """Go through the transitions that were, then those to come, until the job's end."""
-    version = (await door.ask(GetJob(job_id=job_id))).version
-    last = 0
-    while True:
-        query = EventQuery(job_id=job_id, after_sequence=last)
-        rows = await door.ask(QueryEvents(query=query))
-        for row in rows:
-            last, version = row.sequence, max(version, row.version)
-            yield row
-            if row.to_status.is_final:
-                job = await door.ask(GetJob(job_id=job_id))
-                if job.end_version <= row.version:
-                    return
-        if not rows:
-            change = WaitForJob(job_id=job_id, until="change", since=version, seconds=math.inf)
-            job, _ = await door.ask(change)
-            version = job.version
