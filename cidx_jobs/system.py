@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 import attrs
 
 from cidx_jobs.assembly.parts import Parts
-from cidx_jobs.calls.from_thread import FromThread, loop_for_other_threads
+from cidx_jobs.calls.from_thread import FromThread, check_own_loop, loop_for_other_threads
 from cidx_jobs.calls.job_calls import JobCalls
 from cidx_jobs.calls.own_loop import OwnLoop
 from cidx_jobs.clock import SystemClock
@@ -34,14 +34,12 @@ from cidx_jobs.interfaces.index import Indexer
 from cidx_jobs.interfaces.run import Middleware
 from cidx_jobs.interfaces.store.persistence import Persistence
 from cidx_jobs.job_types import JobType, JobTypes
-from cidx_jobs.model.errors import OtherLoopError
 from cidx_jobs.model.findings import Finding, Mended, Recovery, ServerWarning
 from cidx_jobs.model.ids import ProjectId, UserId
 from cidx_jobs.model.late_imports import import_late
 from cidx_jobs.model.listing import Project, StoreIdentity
 from cidx_jobs.model.schedules.schedule import Schedule
 from cidx_jobs.runtime.blocking import in_own_thread
-from cidx_jobs.runtime.loops import find_running_loop
 from cidx_jobs.runtime.meters import Meters
 from cidx_jobs.runtime.shielded import finish
 from cidx_jobs.settings import DataDirectory, Settings
@@ -558,14 +556,7 @@ class JobSystem(JobCalls):
         return RuntimeError("the job system is not open: use `async with`")
 
     def _check_loop(self) -> None:
-        """Raise where a call would hang: its answer would come on another loop."""
-        if threading.get_ident() != self._thread:
-            message = "a job system belongs to its loop's thread; use jobs.from_thread"
-            raise RuntimeError(message)
-        # There is none between two turns of the loop, as with `run_until_complete`.
-        running = find_running_loop()
-        if running is not None and running is not self._loop:
-            raise OtherLoopError
+        check_own_loop(self._loop, self._thread)
 
 
 _LOST = (

@@ -15,11 +15,13 @@ from typing import Any, Protocol, TypeVar, overload
 
 from cidx_jobs.calls.job_calls import JobCalls
 from cidx_jobs.interfaces.door import Until
+from cidx_jobs.model.errors import OtherLoopError
 from cidx_jobs.model.job.job import Job, JsonObject, Transition
 from cidx_jobs.model.job.submit import JobTypeLike
 from cidx_jobs.model.limits import Limits, Pauses
 from cidx_jobs.model.schedules.schedule import Schedule
 from cidx_jobs.model.schedules.view import ScheduleView
+from cidx_jobs.runtime.loops import find_running_loop
 from cidx_jobs.wire.request_bodies import REPOSITORY_SYNC
 
 T = TypeVar("T")
@@ -169,6 +171,22 @@ def loop_for_other_threads(
         message = "from_thread is for other threads; await the system's own methods here"
         raise RuntimeError(message)
     return loop
+
+
+def check_own_loop(loop: asyncio.AbstractEventLoop | None, thread: int | None) -> None:
+    """Raise where a call would hang: its answer would come on *loop*, which runs on *thread*.
+
+    Raises:
+        RuntimeError: this is another thread.
+        OtherLoopError: it is another loop.
+    """
+    if threading.get_ident() != thread:
+        message = "a job system belongs to its loop's thread; use jobs.from_thread"
+        raise RuntimeError(message)
+    # There is none between two turns of the loop, as with `run_until_complete`.
+    running = find_running_loop()
+    if running is not None and running is not loop:
+        raise OtherLoopError
 
 
 async def _next_of(rows: AsyncIterator[T]) -> T | None:

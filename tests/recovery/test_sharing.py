@@ -248,6 +248,10 @@ async def test_who_attaches_only_asks(tmp_path: Path) -> None:
             job = await there.submit("u", "p", job_type="quick")
             ended = await there.wait(job.job_id, timeout=WAIT_SECONDS)
             schedules = await there.schedules.list()
+            with pytest.raises(RuntimeError, match="from_thread"):
+                await asyncio.to_thread(asyncio.run, there.get(job.job_id))
+        with pytest.raises(RuntimeError, match="nothing is attached"):
+            await there.get(job.job_id)
         socket = tmp_path / "data" / "server.sock"
 
         assert ended.status is JobStatus.COMPLETED

@@ -7,7 +7,7 @@ from typing import Self
 
 from typing_extensions import override
 
-from cidx_jobs.calls.from_thread import FromThread, loop_for_other_threads
+from cidx_jobs.calls.from_thread import FromThread, check_own_loop, loop_for_other_threads
 from cidx_jobs.interfaces.door import JobDoor
 from cidx_jobs.model.errors import NotOwnedError
 from cidx_jobs.settings import DataDirectory
@@ -56,12 +56,17 @@ class AttachedJobs(AttachedSystem):
         await self._remote.close()
 
     def _loop_for_threads(self) -> asyncio.AbstractEventLoop:
+        return loop_for_other_threads(self._attached_loop(), self._thread)
+
+    def _attached_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             message = "nothing is attached: use `async with`"
             raise RuntimeError(message)
-        return loop_for_other_threads(self._loop, self._thread)
+        return self._loop
 
     @property
     @override
     def _door(self) -> JobDoor:
+        # Whoever asks after the end would open connections that nobody closes any more.
+        check_own_loop(self._attached_loop(), self._thread)
         return self._shared
