@@ -61,7 +61,7 @@ class Board:
         slots: Slots, notifier: Notifier, suspects: Suspects, outage_seconds: float,
     ) -> None:  # fmt: skip
         """Take the parts that make up the memory; *outage_seconds* is `git_outage_seconds`."""
-        self.live: LiveJobs = LiveJobs()
+        self.live: LiveJobs = LiveJobs(self._wants_place)
         self.schedules: ScheduleBook = ScheduleBook()
         self.families: Families = Families()
         self.origins: dict[JobId, Context] = {}
@@ -448,14 +448,17 @@ class Board:
                     self.effects.put_nowait(MakeHead(job.job_id))
             self._call_up(self.live.apart(user_id, project_id))
 
+    def _wants_place(self, job: Job) -> bool:
+        return not job.hold and self.is_exclusive(job)
+
     def _call_up(self, jobs: Sequence[Job]) -> None:
         """Let those who found their line full take a place that has become free."""
         now = self.clock.now()
         for job in jobs:
             if job.joins and self.families.is_waiting(job):
                 continue
-            is_due = not job.hold and (job.start_at is None or job.start_at <= now)
-            if is_due and self.is_exclusive(job) and self.follower_of(job) is None:
+            is_due = job.start_at is None or job.start_at <= now
+            if is_due and self.follower_of(job) is None:
                 self.effects.put_nowait(EnqueueDue(job.job_id))
 
     def _note_due(self, job: Job) -> None:

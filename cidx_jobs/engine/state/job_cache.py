@@ -1,7 +1,7 @@
 """The jobs in memory: a cache of what is committed, never ahead of the store."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from cidx_jobs.model.ids import JobId, ProjectId, UserId
 from cidx_jobs.model.job.job import CREATED, RUNNING, Job, Place
@@ -16,13 +16,16 @@ _Project = tuple[UserId, ProjectId]
 class LiveJobs:
     """Every unfinished job, the newest finished ones, and the line of each project."""
 
-    def __init__(self) -> None:
-        """Begin empty."""
+    def __init__(self, wants_place: Callable[[Job], bool]) -> None:
+        """Begin empty; *wants_place* tells whether a job may take a place that becomes free."""
+        self._wants_place = wants_place
         self._unfinished: dict[JobId, Job | UnreadJob] = {}
         """A job that nobody has asked for since the start may not be read yet."""
         self._finished: OrderedDict[JobId, Job] = OrderedDict()
         self._lines: dict[_Project, dict[tuple[str, Place], JobId]] = {}
         self._apart: dict[_Project, set[JobId]] = {}
+        """Of the created jobs those that want a place: all others would be gone through in vain
+        at each change in their project."""
         self._waiting_by_user: dict[UserId, int] = {}
         self._waiting_total = 0
 
@@ -69,7 +72,7 @@ class LiveJobs:
 
     @property
     def has_lines(self) -> bool:
-        """True while a job stands in a line, or was created and has no place in one."""
+        """True while a job stands in a line, or wants a place in one."""
         return bool(self._lines or self._apart)
 
     def in_place(
@@ -85,7 +88,7 @@ class LiveJobs:
         return list(map(self._read, job_ids.values())) if job_ids else []
 
     def apart(self, user_id: UserId, project_id: ProjectId) -> list[Job]:
-        """Return the created jobs of the project without a place, the first submitted first."""
+        """Return the jobs of the project that want a place, the first submitted first."""
         job_ids = self._apart.get((user_id, project_id))
         # Ids are in the order of time (UUIDv7).
         return list(map(self._read, sorted(job_ids))) if job_ids else []
@@ -127,7 +130,7 @@ class LiveJobs:
         if job.place is not None:
             line = self._lines.setdefault((job.user_id, job.project_id), {})
             line[job.job_type, job.place] = job.job_id
-        elif job.status is CREATED:
+        elif job.status is CREATED and self._wants_place(job):
             self._apart.setdefault((job.user_id, job.project_id), set()).add(job.job_id)
 
     def _leave_line(self, job: Job) -> None:
@@ -140,8 +143,7 @@ class LiveJobs:
                 del line[job.job_type, job.place]
                 if not line:
                     del self._lines[key]
-        elif job.status is CREATED:
-            apart = self._apart[key]
+        elif apart := self._apart.get(key):
             apart.discard(job.job_id)
             if not apart:
                 del self._apart[key]
