@@ -10,7 +10,6 @@ import gc
 import importlib
 import os
 import resource
-import signal
 import socket
 import sys
 from collections.abc import (
@@ -36,6 +35,7 @@ from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.forks import withhold
 from cidx_jobs.runtime.last_exit import ending_at_last
 from cidx_jobs.runtime.log import get_logger
+from cidx_jobs.runtime.loops import taking_signals
 from cidx_jobs.runtime.shielded import end_tasks
 from cidx_jobs.runtime.socket_paths import open_short_path
 from cidx_jobs.settings import DataDirectory, Settings
@@ -131,7 +131,7 @@ async def serve(
         keepalive_seconds=keepalive_seconds,
     )
     async with place as url:
-        with _signals(stop.set) if handle_signals else contextlib.nullcontext():
+        with taking_signals(stop.set) if handle_signals else contextlib.nullcontext():
             if on_ready is not None:
                 on_ready(url)
             await stop.wait()
@@ -157,7 +157,7 @@ async def run_server(settings: Settings, job_types: Iterable[JobType] = ()) -> N
     jobs = JobSystem(settings, [*job_types, *load_job_types(settings.handlers)])
     stop = _Stop(jobs)
     raise_file_limit(settings.max_connections)
-    with _signals(stop.ask), contextlib.ExitStack() as start:
+    with taking_signals(stop.ask), contextlib.ExitStack() as start:
         start.callback(gc.enable)
         # To look for garbage among many jobs while they are loaded takes longer than to load them.
         gc.disable()
@@ -397,21 +397,6 @@ class _Stop:
             _log.warning("stop_hurried")
             self._jobs.hurry()
         self.asked.set()
-
-
-@contextlib.contextmanager
-def _signals(react: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    numbers = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, react)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -72,7 +73,17 @@ async def leave_a_fork(_: JobContext) -> dict[str, object]:
     return {"pid": _LEFT[-1].pid}
 
 
+async def come_back_forked(_: JobContext) -> dict[str, object]:
+    """Fork, and go on in both processes; say how the child ended."""
+    pid = os.fork()
+    if pid == 0:
+        return {}
+    ended = await asyncio.to_thread(os.waitpid, pid, 0)
+    return {"exitcode": os.waitstatus_to_exitcode(ended[1])}
+
+
 TYPES = [
+    JobType("come_back_forked", come_back_forked),
     JobType("hang", hang),
     JobType("leave_a_grandchild", leave_a_grandchild),
     JobType("log_much", log_much),

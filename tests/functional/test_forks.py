@@ -80,6 +80,19 @@ async def test_a_fork_that_is_ended_stops_nobody_else(tmp_path: Path, loop_of_se
     assert "server_stopping" not in [line["event"] for line in running.lines]
 
 
+async def test_a_fork_that_comes_back_takes_nothing_of_the_servers(
+    tmp_path: Path, loop_of_server: str
+) -> None:
+    """It would turn the server's loop a second time, and take its events: it ends there."""
+    async with server(tmp_path / "data", handlers=HANDLERS) as running:
+        result = await result_of(running, "come_back_forked")
+        status, _ = await running.ask("GET", "/readyz")
+
+    assert result == {"exitcode": os.EX_SOFTWARE}
+    assert status == 200
+    assert loop_of_server
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_a_fork_that_stays_keeps_no_start_back(
     tmp_path: Path, loop_of_server: str, free_port: str, number: signal.Signals
