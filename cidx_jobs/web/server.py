@@ -29,7 +29,7 @@ from aiohttp import web
 from cidx_jobs import __version__
 from cidx_jobs.handlers.git.network.operator_files import find_unusable_files
 from cidx_jobs.job_types import JobType
-from cidx_jobs.model.errors import SettingsError
+from cidx_jobs.model.errors import SettingsError, StartRefusedError
 from cidx_jobs.model.findings import ServerWarning
 from cidx_jobs.runtime.blocking import in_own_thread
 from cidx_jobs.runtime.forks import withhold
@@ -75,6 +75,8 @@ LAST_REQUESTS_SECONDS = 0.1
 LINGER_SECONDS = 5.0
 """How long the rest of a body that nobody wants is still taken in."""
 
+LEAST_FILES = 64
+"""So many files an idle server may have open at a time, with some room."""
 MAX_CONNECTIONS = 12_000
 """Those that long-poll are among them (`max_waiters_total`)."""
 
@@ -322,6 +324,21 @@ def settle_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
+
+
+def check_file_limit() -> None:
+    """Check that the process may have so many files open that a server can work at all.
+
+    Raises:
+        StartRefusedError: it may not; somewhere in its start a file could not be opened.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < LEAST_FILES:
+        message = (
+            f"the limit of open files is {hard} (ulimit -n, LimitNOFILE): a server needs "
+            f"{LEAST_FILES} at the very least, and one more for each connection"
+        )
+        raise StartRefusedError(message)
 
 
 def raise_file_limit(connections: int) -> None:

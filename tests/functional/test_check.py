@@ -169,6 +169,20 @@ def test_what_serve_refuses_check_refuses_too(
     assert {entry for entry in after ^ before if "__pycache__" not in entry[0]} == set()
 
 
+def test_a_limit_of_files_that_is_too_low_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By both, before anything is opened that the limit would keep from it."""
+    monkeypatch.setattr("cidx_jobs.web.server.resource.getrlimit", lambda _: (20, 20))
+    monkeypatch.setenv("CIDX_JOBS_DATA_DIR", str(folder / "data"))
+
+    checked = refusal(lambda: show_settings(Target(), None, None))
+    served = refusal(lambda: serve_until_stopped(None))
+
+    assert checked == served
+    assert "the limit of open files is 20" in checked[1]
+
+
 @pytest.mark.parametrize("how", ["a port that is taken", "a socket that is taken"])
 def test_a_taken_address_is_found_before_anything_is_stored(
     how: str, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,7 +16,7 @@ from cidx_jobs.runtime.last_exit import ending_at_last
 from cidx_jobs.runtime.loops import run_to_its_end
 from cidx_jobs.settings import Settings
 from cidx_jobs.web.addresses import refuse_address
-from cidx_jobs.web.server import run_server
+from cidx_jobs.web.server import check_file_limit, run_server
 
 CLOSING_SECONDS = 1.0
 """How long what handlers left behind may take to end, once the server has stopped."""
@@ -31,6 +31,7 @@ def serve_until_stopped(config: Path | None, **flags: Any) -> Exit:
     """
     settings = Settings.load(config, overrides=flags)
     check_extras(settings)
+    check_file_limit()
     setup_logging(settings)
     # Whatever rotates logs sends it; where there is no file, it must not end the server.
     signal.signal(signal.SIGUSR1, lambda *_: reopen_log_files())

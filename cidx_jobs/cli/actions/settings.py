@@ -31,11 +31,14 @@ def show_settings(target: Target, data_dir: Path | None, config: Path | None) ->
     # Few need all of a server: it takes long to load.
     from cidx_jobs.cli.async_run import run_async
     from cidx_jobs.web.preflight import check_start
+    from cidx_jobs.web.server import check_file_limit
 
     settings = Settings.load(config, overrides={"data_dir": data_dir})
     values = {field.name: _shown(settings, field) for field in attrs.fields(Settings)}
     values["auth"] = settings.auth_mode
     check_extras(settings)
+    # Before there is a loop, which needs some files itself.
+    check_file_limit()
     warnings = run_async(check_start(settings))
     if target.as_json:
         print_json({"ok": True, "settings": values, "warnings": [*map(asdict, warnings)]})
