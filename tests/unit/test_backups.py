@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import shutil
 import sqlite3
 import stat
@@ -161,6 +162,27 @@ async def test_a_copy_that_is_damaged_is_thrown_away(directory: DataDirectory) -
         await asyncio.to_thread(copy.make_backup, directory, BackupKind.MANUAL, START)
 
     assert names_in(directory.backups) == [Path(made.file).name]
+
+
+async def test_a_first_backup_is_on_the_disk_with_its_folder(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file, its name, and the name of the folder that was made for it are flushed."""
+    flushed: list[int] = []
+    flush = os.fsync
+
+    def note(descriptor: int) -> None:
+        flush(descriptor)
+        flushed.append(os.fstat(descriptor).st_ino)
+
+    await backed_up(directory)
+    shutil.rmtree(directory.backups)
+    monkeypatch.setattr(os, "fsync", note)
+
+    made = await asyncio.to_thread(copy.make_backup, directory, BackupKind.MANUAL, START)
+
+    paths = (Path(made.file), directory.backups, directory.root)
+    assert flushed == [path.stat().st_ino for path in paths]
 
 
 async def test_a_database_that_cannot_be_read_is_no_backup(directory: DataDirectory) -> None:

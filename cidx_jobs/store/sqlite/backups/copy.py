@@ -100,6 +100,8 @@ def _make(database: Path, draft: Path, kind: BackupKind, at: datetime) -> Backup
     final = draft.with_name(make_name(at, kind, sha256))
     draft.rename(final)
     flush(final.parent)
+    # The first backup makes the folder: a power cut could take that away with all that is in it.
+    flush(database.parent)
     return Backup(
         file=str(final),
         kind=kind,
