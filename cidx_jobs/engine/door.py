@@ -7,17 +7,16 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from cidx_jobs.engine.engine import Engine
+from cidx_jobs.engine.event_log import find_status_at
 from cidx_jobs.engine.operator_rules import apply_limits, apply_pauses
 from cidx_jobs.interfaces import door as commands
 from cidx_jobs.interfaces.door import Command, JobDoor
 from cidx_jobs.model.job.job import Job, JobStatus
 from cidx_jobs.model.limits import Limits, Pauses
-from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.settings import Settings
 
 R = TypeVar("R")
 
-_MOST_ROWS = 10_000
 _is_done = attrgetter("done")
 
 
@@ -104,18 +103,14 @@ class EngineDoor(JobDoor):
     ) -> Callable[[Job], bool]:
         match until:
             case "status":
-                before = now.status if since is None else await self._status_at(now, since)
+                manager = self._engine.manager
+                before: JobStatus | None = now.status
+                if since is not None:
+                    before = await find_status_at(manager, now, since)
                 return lambda job: job.status is not before
             case "change":
                 version = now.version if since is None else since
                 return lambda job: job.version != version
-
-    async def _status_at(self, job: Job, version: int) -> JobStatus | None:
-        """Return what the status was at the version; None where the log no longer tells."""
-        query = EventQuery(job_id=job.job_id, limit=_MOST_ROWS)
-        rows = await self._engine.manager.query_events(query)
-        known = [row.to_status for row in rows if row.version <= version]
-        return known[-1] if known else None
 
     async def _change_limits(self, asked: commands.ChangeLimits) -> Limits:
         manager, settings = self._engine.manager, self._settings

@@ -14,11 +14,14 @@ from cidx_jobs import (
     UserQueueFullError,
     ValidationError,
 )
+from cidx_jobs.model.ids import UserId
+from cidx_jobs.model.limits import MAX_LABELS
 from cidx_jobs.testing import Gate, open_for_tests
 from tests.fakes import WAIT_SECONDS
 from tests.functional.web import quick
 
 QUICK = JobType("quick", quick)
+DEFAULT_PRIORITY = Settings(data_dir="unused").default_priority
 
 
 def wanted(count: int, **members: Any) -> list[dict[str, Any]]:
@@ -99,6 +102,37 @@ async def test_those_for_one_line_become_one_job() -> None:
     assert first.job_id == last.job_id
     assert len({running.job_id, first.job_id, other.job_id}) == 3
     assert (ended.options, ended.priority) == ({"n": 2}, 7)
+
+
+async def test_those_for_one_line_lose_nothing_of_what_each_asks() -> None:
+    """Each URL is told; a priority that is not named is the usual one, and not none."""
+    gate = Gate("single", exclusive=True)
+    async with open_for_tests([gate.job_type], webhook_allowed_hosts=("127.0.0.1:9",)) as jobs:
+        await jobs.end_notices.make_secret(UserId("u"))
+        requests: list[dict[str, Any]] = [
+            {"project_id": "p", "job_type": "single", "notify": "http://127.0.0.1:9/a"},
+            {"project_id": "p", "job_type": "single", "notify": "http://127.0.0.1:9/b"},
+            {"project_id": "p", "job_type": "single", "priority": 0},
+        ]
+        first, second, third = await jobs.submit_many("u", requests)
+        gate.open()
+
+    assert first == second == third
+    assert first.notify == ("http://127.0.0.1:9/a", "http://127.0.0.1:9/b")
+    assert first.priority == DEFAULT_PRIORITY
+
+
+async def test_those_for_one_line_have_the_labels_of_one_job_at_most() -> None:
+    """The pointer begins with the number of the request that is one too many."""
+    async with open_for_tests([Gate("single", exclusive=True).job_type]) as jobs:
+        requests: list[dict[str, Any]] = [
+            {"project_id": "p", "job_type": "single", "labels": {f"l{number}": "x"}}
+            for number in range(MAX_LABELS + 1)
+        ]
+        with pytest.raises(ValidationError) as refused:
+            await jobs.submit_many("u", requests)
+
+    assert [fault.pointer for fault in refused.value.faults] == [f"/{MAX_LABELS}/labels"]
 
 
 async def test_nothing_is_nothing_and_no_list_is_refused() -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from cidx_jobs.engine.run.scheduler import Scheduler
 from cidx_jobs.engine.state.board import Board
 from cidx_jobs.engine.state.record import JobLedger
-from cidx_jobs.engine.submit.batch import Batch
+from cidx_jobs.engine.submit.batch import Batch, faults_of
 from cidx_jobs.engine.submit.checked_request import CheckedRequest, RequestChecks
 from cidx_jobs.engine.submit.idempotency import IdempotencyKeys
 from cidx_jobs.engine.submit.joined_job import JoinedJobs
@@ -19,10 +19,8 @@ from cidx_jobs.interfaces.store.jobs import JobStore
 from cidx_jobs.interfaces.store.projects import ProjectStore
 from cidx_jobs.job_types import JobTypes
 from cidx_jobs.model.errors import (
-    Fault,
     IdempotencyKeyReusedError,
     StaleVersionError,
-    ValidationError,
 )
 from cidx_jobs.model.ids import JobId, UserId
 from cidx_jobs.model.job.job import QUEUED, Job
@@ -111,7 +109,8 @@ class Admission:
 
         Raises: what `admit` raises; pointers begin with the number of the request.
         """
-        batch = Batch([await self._check(request, n) for n, request in enumerate(requests)])
+        checked = [await self._check(request, place) for place, request in enumerate(requests)]
+        batch = Batch(checked, self._new_jobs.priority_of)
         while True:
             try:
                 return await self._store_all(batch)
@@ -119,14 +118,9 @@ class Admission:
                 # Somebody else moved the line of a project first.
                 continue
 
-    async def _check(self, request: SubmitRequest, number: int) -> CheckedRequest:
-        try:
+    async def _check(self, request: SubmitRequest, place: int) -> CheckedRequest:
+        with faults_of(place):
             return await self._checks.check(request)
-        except ValidationError as error:
-            error.faults = tuple(
-                Fault(f"/{number}{fault.pointer}", fault.message) for fault in error.faults
-            )
-            raise
 
     async def _store_all(self, batch: Batch) -> Sequence[Submission]:
         made: list[Submission] = []

@@ -1,6 +1,6 @@
 """A waiting job that serves another request, too: what it takes on of it (api.md 1.3)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -41,10 +41,7 @@ class JoinedJobs:
             ValidationError: the job would have more labels, keys or URLs than a job may have.
         """
         priority = max(job.priority, self._new_jobs.priority_of(request))
-        labels = {**job.labels, **request.labels}
-        if len(labels) > MAX_LABELS:
-            message = f"at most {MAX_LABELS} labels, those of the job that it joins among them"
-            raise ValidationError.at("/labels", message)
+        labels = merge_labels(job.labels, request.labels)
         options = merge_options(job.options, request.options)
         needs_key = job.status is JobStatus.QUEUED and priority != job.priority
         events: list[Event] = [
@@ -53,7 +50,7 @@ class JoinedJobs:
                 labels=labels,
                 options=pack(options),
                 limits=self._limits(job, request, options),
-                notify=_urls(job, request),
+                notify=merge_urls(job.notify, request.urls),
                 key=self._board.make_key(job, priority) if needs_key else None,
                 end_backoff=job.is_between_attempts,
                 from_start=options != job.options,
@@ -70,9 +67,7 @@ class JoinedJobs:
         new = self._new_jobs.limits_of(replace(request, options=options), job_type)
         keys = {each.key for each in new}
         kept = [each for each in job.limits if each.key.owner and each.key not in keys]
-        if len(kept) + len(request.limits) > MAX_KEYS:
-            message = f"at most {MAX_KEYS} keys, those of the job that it joins among them"
-            raise ValidationError.at("/limits", message)
+        _check_number("/limits", "keys", len(kept) + len(request.limits), MAX_KEYS)
         return (*kept, *new)
 
 
@@ -83,11 +78,32 @@ def merge_options(old: Mapping[str, Any], new: Mapping[str, Any]) -> JsonObject:
     return dict(new)
 
 
-def _urls(job: Job, request: SubmitRequest) -> tuple[str, ...]:
-    """Return where a job that serves the request, too, tells its end."""
-    if request.notify is None or request.notify in job.notify:
-        return job.notify
-    if len(job.notify) >= MAX_URLS:
-        message = f"at most {MAX_URLS} URLs, those of the job that it joins among them"
-        raise ValidationError.at("/notify", message)
-    return (*job.notify, request.notify)
+def merge_labels(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels of a job that serves two requests.
+
+    Raises:
+        ValidationError: they are more than a job may have; so for keys and URLs.
+    """
+    merged = {**old, **new}
+    _check_number("/labels", "labels", len(merged), MAX_LABELS)
+    return merged
+
+
+def merge_keys(old: Mapping[str, int], new: Mapping[str, int]) -> dict[str, int]:
+    """Return the keys of their user's own that two requests bring to one job."""
+    merged = {**old, **new}
+    _check_number("/limits", "keys", len(merged), MAX_KEYS)
+    return merged
+
+
+def merge_urls(old: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
+    """Return where a job tells its end that serves two requests."""
+    merged = tuple(dict.fromkeys((*old, *new)))
+    _check_number("/notify", "URLs", len(merged), MAX_URLS)
+    return merged
+
+
+def _check_number(pointer: str, words: str, number: int, most: int) -> None:
+    if number > most:
+        message = f"at most {most} {words}, those of the job that it joins among them"
+        raise ValidationError.at(pointer, message)

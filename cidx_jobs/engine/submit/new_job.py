@@ -62,7 +62,7 @@ class NewJobs:
             labels=request.labels,
             options=pack(request.options),
             limits=self.limits_of(request, job_type),
-            notify=() if request.notify is None else (request.notify,),
+            notify=request.urls,
             max_attempts=attempts,
             attempts_granted=attempts,
             timeout_seconds=request.timeout_seconds

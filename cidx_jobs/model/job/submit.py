@@ -66,6 +66,8 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Keys of the user's own: of all jobs with one at most so many run at a time."""
     notify: str | None = None
     """A URL that the job's end is told to."""
+    merged_urls: tuple[str, ...] = ()
+    """The URLs of all requests that this one stands for, where it stands for several."""
     parent_id: JobId | None = None
     """The job whose run asks for it, once for each *child_key*."""
     child_key: str | None = None
@@ -74,6 +76,11 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request_key: RequestKey | None = None
     actor: UserId | None = None
     """Who asks, perhaps for another user; None for the server itself."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where the job's end is told to."""
+        return self.merged_urls if self.notify is None else (self.notify,)
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):

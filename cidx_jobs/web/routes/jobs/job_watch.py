@@ -9,9 +9,9 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from cidx_jobs.engine.event_log import find_status_at
 from cidx_jobs.engine.manager import SyncJobManager
 from cidx_jobs.model.job.job import Job, JobStatus
-from cidx_jobs.model.listing import EventQuery
 from cidx_jobs.model.webhooks.end_notice import NoticeTry
 from cidx_jobs.web.http.answer import make_lines
 from cidx_jobs.web.http.call import Call
@@ -28,7 +28,6 @@ Tries = tuple[NoticeTry, ...]
 """The tries to tell a job's end, oldest first."""
 
 MAX_WAIT_SECONDS = 55
-_PAGE = 200
 
 
 class Until(StrEnum):
@@ -258,22 +257,5 @@ async def _condition(call: Call, job: Job, first_tag: str, watch: Watch) -> Call
         case Until.STATUS:
             status: JobStatus | None = job.status
             if known is not None and not known.covers(job, first_tag):
-                status = await _status_at(call, job, max(known.named_versions, default=0))
+                status = await find_status_at(manager, job, max(known.named_versions, default=0))
             return lambda now: now.status is not status
-
-
-async def _status_at(call: Call, job: Job, version: int) -> JobStatus | None:
-    """Return the job's status at a version; None when nobody knows: then any status is news."""
-    if version > job.version:
-        return None
-    status: JobStatus | None = None
-    sequence = 0
-    while True:
-        query = EventQuery(job_id=job.job_id, after_sequence=sequence, limit=_PAGE)
-        rows = await call.manager.query_events(query)
-        for row in rows:
-            if row.version > version:
-                return status
-            status, sequence = row.to_status, row.sequence
-        if len(rows) < _PAGE:
-            return status
