@@ -11,6 +11,14 @@ MAX_CHARACTERS = 8_192
 
 _RULES = (
     (re.compile(r"cidxj_[A-Za-z0-9_-]+"), "[token]"),
+    # A git host may repeat its own without a word before it that tells: these are the prefixes by
+    # which scanners for secrets know the tokens of GitHub and GitLab.
+    (
+        re.compile(
+            r"\b(?:gh[opsur]_|github_pat_|gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent)-)[\w.-]{16,}"
+        ),
+        "[token]",
+    ),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"), r"\1 [secret]"),
     # Not from the scheme's first letter on: "a.a.a." could begin one at every second character.
     (re.compile(r"://[^/\s@]+@"), "://[secret]@"),

@@ -131,7 +131,8 @@ def test_a_code_of_a_job_types_own_is_kept() -> None:
 @pytest.mark.parametrize(
     "text",
     ["https://bob:hunter2@example.com/x", "token=hunter2", "Authorization: Bearer hunter2hunter2",
-     "cidxj_hunter2", "password: 'hunter2'", "cannot open /srv/hunter2/jobs.db"],
+     "cidxj_hunter2", f"bad ghp_hunter2{'0' * 30}!", f"glpat-hunter2-{'0' * 20} has expired",
+     "password: 'hunter2'", "cannot open /srv/hunter2/jobs.db"],
 )  # fmt: skip
 def test_secrets_and_paths_are_taken_out_of_texts(text: str) -> None:
     """What is stored or logged holds none of them."""

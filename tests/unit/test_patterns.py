@@ -184,7 +184,9 @@ def test_a_pattern_that_looks_back_and_back_is_found() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["a.", "a:", "password ", "/a", "cidxj_", "://", "'", "x y "])
+@pytest.mark.parametrize(
+    "text", ["a.", "a:", "password ", "/a", "cidxj_", "ghp_", "glpat-", "://", "'", "x y "]
+)
 def test_a_long_text_is_cut_before_its_secrets_are_looked_for(text: str) -> None:
     """However long it is, it takes no longer."""
     begin = time.thread_time()
