@@ -77,6 +77,16 @@ async def _bind_all(sockets: list[socket.socket], host: str, port: int) -> None:
         listener.bind(address)
 
 
+def lies_in_new_directory(settings: Settings) -> bool:
+    """Tell whether the socket's file is to lie in the data directory, and that is not there."""
+    path, directory = settings.unix_socket, settings.data_dir
+    return (
+        path is not None
+        and path.absolute().parent == directory.absolute()
+        and not directory.exists()
+    )
+
+
 def still_open(sockets: Sequence[socket.socket]) -> Iterator[int]:
     """Yield the descriptors of the sockets that are open; these are not asked for anything."""
     yield from (listener.fileno() for listener in sockets if listener.fileno() >= 0)

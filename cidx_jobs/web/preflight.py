@@ -4,6 +4,7 @@ The refusals are those of the start, in its order and by its own code; nothing i
 """
 
 import asyncio
+import errno
 import os
 from collections.abc import Iterator, Sequence
 
@@ -25,6 +26,7 @@ from cidx_jobs.system import JobSystem
 from cidx_jobs.web.addresses import (
     bind_socket,
     is_left_behind,
+    lies_in_new_directory,
     refuse_address,
     url_of_settings,
 )
@@ -118,4 +120,7 @@ async def _check_address(settings: Settings) -> None:
             bind_socket(path).close()
             await in_own_thread(path.unlink)
     except OSError as error:
+        # A start makes the directory first.
+        if error.errno == errno.ENOENT and await in_own_thread(lies_in_new_directory, settings):
+            return
         raise refuse_address(settings, error) from error

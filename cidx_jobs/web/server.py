@@ -38,7 +38,7 @@ from cidx_jobs.runtime.log import get_logger
 from cidx_jobs.runtime.loops import taking_signals
 from cidx_jobs.runtime.shielded import end_tasks
 from cidx_jobs.runtime.socket_paths import open_short_path
-from cidx_jobs.settings import DataDirectory, Settings
+from cidx_jobs.settings import DataDirectory, Settings, make_private_directory
 from cidx_jobs.store.index.program import find_missing_program
 from cidx_jobs.store.sqlite.open.migrations import load_migrations
 from cidx_jobs.store.sqlite.open.possession import check_possession
@@ -47,6 +47,7 @@ from cidx_jobs.web.addresses import (
     BACKLOG,
     Listeners,
     bind_socket,
+    lies_in_new_directory,
     listening_at,
     still_open,
     url_of_socket,
@@ -442,6 +443,8 @@ async def _taking_address(
     async with contextlib.AsyncExitStack() as stack:
         place = listening_at(settings.host, settings.port, settings.unix_socket)
         try:
+            if await in_own_thread(lies_in_new_directory, settings):
+                await in_own_thread(make_private_directory, settings.data_dir)
             listeners = await stack.enter_async_context(place)
         except OSError:
             # Whoever has the address may have the directory as well, and that says more.

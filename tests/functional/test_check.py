@@ -242,6 +242,17 @@ async def test_the_settings_of_a_running_server_can_be_checked(
     assert "already_owned" in {warning.code for warning in warnings}
 
 
+async def test_a_socket_may_lie_in_the_directory_that_a_start_makes(folder: Path) -> None:
+    """Nothing is made to find out."""
+    from cidx_jobs.web.preflight import check_start  # noqa: PLC0415 - loads a whole server
+
+    directory = folder / "new"
+
+    await check_start(Settings(data_dir=directory, unix_socket=directory / "s"))
+
+    assert not directory.exists()
+
+
 def test_files_for_git_that_cannot_be_used_are_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -371,8 +371,8 @@ async def test_a_signal_while_it_starts_stops_it(tmp_path: Path) -> None:
 
 
 async def test_a_unix_socket_is_its_owners(tmp_path: Path) -> None:
-    """It is served in place of a port, and is gone after the stop."""
-    path = tmp_path / "socket"
+    """It is served in place of a port, in a directory that is not there yet, too; then gone."""
+    path = tmp_path / "data" / "socket"
     async with server(tmp_path / "data", unix_socket=str(path)) as running:
         mode = mode_of(path)
         status, job = await running.ask(
