@@ -75,7 +75,7 @@ async def test_a_storm_of_pushes_makes_no_queue(
 
     # What a sync does is not asked here, and a thousand runs of git would take minutes.
     monkeypatch.setattr(
-        "cidx_jobs.system.make_repository_sync",
+        "cidx_jobs.assembly.parts.make_repository_sync",
         lambda *_, **__: JobType("repository_sync", sync, exclusive=True),
     )
     lines: dict[str, Line] = defaultdict(Line)

@@ -127,8 +127,8 @@ class RunRecorder:
 
     def with_start(self, submit: Change) -> Change:
         """Return a submit that stores the start of its job, too, in the same transaction."""
-        # Both happen in one moment.
-        job, row = advance(submit.job, Start(epoch=self._epoch), submit.job.updated_at)
+        # Not the submit's moment: a run's length counts from here on, and is added to this time.
+        job, row = advance(submit.job, Start(epoch=self._epoch), self._board.clock.now())
         return replace(submit, job=job, transitions=(*submit.transitions, row))
 
     def note_began(self, run: ActiveRun, began: float) -> None:
