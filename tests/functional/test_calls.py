@@ -100,6 +100,20 @@ async def test_a_wait_counts_from_the_version_that_was_read() -> None:
     assert moved.status is not JobStatus.CREATED
 
 
+async def test_a_wait_reads_a_log_of_several_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status at a late version is not taken for that of the log's first rows."""
+    monkeypatch.setattr("cidx_jobs.engine.event_log._PAGE", 1)
+    async with open_for_tests([QUICK]) as jobs:
+        await jobs.pause(job_type="quick")
+        held = await jobs.submit("u", "p", job_type="quick", hold=True)
+        queued = await jobs.release(held.job_id)
+
+        with pytest.raises(TimeoutError):
+            await jobs.wait(held.job_id, until="status", since=queued.version, timeout=0)
+
+    assert (held.status, queued.status) == (JobStatus.CREATED, JobStatus.QUEUED)
+
+
 async def test_limits_and_pauses_are_changed_while_running() -> None:
     """The limits that are named change; what is paused does not start."""
     async with open_for_tests([QUICK]) as jobs:
